@@ -1,0 +1,28 @@
+"""What a user can get wrong, as exceptions; the command line prints each as one line and exits 2."""
+
+
+class TuneNasError(Exception):
+    """Root of all errors that this package raises on purpose.
+
+    The message is one line: what is wrong, where, and what would be right.
+    """
+
+
+class ConfigError(TuneNasError, ValueError):
+    """A trial, sweep or space description is not valid."""
+
+
+class GenotypeError(TuneNasError, ValueError):
+    """A genotype does not parse, or does not belong to its space."""
+
+
+class DataError(TuneNasError, OSError):
+    """A data set is absent, unreadable or damaged."""
+
+
+class CheckpointError(TuneNasError, OSError):
+    """A checkpoint is absent, damaged or of another trial."""
+
+
+class StorageError(TuneNasError, OSError):
+    """A folder, store or cluster that a command needs cannot be used."""

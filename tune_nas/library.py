@@ -1,0 +1,193 @@
+"""Finding and reading YAML: shipped files by name, a user's by path; overrides; one-line errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_FOLDERS = {
+    "space": "search_spaces/architectures",
+    "sweep": "search_spaces/sweeps",
+    "trial": "trials",
+}
+
+
+def shipped_folder(kind: str) -> Path:
+    """Return the folder of the shipped ``space``, ``sweep`` or ``trial`` files.
+
+    It lies in the package where that was installed from a wheel, else beside it in the checkout.
+    """
+    package = Path(__file__).parent
+    in_wheel = package / "_shipped" / _FOLDERS[kind]
+    return in_wheel if in_wheel.is_dir() else package.parent / _FOLDERS[kind]
+
+
+def shipped_names(kind: str) -> list[str]:
+    """Return the sorted names of the shipped files of a kind."""
+    return sorted(path.stem for path in shipped_folder(kind).glob("*.yaml"))
+
+
+def find(kind: str, name: str | Path) -> Path:
+    """Return the file of a shipped name, or of a path wherever a name is taken.
+
+    Raises:
+        ConfigError: If there is neither; names the nearest shipped one.
+    """
+    text = str(name)
+    if text in shipped_names(kind):
+        return shipped_folder(kind) / f"{text}.yaml"
+    if Path(text).is_file():
+        return Path(text)
+    known = shipped_names(kind)
+    raise ConfigError(
+        f"{kind} '{text}' is neither a file nor a shipped {kind}{_nearest(text, known)}; "
+        f"shipped: {', '.join(known)}"
+    )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: If it cannot be read, is not YAML or holds no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must hold a mapping of keys, not {type(content).__name__}")
+    return content
+
+
+def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
+    """Build a model, with all its complaints in one line that starts with ``where``.
+
+    Raises:
+        ConfigError: If a key is unknown (names the nearest right one) or a value not legal.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_complaint(model, problem) for problem in error.errors()]
+        raise ConfigError(f"{where}: {'; '.join(lines)}") from error
+
+
+def load_trial(
+    name: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+) -> TrialConfig:
+    """Read a trial by name or path and set dotted keys in it.
+
+    Args:
+        name: A shipped trial or the path of a YAML file.
+        overrides: Dotted keys with their values, as ``{"update.lambda": 0.3}``.
+
+    Raises:
+        ConfigError: If the file, a key or a value is not valid.
+    """
+    path = find("trial", name)
+    content = {"name": path.stem, **read_yaml(path)}
+    validate(TrialConfig, content, str(name))
+    return with_overrides(content, overrides or {}, where=f"trial '{name}'")
+
+
+def with_overrides(
+    trial: TrialConfig | Mapping[str, Any], overrides: Mapping[str, Any], where: str = "trial"
+) -> TrialConfig:
+    """Return the trial with dotted keys set, validated as a whole.
+
+    Raises:
+        ConfigError: If a key is unknown or a value not legal.
+    """
+    content = trial.to_dict() if isinstance(trial, TrialConfig) else dict(trial)
+    for key, value in overrides.items():
+        check_key(key, where)
+        content = _set(content, key.split("."), value)
+    return validate(TrialConfig, content, where)
+
+
+def check_key(key: str, where: str) -> None:
+    """Raise a ConfigError that names the nearest right key if a trial has no such dotted key."""
+    known = list(dotted_keys(TrialConfig))
+    sections = {known_key.rsplit(".", 1)[0] for known_key in known if "." in known_key}
+    if key not in known and key not in sections:
+        raise ConfigError(f"{where}: unknown key '{key}'{_nearest(key, known)}")
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split ``update.lambda=0.3`` into its key and its value, the value read as YAML.
+
+    Raises:
+        ConfigError: If there is no ``=`` or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"'{text}' is not an assignment; write KEY=VALUE, as update.lambda=0.3")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value in '{text}' is not valid YAML") from error
+
+
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key of a model, with the names that YAML uses."""
+    for name, field in model.model_fields.items():
+        key = prefix + (field.alias or name)
+        inner = _section(field.annotation)
+        if inner is None:
+            yield key
+        else:
+            yield from dotted_keys(inner, f"{key}.")
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    head, *rest = path
+    if not rest:
+        return {**content, head: value}
+    inner = content.get(head, {})
+    if isinstance(inner, str):  # the short form, `space: darts`
+        inner = {"name": inner}
+    return {**content, head: _set(inner or {}, rest, value)}
+
+
+def _complaint(model: type[BaseModel], problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{_nearest(key, list(dotted_keys(model)))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} is {problem['input']!r}: {message}"
+
+
+def _nearest(text: str, known: list[str]) -> str:
+    """Return ``; did you mean '…'?`` where something known is near, else nothing.
+
+    Compares whole keys first, then last parts, so that ``lamda`` finds ``update.lambda``.
+    """
+    by_last = {key.rsplit(".", 1)[-1]: key for key in known}
+    whole = difflib.get_close_matches(text, known, n=1, cutoff=0.75)
+    last = difflib.get_close_matches(text.rsplit(".", 1)[-1], list(by_last), n=1, cutoff=0.6)
+    match = whole[0] if whole else by_last[last[0]] if last else None
+    return f"; did you mean '{match}'?" if match else ""
