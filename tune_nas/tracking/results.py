@@ -1,0 +1,92 @@
+"""What one trial came to: the record that the sweep runner writes and the report reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tune_nas.errors import StorageError
+
+STAGES = ("search", "repeat", "retrain")
+STATUSES = ("finished", "stopped early", "failed")
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """The outcome of one trial of a sweep.
+
+    Args:
+        trial_id: Ray's id of the trial.
+        stage: ``search``; ``repeat`` (the best configurations once more, over seeds, to the
+            end); or ``retrain``.
+        parameters: Swept dotted keys with their values, without the seed.
+        seed: The trial's seed.
+        status: ``finished``, ``stopped early`` or ``failed``.
+        reason: Why it was stopped or failed, in words; empty if it finished.
+        metrics: The last epoch's metrics.
+        history: The metrics of every epoch, in order.
+        genotype: The genotype of the last epoch as YAML.
+        error: The error in one line, of a failed trial.
+        parent: For a retrain, the trial id of the search that its genotype comes from.
+
+    Raises:
+        ValueError: If the stage or the status is not one of the above.
+    """
+
+    trial_id: str
+    stage: str
+    parameters: dict[str, Any]
+    seed: int
+    status: str
+    reason: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    genotype: str | None = None
+    error: str | None = None
+    parent: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise ValueError(f"stage is '{self.stage}', but must be one of {', '.join(STAGES)}")
+        if self.status not in STATUSES:
+            raise ValueError(f"status is '{self.status}', but must be one of {', '.join(STATUSES)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers that any JSON reader takes: inf and nan become strings."""
+        return {
+            entry.name: _encode(getattr(self, entry.name)) for entry in dataclasses.fields(self)
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> TrialResult:
+        """Rebuild a result from `to_dict`, its inf and nan included.
+
+        Raises:
+            StorageError: If a key is missing or unknown, or a value not legal.
+        """
+        numbers = ("parameters", "metrics", "history")
+        try:
+            return cls(**{key: _decode(v) if key in numbers else v for key, v in content.items()})
+        except (TypeError, ValueError) as error:
+            raise StorageError(f"not the record of a trial: {error}") from error
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _encode(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _decode(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_decode(entry) for entry in value]
+    return float(value) if value in ("inf", "-inf", "nan") else value
