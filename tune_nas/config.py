@@ -94,7 +94,7 @@ class RelaxationConfig(Section):
             where it is given; the paper has none there.
     """
 
-    kind: str = "softmax"
+    kind: Literal["softmax", "sigmoid"] = "softmax"
     init: Literal["auto", "normal", "uniform-weight"] = "auto"
     init_std: Rate | None = None
 
@@ -201,7 +201,7 @@ class ScheduleConfig(Section):
 class SelectionConfig(Section):
     """How a genotype is read off the supernet."""
 
-    kind: str = "magnitude"
+    kind: Literal["magnitude"] = "magnitude"
 
 
 class RuntimeConfig(Section):

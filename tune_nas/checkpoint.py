@@ -1,0 +1,116 @@
+"""State files of a search or a retrain: atomic, checksummed, safe to load.
+
+A checkpoint is a folder. Every file in it is written under a temporary name, synced and renamed;
+``manifest.json``, written last, holds their SHA-256 sums, so that a folder which was cut short or
+damaged later is recognised. State holds plain containers and tensors alone: it is read with
+``weights_only=True``, which runs no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tune_nas.errors import CheckpointError
+
+MANIFEST = "manifest.json"
+
+
+def save_state(
+    folder: Path, state: Mapping[str, Any], *, name: str, files: Mapping[str, str] | None = None
+) -> None:
+    """Write a state, and texts beside it, into a folder, which is made if need be.
+
+    Args:
+        folder: The checkpoint's folder.
+        state: Plain containers, numbers, strings and tensors.
+        name: File name of the state, as ``search.pt``.
+        files: Texts by file name that lie beside it, as ``genotype.yaml``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    contents = {key: text.encode() for key, text in (files or {}).items()}
+    contents[name] = buffer.getvalue()
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for file_name, content in contents.items():
+        write_atomically(folder / file_name, content)
+    sums = {key: hashlib.sha256(content).hexdigest() for key, content in contents.items()}
+    write_atomically(folder / MANIFEST, json.dumps(sums, indent=1).encode())
+
+
+def load_state(folder: Path, *, name: str) -> dict[str, Any]:
+    """Read a state back.
+
+    Raises:
+        CheckpointError: If the folder is absent, cut short, damaged or holds no such state.
+    """
+    path = folder / name
+    try:
+        sums = json.loads((folder / MANIFEST).read_text())
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder}: no whole checkpoint: {Path(error.filename).name} is missing"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: damaged checkpoint: {error}") from error
+    if not isinstance(sums, dict) or sums.get(name) != hashlib.sha256(content).hexdigest():
+        raise CheckpointError(f"{path}: damaged checkpoint: its SHA-256 sum is not the manifest's")
+    try:
+        state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a state that can be loaded safely") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, but must hold a dict")
+    return state
+
+
+def newest_intact(folders: Iterable[Path], *, name: str) -> tuple[Path, dict[str, Any]]:
+    """Return the newest checkpoint that is whole, with its state; warn of each damaged one.
+
+    Args:
+        folders: Checkpoint folders whose names end in a number that grows with time.
+        name: File name of the state.
+
+    Raises:
+        CheckpointError: If none is whole.
+    """
+    candidates = sorted(folders, key=_number, reverse=True)
+    for folder in candidates:
+        try:
+            return folder, load_state(folder, name=name)
+        except CheckpointError as error:
+            warnings.warn(f"skipped a checkpoint: {error}", stacklevel=2)
+    where = candidates[0].parent if candidates else "here"
+    raise CheckpointError(f"no whole checkpoint among the {len(candidates)} in {where}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _number(folder: Path) -> int:
+    digits = re.search(r"(\d+)$", folder.name)
+    return int(digits.group(1)) if digits else -1
