@@ -1,0 +1,92 @@
+"""Where a trial computes, in which precision, and how repeatably."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+
+import torch
+
+from tune_nas.config import RuntimeConfig
+from tune_nas.errors import ConfigError
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def resolve_device(text: str) -> torch.device:
+    """Return the device that ``runtime.device`` names.
+
+    Args:
+        text: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ConfigError: If the text names no device, or a GPU that this machine does not have.
+    """
+    if text == "auto":
+        text = "cuda" if torch.cuda.is_available() else "cpu"
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", text)
+    if match is None:
+        raise ConfigError(f"runtime.device is '{text}', but must be auto, cpu, cuda or cuda:N")
+    if text == "cpu":
+        return torch.device("cpu")
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(match.group(1) or 0)
+    if index >= n_gpus:
+        have = f"{n_gpus} usable GPU" + ("" if n_gpus == 1 else "s")
+        raise ConfigError(f"runtime.device is '{text}', but this machine has {have}; try auto")
+    return torch.device("cuda", index)
+
+
+def resolve_dtype(text: str) -> torch.dtype:
+    """Return the floating-point type that ``runtime.dtype`` names.
+
+    Raises:
+        ConfigError: If it is not one of the types that trials may use.
+    """
+    if text not in _DTYPES:
+        raise ConfigError(f"runtime.dtype is '{text}', but must be one of {', '.join(_DTYPES)}")
+    return _DTYPES[text]
+
+
+def set_up_runtime(config: RuntimeConfig) -> tuple[torch.device, torch.dtype]:
+    """Set the process up for a trial, so that the same trial gives the same result again.
+
+    Sets the CPU threads, switches reduced-precision float32 (TF32) off and deterministic
+    algorithms on. The few CUDA operations that have no deterministic form still run.
+
+    Returns:
+        The device and the floating-point type of the trial.
+
+    Raises:
+        ConfigError: If the device or the type is not usable here.
+    """
+    device, dtype = resolve_device(config.device), resolve_dtype(config.dtype)
+    torch.set_num_threads(config.threads)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    # cuBLAS is deterministic only with a fixed workspace, read when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # No result depends on uninitialised memory, and filling it costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+    return device, dtype
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return the largest memory use so far, in MiB.
+
+    On a GPU that of torch's tensors there, on a CPU the resident memory of the whole process.
+    """
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

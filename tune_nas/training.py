@@ -1,0 +1,89 @@
+"""What a search and a retraining share: learning rates by epoch, and losses without syncs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def cosine(epoch: int, epochs: int, learning_rate: float, learning_rate_min: float = 0.0) -> float:
+    """Return the learning rate of an epoch on a cosine from the first rate towards the last.
+
+    The published searches step once per epoch: epoch 0 has `learning_rate`, and
+    `learning_rate_min` would be that of epoch `epochs`, which is never run.
+
+    Args:
+        epoch: The epoch, counted from 0.
+        epochs: Number of epochs in all, at least 1.
+        learning_rate: Rate at the start.
+        learning_rate_min: Rate at the end.
+
+    Raises:
+        ValueError: If `epoch` is not in [0, `epochs`].
+    """
+    if epochs < 1 or not 0 <= epoch <= epochs:
+        raise ValueError(f"epoch is {epoch}, but must be in [0, {epochs}] with epochs >= 1")
+    share = (1.0 + math.cos(math.pi * epoch / epochs)) / 2.0
+    return learning_rate_min + (learning_rate - learning_rate_min) * share
+
+
+class Tally:
+    """Mean loss and accuracy over many batches, summed on the device.
+
+    Reading `loss` or `accuracy` waits for the device; adding a batch does not.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        # float64, so that the sum over an epoch does not depend on how many batches it had.
+        self._sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self._n = 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            loss: Mean loss of the batch, a scalar.
+            logits: Class scores, (batch, classes).
+            labels: Right classes, (batch,).
+        """
+        n = labels.shape[0]
+        right = (logits.detach().argmax(dim=1) == labels).sum()
+        self._sums += torch.stack((loss.detach().double() * n, right.double()))
+        self._n += n
+
+    @property
+    def loss(self) -> float:
+        """Mean loss per image; nan if there were none."""
+        return float(self._sums[0]) / self._n if self._n else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images classified rightly, in percent; nan if there were none."""
+        return 100.0 * float(self._sums[1]) / self._n if self._n else math.nan
+
+
+@torch.no_grad()
+def evaluate(
+    forward: Forward, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy in percent over some batches.
+
+    Waits for the device once, at the end. Whether the network is in evaluation mode is the
+    caller's choice.
+
+    Args:
+        forward: Images (batch, channels, height, width) to logits (batch, classes).
+        batches: Images and labels, as `tune_nas.data.evaluation_batches` yields them.
+        device: Where the batches lie.
+    """
+    tally = Tally(device)
+    for images, labels in batches:
+        logits = forward(images)
+        tally.add(functional.cross_entropy(logits, labels), logits, labels)
+    return tally.loss, tally.accuracy
