@@ -6,7 +6,6 @@ applies overrides and turns validation errors into one line.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -135,14 +134,22 @@ class UpdateConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> UpdateConfig:
-        if self.level != "mixed" and (self.lambda_ is not None or self.lambda_prime is not None):
-            raise ValueError(f"lambda belongs to level 'mixed', but level is '{self.level}'")
-        if self.lambda_ is not None and self.lambda_prime is not None:
-            raise ValueError("give lambda or lambda_prime, not both")
-        if self.lambda_ is not None and math.isnan(self.lambda_):
-            raise ValueError("lambda is nan, but must be a number >= 0 or inf")
+        given = {"update.lambda": self.lambda_, "update.lambda_prime": self.lambda_prime}
+        for key, value in given.items():
+            if self.level != "mixed" and value is not None:
+                raise ValueError(
+                    f"{key} is {value:g}, but belongs to update.level 'mixed', not '{self.level}' "
+                    f"(null takes it away)"
+                )
+        if None not in given.values():
+            raise ValueError(
+                "update.lambda and update.lambda_prime say the same thing; give one (null for the other)"
+            )
         if self.level == "single" and self.order == 2:
-            raise ValueError("order 2 needs level 'bilevel' or 'mixed', but level is 'single'")
+            raise ValueError(
+                "update.order is 2, but must be 1 where update.level is 'single' "
+                "(order 2 needs 'bilevel' or 'mixed')"
+            )
         return self
 
 
@@ -163,7 +170,9 @@ class WeightsOptimizer(Section):
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> WeightsOptimizer:
         if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs momentum > 0, but momentum is 0")
+            raise ValueError(
+                "optimizer.weights.nesterov is true, but needs optimizer.weights.momentum > 0"
+            )
         return self
 
 
@@ -249,6 +258,12 @@ class RetrainConfig(Section):
     auxiliary_weight: Rate = 0.4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: AugmentConfig = AugmentConfig(cutout=16)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> RetrainConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("retrain.nesterov is true, but needs retrain.momentum > 0")
+        return self
 
 
 class TrialConfig(Section):

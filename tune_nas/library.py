@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -20,6 +21,20 @@ _FOLDERS = {
     "sweep": "search_spaces/sweeps",
     "trial": "trials",
 }
+
+# pydantic's wording -> ours, which goes on from "… is -1, but"
+_RULES = (
+    (r", unable to .*", ""),
+    (r"^Input should be greater than or equal to ", "must be >= "),
+    (r"^Input should be less than or equal to ", "must be <= "),
+    (r"^Input should be greater than ", "must be > "),
+    (r"^Input should be less than ", "must be < "),
+    (r"^Input should be a valid dictionary.*", "must be a mapping of keys"),
+    (r"^Input should be a valid (array|list|tuple)", "must be a list"),
+    (r"^Input should be a valid integer", "must be an integer"),
+    (r"^Input should be a valid ", "must be a "),
+    (r"^(Input|Tuple|List) should ", "must "),
+)
 
 
 def shipped_folder(kind: str) -> Path:
@@ -63,10 +78,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read: not UTF-8 text") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: not valid YAML{_place(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold a mapping of keys, not {type(content).__name__}")
     return content
@@ -174,11 +191,24 @@ def _complaint(model: type[BaseModel], problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"unknown key '{key}'{_nearest(key, list(dotted_keys(model)))}"
+    if problem["type"] == "missing":
+        return f"key '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if problem["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key} is {problem['input']!r}: {message}"
+    if problem["type"] == "value_error":  # of our own; those on combinations name their keys
+        return message if not key or key in message else f"{key}: {message}"
+    for pattern, rule in _RULES:
+        message = re.sub(pattern, rule, message)
+    return f"{key or 'the whole'} is {_shown(problem['input'])}, but {message}"
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    return f", line {mark.line + 1}: {problem}" if mark and problem else ""
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}…"
 
 
 def _nearest(text: str, known: list[str]) -> str:
