@@ -1,0 +1,133 @@
+"""What a sweep varies: the values of one key, and on which other values it depends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from tune_nas.config import Section
+
+_KINDS = ("grid", "choice", "uniform", "loguniform", "int")
+_RANGES = ("uniform", "loguniform", "int")
+
+
+class Parameter(Section):
+    """The values of one swept key: exactly one of five forms.
+
+    Args:
+        grid: Every one of these values.
+        choice: These values, drawn by random and tpe; a grid runs every one.
+        uniform: ``[low, high]``.
+        loguniform: ``[low, high]``, uniform in the logarithm; low > 0.
+        int: ``[low, high]``, both included.
+        when: The parameter exists only where these keys have this value, or one of these
+            values, as ``{update.level: mixed}``.
+    """
+
+    grid: list[Any] | None = Field(default=None, min_length=1)
+    choice: list[Any] | None = Field(default=None, min_length=1)
+    uniform: tuple[float, float] | None = None
+    loguniform: tuple[float, float] | None = None
+    int_: tuple[int, int] | None = Field(default=None, alias="int")
+    when: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Parameter:
+        given = [kind for kind, value in self._forms().items() if value is not None]
+        if len(given) != 1:
+            has = f"has {' and '.join(given)}" if given else "has none"
+            raise ValueError(f"a parameter takes exactly one of {', '.join(_KINDS)}, but {has}")
+        if self.kind in _RANGES:
+            low, high = self._forms()[self.kind]
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"{self.kind} is [{low}, {high}], but must be finite, low < high")
+            if self.kind == "loguniform" and low <= 0:
+                raise ValueError(f"loguniform is [{low}, {high}], but low must be > 0")
+        elif any(value in self.values[:index] for index, value in enumerate(self.values)):
+            raise ValueError(f"{self.kind} has a value twice: {self.values}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The form that was given."""
+        return next(kind for kind, value in self._forms().items() if value is not None)
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the values are a range, which no grid can run through."""
+        return self.kind in _RANGES
+
+    @property
+    def values(self) -> list[Any]:
+        """The listed values, or the two ends of a range."""
+        return list(self._forms()[self.kind])
+
+    def active(self, chosen: Mapping[str, Any]) -> bool:
+        """Return whether the conditions hold, given the values of the keys that they name."""
+        return all(
+            chosen.get(key) in (wanted if isinstance(wanted, list) else [wanted])
+            for key, wanted in self.when.items()
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the one given form, and the conditions if there are any."""
+        content: dict[str, Any] = {self.kind: self.values}
+        return {**content, "when": dict(self.when)} if self.when else content
+
+    def _forms(self) -> dict[str, Any]:
+        return {
+            "grid": self.grid,
+            "choice": self.choice,
+            "uniform": self.uniform,
+            "loguniform": self.loguniform,
+            "int": self.int_,
+        }
+
+
+def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
+    """Return the keys so that each comes after those that its conditions name.
+
+    Raises:
+        ValueError: If conditions form a circle.
+    """
+    keys: list[str] = []
+    while len(keys) < len(parameters):
+        ready = [
+            key
+            for key, parameter in parameters.items()
+            if key not in keys
+            and all(other in keys for other in parameter.when if other in parameters)
+        ]
+        if not ready:
+            circle = ", ".join(key for key in parameters if key not in keys)
+            raise ValueError(f"the conditions (when) of {circle} depend on each other in a circle")
+        keys.append(ready[0])
+    return keys
+
+
+def combinations(
+    parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield every combination of values that the conditions allow; of a range, its two ends.
+
+    Args:
+        parameters: Swept keys.
+        fixed: Values of the keys that are not swept but that conditions may name.
+    """
+    keys = ordered(parameters)
+
+    def extend(chosen: dict[str, Any], rest: list[str]) -> Iterator[dict[str, Any]]:
+        if not rest:
+            yield {key: chosen[key] for key in parameters if key in chosen}
+            return
+        parameter = parameters[rest[0]]
+        if not parameter.active({**fixed, **chosen}):
+            yield from extend(chosen, rest[1:])
+            return
+        for value in parameter.values:
+            yield from extend({**chosen, rest[0]: value}, rest[1:])
+
+    yield from extend({}, keys)
