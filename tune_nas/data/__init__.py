@@ -1,0 +1,37 @@
+"""Data sets, held whole as uint8 tensors on the trial's device, and their augmentation."""
+
+from tune_nas.data.augment import Draws, cutout, draw, flip, random_crop
+from tune_nas.data.batches import Batches, evaluation_batches, normalise
+from tune_nas.data.images import Images, channel_statistics, resize
+from tune_nas.data.loading import RetrainData, SearchData, load_data
+from tune_nas.data.registry import (
+    Part,
+    Source,
+    dataset_description,
+    dataset_names,
+    register_dataset,
+)
+from tune_nas.data.split import stratified
+
+__all__ = [
+    "Batches",
+    "Draws",
+    "Images",
+    "Part",
+    "RetrainData",
+    "SearchData",
+    "Source",
+    "channel_statistics",
+    "cutout",
+    "dataset_description",
+    "dataset_names",
+    "draw",
+    "evaluation_batches",
+    "flip",
+    "load_data",
+    "normalise",
+    "random_crop",
+    "register_dataset",
+    "resize",
+    "stratified",
+]

@@ -1,0 +1,113 @@
+"""Random crops, flips and cutout of whole batches, as pure functions of the images and draws.
+
+What is random is drawn first, on the CPU, from an explicit generator; the functions then do the
+same to the images on any device. Nothing loops over the images of a batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tune_nas.config import AugmentConfig
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What was drawn for n images; None where a change is off.
+
+    Attributes:
+        offsets: Top and left of each crop within the padded image, int64, (n, 2).
+        flips: Whether each image is mirrored, bool, (n,).
+        centres: Row and column of each cutout's centre, int64, (n, 2).
+    """
+
+    offsets: Tensor | None = None
+    flips: Tensor | None = None
+    centres: Tensor | None = None
+
+    def __getitem__(self, part: slice) -> Draws:
+        """Return the draws of a range of the images."""
+        return Draws(*(None if each is None else each[part] for each in self._all()))
+
+    def to(self, device: torch.device) -> Draws:
+        """Return the draws on a device."""
+        return Draws(*(None if each is None else each.to(device) for each in self._all()))
+
+    def _all(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        return self.offsets, self.flips, self.centres
+
+
+def draw(
+    config: AugmentConfig | None, n: int, height: int, width: int, generator: torch.Generator
+) -> Draws:
+    """Draw the changes of n images, on the CPU.
+
+    Args:
+        config: Which changes there are; None for none.
+        n: Number of images.
+        height: Their height, in pixels.
+        width: Their width, in pixels.
+        generator: CPU generator. A change that is off draws nothing from it.
+    """
+    if config is None:
+        return Draws()
+    offsets = flips = centres = None
+    if config.crop_padding:
+        offsets = torch.randint(2 * config.crop_padding + 1, (n, 2), generator=generator)
+    if config.flip:
+        flips = torch.randint(2, (n,), generator=generator).bool()
+    if config.cutout:
+        rows = torch.randint(height, (n,), generator=generator)
+        columns = torch.randint(width, (n,), generator=generator)
+        centres = torch.stack((rows, columns), dim=1)
+    return Draws(offsets, flips, centres)
+
+
+def random_crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
+    """Pad images with zeros on all sides and cut out windows of the images' own size.
+
+    Args:
+        images: (n, channels, height, width), any type; zero is black before normalisation.
+        offsets: Top and left of each window in the padded image, (n, 2), in [0, 2 · padding].
+        padding: Pixels of padding on each side.
+    """
+    n, _, height, width = images.shape
+    padded = functional.pad(images, (padding,) * 4)
+    # A view of all windows, (n, channels, tops, lefts, height, width); indexing copies n of them.
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+    return windows[torch.arange(n, device=images.device), :, offsets[:, 0], offsets[:, 1]]
+
+
+def flip(images: Tensor, flips: Tensor) -> Tensor:
+    """Mirror some of the images left to right.
+
+    Args:
+        images: (n, channels, height, width).
+        flips: Which, bool, (n,).
+    """
+    return torch.where(flips[:, None, None, None], images.flip(3), images)
+
+
+def cutout(images: Tensor, centres: Tensor, size: int) -> Tensor:
+    """Set a square of each image to zero; it may reach over the border (DeVries and Taylor 2017).
+
+    As published, this comes after normalisation, where zero is the mean colour.
+
+    Args:
+        images: (n, channels, height, width).
+        centres: Row and column of each square's centre, (n, 2). A square of even side covers one
+            pixel more above and left of it than below and right.
+        size: Side of the square, in pixels.
+    """
+    height, width = images.shape[-2:]
+    first = (centres - size // 2)[:, :, None]
+    rows = torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device)
+    in_rows = (rows >= first[:, 0]) & (rows < first[:, 0] + size)
+    in_columns = (columns >= first[:, 1]) & (columns < first[:, 1] + size)
+    blank = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    return images.masked_fill(blank, 0)

@@ -1,0 +1,167 @@
+"""Batches of images in memory: a seeded, endless, resumable stream, and passes in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tune_nas.config import AugmentConfig
+from tune_nas.data.augment import Draws, cutout, draw, flip, random_crop
+from tune_nas.data.images import Images
+from tune_nas.errors import CheckpointError
+
+
+def normalise(images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return images as floating-point numbers of mean 0 and standard deviation 1.
+
+    Args:
+        images: uint8, (n, channels, height, width).
+        mean: Mean of each channel in the range [0, 255], (1, channels, 1, 1), of type `dtype`.
+        std: Standard deviation of each channel, likewise.
+        dtype: Type of the result.
+    """
+    return images.to(dtype).sub_(mean).div_(std)
+
+
+def _per_channel(values: Sequence[float], images: Images, dtype: torch.dtype) -> Tensor:
+    scaled = 255.0 * torch.tensor(values, dtype=torch.float64)
+    return scaled.to(dtype).to(images.images.device)[None, :, None, None]
+
+
+class Batches:
+    """An endless stream of augmented training batches in a seeded random order.
+
+    Each pass over the images is shuffled anew; its last batch is dropped if it is short, unless
+    there are fewer images than a batch has: then every batch is the whole set. A stream whose
+    state is loaded goes on bit-identically, from any position.
+
+    Args:
+        images: The images, on the trial's device.
+        batch_size: Images of a batch, at least 1.
+        generator: CPU generator that the order and the augmentation are drawn from, once per
+            pass. The stream's state contains the generator's.
+        augment: Random changes; None for none.
+        mean: Mean of each channel, in [0, 1].
+        std: Standard deviation of each channel, in the same units.
+        dtype: Type of the batches.
+
+    Raises:
+        ValueError: If there are no images, or `batch_size` is below 1.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int,
+        generator: torch.Generator,
+        augment: AugmentConfig | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, but must be >= 1")
+        if len(images) == 0:
+            raise ValueError("images is empty, but must have at least 1 image")
+        self._images = images
+        self._batch_size = min(batch_size, len(images))
+        self._generator = generator
+        self._augment = augment
+        self._mean = _per_channel(mean, images, dtype)
+        self._std = _per_channel(std, images, dtype)
+        self._dtype = dtype
+        # The generator's state at the start of the pass: order and draws follow from it.
+        self._pass_start: Tensor | None = None
+        self._position = 0
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._draws = Draws()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one pass."""
+        return len(self._images) // self._batch_size
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Return the next batch.
+
+        Returns:
+            The images (batch, channels, height, width), normalised, and their labels (batch,).
+        """
+        if self._pass_start is None or self._position == self.steps_per_epoch:
+            self._pass_start = self._generator.get_state()
+            self._draw_pass(self._generator)
+            self._position = 0
+        start = self._position * self._batch_size
+        part = slice(start, start + self._batch_size)
+        self._position += 1
+        index, draws = self._order[part], self._draws[part]
+        images = self._images.images[index]
+        if draws.offsets is not None and self._augment is not None:
+            images = random_crop(images, draws.offsets, self._augment.crop_padding)
+        if draws.flips is not None:
+            images = flip(images, draws.flips)
+        batch = normalise(images, self._mean, self._std, self._dtype)
+        if draws.centres is not None and self._augment is not None:
+            batch = cutout(batch, draws.centres, self._augment.cutout)
+        return batch, self._images.labels[index]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the stream: plain numbers and the generator's states."""
+        return {
+            "images": len(self._images),
+            "batch_size": self._batch_size,
+            "position": self._position,
+            "pass_start": None if self._pass_start is None else self._pass_start.clone(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to the place in the stream at which `state` was taken.
+
+        Raises:
+            CheckpointError: If the state is of a stream over other images or of other batches.
+        """
+        for key, own in (("images", len(self._images)), ("batch_size", self._batch_size)):
+            if state[key] != own:
+                raise CheckpointError(
+                    f"the state of a data stream has {key} {state[key]}, but this trial has {own}"
+                )
+        self._position = state["position"]
+        self._pass_start = state["pass_start"]
+        if self._pass_start is not None:
+            generator = torch.Generator()
+            generator.set_state(self._pass_start)
+            self._draw_pass(generator)
+        self._generator.set_state(state["generator"])
+
+    def _draw_pass(self, generator: torch.Generator) -> None:
+        """Draw order and augmentation of a whole pass: one transfer to the device, no more."""
+        n, _, height, width = self._images.images.shape
+        device = self._images.images.device
+        self._order = torch.randperm(n, generator=generator).to(device)
+        self._draws = draw(self._augment, n, height, width, generator).to(device)
+
+
+def evaluation_batches(
+    images: Images,
+    batch_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield all images in order, normalised, without augmentation; the last batch may be short.
+
+    Args:
+        images: The images, on the trial's device.
+        batch_size: Images of a batch, at least 1.
+        mean: Mean of each channel, in [0, 1].
+        std: Standard deviation of each channel, in the same units.
+        dtype: Type of the batches.
+    """
+    shift, scale = _per_channel(mean, images, dtype), _per_channel(std, images, dtype)
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        yield normalise(part.images, shift, scale, dtype), part.labels

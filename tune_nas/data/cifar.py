@@ -1,0 +1,86 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), read by torchvision, which checks the MD5 sums."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tune_nas.config import DataConfig
+from tune_nas.data.registry import Part, Source, register_dataset
+from tune_nas.data.vision import import_torchvision
+from tune_nas.errors import DataError
+
+# As in the DARTS code, `cnn/utils.py`.
+_CIFAR10_MEAN = (0.49139968, 0.48215827, 0.44653124)
+_CIFAR10_STD = (0.24703233, 0.24348505, 0.26158768)
+# As in the NAS-Bench-201 code, in units of 1/255.
+_CIFAR100_MEAN = (129.3 / 255, 124.1 / 255, 112.4 / 255)
+_CIFAR100_STD = (68.2 / 255, 65.4 / 255, 70.4 / 255)
+
+
+@register_dataset("cifar10")
+def read_cifar10(config: DataConfig, part: Part) -> Source:
+    """Open CIFAR-10: 50,000 and 10,000 colour images of 32 × 32 pixels, 10 classes."""
+    images, labels = _read(import_torchvision().datasets.CIFAR10, config, part)
+    return Source(labels, 10, lambda index: images[index], _CIFAR10_MEAN, _CIFAR10_STD)
+
+
+@register_dataset("cifar100")
+def read_cifar100(config: DataConfig, part: Part) -> Source:
+    """Open CIFAR-100: 50,000 and 10,000 colour images of 32 × 32 pixels, 100 classes."""
+    images, labels = _read(import_torchvision().datasets.CIFAR100, config, part)
+    return Source(labels, 100, lambda index: images[index], _CIFAR100_MEAN, _CIFAR100_STD)
+
+
+def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+    if config.dir is None:
+        raise DataError(
+            f"data.dir is not given, but {config.name} needs it: the folder that holds "
+            f"'{dataset.base_folder}'"
+        )
+    folder = Path(config.dir)
+    if not config.download:
+        _check_folder(folder, config, dataset)
+    # torchvision checks the sums of all files, and so reads them; of this part's alone here.
+    unread = "test_list" if part == "train" else "train_list"
+    half = type(dataset.__name__, (dataset,), {} if config.download else {unread: []})
+    try:
+        data = half(root=str(folder), train=part == "train", download=config.download)
+    except (RuntimeError, OSError) as error:
+        raise DataError(_diagnose(folder, half, config, error)) from error
+    images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+    return images, torch.tensor(data.targets)
+
+
+def _check_folder(folder: Path, config: DataConfig, dataset: Any) -> None:
+    inner = folder / dataset.base_folder
+    if inner.is_dir() and os.access(inner, os.R_OK | os.X_OK):
+        return
+    problem = "cannot be read" if inner.exists() else "does not exist"
+    raise DataError(
+        f"data.dir: '{inner}' {problem}; data.dir must be the folder that holds "
+        f"'{dataset.base_folder}' (or set data.download to fetch it)"
+    )
+
+
+def _diagnose(folder: Path, dataset: Any, config: DataConfig, error: Exception) -> str:
+    """Say which file of a data set is wrong."""
+    check_integrity = import_torchvision().datasets.utils.check_integrity
+    meta = [dataset.meta["filename"], dataset.meta["md5"]]
+    for name, md5 in (*dataset.train_list, *dataset.test_list, meta):
+        path = folder / dataset.base_folder / name
+        if not path.is_file():
+            return f"data.dir: '{path}' is missing; fetch {config.name} anew (data.download)"
+        try:
+            intact = check_integrity(str(path), md5)
+        except OSError as cause:
+            return f"data.dir: '{path}' cannot be read ({cause.strerror})"
+        if not intact:
+            return (
+                f"data.dir: '{path}' is damaged (its MD5 sum is not the published one); "
+                f"fetch {config.name} anew (data.download)"
+            )
+    return f"data.dir: {config.name} cannot be read from '{folder}': {' '.join(str(error).split())}"

@@ -1,0 +1,187 @@
+"""From a trial's data section to images on its device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import torch
+
+from tune_nas.config import AugmentConfig, DataConfig
+
+# Imported for their registrations.
+from tune_nas.data import cifar as _cifar  # noqa: F401
+from tune_nas.data import folder as _folder  # noqa: F401
+from tune_nas.data import small as _small  # noqa: F401
+from tune_nas.data.batches import Batches, evaluation_batches
+from tune_nas.data.images import Images, channel_statistics, resize
+from tune_nas.data.registry import Source, find_reader
+from tune_nas.data.split import stratified
+from tune_nas.errors import ConfigError, DataError
+
+# Seed of everything that must be the same in every trial.
+FIXED_SEED = 0
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a search's and a retraining's data share.
+
+    Attributes:
+        n_classes: Number of classes.
+        in_channels: Channels of the images.
+        image_size: Height and width of the images, in pixels.
+        mean: Mean of each channel, in [0, 1].
+        std: Standard deviation of each channel, in the same units.
+        dtype: Floating-point type of the batches.
+    """
+
+    n_classes: int
+    in_channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dtype: torch.dtype
+
+    def batches(
+        self,
+        images: Images,
+        batch_size: int,
+        generator: torch.Generator,
+        augment: AugmentConfig | None,
+    ) -> Batches:
+        """Return the endless training stream over some of the images; see `Batches`."""
+        return Batches(images, batch_size, generator, augment, self.mean, self.std, self.dtype)
+
+    def evaluation_batches(
+        self, images: Images, batch_size: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Return one pass in order over some of the images, without augmentation."""
+        return evaluation_batches(images, batch_size, self.mean, self.std, self.dtype)
+
+
+@dataclass(frozen=True)
+class SearchData(_Data):
+    """The data of a search: the training images, divided. It has no test images.
+
+    Attributes:
+        train: The train half.
+        valid: The valid half.
+        all_train: Both; shares their memory.
+    """
+
+    train: Images
+    valid: Images
+    all_train: Images
+
+
+@dataclass(frozen=True)
+class RetrainData(_Data):
+    """The data of a retraining.
+
+    Attributes:
+        train: All training images (of a `train_images` draw, those drawn).
+        test: All test images.
+    """
+
+    train: Images
+    test: Images
+
+
+@overload
+def load_data(
+    config: DataConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype = ...,
+    for_search: Literal[True],
+) -> SearchData: ...
+
+
+@overload
+def load_data(
+    config: DataConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype = ...,
+    for_search: Literal[False],
+) -> RetrainData: ...
+
+
+def load_data(
+    config: DataConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    for_search: bool,
+) -> SearchData | RetrainData:
+    """Read the images of a trial and put them on its device.
+
+    Args:
+        config: The trial's data section.
+        seed: The trial's seed. Where ``split`` is ``seed`` it decides the draw of `train_images`
+            and the division into halves; where it is ``fixed``, it decides nothing.
+        device: Where the images go.
+        dtype: Floating-point type of the batches.
+        for_search: Whether to divide the training images and leave the test images unread.
+
+    Returns:
+        The divided training images for a search, else training and test images.
+
+    Raises:
+        ConfigError: If `train_images` or `train_portion` does not fit the data set.
+        DataError: If files are absent, unreadable or damaged.
+    """
+    reader = find_reader(config.name)
+    generator = torch.Generator().manual_seed(seed if config.split == "seed" else FIXED_SEED)
+    source = reader(config, "train")
+    chosen = _choose(config, source, generator)
+    train = _read(config, source, chosen)
+    if source.mean is not None and source.std is not None:
+        mean, std = source.mean, source.std
+    else:
+        mean, std = channel_statistics(train.images)
+    shape = (source.n_classes, train.images.shape[1], train.images.shape[2], mean, std, dtype)
+    if not for_search:
+        test_source = reader(config, "test")
+        test = _read(config, test_source, torch.arange(test_source.labels.shape[0]))
+        if test.images.shape[1:] != train.images.shape[1:]:
+            raise DataError(
+                f"test images of {config.name} are {tuple(test.images.shape[1:])}, training images "
+                f"{tuple(train.images.shape[1:])}; set data.resolution"
+            )
+        return RetrainData(*shape, train=train.to(device), test=test.to(device))
+    n_train = round(config.train_portion * len(train))
+    if not 0 < n_train < len(train):
+        raise ConfigError(
+            f"data.train_portion is {config.train_portion}, but must leave an image in both halves "
+            f"of {len(train)}"
+        )
+    order = torch.cat(stratified(train.labels, n_train, generator))
+    all_train = Images(train.images[order], train.labels[order]).to(device)
+    return SearchData(
+        *shape, train=all_train[:n_train], valid=all_train[n_train:], all_train=all_train
+    )
+
+
+def _choose(config: DataConfig, source: Source, generator: torch.Generator) -> torch.Tensor:
+    """Return the indices of the training images that the trial uses."""
+    n, wanted = source.labels.shape[0], config.train_images
+    if wanted is None:
+        return torch.arange(n)
+    if wanted > n:
+        raise ConfigError(
+            f"data.train_images is {wanted}, but {config.name} has {n} training images"
+        )
+    return stratified(source.labels, wanted, generator)[0]
+
+
+def _read(config: DataConfig, source: Source, index: torch.Tensor) -> Images:
+    images = source.read(index)
+    if config.resolution is not None:
+        images = resize(images, config.resolution)
+    return Images(images, source.labels[index])

@@ -1,0 +1,31 @@
+"""Importing torchvision, also where its compiled operators do not load."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+
+
+def import_torchvision() -> ModuleType:
+    """Import torchvision with its ``datasets`` and return it.
+
+    The wheels on PyPI are compiled against CUDA. Beside a torch without CUDA their C++ operators do
+    not load, and the import then fails on registering shapes for two operators that do not
+    exist. We use none of them: declaring the two is enough.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for name in ("nms", "qnms"):
+            torch.library.define(
+                f"torchvision::{name}",
+                "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+            )
+        import torchvision
+    import torchvision.datasets
+
+    module: ModuleType = torchvision
+    return module
