@@ -1,0 +1,37 @@
+"""Architectures: a YAML description becomes a cell space, a supernet, genotypes, final networks."""
+
+from tune_nas.spaces.counting import ModelSize, count_multiply_adds, count_parameters, model_size
+from tune_nas.spaces.genotype import CellGenotype, Genotype, GenotypeEdge
+from tune_nas.spaces.network import Network, build_network
+from tune_nas.spaces.registry import (
+    build_operation,
+    operation_kind,
+    operation_names,
+    register_operation,
+)
+from tune_nas.spaces.space import CellSpace, Edge, Space, load_space
+from tune_nas.spaces.supernet import Supernet
+from tune_nas.spaces.weights import CellWeights, MixingWeights
+
+__all__ = [
+    "CellGenotype",
+    "CellSpace",
+    "CellWeights",
+    "Edge",
+    "Genotype",
+    "GenotypeEdge",
+    "MixingWeights",
+    "ModelSize",
+    "Network",
+    "Space",
+    "Supernet",
+    "build_network",
+    "build_operation",
+    "count_multiply_adds",
+    "count_parameters",
+    "load_space",
+    "model_size",
+    "operation_kind",
+    "operation_names",
+    "register_operation",
+]

@@ -1,0 +1,112 @@
+"""Sizes of networks: parameters and multiply-adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tune_nas.spaces.genotype import Genotype
+from tune_nas.spaces.network import build_network
+from tune_nas.spaces.space import Space
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Parameters (without an auxiliary head) and multiply-adds of one image."""
+
+    parameters: int
+    multiply_adds: int
+
+
+def count_parameters(module: nn.Module, without_auxiliary: bool = True) -> int:
+    """Count the parameters of a module.
+
+    Args:
+        module: Any module.
+        without_auxiliary: Leave out those of a `Network`'s auxiliary head, as papers do.
+    """
+    return sum(
+        parameter.numel()
+        for name, parameter in module.named_parameters()
+        if not (without_auxiliary and name.startswith("auxiliary."))
+    )
+
+
+def count_multiply_adds(
+    network: nn.Module, image_size: int | tuple[int, int], in_channels: int = 3
+) -> int:
+    """Count the multiply-adds of one image in evaluation mode (no auxiliary head).
+
+    Convolutions and linear layers count, pools and normalisation do not. A bias counts as one
+    addition per output: that is how NAS-Bench-201's table has its FLOPs.
+
+    Args:
+        network: A module that takes images alone.
+        image_size: Side of the images in pixels, or (height, width).
+        in_channels: Channels of the images.
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    counted = 0
+
+    def count(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        nonlocal counted
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            per_output = module.weight[0].numel() + (module.bias is not None)
+            counted += output[0].numel() * per_output
+
+    hooks = [module.register_forward_hook(count) for module in network.modules()]
+    mode = network.training
+    weight = next(network.parameters())
+    try:
+        network.eval()
+        with torch.no_grad():
+            network(
+                torch.zeros(1, in_channels, height, width, device=weight.device, dtype=weight.dtype)
+            )
+    finally:
+        network.train(mode)
+        for hook in hooks:
+            hook.remove()
+    return counted
+
+
+def model_size(
+    genotype: Genotype,
+    space: Space,
+    *,
+    image_size: int,
+    n_classes: int,
+    in_channels: int = 3,
+    init_channels: int | None = None,
+    cells: int | None = None,
+) -> ModelSize:
+    """Return the size of a genotype's final network, without allocating or computing any of it.
+
+    Args:
+        genotype: The architecture.
+        space: The space that it belongs to.
+        image_size: Side of the images in pixels.
+        n_classes: Outputs.
+        in_channels: Channels of the images.
+        init_channels: Channels of the first cell; None for the space's own.
+        cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
+
+    Raises:
+        GenotypeError: If the space does not hold the genotype.
+        ValueError: If a number is below 1.
+    """
+    with torch.device("meta"):
+        network = build_network(
+            genotype,
+            space,
+            n_classes=n_classes,
+            in_channels=in_channels,
+            init_channels=init_channels,
+            cells=cells,
+        )
+    return ModelSize(
+        count_parameters(network), count_multiply_adds(network, image_size, in_channels)
+    )

@@ -1,0 +1,167 @@
+"""What a space's YAML file may say, and its validation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tune_nas.config import Count, Section
+from tune_nas.spaces import operations as _operations  # noqa: F401  (registers them)
+from tune_nas.spaces.registry import check_operation
+
+Names = Annotated[list[str], Field(min_length=1)]
+
+
+class CellDescription(Section):
+    """One type of cell.
+
+    Args:
+        inputs: Input nodes, numbered from 0.
+        nodes: Intermediate nodes, numbered after the inputs.
+        edges: ``all`` (every node to every later intermediate node) or a list of ``"0->2"``.
+        operations: Of every edge alike, or a mapping from each edge to its own.
+        output: ``concat`` (all intermediate nodes side by side) or ``last`` (the last one).
+        inputs_per_node: Edges that a genotype keeps into a node; None for all.
+        excluded: Operations that a genotype never has.
+    """
+
+    inputs: Literal[1, 2]
+    nodes: Count
+    edges: Literal["all"] | Names = "all"
+    operations: Names | dict[str, Names]
+    output: Literal["concat", "last"]
+    inputs_per_node: Count | None = None
+    excluded: tuple[str, ...] = ()
+
+    @field_validator("operations", "edges", "excluded", mode="before")
+    @classmethod
+    def _no_text_for_a_list(cls, value: Any) -> Any:
+        """Say it in one line; the union's own complaint is one line per alternative."""
+        if value != "all" and not isinstance(value, list | tuple | Mapping):
+            raise ValueError(f"must be a list, not {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _operations_exist(self) -> CellDescription:
+        lists = self.operations.values() if isinstance(self.operations, dict) else [self.operations]
+        for names in [*lists, list(self.excluded)]:
+            for name in names:
+                check_operation(name)
+            if len(set(names)) < len(names):
+                raise ValueError(f"operation named twice in [{', '.join(names)}]")
+        for names in lists:
+            if set(names) <= set(self.excluded):
+                raise ValueError(f"all of [{', '.join(names)}] are excluded, so nothing is left")
+        return self
+
+    @model_validator(mode="after")
+    def _edges_are_legal(self) -> CellDescription:
+        edges = self.edge_pairs()
+        if len(set(edges)) < len(edges):
+            raise ValueError("an edge is named twice")
+        for node in range(self.inputs, self.inputs + self.nodes):
+            if all(target != node for _, target in edges):
+                raise ValueError(f"no edge leads to node {node}")
+        if isinstance(self.operations, dict):
+            named = [self._edge(text) for text in self.operations]
+            for edge in edges:
+                if edge not in named:
+                    raise ValueError(f"operations of edge '{edge[0]}->{edge[1]}' are missing")
+            for edge in named:
+                if edge not in edges:
+                    raise ValueError(f"operations are given for '{edge[0]}->{edge[1]}', no edge")
+        return self
+
+    def edge_pairs(self) -> list[tuple[int, int]]:
+        """Return the edges as (source, target), ordered by target, then source."""
+        if self.edges == "all":
+            targets = range(self.inputs, self.inputs + self.nodes)
+            return [(source, target) for target in targets for source in range(target)]
+        edges = [self._edge(text) for text in self.edges]
+        return sorted(edges, key=lambda edge: (edge[1], edge[0]))
+
+    def operations_of(self, source: int, target: int) -> list[str]:
+        """Return the operations of an edge."""
+        if isinstance(self.operations, dict):
+            by_edge = {self._edge(text): names for text, names in self.operations.items()}
+            return by_edge[source, target]
+        return self.operations
+
+    def _edge(self, text: str) -> tuple[int, int]:
+        match = re.fullmatch(r"\s*(\d+)\s*->\s*(\d+)\s*", text)
+        if not match:
+            raise ValueError(f"edge '{text}' must be written SOURCE->TARGET, as 0->2")
+        source, target = int(match[1]), int(match[2])
+        last = self.inputs + self.nodes - 1
+        for node in (source, target):
+            if node > last:
+                raise ValueError(f"edge '{text}': there is no node {node}, the last one is {last}")
+        if target < self.inputs:
+            raise ValueError(f"edge '{text}': node {target} is an input")
+        if source >= target:
+            raise ValueError(f"edge '{text}': an edge must lead to a later node")
+        return source, target
+
+
+class SkeletonDescription(Section):
+    """The network that cells are stacked into.
+
+    Args:
+        layout: ``thirds``: cells one after another, ``reduction`` ones at 1/3 and 2/3 (DARTS);
+            ``stages``: three stages of ``cells`` cells, residual reductions between them
+            (NAS-Bench-201).
+        init_channels: Channels of the first cell; doubled at each reduction.
+        cells: Number of cells; per stage in ``stages``.
+        stem_multiplier: The stem has that many times the channels of the first cell.
+    """
+
+    layout: Literal["thirds", "stages"]
+    init_channels: Count = 16
+    cells: Count
+    stem_multiplier: Count = 1
+
+
+class SupernetDescription(Section):
+    """What differs between the supernet and a final network: the batch normalisation in cells.
+
+    Args:
+        affine: Whether it learns scale and shift. Learnt scales would undo α, so: false.
+        track_running_stats: Whether evaluation uses running statistics or the batch's own.
+        norm_after_pools: Whether pools are followed by it (in the supernet only).
+    """
+
+    affine: bool = False
+    track_running_stats: bool = True
+    norm_after_pools: bool = False
+
+
+class SpaceDescription(Section):
+    """A whole space: its cells, the skeleton, the supernet's normalisation."""
+
+    name: Annotated[str, Field(min_length=1)]
+    description: str = ""
+    cells: dict[str, CellDescription]
+    skeleton: SkeletonDescription
+    supernet: SupernetDescription = SupernetDescription()
+
+    @model_validator(mode="after")
+    def _cells_fit_the_layout(self) -> SpaceDescription:
+        layout = self.skeleton.layout
+        needed = {"thirds": {"normal", "reduction"}, "stages": {"normal"}}[layout]
+        if set(self.cells) != needed:
+            raise ValueError(
+                f"layout '{layout}' has the cells {', '.join(sorted(needed))}, "
+                f"but cells has {', '.join(self.cells) or 'none'}"
+            )
+        if layout == "stages":
+            cell = self.cells["normal"]
+            if cell.inputs != 1 or cell.output != "last":
+                raise ValueError("layout 'stages' needs cells with inputs: 1 and output: last")
+            if self.skeleton.stem_multiplier != 1:
+                raise ValueError("layout 'stages' needs skeleton.stem_multiplier: 1")
+        elif len({cell.inputs for cell in self.cells.values()}) > 1:
+            raise ValueError("all cells must have the same number of inputs")
+        return self

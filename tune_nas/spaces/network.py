@@ -1,0 +1,187 @@
+"""The final network: one genotype, trained from scratch.
+
+Sources: quark0/darts ``cnn/model.py`` (cells, drop path, auxiliary head). Written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tune_nas.spaces.backbone import Backbone, Block
+from tune_nas.spaces.genotype import CellGenotype, Genotype
+from tune_nas.spaces.primitives import zeros_after
+from tune_nas.spaces.registry import build_operation, operation_kind
+from tune_nas.spaces.space import CellSpace, Space
+
+
+def drop_path(x: Tensor, probability: float, generator: torch.Generator | None) -> Tensor:
+    """Zero whole samples with a probability, and scale the others so that the mean stays.
+
+    Args:
+        x: A path's output (n, c, h, w).
+        probability: From 0 up to, not including, 1.
+        generator: Source of the draw, on any device; None for torch's global one.
+    """
+    device = x.device if generator is None else generator.device
+    draws = torch.rand(x.shape[0], 1, 1, 1, generator=generator, device=device)
+    kept = (draws >= probability).to(x.device, x.dtype)
+    return x * kept / (1 - probability)
+
+
+class FinalCell(nn.Module):
+    """A discrete cell; edges with ``none`` are left out."""
+
+    def __init__(
+        self, cell: CellSpace, genotype: CellGenotype, channels: int, reduction: bool
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.edges = genotype.edges
+        self.strides = [2 if reduction and e.source < cell.n_inputs else 1 for e in self.edges]
+        self.operations = nn.ModuleList(
+            build_operation(edge.operation, channels, stride, nn.BatchNorm2d)
+            for edge, stride in zip(self.edges, self.strides, strict=True)
+        )
+
+    def forward(
+        self, inputs: Sequence[Tensor], probability: float, generator: torch.Generator | None
+    ) -> Tensor:
+        """Map the input nodes (n, channels, h, w) to the cell's output, dropping paths."""
+        nodes = list(inputs)
+        for node in self.cell.nodes:
+            total: Tensor | None = None
+            for edge, stride, operation in zip(
+                self.edges, self.strides, self.operations, strict=True
+            ):
+                if edge.target != node:
+                    continue
+                if operation_kind(edge.operation) == "none":
+                    empty = zeros_after(nodes[edge.source], stride)
+                    continue
+                term = operation(nodes[edge.source])
+                if probability > 0 and not isinstance(operation, nn.Identity):
+                    term = drop_path(term, probability, generator)
+                total = term if total is None else total + term
+            nodes.append(empty if total is None else total)
+        if self.cell.output == "concat":
+            return torch.cat(nodes[self.cell.n_inputs :], dim=1)
+        return nodes[-1]
+
+
+class AuxiliaryHead(nn.Module):
+    """DARTS's second classifier, on the features at 2/3 of the network.
+
+    It pools the map to 2×2. On sides of 6 to 10 pixels it does so as published, with two windows
+    of 5 pixels at either end (8 pixels: DARTS's CIFAR head, stride 3; 7 pixels: its ImageNet
+    head, stride 2). On other sides, as the 2×2 map of an 8×8 image, by adaptive pooling.
+    """
+
+    def __init__(self, channels: int, n_classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, 768, 2, bias=False),
+            nn.BatchNorm2d(768),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(768, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (n, n_classes) of features (n, channels, h, w)."""
+        x = F.relu(x)
+        height, width = x.shape[2:]
+        if 6 <= height <= 10 and 6 <= width <= 10:
+            x = F.avg_pool2d(x, 5, stride=(height - 5, width - 5), count_include_pad=False)
+        else:
+            x = F.adaptive_avg_pool2d(x, 2)
+        logits: Tensor = self.classifier(self.features(x[:, :, :2, :2]).flatten(1))
+        return logits
+
+
+class Network(nn.Module):
+    """A final network; made by `build_network`.
+
+    Attributes:
+        genotype: What was built.
+        drop_path_probability: Probability of dropping a path in training mode; set it by epoch.
+        drop_path_generator: Source of its draws; None for torch's global generator.
+        auxiliary: The auxiliary head, or None.
+    """
+
+    def __init__(
+        self, genotype: Genotype, backbone: Backbone, auxiliary: AuxiliaryHead | None
+    ) -> None:
+        super().__init__()
+        self.genotype = genotype
+        self.backbone = backbone
+        self.auxiliary = auxiliary
+        self.drop_path_probability = 0.0
+        self.drop_path_generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the logits (n, n_classes) of images (n, in_channels, h, w).
+
+        With an auxiliary head and in training mode: (logits, logits of the auxiliary head).
+        """
+        probability = self.drop_path_probability if self.training else 0.0
+
+        def run(block: Block, inputs: list[Tensor]) -> Tensor:
+            out: Tensor = block.body(inputs, probability, self.drop_path_generator)
+            return out
+
+        features, tapped = self.backbone.features(x, run)
+        logits = self.backbone.classify(features)
+        if self.auxiliary is not None and self.training:
+            return logits, self.auxiliary(tapped)
+        return logits
+
+
+def build_network(
+    genotype: Genotype,
+    space: Space,
+    *,
+    n_classes: int,
+    in_channels: int = 3,
+    init_channels: int | None = None,
+    cells: int | None = None,
+    auxiliary: bool = False,
+) -> Network:
+    """Build the final network of a genotype: affine batch normalisation, none after pools.
+
+    Weights are drawn from torch's global generator.
+
+    Args:
+        genotype: The architecture.
+        space: The space that it belongs to.
+        n_classes: Outputs.
+        in_channels: Channels of the images.
+        init_channels: Channels of the first cell; None for the space's own.
+        cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
+        auxiliary: Add the auxiliary head after 2/3 of the network.
+
+    Raises:
+        GenotypeError: If the space does not hold the genotype.
+        ValueError: If a number is below 1.
+    """
+    genotype.check(space)
+
+    def make_cell(name: str, channels: int, reduction: bool) -> nn.Module:
+        return FinalCell(space.cells[name], genotype.cells[name], channels, reduction)
+
+    backbone = Backbone(
+        space,
+        make_cell,
+        nn.BatchNorm2d,
+        n_classes=n_classes,
+        in_channels=in_channels,
+        init_channels=init_channels,
+        cells=cells,
+    )
+    head = AuxiliaryHead(backbone.tap_channels, n_classes) if auxiliary else None
+    return Network(genotype, backbone, head)

@@ -1,0 +1,113 @@
+"""The modules that operations and skeletons are made of.
+
+Sources: quark0/darts ``cnn/operations.py`` (Liu et al., DARTS, arXiv:1806.09055) and, for the
+padding at odd sizes and the residual block, D-X-Y/AutoDL-Projects ``cell_operations.py``
+(Dong and Yang, NAS-Bench-201, arXiv:2001.00326). Written anew. ReLU never works in place: a
+node's tensor feeds several operations.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tune_nas.spaces.registry import Norm
+
+
+def relu_conv_norm(
+    channels_in: int, channels_out: int, kernel: int, stride: int, norm: Norm
+) -> nn.Sequential:
+    """Return ReLU, a convolution without bias, batch normalisation."""
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False),
+        norm(channels_out),
+    )
+
+
+def dilated_conv(channels: int, kernel: int, stride: int, norm: Norm) -> nn.Sequential:
+    """Return ReLU, a depthwise convolution of dilation 2, a pointwise one, normalisation."""
+    return nn.Sequential(*_depthwise(channels, kernel, stride, 2), norm(channels))
+
+
+def separable_conv(channels: int, kernel: int, stride: int, norm: Norm) -> nn.Sequential:
+    """Return ReLU, depthwise, pointwise, normalisation, twice; the stride is in the first."""
+    return nn.Sequential(
+        *_depthwise(channels, kernel, stride, 1),
+        norm(channels),
+        *_depthwise(channels, kernel, 1, 1),
+        norm(channels),
+    )
+
+
+def _depthwise(channels: int, kernel: int, stride: int, dilation: int) -> list[nn.Module]:
+    padding = dilation * (kernel - 1) // 2
+    return [
+        nn.ReLU(),
+        nn.Conv2d(
+            channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
+        ),
+        nn.Conv2d(channels, channels, 1, bias=False),
+    ]
+
+
+def zeros_after(x: Tensor, stride: int) -> Tensor:
+    """Return zeros of the shape that an operation of this stride makes of ``x``."""
+    return torch.zeros_like(x[:, :, ::stride, ::stride])
+
+
+class Zero(nn.Module):
+    """The operation ``none``: zeros, whatever comes in."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, c, h, w) to zeros of (n, c, ceil(h / stride), ceil(w / stride))."""
+        return zeros_after(x, self.stride)
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the map: two pointwise convolutions of stride 2, one shifted by a pixel, side by side.
+
+    An odd side is padded with zeros for the shifted one, so that any size works.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, norm: Norm) -> None:
+        super().__init__()
+        half = channels_out // 2
+        self.straight = nn.Conv2d(channels_in, half, 1, stride=2, bias=False)
+        self.shifted = nn.Conv2d(channels_in, channels_out - half, 1, stride=2, bias=False)
+        self.norm = norm(channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels_in, h, w) to (n, channels_out, ceil(h / 2), ceil(w / 2))."""
+        x = F.relu(x)
+        height, width = x.shape[2:]
+        shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
+        out: Tensor = self.norm(torch.cat([self.straight(x), self.shifted(shifted)], dim=1))
+        return out
+
+
+class ResidualReduction(nn.Module):
+    """NAS-Bench-201's block between stages: a basic ResNet block of stride 2.
+
+    The shortcut is an average pooling and a pointwise convolution. Odd sides are rounded up in
+    both branches.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, norm: Norm) -> None:
+        super().__init__()
+        self.first = relu_conv_norm(channels_in, channels_out, 3, 2, norm)
+        self.second = relu_conv_norm(channels_out, channels_out, 3, 1, norm)
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, stride=2, ceil_mode=True),
+            nn.Conv2d(channels_in, channels_out, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels_in, h, w) to (n, channels_out, ceil(h / 2), ceil(w / 2))."""
+        out: Tensor = self.shortcut(x) + self.second(self.first(x))
+        return out

@@ -1,0 +1,131 @@
+"""A search space: which cells can be built, and the skeleton that they are stacked into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tune_nas.library import find, read_yaml, validate
+from tune_nas.spaces.description import (
+    CellDescription,
+    SkeletonDescription,
+    SpaceDescription,
+    SupernetDescription,
+)
+
+
+class Edge(NamedTuple):
+    """An edge of a cell, from a node to a later one."""
+
+    source: int
+    target: int
+
+    def __str__(self) -> str:
+        return f"{self.source}->{self.target}"
+
+
+@dataclass(frozen=True)
+class CellSpace:
+    """The cells of one type that a space holds.
+
+    Args:
+        n_inputs: Number of input nodes; they are the nodes 0 … n_inputs − 1.
+        nodes: The intermediate nodes, in order.
+        edges: All edges, ordered by target, then source. Operation weights have a row for each.
+        operations: The operations of each edge. Operation weights have a column for each.
+        output: ``concat`` of all intermediate nodes, or the ``last`` one.
+        inputs_per_node: How many edges into a node a genotype keeps; None for all.
+        excluded: Operations that a genotype never has.
+    """
+
+    n_inputs: int
+    nodes: tuple[int, ...]
+    edges: tuple[Edge, ...]
+    operations: tuple[tuple[str, ...], ...]
+    output: Literal["concat", "last"]
+    inputs_per_node: int | None
+    excluded: tuple[str, ...]
+
+    @cached_property
+    def n_operations(self) -> int:
+        """Columns of the operation weights: the most operations that an edge has."""
+        return max(len(names) for names in self.operations)
+
+    def mask(self) -> Tensor:
+        """Return a bool tensor (edges, n_operations), true where an edge has an operation."""
+        widths = torch.tensor([len(names) for names in self.operations])
+        return torch.arange(self.n_operations) < widths[:, None]
+
+    def incoming(self, node: int) -> tuple[int, ...]:
+        """Return the rows (positions in ``edges``) of the edges into a node."""
+        return tuple(row for row, edge in enumerate(self.edges) if edge.target == node)
+
+    def kept_inputs(self, node: int) -> int:
+        """Return how many edges into a node a genotype has."""
+        available = len(self.incoming(node))
+        return available if self.inputs_per_node is None else min(self.inputs_per_node, available)
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space, as its YAML file describes it.
+
+    Args:
+        name: Its name; genotypes carry it.
+        description: One line on it.
+        cells: The cell types by name: ``normal`` and, in the layout ``thirds``, ``reduction``.
+        skeleton: How cells are stacked; ``init_channels`` and ``cells`` are the defaults.
+        supernet: The supernet's batch normalisation.
+    """
+
+    name: str
+    description: str
+    cells: dict[str, CellSpace]
+    skeleton: SkeletonDescription
+    supernet: SupernetDescription
+    _source: SpaceDescription
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], where: str = "space") -> Space:
+        """Build a space from the content of a YAML file.
+
+        Raises:
+            ConfigError: If it is not valid; the one line starts with ``where``.
+        """
+        source = validate(SpaceDescription, content, where)
+        cells = {name: _cell_space(cell) for name, cell in source.cells.items()}
+        return cls(source.name, source.description, cells, source.skeleton, source.supernet, source)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the description, as it would stand in a YAML file."""
+        return self._source.to_dict()
+
+
+def load_space(name: str | Path) -> Space:
+    """Load a shipped space by name, or a user's own by the path of its YAML file.
+
+    A file without the key ``name`` is named as the file.
+
+    Raises:
+        ConfigError: If there is no such space, or its file is not valid.
+    """
+    path = find("space", name)
+    return Space.from_dict({"name": path.stem, **read_yaml(path)}, f"space '{name}'")
+
+
+def _cell_space(cell: CellDescription) -> CellSpace:
+    edges = tuple(Edge(*pair) for pair in cell.edge_pairs())
+    return CellSpace(
+        n_inputs=cell.inputs,
+        nodes=tuple(range(cell.inputs, cell.inputs + cell.nodes)),
+        edges=edges,
+        operations=tuple(tuple(cell.operations_of(*edge)) for edge in edges),
+        output=cell.output,
+        inputs_per_node=cell.inputs_per_node,
+        excluded=cell.excluded,
+    )
