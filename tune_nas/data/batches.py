@@ -98,7 +98,7 @@ class Batches:
         part = slice(start, start + self._batch_size)
         self._position += 1
         index, draws = self._order[part], self._draws[part]
-        images = self._images.images[index]
+        images = self._images.images.index_select(0, index)
         if draws.offsets is not None and self._augment is not None:
             images = random_crop(images, draws.offsets, self._augment.crop_padding)
         if draws.flips is not None:
@@ -106,7 +106,7 @@ class Batches:
         batch = normalise(images, self._mean, self._std, self._dtype)
         if draws.centres is not None and self._augment is not None:
             batch = cutout(batch, draws.centres, self._augment.cutout)
-        return batch, self._images.labels[index]
+        return batch, self._images.labels.index_select(0, index)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the stream: plain numbers and the generator's states."""

@@ -19,6 +19,7 @@ from tune_nas.data.images import Images, channel_statistics, resize
 from tune_nas.data.registry import Source, find_reader
 from tune_nas.data.split import stratified
 from tune_nas.errors import ConfigError, DataError
+from tune_nas.seeds import make_generator
 
 # Seed of everything that must be the same in every trial.
 FIXED_SEED = 0
@@ -137,7 +138,7 @@ def load_data(
         DataError: If files are absent, unreadable or damaged.
     """
     reader = find_reader(config.name)
-    generator = torch.Generator().manual_seed(seed if config.split == "seed" else FIXED_SEED)
+    generator = make_generator(seed if config.split == "seed" else FIXED_SEED, "data division")
     source = reader(config, "train")
     chosen = _choose(config, source, generator)
     train = _read(config, source, chosen)
