@@ -143,7 +143,7 @@ class UpdateConfig(Section):
                 )
         if None not in given.values():
             raise ValueError(
-                "update.lambda and update.lambda_prime say the same thing; give one (null for the other)"
+                "update.lambda and update.lambda_prime say the same; give one (null for the other)"
             )
         if self.level == "single" and self.order == 2:
             raise ValueError(
@@ -291,9 +291,10 @@ class TrialConfig(Section):
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
         """Take ``space: darts`` for ``space: {name: darts}``, and so for data."""
+        short = ("space", "data")
         if isinstance(value, dict):
             value = {
-                key: {"name": entry} if key in ("space", "data") and isinstance(entry, str) else entry
+                key: {"name": entry} if key in short and isinstance(entry, str) else entry
                 for key, entry in value.items()
             }
         return value

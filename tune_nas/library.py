@@ -65,7 +65,7 @@ def find(kind: str, name: str | Path) -> Path:
         return Path(text)
     known = shipped_names(kind)
     raise ConfigError(
-        f"{kind} '{text}' is neither a file nor a shipped {kind}{_nearest(text, known)}; "
+        f"{kind} '{text}' is neither a file nor a shipped {kind}{nearest(text, known)}; "
         f"shipped: {', '.join(known)}"
     )
 
@@ -141,7 +141,7 @@ def check_key(key: str, where: str) -> None:
     known = list(dotted_keys(TrialConfig))
     sections = {known_key.rsplit(".", 1)[0] for known_key in known if "." in known_key}
     if key not in known and key not in sections:
-        raise ConfigError(f"{where}: unknown key '{key}'{_nearest(key, known)}")
+        raise ConfigError(f"{where}: unknown key '{key}'{nearest(key, known)}")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -157,6 +157,13 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"the value in '{text}' is not valid YAML") from error
+
+
+def plain_rule(message: str) -> str:
+    """Return pydantic's rule in our words: ``Input should be less than 1`` as ``must be < 1``."""
+    for pattern, rule in _RULES:
+        message = re.sub(pattern, rule, message)
+    return message
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -190,15 +197,13 @@ def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, A
 def _complaint(model: type[BaseModel], problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{_nearest(key, list(dotted_keys(model)))}"
+        return f"unknown key '{key}'{nearest(key, list(dotted_keys(model)))}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":  # of our own; those on combinations name their keys
         return message if not key or key in message else f"{key}: {message}"
-    for pattern, rule in _RULES:
-        message = re.sub(pattern, rule, message)
-    return f"{key or 'the whole'} is {_shown(problem['input'])}, but {message}"
+    return f"{key or 'the whole'} is {_shown(problem['input'])}, but {plain_rule(message)}"
 
 
 def _place(error: yaml.YAMLError) -> str:
@@ -211,7 +216,7 @@ def _shown(value: Any) -> str:
     return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}…"
 
 
-def _nearest(text: str, known: list[str]) -> str:
+def nearest(text: str, known: list[str]) -> str:
     """Return ``; did you mean '…'?`` where something known is near, else nothing.
 
     Compares whole keys first, then last parts, so that ``lamda`` finds ``update.lambda``.

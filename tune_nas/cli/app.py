@@ -1,0 +1,94 @@
+"""The typer application: its commands, and one line for whatever a user can get wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from tune_nas import __version__
+from tune_nas.cli import catalogue, genotypes, runs, ui
+from tune_nas.errors import TuneNasError
+
+
+class OneLineErrors(TyperGroup):
+    """The group of all commands; ends with one line on stderr and status 2 where input is bad."""
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:
+        """Run the command line and leave with its exit status.
+
+        Exceptions that are no user's doing pass through, with their traceback.
+        """
+        try:
+            status = super().main(*args, **{**options, "standalone_mode": False})
+        except Exception as error:
+            line = _line(error)
+            if line is None:
+                raise
+            print(f"tune-nas: {line}", file=sys.stderr)
+            sys.exit(2)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _line(error: Exception) -> str | None:
+    """Return the one line that tells a user of an error, None where the error is ours."""
+    from tune_nas.library import plain_rule
+
+    if isinstance(error, TuneNasError):
+        message = str(error)
+    elif hasattr(error, "format_message"):  # what typer has to say of an option or argument
+        start, colon, rule = str(error.format_message()).rstrip(".").partition(": ")
+        rule = plain_rule(rule.removeprefix("Value error, "))
+        message = start[:1].lower() + start[1:] + colon + rule
+    elif isinstance(error, OSError):  # a full disk, a closed port, a missing right
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    else:
+        return None
+    return " ".join(message.split())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tune-nas {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _tune_nas(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Sweeps over differentiable neural architecture search.
+
+    NAME is a shipped trial, sweep or space (see `tune-nas list`) or the path of a YAML file.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command("sweep")(runs.sweep)
+app.command("search")(runs.search)
+app.command("retrain")(runs.retrain)
+app.command("resume")(runs.resume)
+app.command("list")(catalogue.list_)
+app.command("show")(catalogue.show)
+app.command("inspect")(genotypes.inspect)
+app.command("ui")(ui.ui)
+
+
+def main() -> NoReturn:
+    """Run the command line; the entry point of the ``tune-nas`` script."""
+    app()
+    raise SystemExit

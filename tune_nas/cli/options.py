@@ -1,0 +1,144 @@
+"""The options that commands share, and what they mean for a trial."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tune_nas.cli.output import Format
+
+_TRIAL = "What a trial does"
+_WHERE = "Where and how it runs"
+
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="Data set: see `list data`.", rich_help_panel=_TRIAL),
+]
+DataDir = Annotated[
+    str | None,
+    typer.Option("--data-dir", metavar="PATH", help="Where its files lie.", rich_help_panel=_TRIAL),
+]
+Space = Annotated[
+    str | None,
+    typer.Option("--space", metavar="NAME|FILE", help="Space.", rich_help_panel=_TRIAL),
+]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", help="Epochs of a trial.", rich_help_panel=_TRIAL)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of a trial, as update.lambda=0.3; repeatable.",
+        rich_help_panel=_TRIAL,
+    ),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed.", rich_help_panel=_TRIAL)]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="Name of the run and of its folder.", rich_help_panel=_WHERE),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option("--concurrency", min=1, help="Most trials at a time.", rich_help_panel=_WHERE),
+]
+CpusPerTrial = Annotated[
+    float,
+    typer.Option("--cpus-per-trial", help="CPUs of a trial.", rich_help_panel=_WHERE),
+]
+GpusPerTrial = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-trial", help="GPUs of a trial; fractions share one.", rich_help_panel=_WHERE
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        envvar="RAY_ADDRESS",
+        help="A Ray cluster; without it, this machine.",
+        rich_help_panel=_WHERE,
+    ),
+]
+Storage = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        envvar="TUNE_NAS_STORAGE",
+        metavar="PATH|URI",
+        help="Where runs are kept.",
+        rich_help_panel=_WHERE,
+    ),
+]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        "--mlflow",
+        envvar="MLFLOW_TRACKING_URI",
+        metavar="URI",
+        help="MLflow store.",
+        show_default="mlflow.db in the storage",
+        rich_help_panel=_WHERE,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress, only the result.", rich_help_panel=_WHERE),
+]
+OutputFormat = Annotated[Format, typer.Option("--format", help="What stdout carries.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print the resolved trials and their estimated cost; run none."),
+]
+
+
+def trial_settings(
+    settings: Sequence[str] | None,
+    *,
+    data: str | None = None,
+    data_dir: str | None = None,
+    space: str | None = None,
+    epochs: int | None = None,
+    epochs_key: str = "schedule.epochs",
+) -> dict[str, Any]:
+    """Return the dotted keys that the options set; ``--set`` goes last, so it wins.
+
+    Paths become absolute: trials run in folders of their own.
+
+    Raises:
+        ConfigError: If a ``--set`` is no KEY=VALUE, or a key is none of a trial's.
+    """
+    from tune_nas.library import check_key, parse_assignment, shipped_names
+
+    if space is not None and space not in shipped_names("space") and Path(space).is_file():
+        space = str(Path(space).resolve())
+    given = {
+        "data.name": data,
+        "data.dir": None if data_dir is None else str(Path(data_dir).expanduser().resolve()),
+        "space.name": space,
+        epochs_key: epochs,
+    }
+    changes = {key: value for key, value in given.items() if value is not None}
+    for text in settings or ():
+        key, value = parse_assignment(text)
+        check_key(key, "--set")
+        changes[key] = value
+    return changes
+
+
+def mlflow_uri(mlflow: str | None, storage: str) -> str:
+    """Return the MLflow store: the given one, else ``mlflow.db`` in a storage on this machine."""
+    return mlflow or f"sqlite:///{Path(storage).resolve()}/mlflow.db"
+
+
+def storage_option(storage: str) -> str:
+    """Return `` --storage …`` for a command to be typed next, or nothing where it goes unsaid."""
+    said = storage == os.environ.get("TUNE_NAS_STORAGE", "runs")
+    return "" if said else f" --storage {shlex.quote(storage)}"

@@ -1,0 +1,64 @@
+"""What a finished run, or a planned one, looks like on stdout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tune_nas.cli import options
+from tune_nas.cli.output import Format, print_json, print_rich, print_table
+
+if TYPE_CHECKING:
+    from tune_nas.sweep import SweepOutcome
+    from tune_nas.sweep.config import SweepConfig
+
+
+def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
+    """Print the report of a run; leave with status 1 if a trial of it failed.
+
+    Raises:
+        typer.Exit: With status 1, if a trial failed.
+    """
+    if output is Format.JSON:
+        print_json(
+            {
+                **outcome.report.to_dict(),
+                "folder": outcome.folder,
+                "best_genotype": outcome.best_genotype_path,
+                "mlflow": outcome.mlflow_uri,
+                "failed": outcome.n_failed,
+            }
+        )
+    else:
+        print_rich(outcome.report.table())
+        typer.echo(outcome.report.sentence())
+        if outcome.best_genotype_path is not None:
+            typer.echo(f"best genotype: {outcome.best_genotype_path}")
+        typer.echo(f"all runs:      tune-nas ui{options.storage_option(storage)}")
+    if outcome.n_failed:
+        raise typer.Exit(1)
+
+
+def print_plan(sweep: SweepConfig, output: Format) -> None:
+    """Print the trials that a sweep would run, and what they would cost."""
+    from tune_nas.sweep import estimate
+    from tune_nas.sweep.config import resolve_trials
+
+    trials = resolve_trials(sweep)
+    cost: Any = estimate(sweep)
+    if output is Format.JSON:
+        print_json(
+            {
+                "sweep": sweep.to_dict(),
+                "trials": [
+                    {"parameters": parameters, "seed": seed, "trial": trial.to_dict()}
+                    for parameters, seed, trial in trials
+                ],
+                "estimate": cost,
+            }
+        )
+        return
+    rows = [{**parameters, "seed": seed} for parameters, seed, _ in trials]
+    print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    typer.echo(str(cost))
