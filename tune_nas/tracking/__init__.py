@@ -6,6 +6,55 @@ loaded when they are first used.
 
 from __future__ import annotations
 
-from tune_nas.tracking.results import TrialResult
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["TrialResult"]
+if TYPE_CHECKING:
+    from tune_nas.tracking.alphas import plot_alphas
+    from tune_nas.tracking.axis_plot import plot_axis
+    from tune_nas.tracking.callback import TrackingCallback, TrialFacts
+    from tune_nas.tracking.cells import draw_cells
+    from tune_nas.tracking.figures import render
+    from tune_nas.tracking.outcome import stop_reason, summarise_error
+    from tune_nas.tracking.report import Report
+    from tune_nas.tracking.results import TrialResult
+    from tune_nas.tracking.tracker import TrackedRun, Tracker, TrackerSettings
+
+_MODULE_OF = {
+    "Report": "report",
+    "TrackedRun": "tracker",
+    "Tracker": "tracker",
+    "TrackerSettings": "tracker",
+    "TrackingCallback": "callback",
+    "TrialFacts": "callback",
+    "TrialResult": "results",
+    "draw_cells": "cells",
+    "plot_alphas": "alphas",
+    "plot_axis": "axis_plot",
+    "render": "figures",
+    "stop_reason": "outcome",
+    "summarise_error": "outcome",
+}
+
+__all__ = [
+    "Report",
+    "TrackedRun",
+    "Tracker",
+    "TrackerSettings",
+    "TrackingCallback",
+    "TrialFacts",
+    "TrialResult",
+    "draw_cells",
+    "plot_alphas",
+    "plot_axis",
+    "render",
+    "stop_reason",
+    "summarise_error",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name's module when the name is first used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

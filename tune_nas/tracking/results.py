@@ -56,9 +56,7 @@ class TrialResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers that any JSON reader takes: inf and nan become strings."""
-        return {
-            entry.name: _encode(getattr(self, entry.name)) for entry in dataclasses.fields(self)
-        }
+        return {entry.name: encode(getattr(self, entry.name)) for entry in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> TrialResult:
@@ -74,11 +72,12 @@ class TrialResult:
             raise StorageError(f"not the record of a trial: {error}") from error
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
+    """Return nested containers with inf and nan as text, which JSON has no numbers for."""
     if isinstance(value, Mapping):
-        return {key: _encode(entry) for key, entry in value.items()}
+        return {key: encode(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode(entry) for entry in value]
+        return [encode(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(float(value))
     return value

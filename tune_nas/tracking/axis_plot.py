@@ -1,0 +1,161 @@
+"""The figure of a sweep: metrics against the swept values, with every single trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tune_nas.tracking.figures import GRID, INK, PALETTE, QUIET
+from tune_nas.tracking.labels import (
+    RETRAIN,
+    MetricName,
+    axis_label,
+    metric_name,
+    order_key,
+    value_label,
+)
+from tune_nas.tracking.summary import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from tune_nas.tracking.report import Report
+
+_MOST_CATEGORIES = 12
+_OTHERS = ("gap", RETRAIN, "benchmark/cifar10_test")
+
+
+def plot_axis(report: Report) -> Figure:
+    """Draw a sweep: mean ± sample standard deviation, and each trial as a dot.
+
+    One swept key: a panel for each of the ranked metric, the gap, and the retrain and benchmark
+    accuracies, as far as they are known. Two: the same, a colour for each value of the second.
+    More: the ranked metric against each key.
+    Values come in a row, by size with inf last, whatever their distances; more than 12 different
+    numbers come on a numeric axis, logarithmic where they span two decades.
+
+    Raises:
+        ValueError: If no trial can be ranked.
+    """
+    from matplotlib.figure import Figure
+
+    rows = report.ranking()
+    if not rows:
+        raise ValueError("the report has no trial that can be ranked, so there is nothing to plot")
+    axes = report.axes or [""]
+    if len(axes) <= 2:
+        panels = [(axes[0], name) for name in _metrics(report, rows)]
+    else:
+        panels = [(axis, report.rank_by) for axis in axes]
+    figure = Figure(figsize=(max(4.2 * len(panels), 5.0), 3.8), layout="constrained")
+    figure.patch.set_facecolor("white")
+    for number, (axis, name) in enumerate(panels):
+        panel = figure.add_subplot(1, len(panels), number + 1)
+        series = _series(rows, axes[1] if len(axes) == 2 else None)
+        _draw(panel, rows, axis, name, series, with_means=len(axes) <= 2)
+    figure.suptitle(f"Sweep {report.sweep}", color=INK, fontsize=12, x=0.01, ha="left")
+    return figure
+
+
+def _metrics(report: Report, rows: list[Row]) -> list[MetricName]:
+    names = [report.rank_by] + [metric_name(key) for key in _OTHERS if key != report.rank_by.key]
+    return [name for name in names if any(name.key in row.statistics for row in rows)]
+
+
+def _series(rows: Sequence[Row], axis: str | None) -> list[tuple[str, list[Row]]]:
+    if axis is None:
+        return [("", list(rows))]
+    values = sorted({row.values[axis] for row in rows}, key=order_key)
+    label = axis_label(axis)
+    return [
+        (f"{label} = {value_label(value)}", [row for row in rows if row.values[axis] == value])
+        for value in values
+    ]
+
+
+def _draw(
+    panel: Axes,
+    rows: Sequence[Row],
+    axis: str,
+    name: MetricName,
+    series: list[tuple[str, list[Row]]],
+    *,
+    with_means: bool,
+) -> None:
+    values = sorted({row.values.get(axis) for row in rows}, key=order_key)
+    place = _places(panel, values)
+    shift = 0.0 if place is None else min(0.16, 0.6 / len(series))
+    for number, (label, members) in enumerate(series):
+        known = [row for row in members if name.key in row.statistics]
+        known.sort(key=lambda row: order_key(row.values.get(axis)))
+        offset = (number - (len(series) - 1) / 2) * shift
+        at = [_at(row.values.get(axis), place, offset) for row in known]
+        _draw_series(panel, at, known, name, PALETTE[number % len(PALETTE)], label, with_means)
+    panel.set_xlabel(axis_label(axis) if axis else "", color=INK)
+    panel.set_ylabel(f"{name.words}{f' [{name.unit.strip()}]' if name.unit else ''}", color=INK)
+    panel.grid(axis="y", color=GRID, linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.tick_params(colors=QUIET, labelcolor=INK)
+    for side, spine in panel.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(QUIET)
+    if len(series) > 1:
+        panel.legend(frameon=False, fontsize=8, labelcolor=INK)
+
+
+def _draw_series(
+    panel: Axes,
+    at: list[float],
+    rows: list[Row],
+    name: MetricName,
+    colour: str,
+    label: str,
+    with_means: bool,
+) -> None:
+    statistics = [row.statistics[name.key] for row in rows]
+    for x, statistic in zip(at, statistics, strict=True):
+        panel.plot(
+            [x] * statistic.n,
+            statistic.values,
+            linestyle="none",
+            marker="o",
+            markersize=4.5,
+            markerfacecolor=colour,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            alpha=0.45 if with_means else 0.8,
+            zorder=2,
+        )
+    if with_means:
+        panel.errorbar(
+            at,
+            [statistic.mean for statistic in statistics],
+            yerr=[statistic.std or 0.0 for statistic in statistics],
+            color=colour,
+            linewidth=1.2,
+            elinewidth=1.4,
+            capsize=4,
+            marker="D",
+            markersize=5.5,
+            label=label or None,
+            zorder=3,
+        )
+
+
+def _places(panel: Axes, values: list[Any]) -> dict[Any, int] | None:
+    """Put the values in a row and return each one's place, or None for a numeric axis."""
+    numeric = all(order_key(value)[0] == 0 and abs(value) != float("inf") for value in values)
+    if len(values) > _MOST_CATEGORIES and numeric:
+        if min(values) > 0 and max(values) / min(values) >= 100:
+            panel.set_xscale("log")
+        return None
+    panel.set_xticks(range(len(values)), [value_label(value) for value in values])
+    panel.set_xlim(-0.5, len(values) - 0.5)
+    if sum(len(value_label(value)) for value in values) > 36:
+        panel.tick_params(axis="x", rotation=30)
+    return {value: place for place, value in enumerate(values)}
+
+
+def _at(value: Any, place: dict[Any, int] | None, offset: float) -> float:
+    return float(value) if place is None else place[value] + offset

@@ -1,0 +1,120 @@
+"""What swept keys, their values and the metrics are called, and in which order values come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_NAMES = {
+    "update.lambda": "λ",
+    "update.lambda_prime": "λ'",
+    "update.level": "level",
+    "update.order": "order",
+    "update.sequence": "sequence",
+    "relaxation.kind": "relaxation",
+    "selection.kind": "selection",
+    "space.name": "space",
+    "data.name": "data",
+    "optimizer.alphas.kind": "α optimizer",
+}
+_PREFIXES = {"optimizer.alphas.": "α ", "optimizer.weights.": "w "}
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """How a metric is shown.
+
+    Args:
+        key: Its name in the results.
+        title: Of its column.
+        words: In a sentence.
+        unit: With its leading space, for sentences.
+        digits: Behind the point.
+        spread: Whether the table shows its standard deviation.
+    """
+
+    key: str
+    title: str
+    words: str
+    unit: str = ""
+    digits: int = 2
+    spread: bool = True
+
+
+RETRAIN = "retrain/test_accuracy"
+COLUMNS = (
+    MetricName("valid_accuracy", "valid %", "supernet valid accuracy", " %"),
+    MetricName("gap", "gap", "train-valid gap", " points"),
+    MetricName("genotype/skips", "skips", "number of skips", digits=1, spread=False),
+    MetricName("genotype/convolutions", "convs", "number of convolutions", digits=1, spread=False),
+    MetricName("genotype/parameters", "parameters", "number of parameters", digits=0, spread=False),
+    MetricName("benchmark/cifar10_test", "benchmark %", "benchmark test accuracy", " %"),
+    MetricName(RETRAIN, "test %", "retrain test accuracy", " %"),
+    MetricName("seconds", "search s", "search seconds", " s", digits=1, spread=False),
+)
+
+
+def metric_name(key: str) -> MetricName:
+    """Return how a metric is shown; any name of the user's own is shown as it is."""
+    key = RETRAIN if key == "test_accuracy" else key
+    known = {column.key: column for column in COLUMNS}
+    if key in known:
+        return known[key]
+    unit = " %" if "accuracy" in key or key.startswith("benchmark/") else ""
+    return MetricName(key, key, key, unit, digits=2 if unit else 4)
+
+
+def axis_label(key: str) -> str:
+    """Return what a swept dotted key is called: ``update.lambda`` is λ."""
+    if key in _NAMES:
+        return _NAMES[key]
+    for prefix, sign in _PREFIXES.items():
+        if key.startswith(prefix):
+            return sign + key.removeprefix(prefix).replace("_", " ")
+    return key.rsplit(".", 1)[-1].replace("_", " ")
+
+
+def value_label(value: Any) -> str:
+    """Return a swept value as text: ``0.1``, ``inf``, ``sigmoid``; a dash where it has none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(value_label(entry) for entry in value)
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+
+
+def normalise(value: Any) -> Any:
+    """Return a swept value such that equal values compare equal and can be keys.
+
+    YAML reads ``inf`` and ``1e-3`` as text; they are numbers here.
+    """
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    if isinstance(value, list | tuple):
+        return tuple(normalise(entry) for entry in value)
+    return str(dict(value)) if isinstance(value, Mapping) else value
+
+
+def order_key(value: Any) -> tuple[int, float, str]:
+    """Return a sort key: numbers by size with inf last, then texts, then absent values."""
+    if value is None:
+        return (2, 0.0, "")
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    return (1, 0.0, value_label(value))
+
+
+def listed(words: list[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def plural(count: int, word: str) -> str:
+    """Return ``1 trial`` or ``3 trials``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

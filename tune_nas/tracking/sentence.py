@@ -1,0 +1,171 @@
+"""The one sentence that reads a sweep's table, and says no more than the numbers do."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from tune_nas.tracking.labels import RETRAIN, MetricName, listed, metric_name, plural
+from tune_nas.tracking.summary import Row, Statistic
+
+if TYPE_CHECKING:
+    from tune_nas.tracking.report import Report
+
+_REFERENCES = (RETRAIN, "benchmark/cifar10_test")
+
+
+def compose(report: Report) -> str:
+    """Return the sentence: what is best, by what, how sure, and what else has a say.
+
+    A difference counts as within one standard deviation if it is no larger than the larger of
+    the two rows' sample standard deviations.
+    """
+    ranking = report.ranking()
+    if not ranking:
+        return _nothing(report)
+    name = report.rank_by
+    best = ranking[0].statistics[name.key]
+    parts = []
+    if len(ranking) == 1:
+        label = ranking[0].label or report.sweep
+        parts.append(
+            f"{label}: {name.words} {_amount(best, name)}; there is nothing to compare it to"
+        )
+    else:
+        parts.append(f"{ranking[0].label} best by {name.words} ({_amount(best, name)})")
+        parts.append(_difference(ranking, name))
+    parts += _references(ranking, name, report.mode)
+    parts += _left_out(report)
+    return "; ".join(parts) + "."
+
+
+def _nothing(report: Report) -> str:
+    rows = report.rows()
+    finished = sum(row.n for row in rows)
+    if finished:
+        return f"No trial has a value of {report.rank_by.words}, so nothing can be ranked."
+    failed, stopped = sum(row.failed for row in rows), sum(row.stopped for row in rows)
+    return (
+        f"Nothing can be ranked: no trial ran to its end "
+        f"({failed} failed, {stopped} stopped early)."
+    )
+
+
+def _amount(statistic: Statistic, name: MetricName) -> str:
+    mean = f"{statistic.mean:,.{name.digits}f}"
+    spread = "" if statistic.std is None else f" ± {statistic.std:.{name.digits}f}"
+    return f"{mean}{spread}{name.unit}, n = {statistic.n}"
+
+
+def _difference(ranking: list[Row], name: MetricName) -> str:
+    """Compare the best row with every other, and the runner-up in numbers."""
+    first, second = (row.statistics[name.key] for row in ranking[:2])
+    gap = abs(first.mean - second.mean)
+    to_second = f"{ranking[1].label} ({_amount(second, name)})"
+    threshold = _threshold(first, second)
+    if threshold is None:
+        sure = "with one seed each, nothing says that the difference is more than chance"
+        return f"{gap:.{name.digits}f} from {to_second}; {sure}"
+    if gap == 0:
+        return f"tied with {to_second}"
+    near = [row.label for row in ranking[1:] if _is_within(first, row.statistics[name.key])]
+    deviation = f"{threshold:.{name.digits}f}"
+    if gap <= threshold:
+        others = near[1:]
+        also = f", and so are those to {_shortened(others)}" if others else ""
+        text = (
+            f"the difference to {to_second}, {gap:.{name.digits}f}, is within one standard "
+            f"deviation ({deviation}){also}"
+        )
+    else:
+        times = f"{gap / threshold:.1f} times it" if threshold > 0 else "where seeds do not differ"
+        text = (
+            f"the difference to {to_second}, {gap:.{name.digits}f}, is more than one standard "
+            f"deviation ({deviation}; {times})"
+        )
+        if near:
+            text += f", but that to {_shortened(near)} is within one"
+    if min(first.n, second.n) <= 2:
+        text += ", itself rough with so few seeds"
+    return text
+
+
+def _threshold(first: Statistic, second: Statistic) -> float | None:
+    known = [std for std in (first.std, second.std) if std is not None]
+    return max(known) if known else None
+
+
+def _is_within(first: Statistic, other: Statistic) -> bool:
+    threshold = _threshold(first, other)
+    return threshold is not None and abs(first.mean - other.mean) <= threshold
+
+
+def _references(ranking: list[Row], name: MetricName, mode: str) -> list[str]:
+    """Say whether trained-from-scratch or benchmark accuracies rank the rows alike."""
+    known = [key for key in _REFERENCES if any(key in row.statistics for row in ranking)]
+    if name.key in _REFERENCES:
+        return []
+    if not known:
+        about_supernets = name.key in ("valid_accuracy", "gap")
+        missing = "nothing was retrained, so this compares supernets, not the networks found"
+        return [missing] if about_supernets else []
+    return [_reference(ranking, name, metric_name(key), mode) for key in known]
+
+
+def _reference(ranking: list[Row], name: MetricName, other: MetricName, mode: str) -> str:
+    rows = [row for row in ranking if other.key in row.statistics]
+    if len(rows) == 1:
+        amount = _amount(rows[0].statistics[other.key], other)
+        return f"{other.words} is known for {rows[0].label or 'it'} alone ({amount})"
+    by_other = sorted(rows, key=lambda row: -row.statistics[other.key].mean)
+    top = by_other[0]
+    alike, pairs = _pairs_alike(rows, name, other, mode)
+    agreement = f"{alike} of {plural(pairs, 'pair')} in the same order"
+    amount = _amount(top.statistics[other.key], other)
+    if top is ranking[0]:
+        return f"{other.words} puts it first too ({amount}), {agreement}"
+    if ranking[0] not in rows:
+        return f"{other.words}, not known for it, is best for {top.label} ({amount})"
+    own = ranking[0].statistics[other.key]
+    if own.mean == top.statistics[other.key].mean:
+        return f"{other.words} puts it first too, tied with {top.label} ({amount}), {agreement}"
+    return (
+        f"{other.words} disagrees: best for {top.label} ({amount}, against "
+        f"{_amount(own, other)}), {agreement}"
+    )
+
+
+def _pairs_alike(
+    rows: list[Row], name: MetricName, other: MetricName, mode: str
+) -> tuple[int, int]:
+    """Return how many pairs of rows both metrics order alike (a tie is not), and how many are."""
+    sign = 1 if mode == "max" else -1
+    alike = pairs = 0
+    for one, two in itertools.combinations(rows, 2):
+        by_name = sign * (one.statistics[name.key].mean - two.statistics[name.key].mean)
+        by_other = one.statistics[other.key].mean - two.statistics[other.key].mean
+        pairs += 1
+        alike += by_name * by_other > 0
+    return alike, pairs
+
+
+def _left_out(report: Report) -> list[str]:
+    rows = report.rows()
+    failed, stopped = sum(row.failed for row in rows), sum(row.stopped for row in rows)
+    retrains = sum(row.retrains_failed for row in rows)
+    parts = []
+    if failed or stopped:
+        counts = [f"{plural(failed, 'trial')} failed"] if failed else []
+        if stopped:
+            verb = "was" if stopped == 1 else "were"
+            counts.append(f"{plural(stopped, 'trial')} {verb} stopped early")
+        survivors = any(row.n and row.stopped for row in rows)
+        hint = ", so some means are of the survivors alone" if survivors else ""
+        parts.append(f"{listed(counts)} and count in no mean{hint}")
+    if retrains:
+        parts.append(f"{plural(retrains, 'retrain')} did not finish")
+    return parts
+
+
+def _shortened(labels: list[str]) -> str:
+    return listed(labels) if len(labels) <= 3 else f"{plural(len(labels), 'other value')}"

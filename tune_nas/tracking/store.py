@@ -1,0 +1,140 @@
+"""Reaching an MLflow store: quietly, without telemetry, and with one-line errors within seconds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tune_nas.errors import StorageError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Whatever MLflow logs as an error it also raises, and we turn that into one line.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    # By default a lost server is tried for four minutes, while the sweep waits.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
+}
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_WAIT_SECONDS = 4.0
+
+
+def prepare_environment() -> None:
+    """Set what MLflow reads when it is imported; values that the user has set stay."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of a ``sqlite:///…`` URI, or None for any other URI."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def connect(
+    uri: str, *, experiment: str, artifact_location: str | None = None, create: bool = True
+) -> tuple[MlflowClient, str]:
+    """Return a client of the store and the id of the experiment, both created if absent.
+
+    Args:
+        uri: ``sqlite:///FILE``, ``http://…`` or any other MLflow tracking URI.
+        experiment: Name of the experiment.
+        artifact_location: Where a new experiment keeps its files, a path or URI. None takes the
+            folder ``mlartifacts`` beside a sqlite file, and the server's own place elsewhere.
+        create: False to raise rather than to create a sqlite file or an experiment.
+
+    Raises:
+        StorageError: If the store cannot be reached or written, is damaged or of another MLflow
+            version, or (with ``create=False``) is absent.
+    """
+    _check_reachable(uri, create)
+    prepare_environment()
+    from mlflow import MlflowClient
+
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        known = client.get_experiment_by_name(experiment)
+        if known is not None:
+            if known.lifecycle_stage == "deleted":
+                client.restore_experiment(known.experiment_id)
+            return client, str(known.experiment_id)
+        if not create:
+            raise StorageError(f"MLflow store {uri} has no experiment '{experiment}'")
+        location = artifact_location or _beside(uri)
+        return client, str(client.create_experiment(experiment, location))
+    except StorageError:
+        raise
+    except Exception as error:  # SQLAlchemy, requests and MLflow each raise their own
+        raise StorageError(f"MLflow store {uri} cannot be used: {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 200 characters of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _beside(uri: str) -> str | None:
+    path = sqlite_path(uri)
+    return None if path is None else (path.resolve().parent / "mlartifacts").as_uri()
+
+
+def _check_reachable(uri: str, create: bool) -> None:
+    """Fail within seconds, where MLflow itself would try again for minutes."""
+    path = sqlite_path(uri)
+    if path is not None:
+        _check_sqlite(uri, path, create)
+        return
+    parts = urlsplit(uri)
+    if not parts.scheme:
+        raise StorageError(
+            f"MLflow URI '{uri}' has no scheme; write sqlite:///FILE or http://HOST:PORT"
+        )
+    scheme = parts.scheme.split("+")[0]
+    try:
+        web_port = {"http": 80, "https": 443}.get(scheme)
+        port = parts.port or web_port or _DATABASE_PORTS.get(scheme)
+    except ValueError as error:
+        raise StorageError(f"MLflow URI '{uri}' is not valid: {error}") from error
+    if parts.hostname is None or port is None:
+        return
+    try:
+        socket.create_connection((parts.hostname, port), timeout=_WAIT_SECONDS).close()
+    except OSError as error:
+        raise StorageError(
+            f"MLflow store {_without_password(uri)} cannot be reached: {one_line(error)}"
+        ) from error
+
+
+def _check_sqlite(uri: str, path: Path, create: bool) -> None:
+    if not create and not path.is_file():
+        raise StorageError(f"there is no MLflow store {uri}: nothing has been tracked there yet")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Asking for the write lock tells a read-only or damaged file from a good one.
+        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("SELECT count(*) FROM sqlite_master")
+            connection.rollback()
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(f"MLflow store {uri} cannot be used: {one_line(error)}") from error
+
+
+def _without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return uri.replace(f":{parts.password}@", ":…@")
