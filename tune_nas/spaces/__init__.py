@@ -1,6 +1,12 @@
 """Architectures: a YAML description becomes a cell space, a supernet, genotypes, final networks."""
 
-from tune_nas.spaces.counting import ModelSize, count_multiply_adds, count_parameters, model_size
+from tune_nas.spaces.counting import (
+    ModelSize,
+    count_multiply_adds,
+    count_parameters,
+    genotype_parameters,
+    model_size,
+)
 from tune_nas.spaces.genotype import CellGenotype, Genotype, GenotypeEdge
 from tune_nas.spaces.network import Network, build_network
 from tune_nas.spaces.registry import (
@@ -29,6 +35,7 @@ __all__ = [
     "build_operation",
     "count_multiply_adds",
     "count_parameters",
+    "genotype_parameters",
     "load_space",
     "model_size",
     "operation_kind",

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from tune_nas.spaces.primitives import FactorizedReduce, ResidualReduction, relu_conv_norm
 from tune_nas.spaces.registry import Norm
-from tune_nas.spaces.space import Space
+from tune_nas.spaces.space import CellSpace, Space
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,11 @@ def plan(layout: str, init_channels: int, cells: int) -> list[Position]:
         channels *= 2 if reduction else 1
         stack.append(Position("reduction" if reduction else "normal", channels, reduction))
     return stack
+
+
+def join(nodes: list[Tensor], cell: CellSpace) -> Tensor:
+    """Return a cell's output, from all of its nodes."""
+    return torch.cat(nodes[cell.n_inputs :], dim=1) if cell.output == "concat" else nodes[-1]
 
 
 def _bridge(states: list[tuple[int, bool]], place: int, channels: int, norm: Norm) -> nn.Module:

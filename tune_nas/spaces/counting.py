@@ -77,7 +77,7 @@ def model_size(
     genotype: Genotype,
     space: Space,
     *,
-    image_size: int,
+    image_size: int | tuple[int, int],
     n_classes: int,
     in_channels: int = 3,
     init_channels: int | None = None,
@@ -88,7 +88,7 @@ def model_size(
     Args:
         genotype: The architecture.
         space: The space that it belongs to.
-        image_size: Side of the images in pixels.
+        image_size: Side of the images in pixels, or (height, width).
         n_classes: Outputs.
         in_channels: Channels of the images.
         init_channels: Channels of the first cell; None for the space's own.
@@ -98,8 +98,44 @@ def model_size(
         GenotypeError: If the space does not hold the genotype.
         ValueError: If a number is below 1.
     """
+    network = _unallocated(genotype, space, n_classes, in_channels, init_channels, cells)
+    parameters = count_parameters(network)
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):  # counts nothing, and is slow without data
+                setattr(module, name, nn.Identity())
+    return ModelSize(parameters, count_multiply_adds(network, image_size, in_channels))
+
+
+def genotype_parameters(
+    genotype: Genotype,
+    space: Space,
+    *,
+    n_classes: int,
+    in_channels: int = 3,
+    init_channels: int | None = None,
+    cells: int | None = None,
+) -> int:
+    """Return the parameters alone, as `model_size` does, in less than half of its time.
+
+    Raises:
+        GenotypeError: If the space does not hold the genotype.
+        ValueError: If a number is below 1.
+    """
+    network = _unallocated(genotype, space, n_classes, in_channels, init_channels, cells)
+    return count_parameters(network)
+
+
+def _unallocated(
+    genotype: Genotype,
+    space: Space,
+    n_classes: int,
+    in_channels: int,
+    init_channels: int | None,
+    cells: int | None,
+) -> nn.Module:
     with torch.device("meta"):
-        network = build_network(
+        return build_network(
             genotype,
             space,
             n_classes=n_classes,
@@ -107,6 +143,3 @@ def model_size(
             init_channels=init_channels,
             cells=cells,
         )
-    return ModelSize(
-        count_parameters(network), count_multiply_adds(network, image_size, in_channels)
-    )

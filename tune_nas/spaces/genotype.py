@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from tune_nas.spaces.registry import KINDS, check_operation, operation_kind
 from tune_nas.spaces.space import Edge, Space
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class GenotypeEdge:
     """An edge that the genotype keeps, and its operation."""
 
-    target: int = field(kw_only=True)
-    source: int = field(kw_only=True)
-    operation: str = field(kw_only=True)
+    source: int
+    target: int
+    operation: str
+
+    def __str__(self) -> str:
+        return f"{self.source}->{self.target}"
 
 
 @dataclass(frozen=True)
@@ -35,24 +39,23 @@ class CellGenotype:
     edges: tuple[GenotypeEdge, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "edges", tuple(sorted(self.edges)))
-        seen = set()
-        for edge in self.edges:
-            text = f"{edge.source}->{edge.target}"
+        edges = tuple(sorted(self.edges, key=lambda edge: (edge.target, edge.source)))
+        object.__setattr__(self, "edges", edges)
+        for edge in edges:
             if not 0 <= edge.source < edge.target:
-                raise GenotypeError(f"edge {text} must lead from a node >= 0 to a later one")
-            if text in seen:
-                raise GenotypeError(f"edge {text} is there twice")
-            seen.add(text)
+                raise GenotypeError(f"edge {edge} must lead from a node >= 0 to a later one")
             try:
                 check_operation(edge.operation)
             except ConfigError as error:
-                raise GenotypeError(f"edge {text}: {error}") from error
+                raise GenotypeError(f"edge {edge}: {error}") from error
+        for edge, following in pairwise(edges):
+            if str(edge) == str(following):
+                raise GenotypeError(f"edge {edge} is there twice")
 
     @classmethod
     def of(cls, edges: Iterable[tuple[int, int, str]]) -> CellGenotype:
         """Build a cell from (source, target, operation)."""
-        return cls(tuple(GenotypeEdge(source=s, target=t, operation=o) for s, t, o in edges))
+        return cls(tuple(GenotypeEdge(*edge) for edge in edges))
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Genotype:
             except GenotypeError:
                 continue
         cells = (
-            f"{name}: " + ", ".join(f"{e.source}->{e.target} {e.operation}" for e in cell.edges)
+            f"{name}: " + ", ".join(f"{edge} {edge.operation}" for edge in cell.edges)
             for name, cell in self.cells.items()
         )
         return "; ".join(cells)
@@ -88,7 +91,7 @@ class Genotype:
     def to_yaml(self) -> str:
         """Return the YAML form, with a line for each edge."""
         cells = {
-            name: {f"{e.source}->{e.target}": e.operation for e in cell.edges}
+            name: {str(edge): edge.operation for edge in cell.edges}
             for name, cell in self.cells.items()
         }
         return yaml.safe_dump({"space": self.space, "cells": cells}, sort_keys=False)
@@ -100,10 +103,7 @@ class Genotype:
         Raises:
             GenotypeError: If it is not YAML, or not that of a genotype.
         """
-        try:
-            content = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise GenotypeError(f"not valid YAML: {' '.join(str(error).split())}") from error
+        content = _safe_yaml(text)
         if not isinstance(content, dict) or set(content) != {"space", "cells"}:
             raise GenotypeError("a genotype has the keys 'space' and 'cells', and no others")
         space, cells = content["space"], content["cells"]
@@ -165,11 +165,11 @@ class Genotype:
             return cls.from_nasbench201(text)
         if notation.looks_like_darts(start):
             return cls.from_darts(text)
-        if start.startswith(("space:", "cells:", "#", "---")):
-            return cls.from_yaml(text)
-        raise GenotypeError(
-            f"'{_shorten(text)}' is no genotype; write Genotype(normal=…), |op~0|+… or YAML"
-        )
+        if not isinstance(_safe_yaml(text), dict):
+            raise GenotypeError(
+                f"'{_shorten(text)}' is no genotype; write Genotype(normal=…), |op~0|+… or YAML"
+            )
+        return cls.from_yaml(text)
 
     @classmethod
     def load(cls, path: str | Path) -> Genotype:
@@ -259,6 +259,15 @@ def _cell_from_yaml(name: Any, content: Any) -> CellGenotype:
         return CellGenotype.of(edges)
     except GenotypeError as error:
         raise GenotypeError(f"cell '{name}': {error}") from error
+
+
+def _safe_yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise GenotypeError(
+            f"'{_shorten(text)}' is no genotype and not valid YAML: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _shorten(text: str) -> str:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.spaces.backbone import Backbone, Block
+from tune_nas.spaces.backbone import Backbone, Block, join
 from tune_nas.spaces.genotype import CellGenotype, Genotype
-from tune_nas.spaces.primitives import zeros_after
+from tune_nas.spaces.primitives import add, zeros_after
 from tune_nas.spaces.registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
 
@@ -53,23 +53,18 @@ class FinalCell(nn.Module):
         """Map the input nodes (n, channels, h, w) to the cell's output, dropping paths."""
         nodes = list(inputs)
         for node in self.cell.nodes:
-            total: Tensor | None = None
-            for edge, stride, operation in zip(
-                self.edges, self.strides, self.operations, strict=True
-            ):
+            into = []
+            for row, edge in enumerate(self.edges):
                 if edge.target != node:
                     continue
-                if operation_kind(edge.operation) == "none":
-                    empty = zeros_after(nodes[edge.source], stride)
-                    continue
-                term = operation(nodes[edge.source])
-                if probability > 0 and not isinstance(operation, nn.Identity):
-                    term = drop_path(term, probability, generator)
-                total = term if total is None else total + term
-            nodes.append(empty if total is None else total)
-        if self.cell.output == "concat":
-            return torch.cat(nodes[self.cell.n_inputs :], dim=1)
-        return nodes[-1]
+                source, stride = nodes[edge.source], self.strides[row]
+                if operation_kind(edge.operation) != "none":
+                    term = self.operations[row](source)
+                    if probability > 0 and not isinstance(self.operations[row], nn.Identity):
+                        term = drop_path(term, probability, generator)
+                    into.append(term)
+            nodes.append(add(into) if into else zeros_after(source, stride))
+        return join(nodes, self.cell)
 
 
 class AuxiliaryHead(nn.Module):

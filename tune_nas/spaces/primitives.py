@@ -8,6 +8,9 @@ node's tensor feeds several operations.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -55,6 +58,11 @@ def _depthwise(channels: int, kernel: int, stride: int, dilation: int) -> list[n
 def zeros_after(x: Tensor, stride: int) -> Tensor:
     """Return zeros of the shape that an operation of this stride makes of ``x``."""
     return torch.zeros_like(x[:, :, ::stride, ::stride])
+
+
+def add(terms: Sequence[Tensor]) -> Tensor:
+    """Return the sum of at least one tensor, added from the left."""
+    return reduce(torch.add, terms)
 
 
 class Zero(nn.Module):

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
-from tune_nas.spaces.backbone import Backbone, Block
-from tune_nas.spaces.primitives import zeros_after
+from tune_nas.spaces.backbone import Backbone, Block, join
+from tune_nas.spaces.primitives import add, zeros_after
 from tune_nas.spaces.registry import Norm, build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
 from tune_nas.spaces.weights import CellWeights, MixingWeights
@@ -54,35 +53,26 @@ class MixedCell(nn.Module):
         """Map the input nodes (n, channels, h, w) to the cell's output."""
         operation_weights = [row.unbind() for row in weights.operations.unbind()]
         edge_weights = None if weights.edges is None else weights.edges.unbind()
-        active = None if weights.active is None else weights.active.tolist()
+        active = self.runs if weights.active is None else weights.active.tolist()
         nodes = list(inputs)
         for node in self.cell.nodes:
-            total: Tensor | None = None
+            into = []
             for row in self.cell.incoming(node):
                 source = nodes[self.cell.edges[row].source]
-                mixed: Tensor | None = None
-                for column, operation in enumerate(self.operations_of(row)):
-                    if not self.runs[row][column] or (active and not active[row][column]):
-                        continue
-                    term = operation_weights[row][column] * operation(source)
-                    mixed = term if mixed is None else mixed + term
-                if mixed is None:
-                    continue
-                if edge_weights is not None:
-                    mixed = edge_weights[row] * mixed
-                total = mixed if total is None else total + mixed
-            nodes.append(self._zeros(node, nodes) if total is None else total)
-        if self.cell.output == "concat":
-            return torch.cat(nodes[self.cell.n_inputs :], dim=1)
-        return nodes[-1]
+                terms = [
+                    operation_weights[row][column] * operation(source)
+                    for column, operation in enumerate(self.operations_of(row))
+                    if self.runs[row][column] and active[row][column]
+                ]
+                if terms:
+                    mixed = add(terms)
+                    into.append(mixed if edge_weights is None else edge_weights[row] * mixed)
+            nodes.append(add(into) if into else zeros_after(source, self.strides[row]))
+        return join(nodes, self.cell)
 
-    def operations_of(self, row: int) -> list[nn.Module]:
+    def operations_of(self, row: int) -> Sequence[nn.Module]:
         """Return the operations of an edge, in the order of their weights."""
-        return list(cast(nn.ModuleList, self.edges[row]))
-
-    def _zeros(self, node: int, nodes: list[Tensor]) -> Tensor:
-        row = self.cell.incoming(node)[0]
-        return zeros_after(nodes[self.cell.edges[row].source], self.strides[row])
+        return cast(Sequence[nn.Module], self.edges[row])
 
 
 class Supernet(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from tune_nas.spaces.space import CellSpace
@@ -27,22 +28,22 @@ class CellWeights:
     active: Tensor | None = None
 
     def check(self, cell: CellSpace, name: str) -> None:
-        """Raise a ValueError if the shapes are not those of the cell."""
+        """Raise a ValueError if a shape is not that of the cell, or ``active`` no CPU mask."""
         shape = (len(cell.edges), cell.n_operations)
-        if tuple(self.operations.shape) != shape:
+        wanted = {"operations": shape, "edges": shape[:1], "active": shape}
+        for field, size in wanted.items():
+            tensor = getattr(self, field)
+            if tensor is not None and tuple(tensor.shape) != size:
+                raise ValueError(
+                    f"{field} of cell '{name}' has the shape {tuple(tensor.shape)}, "
+                    f"but must have {size}"
+                )
+        if self.active is not None and (
+            self.active.dtype != torch.bool or self.active.device.type != "cpu"
+        ):
             raise ValueError(
-                f"operations of cell '{name}' has the shape {tuple(self.operations.shape)}, "
-                f"but must have {shape}"
-            )
-        if self.edges is not None and tuple(self.edges.shape) != shape[:1]:
-            raise ValueError(
-                f"edges of cell '{name}' has the shape {tuple(self.edges.shape)}, "
-                f"but must have {shape[:1]}"
-            )
-        if self.active is not None and tuple(self.active.shape) != shape:
-            raise ValueError(
-                f"active of cell '{name}' has the shape {tuple(self.active.shape)}, "
-                f"but must have {shape}"
+                f"active of cell '{name}' is {self.active.dtype} on {self.active.device}, "
+                "but must be torch.bool on the CPU"
             )
 
 
