@@ -1,0 +1,246 @@
+"""One retraining: the final network of a genotype, its epoch loop and its state.
+
+The recipe is that of the DARTS code, `cnn/train.py`: SGD with momentum on a cosine, gradient
+clipping, cutout, an auxiliary head and drop path that grows linearly over the epochs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tune_nas.checkpoint import load_state, save_state
+from tune_nas.config import TrialConfig
+from tune_nas.data import RetrainData, load_data
+from tune_nas.errors import CheckpointError, TuneNasError
+from tune_nas.runtime import peak_memory_mib, set_up_runtime
+from tune_nas.seeds import derive_seed, make_generator
+from tune_nas.spaces import Genotype, build_network, count_parameters, load_space
+from tune_nas.training import Tally, cosine, evaluate
+
+STATE_FILE = "retrain.pt"
+
+Metrics = dict[str, float]
+
+
+class Retrain:
+    """The training of one genotype from scratch, run epoch by epoch.
+
+    Killed after any epoch and resumed from its checkpoint, it ends bit-identical to a training
+    that ran through (same machine, CPU, same number of threads).
+
+    Args:
+        trial: Seed, space, data, runtime and retrain sections decide the result.
+        genotype: What to train.
+
+    Attributes:
+        epoch: The next epoch to run, from 0.
+        history: The metrics of the epochs that were run.
+        network: The final network.
+
+    Raises:
+        ConfigError: If the space or the device cannot be had.
+        DataError: If the images cannot be read.
+        GenotypeError: If the space does not hold the genotype.
+    """
+
+    def __init__(self, trial: TrialConfig, genotype: Genotype) -> None:
+        self.trial = trial
+        self.genotype = genotype
+        self._recipe = trial.retrain
+        space = load_space(trial.space.name)
+        genotype.check(space)
+        self.device, self.dtype = set_up_runtime(trial.runtime)
+        self.data: RetrainData = load_data(
+            trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=False
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(trial.seed, "retrain weights"))
+            network = build_network(
+                genotype,
+                space,
+                n_classes=self.data.n_classes,
+                in_channels=self.data.in_channels,
+                init_channels=self._recipe.init_channels,
+                cells=self._recipe.cells,
+                auxiliary=self._recipe.auxiliary_weight > 0,
+            )
+        self.network = network.to(self.device, self.dtype)
+        # On the trial's device: drop path draws once per path and step.
+        self._drop_path_generator = torch.Generator(self.device).manual_seed(
+            derive_seed(trial.seed, "drop path")
+        )
+        self.network.drop_path_generator = self._drop_path_generator
+        self._optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=self._recipe.learning_rate,
+            momentum=self._recipe.momentum,
+            weight_decay=self._recipe.weight_decay,
+            nesterov=self._recipe.nesterov,
+        )
+        self._train = self.data.batches(
+            self.data.train,
+            self._recipe.batch_size,
+            make_generator(trial.seed, "retrain batches"),
+            self._recipe.augment,
+        )
+        self.epoch = 0
+        self.history: list[Metrics] = []
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the whole training has."""
+        return self._recipe.epochs
+
+    @property
+    def done(self) -> bool:
+        """Whether no epoch is left to run."""
+        return self.epoch >= self.epochs
+
+    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Metrics:
+        """Run the next epoch and return its metrics.
+
+        `train_loss` and `train_accuracy` are of the main classifier on the augmented images, while
+        it trains; `best_test_accuracy` is the highest so far, first reached in `best_epoch`.
+
+        Args:
+            on_step: Called after each step with the steps done and the steps of the epoch.
+
+        Raises:
+            TuneNasError: If the training is over, or its loss is no longer finite.
+        """
+        if self.done:
+            raise TuneNasError(
+                f"the training is over: {self.epoch} of {self.epochs} epochs are run"
+            )
+        start = time.perf_counter()
+        rate = cosine(
+            self.epoch, self.epochs, self._recipe.learning_rate, self._recipe.learning_rate_min
+        )
+        self._optimizer.param_groups[0]["lr"] = rate
+        self.network.drop_path_probability = self._recipe.drop_path * self.epoch / self.epochs
+        train = self._train_epoch(on_step)
+        if not math.isfinite(train.loss):
+            raise TuneNasError(
+                f"the train loss is {train.loss} in epoch {self.epoch + 1}; "
+                "a lower retrain.learning_rate may help"
+            )
+        test_loss, test_accuracy = self._evaluate()
+        self.epoch += 1
+        metrics: Metrics = {
+            "epoch": self.epoch,
+            "train_loss": train.loss,
+            "train_accuracy": train.accuracy,
+            "test_loss": test_loss,
+            "test_accuracy": test_accuracy,
+            "learning_rate": rate,
+            "parameters": count_parameters(self.network),
+        }
+        best = max((*self.history, metrics), key=lambda epoch: epoch["test_accuracy"])
+        metrics["best_test_accuracy"] = best["test_accuracy"]
+        metrics["best_epoch"] = best["epoch"]
+        metrics["memory_mib"] = peak_memory_mib(self.device)
+        metrics["seconds"] = time.perf_counter() - start
+        self.history.append(metrics)
+        return dict(metrics)
+
+    def _train_epoch(self, on_step: Callable[[int, int], None] | None) -> Tally:
+        self.network.train()
+        tally = Tally(self.device)
+        steps = self._train.steps_per_epoch
+        for step in range(steps):
+            images, labels = self._train.next()
+            self._optimizer.zero_grad(set_to_none=True)
+            output = self.network(images)
+            logits, auxiliary = output if isinstance(output, tuple) else (output, None)
+            loss = self._loss(logits, labels)
+            total = loss
+            if auxiliary is not None:
+                total = loss + self._recipe.auxiliary_weight * self._loss(auxiliary, labels)
+            total.backward()  # type: ignore[no-untyped-call]
+            if self._recipe.clip > 0:
+                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.clip)
+            self._optimizer.step()
+            tally.add(loss, logits, labels)
+            if on_step is not None:
+                on_step(step + 1, steps)
+        return tally
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            logits, labels, label_smoothing=self._recipe.label_smoothing
+        )
+
+    def _evaluate(self) -> tuple[float, float]:
+        self.network.eval()
+        batches = self.data.evaluation_batches(self.data.test, self._recipe.batch_size)
+        return evaluate(self.network, batches, self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the rest of the training depends on, as containers and tensors."""
+        return {
+            "trial": self.trial.to_dict(),
+            "genotype": self.genotype.to_yaml(),
+            "epoch": self.epoch,
+            "network": dict(self.network.state_dict()),
+            "optimizer": self._optimizer.state_dict(),
+            "batches": self._train.state_dict(),
+            "drop_path_generator": self._drop_path_generator.get_state(),
+            "history": [dict(metrics) for metrics in self.history],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of the same trial and genotype.
+
+        Raises:
+            CheckpointError: If the state is of another trial or genotype.
+        """
+        if state["genotype"] != self.genotype.to_yaml():
+            raise CheckpointError("the checkpoint is of another genotype; use the one it has")
+        own, saved = _deciding(self.trial.to_dict()), _deciding(state["trial"])
+        differing = sorted(key for key in own if own[key] != saved.get(key))
+        if differing:
+            raise CheckpointError(
+                f"the checkpoint is of another trial: {', '.join(differing)} differ; "
+                "use the trial that it was made with"
+            )
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._train.load_state_dict(state["batches"])
+        self._drop_path_generator.set_state(state["drop_path_generator"])
+        self.history = [dict(metrics) for metrics in state["history"]]
+        self.epoch = state["epoch"]
+
+    def save(self, folder: Path) -> None:
+        """Write ``retrain.pt`` and ``genotype.yaml`` to a folder."""
+        files = {"genotype.yaml": self.genotype.to_yaml()}
+        save_state(folder, self.state_dict(), name=STATE_FILE, files=files)
+
+    def load(self, folder: Path) -> None:
+        """Go on from a checkpoint folder.
+
+        Raises:
+            CheckpointError: If it is damaged, absent or of another trial or genotype.
+        """
+        self.load_state_dict(load_state(folder, name=STATE_FILE))
+
+
+def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a trial decides a retraining's result, by dotted key."""
+    data = trial["data"]
+    deciding = {f"retrain.{key}": value for key, value in trial["retrain"].items()}
+    deciding |= {
+        f"data.{key}": data[key] for key in ("name", "train_images", "resolution", "split")
+    }
+    return deciding | {
+        "seed": trial["seed"],
+        "space.name": trial["space"]["name"],
+        "runtime.dtype": trial["runtime"]["dtype"],
+    }
