@@ -43,19 +43,31 @@ def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, t
         )
     folder = Path(config.dir)
     if not config.download:
-        _check_folder(folder, config, dataset)
-    # torchvision checks the sums of all files, and so reads them; of this part's alone here.
+        _check_folder(folder, dataset)
+    # torchvision checks the sums of all files, and so reads them; here of this part's alone.
     unread = "test_list" if part == "train" else "train_list"
-    half = type(dataset.__name__, (dataset,), {} if config.download else {unread: []})
+    half = type(dataset.__name__, (dataset,), {unread: []})
     try:
-        data = half(root=str(folder), train=part == "train", download=config.download)
+        data = half(root=str(folder), train=part == "train")
     except (RuntimeError, OSError) as error:
-        raise DataError(_diagnose(folder, half, config, error)) from error
+        if not config.download:
+            raise DataError(_diagnose(folder, half, config, error)) from error
+        data = _download(dataset, folder, config, part)
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
     return images, torch.tensor(data.targets)
 
 
-def _check_folder(folder: Path, config: DataConfig, dataset: Any) -> None:
+def _download(dataset: Any, folder: Path, config: DataConfig, part: Part) -> Any:
+    try:
+        return dataset(root=str(folder), train=part == "train", download=True)
+    except (RuntimeError, OSError) as error:
+        cause = " ".join(str(error).split())
+        raise DataError(
+            f"data.download: {config.name} could not be fetched into '{folder}' ({cause})"
+        ) from error
+
+
+def _check_folder(folder: Path, dataset: Any) -> None:
     inner = folder / dataset.base_folder
     if inner.is_dir() and os.access(inner, os.R_OK | os.X_OK):
         return

@@ -8,6 +8,7 @@ from torch.nn import functional
 from tune_nas.config import DataConfig
 from tune_nas.data.registry import Part, Source, register_dataset
 from tune_nas.data.split import stratified
+from tune_nas.errors import DataError
 
 _DIGITS_TEST_IMAGES = 360
 _DIGITS_DIVISION_SEED = 1797
@@ -23,7 +24,10 @@ def read_digits(config: DataConfig, part: Part) -> Source:
     They have no published division. Here 360 are for testing, the classes in equal shares, by a
     division that no seed of a trial changes.
     """
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise DataError("digits needs scikit-learn, which is not installed") from error
 
     bunch = load_digits()
     labels = torch.from_numpy(bunch.target).long()

@@ -6,6 +6,8 @@ from types import ModuleType
 
 import torch
 
+from tune_nas.errors import DataError
+
 
 def import_torchvision() -> ModuleType:
     """Import torchvision with its ``datasets`` and return it.
@@ -13,9 +15,14 @@ def import_torchvision() -> ModuleType:
     The wheels on PyPI are compiled against CUDA. Beside a torch without CUDA their C++ operators do
     not load, and the import then fails on registering shapes for two operators that do not
     exist. We use none of them: declaring the two is enough.
+
+    Raises:
+        DataError: If torchvision is not installed.
     """
     try:
         import torchvision
+    except ImportError as error:
+        raise DataError("this data set needs torchvision, which is not installed") from error
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
