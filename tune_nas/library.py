@@ -221,7 +221,7 @@ def nearest(text: str, known: list[str]) -> str:
 
     Compares whole keys first, then last parts, so that ``lamda`` finds ``update.lambda``.
     """
-    by_last = {key.rsplit(".", 1)[-1]: key for key in known}
+    by_last = {key.rsplit(".", 1)[-1]: key for key in reversed(known)}
     whole = difflib.get_close_matches(text, known, n=1, cutoff=0.75)
     last = difflib.get_close_matches(text.rsplit(".", 1)[-1], list(by_last), n=1, cutoff=0.6)
     match = whole[0] if whole else by_last[last[0]] if last else None

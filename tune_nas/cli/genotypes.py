@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_nas.cli import options
-from tune_nas.cli.output import Format, print_json, print_table
+from tune_nas.cli.output import Format, print_json
 from tune_nas.errors import ConfigError, GenotypeError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tune_nas.spaces import CellSpace, Genotype, Space
 
 _KINDS = {"convolution": "convolutions", "skip": "skips", "pool": "pools"}
-_LONGEST_PATH = 4096
 
 
 def inspect(
@@ -60,13 +59,13 @@ def inspect(
         n_classes=classes,
     )
     if draw is not None:
-        from tune_nas.tracking import draw_cells
+        from tune_nas.tracking import draw_cells, render
 
-        draw_cells(found, described).savefig(draw, bbox_inches="tight")
+        draw.write_bytes(render(draw_cells(found, described), draw.suffix.removeprefix(".")))
     if output is Format.JSON:
         print_json(facts)
     else:
-        _print(facts, found, described)
+        _print(facts, described)
 
 
 @dataclass(frozen=True)
@@ -94,10 +93,10 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
     """
     from tune_nas.spaces import Genotype
 
-    if len(text) < _LONGEST_PATH and Path(text).is_file():
-        return Found(Genotype.load(Path(text)), Path(text).stem)
-    if any(sign in text for sign in "(|\n:"):  # no name of a run has one of these
+    if any(sign in text for sign in ("Genotype(", "|", "\n")):  # it is the genotype itself
         return Found(Genotype.parse(text), "genotype")
+    if Path(text).is_file():
+        return Found(Genotype.load(text), Path(text).stem)
     return _of_run(text, options.mlflow_uri(mlflow, storage))
 
 
@@ -130,21 +129,33 @@ def _facts(
     image_size: int,
     n_classes: int,
 ) -> dict[str, Any]:
-    from tune_nas.spaces import build_network, count_multiply_adds, count_parameters
+    from tune_nas.spaces import model_size
 
-    network = build_network(
-        genotype, space, n_classes=n_classes, init_channels=init_channels, cells=cells
+    size = model_size(
+        genotype,
+        space,
+        image_size=image_size,
+        n_classes=n_classes,
+        init_channels=init_channels,
+        cells=cells,
     )
+    n_cells = cells or space.skeleton.cells
     return {
         "space": space.name,
         "genotype": str(genotype),
         "init_channels": init_channels or space.skeleton.init_channels,
-        "cells": cells or space.skeleton.cells,
+        "cells": n_cells,
         "image_size": image_size,
         "classes": n_classes,
-        "parameters": count_parameters(network),
-        "multiply_adds": count_multiply_adds(network, image_size),
-        "operations": {
+        "parameters": size.parameters,
+        "multiply_adds": size.multiply_adds,
+        **{name: genotype.count(kind) for kind, name in _KINDS.items()},
+        "by_cell": {
+            cell: {name: genotype.count(kind, cell) for kind, name in _KINDS.items()}
+            for cell in genotype.cells
+        },
+        "in_network": _counts_in_network(genotype, space, n_cells),
+        "edges": {
             cell: [
                 {"source": edge.source, "target": edge.target, "operation": edge.operation}
                 for edge in found.edges
@@ -154,26 +165,57 @@ def _facts(
     }
 
 
-def _print(facts: dict[str, Any], genotype: Genotype, space: Space) -> None:
-    for cell, described in space.cells.items():
-        typer.echo(f"{cell} cell\n{_drawing(facts['operations'][cell], described)}\n")
+def _counts_in_network(genotype: Genotype, space: Space, n_cells: int) -> dict[str, int]:
+    """Count the operations of each kind in all cells of the network together."""
+    from tune_nas.spaces.backbone import plan
+
+    stack = [place.cell for place in plan(space.skeleton.layout, 1, n_cells) if place.cell]
+    return {
+        name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in _KINDS.items()
+    }
+
+
+def _print(facts: dict[str, Any], space: Space) -> None:
+    for cell, edges in facts["edges"].items():
+        typer.echo(f"{cell} cell\n{_drawing(edges, space.cells[cell])}\n")
+    n_cells = "1 cell" if facts["cells"] == 1 else f"{facts['cells']} cells"
+    stages = " in each of 3 stages" if space.skeleton.layout == "stages" else ""
+    side, by_cell = facts["image_size"], facts["by_cell"]
+    counts = [
+        (
+            name,
+            ", ".join(f"{count[name]} {cell}" for cell, count in by_cell.items())
+            + f" cell; {facts['in_network'][name]} in the network",
+        )
+        for name in _KINDS.values()
+    ]
     rows = [
         ("space", facts["space"]),
-        ("size", f"{facts['init_channels']} channels, {facts['cells']} cells"),
-        ("images", f"{facts['image_size']} × {facts['image_size']}, {facts['classes']} classes"),
+        ("network", f"{facts['init_channels']} channels, {n_cells}{stages}"),
+        ("images", f"{side} × {side}, {facts['classes']} classes"),
         ("parameters", f"{facts['parameters']:,}"),
         ("multiply-adds", f"{facts['multiply_adds']:,}"),
+        *counts,
     ]
-    print_table(["what", "value"], [{"what": what, "value": value} for what, value in rows])
-    typer.echo(facts["genotype"])
+    for name, value in rows:
+        typer.echo(f"{name:<14} {value}")
+    typer.echo(f"\n{facts['genotype']}")
 
 
 def _drawing(edges: list[dict[str, Any]], cell: CellSpace) -> str:
-    """Return the cell's edges as arrows, one a line, and where its output comes from."""
-    width = max(len(edge["operation"]) for edge in edges)
-    lines = [
-        f"  {edge['source']} ── {edge['operation']} {'─' * (width - len(edge['operation']))}─▶ "
-        f"{edge['target']}"
-        for edge in sorted(edges, key=lambda edge: (edge["target"], edge["source"]))
-    ]
+    """Return a line for each node: its incoming edges with their operations as arrows.
+
+    Input nodes are named as papers do: the cell before is c_{k-1}, the one before it c_{k-2}.
+    """
+    names = {node: f"c_{{k-{cell.n_inputs - node}}}" for node in range(cell.n_inputs)}
+    names |= {node: f"node {node}" for node in cell.nodes}
+    width = max(len(name) for name in names.values())
+    longest = max(len(edge["operation"]) for edge in edges)
+    lines = []
+    for node in cell.nodes:
+        for edge in (edge for edge in edges if edge["target"] == node):
+            arrow = f"── {edge['operation']} {'─' * (longest - len(edge['operation']))}─▶"
+            lines.append(f"  {names[edge['source']]:>{width}} {arrow} {names[node]}")
+    kept = cell.nodes if cell.output == "concat" else cell.nodes[-1:]
+    lines.append(f"  {' + '.join(names[node] for node in kept)} ─▶ c_{{k}}")
     return "\n".join(lines)

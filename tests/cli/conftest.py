@@ -1,0 +1,59 @@
+"""Running the command line in a folder of its own, as a user would."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tune_nas.cli import app
+
+VARIABLES = ("TUNE_NAS_STORAGE", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
+
+
+@dataclass
+class CommandLine:
+    """The command line, in an empty folder."""
+
+    folder: Path
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Return exit status, stdout and stderr; errors of ours come through as they are."""
+        result = CliRunner().invoke(app, list(arguments))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    def ok(self, *arguments: str) -> str:
+        """Return stdout of a command that succeeds and has nothing to say on stderr."""
+        status, out, err = self.run(*arguments)
+        assert (status, err) == (0, "")
+        return out
+
+    def json(self, *arguments: str) -> Any:
+        """Return the one JSON document that a command prints."""
+        return json.loads(self.ok(*arguments, "--format", "json"))
+
+    def refused(self, *arguments: str) -> str:
+        """Return the one line of a command that is refused: status 2, nothing written."""
+        before = sorted(self.folder.rglob("*"))
+        status, out, err = self.run(*arguments)
+        assert (status, out) == (2, ""), err
+        assert err.startswith("tune-nas: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        assert sorted(self.folder.rglob("*")) == before
+        return err.removeprefix("tune-nas: ").rstrip("\n")
+
+
+@pytest.fixture
+def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """A command line in an empty folder, without the variables that it honours."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tune_nas
+from tune_nas.config import TrialConfig
+from tune_nas.library import load_trial, shipped_names
+
+
+def test_help_names_every_command(command_line) -> None:
+    out = command_line.ok("--help")
+    for command in ("sweep", "search", "retrain", "resume", "list", "show", "inspect", "ui"):
+        assert f" {command} " in out
+    assert "completion" not in out
+    assert command_line.ok() == out
+
+
+def test_version(command_line) -> None:
+    assert command_line.ok("--version") == f"tune-nas {tune_nas.__version__}\n"
+
+
+@pytest.mark.parametrize("kind", ["trial", "space", "sweep"])
+def test_shipped_things_are_listed_with_a_description(command_line, kind: str) -> None:
+    rows = command_line.json("list", f"{kind}s")
+    assert [row["name"] for row in rows] == shipped_names(kind)
+    assert all(row["description"] for row in rows)
+    table = command_line.ok("list", f"{kind}s")
+    assert all(row["name"] in table and row["description"] in table for row in rows)
+
+
+def test_data_sets_are_listed(command_line) -> None:
+    rows = command_line.json("list", "data")
+    assert {"digits", "cifar10", "cifar100", "folder", "fake"} == {row["name"] for row in rows}
+    assert all(row["description"] for row in rows)
+
+
+def test_listing_runs_creates_no_store(command_line) -> None:
+    assert command_line.json("list", "runs") == []
+    assert command_line.ok("list", "runs") == "no runs in runs yet\n"
+    assert list(command_line.folder.iterdir()) == []
+
+
+def test_runs_are_listed_newest_first(command_line) -> None:
+    from tune_nas.tracking import Tracker
+
+    tracker = Tracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    sweep = tracker.sweep_run("lambda", {"seeds": 1})
+    trial = tracker.trial_run(sweep, "t1", stage="search", parameters={"update.lambda": 1})
+    tracker.log_epoch(trial, 1, {"valid_accuracy": 61.5})
+    tracker.finish(trial)
+    rows = command_line.json("list", "runs")
+    assert [row["run_id"] for row in rows] == [trial, sweep]
+    assert rows[0]["sweep"] == "lambda"
+    assert rows[0]["status"] == "finished"
+    assert rows[0]["valid_accuracy"] == 61.5
+    assert trial in command_line.ok("list", "runs")
+
+
+@pytest.mark.parametrize("name", shipped_names("trial"))
+def test_a_shown_trial_is_the_trial(command_line, name: str) -> None:
+    content = yaml.safe_load(command_line.ok("show", name))
+    assert TrialConfig.model_validate(content) == load_trial(name)
+
+
+def test_a_shown_sweep_loads_again(command_line) -> None:
+    from tune_nas.sweep.config import load_sweep
+
+    Path("mine.yaml").write_text(command_line.ok("show", "lambda"), encoding="utf-8")
+    assert load_sweep("mine.yaml") == load_sweep("lambda")
+
+
+@pytest.mark.parametrize("name", shipped_names("space"))
+def test_a_shown_space_loads_again(command_line, name: str) -> None:
+    from tune_nas.spaces import load_space
+
+    Path("mine.yaml").write_text(command_line.ok("show", name), encoding="utf-8")
+    assert load_space("mine.yaml") == load_space(name)
+    assert command_line.ok("show", "mine.yaml") == command_line.ok("show", name)
+
+
+def test_a_file_is_shown_as_what_it_holds(command_line) -> None:
+    Path("a.yaml").write_text("update: {level: mixed, lambda: .inf}\n", encoding="utf-8")
+    assert yaml.safe_load(command_line.ok("show", "a.yaml"))["update"]["lambda"] == float("inf")
+    Path("b.yaml").write_text(
+        "trial: milenas\nparameters: {update.lambda: {grid: [0, 1]}}\n", encoding="utf-8"
+    )
+    shown = yaml.safe_load(command_line.ok("show", "b.yaml"))
+    assert shown["parameters"] == {"update.lambda": {"grid": [0, 1]}}

@@ -1,0 +1,45 @@
+"""What may import what: torch-only parts stay so, and help needs none of the heavy libraries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("ray", "optuna", "mlflow")
+
+
+def imported_by(code: str, *suspects: str) -> list[str]:
+    """Run code in a fresh interpreter and return which of the suspects it has imported."""
+    report = f"{code}\nimport json, sys\nprint(json.dumps([name for name in {suspects!r} if name in sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", report], check=True, capture_output=True, text=True
+    )
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_parts_that_need_torch_alone() -> None:
+    parts = ("search", "spaces", "retrain", "data", "checkpoint", "library")
+    code = "\n".join(f"import tune_nas.{part}" for part in parts)
+    assert imported_by(code, "torch", *HEAVY) == ["torch"]
+
+
+def test_the_package_imports_no_torch() -> None:
+    assert imported_by("import tune_nas", "torch", "pydantic", *HEAVY) == []
+
+
+def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
+    assert imported_by("import tune_nas.sweep.config", "torch", *HEAVY) == []
+
+
+@pytest.mark.parametrize("command", ["", "sweep", "search", "retrain", "resume", "inspect", "ui"])
+def test_help_imports_no_torch(command: str) -> None:
+    arguments = [command, "--help"] if command else ["--help"]
+    code = (
+        "from tune_nas.cli import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit as leave: assert not leave.code, leave.code"
+    )
+    assert imported_by(code, "torch", "numpy", "matplotlib", *HEAVY) == []

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError
+from tune_nas.library import (
+    find,
+    load_trial,
+    nearest,
+    parse_assignment,
+    read_yaml,
+    shipped_names,
+    with_overrides,
+)
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"update.lambda": -1, "update.level": "mixed"}, "update.lambda is -1, but must be >= 0"),
+        ({"update.lambda": float("nan")}, "update.lambda is nan, but must be >= 0"),
+        (
+            {"update.level": "tri"},
+            "update.level is 'tri', but must be 'single', 'bilevel' or 'mixed'",
+        ),
+        (
+            {"update.lambda": 0.3},
+            "update.lambda is 0.3, but belongs to update.level 'mixed', not 'bilevel' "
+            "(null takes it away)",
+        ),
+        (
+            {"update.level": "mixed", "update.lambda": 1, "update.lambda_prime": 0.5},
+            "update.lambda and update.lambda_prime say the same; give one (null for the other)",
+        ),
+        (
+            {"update.level": "single", "update.order": 2},
+            "update.order is 2, but must be 1 where update.level is 'single' "
+            "(order 2 needs 'bilevel' or 'mixed')",
+        ),
+        ({"update.order": 3}, "update.order is 3, but must be 1 or 2"),
+        ({"schedule.epochs": 0}, "schedule.epochs is 0, but must be >= 1"),
+        ({"schedule.epochs": "ten"}, "schedule.epochs is 'ten', but must be an integer"),
+        ({"data.train_portion": 1}, "data.train_portion is 1, but must be < 1"),
+        ({"schedule": 3}, "schedule is 3, but must be a mapping of keys"),
+        (
+            {"optimizer.weights.learning_rate": INF},
+            "optimizer.weights.learning_rate is inf, but must be a finite number",
+        ),
+        (
+            {"optimizer.weights.nesterov": True, "optimizer.weights.momentum": 0},
+            "optimizer.weights.nesterov is true, but needs optimizer.weights.momentum > 0",
+        ),
+        ({"update.lamda": 1}, "unknown key 'update.lamda'; did you mean 'update.lambda'?"),
+        ({"lambda": 1}, "unknown key 'lambda'; did you mean 'update.lambda'?"),
+        ({"epochs": 1}, "unknown key 'epochs'; did you mean 'schedule.epochs'?"),
+        ({"xyzzy": 1}, "unknown key 'xyzzy'"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key_and_rule(
+    overrides: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        with_overrides({}, overrides, where="here")
+    assert str(error.value) == f"here: {message}"
+
+
+def test_several_complaints_are_one_line() -> None:
+    with pytest.raises(ConfigError) as error:
+        with_overrides({}, {"schedule.epochs": 0, "seed": -1})
+    assert str(error.value) == (
+        "trial: seed is -1, but must be >= 0; schedule.epochs is 0, but must be >= 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [1", "not valid YAML, line 1: expected ',' or ']', but got '<stream end>'"),
+        ("- 1\n- 2\n", "must hold a mapping of keys, not list"),
+        ("", "must hold a mapping of keys, not NoneType"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML, line 1: could not determine"),
+        (b"\xff\xfe\x00", "cannot be read: not UTF-8 text"),
+    ],
+)
+def test_an_unreadable_file_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
+    path = tmp_path / "trial.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError) as error:
+        read_yaml(path)
+    assert str(error.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(error.value)
+
+
+def test_the_nearest_name_is_offered() -> None:
+    with pytest.raises(ConfigError, match=r"trial 'milenaz' .*did you mean 'milenas'\?"):
+        find("trial", "milenaz")
+    assert nearest("zzz", ["milenas"]) == ""
+
+
+def test_a_path_is_taken_wherever_a_name_is(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("update: {level: mixed, lambda: 2}\n", encoding="utf-8")
+    trial = load_trial(path, {"space.cells": 3})
+    assert (trial.name, trial.update.lambda_, trial.space.cells) == ("mine", 2.0, 3)
+
+
+def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("update: {levl: mixed}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_trial(path)
+    assert str(error.value) == f"{path}: unknown key 'update.levl'; did you mean 'update.level'?"
+
+
+def test_a_section_in_its_short_form_takes_overrides() -> None:
+    trial = with_overrides({"space": "nasbench201"}, {"space.cells": 2})
+    assert (trial.space.name, trial.space.cells) == ("nasbench201", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("update.lambda=0.3", ("update.lambda", 0.3)),
+        ("update.lambda=null", ("update.lambda", None)),
+        ("data.dir=/a=b", ("data.dir", "/a=b")),
+        ("optimizer.alphas.betas=[0.9, 0.99]", ("optimizer.alphas.betas", [0.9, 0.99])),
+    ],
+)
+def test_assignments(text: str, expected: tuple[str, Any]) -> None:
+    assert parse_assignment(text) == expected
+
+
+@pytest.mark.parametrize("text", ["update.lambda", "=3", "a=[1"])
+def test_what_is_no_assignment(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_assignment(text)
+
+
+# level, order, λ, sequence, relaxation, weight decay of α, rate of w
+SHIPPED = {
+    "darts-1st": ("bilevel", 1, None, "alphas-first", "softmax", 1e-3, 0.025),
+    "darts-2nd": ("bilevel", 2, None, "alphas-first", "softmax", 1e-3, 0.025),
+    "milenas": ("mixed", 1, 1.0, "weights-first", "softmax", 1e-3, 0.025),
+    "milenas-2nd": ("mixed", 2, 1.0, "weights-first", "softmax", 1e-3, 0.025),
+    "single-level": ("single", 1, None, "simultaneous", "sigmoid", 0.0, 0.005),
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_trials_are_the_papers(name: str) -> None:
+    trial = load_trial(name)
+    update, optimizer = trial.update, trial.optimizer
+    assert SHIPPED[name] == (
+        update.level,
+        update.order,
+        update.lambda_,
+        update.sequence,
+        trial.relaxation.kind,
+        optimizer.alphas.weight_decay,
+        optimizer.weights.learning_rate,
+    )
+    assert (trial.schedule.epochs, trial.schedule.batch_size) == (50, 64)
+    assert trial.data.name == "digits"
+    assert trial.retrain == TrialConfig().retrain
+    assert trial.description
+
+
+def test_every_shipped_trial_is_listed_here() -> None:
+    assert shipped_names("trial") == sorted(SHIPPED)
