@@ -1,1 +1,62 @@
-"""Sweeps: many searches as Ray Tune trials, their comparison, and going on after a crash."""
+"""Sweeps: many searches as Ray Tune trials, their comparison, and going on after a crash.
+
+Importing this package imports neither ray, optuna, mlflow nor torch: the names below are loaded
+when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tune_nas.sweep.config import SweepConfig, load_sweep, resolve_trials
+    from tune_nas.sweep.estimate import Estimate, estimate
+    from tune_nas.sweep.execution import Trainables
+    from tune_nas.sweep.options import RunOptions
+    from tune_nas.sweep.outcome import SweepOutcome
+    from tune_nas.sweep.runner import resume_sweep, run_retrain, run_search, run_sweep
+    from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTrainable
+
+_MODULE_OF = {
+    "EpochTrainable": "trainable",
+    "Estimate": "estimate",
+    "RetrainTrainable": "trainable",
+    "RunOptions": "options",
+    "SearchTrainable": "trainable",
+    "SweepConfig": "config",
+    "SweepOutcome": "outcome",
+    "Trainables": "execution",
+    "estimate": "estimate",
+    "load_sweep": "config",
+    "resolve_trials": "config",
+    "resume_sweep": "runner",
+    "run_retrain": "runner",
+    "run_search": "runner",
+    "run_sweep": "runner",
+}
+
+__all__ = [
+    "EpochTrainable",
+    "Estimate",
+    "RetrainTrainable",
+    "RunOptions",
+    "SearchTrainable",
+    "SweepConfig",
+    "SweepOutcome",
+    "Trainables",
+    "estimate",
+    "load_sweep",
+    "resolve_trials",
+    "resume_sweep",
+    "run_retrain",
+    "run_search",
+    "run_sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name's module when the name is first used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

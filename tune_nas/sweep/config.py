@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 _DEFAULT_TRIALS = 20
 _DEFAULT_BEST = 3
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
+RETRAIN_METRIC = "retrain/test_accuracy"
+_METRICS = (
+    "valid_accuracy",
+    "valid_loss",
+    "train_accuracy",
+    "train_loss",
+    "gap",
+    RETRAIN_METRIC,
+)
+_METRIC_PREFIXES = ("benchmark/", "genotype/", "entropy/")
 _NOT_SWEPT = {"seed": "seeds", "name": "name", "description": "description"}
 
 
@@ -39,7 +50,8 @@ class RepeatConfig(Section):
 
     Args:
         best: How many configurations.
-        seeds: Over how many seeds; None takes the sweep's own.
+        seeds: Over how many seeds, new ones: the first stage's value was chosen for being
+            high. None takes as many as the sweep's own.
     """
 
     best: Count = _DEFAULT_BEST
@@ -55,12 +67,14 @@ class SweepConfig(Section):
         parameters: Dotted keys to vary, each with its values.
         seeds: How many seeds for each grid point (counted from ``seed``), or a list of them.
             random and tpe search each configuration once, with the first, and repeat the best
-            over all of them.
+            over as many new ones.
         searcher: ``grid``: every combination; ``random`` or ``tpe`` (Optuna): ``trials`` drawn.
         scheduler: ``asha`` stops hopeless trials early; ``none`` runs each to its end.
         trials: How many configurations random and tpe draw; None for 20.
-        metric: What the sweep ranks by: ``valid_accuracy`` of the supernet, or any metric of a
-            search, as ``benchmark/cifar10_test`` where a table is configured.
+        metric: What the sweep ranks by: ``valid_accuracy`` of the supernet, another metric of a
+            search (``benchmark/cifar10_test`` where a table is configured), or
+            ``retrain/test_accuracy``; searches are then drawn, stopped and picked for the
+            retraining by ``valid_accuracy``.
         mode: Whether the largest (``max``) or the smallest (``min``) metric is best.
         repeat: The second stage; None repeats the best 3 of a drawn sweep with several seeds.
         retrain: ``each`` (the best genotype of every swept value; in a drawn sweep, of every
@@ -72,7 +86,7 @@ class SweepConfig(Section):
     description: str = ""
     trial: str
     set: dict[str, Any] = Field(default_factory=dict)
-    parameters: dict[str, Parameter] = Field(min_length=1)
+    parameters: dict[str, Parameter]
     seeds: int | list[int] = 1
     searcher: Literal["grid", "random", "tpe"] = "grid"
     scheduler: Literal["none", "asha"] = "none"
@@ -114,6 +128,13 @@ class SweepConfig(Section):
         both = sorted(self.parameters.keys() & self.set.keys())
         if both:
             raise ValueError(f"'{both[0]}' is under parameters and under set; give it once")
+        known = _METRICS + tuple(f"{prefix}…" for prefix in _METRIC_PREFIXES)
+        if self.metric not in _METRICS and not self.metric.startswith(_METRIC_PREFIXES):
+            near = difflib.get_close_matches(self.metric, _METRICS, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+            raise ValueError(f"metric is '{self.metric}', which no trial reports{hint}")
+        if self.metric == RETRAIN_METRIC and self.retrain == 0:
+            raise ValueError(f"metric is '{self.metric}', but retrain is 0; retrain 'each'")
         if self.searcher == "grid":
             self._check_grid()
         if self.scheduler == "asha" and "schedule.epochs" in self.parameters:
@@ -133,9 +154,10 @@ class SweepConfig(Section):
     @property
     def repeat_seeds(self) -> list[int]:
         """The seeds of the second stage."""
-        if self.repeat is None or self.repeat.seeds is None:
-            return self.seed_list
-        return [self.seed + offset for offset in range(self.repeat.seeds)]
+        searched = self.seed_list if self.searcher == "grid" else self.seed_list[:1]
+        repeats = self.repeat.seeds if self.repeat is not None else None
+        first = max(searched) + 1
+        return [first + offset for offset in range(repeats or len(self.seed_list))]
 
     @property
     def repeat_best(self) -> int:
@@ -144,6 +166,11 @@ class SweepConfig(Section):
             return self.repeat.best
         drawn = self.searcher != "grid" and len(self.seed_list) > 1
         return min(_DEFAULT_BEST, self.n_drawn) if drawn else 0
+
+    @property
+    def search_metric(self) -> str:
+        """What searches are drawn, stopped and picked by."""
+        return "valid_accuracy" if self.metric == RETRAIN_METRIC else self.metric
 
     @property
     def n_drawn(self) -> int:
@@ -182,7 +209,8 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     """
     path = library.find("sweep", name_or_path)
     content = {"name": path.stem, **library.read_yaml(path)}
-    library.validate(SweepConfig, content, str(name_or_path))
+    if not library.validate(SweepConfig, content, str(name_or_path)).parameters:
+        raise ConfigError(f"{name_or_path}: parameters is empty, but a sweep varies at least one")
     assigned = dict(changes.pop("set", {}))
     content.update(changes)
     content["set"] = {**(content.get("set") or {}), **assigned}
@@ -193,8 +221,14 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     return sweep
 
 
-def resolve_trials(sweep: SweepConfig) -> list[tuple[dict[str, Any], int, TrialConfig]]:
+def resolve_trials(
+    sweep: SweepConfig, base: TrialConfig | None = None
+) -> list[tuple[dict[str, Any], int, TrialConfig]]:
     """Return the trials of a grid, or the base trial of a drawn sweep: all of them validated.
+
+    Args:
+        sweep: The sweep.
+        base: Its trial, with its fixed keys set; None reads it.
 
     Returns:
         ``(parameters, seed, trial)`` each. For random and tpe the one base trial, without
@@ -208,7 +242,7 @@ def resolve_trials(sweep: SweepConfig) -> list[tuple[dict[str, Any], int, TrialC
         _check_leaf(key, where)
         for condition in parameter.when:
             _check_leaf(condition, f"{where}, when of {key}")
-    base = base_trial(sweep)
+    base = base or base_trial(sweep)
     if sweep.scheduler == "asha" and sweep.asha.grace_period >= base.schedule.epochs:
         raise ConfigError(
             f"{where}: asha.grace_period is {sweep.asha.grace_period}, but must be less than "

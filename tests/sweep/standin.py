@@ -1,0 +1,104 @@
+"""A search without torch: deterministic, instant, and as slow or as broken as a test wants it.
+
+The trial's description is JSON that says how: ``pause`` (seconds per epoch), ``fail`` (a seed
+whose second epoch raises), ``fail_once`` (a file: the second epoch raises until it exists).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import CheckpointError
+from tune_nas.sweep.execution import Trainables
+from tune_nas.sweep.records import Job
+from tune_nas.sweep.trainable import EpochTrainable, trial_of
+
+GENOTYPE_FILE = Path(__file__).with_name("genotype.yaml")
+
+
+class Found:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def to_yaml(self) -> str:
+        return self.text
+
+
+class StandIn:
+    """Accuracy rises with the epochs, to a height that the learning rates decide."""
+
+    def __init__(self, trial: TrialConfig, genotype: str | None) -> None:
+        self.orders = json.loads(trial.description or "{}")
+        self.trial, self.given = trial, genotype
+        section = trial.schedule if genotype is None else trial.retrain
+        self.epochs, self.epoch, self.state = section.epochs, 0, float(trial.seed)
+
+    @property
+    def done(self) -> bool:
+        return self.epoch >= self.epochs
+
+    @property
+    def genotype(self) -> Found:
+        return Found(self.given or f"{GENOTYPE_FILE.read_text()}# epoch {self.epoch}\n")
+
+    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        time.sleep(self.orders.get("pause", 0.0))
+        self._fail()
+        self.epoch += 1
+        rates = self.trial.optimizer
+        height = 90 - 20 * abs(math.log10(rates.weights.learning_rate / 0.03))
+        height -= 5 * abs(math.log10(rates.alphas.learning_rate / 0.003))
+        if self.trial.update.lambda_ is not None:
+            height += min(self.trial.update.lambda_, 3.0)
+        text = f"{self.trial.seed} {self.epoch} {self.state!r}"
+        noise = int(hashlib.sha256(text.encode()).hexdigest()[:6], 16) / 2**24
+        self.state = math.fmod(self.state * 1.3 + noise, 7.0)
+        accuracy = height * (1 - 0.8**self.epoch) + noise
+        metrics = {"epoch": self.epoch, "state": self.state, "seconds": 0.1}
+        if self.given is not None:
+            return {**metrics, "test_accuracy": accuracy, "train_accuracy": accuracy + 2}
+        return {
+            **metrics,
+            "valid_accuracy": accuracy,
+            "train_accuracy": accuracy + 1,
+            "gap": 1.0,
+            "genotype/skips": 8,
+        }
+
+    def save(self, folder: Path) -> None:
+        content = json.dumps({"epoch": self.epoch, "state": self.state})
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        (folder / "search.pt").write_text(f"{digest}\n{content}")
+
+    def load(self, folder: Path) -> None:
+        digest, _, content = (folder / "search.pt").read_text().partition("\n")
+        if digest != hashlib.sha256(content.encode()).hexdigest():
+            raise CheckpointError(f"{folder}: damaged")
+        state = json.loads(content)
+        self.epoch, self.state = state["epoch"], state["state"]
+
+    def _fail(self) -> None:
+        if self.epoch != 1:
+            return
+        if self.orders.get("fail") == self.trial.seed:
+            raise ValueError("the second epoch failed\nas it was told to")
+        once = self.orders.get("fail_once")
+        if once and not Path(once).exists():
+            Path(once).touch()
+            raise ValueError("failed once")
+
+
+class StandInTrainable(EpochTrainable):
+    @staticmethod
+    def build(job: Job) -> StandIn:
+        return StandIn(trial_of(job), job.genotype)
+
+
+TRAINABLES = Trainables(search=StandInTrainable, retrain=StandInTrainable)

@@ -1,0 +1,221 @@
+"""Ray's events, written to the records and shown to whoever is looking."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ray.tune import Callback
+
+from tune_nas.sweep.records import Job, Record, Records
+from tune_nas.tracking import TrialFacts, stop_reason
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+_logger = logging.getLogger(__name__)
+
+
+class Recorder(Callback):  # type: ignore[misc]
+    """Writes each result to the records, in the same step in which it was acted on.
+
+    Ray calls the scheduler and then, with nothing in between, this; a kill thus loses decision
+    and result together or neither.
+
+    Args:
+        records: Of the stage.
+        metric: What a scheduler stops by.
+    """
+
+    def __init__(self, records: Records, metric: str) -> None:
+        self._records, self._metric = records, metric
+        self.trials: list[Any] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
+        return {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Record the result, and whether the scheduler has stopped the trial at it."""
+        self.trials = trials
+        if result.get("notes"):
+            _logger.warning(result["notes"])
+        record = self._records[trial.trial_id]
+        epoch, epochs = int(result["epoch"]), record.job.epochs
+        reason = ""
+        if result.get("done") and epoch < epochs:
+            value = result.get(self._metric)
+            reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
+        self._records.add(trial.trial_id, report_of(result), stopped=reason)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Record why a trial failed for good."""
+        from tune_nas.tracking.outcome import error_line
+
+        line = error_line(trial)
+        _logger.warning("trial %s failed: %s", trial.trial_id, line)
+        self._records.explain(trial.trial_id, line)
+
+
+class Tracked(Callback):  # type: ignore[misc]
+    """Notes in the records that MLflow has a trial's end; comes after the tracking callback."""
+
+    def __init__(self, records: Records, tracking: Any) -> None:
+        self._records, self._tracking = records, tracking
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
+        return {}
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note the end of a trial that finished or was stopped."""
+        if not self._tracking.problems:
+            self._records.tracked(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note the end of a trial that failed."""
+        if not self._tracking.problems:
+            self._records.tracked(trial.trial_id)
+
+
+class Progress(Callback):  # type: ignore[misc]
+    """Shows how far the trials of a stage are, on stderr: a live table, or a line for each end.
+
+    Args:
+        records: Of the stage.
+        total: How many trials there will be.
+        metric: What the sweep ranks by.
+        live: A table that is redrawn, for a terminal; else lines.
+    """
+
+    def __init__(self, records: Records, total: int, metric: str, *, live: bool) -> None:
+        self._records, self._total, self._metric = records, total, metric
+        self._live: Live | None = None
+        self._wants_live = live
+        self._started = time.monotonic()
+        self._epochs_before = sum(record.epoch for record in records)
+        self._done_before = sum(record.ended for record in records)
+        if not live:
+            self._line(self._heading())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out, the live display above all: it cannot be pickled."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Redraw the table, at most twice a second."""
+        if not self._wants_live:
+            return
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), transient=True, refresh_per_second=2)
+            self._live.start()
+        self._live.update(self._table())
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Print a line for a trial that finished or was stopped."""
+        self._end(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Print a line for a trial that failed."""
+        self._end(trial)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Take the table away."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _end(self, trial: Any) -> None:
+        if self._wants_live:
+            return
+        record = self._records[trial.trial_id]
+        done = sum(other.ended for other in self._records)
+        words = record.reason or f"{record.status}{self._value(record)}"
+        left = f"; {self._time_left()} left" if done < self._total else ""
+        stage = self._records.stage
+        self._line(f"{stage} {done}/{self._total}: {record.job.label}: {words}{left}")
+
+    def _heading(self) -> str:
+        before = f", {self._done_before} of them done before" if self._done_before else ""
+        return f"{self._records.stage}: {self._total} trials{before}"
+
+    def _value(self, record: Record) -> str:
+        metric = "test_accuracy" if record.job.stage == "retrain" else self._metric
+        value = record.value(metric)
+        return "" if value is None else f", {metric} {value:.2f}"
+
+    def _time_left(self) -> str:
+        run = sum(record.epoch for record in self._records) - self._epochs_before
+        if run == 0:
+            return "…"
+        known = list(self._records)
+        left = sum(r.job.epochs - r.epoch for r in known if not r.ended)
+        if known:
+            left += (self._total - len(known)) * known[-1].job.epochs
+        seconds = (time.monotonic() - self._started) / run * left
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+    def _table(self) -> Table:
+        from rich.table import Table
+
+        done = sum(record.ended for record in self._records)
+        table = Table(
+            title=f"{self._heading()}; {done} done; {self._time_left()} left",
+            title_justify="left",
+        )
+        for column in ("trial", "epoch", self._metric, "skips", "status"):
+            table.add_column(column)
+        for record in list(self._records)[-20:]:
+            epoch = f"{record.epoch}/{record.job.epochs}"
+            skips = record.value("genotype/skips")
+            value = self._value(record).rpartition(" ")[2]
+            table.add_row(
+                record.job.label, epoch, value, "" if skips is None else f"{skips:g}", record.status
+            )
+        return table
+
+    @staticmethod
+    def _line(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a trainable reported: its metrics and genotype, without Ray's own entries."""
+    from tune_nas.tracking.callback import metrics_of
+
+    genotype = result.get("genotype")
+    own = {"genotype": genotype} if isinstance(genotype, str) else {}
+    return {**metrics_of(result), **own}
+
+
+def describe(trial_id: str, config: Mapping[str, Any]) -> TrialFacts:
+    """Tell the tracking callback what it has to know about a trial."""
+    return facts_of(Job(**config["job"]))
+
+
+def facts_of(job: Job) -> TrialFacts:
+    """Return what MLflow shows of a job."""
+    return TrialFacts(
+        stage=job.stage,
+        settings=job.trial,
+        epochs=job.epochs,
+        space=job.trial["space"]["name"],
+        name=f"{job.stage} {job.label}",
+        tags={key: str(value) for key, value in job.parameters.items()},
+        parent=job.parent,
+        parent_run=job.parent_run,
+    )

@@ -1,0 +1,143 @@
+"""Ray: private and quiet on one machine, or the cluster that was asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tune_nas.errors import ConfigError, StorageError
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",  # the default anyway; being asked for it stops a warning
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # Ray's own experiment state is never read; write it rarely.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    # Results are in our records; Ray's loggers would write them three times more.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ctrl-C reaches us as KeyboardInterrupt.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_LOCAL = {
+    # Ray then binds 127.0.0.1 alone: a sweep on one machine opens no port to the network.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+_WAIT_SECONDS = 5.0
+
+
+def check_address(address: str | None) -> None:
+    """Fail within seconds if nothing listens at a cluster's address.
+
+    Raises:
+        StorageError: If the address is not valid or cannot be reached.
+    """
+    if address in (None, "", "local", "auto"):
+        return
+    host, colon, port = str(address).removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        raise StorageError(f"Ray address '{address}' is not valid; write HOST:PORT or auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=_WAIT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"Ray cluster {address} cannot be reached: {reason}") from error
+
+
+def prepare_environment(address: str | None) -> None:
+    """Set what Ray reads when it is imported; values that the user has set stay."""
+    for name, value in {**_ENVIRONMENT, **(_LOCAL if _is_local(address) else {})}.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def connect(address: str | None) -> Iterator[None]:
+    """Run a private Ray on this machine, or use a cluster, while the block lasts.
+
+    A Ray that this process has already started is used as it is, and left running.
+
+    Args:
+        address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto``, or None for this machine alone.
+
+    Raises:
+        StorageError: If the cluster cannot be reached.
+    """
+    local = _is_local(address)
+    prepare_environment(address)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if not local:
+        check_address(address)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(
+                address="local" if local else address,
+                include_dashboard=False if local else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StorageError(f"Ray cluster {address or 'local'} cannot be used: {reason}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def trials_at_once(concurrency: int | None, cpus: float, gpus: float) -> int:
+    """Return how many trials run at once: what was asked for, else as many as there is room for.
+
+    Raises:
+        ConfigError: If not even one trial has room.
+    """
+    import ray
+
+    resources = ray.cluster_resources()
+    room = []
+    for option, kind, needed in (("cpus", "CPU", cpus), ("gpus", "GPU", gpus)):
+        there = float(resources.get(kind, 0.0))
+        if needed > there:
+            raise ConfigError(
+                f"--{option}-per-trial is {needed:g}, but must be at most {there:g}, which is what "
+                "the machine or cluster has"
+            )
+        if needed > 0:
+            room.append(int(there / needed + 1e-9))
+    return concurrency or max(1, min(room, default=1))
+
+
+@contextmanager
+def hidden_warnings(path: Path) -> Iterator[None]:
+    """Send what libraries log or warn of to a file instead of the terminal."""
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root, ray_logger = logging.getLogger(), logging.getLogger("ray")
+    kept = list(ray_logger.handlers)
+    ray_logger.handlers = [handler]
+    root.addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        ray_logger.handlers = kept
+        handler.close()
+
+
+def _is_local(address: str | None) -> bool:
+    return address in (None, "", "local")

@@ -1,0 +1,120 @@
+"""Running one stage's jobs as a Ray Tune experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tune_nas.sweep.callbacks import Progress, Recorder, Tracked, describe
+from tune_nas.sweep.cluster import trials_at_once
+from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.plan import Plan
+from tune_nas.sweep.queue import JobQueue
+from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.scheduler import make_scheduler
+from tune_nas.sweep.sources import ListSource, OptunaSource, Source
+from tune_nas.sweep.stages import portable
+from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTrainable
+from tune_nas.tracking import TrackerSettings, TrackingCallback
+
+_STUDY = "optuna.db"
+_CHECKPOINTS_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Trainables:
+    """The classes that run the jobs."""
+
+    search: type[EpochTrainable] = SearchTrainable
+    retrain: type[EpochTrainable] = RetrainTrainable
+
+    def of(self, stage: str) -> type[EpochTrainable]:
+        """Return the class that runs a stage's jobs."""
+        return self.retrain if stage == "retrain" else self.search
+
+
+class StageRunner:
+    """Runs stages of one sweep, each to the end of all of its jobs.
+
+    Args:
+        plan: The sweep.
+        options: Where and how.
+        trainables: What runs the jobs.
+        settings: The MLflow store.
+        sweep_run: The sweep's MLflow run.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        options: RunOptions,
+        trainables: Trainables,
+        settings: TrackerSettings,
+        sweep_run: str,
+    ) -> None:
+        self._plan, self._options, self._trainables = plan, options, trainables
+        self._settings, self._sweep_run = settings, sweep_run
+
+    def run_list(self, stage: str, jobs: Sequence[Job], records: Records) -> None:
+        """Run jobs that are known beforehand; those that have ended are not run again."""
+        if any((record := records.get(job.id)) is None or not record.ended for job in jobs):
+            self._run(stage, ListSource(jobs, records), records)
+
+    def run_drawn(self, records: Records) -> None:
+        """Run searches whose parameters Optuna draws."""
+        if len(records) == self._plan.sweep.n_drawn and all(record.ended for record in records):
+            return
+        local = self._plan.storage.local
+        if local is not None:
+            # The records rebuild the study; a damaged or half-written file is of no consequence.
+            for leftover in local.glob(f"{_STUDY}*"):
+                leftover.unlink()
+        url = None if local is None else f"sqlite:///{local / _STUDY}"
+        source = OptunaSource(self._plan.sweep, self._plan.base, records, portable, url)
+        self._run("search", source, records)
+
+    def _run(self, stage: str, source: Source, records: Records) -> None:
+        from ray import tune
+
+        sweep, options = self._plan.sweep, self._options
+        at_once = trials_at_once(
+            options.concurrency, options.cpus_per_trial, options.gpus_per_trial
+        )
+        resources = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
+        recorder = Recorder(records, sweep.search_metric)
+        tracking = TrackingCallback(
+            self._settings, self._sweep_run, describe, rank_by=sweep.search_metric
+        )
+        callbacks: list[Any] = [recorder, tracking, Tracked(records, tracking)]
+        progress = None
+        if not options.quiet:
+            progress = Progress(records, source.total, sweep.search_metric, live=options.live)
+            callbacks.append(progress)
+        tuner = tune.Tuner(
+            tune.with_resources(self._trainables.of(stage), resources),
+            tune_config=tune.TuneConfig(
+                search_alg=JobQueue(source, records, at_once),
+                scheduler=make_scheduler(sweep, stage, self._plan.base.schedule.epochs, records),
+                # The next trial takes over the process of the last: starting one costs seconds.
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=stage,
+                storage_path=self._plan.storage.root,
+                checkpoint_config=tune.CheckpointConfig(
+                    num_to_keep=_CHECKPOINTS_KEPT, checkpoint_frequency=1, checkpoint_at_end=True
+                ),
+                failure_config=tune.FailureConfig(max_failures=options.max_failures),
+                callbacks=callbacks,
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except KeyboardInterrupt:
+            tracking.on_experiment_end(recorder.trials)
+            raise
+        finally:
+            if progress is not None:
+                progress.close()

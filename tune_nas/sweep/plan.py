@@ -1,0 +1,110 @@
+"""What a folder of runs is about: written before anything starts, read again by a resume."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import yaml
+
+from tune_nas import library
+from tune_nas.config import TrialConfig
+from tune_nas.errors import StorageError
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.storage import Storage
+
+SWEEP, TRIAL, STATE = "sweep.yaml", "trial.yaml", "state.json"
+
+
+@dataclass
+class State:
+    """How far a sweep is.
+
+    Args:
+        kind: ``sweep``, ``search`` or ``retrain``.
+        status: ``running`` until everything is written, then ``finished``.
+        stage: The stage that was begun last.
+        started: Seconds since 1970.
+        mlflow: URI of the MLflow store.
+        identity: Tells the sweep from others of its name in a shared MLflow store.
+        genotype: What a ``retrain`` trains, as YAML.
+        parent_run: MLflow run that this genotype comes from.
+    """
+
+    kind: str = "sweep"
+    status: str = "running"
+    stage: str = "search"
+    started: float = field(default_factory=time.time)
+    mlflow: str = ""
+    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+    genotype: str | None = None
+    parent_run: str | None = None
+
+
+@dataclass
+class Plan:
+    """A sweep, its resolved trial and its state, with the folder that they lie in.
+
+    Args:
+        sweep: With the folder's name as its name.
+        base: The trial with its fixed keys set; kept, since the file that it was read from may
+            change before a resume.
+    """
+
+    storage: Storage
+    sweep: SweepConfig
+    base: TrialConfig
+    state: State
+
+    def write(self) -> None:
+        """Write all three; the state last, as a folder with a state is a sweep."""
+        self.storage.write(SWEEP, _yaml(self.sweep.to_dict()))
+        self.storage.write(TRIAL, _yaml(self.base.to_dict()))
+        self.write_state()
+
+    def write_state(self, **changes: Any) -> None:
+        """Change entries of the state and write it."""
+        for key, value in changes.items():
+            setattr(self.state, key, value)
+        self.storage.write(STATE, json.dumps(asdict(self.state), indent=1))
+
+
+def read_plan(storage: Storage) -> Plan:
+    """Read a sweep's plan from its folder.
+
+    Raises:
+        StorageError: If it is not there or damaged.
+        ConfigError: If this version does not know a key of it.
+    """
+    contents = {}
+    for name in (SWEEP, TRIAL):
+        text = storage.read(name)
+        try:
+            contents[name] = yaml.safe_load(text or "")
+        except yaml.YAMLError as error:
+            raise StorageError(f"{storage.root}/{name} is damaged: not valid YAML") from error
+        if not isinstance(contents[name], dict):
+            raise StorageError(f"{storage.root}/{name} is missing or damaged; nothing to resume")
+    return Plan(
+        storage,
+        library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}"),
+        library.validate(TrialConfig, contents[TRIAL], f"{storage.root}/{TRIAL}"),
+        read_state(storage) or State(),
+    )
+
+
+def read_state(storage: Storage) -> State | None:
+    """Return a sweep's state; None if there is none, or it is damaged."""
+    try:
+        content = json.loads(storage.read(STATE) or "")
+        return State(**content)
+    except (ValueError, TypeError):
+        return None
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    plain = json.loads(json.dumps(content))  # tuples become lists; inf stays
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))

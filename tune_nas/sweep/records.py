@@ -1,0 +1,226 @@
+"""What is known of each trial of a stage: one JSON file per trial, written at every result.
+
+The records are the one truth that a sweep is resumed from. They hold every result that the driver
+has acted on, in the order in which it acted, so that ASHA's rungs and Optuna's study follow from
+them. Ray's own experiment state (pickles, written now and then) is never read back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tune_nas.errors import StorageError
+from tune_nas.sweep.storage import Storage
+from tune_nas.tracking import TrialResult
+from tune_nas.tracking.labels import axis_label, value_label
+
+FOLDER = "records"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to run: everything that decides it.
+
+    Args:
+        id: Stable over a resume; Ray's trial id and MLflow's tag.
+        stage: ``search``, ``repeat`` or ``retrain``.
+        parameters: Swept keys with their values, without the seed.
+        trial: The resolved trial, plain containers.
+        genotype: YAML of what a retrain trains.
+        parent: Id of the search that the genotype comes from.
+        parent_run: MLflow run of that search, where it is not of this sweep.
+    """
+
+    id: str
+    stage: str
+    parameters: dict[str, Any]
+    seed: int
+    trial: dict[str, Any]
+    genotype: str | None = None
+    parent: str | None = None
+    parent_run: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers, from which `Job(**content)` is the same again."""
+        return asdict(self)
+
+    @property
+    def label(self) -> str:
+        """The swept values and the seed, for people."""
+        parts = [f"{axis_label(key)}={value_label(v)}" for key, v in self.parameters.items()]
+        return " ".join([*parts, f"seed={self.seed}"])
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the trial if it runs to its end."""
+        section = "retrain" if self.stage == "retrain" else "schedule"
+        return int(self.trial[section]["epochs"])
+
+
+@dataclass
+class Record:
+    """A job and what came of it so far.
+
+    Args:
+        status: ``running``, ``stopping`` (the scheduler has stopped it; its end is not noted
+            yet), ``stopped early``, ``finished`` or ``failed``.
+        orders: For each epoch of the history, its place among all results of the stage.
+        folders: The trial's folders, one per session of the sweep, oldest first.
+        tracked: Whether MLflow has its end.
+    """
+
+    job: Job
+    status: str = "running"
+    reason: str = ""
+    error: str | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    orders: list[int] = field(default_factory=list)
+    genotype: str | None = None
+    folders: list[str] = field(default_factory=list)
+    tracked: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to run."""
+        return self.status != "running"
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that was recorded; 0 for none."""
+        return int(self.history[-1]["epoch"]) if self.history else 0
+
+    def value(self, metric: str) -> float | None:
+        """Return a metric of the last epoch, or None."""
+        return self.history[-1].get(metric) if self.history else None
+
+    def result(self) -> TrialResult:
+        """Return what the report and ``results.json`` take."""
+        status = {"running": "failed", "stopping": "stopped early"}.get(self.status, self.status)
+        return TrialResult(
+            trial_id=self.job.id,
+            stage=self.job.stage,
+            parameters=self.job.parameters,
+            seed=self.job.seed,
+            status=status,
+            reason=self.reason,
+            metrics=dict(self.history[-1]) if self.history else {},
+            history=list(self.history),
+            genotype=self.genotype,
+            error=self.error,
+            parent=self.job.parent,
+        )
+
+
+class Records:
+    """The records of one stage, kept in step with their files.
+
+    Args:
+        storage: The sweep's.
+        stage: Name of the stage, which is the folder.
+
+    Raises:
+        StorageError: If a record cannot be read; names the file.
+    """
+
+    def __init__(self, storage: Storage, stage: str) -> None:
+        self._storage = storage
+        self.root = storage.root
+        self.stage = stage
+        self._records: dict[str, Record] = {}
+        for name in storage.names(f"{stage}/{FOLDER}"):
+            if name.endswith(".json") and not name.startswith("."):
+                record = self._load(f"{stage}/{FOLDER}/{name}")
+                self._records[record.job.id] = record
+        self._order = max((max(r.orders, default=0) for r in self), default=0)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Iterate over the records by id."""
+        return iter([self._records[key] for key in sorted(self._records)])
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, job_id: str) -> Record:
+        return self._records[job_id]
+
+    def get(self, job_id: str) -> Record | None:
+        """Return the record of a job, or None if it was never started."""
+        return self._records.get(job_id)
+
+    def start(self, job: Job) -> Record:
+        """Return the record of a job, created if it is new."""
+        if job.id not in self._records:
+            self._records[job.id] = Record(job)
+            self.save(self._records[job.id])
+        return self._records[job.id]
+
+    def add(self, job_id: str, result: Mapping[str, Any], *, stopped: str = "") -> bool:
+        """Record an epoch's result, unless that epoch is recorded already.
+
+        Args:
+            job_id: Whose result.
+            result: Metrics with ``epoch``; ``genotype`` is kept apart, other text is dropped.
+            stopped: Why the scheduler stopped the trial at this result; empty if it did not.
+        """
+        record = self._records[job_id]
+        if record.status != "running" or int(result["epoch"]) <= record.epoch:
+            return False
+        numbers = {k: v for k, v in result.items() if isinstance(v, int | float)}
+        self._order += 1
+        record.history.append(numbers)
+        record.orders.append(self._order)
+        record.genotype = result.get("genotype") or record.genotype
+        if stopped:
+            record.status, record.reason = "stopping", stopped
+        self.save(record)
+        return True
+
+    def end(self, job_id: str, *, error: str | None = None) -> Record:
+        """Record that a trial has finished, stopped or, with an error, failed."""
+        record = self._records[job_id]
+        if error is not None and not record.ended:
+            record.status, record.reason, record.error = "failed", error, error
+        elif record.status == "stopping":
+            record.status = "stopped early"
+        elif record.status == "running":
+            record.status = "finished"
+        self.save(record)
+        return record
+
+    def explain(self, job_id: str, error: str) -> None:
+        """Put the error of a failed trial into words, once they are known."""
+        record = self._records[job_id]
+        record.error = record.reason = error
+        self.save(record)
+
+    def tracked(self, job_id: str) -> None:
+        """Record that MLflow has the trial's end."""
+        self._records[job_id].tracked = True
+        self.save(self._records[job_id])
+
+    def in_order(self) -> list[tuple[Record, dict[str, float]]]:
+        """Return every result of the stage, in the order in which it was acted on."""
+        results = [
+            (order, record, metrics)
+            for record in self
+            for order, metrics in zip(record.orders, record.history, strict=True)
+        ]
+        return [(record, metrics) for _, record, metrics in sorted(results, key=lambda r: r[0])]
+
+    def save(self, record: Record) -> None:
+        """Write a record's file."""
+        path = f"{self.stage}/{FOLDER}/{record.job.id}.json"
+        self._storage.write(path, json.dumps(asdict(record), ensure_ascii=False))
+
+    def _load(self, name: str) -> Record:
+        try:
+            content = json.loads(self._storage.read(name) or "")
+            return Record(**{**content, "job": Job(**content["job"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise StorageError(
+                f"{self._storage.root}/{name} is damaged: not the record of a trial ({error}); "
+                "remove it to run that trial again"
+            ) from error

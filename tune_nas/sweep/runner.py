@@ -1,0 +1,289 @@
+"""Running a sweep from its first trial to its report, and going on with one that was cut short."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError, StorageError
+from tune_nas.sweep.cluster import check_address, connect, hidden_warnings, prepare_environment
+from tune_nas.sweep.config import SweepConfig, base_trial, resolve_trials
+from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.outcome import SweepOutcome, conclude
+from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
+from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.stages import STAGES, portable, repeat_jobs, retrain_jobs, search_jobs
+from tune_nas.sweep.storage import Storage
+from tune_nas.tracking import Tracker, TrackerSettings
+
+if TYPE_CHECKING:
+    from tune_nas.sweep.execution import StageRunner, Trainables
+
+_LOG, _LOCK = "log.txt", ".lock"
+
+
+def run_sweep(
+    sweep: SweepConfig,
+    options: RunOptions,
+    name: str | None = None,
+    *,
+    trainables: Trainables | None = None,
+) -> SweepOutcome:
+    """Run a sweep: search, repeat, retrain, report.
+
+    Args:
+        sweep: From `load_sweep`.
+        options: Where and how.
+        name: Folder and MLflow name; None for the sweep's own.
+        trainables: What runs the trials.
+
+    Raises:
+        ConfigError: If a trial cannot start.
+        StorageError: If the name exists, or storage, cluster or MLflow store cannot be used.
+    """
+    sweep = sweep.model_copy(update={"name": name or sweep.name})
+    return _start(sweep, base_trial(sweep), State(kind="sweep"), options, trainables)
+
+
+def run_search(
+    trial: TrialConfig,
+    options: RunOptions,
+    name: str | None = None,
+    *,
+    trainables: Trainables | None = None,
+) -> SweepOutcome:
+    """Run one search, tracked and resumable as those of a sweep; for what is raised see there."""
+    sweep = _single(trial, name)
+    return _start(sweep, trial, State(kind="search"), options, trainables)
+
+
+def run_retrain(
+    trial: TrialConfig,
+    genotype: str,
+    options: RunOptions,
+    name: str | None = None,
+    *,
+    parent_run: str | None = None,
+    trainables: Trainables | None = None,
+) -> SweepOutcome:
+    """Train one genotype from scratch, tracked and resumable; for what is raised see `run_sweep`.
+
+    Args:
+        trial: Its space, data and ``retrain`` section count.
+        genotype: As YAML, or in any other form that is read.
+        options: Where and how.
+        name: Folder and MLflow name; None for the trial's own.
+        parent_run: MLflow run that the genotype comes from.
+        trainables: What runs the training.
+    """
+    state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
+    return _start(_single(trial, name), trial, state, options, trainables)
+
+
+def resume_sweep(
+    name: str | None, options: RunOptions, *, trainables: Trainables | None = None
+) -> SweepOutcome:
+    """Go on with a sweep, search or retrain after a crash, a Ctrl-C or a power cut.
+
+    Args:
+        name: Of the folder; None for the latest that has not finished.
+        options: Where and how; may differ from those that it was started with.
+        trainables: What runs the trials.
+
+    Raises:
+        StorageError: If there is nothing to resume, or it is running.
+    """
+    check_address(options.address)
+    root = Storage(options.storage)
+    plan = read_plan(root.within(name or _latest(root)))
+    if plan.state.status == "finished":
+        raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
+    return _run(plan, options, trainables, resumed=True)
+
+
+def _single(trial: TrialConfig, name: str | None) -> SweepConfig:
+    return SweepConfig(
+        name=name or trial.name, trial=trial.name, parameters={}, seeds=[trial.seed], retrain=0
+    )
+
+
+def _start(
+    sweep: SweepConfig,
+    base: TrialConfig,
+    state: State,
+    options: RunOptions,
+    trainables: Trainables | None,
+) -> SweepOutcome:
+    """Check everything that can be checked; only then write."""
+    prepare_environment(options.address)
+    if "/" in sweep.name or sweep.name in ("", ".", ".."):
+        raise ConfigError(f"name is '{sweep.name}', but must be fit for a folder, without '/'")
+    root = Storage(options.storage)
+    storage = root.within(sweep.name)
+    if storage.names():
+        raise StorageError(
+            f"'{sweep.name}' exists in {root.root}; choose another --name, "
+            f"or go on with it: tune-nas resume {sweep.name}"
+        )
+    trials = [trial for _, _, trial in resolve_trials(sweep, base)]
+    _preflight(trials, trainables)
+    check_address(options.address)
+    state.mlflow = _mlflow_uri(options, root)
+    if not state.mlflow.startswith("sqlite:"):
+        Tracker(state.mlflow)
+    plan = Plan(storage, sweep, base, state)
+    made_root = root.local is not None and not root.local.exists()
+    plan.write()
+    try:
+        Tracker(state.mlflow)
+        with connect(options.address):
+            return _run(plan, options, trainables, resumed=False)
+    except StorageError:
+        if not storage.names("search") and not storage.names("retrain"):
+            # Nothing has run: leave nothing behind.
+            storage.remove()
+            if made_root and root.local is not None:
+                _remove_if_empty(root.local)
+        raise
+
+
+def _run(
+    plan: Plan, options: RunOptions, trainables: Trainables | None, *, resumed: bool
+) -> SweepOutcome:
+    prepare_environment(options.address)  # before anything imports ray
+    from tune_nas.sweep.execution import StageRunner, Trainables
+    from tune_nas.sweep.reconcile import reconcile
+
+    uri = options.mlflow or plan.state.mlflow or _mlflow_uri(options, Storage(options.storage))
+    settings = TrackerSettings(uri)
+    local = plan.storage.local
+    with (
+        _locked(plan),
+        nullcontext() if local is None else hidden_warnings(local / _LOG),
+        connect(options.address),
+    ):
+        tracker = settings.open()
+        sweep_run = tracker.sweep_run(
+            plan.sweep.name,
+            plan.sweep.to_dict(),
+            {"tune_nas.kind": plan.state.kind},
+            identity=plan.state.identity,
+        )
+        stages = {stage: Records(plan.storage, stage) for stage in STAGES}
+        if resumed:
+            for records in stages.values():
+                reconcile(tracker, sweep_run, records, plan.sweep.search_metric)
+        runner = StageRunner(plan, options, trainables or Trainables(), settings, sweep_run)
+        if plan.state.kind == "retrain":
+            _enter(plan, "retrain")
+            runner.run_list("retrain", [_given_genotype(plan)], stages["retrain"])
+        else:
+            _run_stages(plan, runner, stages)
+        outcome = conclude(plan, list(stages.values()), tracker, sweep_run)
+        plan.write_state(status="finished")
+    return outcome
+
+
+def _run_stages(plan: Plan, runner: StageRunner, stages: dict[str, Records]) -> None:
+    sweep, base = plan.sweep, plan.base
+    _enter(plan, "search")
+    if sweep.searcher == "grid":
+        runner.run_list("search", search_jobs(sweep, base), stages["search"])
+    else:
+        runner.run_drawn(stages["search"])
+    if sweep.repeat_best:
+        _enter(plan, "repeat")
+        runner.run_list("repeat", repeat_jobs(sweep, base, stages["search"]), stages["repeat"])
+    if sweep.retrain:
+        _enter(plan, "retrain")
+        jobs = retrain_jobs(sweep, stages["search"], stages["repeat"])
+        runner.run_list("retrain", jobs, stages["retrain"])
+
+
+def _given_genotype(plan: Plan) -> Job:
+    return Job(
+        id="retrain-00000",
+        stage="retrain",
+        parameters={},
+        seed=plan.base.seed,
+        trial=portable(plan.base),
+        genotype=plan.state.genotype,
+        parent_run=plan.state.parent_run,
+    )
+
+
+def _enter(plan: Plan, stage: str) -> None:
+    plan.write_state(stage=stage)
+
+
+def _preflight(trials: list[TrialConfig], trainables: Trainables | None) -> None:
+    """Build one trial of each kind, so that what cannot start is known before anything is written.
+
+    Raises:
+        TuneNasError: What the trial's own parts say.
+    """
+    from tune_nas.sweep.execution import Trainables
+
+    kinds: dict[str, TrialConfig] = {}
+    for trial in trials:
+        parts = (trial.space, trial.data, trial.relaxation, trial.selection, trial.benchmark)
+        kinds.setdefault(repr(parts), trial)
+    for trial in kinds.values():
+        (trainables or Trainables()).search.check(trial)
+
+
+def _mlflow_uri(options: RunOptions, root: Storage) -> str:
+    if options.mlflow:
+        return options.mlflow
+    if root.local is None:
+        raise StorageError(
+            f"storage {root.root} is remote, where no sqlite file can be; give an MLflow server: "
+            "--mlflow http://HOST:PORT"
+        )
+    return f"sqlite:///{root.local / 'mlflow.db'}"
+
+
+def _latest(root: Storage) -> str:
+    started = {}
+    for name in root.names():
+        if STATE in root.names(name):
+            state = read_state(root.within(name)) or State(started=0.0)
+            if state.status != "finished":
+                started[name] = state.started
+    if not started:
+        raise StorageError(f"there is nothing to resume in {root.root}")
+    return max(started, key=lambda name: started[name])
+
+
+@contextmanager
+def _locked(plan: Plan) -> Iterator[None]:
+    """Keep a second driver out; the lock goes with the process, however that ends."""
+    local = plan.storage.local
+    if local is None:
+        yield
+        return
+    with (local / _LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise StorageError(
+                f"'{plan.sweep.name}' is running, in process {file.read().strip() or 'unknown'}"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _remove_if_empty(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
+    if names <= {"mlflow.db"}:
+        for name in names:
+            (folder / name).unlink()
+        folder.rmdir()

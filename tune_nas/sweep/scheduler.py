@@ -1,0 +1,73 @@
+"""Who is stopped early: nobody, or those that ASHA drops; the same after a resume."""
+
+from __future__ import annotations
+
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.records import Records
+
+
+class _Known:
+    """A trial of the records, as far as ASHA looks at it."""
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id = trial_id
+
+
+class Asha(AsyncHyperBandScheduler):  # type: ignore[misc]
+    """ASHA whose rungs follow from the records.
+
+    Ray drops a scheduler's state when it restores an experiment, and then files values of later
+    epochs under earlier rungs. Here a resumed sweep shows ASHA every recorded result again, in
+    the order in which it was acted on: the rungs are then those from before, to the last value.
+
+    Args:
+        metric: What to compare at equal ``epoch``.
+        mode: ``max`` or ``min``.
+        epochs: Epochs of a trial that runs to its end.
+        grace_period: Epochs that every trial gets.
+        reduction_factor: One in so many goes on.
+    """
+
+    def __init__(
+        self, *, metric: str, mode: str, epochs: int, grace_period: int, reduction_factor: float
+    ) -> None:
+        super().__init__(
+            time_attr="epoch",
+            metric=metric,
+            mode=mode,
+            max_t=epochs,
+            grace_period=grace_period,
+            reduction_factor=reduction_factor,
+        )
+
+    def replay(self, records: Records) -> None:
+        """Take in what an earlier session has acted on."""
+        known = {record.job.id: _Known(record.job.id) for record in records}
+        for trial in known.values():
+            self.on_trial_add(None, trial)
+        for record, metrics in records.in_order():
+            self.on_trial_result(None, known[record.job.id], metrics)
+        for record in records:
+            if record.ended:
+                self._trial_info.pop(record.job.id, None)
+
+    def rungs(self) -> dict[float, dict[str, float]]:
+        """Return the recorded value of each trial at each milestone."""
+        return {milestone: dict(values) for milestone, values in self._brackets[0]._rungs}
+
+
+def make_scheduler(sweep: SweepConfig, stage: str, epochs: int, records: Records) -> TrialScheduler:
+    """Return the scheduler of a stage; only the search stage may stop trials early."""
+    if stage != "search" or sweep.scheduler == "none":
+        return FIFOScheduler()
+    asha = Asha(
+        metric=sweep.search_metric,
+        mode=sweep.mode,
+        epochs=epochs,
+        grace_period=sweep.asha.grace_period,
+        reduction_factor=sweep.asha.reduction_factor,
+    )
+    asha.replay(records)
+    return asha

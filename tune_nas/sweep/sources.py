@@ -1,0 +1,205 @@
+"""Where the trials of a stage come from: a list, or Optuna."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tune_nas.config import TrialConfig
+from tune_nas.sweep.config import SweepConfig, resolve, trial_values
+from tune_nas.sweep.parameters import Parameter, ordered
+from tune_nas.sweep.records import Job, Record, Records
+
+if TYPE_CHECKING:
+    import optuna
+
+Prepare = Callable[[TrialConfig], dict[str, Any]]
+
+
+class Source(Protocol):
+    """Hands out jobs, and is told of each end."""
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are in all."""
+
+    def next(self) -> Job | None:
+        """Return the next job, or None if there is none left."""
+
+    def tell(self, record: Record) -> None:
+        """Take note of a trial that has ended."""
+
+
+class ListSource:
+    """Jobs that are known beforehand: a grid, repeats, retrains.
+
+    Args:
+        jobs: All jobs of the stage, those included that have a record.
+        records: What an earlier session did: jobs that ended are left out.
+    """
+
+    def __init__(self, jobs: Sequence[Job], records: Records) -> None:
+        done = {record.job.id for record in records if record.ended}
+        self._left = [job for job in jobs if job.id not in done]
+        self.total = len(jobs)
+
+    def next(self) -> Job | None:
+        """Return the next job, or None if there is none left."""
+        return self._left.pop(0) if self._left else None
+
+    def tell(self, record: Record) -> None:
+        """Do nothing: no later job depends on it."""
+
+
+class OptunaSource:
+    """Jobs whose parameters Optuna draws (random or TPE), in a study that the records rebuild.
+
+    The sampler is seeded anew for every trial, from the sweep's seed and the trial's number. What
+    it draws is thus decided by these and by the results told so far, not by how often the sweep
+    was interrupted. A trial that ASHA stopped is told as PRUNED with its last value: told as
+    complete, as Ray's own OptunaSearch does, its early value would rank beside final ones.
+
+    Args:
+        sweep: The sweep; its ``seed`` decides what is drawn.
+        base: Its trial.
+        records: What an earlier session did.
+        prepare: Makes a job's trial of a resolved one.
+        storage: Optuna storage URL to keep the study in, for others to look at; None for memory.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepConfig,
+        base: TrialConfig,
+        records: Records,
+        prepare: Prepare,
+        storage: str | None = None,
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._sweep, self._base, self._prepare = sweep, base, prepare
+        self._space = DefineByRun(sweep.parameters, trial_values(base))
+        self.total = sweep.n_drawn
+        self.study = optuna.create_study(
+            storage=storage,
+            study_name=sweep.name,
+            direction="maximize" if sweep.mode == "max" else "minimize",
+        )
+        self._trials: dict[str, optuna.Trial] = {}
+        self._left: list[Job] = []
+        for record in records:
+            self._ask(record.job)
+            if record.ended:
+                self.tell(record)
+            else:
+                self._left.append(record.job)
+
+    def next(self) -> Job | None:
+        """Return a job that was interrupted, else a new one, or None if there is none left."""
+        if self._left:
+            return self._left.pop(0)
+        return self._ask() if len(self._trials) < self.total else None
+
+    def tell(self, record: Record) -> None:
+        """Tell the study: finished is COMPLETE, stopped early is PRUNED, failed is FAIL."""
+        from optuna.trial import TrialState
+
+        trial, value = self._trials[record.job.id], record.value(self._sweep.search_metric)
+        if record.status == "failed" or value is None:
+            self.study.tell(trial, state=TrialState.FAIL)
+            return
+        trial.report(value, record.epoch)
+        if record.status == "finished":
+            self.study.tell(trial, value)
+        else:
+            self.study.tell(trial, state=TrialState.PRUNED)
+
+    def _ask(self, known: Job | None = None) -> Job:
+        """Draw the next trial, or put a known one into the study again."""
+        number = self._number(known)
+        self.study.sampler = self._sampler(number)
+        if known is not None:
+            self.study.enqueue_trial(self._space.drawn(known.parameters))
+        trial = self.study.ask()
+        job = known or self._job(number, self._space(trial))
+        if known is not None:
+            self._space(trial)
+        trial.set_user_attr("trial_id", job.id)
+        self._trials[job.id] = trial
+        return job
+
+    def _number(self, known: Job | None) -> int:
+        if known is not None:
+            return int(known.id.rsplit("-", 1)[1])
+        numbers = itertools.count()
+        return next(n for n in numbers if f"search-{n:05d}" not in self._trials)
+
+    def _job(self, number: int, parameters: dict[str, Any]) -> Job:
+        seed = self._sweep.seed_list[0]
+        trial = resolve(self._sweep, self._base, parameters, seed)
+        values = trial_values(trial)
+        kept = {key: values[key] for key in parameters}
+        return Job(f"search-{number:05d}", "search", kept, seed, self._prepare(trial))
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        # One seed each, that no other sweep seed's trials share: numbers stay below 100,000.
+        seed = (self._sweep.seed * 100_003 + number) % 2**32
+        if self._sweep.searcher == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed)
+
+
+class DefineByRun:
+    """Asks an Optuna trial for each parameter whose conditions hold.
+
+    Args:
+        parameters: The swept keys.
+        fixed: Values of the others, which conditions may name.
+    """
+
+    def __init__(self, parameters: dict[str, Parameter], fixed: dict[str, Any]) -> None:
+        self._parameters = {key: parameters[key] for key in ordered(parameters)}
+        self._fixed = fixed
+
+    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return the chosen value of every parameter that is active."""
+        chosen: dict[str, Any] = {}
+        for key, parameter in self._parameters.items():
+            if parameter.active({**self._fixed, **chosen}):
+                chosen[key] = self._suggest(trial, key, parameter)
+        return chosen
+
+    def drawn(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        """Return what Optuna had drawn for these values."""
+        return {
+            key: value if self._parameters[key].is_range else self._label(key, value)
+            for key, value in chosen.items()
+        }
+
+    def _suggest(self, trial: optuna.Trial, key: str, parameter: Parameter) -> Any:
+        if parameter.kind == "int":
+            return trial.suggest_int(key, *parameter.values)
+        if parameter.is_range:
+            return trial.suggest_float(key, *parameter.values, log=parameter.kind == "loguniform")
+        # Optuna's categories are scalars, and inf is none in its JSON: categories are text.
+        labels = {str(value): value for value in parameter.values}
+        return labels[trial.suggest_categorical(key, list(labels))]
+
+    def _label(self, key: str, value: Any) -> str:
+        labels = {str(other): other for other in self._parameters[key].values}
+        text = str(value)
+        return text if text in labels else next(k for k, v in labels.items() if _same(v, value))
+
+
+def _same(listed: Any, value: Any) -> bool:
+    """Whether a listed value became this one in the trial (1 became 1.0, '1e-3' became 0.001)."""
+    if listed == value:
+        return True
+    try:
+        return float(listed) == float(value)
+    except (TypeError, ValueError):
+        return str(listed) == str(list(value)) if isinstance(value, tuple) else False

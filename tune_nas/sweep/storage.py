@@ -1,0 +1,106 @@
+"""Where a sweep lives: a local folder, or any URI that pyarrow reaches."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tune_nas.errors import StorageError
+
+
+class Storage:
+    """Small files under a root. A file is written whole or not at all.
+
+    Args:
+        root: A path, a ``file://`` URI, or another URI (``s3://…``, ``gs://…``, ``mock://…``).
+
+    Raises:
+        StorageError: If the URI's kind is not known.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        text = str(root)
+        self.local: Path | None = None
+        if "://" not in text or text.startswith("file://"):
+            self.local = Path(text.removeprefix("file://")).expanduser().absolute()
+            self.root = str(self.local)
+            return
+        self.root = text.rstrip("/")
+        self._remote, self._base = _filesystem(self.root)
+
+    def within(self, name: str) -> Storage:
+        """Return the storage of a folder in this one."""
+        return Storage(f"{self.root}/{name}")
+
+    def read(self, name: str) -> str | None:
+        """Return a file's text, or None if there is no such file.
+
+        Raises:
+            StorageError: If it is there but cannot be read.
+        """
+        try:
+            if self.local is not None:
+                return (self.local / name).read_text(encoding="utf-8")
+            with self._remote.open_input_stream(f"{self._base}/{name}") as stream:
+                return str(stream.read().decode("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageError(f"{self.root}/{name} cannot be read: {error}") from error
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write a file: a crash leaves the old one or the new one.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        data = content.encode("utf-8") if isinstance(content, str) else content
+        try:
+            if self.local is not None:
+                _write_local(self.local / name, data)
+                return
+            path = f"{self._base}/{name}"
+            self._remote.create_dir(path.rsplit("/", 1)[0], recursive=True)
+            with self._remote.open_output_stream(path) as stream:  # visible once it is closed
+                stream.write(data)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StorageError(f"storage {self.root} cannot be written: {reason}") from error
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the sorted names in a folder; none if there is no such folder."""
+        if self.local is not None:
+            path = self.local / folder
+            return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        from pyarrow.fs import FileSelector
+
+        selector = FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
+        return sorted(str(entry.base_name) for entry in self._remote.get_file_info(selector))
+
+    def remove(self) -> None:
+        """Remove the whole folder, as far as it is there."""
+        if self.local is not None:
+            shutil.rmtree(self.local, ignore_errors=True)
+        else:
+            self._remote.delete_dir_contents(self._base, missing_dir_ok=True)
+
+
+def _write_local(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    from pyarrow.fs import FileSystem
+
+    try:
+        return FileSystem.from_uri(uri)  # type: ignore[no-any-return]
+    except (OSError, ValueError) as error:
+        raise StorageError(f"storage {uri} cannot be reached: {error}") from error

@@ -1,0 +1,225 @@
+"""Ray Tune's trainables: one step is one epoch of a search, or of a retrain."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray.tune import Trainable
+
+from tune_nas import library
+from tune_nas.config import TrialConfig
+from tune_nas.errors import CheckpointError
+from tune_nas.sweep.records import Job
+
+REPORTS = "reports.json"
+
+
+class Learner(Protocol):
+    """What `Search` and `Retrain` have in common."""
+
+    @property
+    def epoch(self) -> int:
+        """Number of completed epochs, which is the next one to run."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch was run."""
+
+    @property
+    def genotype(self) -> Any:
+        """What was found so far, or what is trained; has ``to_yaml()``."""
+
+    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Mapping[str, Any]:
+        """Run one epoch and return its metrics, ``epoch`` among them."""
+
+    def save(self, folder: Path) -> None:
+        """Write the whole state into a folder."""
+
+    def load(self, folder: Path) -> None:
+        """Take the state from a folder; raise a CheckpointError if it is damaged."""
+
+
+class EpochTrainable(Trainable):  # type: ignore[misc]
+    """A learner, an epoch at a time, that never loses or repeats a result.
+
+    Its checkpoints hold every result that it has reported. After a resume it reports those that
+    the driver had not recorded, then runs on; after a fall back to an older checkpoint it runs
+    the lost epochs again, to the same results. So ``epoch`` in the metrics is what counts;
+    Ray's ``training_iteration`` is not.
+
+    The config holds ``job`` (a `Job` as a dict), ``resume_from`` (folders of the trial's earlier
+    sessions, oldest first) and ``recorded`` (the last epoch that the driver knows).
+    """
+
+    @staticmethod
+    def build(job: Job) -> Learner:
+        """Return the learner of a job; what a subclass has to define."""
+        raise NotImplementedError
+
+    @staticmethod
+    def check(trial: TrialConfig) -> None:
+        """Raise a one-line error if the trial cannot start, before anything is written."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Build everything from the config, then go on where an earlier session stopped."""
+        self._job = Job(**config["job"])
+        self._resume_from: list[str] = config.get("resume_from", [])
+        self._notes: list[str] = []
+        self._reports: list[dict[str, Any]] = []
+        self._reported = 0
+        self._learner = self.build(self._job)
+        if self._load_first(self._earlier()):
+            known = sum(1 for report in self._reports if report["epoch"] <= config["recorded"])
+            # A finished trial reports its end once more: Ray needs one result to close it.
+            self._reported = min(known, len(self._reports) - 1) if self._learner.done else known
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another trial: everything is built anew, in the process that is already there."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run an epoch, or report one that the driver has not seen yet."""
+        if self._reported == len(self._reports):
+            metrics = dict(self._learner.run_epoch())
+            self._reports.append({**metrics, "genotype": self._learner.genotype.to_yaml()})
+        report = dict(self._reports[self._reported])
+        self._reported += 1
+        report["done"] = self._learner.done and self._reported == len(self._reports)
+        if self._notes:
+            report["notes"] = " | ".join(self._notes)
+            self._notes = []
+        return report
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write the learner's state, and the results reported so far."""
+        folder = Path(checkpoint_dir)
+        self._learner.save(folder)
+        (folder / REPORTS).write_text(json.dumps(self._reports), encoding="utf-8")
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Take a checkpoint's state; if it is damaged, that of the newest older one that is not.
+
+        Where none is whole, the trial starts again: it comes to the same results. Each damaged
+        one is warned of.
+        """
+        newest = Path(checkpoint)
+        folder = self._storage.trial_fs_path if self._storage else str(newest.parent)
+        system = self._storage.storage_filesystem if self._storage else None
+        older = (other for other in checkpoints(folder, system) if other.name != newest.name)
+        if not self._load_first(itertools.chain([newest], older, self._earlier())):
+            self._reports = []
+        self._reported = len(self._reports)
+
+    def _earlier(self) -> Iterator[Path]:
+        """Yield the checkpoints of the trial's earlier sessions, newest first."""
+        for folder in reversed(self._resume_from):
+            yield from checkpoints(folder)
+
+    def _load_first(self, folders: Iterable[Path]) -> bool:
+        """Load the first checkpoint that is whole; whether there was one."""
+        for folder in folders:
+            try:
+                reports = read_reports(folder)
+                self._learner.load(folder)
+                if reports[-1]["epoch"] != self._learner.epoch:
+                    raise CheckpointError(f"{folder}: its results are not those of its state")
+            except CheckpointError as error:
+                note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
+                warnings.warn(note, stacklevel=2)
+                self._notes.append(note)
+                # A load that failed half-way must leave no trace.
+                self._learner = self.build(self._job)
+                continue
+            self._reports = reports
+            return True
+        return False
+
+
+class SearchTrainable(EpochTrainable):
+    """A search, an epoch at a time."""
+
+    @staticmethod
+    def build(job: Job) -> Learner:
+        """Return the search of a job, with the trial's own number of CPU threads."""
+        import torch
+
+        from tune_nas.search import Search
+
+        trial = trial_of(job)
+        torch.set_num_threads(trial.runtime.threads)
+        return Search(trial)
+
+    @staticmethod
+    def check(trial: TrialConfig) -> None:
+        """Build the search once: space, data and every part are then known to be good."""
+        from tune_nas.search import Search
+
+        Search(library.with_overrides(trial, {"runtime.device": "cpu"}))
+
+
+class RetrainTrainable(EpochTrainable):
+    """Training a genotype from scratch, an epoch at a time."""
+
+    @staticmethod
+    def build(job: Job) -> Learner:
+        """Return the retraining of a job's genotype."""
+        import torch
+
+        from tune_nas.retrain import Retrain
+        from tune_nas.spaces import Genotype
+
+        trial = trial_of(job)
+        torch.set_num_threads(trial.runtime.threads)
+        return Retrain(trial, Genotype.parse(job.genotype or ""))
+
+
+def trial_of(job: Job) -> TrialConfig:
+    """Return a job's trial as a model."""
+    return library.validate(TrialConfig, job.trial, f"trial {job.id}")
+
+
+def checkpoints(folder: str, filesystem: Any = None) -> Iterator[Path]:
+    """Yield the checkpoints in a trial's folder, newest first; remote ones are fetched in turn.
+
+    Args:
+        folder: A local path, or a URI, or a path on the file system.
+        filesystem: A pyarrow file system; None for a local path or a URI.
+    """
+    from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem
+    from ray.tune import Checkpoint
+
+    if filesystem is None:
+        remote = "://" in folder
+        filesystem, folder = FileSystem.from_uri(folder) if remote else (LocalFileSystem(), folder)
+    infos = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+    names = [info.path for info in infos if info.base_name.startswith("checkpoint_")]
+    for name in sorted(names, key=_number, reverse=True):
+        with Checkpoint(name, filesystem).as_directory() as local:
+            yield Path(local)
+
+
+def read_reports(folder: Path) -> list[dict[str, Any]]:
+    """Return the results that a checkpoint holds.
+
+    Raises:
+        CheckpointError: If they are absent or damaged.
+    """
+    try:
+        reports = json.loads((folder / REPORTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / REPORTS}: absent or damaged: {error}") from error
+    if not isinstance(reports, list) or not all("epoch" in report for report in reports or [{}]):
+        raise CheckpointError(f"{folder / REPORTS}: holds no list of results")
+    return reports
+
+
+def _number(name: str) -> int:
+    digits = re.search(r"(\d+)$", name)
+    return int(digits.group(1)) if digits else -1
