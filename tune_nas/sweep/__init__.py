@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tune_nas.sweep.config import SweepConfig, load_sweep, resolve_trials
-    from tune_nas.sweep.estimate import Estimate, estimate
+    from tune_nas.sweep.cost import Estimate, estimate
     from tune_nas.sweep.execution import Trainables
     from tune_nas.sweep.options import RunOptions
     from tune_nas.sweep.outcome import SweepOutcome
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "EpochTrainable": "trainable",
-    "Estimate": "estimate",
+    "Estimate": "cost",
     "RetrainTrainable": "trainable",
     "RunOptions": "options",
     "SearchTrainable": "trainable",
     "SweepConfig": "config",
     "SweepOutcome": "outcome",
     "Trainables": "execution",
-    "estimate": "estimate",
+    "estimate": "cost",
     "load_sweep": "config",
     "resolve_trials": "config",
     "resume_sweep": "runner",
