@@ -13,9 +13,12 @@ HEAVY = ("ray", "optuna", "mlflow")
 
 def imported_by(code: str, *suspects: str) -> list[str]:
     """Run code in a fresh interpreter and return which of the suspects it has imported."""
-    report = f"{code}\nimport json, sys\nprint(json.dumps([name for name in {suspects!r} if name in sys.modules]))"
+    report = f"import json\nprint(json.dumps([n for n in {suspects!r} if n in sys.modules]))"
     done = subprocess.run(
-        [sys.executable, "-c", report], check=True, capture_output=True, text=True
+        [sys.executable, "-c", f"import sys\n{code}\n{report}"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return list(json.loads(done.stdout.splitlines()[-1]))
 

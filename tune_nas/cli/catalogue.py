@@ -33,7 +33,7 @@ def list_(
 ) -> None:
     """List the shipped trials, spaces and sweeps, the data sets, or your runs."""
     if kind is Kind.RUNS:
-        rows = _runs(options.mlflow_uri(mlflow, storage), storage if mlflow is None else None)
+        rows = _runs(options.mlflow_uri(mlflow, storage))
     elif kind is Kind.DATA:
         rows = _data_sets()
     else:
@@ -71,9 +71,9 @@ def _data_sets() -> list[dict[str, Any]]:
     return [{"name": name, "description": dataset_description(name)} for name in dataset_names()]
 
 
-def _runs(uri: str, storage: str | None) -> list[dict[str, Any]]:
-    if storage is not None and not (Path(storage) / "mlflow.db").is_file():
-        return []  # asking must not create a store
+def _runs(uri: str) -> list[dict[str, Any]]:
+    if not options.exists(uri):
+        return []
     from tune_nas.tracking import Tracker
 
     return [

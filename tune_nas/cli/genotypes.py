@@ -108,8 +108,7 @@ def _of_run(name: str, uri: str) -> Found:
     from tune_nas.spaces import Genotype
     from tune_nas.tracking import Tracker
 
-    database = uri.removeprefix("sqlite:///")
-    if database != uri and not Path(database).is_file():
+    if not options.exists(uri):
         raise GenotypeError(f"'{name}' is neither a genotype nor a file, and there are no runs yet")
     tracker = Tracker(uri, create=False)
     run = tracker.find_run(name)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tune_nas.cli.output import Format
+from tune_nas.errors import StorageError
 
 _TRIAL = "What a trial does"
 _WHERE = "Where and how it runs"
@@ -134,8 +135,25 @@ def trial_settings(
 
 
 def mlflow_uri(mlflow: str | None, storage: str) -> str:
-    """Return the MLflow store: the given one, else ``mlflow.db`` in a storage on this machine."""
-    return mlflow or f"sqlite:///{Path(storage).resolve()}/mlflow.db"
+    """Return the MLflow store: the given one, else ``mlflow.db`` in a storage on this machine.
+
+    Raises:
+        StorageError: If there is none given and the storage is remote.
+    """
+    from tune_nas.sweep.storage import Storage
+
+    if mlflow is not None:
+        return mlflow
+    local = Storage(storage).local
+    if local is None:
+        raise StorageError(f"storage {storage} is remote; say where MLflow is: --mlflow URI")
+    return f"sqlite:///{local / 'mlflow.db'}"
+
+
+def exists(uri: str) -> bool:
+    """Return whether an MLflow store can be there: asking for runs must not create one."""
+    path = uri.removeprefix("sqlite:///")
+    return path == uri or Path(path).is_file()
 
 
 def storage_option(storage: str) -> str:

@@ -32,12 +32,18 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
         )
     else:
         print_rich(outcome.report.table())
-        typer.echo(outcome.report.sentence())
+        for line in (outcome.report.sentence(), *outcome.report.notes()):
+            typer.echo(line)
         if outcome.best_genotype_path is not None:
             typer.echo(f"best genotype: {outcome.best_genotype_path}")
-        typer.echo(f"all runs:      tune-nas ui{options.storage_option(storage)}")
+        typer.echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
     if outcome.n_failed:
         raise typer.Exit(1)
+
+
+def _ui_command(uri: str, storage: str) -> str:
+    usual = "://" not in storage and uri == options.mlflow_uri(None, storage)
+    return f"tune-nas ui{options.storage_option(storage) if usual else f' --mlflow {uri}'}"
 
 
 def print_plan(sweep: SweepConfig, output: Format) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -180,7 +179,9 @@ def retrain(
     from tune_nas.sweep import run_retrain
 
     with _interruptible(run_name, storage):
-        outcome = run_retrain(config, found.genotype, where, run_name, parent_run=found.run_id)
+        outcome = run_retrain(
+            config, found.genotype.to_yaml(), where, run_name, parent_run=found.run_id
+        )
     print_outcome(outcome, output, storage)
 
 
@@ -233,10 +234,14 @@ def _run_options(
 
 def _free_name(name: str, storage: str) -> str:
     """Return the name, or the first of name-2, name-3, … that the storage does not have."""
-    candidate, number = name, 2
-    while (Path(storage) / candidate).exists():
-        candidate, number = f"{name}-{number}", number + 1
-    return candidate
+    from tune_nas.sweep.storage import Storage
+
+    taken = set(Storage(storage).names())
+    return next(
+        candidate
+        for candidate in (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+        if candidate not in taken
+    )
 
 
 def _parse_seeds(text: str) -> int | list[int]:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,7 +32,8 @@ def ui(
     if uri.startswith(("http://", "https://")):
         typer.echo(f"the store is a server that has its UI already: {_runs_table(uri)}")
         return
-    _check_store(uri)
+    if not options.exists(uri):
+        raise StorageError(f"there is no MLflow store at {uri}; run a search or a sweep first")
     _check_port(port)
     server = _start(uri, port)
     try:
@@ -71,12 +71,6 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-
-
-def _check_store(uri: str) -> None:
-    path = uri.removeprefix("sqlite:///")
-    if path != uri and not Path(path).is_file():
-        raise StorageError(f"there is no MLflow store at {path}; run a search or a sweep first")
 
 
 def _check_port(port: int) -> None:

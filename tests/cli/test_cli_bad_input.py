@@ -1,0 +1,169 @@
+"""Bad input: one line, status 2, nothing written."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+# A sweep that would take a second, if any of these were not refused.
+TINY = ("lambda", "--data", "fake", "--epochs", "1", "--quiet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "no such command 'nope'"),
+        (["sweep"], "missing argument 'NAME|FILE'"),
+        (["sweep", "lambda", "--lr", "1"], "no such option: --lr"),
+        (["sweep", "lambda", "--concurrency", "0"], "'--concurrency': must be >= 1"),
+        (["sweep", "lambda", "--epochs", "ten"], "'--epochs': must be an integer"),
+        (["list", "cats"], "'cats' is not one of 'trials', 'spaces'"),
+        (["sweep", "lambda", "--format", "xml"], "'xml' is not one of 'table', 'json'"),
+    ],
+)
+def test_usage(command_line, arguments: list[str], message: str) -> None:
+    assert message in command_line.refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "update.lamda=1"], "unknown key 'update.lamda'; did you mean 'update.lambda'?"),
+        (["--set", "update.lambda"], "'update.lambda' is not an assignment; write KEY=VALUE"),
+        (["--set", "update.lambda=-1"], "update.lambda is -1, but must be >= 0"),
+        (["--set", "update.level=tri"], "must be 'single', 'bilevel' or 'mixed'"),
+        (["--set", "update.level=bilevel"], "belongs to update.level 'mixed', not 'bilevel'"),
+        (["--epochs", "0"], "schedule.epochs is 0, but must be >= 1"),
+        (["--seed", "-1"], "seed is -1, but must be >= 0"),
+        (["--data", "cifar"], "cifar10"),
+        (["--space", "dart"], "space 'dart' is neither a file nor a shipped space; did you mean"),
+        (["--set", "relaxation.kind=softmx"], "softmax"),
+        (["--set", "selection.kind=magic"], "magnitude"),
+        (["--name", "a/b"], "name is 'a/b', but must be fit for a folder"),
+    ],
+)
+@pytest.mark.parametrize("command", [["sweep", "lambda"], ["search", "milenas"]])
+def test_a_bad_value(command_line, command: list[str], arguments: list[str], message: str) -> None:
+    assert message in command_line.refused(*command, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "two"], "--seeds is 'two', but must be a number of seeds, or the seeds"),
+        (["--seeds", "1,1"], "must not name a seed twice"),
+        (["--seeds", "0"], "seeds"),
+        (["--searcher", "grit"], "searcher is 'grit', but must be 'grid', 'random' or 'tpe'"),
+        (["--scheduler", "hyperband"], "scheduler is 'hyperband', but must be 'none' or 'asha'"),
+        (["--retrain", "all"], "--retrain is 'all', but must be each, a number of genotypes, or 0"),
+        (["--trials", "3"], "trials is 3, but searcher 'grid' runs every combination"),
+    ],
+)
+def test_a_bad_value_of_a_sweep(command_line, arguments: list[str], message: str) -> None:
+    assert message in command_line.refused("sweep", "lambda", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("sweep", "did you mean 'lambda'?"), ("search", "did you mean 'milenas'?")],
+)
+def test_an_unknown_name(command_line, kind: str, message: str) -> None:
+    name = {"sweep": "lamda", "search": "milena"}[kind]
+    assert message in command_line.refused(kind, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trial: milenas\nparameters: {update.lamda: {grid: [1]}}", "unknown key 'update.lamda'"),
+        ("trial: milenas\nparameters: {update.lambda: {gird: [1]}}", "gird"),
+        ("trial: milenas\nparameters: {update.lambda: {grid: [1, -2]}}", "must be >= 0"),
+        ("trial: milenaz\nparameters: {update.lambda: {grid: [1]}}", "did you mean 'milenas'?"),
+        ("parameters: {update.lambda: {grid: [1]}}", "key 'trial' is missing"),
+        ("trial: [", "not valid YAML, line 1"),
+    ],
+)
+def test_a_bad_sweep_file(command_line, text: str, message: str) -> None:
+    Path("mine.yaml").write_text(text, encoding="utf-8")
+    assert message in command_line.refused("sweep", "mine.yaml")
+    assert message in command_line.refused("show", "mine.yaml")
+
+
+def test_an_unknown_operation(command_line) -> None:
+    text = command_line.ok("show", "darts").replace("sep_conv_3x3", "sep_conv_3x4")
+    Path("mine.yaml").write_text(text, encoding="utf-8")
+    message = command_line.refused("search", "milenas", "--space", "mine.yaml")
+    assert "sep_conv_3x4" in message
+    assert "sep_conv_3x3" in message
+
+
+def test_an_unreadable_data_directory(command_line) -> None:
+    message = command_line.refused(
+        "search", "milenas", "--data", "cifar10", "--data-dir", "absent/place"
+    )
+    assert str(command_line.folder / "absent/place") in message
+    Path("damaged/cifar-10-batches-py").mkdir(parents=True)
+    Path("damaged/cifar-10-batches-py/data_batch_1").write_bytes(b"\x80\x04garbage")
+    message = command_line.refused("sweep", "lambda", "--data", "cifar10", "--data-dir", "damaged")
+    assert "damaged" in message
+
+
+def test_a_storage_that_cannot_be_written(command_line) -> None:
+    Path("taken").write_text("a file\n", encoding="utf-8")
+    message = command_line.refused("sweep", *TINY, "--storage", "taken/runs")
+    assert "taken" in message
+
+
+def test_an_unreachable_mlflow_server(command_line) -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    assert uri in command_line.refused("sweep", *TINY, "--mlflow", uri)
+
+
+def test_an_unreachable_cluster(command_line) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    assert address in command_line.refused("sweep", *TINY, "--address", address)
+
+
+def test_the_variables_are_honoured(command_line, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert uri in command_line.refused("sweep", *TINY)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    address = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert address in command_line.refused("sweep", *TINY)
+    monkeypatch.delenv("RAY_ADDRESS")
+    Path("taken").write_text("a file\n", encoding="utf-8")
+    monkeypatch.setenv("TUNE_NAS_STORAGE", "taken/runs")
+    assert "taken" in command_line.refused("sweep", *TINY)
+
+
+def test_a_name_that_exists(command_line) -> None:
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/state.json").write_text("{}", encoding="utf-8")
+    message = command_line.refused("sweep", *TINY, "--name", "mine")
+    assert "'mine' exists" in message
+    assert "tune-nas resume mine" in message
+
+
+def test_nothing_to_resume(command_line) -> None:
+    assert "nothing to resume" in command_line.refused("resume")
+    assert "nothing to resume" in command_line.refused("resume", "mine")
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["|foo~0|"], ["Genotype(normal=[])"]])
+def test_nothing_to_retrain(command_line, arguments: list[str]) -> None:
+    assert command_line.refused("retrain", *arguments)
+
+
+def test_nothing_to_look_at(command_line) -> None:
+    assert "there is no MLflow store at" in command_line.refused("ui")
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
