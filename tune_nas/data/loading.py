@@ -112,6 +112,17 @@ def load_data(
 ) -> RetrainData: ...
 
 
+@overload
+def load_data(
+    config: DataConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype = ...,
+    for_search: bool,
+) -> SearchData | RetrainData: ...
+
+
 def load_data(
     config: DataConfig,
     *,

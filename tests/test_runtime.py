@@ -1,0 +1,74 @@
+"""Devices, types and the process's set-up."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tune_nas.config import RuntimeConfig
+from tune_nas.errors import ConfigError
+from tune_nas.runtime import peak_memory_mib, resolve_device, resolve_dtype
+
+
+def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == torch.device("cuda", 0)
+    assert resolve_device("cuda") == torch.device("cuda", 0)
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ConfigError, match="is 'cuda:2', but this machine has 2 usable GPUs"):
+        resolve_device("cuda:2")
+
+
+def test_a_gpu_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"runtime\.device is 'cuda', but .* 0 usable GPUs"):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "CPU", "cpu:0", "mps"])
+def test_what_is_no_device_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"must be auto, cpu, cuda or cuda:N"):
+        resolve_device(text)
+
+
+def test_types_by_name() -> None:
+    assert resolve_dtype("float32") is torch.float32
+    assert resolve_dtype("float64") is torch.float64
+    with pytest.raises(ConfigError, match=r"runtime\.dtype is 'half', but must be one of float32"):
+        resolve_dtype("half")
+
+
+def test_set_up_is_for_repeatable_results_and_says_nothing() -> None:
+    # In a process of its own: it changes the whole process.
+    program = f"""
+import torch
+from tune_nas.config import RuntimeConfig
+from tune_nas.runtime import set_up_runtime
+config = RuntimeConfig.model_validate({RuntimeConfig(device="cpu", threads=2).to_dict()!r})
+for _ in range(2):
+    assert set_up_runtime(config) == (torch.device("cpu"), torch.float32)
+assert torch.get_num_threads() == 2
+assert torch.are_deterministic_algorithms_enabled()
+assert torch.get_float32_matmul_precision() == "highest"
+assert not torch.backends.cuda.matmul.allow_tf32
+assert not torch.backends.cudnn.allow_tf32
+assert not torch.backends.cudnn.benchmark
+"""
+    command = [sys.executable, "-W", "error", "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_peak_memory_is_that_of_this_process() -> None:
+    before = peak_memory_mib(torch.device("cpu"))
+    assert before > 50  # torch itself
+    block = torch.ones(400 * 2**20, dtype=torch.uint8)
+    after = peak_memory_mib(torch.device("cpu"))
+    assert int(block[-1]) == 1
+    assert 200 < after < 1e5 and after >= before
