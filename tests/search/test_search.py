@@ -1,0 +1,197 @@
+"""The epoch loop: metrics, what a search may see, and resuming to the bit."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
+from tune_nas.library import with_overrides
+from tune_nas.search import Search
+from tune_nas.spaces import Genotype
+
+UNEQUAL_BY_NATURE = ("seconds", "memory_mib")
+
+
+def tiny_trial(**overrides: Any) -> TrialConfig:
+    """A search of 3 epochs, 2 steps each, on images made for tests."""
+    base = {
+        "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
+        "data": {"name": "fake", "train_images": 64, "resolution": 8},
+        "schedule": {"epochs": 3, "batch_size": 16},
+        "retrain": {"init_channels": 4, "cells": 3},
+    }
+    return with_overrides(base, overrides)
+
+
+def comparable(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [
+        {key: value for key, value in metrics.items() if key not in UNEQUAL_BY_NATURE}
+        for metrics in history
+    ]
+
+
+def assert_same_state(one: Any, other: Any, where: str = "state") -> None:
+    """Compare nested containers to the bit."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key, value in one.items():
+            if key not in UNEQUAL_BY_NATURE:
+                assert_same_state(value, other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, value in enumerate(one):
+            assert_same_state(value, other[index], f"{where}[{index}]")
+    else:
+        assert one == other or (one != one and other != other), where
+
+
+DARTS = {"name": "darts", "init_channels": 2, "cells": 3}
+
+METHODS: dict[str, dict[str, Any]] = {
+    "single": {"update.level": "single", "update.sequence": "simultaneous"},
+    "bilevel": {"update.level": "bilevel"},
+    "bilevel-2nd": {"update.level": "bilevel", "update.order": 2},
+    "mixed": {"update.level": "mixed", "update.lambda": 0.5, "update.sequence": "weights-first"},
+    "sigmoid": {"relaxation.kind": "sigmoid", "update.level": "single"},
+    "darts": {"space": DARTS},
+    "alpha-sgd": {"optimizer.alphas.kind": "sgd"},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_search_ends_as_one_that_ran_through(method: str, tmp_path: Path) -> None:
+    trial = tiny_trial(**METHODS[method])
+    straight = Search(trial)
+    while not straight.done:
+        straight.run_epoch()
+        straight.save(tmp_path / f"after_{straight.epoch}")
+
+    for killed_after in (1, 2):
+        resumed = Search(trial)
+        resumed.load(tmp_path / f"after_{killed_after}")
+        assert resumed.epoch == killed_after
+        while not resumed.done:
+            resumed.run_epoch()
+        assert_same_state(straight.state_dict(), resumed.state_dict())
+        assert straight.genotype == resumed.genotype
+
+
+def test_alpha_and_w_move_and_metrics_are_complete() -> None:
+    search = Search(tiny_trial(space=DARTS))
+    alphas = {name: alpha.detach().clone() for name, alpha in search.alphas.items()}
+    weights = [parameter.detach().clone() for parameter in search.supernet.parameters()]
+    metrics = search.run_epoch()
+    assert all(not torch.equal(alphas[name], alpha) for name, alpha in search.alphas.items())
+    moved = [
+        not torch.equal(before, after)
+        for before, after in zip(weights, search.supernet.parameters(), strict=True)
+    ]
+    assert all(moved)
+    assert metrics["epoch"] == 1
+    assert metrics["gap"] == metrics["train_accuracy"] - metrics["valid_accuracy"]
+    assert 0 <= metrics["valid_accuracy"] <= 100
+    assert metrics["learning_rate/weights"] == 0.025
+    total = sum(metrics[f"genotype/{kind}"] for kind in ("skips", "pools", "convolutions"))
+    assert total == 16  # two edges into each of four nodes, in two cells
+    assert metrics["genotype/parameters"] > 0
+    # α is close to 0 at first, so that every edge's weights are close to 1/8.
+    assert metrics["entropy/mean"] == pytest.approx(math.log(8), abs=1e-2)
+    assert set(metrics) >= {"entropy/normal", "entropy/reduction", "skip_advantage", "seconds"}
+
+
+def test_w_is_clipped_and_alpha_is_not() -> None:
+    norms: list[float] = []
+    search = Search(tiny_trial(**{"optimizer.weights.clip": 1e-3}))
+    weight_step, alpha_step = search.weights_optimizer.step, search.alphas_optimizer.step
+
+    def norm(tensors: Any) -> float:
+        return math.sqrt(sum(float(t.grad.square().sum()) for t in tensors if t.grad is not None))
+
+    alpha_norms: list[float] = []
+    search.weights_optimizer.step = lambda: (  # type: ignore[method-assign]
+        norms.append(norm(search.supernet.parameters())),
+        weight_step(),
+    )
+    search.alphas_optimizer.step = lambda: (  # type: ignore[method-assign]
+        alpha_norms.append(norm(search.alphas.values())),
+        alpha_step(),
+    )
+    search.run_epoch()
+    assert norms and max(norms) <= 1e-3 * 1.001
+    assert max(alpha_norms) > 1e-3
+
+
+@pytest.mark.parametrize("part", ["train", "all"])
+def test_single_level_takes_its_images_where_it_is_told(part: str) -> None:
+    trial = tiny_trial(**{"update.level": "single", "data.single_level": part})
+    search = Search(trial)
+    assert search.steps_per_epoch == {"train": 2, "all": 4}[part]
+    search = Search(with_overrides(trial, {"schedule.steps_per_epoch": 3}))
+    assert search.steps_per_epoch == 3
+
+
+def test_the_files_of_a_checkpoint_say_what_the_search_found(tmp_path: Path) -> None:
+    search = Search(tiny_trial(space=DARTS))
+    search.run_epoch()
+    search.run_epoch()
+    search.save(tmp_path)
+    assert Genotype.load(tmp_path / "genotype.yaml") == search.genotype
+    rows = list(csv.DictReader((tmp_path / "alphas.csv").open()))
+    assert len(rows) == 2 * 2 * 14 * 8
+    last = [float(row["alpha"]) for row in rows if row["epoch"] == "2" and row["cell"] == "normal"]
+    assert last == pytest.approx(search.alphas["normal"].detach().flatten().tolist(), rel=1e-6)
+    best = yaml.safe_load((tmp_path / "best.yaml").read_text())
+    size = search.genotype.count("convolution")
+    assert best[size]["valid_accuracy"] == max(
+        metrics["valid_accuracy"]
+        for metrics in search.history
+        if metrics["genotype/convolutions"] == size
+    )
+
+
+def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
+    search = Search(tiny_trial())
+    search.save(tmp_path)
+    other = Search(tiny_trial(**{"optimizer.weights.learning_rate": 0.1}))
+    with pytest.raises(CheckpointError, match="another trial: optimizer"):
+        other.load(tmp_path)
+
+
+def test_a_search_that_is_over_or_diverged_says_so() -> None:
+    search = Search(tiny_trial(**{"schedule.epochs": 1}))
+    search.run_epoch()
+    with pytest.raises(TuneNasError, match="over: 1 of 1"):
+        search.run_epoch()
+    diverging = Search(
+        tiny_trial(**{"optimizer.weights.learning_rate": 1e30, "optimizer.weights.clip": 0})
+    )
+    with pytest.raises(TuneNasError, match=r"train loss is (nan|inf)"):
+        diverging.run_epoch()
+
+
+def test_uniform_weight_needs_two_operations(tmp_path: Path) -> None:
+    content = {
+        "name": "one-operation",
+        **{
+            key: value
+            for key, value in yaml.safe_load(
+                Path("search_spaces/architectures/nasbench201.yaml").read_text()
+            ).items()
+            if key != "name"
+        },
+    }
+    content["cells"]["normal"]["operations"] = ["nor_conv_3x3"]
+    path = tmp_path / "one.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match="single operation"):
+        Search(tiny_trial(**{"space.name": str(path), "relaxation.kind": "sigmoid"}))

@@ -1,0 +1,42 @@
+"""The best genotype of each model size (He et al., "MiLeNAS", CVPR 2020, Sec. 4.3).
+
+Size is the number of convolutions in the genotype; best is the highest valid accuracy seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from tune_nas.spaces import Genotype
+
+
+class BestBySize:
+    """Keeps, for each number of convolutions, the genotype of the best epoch so far."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, dict[str, Any]] = {}
+
+    def see(self, genotype: Genotype, epoch: int, valid_accuracy: float) -> None:
+        """Take note of an epoch's genotype; of equally good ones the earlier stays."""
+        size = genotype.count("convolution")
+        known = self.entries.get(size)
+        if known is None or valid_accuracy > known["valid_accuracy"]:
+            self.entries[size] = {
+                "epoch": epoch,
+                "valid_accuracy": valid_accuracy,
+                "genotype": str(genotype),
+            }
+
+    def to_yaml(self) -> str:
+        """Return the entries, smallest size first."""
+        return yaml.safe_dump(dict(sorted(self.entries.items())), sort_keys=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the entries as plain containers."""
+        return {"entries": [[size, dict(entry)] for size, entry in self.entries.items()]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the entries back."""
+        self.entries = {int(size): dict(entry) for size, entry in state["entries"]}

@@ -1,0 +1,152 @@
+"""Second order: the gradient of α through one unrolled step of w.
+
+Liu et al., "DARTS", ICLR 2019, Eq. 7 and 8; He et al., "MiLeNAS", CVPR 2020, Sec. 3.1. With
+w' = w − ξ·d(w, α), where d is the optimiser's direction and s = ∂d/∂(∇w L_train):
+
+    dF(w', α)/dα = ∇α F(w', α) − ξ·s·∇²_{α,w} L_train(w, α) · ∇w' F(w', α)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tune_nas.config import UpdateConfig
+from tune_nas.search.objective import Batch, Gradients, Objective, combine, gradients, norm
+
+
+@dataclass(frozen=True)
+class SgdState:
+    """What the unrolled step takes from w's optimiser.
+
+    Args:
+        learning_rate: ξ.
+        momentum: Momentum factor.
+        weight_decay: Factor of w in the direction.
+        nesterov: Whether the momentum is Nesterov's.
+        buffers: Momentum buffer per weight; None before its first step.
+    """
+
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    nesterov: bool
+    buffers: Sequence[Tensor | None]
+
+
+def unrolled_alpha_gradients(
+    objective: Objective,
+    train: Batch,
+    terms: Sequence[tuple[float, Batch]],
+    *,
+    sgd: SgdState,
+    config: UpdateConfig,
+    train_gradients: Gradients | None = None,
+) -> Gradients:
+    """Return dF(w'(α), α)/dα for F = Σ factor · L(batch).
+
+    Args:
+        objective: L(w, α).
+        train: The batch of the unrolled step.
+        terms: Factors and batches of F.
+        sgd: The optimiser's state; its momentum is used if ``config.unrolled_momentum``.
+        config: ``hessian`` (finite-difference or exact) and ``epsilon``.
+        train_gradients: ∇w L_train(w, α) if it is known already (finite differences alone).
+    """
+    if config.hessian == "exact":
+        with objective.keeping_statistics():
+            return _exact(objective, train, terms, sgd, config)
+    return _finite_difference(objective, train, terms, sgd, config, train_gradients)
+
+
+def _exact(
+    objective: Objective,
+    train: Batch,
+    terms: Sequence[tuple[float, Batch]],
+    sgd: SgdState,
+    config: UpdateConfig,
+) -> Gradients:
+    loss, _ = objective.loss(train)
+    found = gradients(loss, objective.weight_list, create_graph=True)
+    unrolled = _unrolled_weights(objective.weight_list, found, sgd, config)
+    total = torch.stack([factor * objective.loss(batch, unrolled)[0] for factor, batch in terms])
+    return gradients(total.sum(), objective.alpha_list)
+
+
+def _finite_difference(
+    objective: Objective,
+    train: Batch,
+    terms: Sequence[tuple[float, Batch]],
+    sgd: SgdState,
+    config: UpdateConfig,
+    train_gradients: Gradients | None,
+) -> Gradients:
+    weights, alphas = objective.weight_list, objective.alpha_list
+    if train_gradients is None:
+        with objective.keeping_statistics():
+            train_gradients = gradients(objective.loss(train)[0], weights)
+    with torch.no_grad():
+        unrolled = _unrolled_weights(weights, train_gradients, sgd, config)
+    with objective.at(unrolled):
+        found = combine(
+            [
+                (factor, gradients(objective.loss(batch)[0], weights + alphas))
+                for factor, batch in terms
+            ]
+        )
+    vector, direct = found[: len(weights)], found[len(weights) :]
+    epsilon = config.epsilon / norm(vector)
+    ahead = _alphas_at(objective, train, _moved(weights, vector, epsilon))
+    behind = _alphas_at(objective, train, _moved(weights, vector, -epsilon))
+    factor = sgd.learning_rate * _slope(sgd, config) / (2 * epsilon)
+    return [
+        _minus(gradient, factor, plus, minus)
+        for gradient, plus, minus in zip(direct, ahead, behind, strict=True)
+    ]
+
+
+def _minus(
+    direct: Tensor | None, factor: Tensor, plus: Tensor | None, minus: Tensor | None
+) -> Tensor | None:
+    if direct is None or plus is None or minus is None:
+        return direct
+    return direct - factor * (plus - minus)
+
+
+def _alphas_at(objective: Objective, batch: Batch, weights: Sequence[Tensor]) -> Gradients:
+    with objective.at(weights):
+        return gradients(objective.loss(batch)[0], objective.alpha_list)
+
+
+def _moved(weights: Sequence[Tensor], vector: Gradients, step: Tensor) -> list[Tensor]:
+    with torch.no_grad():
+        return [
+            weight.clone() if along is None else weight + step * along
+            for weight, along in zip(weights, vector, strict=True)
+        ]
+
+
+def _unrolled_weights(
+    weights: Sequence[Tensor], train_gradients: Gradients, sgd: SgdState, config: UpdateConfig
+) -> list[Tensor]:
+    """Return w' as torch's SGD would step from w, momentum and weight decay included."""
+    momentum = sgd.momentum if config.unrolled_momentum else 0.0
+    moved = []
+    for weight, gradient, buffer in zip(weights, train_gradients, sgd.buffers, strict=True):
+        if gradient is None:  # SGD leaves such a weight alone
+            moved.append(weight)
+            continue
+        direction = gradient + sgd.weight_decay * weight
+        if momentum != 0:
+            ahead = direction if buffer is None else direction + momentum * buffer
+            direction = direction + momentum * ahead if sgd.nesterov else ahead
+        moved.append(weight - sgd.learning_rate * direction)
+    return moved
+
+
+def _slope(sgd: SgdState, config: UpdateConfig) -> float:
+    nesterov = sgd.nesterov and config.unrolled_momentum
+    return 1.0 + sgd.momentum if nesterov else 1.0
