@@ -1,0 +1,18 @@
+"""Independent random streams from the one seed of a trial."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def derive_seed(seed: int, purpose: str) -> int:
+    """Return a seed in [0, 2⁶³) for one purpose, unrelated to those of other purposes and seeds."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def make_generator(seed: int, purpose: str) -> torch.Generator:
+    """Return a generator on the CPU for one purpose of a trial."""
+    return torch.Generator().manual_seed(derive_seed(seed, purpose))
