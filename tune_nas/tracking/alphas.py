@@ -1,4 +1,4 @@
-"""The history of α as a figure: a panel for each edge, a line for each operation."""
+"""The history of α as a figure: a small panel for each edge, a line for each operation."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("epoch", "cell", "source", "target", "operation", "weight")
 _PER_ROW = 5
+_WIDTH, _HEIGHT = 2.1, 1.25  # inches of a panel, its margins included
+_LEFT, _BOTTOM, _INNER_WIDTH, _INNER_HEIGHT = 0.16, 0.12, 0.8, 0.66  # as shares of it
+_LEGEND = 0.75
 
-Lines = dict[str, list[tuple[int, float]]]
+Line = list[tuple[int, float]]
 Edge = tuple[str, int, int]
+History = dict[Edge, dict[str, Line]]
 
 
 def plot_alphas(table: Path | str | bytes) -> Figure:
     """Draw how the operation weights (relaxed α) of each edge went over the epochs.
+
+    All panels have the same scale: weights from 0 to the largest, epochs from first to last.
 
     Args:
         table: The α history ``alphas.csv`` of a search: a path, or the file's content as bytes.
@@ -35,58 +41,99 @@ def plot_alphas(table: Path | str | bytes) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    edges = _read(table)
-    operations = list(dict.fromkeys(name for lines in edges.values() for name in lines))
-    colour = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(operations)}
-    cells = list(dict.fromkeys(cell for cell, _, _ in edges))
-    rows = {cell: math.ceil(sum(edge[0] == cell for edge in edges) / _PER_ROW) for cell in cells}
-    figure = Figure(figsize=(2.3 * _PER_ROW, 1.55 * sum(rows.values()) + 0.8), layout="constrained")
+    history = _read(table)
+    operations = list(dict.fromkeys(name for lines in history.values() for name in lines))
+    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(operations)}
+    place = _places(list(history))
+    rows = 1 + max(row for row, _ in place.values())
+    columns = 1 + max(column for _, column in place.values())
+    # One set of axes for all panels: with one each, the figure of a DARTS search takes seconds.
+    figure = Figure(figsize=(columns * _WIDTH, rows * _HEIGHT + _LEGEND))
     figure.patch.set_facecolor("white")
-    highest = max(
-        weight for lines in edges.values() for line in lines.values() for _, weight in line
-    )
-    start = 0
-    for cell in cells:
-        for number, edge in enumerate(edge for edge in edges if edge[0] == cell):
-            place = start * _PER_ROW + number + 1
-            panel = figure.add_subplot(sum(rows.values()), _PER_ROW, place)
-            for operation, line in edges[edge].items():
-                panel.plot(*zip(*line, strict=True), color=colour[operation], linewidth=1.3)
-            panel.set_title(f"{cell} {edge[1]} → {edge[2]}", fontsize=8, color=INK, pad=3)
-            _style(panel, highest)
-        start += rows[cell]
-    handles = [Line2D([], [], color=colour[name], linewidth=2) for name in operations]
+    share = rows * _HEIGHT / (rows * _HEIGHT + _LEGEND)
+    axes = figure.add_axes((0, 1 - share, 1, share), xlim=(0, columns), ylim=(rows, 0))
+    axes.axis("off")
+    _draw(axes, history, place, colours)
+    handles = [Line2D([], [], color=colours[name], linewidth=2) for name in operations]
     figure.legend(
-        handles, operations, loc="outside lower center", ncols=4, frameon=False, fontsize=8
+        handles, operations, loc="lower center", ncols=min(4, columns), frameon=False, fontsize=8
     )
     return figure
 
 
-def _style(panel: Axes, highest: float) -> None:
-    panel.set_ylim(0, highest * 1.05)
-    panel.grid(color=GRID, linewidth=0.6)
-    panel.tick_params(colors=QUIET, labelsize=7)
-    panel.xaxis.get_major_locator().set_params(integer=True, nbins=4)
-    for side, spine in panel.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(QUIET)
+def _places(edges: list[Edge]) -> dict[Edge, tuple[int, int]]:
+    """Return row and column of each edge; a cell type starts in a row of its own."""
+    place: dict[Edge, tuple[int, int]] = {}
+    start = 0
+    for cell in dict.fromkeys(cell for cell, _, _ in edges):
+        of_cell = [edge for edge in edges if edge[0] == cell]
+        for number, edge in enumerate(of_cell):
+            place[edge] = (start + number // _PER_ROW, number % _PER_ROW)
+        start += math.ceil(len(of_cell) / _PER_ROW)
+    return place
 
 
-def _read(table: Path | str | bytes) -> dict[Edge, Lines]:
+def _draw(
+    axes: Axes,
+    history: History,
+    place: dict[Edge, tuple[int, int]],
+    colours: dict[str, str],
+) -> None:
+    from matplotlib.collections import LineCollection
+
+    points = [point for lines in history.values() for line in lines.values() for point in line]
+    first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
+    highest = max((weight for _, weight in points if math.isfinite(weight)), default=1.0) or 1.0
+    segments: dict[str, list[list[tuple[float, float]]]] = defaultdict(list)
+    for edge, lines in history.items():
+        row, column = place[edge]
+        x0, y0 = column + _LEFT, row + 1 - _BOTTOM
+        for operation, line in lines.items():
+            segments[operation].append(
+                [
+                    (
+                        x0 + _INNER_WIDTH * (epoch - first) / max(last - first, 1),
+                        y0 - _INNER_HEIGHT * weight / highest,
+                    )
+                    for epoch, weight in line
+                ]
+            )
+        axes.text(
+            x0, row + 0.14, f"{edge[0]} {edge[1]} → {edge[2]}", fontsize=8, weight="bold", color=INK
+        )
+        _scale(axes, x0, y0, highest, (first, last))
+    for operation, lines_of in segments.items():
+        axes.add_collection(
+            LineCollection(lines_of, colors=colours[operation], linewidths=1.3, zorder=2)
+        )
+
+
+def _scale(axes: Axes, x: float, y: float, highest: float, epochs: tuple[int, int]) -> None:
+    top = y - _INNER_HEIGHT
+    for height, label in ((y, "0"), (top, f"{highest:.2g}")):
+        axes.plot([x, x + _INNER_WIDTH], [height, height], color=GRID, linewidth=0.8, zorder=1)
+        axes.text(
+            x - 0.02, height, label, fontsize=6.5, color=QUIET, ha="right", va="center_baseline"
+        )
+    for place, epoch, side in ((x, epochs[0], "left"), (x + _INNER_WIDTH, epochs[1], "right")):
+        axes.text(place, y + 0.1, str(epoch), fontsize=6.5, color=QUIET, ha=side)
+
+
+def _read(table: Path | str | bytes) -> History:
     try:
         text = table.decode() if isinstance(table, bytes) else Path(table).read_text("utf-8")
         reader = csv.DictReader(io.StringIO(text))
         missing = set(_COLUMNS) - set(reader.fieldnames or ())
         if missing:
             raise StorageError(f"α history lacks the columns {', '.join(sorted(missing))}")
-        edges: dict[Edge, Lines] = defaultdict(lambda: defaultdict(list))
+        history: History = defaultdict(lambda: defaultdict(list))
         for line in reader:
             edge = (line["cell"], int(line["source"]), int(line["target"]))
-            edges[edge][line["operation"]].append((int(line["epoch"]), float(line["weight"])))
+            history[edge][line["operation"]].append((int(line["epoch"]), float(line["weight"])))
     except StorageError:
         raise
     except (OSError, ValueError, TypeError) as error:
         raise StorageError(f"α history cannot be read: {error}") from error
-    if not edges:
+    if not history:
         raise StorageError("α history has no line")
-    return edges
+    return history

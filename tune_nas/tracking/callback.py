@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import numbers
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+# A store that fails is left alone for a while: each call to a lost server takes seconds, in which
+# no trial would get on.
+_SILENCE_SECONDS = 30.0
+
 # What Ray adds to every result, of no meaning for a search.
 _OF_RAY = frozenset(
     {
@@ -36,8 +41,14 @@ _OF_RAY = frozenset(
             "pid",
         ),
         *("iterations_since_restore", "should_checkpoint", "checkpoint_dir_name", "trial_id"),
-        *("time_since_restore", "time_this_iter_s", "time_total_s", "timestamp", "trial_name"),
-        *("timesteps_since_restore", "timesteps_total", "training_iteration", "warmup_time"),
+        *("time_since_restore", "time_this_iter_s", "time_total_s", "node_ip", "timestamp"),
+        *(
+            "timesteps_since_restore",
+            "timesteps_total",
+            "warmup_time",
+            "training_iteration",
+            "trial_name",
+        ),
     }
 )
 
@@ -104,10 +115,17 @@ class TrackingCallback(Callback):  # type: ignore[misc]
         self._tracker: Tracker | None = None
         self._runs: dict[str, str] = {}
         self._waiting: dict[str, dict[int, dict[str, float]]] = {}
+        self._silent_until = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process: the client and what it knows of its store."""
-        fresh: dict[str, Any] = {"problems": [], "_tracker": None, "_runs": {}, "_waiting": {}}
+        fresh: dict[str, Any] = {
+            "problems": [],
+            "_tracker": None,
+            "_runs": {},
+            "_waiting": {},
+            "_silent_until": 0.0,
+        }
         return self.__dict__ | fresh
 
     def on_trial_start(
@@ -150,13 +168,17 @@ class TrackingCallback(Callback):  # type: ignore[misc]
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Put right what is not: no run stays RUNNING, none is missing."""
+        self._silent_until = 0.0
         for trial in trials:
             self._attempt(trial, functools.partial(self._settle, trial))
 
     def _attempt(self, trial: Trial, action: Callable[[], Any]) -> None:
+        if time.monotonic() < self._silent_until:
+            return
         try:
             action()
         except Exception as error:  # MLflow's stores each raise their own; none may end the sweep
+            self._silent_until = time.monotonic() + _SILENCE_SECONDS
             problem = f"MLflow run of trial {trial.trial_id}: {one_line(error)}"
             if problem not in self.problems:
                 self.problems.append(problem)
@@ -221,6 +243,7 @@ class TrackingCallback(Callback):  # type: ignore[misc]
             tracker.finish(run_id, "FINISHED", outcome="stopped early", reason=reason)
         else:
             tracker.finish(run_id, "FINISHED")
+        del self._runs[trial.trial_id]  # should the trial go on after all, its run is reopened
 
     def _log_files(self, trial: Trial, run_id: str, facts: TrialFacts) -> None:
         """Log genotype and α history of the newest checkpoint; a trial may have none yet."""

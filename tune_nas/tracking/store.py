@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
 import socket
 import sqlite3
+import ssl
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -100,20 +104,31 @@ def _check_reachable(uri: str, create: bool) -> None:
         raise StorageError(
             f"MLflow URI '{uri}' has no scheme; write sqlite:///FILE or http://HOST:PORT"
         )
-    scheme = parts.scheme.split("+")[0]
     try:
-        web_port = {"http": 80, "https": 443}.get(scheme)
-        port = parts.port or web_port or _DATABASE_PORTS.get(scheme)
-    except ValueError as error:
-        raise StorageError(f"MLflow URI '{uri}' is not valid: {error}") from error
-    if parts.hostname is None or port is None:
-        return
-    try:
-        socket.create_connection((parts.hostname, port), timeout=_WAIT_SECONDS).close()
-    except OSError as error:
+        if parts.scheme in ("http", "https"):
+            _ask_server(uri)
+        elif parts.hostname and (port := parts.port or _database_port(parts.scheme)):
+            socket.create_connection((parts.hostname, port), timeout=_WAIT_SECONDS).close()
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise StorageError(
             f"MLflow store {_without_password(uri)} cannot be reached: {one_line(error)}"
         ) from error
+
+
+def _ask_server(uri: str) -> None:
+    """Raise OSError unless something answers; what it answers is MLflow's to judge."""
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_WAIT_SECONDS).close()
+    except urllib.error.HTTPError:
+        return
+    except urllib.error.URLError as error:
+        # Whether a certificate may be unknown is among MLflow's own settings.
+        if not isinstance(error.reason, ssl.SSLError):
+            raise OSError(str(error.reason)) from error
+
+
+def _database_port(scheme: str) -> int | None:
+    return _DATABASE_PORTS.get(scheme.split("+")[0])
 
 
 def _check_sqlite(uri: str, path: Path, create: bool) -> None:

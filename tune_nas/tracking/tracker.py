@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from tune_nas.errors import StorageError
 from tune_nas.tracking.figures import render
 from tune_nas.tracking.store import connect
@@ -136,7 +138,8 @@ class Tracker:
             sweep_run_id: The sweep's run.
             trial_id: Ray's id of the trial, kept across a resume.
             stage: ``search``, ``repeat`` or ``retrain``.
-            parameters: Everything that decides the trial, nested mappings allowed.
+            parameters: Everything that decides the trial, nested mappings allowed. They are
+                logged once, as dotted keys with values as text, and as ``parameters.yaml``.
             tags: Further tags.
             parent: Run to hang it under (a retrain: under its search); None for the sweep's.
             name: What the run table shows; None for stage and trial id.
@@ -188,7 +191,7 @@ class Tracker:
         from tune_nas.tracking.alphas import plot_alphas
 
         self.log_artifact(run_id, csv, "alphas.csv")
-        self.log_figure(run_id, plot_alphas(csv), "alphas")
+        self.log_artifact(run_id, render(plot_alphas(csv), "png"), "alphas.png")
 
     def log_figure(self, run_id: str, figure: Figure, name: str) -> None:
         """Log a figure as ``NAME.svg`` and ``NAME.png``."""
@@ -288,7 +291,7 @@ class Tracker:
                 self.experiment_id, tags={**tags, **own, "status": "running"}, run_name=name
             )
             run_id = str(run.info.run_id)
-        self._log_parameters(run_id, flatten(parameters), known=run.data.params)
+        self._log_parameters(run_id, parameters, known=run.data.params)
         return run_id
 
     def _reopen(self, run: Run) -> None:
@@ -305,7 +308,11 @@ class Tracker:
         """Log what the run lacks: MLflow refuses to change a parameter, and a kill can cut in."""
         from mlflow.entities import Param
 
-        new = [Param(key, as_text(value)) for key, value in parameters.items() if key not in known]
+        flat = flatten(parameters)
+        new = [Param(key, as_text(value)) for key, value in flat.items() if key not in known]
+        if new:
+            content = yaml.safe_dump(_plain(parameters), sort_keys=False, allow_unicode=True)
+            self.log_artifact(run_id, content.encode(), "parameters.yaml")
         for start in range(0, len(new), _PARAMETERS_PER_CALL):
             self._client.log_batch(run_id, params=new[start : start + _PARAMETERS_PER_CALL])
 
@@ -338,6 +345,14 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value if isinstance(value, bool | int | float | None) else str(value)
 
 
 def as_text(value: Any) -> str:

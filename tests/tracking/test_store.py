@@ -1,0 +1,122 @@
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tune_nas.errors import StorageError
+from tune_nas.tracking import Tracker
+
+
+def failure(uri: str, **changes: object) -> tuple[str, float]:
+    """Return the message of the StorageError, and after how many seconds it came."""
+    start = time.monotonic()
+    with pytest.raises(StorageError) as caught:
+        Tracker(uri, **changes)  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert "\n" not in message
+    return message, time.monotonic() - start
+
+
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        for connection in held:
+            connection.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql+pymysql"])
+def test_a_refused_connection_is_one_line_at_once(scheme: str, free_port: int) -> None:
+    message, seconds = failure(f"{scheme}://127.0.0.1:{free_port}/mlflow")
+    assert f"127.0.0.1:{free_port}" in message
+    assert "cannot be reached" in message
+    assert "refused" in message
+    assert seconds < 2
+
+
+def test_a_server_that_never_answers_is_given_up_soon(silent_server: int) -> None:
+    message, seconds = failure(f"http://127.0.0.1:{silent_server}")
+    assert "cannot be reached" in message
+    assert seconds < 9
+
+
+def test_a_password_is_not_shown(free_port: int) -> None:
+    message, _ = failure(f"postgresql://me:hunter2@127.0.0.1:{free_port}/mlflow")
+    assert "hunter2" not in message
+    assert "me:…@127.0.0.1" in message
+
+
+def test_a_uri_without_a_scheme_says_what_to_write() -> None:
+    message, _ = failure("runs/mlflow.db")
+    assert "write sqlite:///FILE" in message
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    message, _ = failure(f"sqlite:///{tmp_path}/file/mlflow.db")
+    assert "cannot be used" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_is_no_database_is_one_line_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_text("not a database at all, but long enough to be looked at " * 20)
+    before = path.read_bytes()
+    message, _ = failure(f"sqlite:///{path}")
+    assert "not a database" in message
+    assert path.read_bytes() == before
+
+
+def test_looking_does_not_create(tmp_path: Path, store: str) -> None:
+    message, _ = failure(f"sqlite:///{tmp_path}/absent/mlflow.db", create=False)
+    assert "nothing has been tracked there yet" in message
+    assert not (tmp_path / "absent").exists()
+    message, _ = failure(store, create=False, experiment="other")
+    assert "no experiment 'other'" in message
+
+
+def test_artifacts_lie_beside_the_sqlite_file(tmp_path: Path, store: str) -> None:
+    tracker = Tracker(store)
+    run = tracker.sweep_run("s", {})
+    tracker.log_artifact(run, b"text", "folder/name.txt")
+    found = list((tmp_path / "mlartifacts").rglob("name.txt"))
+    assert [path.read_bytes() for path in found] == [b"text"]
+    assert found[0].parent.name == "folder"
+
+
+def test_a_deleted_experiment_is_taken_again(store: str) -> None:
+    from mlflow import MlflowClient
+
+    first = Tracker(store)
+    MlflowClient(store).delete_experiment(first.experiment_id)
+    assert Tracker(store).experiment_id == first.experiment_id
+
+
+def test_a_new_store_is_made_quietly_without_telemetry_and_in_its_place_alone(
+    first_use: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, done = first_use
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in (folder / "new").iterdir()] == ["mlflow.db"]
