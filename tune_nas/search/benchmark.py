@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def load_benchmark(path: str | Path) -> BenchmarkTable:
             f"benchmark.table is '{file}', but that is not the NAS-Bench-201 table: "
             f"it needs the columns arch, {', '.join(_COLUMNS.values())}"
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"benchmark.table is '{file}', but it cannot be read: {error}") from error
     if not rows:
         raise ConfigError(f"benchmark.table is '{file}', but it has no rows")
