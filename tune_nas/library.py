@@ -197,7 +197,7 @@ def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, A
 def _complaint(model: type[BaseModel], problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{nearest(key, list(dotted_keys(model)))}"
+        return f"unknown key '{key}'{nearest(key, _keys_beside(key, model))}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
@@ -210,6 +210,28 @@ def _place(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None)
     return f", line {mark.line + 1}: {problem}" if mark and problem else ""
+
+
+def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
+    """Return a model's dotted keys; those of a mapping's entries with the entry that key is in."""
+    parent = key.rpartition(".")[0]
+    known = []
+    for candidate in dotted_keys(model):
+        section, _, last = candidate.rpartition(".")
+        inside = section and parent.startswith(f"{section}.")
+        known.append(f"{parent}.{last}" if inside else candidate)
+    return known
+
+
+def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
+    """Return a model's dotted keys; those of a mapping's entries with the entry that key is in."""
+    parent = key.rpartition(".")[0]
+    known = []
+    for candidate in dotted_keys(model):
+        section, _, last = candidate.rpartition(".")
+        inside = section and parent.startswith(f"{section}.")
+        known.append(f"{parent}.{last}" if inside else candidate)
+    return known
 
 
 def _shown(value: Any) -> str:
