@@ -4,7 +4,6 @@ from tune_nas.spaces.counting import (
     ModelSize,
     count_multiply_adds,
     count_parameters,
-    genotype_parameters,
     model_size,
 )
 from tune_nas.spaces.genotype import CellGenotype, Genotype, GenotypeEdge
@@ -35,7 +34,6 @@ __all__ = [
     "build_operation",
     "count_multiply_adds",
     "count_parameters",
-    "genotype_parameters",
     "load_space",
     "model_size",
     "operation_kind",

@@ -167,7 +167,8 @@ class Genotype:
             return cls.from_darts(text)
         if not isinstance(_safe_yaml(text), dict):
             raise GenotypeError(
-                f"'{_shorten(text)}' is no genotype; write Genotype(normal=…), |op~0|+… or YAML"
+                f"'{notation.shorten(text)}' is no genotype; "
+                "write Genotype(normal=…), |op~0|+… or YAML"
             )
         return cls.from_yaml(text)
 
@@ -253,12 +254,12 @@ class Genotype:
 
 def _cell_from_yaml(name: Any, content: Any) -> CellGenotype:
     if not isinstance(content, dict):
-        raise GenotypeError(f"cell '{name}' must be a mapping as 0->2: sep_conv_3x3")
+        raise GenotypeError(f"cell {name!r} must be a mapping as 0->2: sep_conv_3x3")
     edges = [(*notation.parse_edge(str(key)), str(value)) for key, value in content.items()]
     try:
         return CellGenotype.of(edges)
     except GenotypeError as error:
-        raise GenotypeError(f"cell '{name}': {error}") from error
+        raise GenotypeError(f"cell {name!r}: {error}") from error
 
 
 def _safe_yaml(text: str) -> Any:
@@ -266,10 +267,6 @@ def _safe_yaml(text: str) -> Any:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise GenotypeError(
-            f"'{_shorten(text)}' is no genotype and not valid YAML: {' '.join(str(error).split())}"
+            f"'{notation.shorten(text)}' is no genotype and not valid YAML: "
+            f"{' '.join(str(error).split())}"
         ) from error
-
-
-def _shorten(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= 40 else words[:39] + "…"

@@ -18,6 +18,7 @@ Cells = dict[str, list[tuple[int, int, str]]]
 _DARTS_START = re.compile(r"(?:\w+\s*=\s*)?Genotype\s*\(")
 _DARTS_INPUTS = 2
 _DARTS_FIELDS = {"normal": "normal", "reduce": "reduction"}
+_MOST_NODES = 1000
 _LONGEST = 20_000  # characters; a published genotype has about 600
 
 
@@ -34,8 +35,14 @@ def parse_edge(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"\s*(\d{1,4})\s*->\s*(\d{1,4})\s*", text)
     if not match:
-        raise GenotypeError(f"edge '{text}' must be written SOURCE->TARGET, as 0->2")
+        raise GenotypeError(f"edge '{shorten(text)}' must be written SOURCE->TARGET, as 0->2")
     return int(match[1]), int(match[2])
+
+
+def shorten(text: str) -> str:
+    """Return a text as one line of at most 40 characters, to be quoted in a message."""
+    words = " ".join(text.split())
+    return words if len(words) <= 40 else words[:39] + "…"
 
 
 def to_darts(cells: Cells) -> str:
@@ -79,10 +86,12 @@ def from_darts(text: str) -> Cells:
                 and isinstance(pair[0], str)
                 and type(pair[1]) is int
             ):
-                raise GenotypeError(f"{field}: {pair!r} must be a pair as ('sep_conv_3x3', 0)")
+                raise GenotypeError(
+                    f"{field}: {shorten(repr(pair))} must be a pair as ('sep_conv_3x3', 0)"
+                )
             edges.append((pair[1], _DARTS_INPUTS + index // 2, pair[0]))
         nodes = list(range(_DARTS_INPUTS, _DARTS_INPUTS + len(pairs) // 2))
-        if not isinstance(concat, list | tuple | range) or sorted(concat) != nodes:
+        if not _is_nodes(concat) or sorted(concat) != nodes:
             raise GenotypeError(f"{field}_concat must be all intermediate nodes, {nodes}")
         cells[name] = edges
     return cells
@@ -99,11 +108,13 @@ def _darts_fields(text: str) -> dict[str, Any]:
             raise ValueError("arguments must be named")
         fields = {str(word.arg): _literal(word.value) for word in call.keywords}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise GenotypeError(f"DARTS's notation does not parse: {error}") from error
+        raise GenotypeError(
+            f"DARTS's notation does not parse: {' '.join(str(error).split())}"
+        ) from error
     needed = [field + end for field in _DARTS_FIELDS for end in ("", "_concat")]
     if sorted(fields) != sorted(needed):
         raise GenotypeError(
-            f"DARTS's notation has {', '.join(needed)}, but this has {', '.join(fields)}"
+            f"DARTS's notation has {', '.join(needed)}, but this has {shorten(', '.join(fields))}"
         )
     return fields
 
@@ -113,10 +124,16 @@ def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Call):
         bounds = [ast.literal_eval(argument) for argument in node.args]
         is_range = isinstance(node.func, ast.Name) and node.func.id == "range"
-        if not is_range or node.keywords or any(type(bound) is not int for bound in bounds):
+        if not is_range or node.keywords or not _is_nodes(bounds):
             raise ValueError("only range(a, b) may be called")
-        return range(*bounds)
+        return list(range(*bounds))
     return ast.literal_eval(node)
+
+
+def _is_nodes(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        type(node) is int and 0 <= node < _MOST_NODES for node in value
+    )
 
 
 def to_nasbench201(cells: Cells) -> str:
@@ -150,12 +167,15 @@ def from_nasbench201(text: str) -> Cells:
         raise GenotypeError("NAS-Bench-201's notation is |op~0|+|op~0|op~1|+…; this is too long")
     for target, part in enumerate(text.strip().split("+"), start=1):
         if not re.fullmatch(r"\|(?:\w+~\d{1,4}\|)+", part):
-            raise GenotypeError(f"'{part}' must be written |operation~source|, as |skip_connect~0|")
+            raise GenotypeError(
+                f"'{shorten(part)}' must be written |operation~source|, as |skip_connect~0|"
+            )
         entries = [entry.split("~") for entry in part.strip("|").split("|")]
         sources = [int(source) for _, source in entries]
         if sorted(sources) != list(range(target)):
             raise GenotypeError(
-                f"'{part}' must name each source from 0 to {target - 1} once, for node {target}"
+                f"'{shorten(part)}' must name each source from 0 to {target - 1} once, "
+                f"for node {target}"
             )
         edges += [(int(source), target, operation) for operation, source in entries]
     return {"normal": edges}

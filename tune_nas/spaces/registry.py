@@ -85,4 +85,4 @@ def check_operation(name: str) -> None:
         return
     near = difflib.get_close_matches(str(name), _BUILDERS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(operation_names())}"
-    raise ConfigError(f"unknown operation '{name}'{hint}")
+    raise ConfigError(f"unknown operation {name!r}{hint}")
