@@ -60,6 +60,14 @@ def test_crop_in_the_middle_changes_nothing_and_at_the_corners_shifts() -> None:
     assert not up_left[:, -2:].any() and not up_left[:, :, -2:].any()
 
 
+def test_crop_takes_any_memory_format_and_type() -> None:
+    images, offsets = _images(6), torch.tensor([[0, 1], [2, 3], [4, 4], [1, 0], [3, 3], [2, 2]])
+    expected = random_crop(images, offsets, 2)
+    last = images.to(memory_format=torch.channels_last)
+    assert torch.equal(random_crop(last, offsets, 2), expected)
+    assert torch.equal(random_crop(images.double(), offsets, 2), expected.double())
+
+
 def test_flip_equals_the_loop_and_undoes_itself() -> None:
     images = _images(8)
     flips = torch.tensor([True, False, True, True, False, False, True, False])

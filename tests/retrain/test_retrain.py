@@ -284,3 +284,13 @@ def test_a_finished_training_and_a_diverged_one_say_so() -> None:
     with pytest.raises(TuneNasError, match=r"loss is (nan|inf) in epoch 1; a lower retrain"):
         diverging.run_epoch()
     assert (diverging.epoch, diverging.history) == (0, [])
+
+
+def test_importing_needs_torch_pydantic_and_yaml_alone() -> None:
+    program = (
+        "import sys, tune_nas.data, tune_nas.retrain\n"
+        "heavy = {'ray', 'optuna', 'mlflow', 'torchvision', 'sklearn', 'PIL', 'rich', 'typer'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("[]\n", "")

@@ -77,7 +77,7 @@ def random_crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
     """
     n, channels, height, width = images.shape
     device = images.device
-    padded = functional.pad(images, (padding,) * 4)
+    padded = functional.pad(images, (padding,) * 4).contiguous()
     padded_height, padded_width = padded.shape[-2:]
     # Whole rows are copied, which is several times faster than gathering pixels: a view of every
     # run of `width` pixels in memory, and where each wanted one starts.

@@ -152,32 +152,39 @@ def load_data(
     generator = make_generator(seed if config.split == "seed" else FIXED_SEED, "data division")
     source = reader(config, "train")
     chosen = _choose(config, source, generator)
+    n_train = len(chosen)
+    if for_search:
+        n_train = _train_size(config, len(chosen))
+        # Read in the order of the halves, so that they are ranges of one tensor.
+        chosen = chosen[torch.cat(stratified(source.labels[chosen], n_train, generator))]
     train = _read(config, source, chosen)
     if source.mean is not None and source.std is not None:
         mean, std = source.mean, source.std
     else:
         mean, std = channel_statistics(train.images)
     shape = (source.n_classes, train.images.shape[1], train.images.shape[2], mean, std, dtype)
-    if not for_search:
-        test_source = reader(config, "test")
-        test = _read(config, test_source, torch.arange(test_source.labels.shape[0]))
-        if test.images.shape[1:] != train.images.shape[1:]:
-            raise DataError(
-                f"test images of {config.name} are {tuple(test.images.shape[1:])}, training images "
-                f"{tuple(train.images.shape[1:])}; set data.resolution"
-            )
-        return RetrainData(*shape, train=train.to(device), test=test.to(device))
-    n_train = round(config.train_portion * len(train))
-    if not 0 < n_train < len(train):
+    if for_search:
+        images = train.to(device)
+        return SearchData(*shape, train=images[:n_train], valid=images[n_train:], all_train=images)
+    test_source = reader(config, "test")
+    test = _read(config, test_source, torch.arange(len(test_source.labels)))
+    if test.images.shape[1:] != train.images.shape[1:]:
+        raise DataError(
+            f"test images of {config.name} are {tuple(test.images.shape[1:])}, training images "
+            f"{tuple(train.images.shape[1:])}; set data.resolution"
+        )
+    return RetrainData(*shape, train=train.to(device), test=test.to(device))
+
+
+def _train_size(config: DataConfig, n: int) -> int:
+    """Return the size of the train half of n images."""
+    n_train = round(config.train_portion * n)
+    if not 0 < n_train < n:
         raise ConfigError(
             f"data.train_portion is {config.train_portion}, but must leave an image in both halves "
-            f"of {len(train)}"
+            f"of {n}"
         )
-    order = torch.cat(stratified(train.labels, n_train, generator))
-    all_train = Images(train.images[order], train.labels[order]).to(device)
-    return SearchData(
-        *shape, train=all_train[:n_train], valid=all_train[n_train:], all_train=all_train
-    )
+    return n_train
 
 
 def _choose(config: DataConfig, source: Source, generator: torch.Generator) -> torch.Tensor:
