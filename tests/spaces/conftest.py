@@ -54,7 +54,7 @@ cells:
     output: last
     inputs_per_node: 2
 skeleton: {layout: thirds, init_channels: 4, cells: 3, stem_multiplier: 2}
-supernet: {affine: true, track_running_stats: false, norm_after_pools: true}
+supernet: {affine: true, track_running_stats: false, norm_after_pools: false}
 """
 OWN_STAGES = """
 name: own-stages

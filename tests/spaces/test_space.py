@@ -1,6 +1,7 @@
 """Spaces: what the shipped files say, a user's own, and one line for each mistake."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -195,3 +196,10 @@ def test_stages_need_a_cell_that_keeps_its_channels(own_yaml):
 def test_an_unknown_space_names_the_nearest_and_all():
     with pytest.raises(ConfigError, match="'dart' is neither a file nor a shipped space; did you"):
         load_space("dart")
+
+
+def test_the_documented_space_is_valid():
+    page = Path(__file__).parents[2] / "docs" / "spaces.md"
+    block = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    space = Space.from_dict(yaml.safe_load(block))
+    assert space.name == "shallow" and space.cells["normal"].n_operations == 4
