@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
 from tune_nas.sweep.execution import Trainables
@@ -102,3 +104,23 @@ class StandInTrainable(EpochTrainable):
 
 
 TRAINABLES = Trainables(search=StandInTrainable, retrain=StandInTrainable)
+
+
+def write_sweep(folder: Path, orders: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """Write a trial and a sweep of it, and return the sweep's file."""
+    trial = {
+        "description": json.dumps(orders or {}),
+        "update": {"level": "mixed"},
+        "schedule": {"epochs": changes.pop("epochs", 4)},
+        "retrain": {"epochs": 2},
+    }
+    sweep = {
+        "trial": str(folder / "trial.yaml"),
+        "parameters": {"update.lambda": {"grid": [0, 1, float("inf")]}},
+        "retrain": 0,
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "trial.yaml").write_text(yaml.safe_dump(trial))
+    (folder / "test.yaml").write_text(yaml.safe_dump(sweep))
+    return folder / "test.yaml"

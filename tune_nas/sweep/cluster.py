@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ from tune_nas.errors import ConfigError, StorageError
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",  # the default anyway; being asked for it stops a warning
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -31,6 +31,9 @@ _LOCAL = {
     # Ray then binds 127.0.0.1 alone: a sweep on one machine opens no port to the network.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
+# The default anyway; being asked for it stops a warning. Ray reads it once, when it is imported:
+# set later, it would divide this process from the servers that it starts.
+_BEFORE_IMPORT = {"RAY_AUTH_MODE": "token"}
 _WAIT_SECONDS = 5.0
 
 
@@ -54,7 +57,9 @@ def check_address(address: str | None) -> None:
 
 def prepare_environment(address: str | None) -> None:
     """Set what Ray reads when it is imported; values that the user has set stay."""
-    for name, value in {**_ENVIRONMENT, **(_LOCAL if _is_local(address) else {})}.items():
+    early = {} if "ray" in sys.modules else _BEFORE_IMPORT
+    local = _LOCAL if _is_local(address) else {}
+    for name, value in {**_ENVIRONMENT, **early, **local}.items():
         os.environ.setdefault(name, value)
 
 

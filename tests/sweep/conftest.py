@@ -1,0 +1,39 @@
+"""Sweeps over the stand-in, on one Ray for all tests of the folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune_nas.sweep.cluster import connect, prepare_environment
+from tune_nas.sweep.config import SweepConfig, load_sweep
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+MakeSweep = Callable[..., SweepConfig]
+
+
+@pytest.fixture
+def make_sweep(tmp_path: Path) -> MakeSweep:
+    def make(orders: dict[str, Any] | None = None, **changes: Any) -> SweepConfig:
+        from standin import write_sweep
+
+        return load_sweep(write_sweep(tmp_path / "input", orders, **changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    prepare_environment(None)
+    import ray.cloudpickle
+    import standin
+
+    # Ray's workers cannot import a test's module: send the classes themselves.
+    ray.cloudpickle.register_pickle_by_value(standin)
+    with connect(None):
+        yield

@@ -1,0 +1,27 @@
+"""A driver to be killed: `python driver.py start|resume STORAGE CONCURRENCY [SWEEP.yaml]`."""
+
+from __future__ import annotations
+
+import sys
+
+from tune_nas.sweep.cluster import prepare_environment
+
+
+def main() -> None:
+    prepare_environment(None)
+    import ray.cloudpickle
+    import standin
+
+    from tune_nas.sweep import RunOptions, load_sweep, resume_sweep, run_sweep
+
+    ray.cloudpickle.register_pickle_by_value(standin)
+    command, storage, concurrency = sys.argv[1:4]
+    options = RunOptions(storage=storage, concurrency=int(concurrency), quiet=True)
+    if command == "start":
+        run_sweep(load_sweep(sys.argv[4]), options, "killed", trainables=standin.TRAINABLES)
+    else:
+        resume_sweep("killed", options, trainables=standin.TRAINABLES)
+
+
+if __name__ == "__main__":
+    main()
