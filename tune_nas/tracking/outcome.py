@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 _LENGTH = 300
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_FRAME = re.compile(r'^\s+File "', re.M)  # Ray leaves out the line "Traceback …"
 
 
 def stop_reason(
@@ -20,13 +23,16 @@ def stop_reason(
 
 
 def error_line(trial: Trial) -> str:
-    """Return a failed Ray trial's error as one line: its type and message, no traceback."""
-    error: Any = None
+    """Return a failed Ray trial's newest error as one line: its type and message, no traceback."""
     try:
-        error = trial.get_pickled_error() or trial.get_error()
-    except Exception as unreadable:  # a class that this process cannot import, a lost disk
-        return f"the error cannot be read: {type(unreadable).__name__}"
-    return "no error was recorded" if error is None else summarise_error(error)
+        # Ray copies this file to the storage only later; a resumed driver finds it there alone.
+        local = Path(trial.error_file) if trial.error_file else None
+        on_disk = local is not None and local.is_file()
+        text = local.read_text("utf-8") if local and on_disk else str(trial.get_error() or "")
+    except OSError as unreadable:
+        return f"the error cannot be read: {unreadable}"
+    newest = re.split(r"^Failure # \d+ \(occurred at .*\)$", text, flags=re.M)[-1]
+    return summarise_error(newest) if newest.strip() else "no error was recorded"
 
 
 def summarise_error(error: BaseException | str) -> str:
@@ -37,9 +43,9 @@ def summarise_error(error: BaseException | str) -> str:
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):
         error = cause
-    text = str(error)
+    text = _COLOURS.sub("", str(error))
     raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Interrupt|Exit)): (.*)$", text, re.M)
-    if "Traceback" in text and raised:
+    if raised and _FRAME.search(text):
         line = ": ".join(raised[-1])
     else:
         first = next((line.strip() for line in text.splitlines() if line.strip()), "")

@@ -1,0 +1,170 @@
+"""Every situation's sentence, word for word, with numbers worked out by hand."""
+
+from collections.abc import Callable, Sequence
+
+from tune_nas.tracking import Report, TrialResult
+
+Make = Callable[..., TrialResult]
+SUPERNETS = "nothing was retrained, so this compares supernets, not the networks found"
+
+
+def searches(make: Make, values: dict[object, Sequence[float]]) -> list[TrialResult]:
+    return [
+        make(value, accuracy, seed=seed)
+        for value, accuracies in values.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def retrains(make: Make, values: dict[object, float]) -> list[TrialResult]:
+    return [
+        make(value, None, stage="retrain", trial_id=f"r{value}", parent=f"{value}-0")
+        if accuracy is None
+        else make(
+            value,
+            None,
+            stage="retrain",
+            trial_id=f"r{value}",
+            parent=f"{value}-0",
+            metrics={"test_accuracy": accuracy},
+        )
+        for value, accuracy in values.items()
+    ]
+
+
+def sentence(results: list[TrialResult], rank_by: str = "valid_accuracy", mode: str = "max") -> str:
+    return Report("lambda", ["update.lambda"], results, rank_by, mode).sentence()
+
+
+def test_a_clear_winner(make_result: Make) -> None:
+    results = searches(make_result, {0: (80.0, 81.0, 82.0), 1: (90.0, 91.0, 92.0)})
+    assert sentence(results) == (
+        "λ = 1 best by supernet valid accuracy (91.00 ± 1.00 %, n = 3); "
+        "the difference to λ = 0 (81.00 ± 1.00 %, n = 3), 10.00, is more than one standard "
+        f"deviation (1.00; 10.0 times it); {SUPERNETS}."
+    )
+
+
+def test_within_one_standard_deviation_of_the_wider_row(make_result: Make) -> None:
+    # λ = 0: mean 90.5, deviations −2.5, 0, 2.5, so s = 2.5; λ = 1: s = 1; difference 0.5.
+    results = searches(make_result, {0: (88.0, 90.5, 93.0), 1: (90.0, 91.0, 92.0)})
+    assert sentence(results) == (
+        "λ = 1 best by supernet valid accuracy (91.00 ± 1.00 %, n = 3); "
+        "the difference to λ = 0 (90.50 ± 2.50 %, n = 3), 0.50, is within one standard deviation "
+        f"(2.50); {SUPERNETS}."
+    )
+
+
+def test_everything_within_a_deviation_is_named(make_result: Make) -> None:
+    values = {0: (90.0, 91.0, 92.0), 1: (89.5, 90.5, 91.5), "inf": (89.0, 90.2, 91.4), 9: (1, 2, 3)}
+    text = sentence(searches(make_result, values))
+    assert "is within one standard deviation (1.00), and so are those to λ = inf;" in text
+
+
+def test_a_wide_row_behind_a_clear_runner_up_is_named(make_result: Make) -> None:
+    values = {0: (90.0, 91.0, 92.0), 1: (88.0, 89.0, 90.0), 9: (70.0, 80.0, 90.0)}
+    # λ = 9: mean 80, s = 10, and 11 away; made wider below.
+    assert "but that to" not in sentence(searches(make_result, values))
+    values[9] = (60.0, 85.0, 110.0)
+    text = sentence(searches(make_result, values))
+    assert "2.00, is more than one standard deviation (1.00; 2.0 times it)" in text
+    assert "but that to λ = 9 is within one" in text
+
+
+def test_single_seeds_say_nothing_about_chance(make_result: Make) -> None:
+    assert sentence(searches(make_result, {0: (80.0,), 1: (90.0,)})) == (
+        "λ = 1 best by supernet valid accuracy (90.00 %, n = 1); 10.00 from λ = 0 "
+        "(80.00 %, n = 1); with one seed each, nothing says that the difference is more than "
+        f"chance; {SUPERNETS}."
+    )
+
+
+def test_two_seeds_are_called_rough(make_result: Make) -> None:
+    text = sentence(searches(make_result, {0: (80.0, 80.0), 1: (90.0, 90.0)}))
+    assert "(0.00; where seeds do not differ), itself rough with so few seeds" in text
+
+
+def test_a_tie(make_result: Make) -> None:
+    text = sentence(searches(make_result, {0: (90.0, 91.0, 92.0), 1: (90.0, 91.0, 92.0)}))
+    assert "; tied with λ = 1 (91.00 ± 1.00 %, n = 3);" in text
+
+
+def test_one_value_alone(make_result: Make) -> None:
+    assert sentence(searches(make_result, {1: (90.0, 92.0)})) == (
+        "λ = 1: supernet valid accuracy 91.00 ± 1.41 %, n = 2; there is nothing to compare it to; "
+        f"{SUPERNETS}."
+    )
+
+
+def test_nothing_finished(make_result: Make) -> None:
+    results = [
+        make_result(0, None, status="failed", error="x"),
+        make_result(1, 20.0, status="stopped early", reason="y"),
+    ]
+    assert sentence(results) == (
+        "Nothing can be ranked: no trial ran to its end (1 failed, 1 stopped early)."
+    )
+    known = searches(make_result, {0: (1.0,)})
+    assert sentence(known, "benchmark/cifar10_test") == (
+        "No trial has a value of benchmark test accuracy, so nothing can be ranked."
+    )
+
+
+def test_what_is_left_out_is_said(make_result: Make) -> None:
+    results = searches(make_result, {0: (80.0, 81.0, 82.0), 1: (90.0, 91.0, 92.0)})
+    results += [
+        make_result(1, 3.0, seed=7, status="stopped early", reason="y"),
+        make_result(0, 3.0, seed=8, status="failed", error="x"),
+        make_result(0, 3.0, seed=9, status="failed", error="x"),
+    ]
+    assert sentence(results).endswith(
+        "; 2 trials failed and 1 trial was stopped early and count in no mean, "
+        "so some means are of the survivors alone."
+    )
+
+
+def test_retraining_that_agrees(make_result: Make) -> None:
+    results = searches(make_result, {0: (80.0, 82.0), 1: (90.0, 92.0), 9: (70.0, 72.0)})
+    results += retrains(make_result, {0: 94.0, 1: 95.0, 9: 93.0})
+    assert sentence(results).endswith(
+        "; retrain test accuracy puts it first too (95.00 %, n = 1), 3 of 3 pairs in the same "
+        "order."
+    )
+
+
+def test_retraining_that_disagrees(make_result: Make) -> None:
+    results = searches(make_result, {0: (80.0, 82.0), 1: (90.0, 92.0), 9: (70.0, 72.0)})
+    results += retrains(make_result, {0: 94.0, 1: 93.0, 9: 95.0})
+    # By supernet 1 > 0 > 9, by retraining 9 > 0 > 1: every pair is turned around.
+    assert sentence(results).endswith(
+        "; retrain test accuracy disagrees: best for λ = 9 (95.00 %, n = 1, against 93.00 %, "
+        "n = 1), 0 of 3 pairs in the same order."
+    )
+
+
+def test_the_loss_is_better_when_it_is_smaller(make_result: Make) -> None:
+    results = [make_result(v, metrics={"valid_loss": loss}) for v, loss in ((0, 0.5), (1, 0.25))]
+    results += retrains(make_result, {0: 90.0, 1: 95.0})
+    text = sentence(results, "valid_loss", "min")
+    assert text.startswith("λ = 1 best by valid_loss (0.2500, n = 1); 0.2500 from λ = 0 (0.5000")
+    assert "puts it first too (95.00 %, n = 1), 1 of 1 pair in the same order" in text
+
+
+def test_a_benchmark_is_compared_too(make_result: Make) -> None:
+    results = [
+        make_result(v, a, metrics={"benchmark/cifar10_test": b})
+        for v, a, b in ((0, 90.0, 93.0), (1, 91.0, 10.0))
+    ]
+    text = sentence(results)
+    assert "; benchmark test accuracy disagrees: best for λ = 0 (93.00 %, n = 1" in text
+    by_benchmark = sentence(results, "benchmark/cifar10_test")
+    assert by_benchmark.startswith("λ = 0 best by benchmark test accuracy (93.00 %, n = 1)")
+    assert "supernet" not in by_benchmark
+
+
+def test_one_retrain_cannot_rank(make_result: Make) -> None:
+    results = searches(make_result, {0: (80.0, 82.0), 1: (90.0, 92.0)})
+    results += retrains(make_result, {1: 95.0})
+    assert sentence(results).endswith(
+        "; retrain test accuracy is known for λ = 1 alone (95.00 %, n = 1)."
+    )
