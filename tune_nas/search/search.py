@@ -20,7 +20,7 @@ from tune_nas.errors import CheckpointError, TuneNasError
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.search.benchmark import load_benchmark
 from tune_nas.search.model_size import BestBySize
-from tune_nas.search.objective import Gradients, Objective
+from tune_nas.search.objective import Batch, Gradients, Objective
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.selection import select_by_magnitude
 from tune_nas.search.statistics import entropies, genotype_counts, skip_advantage
@@ -83,7 +83,9 @@ class Search:
                 init_channels=trial.space.init_channels,
                 cells=trial.space.cells,
             )
+        # Up to 1.6 times faster on a CPU, pools most of all; the same mathematics.
         self.supernet = supernet.to(self.device, self.dtype)
+        self.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = Objective(self.supernet, self.relaxation, self.alphas)
         self.update = Update(trial.update, self.objective)
 
@@ -178,8 +180,8 @@ class Search:
         self.supernet.train()
         tally = Tally(self.device)
         for step in range(self.steps_per_epoch):
-            train = self._train.next()
-            valid = self._valid.next() if self.update.needs_valid else None
+            train = _channels_last(self._train.next())
+            valid = _channels_last(self._valid.next()) if self.update.needs_valid else None
             output = self.update.step(
                 train,
                 valid,
@@ -196,7 +198,10 @@ class Search:
         self.supernet.eval()
         with torch.no_grad():
             weights = self.relaxation.weights(self.alphas)
-        batches = self.data.evaluation_batches(self.data.valid, self.trial.schedule.batch_size)
+        batches = map(
+            _channels_last,
+            self.data.evaluation_batches(self.data.valid, self.trial.schedule.batch_size),
+        )
         return evaluate(lambda images: self.supernet(images, weights), batches, self.device)
 
     def _describe(self, valid_accuracy: float) -> Metrics:
@@ -362,6 +367,10 @@ def _alphas_optimizer(config: AlphasOptimizer, alphas: list[Tensor]) -> torch.op
         momentum=config.momentum,
         weight_decay=config.weight_decay,
     )
+
+
+def _channels_last(batch: Batch) -> Batch:
+    return batch[0].contiguous(memory_format=torch.channels_last), batch[1]
 
 
 def _give(parameters: list[Any], gradients: Gradients) -> None:
