@@ -148,6 +148,10 @@ MISTAKES = {
     ),
     "missing key": (change(NORMAL + "output", None), "cells.normal.output"),
     "bad value": (change(NORMAL + "inputs", 3), "cells.normal.inputs is 3"),
+    "too many nodes": (
+        change(NORMAL + "nodes", 10**9),
+        "cells.normal.nodes is 1000000000, but must be <= 100",
+    ),
     "bad layout": (change("skeleton.layout", "halves"), "skeleton.layout is 'halves'"),
     "missing cell": (
         change("cells.reduction", None),

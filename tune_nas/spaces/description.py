@@ -20,7 +20,7 @@ class CellDescription(Section):
 
     Args:
         inputs: Input nodes, numbered from 0.
-        nodes: Intermediate nodes, numbered after the inputs.
+        nodes: Number of intermediate nodes, up to 100; they are numbered after the inputs.
         edges: ``all`` (every node to every later intermediate node) or a list of ``"0->2"``.
         operations: Of every edge alike, or a mapping from each edge to its own.
         output: ``concat`` (all intermediate nodes side by side) or ``last`` (the last one).
@@ -29,7 +29,7 @@ class CellDescription(Section):
     """
 
     inputs: Literal[1, 2]
-    nodes: Count
+    nodes: Annotated[int, Field(ge=1, le=100)]
     edges: Literal["all"] | Names = "all"
     operations: Names | dict[str, Names]
     output: Literal["concat", "last"]
