@@ -225,8 +225,28 @@ def test_names_are_unique_and_unknown_ones_are_refused() -> None:
 def test_a_missing_folder_is_one_line(
     name: str, load: Callable[..., SearchData | RetrainData], tmp_path: Path
 ) -> None:
-    for folder, words in ((tmp_path / "absent", "absent"), (None, "data.dir is not given")):
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    inner = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+    (tmp_path / "held").mkdir()
+    held = file if name == "folder" else tmp_path / "held"
+    if name in inner:
+        (held / inner[name]).write_text("no folder")
+    for folder, words in (
+        (tmp_path / "absent", "absent.*' does not exist"),
+        (held, "' is not a folder"),
+        (None, "data.dir is not given"),
+    ):
         with pytest.raises(DataError, match=words) as caught:
             load(name=name, dir=None if folder is None else str(folder))
         assert "\n" not in str(caught.value)
         assert "data.dir" in str(caught.value)
+
+
+def test_a_folder_without_permission_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tests may run as root, whom no permission stops.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(DataError, match=r"' cannot be read; data\.dir must hold"):
+        _search(name="folder", dir=str(tmp_path))

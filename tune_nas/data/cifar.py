@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Part, Source, register_dataset
+from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
 from tune_nas.data.vision import import_torchvision
 from tune_nas.errors import DataError
 
@@ -69,13 +68,12 @@ def _download(dataset: Any, folder: Path, config: DataConfig, part: Part) -> Any
 
 def _check_folder(folder: Path, dataset: Any) -> None:
     inner = folder / dataset.base_folder
-    if inner.is_dir() and os.access(inner, os.R_OK | os.X_OK):
-        return
-    problem = "cannot be read" if inner.exists() else "does not exist"
-    raise DataError(
-        f"data.dir: '{inner}' {problem}; data.dir must be the folder that holds "
-        f"'{dataset.base_folder}' (or set data.download to fetch it)"
-    )
+    problem = folder_problem(inner)
+    if problem is not None:
+        raise DataError(
+            f"data.dir: '{inner}' {problem}; data.dir must be the folder that holds "
+            f"'{dataset.base_folder}' (or set data.download to fetch it)"
+        )
 
 
 def _diagnose(folder: Path, dataset: Any, config: DataConfig, error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Part, Source, register_dataset
+from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
 from tune_nas.data.split import stratified
 from tune_nas.data.vision import import_torchvision
 from tune_nas.errors import DataError
@@ -31,8 +30,8 @@ def read_folder(config: DataConfig, part: Part) -> Source:
     if config.dir is None:
         raise DataError(f"data.dir is not given, but folder needs it; {_LAYOUT}")
     root = Path(config.dir)
-    if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
-        problem = "cannot be read" if root.exists() else "does not exist"
+    problem = folder_problem(root)
+    if problem is not None:
         raise DataError(f"data.dir: '{root}' {problem}; {_LAYOUT}")
     has_parts = [(root / name).is_dir() for name in ("train", "test")]
     if all(has_parts):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -78,3 +80,12 @@ def find_reader(name: str) -> Reader:
     if name not in _readers:
         raise ConfigError(f"data.name is '{name}', but must be one of {', '.join(dataset_names())}")
     return _readers[name]
+
+
+def folder_problem(folder: Path) -> str | None:
+    """Return what keeps a folder from being read, in words; None if nothing does."""
+    if not folder.exists():
+        return "does not exist"
+    if not folder.is_dir():
+        return "is not a folder"
+    return None if os.access(folder, os.R_OK | os.X_OK) else "cannot be read"
