@@ -133,7 +133,7 @@ def test_retrains_belong_to_their_searches_row(make_result: Make) -> None:
     statistic = zero.statistics["retrain/test_accuracy"]
     assert (statistic.mean, statistic.std, statistic.n) == (71.0, pytest.approx(math.sqrt(2)), 2)
     assert (len(one.retrained), one.retrains_failed) == (1, 1)
-    assert "75.00 ± – (n = 1)" in text_of(report)
+    assert "75.00 ± –, n=1" in text_of(report)
     by_retrain = Report("s", LAMBDA, results, "test_accuracy")
     assert [row.values["update.lambda"] for row in by_retrain.ranking()] == [1, 0]
     best = by_retrain.best()

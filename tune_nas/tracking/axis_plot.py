@@ -54,7 +54,8 @@ def plot_axis(report: Report) -> Figure:
         panel = figure.add_subplot(1, len(panels), number + 1)
         series = _series(rows, axes[1] if len(axes) == 2 else None)
         _draw(panel, rows, axis, name, series, with_means=len(axes) <= 2)
-    figure.suptitle(f"Sweep {report.sweep}", color=INK, fontsize=12, x=0.01, ha="left")
+    note = "mean ± sample standard deviation; a dot is a trial" if len(axes) <= 2 else "trials"
+    figure.suptitle(f"Sweep {report.sweep}: {note}", color=INK, fontsize=11, x=0.01, ha="left")
     return figure
 
 
@@ -91,7 +92,15 @@ def _draw(
         known.sort(key=lambda row: order_key(row.values.get(axis)))
         offset = (number - (len(series) - 1) / 2) * shift
         at = [_at(row.values.get(axis), place, offset) for row in known]
-        _draw_series(panel, at, known, name, PALETTE[number % len(PALETTE)], label, with_means)
+        colour = PALETTE[number % len(PALETTE)]
+        # Beside the bar of the standard deviation, which would hide them.
+        beside = 0.0
+        if place is not None and with_means:
+            beside = 0.2 if len(series) == 1 else 0.35 * shift
+        _draw_trials(panel, [x + beside for x in at], known, name, colour, faint=with_means)
+        if with_means:
+            in_order = all(order_key(value)[0] == 0 for value in values)
+            _draw_means(panel, at, known, name, colour, label, joined=in_order)
     panel.set_xlabel(axis_label(axis) if axis else "", color=INK)
     panel.set_ylabel(f"{name.words}{f' [{name.unit.strip()}]' if name.unit else ''}", color=INK)
     panel.grid(axis="y", color=GRID, linewidth=0.8)
@@ -104,43 +113,53 @@ def _draw(
         panel.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 
-def _draw_series(
-    panel: Axes,
-    at: list[float],
-    rows: list[Row],
-    name: MetricName,
-    colour: str,
-    label: str,
-    with_means: bool,
+def _draw_trials(
+    panel: Axes, at: list[float], rows: list[Row], name: MetricName, colour: str, *, faint: bool
 ) -> None:
-    statistics = [row.statistics[name.key] for row in rows]
-    for x, statistic in zip(at, statistics, strict=True):
+    for x, row in zip(at, rows, strict=True):
+        values = row.statistics[name.key].values
+        if faint and len(values) == 1:
+            continue  # the mean is the trial
         panel.plot(
-            [x] * statistic.n,
-            statistic.values,
+            [x] * len(values),
+            values,
             linestyle="none",
             marker="o",
             markersize=4.5,
             markerfacecolor=colour,
             markeredgecolor="white",
             markeredgewidth=0.5,
-            alpha=0.45 if with_means else 0.8,
+            alpha=0.55 if faint else 0.8,
             zorder=2,
         )
-    if with_means:
-        panel.errorbar(
-            at,
-            [statistic.mean for statistic in statistics],
-            yerr=[statistic.std or 0.0 for statistic in statistics],
-            color=colour,
-            linewidth=1.2,
-            elinewidth=1.4,
-            capsize=4,
-            marker="D",
-            markersize=5.5,
-            label=label or None,
-            zorder=3,
-        )
+
+
+def _draw_means(
+    panel: Axes,
+    at: list[float],
+    rows: list[Row],
+    name: MetricName,
+    colour: str,
+    label: str,
+    *,
+    joined: bool,
+) -> None:
+    """Draw means with their deviations, joined where the swept values have an order."""
+    statistics = [row.statistics[name.key] for row in rows]
+    panel.errorbar(
+        at,
+        [statistic.mean for statistic in statistics],
+        yerr=[statistic.std or 0.0 for statistic in statistics],
+        color=colour,
+        linestyle="solid" if joined else "none",
+        linewidth=1.1,
+        elinewidth=1.4,
+        capsize=4,
+        marker="D",
+        markersize=5.5,
+        label=label or None,
+        zorder=3,
+    )
 
 
 def _places(panel: Axes, values: list[Any]) -> dict[Any, int] | None:

@@ -182,7 +182,7 @@ def _cell(row: Row, column: MetricName) -> str:
         return "–"
     # A retrain has its own n: often one genotype of each row is retrained.
     other_n = column.key == RETRAIN and statistic.n != row.n
-    return statistic.text(column) + (f" (n = {statistic.n})" if other_n else "")
+    return statistic.text(column) + (f", n={statistic.n}" if other_n else "")
 
 
 def _row_dict(row: Row) -> dict[str, Any]:
