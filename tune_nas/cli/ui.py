@@ -35,6 +35,9 @@ def ui(
     if not options.exists(uri):
         raise StorageError(f"there is no MLflow store at {uri}; run a search or a sweep first")
     _check_port(port)
+    # A termination ends the server too, and Ctrl-C also where a shell had it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     server = _start(uri, port)
     try:
         base = f"http://{_HOST}:{port}"
@@ -42,7 +45,7 @@ def ui(
         typer.echo(f"runs: {_runs_table(base)}\nCtrl-C ends the UI.")
         server.wait()
     except KeyboardInterrupt:
-        typer.echo("", err=True)
+        pass
     finally:
         _stop(server)
 
