@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import ray
-from mlflow import MlflowClient
 from ray import tune
 
 from tune_nas.tracking import Tracker, TrackerSettings, TrackingCallback, TrialFacts
@@ -19,6 +18,10 @@ EPOCHS = 3
 class Trainable(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         self.epoch = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.epoch = 0
+        return True
 
     def step(self) -> dict[str, Any]:
         self.epoch += 1
@@ -63,7 +66,7 @@ def test_a_real_sweep_and_its_restore(store: str, tmp_path: Path, local_ray: Non
     tuner = tune.Tuner(
         Trainable,
         param_space={"end": tune.grid_search(["finish", "stop", "fail"])},
-        tune_config=tune.TuneConfig(reuse_actors=False),
+        tune_config=tune.TuneConfig(reuse_actors=True),
         run_config=tune.RunConfig(
             name="search",
             storage_path=str(tmp_path / "ray"),
@@ -77,7 +80,8 @@ def test_a_real_sweep_and_its_restore(store: str, tmp_path: Path, local_ray: Non
     tuner.fit()
     check_runs(store, tracker, sweep)
 
-    again = tune.Tuner.restore(str(tmp_path / "ray" / "search"), Trainable, restart_errored=True)
+    # resume, as restart_errored makes a new trial, with a new id and rightly a new run.
+    again = tune.Tuner.restore(str(tmp_path / "ray" / "search"), Trainable, resume_errored=True)
     again.fit()
     check_runs(store, tracker, sweep)
 
@@ -100,6 +104,8 @@ def check_runs(store: str, tracker: Tracker, sweep: str) -> None:
     )
     genotype = "|none~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|"
     assert runs["finish"].tags["genotype"] == genotype
+    from mlflow import MlflowClient  # here, as trials import this module and need no mlflow
+
     client = MlflowClient(store)
     for name, steps in {"finish": [1, 2, 3], "stop": [1, 2], "fail": [1]}.items():
         history = client.get_metric_history(runs[name].run_id, "valid_accuracy")

@@ -164,7 +164,7 @@ def test_how_a_run_ended_is_in_words(tracker: Tracker) -> None:
     found = {run.trial_id: run for run in tracker.runs(sweep)}
     for trial, (state, _, status) in ends.items():
         assert (found[trial].state, found[trial].status) == (state, status)
-    assert found["b"].tags["reason"] == "by ASHA"
+    assert found["b"].tags["reason"] == "stopped by ASHA"
     assert found["c"].tags["error"] == "ValueError: no"
     with pytest.raises(ValueError, match="status is 'DONE', but must be one of FINISHED"):
         tracker.finish(sweep, "DONE")

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tune_nas.tracking.labels import COLUMNS, RETRAIN, MetricName, axis_label, metric_name
-from tune_nas.tracking.labels import value_label as _value_label
+from tune_nas.tracking.labels import (
+    COLUMNS,
+    RETRAIN,
+    MetricName,
+    axis_label,
+    metric_name,
+    value_label,
+)
 from tune_nas.tracking.results import TrialResult, encode
 from tune_nas.tracking.sentence import compose
 from tune_nas.tracking.summary import Row, group, metric_value
@@ -150,7 +156,7 @@ class Report:
         return dict(content)
 
     def _describe(self, result: TrialResult) -> str:
-        values = [f"{axis_label(k)} = {_value_label(v)}" for k, v in result.parameters.items()]
+        values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
         return ", ".join([*values, f"seed {result.seed}"])
 
     def _columns(self) -> list[MetricName]:
@@ -169,7 +175,7 @@ class Report:
         header += [column.title for column in columns]
         lines = []
         for row in self._rows:
-            line = [_value_label(row.values[axis]) for axis in self.axes] + [str(row.n)]
+            line = [value_label(row.values[axis]) for axis in self.axes] + [str(row.n)]
             line += [str(getattr(row, name)) for name in counts]
             line += [_cell(row, column) for column in columns]
             lines.append(line)
