@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tune_nas.sweep import RunOptions, SweepConfig, SweepOutcome
+from tune_nas.tracking import Report, TrialResult
+
+SMALL = {
+    "data.name": "fake",
+    "space.init_channels": 4,
+    "space.cells": 3,
+    "schedule.epochs": 1,
+    "schedule.steps_per_epoch": 2,
+    "schedule.batch_size": 16,
+    "retrain.epochs": 1,
+    "retrain.init_channels": 4,
+    "retrain.cells": 3,
+    "retrain.auxiliary_weight": 0.0,
+}
+SWEEP = f"trial: milenas\nset: {json.dumps(SMALL)}\nparameters: {{update.lambda: {{grid: [0, 1]}}}}"
+
+
+@dataclass
+class Call:
+    """What a command hands to the sweep layer."""
+
+    what: tuple[object, ...]
+    options: RunOptions
+    name: str
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """Record what commands ask for, and answer with a report of one trial, which failed."""
+    import tune_nas.sweep
+
+    found: list[Call] = []
+    result = TrialResult(
+        trial_id="t1",
+        stage="search",
+        parameters={"update.lambda": float("inf")},
+        seed=0,
+        status="failed",
+        reason="failed",
+        metrics={},
+        history=[],
+        genotype=None,
+        error="ValueError: no luck",
+        parent=None,
+    )
+    report = Report("mine", ["update.lambda"], [result], "valid_accuracy")
+
+    def record(*arguments: object, **further: object) -> SweepOutcome:
+        *what, options, name = arguments
+        assert isinstance(options, RunOptions) and isinstance(name, str)
+        found.append(Call((*what, *further.values()), options, name))
+        return SweepOutcome(report, [result], "runs/mine", None, "sqlite:///other.db", 1)
+
+    for command in ("run_sweep", "run_search", "run_retrain"):
+        monkeypatch.setattr(tune_nas.sweep, command, record, raising=False)
+    return found
+
+
+def test_options_of_a_sweep_reach_it(command_line, calls: list[Call]) -> None:
+    options = """
+        --data cifar10 --data-dir d --space nasbench201 --epochs 7 --seeds 3,5 --searcher tpe
+        --scheduler asha --trials 9 --retrain 2 --seed 4 --set schedule.epochs=8
+        --set update.order=2 --name mine --concurrency 3 --cpus-per-trial 0.5
+        --gpus-per-trial 0.25 --address a:1 --storage s --mlflow http://m --quiet
+    """
+    status, _, err = command_line.run("sweep", "lambda", *options.split())
+    (call,) = calls
+    (sweep,) = call.what
+    assert isinstance(sweep, SweepConfig)
+    set_here = {
+        "data.name": "cifar10",
+        "data.dir": str(command_line.folder / "d"),
+        "space.name": "nasbench201",
+        "schedule.epochs": 8,
+        "update.order": 2,
+    }
+    assert set_here.items() <= sweep.set.items()
+    assert (sweep.seeds, sweep.searcher, sweep.scheduler) == ([3, 5], "tpe", "asha")
+    assert (sweep.trials, sweep.retrain, sweep.seed) == (9, 2, 4)
+    assert call.options == RunOptions(
+        storage="s",
+        mlflow="http://m",
+        address="a:1",
+        concurrency=3,
+        cpus_per_trial=0.5,
+        gpus_per_trial=0.25,
+        quiet=True,
+        live=False,
+    )
+    assert (call.name, status, err) == ("mine", 1, "")
+
+
+def test_a_set_key_is_no_longer_swept(command_line, calls: list[Call]) -> None:
+    parameters = "{update.lambda: {grid: [0, 1]}, update.order: {grid: [1]}}"
+    Path("mine.yaml").write_text(f"trial: milenas\nparameters: {parameters}", encoding="utf-8")
+    command_line.run("sweep", "mine.yaml", "--set", "update.lambda=0.3")
+    (sweep,) = calls[0].what
+    assert isinstance(sweep, SweepConfig)
+    assert list(sweep.parameters) == ["update.order"]
+    assert sweep.set == {"update.lambda": 0.3}
+
+
+def test_options_of_a_search_reach_it(command_line, calls: list[Call]) -> None:
+    command_line.run("search", "milenas", "--epochs", "3", "--seed", "7", "--set", "space.cells=4")
+    (trial,) = calls[0].what
+    assert (trial.schedule.epochs, trial.seed, trial.space.cells) == (3, 7, 4)
+    assert (calls[0].name, calls[0].options) == ("milenas", RunOptions(concurrency=1))
+
+
+def test_options_of_a_retrain_reach_it(command_line, calls: list[Call]) -> None:
+    from tune_nas.spaces import Genotype
+
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
+    Path("cell.txt").write_text(cell, encoding="utf-8")
+    command_line.run("retrain", "cell.txt", "--epochs", "3", "--set", "retrain.cells=2")
+    trial, genotype, parent = calls[0].what
+    assert Genotype.parse(genotype) == Genotype.parse(cell)
+    assert (trial.space.name, trial.retrain.epochs, trial.retrain.cells) == ("nasbench201", 3, 2)
+    assert trial.schedule.epochs == 50
+    assert (parent, calls[0].name) == (None, "retrain-cell")
+
+
+def test_a_free_name_is_found(command_line, calls: list[Call]) -> None:
+    Path("runs/milenas").mkdir(parents=True)
+    Path("runs/milenas-2").mkdir()
+    command_line.run("search", "milenas")
+    command_line.run("search", "milenas", "--name", "milenas")
+    assert [call.name for call in calls] == ["milenas-3", "milenas"]
+
+
+def test_a_failed_trial_is_said_and_is_the_status(command_line, calls: list[Call]) -> None:
+    status, out, err = command_line.run("sweep", "lambda")
+    assert (status, err) == (1, "")
+    assert "ValueError: no luck" in out
+    assert "tune-nas ui --mlflow sqlite:///other.db" in out
+    status, out, err = command_line.run("sweep", "lambda", "--format", "json")
+    found = json.loads(out)
+    assert (status, err, found["failed"], found["folder"]) == (1, "", 1, "runs/mine")
+    assert found["rows"][0]["values"] == {"update.lambda": "inf"}
+
+
+@pytest.mark.parametrize("storage", [[], ["--storage", "a b"]])
+def test_ctrl_c_says_how_to_go_on(
+    command_line, monkeypatch: pytest.MonkeyPatch, storage: list[str]
+) -> None:
+    import tune_nas.sweep
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune_nas.sweep, "run_sweep", interrupt, raising=False)
+    status, out, err = command_line.run("sweep", "lambda", *storage)
+    hint = " --storage 'a b'" if storage else ""
+    assert (status, out) == (130, "")
+    assert err == f"tune-nas: interrupted; go on with: tune-nas resume lambda{hint}\n"
+
+
+def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
+    Path("tiny.yaml").write_text(SWEEP, encoding="utf-8")
+    plan = command_line.json("sweep", "tiny.yaml", "--dry-run", "--seeds", "2")
+    assert [(t["parameters"]["update.lambda"], t["seed"]) for t in plan["trials"]] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    ]
+    assert plan["trials"][3]["trial"]["update"]["lambda"] == 1
+    assert plan["trials"][3]["trial"]["seed"] == 1
+    assert (plan["estimate"]["searches"], plan["estimate"]["search_epochs"]) == (4, 4)
+    assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
+
+
+@pytest.mark.sweep
+def test_a_sweep_from_end_to_end(command_line) -> None:
+    Path("tiny.yaml").write_text(SWEEP, encoding="utf-8")
+    program = str(Path(sys.executable).with_name("tune-nas"))
+    done = subprocess.run(
+        [program, "sweep", "tiny.yaml", "--concurrency", "1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].strip() == "Sweep tiny"
+    assert "best by supernet valid accuracy" in done.stdout
+    assert lines[-1] == "all runs:      tune-nas ui"
+    best = Path(lines[-2].removeprefix("best genotype: "))
+    # Progress is all that stderr has: one line for each trial that ended, one for each stage.
+    progress = [line.split(":")[0] for line in done.stderr.splitlines()]
+    assert progress == [
+        *("search", "search 1/2", "search 2/2"),
+        *("retrain", "retrain 1/2", "retrain 2/2"),
+    ]
+    runs = command_line.json("list", "runs")
+    assert sorted(run["stage"] for run in runs) == [
+        *("retrain", "retrain", "search", "search", "sweep")
+    ]
+    assert {run["status"] for run in runs} == {"finished"}
+    assert command_line.json("inspect", str(best))["space"] == "darts"
+    searched = next(run["run_id"] for run in runs if run["stage"] == "search")
+    assert command_line.json("inspect", searched)["space"] == "darts"
+    assert "'tiny' has finished" in command_line.refused("resume", "tiny")
