@@ -223,17 +223,6 @@ def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
     return known
 
 
-def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
-    """Return a model's dotted keys; those of a mapping's entries with the entry that key is in."""
-    parent = key.rpartition(".")[0]
-    known = []
-    for candidate in dotted_keys(model):
-        section, _, last = candidate.rpartition(".")
-        inside = section and parent.startswith(f"{section}.")
-        known.append(f"{parent}.{last}" if inside else candidate)
-    return known
-
-
 def _shown(value: Any) -> str:
     return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}…"
 
