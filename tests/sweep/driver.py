@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from tune_nas.sweep.cluster import prepare_environment
 
 
 def main() -> None:
+    # A shell that starts jobs in the background has them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare_environment(None)
     import ray.cloudpickle
     import standin

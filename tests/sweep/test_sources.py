@@ -88,7 +88,6 @@ def test_a_stopped_trial_is_told_as_pruned_with_its_last_value(
     assert last["epoch"] == 2
     assert told[2].intermediate_values == {2: last["valid_accuracy"]}
     assert told[2].value == last["valid_accuracy"]
-    assert max(t.value or 0 for t in told) == drawn.study.best_value or told[2].value is not None
     assert drawn.study.best_trial.state.name == "COMPLETE"
 
 
@@ -143,19 +142,12 @@ def test_ashas_rungs_follow_from_the_records(tmp_path: Path) -> None:
             records.add(trial.trial_id, result, stopped=stopped)
             if decision == "STOP":
                 break
-    assert (
-        live.rungs()
-        == {
-            4.0: {"search-00000": 76.0, "search-00002": 83.0},
-            2.0: {f"search-{n:05d}": float(rows[n][1]) for n in range(4)},
-        }
-        or live.rungs()
-    )
     again = asha()
     again.replay(Records(Storage(tmp_path), "search"))
     assert again.rungs() == live.rungs()
     assert records["search-00001"].status == "stopping"
     assert again.rungs()[2.0] == {f"search-{n:05d}": float(rows[n][1]) for n in range(4)}
+    assert again.rungs()[4.0] == {f"search-{n:05d}": float(rows[n][3]) for n in (0, 2)}
 
 
 def asha() -> Asha:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import MakeSweep
 
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig, load_sweep, resolve_trials
@@ -89,7 +90,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"update.lambda": {"grid": [1, 1]}}}, "a value twice"),
     ({"parameters": {"update": {"grid": [1]}}}, "is a section"),
     ({"parameters": {"seed": {"grid": [1]}}}, "'seeds'"),
-    ({"parameters": {}}, "varies at least one"),
+    ({"parameters": {}}, "none left to vary"),
     ({"parameters": {"update.lambda": {"grid": [1], "when": {"update.levl": 1}}}}, "update.level"),
     ({"seeds": 0}, "at least 1"),
     ({"seeds": [1, 1]}, "a seed twice"),
@@ -113,10 +114,11 @@ def test_bad_sweeps_say_what_is_wrong_in_one_line(changes: dict[str, Any], says:
     assert "\n" not in str(error.value)
 
 
-def test_asha_never_compares_trials_of_different_length() -> None:
+def test_asha_never_compares_trials_of_different_length(make_sweep: MakeSweep) -> None:
     epochs = {"schedule.epochs": {"grid": [5, 10]}}
+    assert len(resolve_trials(make_sweep(parameters=epochs))) == 2
     with pytest.raises(ConfigError, match="trials of one length"):
-        load_sweep("learning-rate", set={}, parameters=epochs, scheduler="asha")
+        make_sweep(parameters=epochs, scheduler="asha")
 
 
 def test_circular_conditions() -> None:

@@ -16,10 +16,10 @@ from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTra
 
 EPOCHS = 5
 TINY = {
-    "space": {"name": "darts", "init_channels": 2, "cells": 2},
+    "space": {"name": "darts", "init_channels": 4, "cells": 2},
     "data": {"name": "fake", "train_images": 32},
     "schedule": {"epochs": 3, "batch_size": 8, "steps_per_epoch": 1},
-    "retrain": {"epochs": 2, "batch_size": 8, "init_channels": 2, "cells": 2},
+    "retrain": {"epochs": 2, "batch_size": 8, "init_channels": 4, "cells": 2},
 }
 
 
@@ -50,7 +50,8 @@ def damage(folder: Path) -> None:
 
 
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
-    whole = run(StandInTrainable(config()), tmp_path / "a", EPOCHS)
+    whole = run(StandInTrainable(config()), tmp_path / "whole", EPOCHS)
+    run(StandInTrainable(config()), tmp_path / "a", 3)
     damage(tmp_path / "a" / "checkpoint_000002")
     again = StandInTrainable(config())
     with pytest.warns(UserWarning, match="skipped a damaged checkpoint"):

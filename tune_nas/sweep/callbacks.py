@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
@@ -82,6 +86,48 @@ class Tracked(Callback):  # type: ignore[misc]
         """Note the end of a trial that failed."""
         if not self._tracking.problems:
             self._records.tracked(trial.trial_id)
+
+
+class Interruption(Callback):  # type: ignore[misc]
+    """Turns Ctrl-C into KeyboardInterrupt between two steps of Ray, not within one.
+
+    Raised at any place, it can be lost in Ray's event loop, or cut a write to MLflow in half. A
+    second Ctrl-C is raised at once.
+    """
+
+    def __init__(self) -> None:
+        self._pressed = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
+        return {}
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Listen while the block lasts; only a main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def press(number: int, frame: FrameType | None) -> None:
+            self._pressed = True
+            signal.signal(signal.SIGINT, before)
+
+        signal.signal(signal.SIGINT, press)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Raise what was asked for.
+
+        Raises:
+            KeyboardInterrupt: After a Ctrl-C.
+        """
+        if self._pressed:
+            raise KeyboardInterrupt
 
 
 class Progress(Callback):  # type: ignore[misc]

@@ -209,14 +209,15 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     """
     path = library.find("sweep", name_or_path)
     content = {"name": path.stem, **library.read_yaml(path)}
-    if not library.validate(SweepConfig, content, str(name_or_path)).parameters:
-        raise ConfigError(f"{name_or_path}: parameters is empty, but a sweep varies at least one")
+    library.validate(SweepConfig, content, str(name_or_path))
     assigned = dict(changes.pop("set", {}))
     content.update(changes)
     content["set"] = {**(content.get("set") or {}), **assigned}
     swept = content["parameters"]
     content["parameters"] = {key: value for key, value in swept.items() if key not in assigned}
     sweep = library.validate(SweepConfig, content, f"sweep '{name_or_path}'")
+    if not sweep.parameters:
+        raise ConfigError(f"sweep '{name_or_path}': parameters has none left to vary; give one")
     resolve_trials(sweep)
     return sweep
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tune_nas.sweep.callbacks import Progress, Recorder, Tracked, describe
+from tune_nas.sweep.callbacks import Interruption, Progress, Recorder, Tracked, describe
 from tune_nas.sweep.cluster import trials_at_once
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.plan import Plan
@@ -86,7 +86,8 @@ class StageRunner:
         tracking = TrackingCallback(
             self._settings, self._sweep_run, describe, rank_by=sweep.search_metric
         )
-        callbacks: list[Any] = [recorder, tracking, Tracked(records, tracking)]
+        interruption = Interruption()
+        callbacks: list[Any] = [recorder, tracking, Tracked(records, tracking), interruption]
         progress = None
         if not options.quiet:
             progress = Progress(records, source.total, sweep.search_metric, live=options.live)
@@ -111,7 +112,8 @@ class StageRunner:
             ),
         )
         try:
-            tuner.fit()
+            with interruption.watch():
+                tuner.fit()
         except KeyboardInterrupt:
             tracking.on_experiment_end(recorder.trials)
             raise

@@ -153,7 +153,8 @@ class Records:
     def start(self, job: Job) -> Record:
         """Return the record of a job, created if it is new."""
         if job.id not in self._records:
-            self._records[job.id] = Record(job)
+            # As it will be read: tuples are lists in JSON.
+            self._records[job.id] = Record(Job(**json.loads(json.dumps(job.to_dict()))))
             self.save(self._records[job.id])
         return self._records[job.id]
 

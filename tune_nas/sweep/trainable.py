@@ -112,7 +112,9 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         newest = Path(checkpoint)
         folder = self._storage.trial_fs_path if self._storage else str(newest.parent)
         system = self._storage.storage_filesystem if self._storage else None
-        older = (other for other in checkpoints(folder, system) if other.name != newest.name)
+        number = _number(newest.name)  # none where Ray has fetched it to a folder of its own
+        every = checkpoints(folder, system)
+        older = (other for other in every if number < 0 or _number(other.name) < number)
         if not self._load_first(itertools.chain([newest], older, self._earlier())):
             self._reports = []
         self._reported = len(self._reports)
@@ -221,5 +223,5 @@ def read_reports(folder: Path) -> list[dict[str, Any]]:
 
 
 def _number(name: str) -> int:
-    digits = re.search(r"(\d+)$", name)
+    digits = re.search(r"checkpoint_(\d+)$", name)
     return int(digits.group(1)) if digits else -1

@@ -1,0 +1,250 @@
+"""Whole sweeps on Ray: what comes out, what can go wrong, what a resume survives."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MakeSweep
+from standin import TRAINABLES, write_sweep
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError, StorageError
+from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_search, run_sweep
+from tune_nas.sweep.plan import Plan, State, read_plan
+from tune_nas.sweep.records import Records
+from tune_nas.sweep.storage import Storage
+from tune_nas.tracking import Tracker, TrialResult
+
+pytestmark = pytest.mark.sweep
+
+
+def options(folder: Path, **more: Any) -> RunOptions:
+    return RunOptions(**{"storage": str(folder / "runs"), "quiet": True, **more})
+
+
+@contextlib.contextmanager
+def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]:
+    """Let the driver die when it has recorded so many results."""
+    add, count = Records.add, iter(range(results))
+
+    def add_or_crash(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
+        if next(count, None) is None:
+            raise KeyboardInterrupt
+        return add(self, job_id, result, stopped=stopped)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Records, "add", add_or_crash)
+        yield
+
+
+def test_a_grid_runs_to_its_end_and_leaves_everything(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = make_sweep({"fail": 1}, seeds=3, retrain="each")
+    outcome = run_sweep(
+        sweep, options(tmp_path, quiet=False, max_failures=1), "grid", trainables=TRAINABLES
+    )
+    # Seed 1 fails for every λ; the sweep goes on, and says so.
+    assert outcome.n_failed == 3
+    failed = [result for result in outcome.results if result.status == "failed"]
+    assert {result.seed for result in failed} == {1}
+    assert {result.error for result in failed} == {"ValueError: the second epoch failed"}
+    searched = [r for r in outcome.results if r.stage == "search" and r.status == "finished"]
+    assert len(searched) == 6
+    assert all(len(result.history) == 4 for result in searched)
+    retrained = [result for result in outcome.results if result.stage == "retrain"]
+    assert [len(result.history) for result in retrained] == [2, 2, 2]
+    parents = {result.trial_id: result for result in searched}
+    assert all(parents[r.parent or ""].parameters == r.parameters for r in retrained)
+    folder = Path(outcome.folder)
+    written = json.loads((folder / "results.json").read_text())
+    assert [TrialResult.from_dict(entry) for entry in written] == outcome.results
+    for name in ("report.md", "figure.png", "figure.svg", "sweep.yaml", "genotypes/best.yaml"):
+        assert (folder / name).stat().st_size > 0, name
+    assert outcome.best_genotype_path == str(folder / "genotypes" / "best.yaml")
+    kept = sorted(path.name for path in folder.glob("search/search-00000/checkpoint_*"))
+    assert kept == ["checkpoint_000002", "checkpoint_000003"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "search: 9 trials"
+    assert sum("ValueError: the second epoch failed" in line for line in lines) == 3
+    runs = Tracker(outcome.mlflow_uri).list_runs()
+    states = sorted((run.stage, run.state) for run in runs)
+    assert states == (
+        [("retrain", "FINISHED")] * 3
+        + [("search", "FAILED")] * 3
+        + [("search", "FINISHED")] * 6
+        + [("sweep", "FINISHED")]
+    )
+    assert "trial search-" in (folder / "log.txt").read_text()
+    with pytest.raises(StorageError, match="has finished; there is nothing to resume"):
+        resume_sweep("grid", options(tmp_path), trainables=TRAINABLES)
+    with pytest.raises(StorageError, match="there is nothing to resume in"):
+        resume_sweep(None, options(tmp_path), trainables=TRAINABLES)
+    with pytest.raises(StorageError, match="'grid' exists in"):
+        run_sweep(sweep, options(tmp_path), "grid", trainables=TRAINABLES)
+
+
+def test_a_trial_that_fails_once_goes_on_from_its_checkpoint(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None
+) -> None:
+    one = {"update.lambda": {"grid": [1]}}
+    sweep = make_sweep({"fail_once": str(tmp_path / "failed")}, parameters=one)
+    outcome = run_sweep(sweep, options(tmp_path), trainables=TRAINABLES)
+    assert (tmp_path / "failed").exists()
+    smooth = run_sweep(make_sweep(parameters=one), options(tmp_path), "b", trainables=TRAINABLES)
+    assert outcome.n_failed == 0
+    assert [r.history for r in outcome.results] == [r.history for r in smooth.results]
+
+
+def test_damaged_ray_state_and_checkpoints_are_of_no_consequence(
+    make_sweep: MakeSweep,
+    tmp_path: Path,
+    ray_session: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Truncated experiment state, searcher state, tuner.pkl, study, newest checkpoint."""
+    drawn = {
+        "searcher": "tpe",
+        "trials": 5,
+        "parameters": {"optimizer.weights.learning_rate": {"loguniform": [0.001, 0.5]}},
+    }
+    sweep, alone = make_sweep({"pause": 0.05}, **drawn), {"concurrency": 1}
+    whole = run_sweep(sweep, options(tmp_path, **alone), "whole", trainables=TRAINABLES)
+    with crash_after(monkeypatch, 11):
+        run_sweep(sweep, options(tmp_path, **alone), "cut", trainables=TRAINABLES)
+    folder = tmp_path / "runs" / "cut"
+    records = list(Records(Storage(folder), "search"))
+    assert [record.epoch for record in records] == [4, 4, 3]
+    (folder / "search" / "searcher-state-x.pkl").write_bytes(pickle.dumps("x")[:3])
+    (folder / "search" / "experiment_state-2099-01-01_00-00-00.json").write_text('{"che')
+    (folder / "search" / "tuner.pkl").write_bytes(b"\x80\x04")
+    (folder / "optuna.db").write_bytes(b"SQLite format 3\x00 cut short")
+    newest = max(folder.glob("search/search-00002/checkpoint_*"))
+    for file in newest.iterdir():
+        file.write_bytes(file.read_bytes()[:10])
+    resumed = resume_sweep("cut", options(tmp_path, **alone), trainables=TRAINABLES)
+    assert resumed.results == whole.results
+    assert "skipped a damaged checkpoint" in (folder / "log.txt").read_text()
+    runs = Tracker(resumed.mlflow_uri).list_runs()
+    mine = [run for run in runs if run.sweep == "cut"]
+    assert len(mine) == 6
+    assert {run.state for run in mine} == {"FINISHED"}
+
+
+def test_a_damaged_record_is_one_line(tmp_path: Path, make_sweep: MakeSweep) -> None:
+    storage = Storage(tmp_path / "runs" / "x")
+    sweep = make_sweep()
+    Plan(storage, sweep, TrialConfig(), State()).write()
+    storage.write("search/records/search-00000.json", '{"job": ')
+    with pytest.raises(StorageError, match=r"search-00000.json is damaged"):
+        Records(storage, "search")
+    assert read_plan(storage).sweep == sweep
+    (tmp_path / "runs" / "x" / "sweep.yaml").write_text("")
+    with pytest.raises(StorageError, match=r"sweep.yaml is missing or damaged"):
+        resume_sweep("x", options(tmp_path))
+
+
+def test_one_search_and_one_retrain(tmp_path: Path, ray_session: None) -> None:
+    trial = TrialConfig(name="one", schedule={"epochs": 3}, retrain={"epochs": 2})  # type: ignore[arg-type]
+    found = run_search(trial, options(tmp_path), trainables=TRAINABLES)
+    assert [result.stage for result in found.results] == ["search"]
+    best = Path(found.best_genotype_path or "").read_text()
+    run = next(r for r in Tracker(found.mlflow_uri).list_runs() if r.stage == "search")
+    outcome = run_retrain(
+        trial, best, options(tmp_path), "two", parent_run=run.run_id, trainables=TRAINABLES
+    )
+    (result,) = outcome.results
+    assert (result.stage, result.status, result.metrics["epoch"]) == ("retrain", "finished", 2)
+    child = next(r for r in Tracker(found.mlflow_uri).list_runs() if r.stage == "retrain")
+    assert child.parent == run.run_id
+
+
+def test_bad_places_are_one_line_and_nothing_is_written(
+    make_sweep: MakeSweep, tmp_path: Path
+) -> None:
+    sweep = make_sweep()
+    (tmp_path / "file").write_text("")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"address": f"127.0.0.1:{port}"}, "Ray cluster .* cannot be reached"),
+        ({"address": "nonsense"}, "HOST:PORT"),
+        ({"mlflow": f"http://127.0.0.1:{port}"}, "MLflow store .* cannot be reached"),
+        ({"storage": str(tmp_path / "file" / "runs")}, "cannot be written"),
+        ({"storage": "mock://bucket"}, "give an MLflow server"),
+        ({"storage": "nothing://bucket"}, "storage nothing://bucket cannot be reached"),
+    ]
+    for changes, says in cases:
+        began = time.monotonic()
+        with pytest.raises(StorageError, match=says) as error:
+            run_sweep(sweep, options(tmp_path, **changes), trainables=TRAINABLES)
+        assert "\n" not in str(error.value)
+        assert time.monotonic() - began < 15
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "input"]
+    with pytest.raises(StorageError, match="there is nothing to resume"):
+        resume_sweep(None, options(tmp_path))
+    with pytest.raises(StorageError, match="missing or damaged; nothing to resume"):
+        resume_sweep("unknown", options(tmp_path))
+    with pytest.raises(ConfigError, match="without '/'"):
+        run_sweep(sweep, options(tmp_path), "a/b", trainables=TRAINABLES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "input"]
+
+
+def test_more_than_there_is_cannot_be_asked_for(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None
+) -> None:
+    with pytest.raises(ConfigError, match="--gpus-per-trial is 99"):
+        run_sweep(make_sweep(), options(tmp_path, gpus_per_trial=99), trainables=TRAINABLES)
+
+
+def test_ctrl_c_leaves_a_sweep_that_a_second_driver_cannot_disturb(tmp_path: Path) -> None:
+    """The first driver holds a lock while it runs; after Ctrl-C it leaves no run RUNNING."""
+    file = write_sweep(tmp_path / "input", {"pause": 0.3}, epochs=60)
+    arguments = ["start", str(tmp_path / "runs"), "1", str(file)]
+    driver = Path(__file__).with_name("driver.py")
+    process = subprocess.Popen(
+        [sys.executable, str(driver), *arguments], stderr=subprocess.PIPE, text=True
+    )
+    errors: list[str] = []
+    reader = threading.Thread(target=lambda: errors.extend(process.stderr or []))
+    reader.start()
+    try:
+        wait_for(lambda: epochs(tmp_path) >= 2, process)
+        with pytest.raises(StorageError, match=f"is running, in process {process.pid}"):
+            resume_sweep("killed", options(tmp_path), trainables=TRAINABLES)
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) != 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+        reader.join(timeout=30)
+    assert "KeyboardInterrupt" in "".join(errors)
+    runs = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").list_runs()
+    assert {run.state for run in runs if run.stage == "search"} == {"KILLED"}
+    assert read_plan(Storage(tmp_path / "runs" / "killed")).state.status == "running"
+
+
+def epochs(folder: Path) -> int:
+    return sum(record.epoch for record in Records(Storage(folder / "runs" / "killed"), "search"))
+
+
+def wait_for(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 90
+    while not reached():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
