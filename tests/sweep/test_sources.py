@@ -147,7 +147,7 @@ def test_ashas_rungs_follow_from_the_records(tmp_path: Path) -> None:
     assert again.rungs() == live.rungs()
     assert records["search-00001"].status == "stopping"
     assert again.rungs()[2.0] == {f"search-{n:05d}": float(rows[n][1]) for n in range(4)}
-    assert again.rungs()[4.0] == {f"search-{n:05d}": float(rows[n][3]) for n in (0, 2)}
+    assert again.rungs()[4.0] == {f"search-{n:05d}": float(rows[n][3]) for n in (0, 2, 3)}
 
 
 def asha() -> Asha:
