@@ -16,6 +16,7 @@ from ray.tune import Callback
 
 from tune_nas.sweep.records import Job, Record, Records
 from tune_nas.tracking import TrialFacts, stop_reason
+from tune_nas.tracking.labels import plural
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -196,7 +197,7 @@ class Progress(Callback):  # type: ignore[misc]
 
     def _heading(self) -> str:
         before = f", {self._done_before} of them done before" if self._done_before else ""
-        return f"{self._records.stage}: {self._total} trials{before}"
+        return f"{self._records.stage}: {plural(self._total, 'trial')}{before}"
 
     def _value(self, record: Record) -> str:
         metric = "test_accuracy" if record.job.stage == "retrain" else self._metric

@@ -1,0 +1,75 @@
+"""What a terminal and a pipe show while trials run."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tune_nas.sweep.callbacks import Progress, Recorder
+from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.storage import Storage
+
+
+class Trial:
+    trial_id = "search-00000"
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    records = Records(Storage(tmp_path), "search")
+    trial = {"schedule": {"epochs": 4}}
+    records.start(Job("search-00000", "search", {"update.lambda": 0.1}, 1, trial))
+    return records
+
+
+def result(epoch: int, **more: Any) -> dict[str, Any]:
+    return {"epoch": epoch, "valid_accuracy": 12.345, "genotype/skips": 3, "pid": 7, **more}
+
+
+def test_the_table_shows_epochs_metrics_and_time_left(records: Records) -> None:
+    progress = Progress(records, 2, "valid_accuracy", live=True)
+    records.add("search-00000", result(1))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(progress._table())
+    text = console.export_text()
+    for part in ("search: 2 trials", "λ=0.1", "1/4", "12.35", "3", "running", "left"):
+        assert part in text, part
+
+
+def test_a_pipe_gets_plain_lines(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(records, 1, "valid_accuracy", live=False)
+    records.add("search-00000", result(4))
+    records.end("search-00000")
+    progress.on_trial_complete(0, [], Trial())
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "search: 1 trial"
+    assert lines[1].startswith("search 1/1: λ=0.1")
+    assert lines[1].endswith("finished, valid_accuracy 12.35")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_live_display_does_not_reach_rays_pickles(records: Records) -> None:
+    progress = Progress(records, 1, "valid_accuracy", live=True)
+    progress.on_step_end(0, [])
+    try:
+        assert pickle.loads(pickle.dumps(progress)).__dict__ == {}
+    finally:
+        progress.close()
+
+
+def test_a_stop_is_recorded_with_its_reason_and_a_replayed_epoch_is_not(records: Records) -> None:
+    recorder = Recorder(records, "valid_accuracy")
+    recorder.on_trial_result(0, [], Trial(), result(1, done=False))
+    recorder.on_trial_result(0, [], Trial(), result(1, done=False))
+    recorder.on_trial_result(0, [], Trial(), result(2, done=True, genotype="a"))
+    record = records["search-00000"]
+    assert [metrics["epoch"] for metrics in record.history] == [1, 2]
+    assert "pid" not in record.history[0]
+    assert (record.status, record.genotype) == ("stopping", "a")
+    assert "ASHA after epoch 2 of 4" in record.reason
+    assert records.end("search-00000").status == "stopped early"
