@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # A sweep that would take a second, if any of these were not refused.
-TINY = ("lambda", "--data", "fake", "--epochs", "1", "--quiet")
+TINY = ("lambda", "--epochs", "1", "--set", "schedule.steps_per_epoch=1", "--quiet")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_usage(command_line, arguments: list[str], message: str) -> None:
     [
         (["--set", "update.lamda=1"], "unknown key 'update.lamda'; did you mean 'update.lambda'?"),
         (["--set", "update.lambda"], "'update.lambda' is not an assignment; write KEY=VALUE"),
-        (["--set", "update.lambda=-1"], "update.lambda is -1, but must be >= 0"),
+        (["--set", "update.lambda_prime=-1"], "update.lambda_prime is -1, but must be >= 0"),
         (["--set", "update.level=tri"], "must be 'single', 'bilevel' or 'mixed'"),
         (["--set", "update.level=bilevel"], "belongs to update.level 'mixed', not 'bilevel'"),
         (["--epochs", "0"], "schedule.epochs is 0, but must be >= 1"),
@@ -63,6 +63,12 @@ def test_a_bad_value(command_line, command: list[str], arguments: list[str], mes
 )
 def test_a_bad_value_of_a_sweep(command_line, arguments: list[str], message: str) -> None:
     assert message in command_line.refused("sweep", "lambda", *arguments)
+
+
+def test_a_lambda_below_zero(command_line) -> None:
+    rule = "update.lambda is -1, but must be >= 0"
+    assert rule in command_line.refused("search", "milenas", "--set", "update.lambda=-1")
+    assert rule in command_line.refused("sweep", "order", "--set", "update.lambda=-1")
 
 
 @pytest.mark.parametrize(
