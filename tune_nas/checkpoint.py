@@ -96,6 +96,20 @@ def newest_intact(folders: Iterable[Path], *, name: str) -> tuple[Path, dict[str
     raise CheckpointError(f"no whole checkpoint among the {len(candidates)} in {where}")
 
 
+def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Compare what decides the result of a trial with what a checkpoint has of it.
+
+    Raises:
+        CheckpointError: If an entry differs; names the entries.
+    """
+    differing = sorted(key for key, value in own.items() if saved.get(key) != value)
+    if differing:
+        raise CheckpointError(
+            f"the checkpoint is of another trial: {', '.join(differing)} differ; "
+            "use the trial that it was made with"
+        )
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -239,7 +239,7 @@ class RetrainConfig(Section):
     Args:
         init_channels: Channels of the first cell.
         cells: Number of cells (per stage in spaces with stages).
-        drop_path: Probability of dropping a path in the last epoch; it grows from 0.
+        drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
         auxiliary_weight: Weight of the auxiliary head's loss; 0 for no such head.
         clip: Largest gradient norm; 0 for no clipping.
     """

@@ -1,4 +1,4 @@
-"""What a user can get wrong, as exceptions; the command line prints each as one line and exits 2."""
+"""What a user can get wrong, as exceptions; the command line prints one line and exits 2."""
 
 
 class TuneNasError(Exception):

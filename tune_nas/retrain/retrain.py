@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tune_nas.checkpoint import load_state, save_state
+from tune_nas.checkpoint import check_same_trial, load_state, save_state
 from tune_nas.config import TrialConfig
 from tune_nas.data import RetrainData, load_data
 from tune_nas.errors import CheckpointError, TuneNasError
@@ -204,13 +204,7 @@ class Retrain:
         """
         if state["genotype"] != self.genotype.to_yaml():
             raise CheckpointError("the checkpoint is of another genotype; use the one it has")
-        own, saved = _deciding(self.trial.to_dict()), _deciding(state["trial"])
-        differing = sorted(key for key in own if own[key] != saved.get(key))
-        if differing:
-            raise CheckpointError(
-                f"the checkpoint is of another trial: {', '.join(differing)} differ; "
-                "use the trial that it was made with"
-            )
+        check_same_trial(_deciding(self.trial.to_dict()), _deciding(state["trial"]))
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._train.load_state_dict(state["batches"])

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune_nas.checkpoint import load_state, save_state
+from tune_nas.checkpoint import check_same_trial, load_state, save_state
 from tune_nas.config import AlphasOptimizer, TrialConfig
 from tune_nas.data import SearchData, load_data
-from tune_nas.errors import CheckpointError, TuneNasError
+from tune_nas.errors import TuneNasError
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.search.benchmark import load_benchmark
 from tune_nas.search.model_size import BestBySize
@@ -284,7 +284,7 @@ class Search:
         Raises:
             CheckpointError: If the state is of another trial.
         """
-        check_same_trial(self.trial, state["trial"])
+        check_same_trial(_deciding(self.trial.to_dict()), _deciding(state["trial"]))
         self.epoch = state["epoch"]
         self.supernet.load_state_dict(state["supernet"])
         with torch.no_grad():
@@ -332,20 +332,6 @@ class Search:
                         for operation, pair in zip(operations, row, strict=False)
                     )
         return text.getvalue()
-
-
-def check_same_trial(trial: TrialConfig, saved: Mapping[str, Any]) -> None:
-    """Raise a CheckpointError if a checkpoint's trial would give other results than this one."""
-    differing = sorted(
-        key
-        for key, value in _deciding(trial.to_dict()).items()
-        if _deciding(saved).get(key) != value
-    )
-    if differing:
-        raise CheckpointError(
-            f"the checkpoint is of another trial: {', '.join(differing)} "
-            "differ; use the trial that it was made with"
-        )
 
 
 def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:
