@@ -16,6 +16,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.sweep.parameters import Parameter, combinations, ordered
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+_EMBEDDED = "digits"
 _DEFAULT_TRIALS = 20
 _DEFAULT_BEST = 3
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
@@ -64,6 +65,8 @@ class SweepConfig(Section):
     Args:
         trial: The trial that is varied: a shipped name or the path of a YAML file.
         set: Dotted keys to set in it for every trial.
+        embedded: More of them, for as long as the data are the embedded digits: sizes at which a
+            first sweep takes minutes. With other data the trial's own hold. ``set`` goes before.
         parameters: Dotted keys to vary, each with its values.
         seeds: How many seeds for each grid point (counted from ``seed``), or a list of them.
             random and tpe search each configuration once, with the first, and repeat the best
@@ -86,6 +89,7 @@ class SweepConfig(Section):
     description: str = ""
     trial: str
     set: dict[str, Any] = Field(default_factory=dict)
+    embedded: dict[str, Any] = Field(default_factory=dict)
     parameters: dict[str, Parameter]
     seeds: int | list[int] = 1
     searcher: Literal["grid", "random", "tpe"] = "grid"
@@ -122,7 +126,7 @@ class SweepConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> SweepConfig:
         for key, option in _NOT_SWEPT.items():
-            if key in self.parameters or key in self.set:
+            if key in self.parameters or key in self.set or key in self.embedded:
                 raise ValueError(f"'{key}' of a trial is set by the sweep's '{option}'")
         ordered(self.parameters)
         both = sorted(self.parameters.keys() & self.set.keys())
@@ -270,7 +274,10 @@ def resolve_trials(
 
 def base_trial(sweep: SweepConfig) -> TrialConfig:
     """Return the sweep's trial with its fixed keys set."""
-    return library.load_trial(sweep.trial, sweep.set)
+    trial = library.load_trial(sweep.trial, sweep.set)
+    if trial.data.name == _EMBEDDED and sweep.embedded:
+        return library.load_trial(sweep.trial, {**sweep.embedded, **sweep.set})
+    return trial
 
 
 def resolve(
