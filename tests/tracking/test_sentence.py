@@ -132,6 +132,12 @@ def test_retraining_that_agrees(make_result: Make) -> None:
     )
 
 
+def test_a_tie_is_no_order_to_agree_with(make_result: Make) -> None:
+    found = searches(make_result, {0: (90.0, 91.0), 1: (90.0, 91.0)})
+    text = sentence([*found, *retrains(make_result, {0: 95.0, 1: 93.0})])
+    assert "in the same order" not in text and "puts it first too (95.00 %" in text
+
+
 def test_retraining_that_disagrees(make_result: Make) -> None:
     results = searches(make_result, {0: (80.0, 82.0), 1: (90.0, 92.0), 9: (70.0, 72.0)})
     results += retrains(make_result, {0: 94.0, 1: 93.0, 9: 95.0})

@@ -120,31 +120,31 @@ def _reference(ranking: list[Row], name: MetricName, other: MetricName, mode: st
     by_other = sorted(rows, key=lambda row: -row.statistics[other.key].mean)
     top = by_other[0]
     alike, pairs = _pairs_alike(rows, name, other, mode)
-    agreement = f"{alike} of {plural(pairs, 'pair')} in the same order"
+    agreement = f", {alike} of {plural(pairs, 'pair')} in the same order" if pairs else ""
     amount = _amount(top.statistics[other.key], other)
     if top is ranking[0]:
-        return f"{other.words} puts it first too ({amount}), {agreement}"
+        return f"{other.words} puts it first too ({amount}){agreement}"
     if ranking[0] not in rows:
         return f"{other.words}, not known for it, is best for {top.label} ({amount})"
     own = ranking[0].statistics[other.key]
     if own.mean == top.statistics[other.key].mean:
-        return f"{other.words} puts it first too, tied with {top.label} ({amount}), {agreement}"
+        return f"{other.words} puts it first too, tied with {top.label} ({amount}){agreement}"
     return (
         f"{other.words} disagrees: best for {top.label} ({amount}, against "
-        f"{_amount(own, other)}), {agreement}"
+        f"{_amount(own, other)}){agreement}"
     )
 
 
 def _pairs_alike(
     rows: list[Row], name: MetricName, other: MetricName, mode: str
 ) -> tuple[int, int]:
-    """Return how many pairs of rows both metrics order alike (a tie is not), and how many are."""
+    """Return how many pairs of rows both metrics order alike, and how many neither has tied."""
     sign = 1 if mode == "max" else -1
     alike = pairs = 0
     for one, two in itertools.combinations(rows, 2):
         by_name = sign * (one.statistics[name.key].mean - two.statistics[name.key].mean)
         by_other = one.statistics[other.key].mean - two.statistics[other.key].mean
-        pairs += 1
+        pairs += by_name * by_other != 0
         alike += by_name * by_other > 0
     return alike, pairs
 
