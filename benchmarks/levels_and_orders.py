@@ -1,12 +1,12 @@
-"""Seconds of a search epoch by level, order and sequence, side by side.
+"""Seconds of a search epoch's steps by level, order and sequence, side by side.
 
 Every variant trains the same supernet on the same images; the variants take turns within each
 round, so that what slows the machine slows all of them. Printed are medians over the rounds and
 their ratio to bilevel, order 2, alphas-first (DARTS-2nd). MiLeNAS (CVPR 2020) reports mixed level,
 order 1, to be over three times faster than that.
 
-    python benchmarks/levels_and_orders.py --init-channels 4 --cells 4 --resolution 16 \
-        --data cifar10 --data-dir PATH --output benchmarks/results/levels_and_orders.json
+    python benchmarks/levels_and_orders.py --data cifar10 --data-dir PATH --resolution 16 \
+        --output benchmarks/results/levels_and_orders.json
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def time_epochs(trial: TrialConfig, rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in searches}
     for round_ in range(rounds + 1):
         for name, search in searches.items():
-            start = time.perf_counter()
-            search.run_epoch()
+            marks = [time.perf_counter()]
+            search.run_epoch(lambda done, steps, marks=marks: marks.append(time.perf_counter()))
             if round_ > 0:  # the first warms up
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(marks[-1] - marks[0])
     return seconds
 
 
@@ -66,10 +66,10 @@ def main() -> None:
     )
     parser.add_argument("--space", default="darts")
     parser.add_argument("--init-channels", type=int, default=4)
-    parser.add_argument("--cells", type=int, default=4)
+    parser.add_argument("--cells", type=int, default=3)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--data-dir")
-    parser.add_argument("--train-images", type=int, default=512)
+    parser.add_argument("--train-images", type=int, default=256)
     parser.add_argument("--resolution", type=int)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
