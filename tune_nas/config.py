@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=4)]
 
 
 class Section(BaseModel):
@@ -63,7 +65,7 @@ class DataConfig(Section):
         dir: Where the files lie; not needed by ``digits`` and ``fake``.
         download: Fetch the files if they are absent. Nothing is downloaded otherwise.
         train_images: Use that many training images (a seeded draw); None for all.
-        resolution: Resize the images to this side, in pixels; None leaves them.
+        resolution: Resize the images to this side, in pixels, at least 4; None leaves them.
         train_portion: Share of the training images that becomes the train half.
         split: ``seed``: divided by the trial's seed; ``fixed``: the same in every trial.
         single_level: Where single-level search takes its images: the ``train`` half alone
@@ -75,7 +77,7 @@ class DataConfig(Section):
     dir: str | None = None
     download: bool = False
     train_images: Count | None = None
-    resolution: Count | None = None
+    resolution: Pixels | None = None
     train_portion: Annotated[float, Field(gt=0, lt=1)] = 0.5
     split: Literal["seed", "fixed"] = "seed"
     single_level: Literal["train", "all"] = "train"
@@ -181,7 +183,7 @@ class AlphasOptimizer(Section):
 
     kind: Literal["adam", "sgd"] = "adam"
     learning_rate: Rate = 3e-4
-    betas: tuple[Fraction, Fraction] = (0.5, 0.999)
+    betas: tuple[Decay, Decay] = (0.5, 0.999)
     momentum: Rate = 0.9
     weight_decay: Rate = 1e-3
 
@@ -263,6 +265,15 @@ class RetrainConfig(Section):
     def _nesterov_needs_momentum(self) -> RetrainConfig:
         if self.nesterov and self.momentum == 0:
             raise ValueError("retrain.nesterov is true, but needs retrain.momentum > 0")
+        return self
+
+    @model_validator(mode="after")
+    def _auxiliary_needs_batches(self) -> RetrainConfig:
+        if self.auxiliary_weight > 0 and self.batch_size < 2:
+            raise ValueError(
+                f"retrain.batch_size is {self.batch_size}, but must be >= 2 with an auxiliary head "
+                "(its batch normalisation); or set retrain.auxiliary_weight to 0"
+            )
         return self
 
 

@@ -202,6 +202,8 @@ def _complaint(model: type[BaseModel], problem: Any) -> str:
         return f"key '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":  # of our own; those on combinations name their keys
+        if key and message.startswith("must "):
+            return f"{key} is {_shown(problem['input'])}, but {message}"
         return message if not key or key in message else f"{key}: {message}"
     return f"{key or 'the whole'} is {_shown(problem['input'])}, but {plain_rule(message)}"
 

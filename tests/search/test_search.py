@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from tune_nas.checkpoint import save_state
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
 from tune_nas.library import with_overrides
@@ -165,6 +166,20 @@ def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
     other = Search(tiny_trial(**{"optimizer.weights.learning_rate": 0.1}))
     with pytest.raises(CheckpointError, match="another trial: optimizer"):
         other.load(tmp_path)
+
+
+def test_a_state_of_another_version_is_a_checkpoint_error(tmp_path: Path) -> None:
+    search = Search(tiny_trial())
+    state = search.state_dict()
+    del state["train_batches"]
+    save_state(tmp_path, state, name="search.pt")
+    with pytest.raises(CheckpointError, match="another version"):
+        search.load(tmp_path)
+
+
+def test_the_benchmark_table_is_refused_outside_of_its_space() -> None:
+    with pytest.raises(ConfigError, match="holds no cell of space 'darts'"):
+        Search(tiny_trial(**{"space": DARTS, "benchmark.table": "table.csv"}))
 
 
 def test_a_search_that_is_over_or_diverged_says_so() -> None:

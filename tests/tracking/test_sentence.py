@@ -81,7 +81,7 @@ def test_single_seeds_say_nothing_about_chance(make_result: Make) -> None:
 
 def test_two_seeds_are_called_rough(make_result: Make) -> None:
     text = sentence(searches(make_result, {0: (80.0, 80.0), 1: (90.0, 90.0)}))
-    assert "(0.00; where seeds do not differ), itself rough with so few seeds" in text
+    assert "(0.00), itself rough with so few seeds" in text
 
 
 def test_a_tie(make_result: Make) -> None:
@@ -136,6 +136,20 @@ def test_a_tie_is_no_order_to_agree_with(make_result: Make) -> None:
     found = searches(make_result, {0: (90.0, 91.0), 1: (90.0, 91.0)})
     text = sentence([*found, *retrains(make_result, {0: 95.0, 1: 93.0})])
     assert "in the same order" not in text and "puts it first too (95.00 %" in text
+    text = sentence([*found, *retrains(make_result, {0: 93.0, 1: 95.0})])
+    assert "disagrees" not in text and "puts λ = 1 first of the tied (95.00 %" in text
+
+
+def test_single_seeds_can_tie(make_result: Make) -> None:
+    assert "(90.00 %, n = 1); tied with λ = 1 (90.00 %, n = 1);" in sentence(
+        searches(make_result, {0: (90.0,), 1: (90.0,)})
+    )
+
+
+def test_retrains_that_tie_are_named(make_result: Make) -> None:
+    found = searches(make_result, {0: (90.0, 91.0), 1: (80.0, 81.0), 9: (70.0, 71.0)})
+    text = sentence([*found, *retrains(make_result, {0: 95.0, 1: 95.0, 9: 90.0})])
+    assert "puts it first too, tied with λ = 1 (95.00 %, n = 1), 2 of 2 pairs" in text
 
 
 def test_retraining_that_disagrees(make_result: Make) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from tune_nas.errors import ConfigError
 
+BENCHMARK_SPACE = "nasbench201"
+
 _COLUMNS = {
     "benchmark/cifar10_valid": "c10_valid_200",
     "benchmark/cifar10_test": "c10_test_200",
@@ -63,7 +65,10 @@ def load_benchmark(path: str | Path) -> BenchmarkTable:
             f"it needs the columns arch, {', '.join(_COLUMNS.values())}"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"benchmark.table is '{file}', but it cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"benchmark.table is '{file}', but it cannot be read: {reason}"
+        ) from error
     if not rows:
         raise ConfigError(f"benchmark.table is '{file}', but it has no rows")
     return BenchmarkTable(rows)

@@ -16,9 +16,9 @@ from torch import Tensor
 from tune_nas.checkpoint import check_same_trial, load_state, save_state
 from tune_nas.config import AlphasOptimizer, TrialConfig
 from tune_nas.data import SearchData, load_data
-from tune_nas.errors import TuneNasError
+from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
-from tune_nas.search.benchmark import load_benchmark
+from tune_nas.search.benchmark import BENCHMARK_SPACE, BenchmarkTable, load_benchmark
 from tune_nas.search.model_size import BestBySize
 from tune_nas.search.objective import Batch, Gradients, Objective
 from tune_nas.search.relaxation import make_relaxation
@@ -53,8 +53,7 @@ class Search:
         self.trial = trial
         self.space = load_space(trial.space.name)
         self.device, self.dtype = set_up_runtime(trial.runtime)
-        table = trial.benchmark.table
-        self._benchmark = None if table is None else load_benchmark(table)
+        self._benchmark = self._load_benchmark()
         self.data: SearchData = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=True
         )
@@ -66,6 +65,17 @@ class Search:
         self.best_by_size = BestBySize()
         self._alpha_history: dict[str, list[Tensor]] = {name: [] for name in self.alphas}
         self._parameters: dict[Genotype, int] = {}
+
+    def _load_benchmark(self) -> BenchmarkTable | None:
+        table = self.trial.benchmark.table
+        if table is None:
+            return None
+        if self.space.name != BENCHMARK_SPACE:
+            raise ConfigError(
+                f"benchmark.table is given, but holds no cell of space '{self.space.name}'; "
+                f"it is for space '{BENCHMARK_SPACE}'"
+            )
+        return load_benchmark(table)
 
     def _build_model(self) -> None:
         trial = self.trial
@@ -313,7 +323,11 @@ class Search:
         Raises:
             CheckpointError: If it is damaged, absent or of another trial.
         """
-        self.load_state_dict(load_state(folder, name=STATE_FILE))
+        state = load_state(folder, name=STATE_FILE)
+        try:
+            self.load_state_dict(state)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(f"{folder}: made by another version: {error!r}") from error
 
     def _alphas_csv(self) -> str:
         text = io.StringIO()

@@ -44,7 +44,8 @@ def _nothing(report: Report) -> str:
     finished = sum(row.n for row in rows)
     if finished:
         return f"No trial has a value of {report.rank_by.words}, so nothing can be ranked."
-    failed, stopped = sum(row.failed for row in rows), sum(row.stopped for row in rows)
+    failed = sum(row.failed + row.retrains_failed for row in rows)
+    stopped = sum(row.stopped for row in rows)
     return (
         f"Nothing can be ranked: no trial ran to its end "
         f"({failed} failed, {stopped} stopped early)."
@@ -63,11 +64,11 @@ def _difference(ranking: list[Row], name: MetricName) -> str:
     gap = abs(first.mean - second.mean)
     to_second = f"{ranking[1].label} ({_amount(second, name)})"
     threshold = _threshold(first, second)
+    if gap == 0:
+        return f"tied with {to_second}"
     if threshold is None:
         sure = "with one seed each, nothing says that the difference is more than chance"
         return f"{gap:.{name.digits}f} from {to_second}; {sure}"
-    if gap == 0:
-        return f"tied with {to_second}"
     near = [row.label for row in ranking[1:] if _is_within(first, row.statistics[name.key])]
     deviation = f"{threshold:.{name.digits}f}"
     if gap <= threshold:
@@ -78,10 +79,10 @@ def _difference(ranking: list[Row], name: MetricName) -> str:
             f"deviation ({deviation}){also}"
         )
     else:
-        times = f"{gap / threshold:.1f} times it" if threshold > 0 else "where seeds do not differ"
+        times = f"; {gap / threshold:.1f} times it" if threshold > 0 else ""
         text = (
             f"the difference to {to_second}, {gap:.{name.digits}f}, is more than one standard "
-            f"deviation ({deviation}; {times})"
+            f"deviation ({deviation}{times})"
         )
         if near:
             text += f", but that to {_shortened(near)} is within one"
@@ -116,19 +117,26 @@ def _reference(ranking: list[Row], name: MetricName, other: MetricName, mode: st
     rows = [row for row in ranking if other.key in row.statistics]
     if len(rows) == 1:
         amount = _amount(rows[0].statistics[other.key], other)
-        return f"{other.words} is known for {rows[0].label or 'it'} alone ({amount})"
+        if len(ranking) == 1:
+            return f"{other.words} {amount}"
+        return f"{other.words} is known for {rows[0].label} alone ({amount})"
     by_other = sorted(rows, key=lambda row: -row.statistics[other.key].mean)
     top = by_other[0]
     alike, pairs = _pairs_alike(rows, name, other, mode)
     agreement = f", {alike} of {plural(pairs, 'pair')} in the same order" if pairs else ""
     amount = _amount(top.statistics[other.key], other)
-    if top is ranking[0]:
-        return f"{other.words} puts it first too ({amount}){agreement}"
     if ranking[0] not in rows:
         return f"{other.words}, not known for it, is best for {top.label} ({amount})"
     own = ranking[0].statistics[other.key]
     if own.mean == top.statistics[other.key].mean:
-        return f"{other.words} puts it first too, tied with {top.label} ({amount}){agreement}"
+        level = [row.label for row in rows[1:] if row.statistics[other.key].mean == own.mean]
+        tied = f", tied with {_shortened(level)}" if level else ""
+        return f"{other.words} puts it first too{tied} ({amount}){agreement}"
+    if top.statistics[name.key].mean == ranking[0].statistics[name.key].mean:
+        return (
+            f"{other.words} puts {top.label} first of the tied ({amount}, against "
+            f"{_amount(own, other)}){agreement}"
+        )
     return (
         f"{other.words} disagrees: best for {top.label} ({amount}, against "
         f"{_amount(own, other)}){agreement}"
@@ -161,7 +169,8 @@ def _left_out(report: Report) -> list[str]:
             counts.append(f"{plural(stopped, 'trial')} {verb} stopped early")
         survivors = any(row.n and row.stopped for row in rows)
         hint = ", so some means are of the survivors alone" if survivors else ""
-        parts.append(f"{listed(counts)} and count in no mean{hint}")
+        verb = "counts" if failed + stopped == 1 else "count"
+        parts.append(f"{listed(counts)} and {verb} in no mean{hint}")
     if retrains:
         parts.append(f"{plural(retrains, 'retrain')} did not finish")
     return parts
