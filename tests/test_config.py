@@ -73,7 +73,10 @@ contents = st.fixed_dictionaries(
             optional={
                 "weights": st.fixed_dictionaries({"learning_rate": rates, "clip": rates}),
                 "alphas": st.fixed_dictionaries(
-                    {"betas": st.tuples(fractions, fractions).map(list), "weight_decay": rates}
+                    {
+                        "betas": st.tuples(probabilities, probabilities).map(list),
+                        "weight_decay": rates,
+                    }
                 ),
             },
         ),
@@ -142,7 +145,7 @@ def test_the_papers_values_are_the_defaults() -> None:
     weights, alphas = trial.optimizer.weights, trial.optimizer.alphas
     assert (weights.learning_rate, weights.learning_rate_min) == (0.025, 0.001)
     assert (alphas.learning_rate, alphas.betas, alphas.weight_decay) == (3e-4, (0.5, 0.999), 1e-3)
-    assert (trial.retrain.epochs, trial.retrain.cells, trial.retrain.init_channels) == (600, 20, 36)
+    assert (trial.retrain.epochs, trial.retrain.batch_size) == (600, 96)
     assert trial.retrain.augment == AugmentConfig(crop_padding=4, flip=True, cutout=16)
 
 

@@ -239,8 +239,8 @@ class RetrainConfig(Section):
     """Training a genotype from scratch.
 
     Args:
-        init_channels: Channels of the first cell.
-        cells: Number of cells (per stage in spaces with stages).
+        init_channels: Channels of the first cell; None takes the space's usual final size.
+        cells: Number of cells (per stage in spaces with stages); None likewise.
         drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
         auxiliary_weight: Weight of the auxiliary head's loss; 0 for no such head.
         clip: Largest gradient norm; 0 for no clipping.
@@ -248,8 +248,8 @@ class RetrainConfig(Section):
 
     epochs: Count = 600
     batch_size: Count = 96
-    init_channels: Count = 36
-    cells: Count = 20
+    init_channels: Count | None = None
+    cells: Count | None = None
     learning_rate: Rate = 0.025
     learning_rate_min: Rate = 0.0
     momentum: Rate = 0.9

@@ -34,6 +34,7 @@ def test_darts_is_as_published():
         assert (cell.output, cell.inputs_per_node, cell.excluded) == ("concat", 2, ("none",))
     skeleton = space.skeleton
     assert (skeleton.init_channels, skeleton.cells, skeleton.stem_multiplier) == (16, 8, 3)
+    assert load_space("darts").final_size == (36, 20)
 
 
 def test_nasbench201_is_as_published():
@@ -43,6 +44,7 @@ def test_nasbench201_is_as_published():
     assert cell.n_operations ** len(cell.edges) == 15_625
     assert (cell.output, cell.inputs_per_node, cell.excluded) == ("last", None, ())
     assert (space.skeleton.init_channels, space.skeleton.cells) == (16, 5)
+    assert space.final_size == (16, 5)
 
 
 def test_every_space_is_consistent(space):

@@ -28,7 +28,8 @@ def inspect(
     ],
     space: options.Space = None,
     init_channels: Annotated[
-        int | None, typer.Option(min=1, help="Channels of the first cell; the space's own if none.")
+        int | None,
+        typer.Option(min=1, help="Channels of the first cell; the space's usual if none."),
     ] = None,
     cells: Annotated[
         int | None, typer.Option(min=1, help="Cells (of a stage, where there are stages).")
@@ -138,11 +139,12 @@ def _facts(
         init_channels=init_channels,
         cells=cells,
     )
-    n_cells = cells or space.skeleton.cells
+    usual_channels, usual_cells = space.final_size
+    n_cells = cells or usual_cells
     return {
         "space": space.name,
         "genotype": str(genotype),
-        "init_channels": init_channels or space.skeleton.init_channels,
+        "init_channels": init_channels or usual_channels,
         "cells": n_cells,
         "image_size": image_size,
         "classes": n_classes,

@@ -93,8 +93,8 @@ def model_size(
         image_size: Side of the images in pixels, or (height, width).
         n_classes: Outputs.
         in_channels: Channels of the images.
-        init_channels: Channels of the first cell; None for the space's own.
-        cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
+        init_channels: Channels of the first cell; None for the space's usual final size.
+        cells: Number of cells (per stage in the layout ``stages``); None likewise.
 
     Raises:
         GenotypeError: If the space does not hold the genotype.

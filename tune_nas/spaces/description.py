@@ -138,14 +138,27 @@ class SupernetDescription(Section):
     norm_after_pools: bool = False
 
 
+class FinalDescription(Section):
+    """The usual size of a final network, where it is not that of the supernet.
+
+    Args:
+        init_channels: Channels of the first cell; None for the skeleton's.
+        cells: Number of cells (per stage in ``stages``); None for the skeleton's.
+    """
+
+    init_channels: Count | None = None
+    cells: Count | None = None
+
+
 class SpaceDescription(Section):
-    """A whole space: its cells, the skeleton, the supernet's normalisation."""
+    """A whole space: its cells, the skeleton, the supernet's normalisation, the final size."""
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
     cells: dict[str, CellDescription]
     skeleton: SkeletonDescription
     supernet: SupernetDescription = SupernetDescription()
+    final: FinalDescription = FinalDescription()
 
     @model_validator(mode="after")
     def _cells_fit_the_layout(self) -> SpaceDescription:

@@ -156,8 +156,8 @@ def build_network(
         space: The space that it belongs to.
         n_classes: Outputs.
         in_channels: Channels of the images.
-        init_channels: Channels of the first cell; None for the space's own.
-        cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
+        init_channels: Channels of the first cell; None for the space's usual final size.
+        cells: Number of cells (per stage in the layout ``stages``); None likewise.
         auxiliary: Add the auxiliary head after 2/3 of the network.
 
     Raises:
@@ -165,6 +165,7 @@ def build_network(
         ValueError: If a number is below 1.
     """
     genotype.check(space)
+    usual_channels, usual_cells = space.final_size
 
     def make_cell(name: str, channels: int, reduction: bool) -> nn.Module:
         return FinalCell(space.cells[name], genotype.cells[name], channels, reduction)
@@ -175,8 +176,8 @@ def build_network(
         nn.BatchNorm2d,
         n_classes=n_classes,
         in_channels=in_channels,
-        init_channels=init_channels,
-        cells=cells,
+        init_channels=usual_channels if init_channels is None else init_channels,
+        cells=usual_cells if cells is None else cells,
     )
     head = AuxiliaryHead(backbone.tap_channels, n_classes) if auxiliary else None
     return Network(genotype, backbone, head)

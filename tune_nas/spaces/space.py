@@ -101,6 +101,12 @@ class Space:
         cells = {name: _cell_space(cell) for name, cell in source.cells.items()}
         return cls(source.name, source.description, cells, source.skeleton, source.supernet, source)
 
+    @property
+    def final_size(self) -> tuple[int, int]:
+        """The usual channels and number of cells of a final network."""
+        final, skeleton = self._source.final, self.skeleton
+        return final.init_channels or skeleton.init_channels, final.cells or skeleton.cells
+
     def to_dict(self) -> dict[str, Any]:
         """Return the description, as it would stand in a YAML file."""
         return self._source.to_dict()
