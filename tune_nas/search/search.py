@@ -93,7 +93,7 @@ class Search:
                 init_channels=trial.space.init_channels,
                 cells=trial.space.cells,
             )
-        # Up to 1.6 times faster on a CPU, pools most of all; the same mathematics.
+        # The same mathematics, and faster on a CPU, pools most of all.
         self.supernet = supernet.to(self.device, self.dtype)
         self.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = Objective(self.supernet, self.relaxation, self.alphas)
