@@ -74,6 +74,25 @@ def test_a_set_key_is_no_longer_swept() -> None:
     assert all(trial.relaxation.kind == "sigmoid" for _, _, trial in resolve_trials(sweep))
 
 
+def test_a_set_key_takes_what_depends_on_another_value_with_it() -> None:
+    sweep = load_sweep("activation", set={"update.level": "bilevel"})
+    assert list(sweep.parameters) == ["relaxation.kind"]
+    sweep = load_sweep("activation", set={"update.level": "mixed"})
+    assert list(sweep.parameters) == ["relaxation.kind", "update.lambda"]
+
+
+def test_a_condition_on_a_drawn_range_is_not_judged_by_its_ends() -> None:
+    sweep = load_sweep(
+        "lambda",
+        searcher="random",
+        parameters={
+            "schedule.epochs": {"int": [2, 4]},
+            "update.lambda": {"choice": [0, 1], "when": {"schedule.epochs": 3}},
+        },
+    )
+    assert len(resolve_trials(sweep)) == 1
+
+
 def test_a_drawn_sweep_repeats_over_new_seeds() -> None:
     sweep = load_sweep("lambda", searcher="tpe", seeds=3, seed=10)
     assert (sweep.repeat_best, sweep.repeat_seeds) == (3, [11, 12, 13])
@@ -92,6 +111,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"seed": {"grid": [1]}}}, "'seeds'"),
     ({"parameters": {}}, "none left to vary"),
     ({"parameters": {"update.lambda": {"grid": [1], "when": {"update.levl": 1}}}}, "update.level"),
+    (
+        {"parameters": {"update.lambda": {"grid": [1], "when": {"update.level": "mixd"}}}},
+        "update.lambda has the condition (when) update.level: mixd, which never holds: "
+        "update.level is mixed",
+    ),
     ({"seeds": 0}, "at least 1"),
     ({"seeds": [1, 1]}, "a seed twice"),
     ({"trials": 3}, "runs every combination"),

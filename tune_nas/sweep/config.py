@@ -13,7 +13,13 @@ from pydantic import Field, field_validator, model_validator
 from tune_nas import library
 from tune_nas.config import Count, Section, TrialConfig
 from tune_nas.errors import ConfigError
-from tune_nas.sweep.parameters import Parameter, combinations, ordered
+from tune_nas.sweep.parameters import (
+    Parameter,
+    check_conditions,
+    combinations,
+    meets,
+    ordered,
+)
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 _EMBEDDED = "digits"
@@ -206,19 +212,23 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     Args:
         name_or_path: A shipped sweep or the path of a YAML file.
         changes: Keys of `SweepConfig` with their new values; ``set`` is added to the file's own,
-            and a key set so is no longer swept.
+            and a key set so is no longer swept, nor is one whose condition it leaves unmet.
 
     Raises:
         ConfigError: If the file, a key, a value or any trial of a grid is not valid.
     """
     path = library.find("sweep", name_or_path)
     content = {"name": path.stem, **library.read_yaml(path)}
-    library.validate(SweepConfig, content, str(name_or_path))
+    own = library.validate(SweepConfig, content, str(name_or_path))
     assigned = dict(changes.pop("set", {}))
     content.update(changes)
     content["set"] = {**(content.get("set") or {}), **assigned}
-    swept = content["parameters"]
-    content["parameters"] = {key: value for key, value in swept.items() if key not in assigned}
+    unmet = {key for key, parameter in own.parameters.items() if _unmet(parameter, assigned)}
+    content["parameters"] = {
+        key: value
+        for key, value in content["parameters"].items()
+        if key not in assigned and key not in unmet
+    }
     sweep = library.validate(SweepConfig, content, f"sweep '{name_or_path}'")
     if not sweep.parameters:
         raise ConfigError(f"sweep '{name_or_path}': parameters has none left to vary; give one")
@@ -248,6 +258,10 @@ def resolve_trials(
         for condition in parameter.when:
             _check_leaf(condition, f"{where}, when of {key}")
     base = base or base_trial(sweep)
+    try:
+        check_conditions(sweep.parameters, trial_values(base))
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
     if sweep.scheduler == "asha" and sweep.asha.grace_period >= base.schedule.epochs:
         raise ConfigError(
             f"{where}: asha.grace_period is {sweep.asha.grace_period}, but must be less than "
@@ -308,6 +322,12 @@ def trial_values(trial: TrialConfig) -> dict[str, Any]:
 
 def _points(sweep: SweepConfig, base: TrialConfig) -> Iterator[dict[str, Any]]:
     return combinations(sweep.parameters, trial_values(base))
+
+
+def _unmet(parameter: Parameter, assigned: dict[str, Any]) -> bool:
+    """Return whether keys that are set leave a condition of a parameter unmet."""
+    when = parameter.when
+    return any(not meets(assigned[key], when[key]) for key in when.keys() & assigned.keys())
 
 
 def _check_leaf(key: str, where: str) -> None:

@@ -67,10 +67,7 @@ class Parameter(Section):
 
     def active(self, chosen: Mapping[str, Any]) -> bool:
         """Return whether the conditions hold, given the values of the keys that they name."""
-        return all(
-            chosen.get(key) in (wanted if isinstance(wanted, list) else [wanted])
-            for key, wanted in self.when.items()
-        )
+        return all(meets(chosen.get(key), wanted) for key, wanted in self.when.items())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the one given form, and the conditions if there are any."""
@@ -85,6 +82,11 @@ class Parameter(Section):
             "loguniform": self.loguniform,
             "int": self.int_,
         }
+
+
+def meets(value: Any, wanted: Any) -> bool:
+    """Return whether a value is the one that a condition wants, or one of those."""
+    return value in (wanted if isinstance(wanted, list) else [wanted])
 
 
 def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
@@ -106,6 +108,30 @@ def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
             raise ValueError(f"the conditions (when) of {circle} depend on each other in a circle")
         keys.append(ready[0])
     return keys
+
+
+def check_conditions(parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]) -> None:
+    """Refuse a condition on a value that its key never has: the parameter would never be swept.
+
+    Args:
+        parameters: Swept keys.
+        fixed: Values of the keys that are not swept but that conditions may name.
+
+    Raises:
+        ValueError: Names the parameter, its condition, and the values that the key has.
+    """
+    for key, parameter in parameters.items():
+        for other, wanted in parameter.when.items():
+            swept = parameters.get(other)
+            if swept is not None and swept.is_range:
+                continue
+            values = [fixed.get(other)] if swept is None else swept.values
+            if not any(meets(value, wanted) for value in values):
+                has = ", ".join(str(value) for value in values)
+                raise ValueError(
+                    f"{key} has the condition (when) {other}: {wanted}, which never holds: "
+                    f"{other} is {has}"
+                )
 
 
 def combinations(
