@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,13 +48,18 @@ Concurrency = Annotated[
     typer.Option("--concurrency", min=1, help="Most trials at a time.", rich_help_panel=_WHERE),
 ]
 CpusPerTrial = Annotated[
-    float,
-    typer.Option("--cpus-per-trial", help="CPUs of a trial.", rich_help_panel=_WHERE),
+    float | None,
+    typer.Option(
+        "--cpus-per-trial", help="CPUs of a trial.", show_default="1", rich_help_panel=_WHERE
+    ),
 ]
 GpusPerTrial = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--gpus-per-trial", help="GPUs of a trial; fractions share one.", rich_help_panel=_WHERE
+        "--gpus-per-trial",
+        help="GPUs of a trial; fractions share one.",
+        show_default="0",
+        rich_help_panel=_WHERE,
     ),
 ]
 Address = Annotated[
@@ -154,9 +157,3 @@ def exists(uri: str) -> bool:
     """Return whether an MLflow store can be there: asking for runs must not create one."""
     path = uri.removeprefix("sqlite:///")
     return path == uri or Path(path).is_file()
-
-
-def storage_option(storage: str) -> str:
-    """Return `` --storage …`` for a command to be typed next, or nothing where it goes unsaid."""
-    said = storage == os.environ.get("TUNE_NAS_STORAGE", "runs")
-    return "" if said else f" --storage {shlex.quote(storage)}"

@@ -8,9 +8,10 @@ import typer
 
 from tune_nas.cli import options
 from tune_nas.cli.output import Format, print_json, print_rich, print_table
+from tune_nas.sweep.options import storage_option
 
 if TYPE_CHECKING:
-    from tune_nas.sweep import SweepOutcome
+    from tune_nas.sweep import RunOptions, SweepOutcome
     from tune_nas.sweep.config import SweepConfig
 
 
@@ -25,7 +26,7 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
             {
                 **outcome.report.to_dict(),
                 "folder": outcome.folder,
-                "best_genotype": outcome.best_genotype_path,
+                "best_genotype_path": outcome.best_genotype_path,
                 "mlflow": outcome.mlflow_uri,
                 "failed": outcome.n_failed,
             }
@@ -43,16 +44,16 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
 
 def _ui_command(uri: str, storage: str) -> str:
     usual = "://" not in storage and uri == options.mlflow_uri(None, storage)
-    return f"tune-nas ui{options.storage_option(storage) if usual else f' --mlflow {uri}'}"
+    return f"tune-nas ui{storage_option(storage) if usual else f' --mlflow {uri}'}"
 
 
-def print_plan(sweep: SweepConfig, output: Format) -> None:
+def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
     """Print the trials that a sweep would run, and what they would cost."""
     from tune_nas.sweep import estimate
     from tune_nas.sweep.config import resolve_trials
 
     trials = resolve_trials(sweep)
-    cost: Any = estimate(sweep)
+    cost: Any = estimate(sweep, options=where)
     if output is Format.JSON:
         print_json(
             {

@@ -13,6 +13,7 @@ from tune_nas.cli import options
 from tune_nas.cli.outcome import print_outcome, print_plan
 from tune_nas.cli.output import Format
 from tune_nas.errors import ConfigError
+from tune_nas.sweep.options import storage_option
 
 if TYPE_CHECKING:
     from tune_nas.sweep import RunOptions
@@ -55,8 +56,8 @@ def sweep(
     seed: options.Seed = None,
     run_name: options.Name = None,
     concurrency: options.Concurrency = None,
-    cpus_per_trial: options.CpusPerTrial = 1,
-    gpus_per_trial: options.GpusPerTrial = 0,
+    cpus_per_trial: options.CpusPerTrial = None,
+    gpus_per_trial: options.GpusPerTrial = None,
     address: options.Address = None,
     storage: options.Storage = "runs",
     mlflow: options.Mlflow = None,
@@ -79,12 +80,12 @@ def sweep(
         "seed": seed,
     }
     config = load_sweep(name, **{key: value for key, value in changes.items() if value is not None})
-    if dry_run:
-        print_plan(config, output)
-        return
     where = _run_options(
         storage, mlflow, address, concurrency, cpus_per_trial, gpus_per_trial, quiet
     )
+    if dry_run:
+        print_plan(config, where, output)
+        return
     run_name = run_name or _free_name(config.name, storage)
     from tune_nas.sweep import run_sweep
 
@@ -102,8 +103,8 @@ def search(
     settings: options.Settings = None,
     seed: options.Seed = None,
     run_name: options.Name = None,
-    cpus_per_trial: options.CpusPerTrial = 1,
-    gpus_per_trial: options.GpusPerTrial = 0,
+    cpus_per_trial: options.CpusPerTrial = None,
+    gpus_per_trial: options.GpusPerTrial = None,
     address: options.Address = None,
     storage: options.Storage = "runs",
     mlflow: options.Mlflow = None,
@@ -147,8 +148,8 @@ def retrain(
     settings: options.Settings = None,
     seed: options.Seed = None,
     run_name: options.Name = None,
-    cpus_per_trial: options.CpusPerTrial = 1,
-    gpus_per_trial: options.GpusPerTrial = 0,
+    cpus_per_trial: options.CpusPerTrial = None,
+    gpus_per_trial: options.GpusPerTrial = None,
     address: options.Address = None,
     storage: options.Storage = "runs",
     mlflow: options.Mlflow = None,
@@ -186,19 +187,23 @@ def retrain(
 
 
 def resume(
+    context: typer.Context,
     name: Annotated[
         str | None, typer.Argument(help="The latest unfinished one, if not named.")
     ] = None,
     concurrency: options.Concurrency = None,
-    cpus_per_trial: options.CpusPerTrial = 1,
-    gpus_per_trial: options.GpusPerTrial = 0,
+    cpus_per_trial: options.CpusPerTrial = None,
+    gpus_per_trial: options.GpusPerTrial = None,
     address: options.Address = None,
     storage: options.Storage = "runs",
     mlflow: options.Mlflow = None,
     quiet: options.Quiet = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Go on with a sweep, search or retrain after a crash or a Ctrl-C."""
+    """Go on with a sweep, search or retrain after a crash or a Ctrl-C, as it was started."""
+    # Its runs are in its own store, whatever MLFLOW_TRACKING_URI says by now.
+    source = context.get_parameter_source("mlflow")
+    mlflow = mlflow if source is not None and source.name == "COMMANDLINE" else None
     where = _run_options(
         storage, mlflow, address, concurrency, cpus_per_trial, gpus_per_trial, quiet
     )
@@ -214,8 +219,8 @@ def _run_options(
     mlflow: str | None,
     address: str | None,
     concurrency: int | None,
-    cpus_per_trial: float,
-    gpus_per_trial: float,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
     quiet: bool,
 ) -> RunOptions:
     from tune_nas.sweep import RunOptions
@@ -259,12 +264,21 @@ def _parse_retrain(text: str) -> int | str:
     return text if text == "each" else int(text)
 
 
+def _is_there(name: str | None, storage: str) -> bool:
+    """Return whether there is a run of this name; without one, a resume had found it."""
+    from tune_nas.sweep.plan import read_state
+    from tune_nas.sweep.storage import Storage
+
+    return name is None or read_state(Storage(storage).within(name)) is not None
+
+
 @contextmanager
 def _interruptible(name: str | None, storage: str) -> Iterator[None]:
     """Turn Ctrl-C into one line that says how to go on, and status 130."""
     try:
         yield
     except KeyboardInterrupt:
-        command = f"tune-nas resume{f' {name}' if name else ''}{options.storage_option(storage)}"
-        print(f"tune-nas: interrupted; go on with: {command}", file=sys.stderr)
+        command = f"tune-nas resume{f' {name}' if name else ''}{storage_option(storage)}"
+        hint = f"go on with: {command}" if _is_there(name, storage) else "nothing was written"
+        print(f"tune-nas: interrupted; {hint}", file=sys.stderr)
         raise typer.Exit(130) from None

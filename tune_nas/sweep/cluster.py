@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tune_nas.errors import ConfigError, StorageError
+from tune_nas.sweep.options import RunOptions
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -58,7 +59,7 @@ def check_address(address: str | None) -> None:
 def prepare_environment(address: str | None) -> None:
     """Set what Ray reads when it is imported; values that the user has set stay."""
     early = {} if "ray" in sys.modules else _BEFORE_IMPORT
-    local = _LOCAL if _is_local(address) else {}
+    local = _LOCAL if is_local(address) else {}
     for name, value in {**_ENVIRONMENT, **early, **local}.items():
         os.environ.setdefault(name, value)
 
@@ -75,7 +76,7 @@ def connect(address: str | None) -> Iterator[None]:
     Raises:
         StorageError: If the cluster cannot be reached.
     """
-    local = _is_local(address)
+    local = is_local(address)
     prepare_environment(address)
     import ray
 
@@ -102,7 +103,7 @@ def connect(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def trials_at_once(concurrency: int | None, cpus: float, gpus: float) -> int:
+def trials_at_once(options: RunOptions) -> int:
     """Return how many trials run at once: what was asked for, else as many as there is room for.
 
     Raises:
@@ -112,7 +113,8 @@ def trials_at_once(concurrency: int | None, cpus: float, gpus: float) -> int:
 
     resources = ray.cluster_resources()
     room = []
-    for option, kind, needed in (("cpus", "CPU", cpus), ("gpus", "GPU", gpus)):
+    needs = (("cpus", "CPU", options.cpus), ("gpus", "GPU", options.gpus))
+    for option, kind, needed in needs:
         there = float(resources.get(kind, 0.0))
         if needed > there:
             raise ConfigError(
@@ -121,7 +123,7 @@ def trials_at_once(concurrency: int | None, cpus: float, gpus: float) -> int:
             )
         if needed > 0:
             room.append(int(there / needed + 1e-9))
-    return concurrency or max(1, min(room, default=1))
+    return options.concurrency or max(1, min(room, default=1))
 
 
 @contextmanager
@@ -144,5 +146,6 @@ def hidden_warnings(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _is_local(address: str | None) -> bool:
+def is_local(address: str | None) -> bool:
+    """Return whether an address means a private Ray on this machine."""
     return address in (None, "", "local")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.config import SweepConfig, base_trial, resolve_trials
+from tune_nas.sweep.options import RunOptions
 
 _STEPS = 3
 
@@ -22,6 +24,7 @@ class Estimate(dict[str, Any]):
             f"{self['searches']} searches and {self['retrains']} retrains, "
             f"{self['search_epochs']} search epochs at most; about {self['minutes']:.1f} minutes "
             f"of searching, {self['at_once']} at a time, by {self['based_on']}"
+            f"{'; the retrains come on top' if self['retrains'] else ''}"
         )
 
 
@@ -29,7 +32,9 @@ class _EnoughError(Exception):
     """Ends an epoch that was only begun to be timed."""
 
 
-def estimate(sweep: SweepConfig, base: TrialConfig | None = None) -> Estimate:
+def estimate(
+    sweep: SweepConfig, base: TrialConfig | None = None, options: RunOptions | None = None
+) -> Estimate:
     """Time a few steps of the first trial here, and count up.
 
     Early stopping is not counted, retraining not timed, and steps of other trials of the sweep
@@ -38,6 +43,7 @@ def estimate(sweep: SweepConfig, base: TrialConfig | None = None) -> Estimate:
     Args:
         sweep: The sweep.
         base: Its trial with its fixed keys set; None reads it.
+        options: How many trials run at once, and what each takes of this machine.
 
     Raises:
         ConfigError: If a trial is not valid.
@@ -51,7 +57,7 @@ def estimate(sweep: SweepConfig, base: TrialConfig | None = None) -> Estimate:
     else:
         epochs = first * base.schedule.epochs
     epochs += repeats * base.schedule.epochs
-    at_once = min(os.cpu_count() or 1, first)
+    at_once = min(_room(options or RunOptions()), first)
     seconds, steps = _epoch_seconds(trials[0][2])
     return Estimate(
         searches=first + repeats,
@@ -62,6 +68,16 @@ def estimate(sweep: SweepConfig, base: TrialConfig | None = None) -> Estimate:
         minutes=round(seconds * epochs / at_once / 60, 2),
         based_on=f"{steps} steps of the first trial, timed on this machine",
     )
+
+
+def _room(options: RunOptions) -> int:
+    """Return how many trials run at once on this machine."""
+    import torch
+
+    room = (os.cpu_count() or 1) / options.cpus
+    if options.gpus > 0:
+        room = min(room, torch.cuda.device_count() / options.gpus)
+    return min(options.concurrency or sys.maxsize, max(1, int(room + 1e-9)))
 
 
 def _retrains(sweep: SweepConfig, points: int) -> int:

@@ -78,10 +78,8 @@ class StageRunner:
         from ray import tune
 
         sweep, options = self._plan.sweep, self._options
-        at_once = trials_at_once(
-            options.concurrency, options.cpus_per_trial, options.gpus_per_trial
-        )
-        resources = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
+        at_once = trials_at_once(options)
+        resources = {"CPU": options.cpus, "GPU": options.gpus}
         recorder = Recorder(records, sweep.search_metric)
         tracking = TrackingCallback(
             self._settings, self._sweep_run, describe, rank_by=sweep.search_metric

@@ -32,6 +32,7 @@ class State:
         identity: Tells the sweep from others of its name in a shared MLflow store.
         genotype: What a ``retrain`` trains, as YAML.
         parent_run: MLflow run that this genotype comes from.
+        options: What `RunOptions.kept` says that a resume goes on with.
     """
 
     kind: str = "sweep"
@@ -42,6 +43,7 @@ class State:
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
     genotype: str | None = None
     parent_run: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

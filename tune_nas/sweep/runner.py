@@ -7,13 +7,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tune_nas.config import TrialConfig
-from tune_nas.errors import ConfigError, StorageError
-from tune_nas.sweep.cluster import check_address, connect, hidden_warnings, prepare_environment
-from tune_nas.sweep.config import SweepConfig, base_trial, resolve_trials
-from tune_nas.sweep.options import RunOptions
+from tune_nas.errors import ConfigError, StorageError, TuneNasError
+from tune_nas.sweep.cluster import (
+    check_address,
+    connect,
+    hidden_warnings,
+    is_local,
+    prepare_environment,
+    trials_at_once,
+)
+from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig, base_trial, resolve_trials
+from tune_nas.sweep.options import RunOptions, storage_option
 from tune_nas.sweep.outcome import SweepOutcome, conclude
 from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.records import Job, Records
@@ -82,7 +89,8 @@ def run_retrain(
         trainables: What runs the training.
     """
     state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
-    return _start(_single(trial, name), trial, state, options, trainables)
+    sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=1)
+    return _start(sweep, trial, state, options, trainables)
 
 
 def resume_sweep(
@@ -92,24 +100,26 @@ def resume_sweep(
 
     Args:
         name: Of the folder; None for the latest that has not finished.
-        options: Where and how; may differ from those that it was started with.
+        options: Where and how; what is None stays as it was when it was started.
         trainables: What runs the trials.
 
     Raises:
         StorageError: If there is nothing to resume, or it is running.
     """
-    check_address(options.address)
     root = Storage(options.storage)
     plan = read_plan(root.within(name or _latest(root)))
     if plan.state.status == "finished":
         raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
+    options = options.or_else(plan.state.options)
+    plan.state.options = options.kept()
+    check_address(options.address)
     return _run(plan, options, trainables, resumed=True)
 
 
-def _single(trial: TrialConfig, name: str | None) -> SweepConfig:
-    return SweepConfig(
-        name=name or trial.name, trial=trial.name, parameters={}, seeds=[trial.seed], retrain=0
-    )
+def _single(trial: TrialConfig, name: str | None, **changes: Any) -> SweepConfig:
+    """Return the sweep of one trial: a search, unless changes make it a retrain."""
+    own = {"name": name or trial.name, "trial": trial.name, "seeds": [trial.seed]}
+    return SweepConfig.model_validate({**own, "parameters": {}, "retrain": 0, **changes})
 
 
 def _start(
@@ -126,24 +136,25 @@ def _start(
     root = Storage(options.storage)
     storage = root.within(sweep.name)
     if storage.names():
-        raise StorageError(
-            f"'{sweep.name}' exists in {root.root}; choose another --name, "
-            f"or go on with it: tune-nas resume {sweep.name}"
-        )
+        there = read_state(storage)
+        resume = f"tune-nas resume {sweep.name}{storage_option(options.storage)}"
+        hint = f", or go on with it: {resume}" if there and there.status != "finished" else ""
+        raise StorageError(f"'{sweep.name}' exists in {root.root}; choose another --name{hint}")
     trials = [trial for _, _, trial in resolve_trials(sweep, base)]
-    _preflight(trials, trainables)
+    if is_local(options.address):
+        _check_devices(trials)
+    _preflight(trials, state, trainables, retrains=sweep.retrain != 0)
     check_address(options.address)
     state.mlflow = _mlflow_uri(options, root)
     if not state.mlflow.startswith("sqlite:"):
         Tracker(state.mlflow)
+    state.options = options.kept()
     plan = Plan(storage, sweep, base, state)
     made_root = root.local is not None and not root.local.exists()
-    plan.write()
     try:
-        Tracker(state.mlflow)
-        with connect(options.address):
-            return _run(plan, options, trainables, resumed=False)
-    except StorageError:
+        plan.write()
+        return _run(plan, options, trainables, resumed=False)
+    except TuneNasError:
         if not storage.names("search") and not storage.names("retrain"):
             # Nothing has run: leave nothing behind.
             storage.remove()
@@ -167,6 +178,7 @@ def _run(
         nullcontext() if local is None else hidden_warnings(local / _LOG),
         connect(options.address),
     ):
+        trials_at_once(options)  # whether there is room, before MLflow hears of anything
         tracker = settings.open()
         sweep_run = tracker.sweep_run(
             plan.sweep.name,
@@ -174,19 +186,33 @@ def _run(
             {"tune_nas.kind": plan.state.kind},
             identity=plan.state.identity,
         )
-        stages = {stage: Records(plan.storage, stage) for stage in STAGES}
-        if resumed:
-            for records in stages.values():
-                reconcile(tracker, sweep_run, records, plan.sweep.search_metric)
-        runner = StageRunner(plan, options, trainables or Trainables(), settings, sweep_run)
-        if plan.state.kind == "retrain":
-            _enter(plan, "retrain")
-            runner.run_list("retrain", [_given_genotype(plan)], stages["retrain"])
-        else:
-            _run_stages(plan, runner, stages)
-        outcome = conclude(plan, list(stages.values()), tracker, sweep_run)
-        plan.write_state(status="finished")
+        with _closing(tracker, sweep_run):
+            stages = {stage: Records(plan.storage, stage) for stage in STAGES}
+            if resumed:
+                for records in stages.values():
+                    reconcile(tracker, sweep_run, records, plan.sweep.search_metric)
+            runner = StageRunner(plan, options, trainables or Trainables(), settings, sweep_run)
+            if plan.state.kind == "retrain":
+                _enter(plan, "retrain")
+                runner.run_list("retrain", [_given_genotype(plan)], stages["retrain"])
+            else:
+                _run_stages(plan, runner, stages)
+            outcome = conclude(plan, list(stages.values()), tracker, sweep_run)
+            plan.write_state(status="finished")
     return outcome
+
+
+@contextmanager
+def _closing(tracker: Tracker, sweep_run: str) -> Iterator[None]:
+    """Leave no sweep's run RUNNING after a Ctrl-C, or after an error that ends the sweep."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tracker.finish(sweep_run, "KILLED", reason="interrupted by Ctrl-C; a resume goes on")
+        raise
+    except TuneNasError as error:
+        tracker.finish(sweep_run, "FAILED", error=str(error))
+        raise
 
 
 def _run_stages(plan: Plan, runner: StageRunner, stages: dict[str, Records]) -> None:
@@ -221,20 +247,41 @@ def _enter(plan: Plan, stage: str) -> None:
     plan.write_state(stage=stage)
 
 
-def _preflight(trials: list[TrialConfig], trainables: Trainables | None) -> None:
+def _check_devices(trials: list[TrialConfig]) -> None:
+    """Raise a ConfigError if a trial's device is not on this machine, which is to run it."""
+    from tune_nas.runtime import resolve_device
+
+    for device in {trial.runtime.device for trial in trials}:
+        resolve_device(device)
+
+
+def _preflight(
+    trials: list[TrialConfig], state: State, trainables: Trainables | None, *, retrains: bool
+) -> None:
     """Build one trial of each kind, so that what cannot start is known before anything is written.
+
+    Args:
+        trials: All of them.
+        state: Tells whether they are searches or the training of a given genotype.
+        trainables: What runs them.
+        retrains: Whether anything is retrained, which also takes the test images.
 
     Raises:
         TuneNasError: What the trial's own parts say.
     """
     from tune_nas.sweep.execution import Trainables
 
-    kinds: dict[str, TrialConfig] = {}
-    for trial in trials:
-        parts = (trial.space, trial.data, trial.relaxation, trial.selection, trial.benchmark)
-        kinds.setdefault(repr(parts), trial)
-    for trial in kinds.values():
-        (trainables or Trainables()).search.check(trial)
+    found = trainables or Trainables()
+    if state.kind != "retrain":
+        kinds: dict[str, TrialConfig] = {}
+        for trial in trials:
+            parts = (trial.space, trial.data, trial.relaxation, trial.selection, trial.benchmark)
+            kinds.setdefault(repr(parts), trial)
+        for trial in kinds.values():
+            found.search.check(trial)
+    if retrains:
+        for trial in {repr(trial.data): trial for trial in trials}.values():
+            found.retrain.check(trial, state.genotype)
 
 
 def _mlflow_uri(options: RunOptions, root: Storage) -> str:
@@ -282,6 +329,8 @@ def _locked(plan: Plan) -> Iterator[None]:
 
 
 def _remove_if_empty(folder: Path) -> None:
+    if not folder.is_dir():
+        return
     names = {path.name for path in folder.iterdir()}
     if names <= {"mlflow.db"}:
         for name in names:

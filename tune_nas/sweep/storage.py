@@ -17,7 +17,7 @@ class Storage:
         root: A path, a ``file://`` URI, or another URI (``s3://…``, ``gs://…``, ``mock://…``).
 
     Raises:
-        StorageError: If the URI's kind is not known.
+        StorageError: If the URI's kind is not known, or the path is a file.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -26,6 +26,8 @@ class Storage:
         if "://" not in text or text.startswith("file://"):
             self.local = Path(text.removeprefix("file://")).expanduser().absolute()
             self.root = str(self.local)
+            if self.local.is_file():
+                raise StorageError(f"storage {self.root} is a file, but must be a folder")
             return
         self.root = text.rstrip("/")
         self._remote, self._base = _filesystem(self.root)

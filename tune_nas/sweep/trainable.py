@@ -63,8 +63,13 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         raise NotImplementedError
 
     @staticmethod
-    def check(trial: TrialConfig) -> None:
-        """Raise a one-line error if the trial cannot start, before anything is written."""
+    def check(trial: TrialConfig, genotype: str | None = None) -> None:
+        """Raise a one-line error if the trial cannot start, before anything is written.
+
+        Args:
+            trial: The trial.
+            genotype: What a retrain is to train, as far as it is known.
+        """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build everything from the config, then go on where an earlier session stopped."""
@@ -159,11 +164,11 @@ class SearchTrainable(EpochTrainable):
         return Search(trial)
 
     @staticmethod
-    def check(trial: TrialConfig) -> None:
+    def check(trial: TrialConfig, genotype: str | None = None) -> None:
         """Build the search once: space, data and every part are then known to be good."""
         from tune_nas.search import Search
 
-        Search(library.with_overrides(trial, {"runtime.device": "cpu"}))
+        Search(_on_cpu(trial))
 
 
 class RetrainTrainable(EpochTrainable):
@@ -180,6 +185,24 @@ class RetrainTrainable(EpochTrainable):
         trial = trial_of(job)
         torch.set_num_threads(trial.runtime.threads)
         return Retrain(trial, Genotype.parse(job.genotype or ""))
+
+    @staticmethod
+    def check(trial: TrialConfig, genotype: str | None = None) -> None:
+        """Build the retraining once, or where its genotype is yet to be found, read its data."""
+        import torch
+
+        from tune_nas.data import load_data
+        from tune_nas.retrain import Retrain
+        from tune_nas.spaces import Genotype
+
+        if genotype is not None:
+            Retrain(_on_cpu(trial), Genotype.parse(genotype))
+        else:
+            load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)
+
+
+def _on_cpu(trial: TrialConfig) -> TrialConfig:
+    return library.with_overrides(trial, {"runtime.device": "cpu"})
 
 
 def trial_of(job: Job) -> TrialConfig:

@@ -1,0 +1,181 @@
+"""What the runner decides around the trials: what it refuses, what it keeps, what it closes.
+
+Ray is not started: these are about what comes before the trials, and after a Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MakeSweep
+from standin import GENOTYPE_FILE, TRAINABLES, StandInTrainable
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError, DataError, GenotypeError, StorageError, TuneNasError
+from tune_nas.sweep import RunOptions, Trainables, resume_sweep, run_retrain, run_sweep
+from tune_nas.sweep.plan import Plan, State, read_plan
+from tune_nas.sweep.storage import Storage
+from tune_nas.tracking import Tracker
+
+TINY = {
+    "space": {"name": "darts", "init_channels": 4, "cells": 2},
+    "data": {"name": "fake", "train_images": 32},
+    "retrain": {"epochs": 1, "batch_size": 8, "init_channels": 4, "cells": 2},
+}
+
+
+@pytest.fixture
+def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of two CPUs and no GPU, on which Ray need not be started."""
+    import ray
+
+    @contextlib.contextmanager
+    def connect(address: str | None) -> Iterator[None]:
+        yield
+
+    monkeypatch.setattr("tune_nas.sweep.runner.connect", connect)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
+    """Let Ctrl-C be pressed when the trials would begin; returns the options they would have."""
+    seen: list[RunOptions] = []
+
+    def run_list(self: Any, *_: object) -> None:
+        seen.append(self._options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tune_nas.sweep.execution.StageRunner.run_list", run_list)
+    return seen
+
+
+def options(folder: Path, **more: Any) -> RunOptions:
+    return RunOptions(**{"storage": str(folder / "runs"), "quiet": True, **more})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"concurrency": 0}, "--concurrency is 0, but must be >= 1"),
+        ({"cpus_per_trial": 0}, "--cpus-per-trial is 0, but must be finite and > 0"),
+        ({"cpus_per_trial": -1}, "--cpus-per-trial is -1, but must be finite and > 0"),
+        ({"cpus_per_trial": float("nan")}, "--cpus-per-trial is nan, but must be finite and > 0"),
+        ({"gpus_per_trial": -0.5}, "--gpus-per-trial is -0.5, but must be finite and >= 0"),
+        ({"gpus_per_trial": float("inf")}, "--gpus-per-trial is inf, but must be finite and >= 0"),
+    ],
+)
+def test_numbers_out_of_range(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        RunOptions(**changes)
+    assert str(error.value) == says
+
+
+def test_what_is_kept_fills_what_is_not_given() -> None:
+    started = RunOptions(concurrency=3, cpus_per_trial=0.5, address="a:1", quiet=True)
+    kept = started.kept()
+    assert kept == {"concurrency": 3, "cpus_per_trial": 0.5, "address": "a:1"}
+    resumed = RunOptions(storage="s", concurrency=1).or_else(kept)
+    assert resumed == RunOptions(storage="s", concurrency=1, cpus_per_trial=0.5, address="a:1")
+    assert (RunOptions().cpus, RunOptions().gpus) == (1, 0)
+
+
+@pytest.mark.parametrize("more", [{"cpus_per_trial": 64}, {"gpus_per_trial": 1}])
+def test_too_much_for_the_machine_leaves_nothing(
+    make_sweep: MakeSweep, tmp_path: Path, two_cpus: None, more: dict[str, Any]
+) -> None:
+    sweep = make_sweep()
+    with pytest.raises(ConfigError, match=r"-per-trial is (64|1), but must be at most (2|0),"):
+        run_sweep(sweep, options(tmp_path, **more), "big", trainables=TRAINABLES)
+    assert [path.name for path in tmp_path.iterdir()] == ["input"]
+
+
+def test_ctrl_c_closes_the_sweep_and_a_resume_goes_on_as_it_was_started(
+    make_sweep: MakeSweep, tmp_path: Path, two_cpus: None, interrupted: list[RunOptions]
+) -> None:
+    own = f"sqlite:///{tmp_path / 'own.db'}"
+    where = options(tmp_path, mlflow=own, concurrency=1, cpus_per_trial=2)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(make_sweep(), where, "cut", trainables=TRAINABLES)
+    (run,) = Tracker(own).list_runs()
+    assert (run.stage, run.state, run.status) == ("sweep", "KILLED", "interrupted")
+    state = read_plan(Storage(tmp_path / "runs" / "cut")).state
+    assert (state.status, state.mlflow) == ("running", own)
+    # Without room, a resume leaves the sweep's run as it is.
+    with pytest.raises(ConfigError, match="--gpus-per-trial is 4"):
+        resume_sweep("cut", options(tmp_path, gpus_per_trial=4), trainables=TRAINABLES)
+    assert [run.state for run in Tracker(own).list_runs()] == ["KILLED"]
+    with pytest.raises(KeyboardInterrupt):
+        resume_sweep("cut", options(tmp_path), trainables=TRAINABLES)
+    with pytest.raises(KeyboardInterrupt):
+        resume_sweep("cut", options(tmp_path, concurrency=2), trainables=TRAINABLES)
+    assert [(seen.concurrency, seen.cpus) for seen in interrupted] == [(1, 2), (1, 2), (2, 2)]
+    assert [run.state for run in Tracker(own).list_runs()] == ["KILLED"]
+
+
+def test_an_existing_name_offers_a_resume_where_there_is_one(
+    make_sweep: MakeSweep, tmp_path: Path
+) -> None:
+    sweep = make_sweep()
+    where = options(tmp_path)
+    plan = Plan(Storage(tmp_path / "runs" / "x"), sweep, TrialConfig(), State())
+    plan.write()
+    resume = f"or go on with it: tune-nas resume x --storage {tmp_path / 'runs'}"
+    with pytest.raises(StorageError, match=resume):
+        run_sweep(sweep, where, "x", trainables=TRAINABLES)
+    plan.write_state(status="finished")
+    with pytest.raises(StorageError, match=r"choose another --name$"):
+        run_sweep(sweep, where, "x", trainables=TRAINABLES)
+
+
+def refused(
+    folder: Path, error: type[TuneNasError], says: str, genotype: str, **trial: Any
+) -> None:
+    with pytest.raises(error, match=says):
+        run_retrain(TrialConfig.model_validate({**TINY, **trial}), genotype, options(folder))
+    assert not (folder / "runs").exists()
+
+
+def test_a_retrain_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
+    refused(tmp_path, GenotypeError, "darts", cell)
+    absent = {"name": "cifar10", "dir": str(tmp_path / "absent")}
+    refused(tmp_path, DataError, "absent", GENOTYPE_FILE.read_text(), data=absent)
+
+
+def test_a_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    on_gpu = {"device": "cuda"}
+    refused(tmp_path, ConfigError, "0 usable GPUs", GENOTYPE_FILE.read_text(), runtime=on_gpu)
+
+
+def test_damaged_test_images_are_known_before_the_searches(
+    make_sweep: MakeSweep, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (8, 8)).save(tmp_path / part / name / f"{number}.png")
+    damaged = tmp_path / "test" / "dog" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    sweep = make_sweep(retrain="each", set={"data.name": "folder", "data.dir": str(tmp_path)})
+    found = replace(Trainables(), search=StandInTrainable)
+    with pytest.raises(DataError, match=r"dog/3.png"):
+        run_sweep(sweep, options(tmp_path), trainables=found)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_is_no_storage(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StorageError, match="runs is a file, but must be a folder"):
+        resume_sweep(None, options(tmp_path))
