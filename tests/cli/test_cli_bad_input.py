@@ -121,6 +121,24 @@ def test_a_storage_that_cannot_be_written(command_line) -> None:
     message = command_line.refused("sweep", *TINY, "--storage", "taken/runs")
     assert "taken" in message
 
+    for command in (["sweep", *TINY], ["resume"], ["list", "runs"]):
+        message = command_line.refused(*command, "--storage", "taken")
+        assert "taken is a file, but must be a folder" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cpus-per-trial", "0"], "--cpus-per-trial is 0, but must be finite and > 0"),
+        (["--cpus-per-trial", "nan"], "--cpus-per-trial is nan, but must be finite and > 0"),
+        (["--gpus-per-trial", "-1"], "--gpus-per-trial is -1, but must be finite and >= 0"),
+    ],
+)
+def test_resources_out_of_range(command_line, arguments: list[str], message: str) -> None:
+    assert message in command_line.refused("sweep", *TINY, *arguments)
+    assert message in command_line.refused("search", "milenas", *arguments)
+    assert message in command_line.refused("resume", *arguments)
+
 
 def test_an_unreachable_mlflow_server(command_line) -> None:
     uri = f"http://127.0.0.1:{free_port()}"
@@ -151,7 +169,12 @@ def test_a_name_that_exists(command_line) -> None:
     Path("runs/mine/state.json").write_text("{}", encoding="utf-8")
     message = command_line.refused("sweep", *TINY, "--name", "mine")
     assert "'mine' exists" in message
-    assert "tune-nas resume mine" in message
+    assert message.endswith("tune-nas resume mine")
+    message = command_line.refused("sweep", *TINY, "--name", "mine", "--storage", "./runs")
+    assert message.endswith("tune-nas resume mine --storage ./runs")
+    Path("runs/mine/state.json").write_text('{"status": "finished"}', encoding="utf-8")
+    message = command_line.refused("sweep", *TINY, "--name", "mine")
+    assert message.endswith("choose another --name")
 
 
 def test_nothing_to_resume(command_line) -> None:
@@ -162,6 +185,22 @@ def test_nothing_to_resume(command_line) -> None:
 @pytest.mark.parametrize("arguments", [["nothing"], ["|foo~0|"], ["Genotype(normal=[])"]])
 def test_nothing_to_retrain(command_line, arguments: list[str]) -> None:
     assert command_line.refused("retrain", *arguments)
+
+
+def test_a_genotype_of_another_space(command_line) -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
+    assert "darts" in command_line.refused("retrain", cell, "--space", "darts")
+
+
+def test_a_gpu_that_is_not_there(command_line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    message = command_line.refused("search", "milenas", "--set", "runtime.device=cuda")
+    assert "0 usable GPUs" in message
+
+
+def test_no_runs_name_their_store(command_line) -> None:
+    uri = f"sqlite:///{command_line.folder / 'nope.db'}"
+    assert command_line.ok("list", "runs", "--mlflow", uri) == f"no runs in {uri} yet\n"
 
 
 def test_nothing_to_look_at(command_line) -> None:

@@ -132,6 +132,24 @@ def test_options_of_a_retrain_reach_it(command_line, calls: list[Call]) -> None:
     assert (parent, calls[0].name) == (None, "retrain-cell")
 
 
+def test_a_resume_goes_on_where_it_was_unless_it_is_told(
+    command_line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tune_nas.sweep
+
+    seen: list[RunOptions] = []
+
+    def resume(_: object, options: RunOptions) -> None:
+        seen.append(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune_nas.sweep, "resume_sweep", resume, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    command_line.run("resume")
+    command_line.run("resume", "--mlflow", "http://here", "--cpus-per-trial", "2")
+    assert seen == [RunOptions(), RunOptions(mlflow="http://here", cpus_per_trial=2)]
+
+
 def test_a_free_name_is_found(command_line, calls: list[Call]) -> None:
     Path("runs/milenas").mkdir(parents=True)
     Path("runs/milenas-2").mkdir()
@@ -149,6 +167,7 @@ def test_a_failed_trial_is_said_and_is_the_status(command_line, calls: list[Call
     found = json.loads(out)
     assert (status, err, found["failed"], found["folder"]) == (1, "", 1, "runs/mine")
     assert found["rows"][0]["values"] == {"update.lambda": "inf"}
+    assert (found["best_genotype"], found["best_genotype_path"]) == (None, None)
 
 
 @pytest.mark.parametrize("storage", [[], ["--storage", "a b"]])
@@ -157,10 +176,18 @@ def test_ctrl_c_says_how_to_go_on(
 ) -> None:
     import tune_nas.sweep
 
-    def interrupt(*_: object) -> None:
+    written = False
+
+    def interrupt(_: object, options: RunOptions, name: str) -> None:
+        if written:
+            (Path(options.storage) / name).mkdir(parents=True)
+            (Path(options.storage) / name / "state.json").write_text("{}", encoding="utf-8")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tune_nas.sweep, "run_sweep", interrupt, raising=False)
+    interrupted = command_line.run("sweep", "lambda", *storage)
+    assert interrupted == (130, "", "tune-nas: interrupted; nothing was written\n")
+    written = True
     status, out, err = command_line.run("sweep", "lambda", *storage)
     hint = " --storage 'a b'" if storage else ""
     assert (status, out) == (130, "")
@@ -179,6 +206,9 @@ def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
     assert plan["trials"][3]["trial"]["update"]["lambda"] == 1
     assert plan["trials"][3]["trial"]["seed"] == 1
     assert (plan["estimate"]["searches"], plan["estimate"]["search_epochs"]) == (4, 4)
+    one = command_line.ok("sweep", "tiny.yaml", "--dry-run", "--concurrency", "1")
+    assert "1 at a time" in one
+    assert "the retrains come on top" in one
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
 
 

@@ -43,7 +43,7 @@ def list_(
     elif rows:
         print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
     else:
-        typer.echo(f"no {kind} in {storage} yet")
+        typer.echo(f"no {kind} in {mlflow or storage} yet")
 
 
 def show(
