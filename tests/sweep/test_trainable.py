@@ -118,7 +118,9 @@ def results(reports: list[dict[str, Any]]) -> str:
 
 def test_a_search_in_a_used_process_is_bit_identical(tmp_path: Path) -> None:
     """Starting a process costs seconds a trial; `reset_config` must leave nothing behind."""
-    other = {**TINY, "relaxation": {"kind": "sigmoid"}, "runtime": {"threads": 2}}
+    small = {"name": "nasbench201", "init_channels": 4, "cells": 1}
+    sigmoid, two = {"kind": "sigmoid"}, {"threads": 2}
+    other = {**TINY, "space": small, "relaxation": sigmoid, "runtime": two}
     fresh = SearchTrainable(config(3, TINY))
     expected = results(run(fresh, tmp_path / "fresh", 3))
     used = SearchTrainable(config(1, other))
