@@ -141,6 +141,15 @@ def test_retrains_belong_to_their_searches_row(make_result: Make) -> None:
     assert best.trial_id == "1-0"
 
 
+def test_a_retrain_alone_counts_as_one(make_result: Make) -> None:
+    retrain = make_result(
+        1, stage="retrain", parameters={}, metrics={"test_accuracy": 95.0}, trial_id="r"
+    )
+    report = Report("one", [], [retrain], "retrain/test_accuracy")
+    assert "95.00" in text_of(report) and "n=1" not in text_of(report)
+    assert "retrain test accuracy 95.00 %, n = 1" in report.sentence()
+
+
 def test_only_what_was_repeated_is_ranked(make_result: Make) -> None:
     results = [make_result(v, a) for v, a in ((0.1, 95.0), (0.2, 94.0), (0.3, 99.0))]
     results += [

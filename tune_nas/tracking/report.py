@@ -175,7 +175,7 @@ class Report:
         header += [column.title for column in columns]
         lines = []
         for row in self._rows:
-            line = [value_label(row.values[axis]) for axis in self.axes] + [str(row.n)]
+            line = [value_label(row.values[axis]) for axis in self.axes] + [str(_n(row))]
             line += [str(getattr(row, name)) for name in counts]
             line += [_cell(row, column) for column in columns]
             lines.append(line)
@@ -187,8 +187,14 @@ def _cell(row: Row, column: MetricName) -> str:
     if statistic is None:
         return "–"
     # A retrain has its own n: often one genotype of each row is retrained.
-    other_n = column.key == RETRAIN and statistic.n != row.n
+    other_n = column.key == RETRAIN and statistic.n != _n(row)
     return statistic.text(column) + (f", n={statistic.n}" if other_n else "")
+
+
+def _n(row: Row) -> int:
+    """Return the searches of a row that ran to their end; of a lone retrain, the retrains."""
+    retrained = row.statistics.get(RETRAIN)
+    return row.n if row.n or retrained is None else retrained.n
 
 
 def _row_dict(row: Row) -> dict[str, Any]:
