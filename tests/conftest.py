@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+# Ray reads them once, when the first test module imports it; the servers that it starts read them
+# too, and must read the same.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
 
 def shared_data() -> Path | None:
     """Return the folder of real data sets for tests, or None if there is none.
