@@ -36,9 +36,9 @@ def prepare_environment() -> None:
     """Set what MLflow reads when it is imported; values that the user has set stay."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # For an mlflow that was imported before, which has read its environment already.
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
 
 
 def sqlite_path(uri: str) -> Path | None:
