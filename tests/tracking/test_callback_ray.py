@@ -47,6 +47,7 @@ def describe(trial_id: str, config: Mapping[str, Any]) -> TrialFacts:
 
 @pytest.fixture
 def local_ray() -> Iterator[None]:
+    ray.shutdown()  # of a test before: some of Ray's functions start it unasked
     ray.init(
         num_cpus=1,
         include_dashboard=False,

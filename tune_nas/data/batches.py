@@ -84,6 +84,18 @@ class Batches:
         """Batches of one pass."""
         return len(self._images) // self._batch_size
 
+    def resize(self, batch_size: int) -> None:
+        """Take batches of another size; where it is another one, a new pass starts.
+
+        Raises:
+            ValueError: If `batch_size` is below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, but must be >= 1")
+        size = min(batch_size, len(self._images))
+        if size != self._batch_size:
+            self._batch_size, self._pass_start = size, None
+
     def next(self) -> tuple[Tensor, Tensor]:
         """Return the next batch.
 

@@ -1,20 +1,35 @@
-"""One search: relaxation, update, selection, the epoch loop and its state."""
+"""One search: relaxation, update, rules, selection, the epoch loop and its state."""
 
 from tune_nas.search.benchmark import BenchmarkTable, load_benchmark
-from tune_nas.search.relaxation import Relaxation, register_relaxation, relaxation_names
+from tune_nas.search.build import SupernetSize
+from tune_nas.search.choices import Choices
+from tune_nas.search.relaxation import Relaxation, Sample, register_relaxation, relaxation_names
+from tune_nas.search.rules import Rule
 from tune_nas.search.search import Search
-from tune_nas.search.selection import select_by_magnitude
+from tune_nas.search.selection import (
+    Selection,
+    register_selection,
+    select_by_magnitude,
+    selection_names,
+)
 from tune_nas.search.update import Coefficients, Update, coefficients
 
 __all__ = [
     "BenchmarkTable",
+    "Choices",
     "Coefficients",
     "Relaxation",
+    "Rule",
+    "Sample",
     "Search",
+    "Selection",
+    "SupernetSize",
     "Update",
     "coefficients",
     "load_benchmark",
     "register_relaxation",
+    "register_selection",
     "relaxation_names",
     "select_by_magnitude",
+    "selection_names",
 ]

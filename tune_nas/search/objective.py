@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +13,22 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tune_nas.search.relaxation import Relaxation
+from tune_nas.spaces import MixingWeights, Supernet
 
 Batch = tuple[Tensor, Tensor]
 """Images (n, channels, height, width) and labels (n,)."""
+
+
+class SeededBatch(NamedTuple):
+    """A batch, and the seed of all that is drawn while the supernet runs on it.
+
+    Passes that must see the same draw, as those of a finite difference, share the seed.
+    """
+
+    images: Tensor
+    labels: Tensor
+    seed: int | None
+
 
 Gradients = list[Tensor | None]
 """One per parameter; None where the loss does not depend on it."""
@@ -28,11 +42,17 @@ class Objective:
         supernet: Holds w; called as ``supernet(images, mixing weights)``.
         relaxation: Maps α to mixing weights.
         alphas: α by cell type; leaves that require gradients.
+        betas: β by cell type, likewise; empty without edge normalisation.
+        draws: The CPU generator that the seeds of passes come from.
+        bfloat16: Whether the supernet runs in mixed precision (autocast).
     """
 
     supernet: nn.Module
     relaxation: Relaxation
     alphas: Mapping[str, Tensor]
+    betas: Mapping[str, Tensor] = field(default_factory=dict)
+    draws: torch.Generator = field(default_factory=torch.Generator)
+    bfloat16: bool = False
 
     @property
     def weight_list(self) -> list[Tensor]:
@@ -41,25 +61,54 @@ class Objective:
 
     @property
     def alpha_list(self) -> list[Tensor]:
-        """The parameters α, in the order in which gradients are given."""
-        return list(self.alphas.values())
+        """The parameters α, then β, in the order in which gradients are given."""
+        return [*self.alphas.values(), *self.betas.values()]
 
-    def loss(self, batch: Batch, weights: Sequence[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def seeded(self, batch: Batch | SeededBatch) -> SeededBatch:
+        """Return the batch with the seed of a new pass over it, from the checkpointed generator."""
+        seed = torch.randint(2**62, (), generator=self.draws)
+        return SeededBatch(batch[0], batch[1], int(seed))
+
+    def mixing(self, batch: Batch | SeededBatch) -> MixingWeights:
+        """Return the mixing weights of a pass: drawn by its seed, the expected ones without."""
+        return self.relaxation.weights(self.alphas, self.betas, _seed(batch))
+
+    def loss(
+        self,
+        batch: Batch | SeededBatch,
+        weights: Sequence[Tensor] | None = None,
+        mixing: MixingWeights | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Return the mean loss and the logits (n, classes), at w or at other weights.
 
         Args:
-            batch: Images and labels.
+            batch: Images and labels, and the seed of what is drawn.
             weights: Tensors to use in the place of w, in the order of ``weight_list``.
+            mixing: Mixing weights to use in the place of α's.
         """
-        images, labels = batch
-        mixing = self.relaxation.weights(self.alphas)
-        if weights is None:
-            logits = self.supernet(images, mixing)
-        else:
-            names = [name for name, _ in self.supernet.named_parameters()]
-            replaced = dict(zip(names, weights, strict=True))
-            logits = functional_call(self.supernet, replaced, (images, mixing))
+        images, labels = batch[0], batch[1]
+        seed = _seed(batch)
+        if seed is not None and isinstance(self.supernet, Supernet):
+            self.supernet.seed_draws(seed)
+        mixing = self.mixing(batch) if mixing is None else mixing
+        precision = (
+            torch.autocast(images.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+        )
+        with precision:
+            if weights is None:
+                logits = self.supernet(images, mixing)
+            else:
+                names = [name for name, _ in self.supernet.named_parameters()]
+                replaced = dict(zip(names, weights, strict=True))
+                logits = functional_call(self.supernet, replaced, (images, mixing))
         return F.cross_entropy(logits, labels), logits
+
+    def penalty(self) -> Gradients:
+        """Return the gradient of the relaxation's own term of α's loss; all None without one."""
+        penalty = self.relaxation.penalty(self.alphas)
+        if penalty is None:
+            return [None] * len(self.alpha_list)
+        return gradients(penalty, self.alpha_list)
 
     @contextmanager
     def at(self, weights: Sequence[Tensor]) -> Iterator[None]:
@@ -120,6 +169,10 @@ def norm(tensors: Gradients) -> Tensor:
     """Return the Euclidean norm over all tensors together."""
     present = [tensor for tensor in tensors if tensor is not None]
     return torch.nn.utils.get_total_norm(present)
+
+
+def _seed(batch: Batch | SeededBatch) -> int | None:
+    return batch.seed if isinstance(batch, SeededBatch) else None
 
 
 def _assign(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 
 from tune_nas.config import UpdateConfig
-from tune_nas.search.objective import Batch, Gradients, Objective, combine, gradients, norm
+from tune_nas.search.objective import (
+    Batch,
+    Gradients,
+    Objective,
+    SeededBatch,
+    combine,
+    gradients,
+    norm,
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,8 @@ class SgdState:
 
 def unrolled_alpha_gradients(
     objective: Objective,
-    train: Batch,
-    terms: Sequence[tuple[float, Batch]],
+    train: Batch | SeededBatch,
+    terms: Sequence[tuple[float, Batch | SeededBatch]],
     *,
     sgd: SgdState,
     config: UpdateConfig,
@@ -64,8 +72,8 @@ def unrolled_alpha_gradients(
 
 def _exact(
     objective: Objective,
-    train: Batch,
-    terms: Sequence[tuple[float, Batch]],
+    train: Batch | SeededBatch,
+    terms: Sequence[tuple[float, Batch | SeededBatch]],
     sgd: SgdState,
     config: UpdateConfig,
 ) -> Gradients:
@@ -78,8 +86,8 @@ def _exact(
 
 def _finite_difference(
     objective: Objective,
-    train: Batch,
-    terms: Sequence[tuple[float, Batch]],
+    train: Batch | SeededBatch,
+    terms: Sequence[tuple[float, Batch | SeededBatch]],
     sgd: SgdState,
     config: UpdateConfig,
     train_gradients: Gradients | None,
@@ -116,7 +124,9 @@ def _minus(
     return direct - factor * (plus - minus)
 
 
-def _alphas_at(objective: Objective, batch: Batch, weights: Sequence[Tensor]) -> Gradients:
+def _alphas_at(
+    objective: Objective, batch: Batch | SeededBatch, weights: Sequence[Tensor]
+) -> Gradients:
     with objective.at(weights):
         return gradients(objective.loss(batch)[0], objective.alpha_list)
 

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tune_nas.config import UpdateConfig
-from tune_nas.search.objective import Batch, Gradients, Objective, combine, gradients
+from tune_nas.search.objective import (
+    Batch,
+    Gradients,
+    Objective,
+    SeededBatch,
+    combine,
+    gradients,
+)
+from tune_nas.search.smoothing import Smoothing
 from tune_nas.search.unrolled import SgdState, unrolled_alpha_gradients
 
 Step = Callable[[Gradients], None]
@@ -42,8 +50,11 @@ def coefficients(config: UpdateConfig) -> Coefficients:
     λ is used as written, (1, λ), and ``inf`` as its limit, (0, 1); λ' gives (1 − λ', λ').
     ``second_order_form: printed`` swaps the two at order 2.
     """
-    if config.level == "single":
-        pair = (1.0, 0.0)
+    if config.level == "none":
+        pair = (0.0, 0.0)
+    elif config.level == "single":
+        # α's other batch of the same images comes in the place of the valid batch
+        pair = (0.0, 1.0) if config.alphas_batch == "other" else (1.0, 0.0)
     elif config.level == "bilevel":
         pair = (0.0, 1.0)
     elif config.lambda_prime is not None:
@@ -60,22 +71,32 @@ class Update:
     """One search step: takes the gradients of w and α where the sequence says, and applies them.
 
     A term whose factor is 0 is not computed, so λ = 0 is single-level and λ' = 1 is bilevel to
-    the last bit, and each costs no more than that.
+    the last bit, and each costs no more than that. Every pass draws anew what is drawn; the passes
+    of one second-order gradient share the draw of their batch.
 
     Args:
         config: The ``update`` section of a trial.
         objective: L(w, α).
+        smoothing: Perturbs the operation weights while w steps; None for nothing of the kind.
     """
 
-    def __init__(self, config: UpdateConfig, objective: Objective) -> None:
+    def __init__(
+        self, config: UpdateConfig, objective: Objective, smoothing: Smoothing | None = None
+    ) -> None:
         self.config = config
         self.objective = objective
+        self.smoothing = smoothing
         self.coefficients = coefficients(config)
 
     @property
     def needs_valid(self) -> bool:
         """Whether a step uses a valid batch."""
         return self.coefficients.valid != 0
+
+    @property
+    def moves_alphas(self) -> bool:
+        """Whether a step moves α at all."""
+        return self.needs_valid or self.coefficients.train != 0
 
     def step(
         self,
@@ -95,17 +116,22 @@ class Update:
             step_alphas: Moves α by given gradients.
             sgd: The state of w's optimiser, which order 2 looks ahead with.
         """
+        if not self.moves_alphas:
+            return self.step_weights_alone(train, step_weights)
         if self.config.sequence == "weights-first":
-            output, weight_gradients, _ = self._train_pass(train, want_alphas=False)
-            step_weights(weight_gradients)
+            output = self.step_weights_alone(train, step_weights)
             step_alphas(self._alpha_gradients(train, valid, sgd))
             return output
         if self.config.sequence == "alphas-first":
             step_alphas(self._alpha_gradients(train, valid, sgd))
-            output, weight_gradients, _ = self._train_pass(train, want_alphas=False)
-            step_weights(weight_gradients)
-            return output
+            return self.step_weights_alone(train, step_weights)
         return self._simultaneous(train, valid, step_weights, step_alphas, sgd)
+
+    def step_weights_alone(self, train: Batch, step_weights: Step) -> StepOutput:
+        """Move w alone, once."""
+        output, weight_gradients, _ = self._train_pass(self.objective.seeded(train))
+        step_weights(weight_gradients)
+        return output
 
     def _simultaneous(
         self,
@@ -115,13 +141,23 @@ class Update:
         step_alphas: Step,
         sgd: SgdState,
     ) -> StepOutput:
-        """Take all gradients at the same (w, α), those of the train batch from one pass."""
-        want_alphas = self.config.order == 1 and self.coefficients.train != 0
-        output, weight_gradients, of_train = self._train_pass(train, want_alphas=want_alphas)
+        """Take all gradients at the same (w, α), those of the train batch from one pass.
+
+        Smoothing is for w alone: α then has a pass of its own.
+        """
+        smooth = self.smoothing is not None and self.smoothing.radius > 0
+        on_train = self.objective.seeded(train)
+        first_order = self.config.order == 1 and self.coefficients.train != 0
+        shared = first_order and not smooth
+        output, weight_gradients, of_train = self._train_pass(on_train, want_alphas=shared)
         if self.config.order == 2:
-            alpha_gradients = self._unrolled(train, valid, sgd, weight_gradients)
+            known = None if smooth else weight_gradients
+            alpha_gradients = self._unrolled(on_train, valid, sgd, known)
         else:
-            terms = [(self.coefficients.train, of_train)] if want_alphas else []
+            terms = [(1.0, self.objective.penalty())]
+            if first_order:
+                of_train = of_train if shared else self._alphas_on(on_train)
+                terms.append((self.coefficients.train, of_train))
             if valid is not None and self.needs_valid:
                 terms.append((self.coefficients.valid, self._alphas_on(valid)))
             alpha_gradients = combine(terms)
@@ -130,33 +166,37 @@ class Update:
         return output
 
     def _train_pass(
-        self, batch: Batch, *, want_alphas: bool
+        self, batch: SeededBatch, *, want_alphas: bool = False
     ) -> tuple[StepOutput, Gradients, Gradients]:
         """Return the output, ∇w and, where wanted, ∇α of the train loss from one pass."""
         weights = self.objective.weight_list
         parameters = weights + (self.objective.alpha_list if want_alphas else [])
-        loss, logits = self.objective.loss(batch)
+        mixing = None
+        if self.smoothing is not None and self.smoothing.radius > 0:
+            mixing = self.smoothing.around(self.objective, batch)
+        loss, logits = self.objective.loss(batch, mixing=mixing)
         found = gradients(loss, parameters)
         output = StepOutput(loss.detach(), logits.detach())
         return output, found[: len(weights)], found[len(weights) :]
 
     def _alpha_gradients(self, train: Batch, valid: Batch | None, sgd: SgdState) -> Gradients:
         if self.config.order == 2:
-            return self._unrolled(train, valid, sgd, None)
-        terms = []
+            return self._unrolled(self.objective.seeded(train), valid, sgd, None)
+        terms = [(1.0, self.objective.penalty())]
         if self.coefficients.train != 0:
             terms.append((self.coefficients.train, self._alphas_on(train)))
         if valid is not None and self.needs_valid:
             terms.append((self.coefficients.valid, self._alphas_on(valid)))
         return combine(terms)
 
-    def _alphas_on(self, batch: Batch) -> Gradients:
+    def _alphas_on(self, batch: Batch | SeededBatch) -> Gradients:
         """Return ∇α alone; no weight gradient is computed."""
+        seeded = batch if isinstance(batch, SeededBatch) else self.objective.seeded(batch)
         weights = self.objective.weight_list
         for weight in weights:
             weight.requires_grad_(False)
         try:
-            loss, _ = self.objective.loss(batch)
+            loss, _ = self.objective.loss(seeded)
             return gradients(loss, self.objective.alpha_list)
         finally:
             for weight in weights:
@@ -164,15 +204,17 @@ class Update:
 
     def _unrolled(
         self,
-        train: Batch,
+        train: SeededBatch,
         valid: Batch | None,
         sgd: SgdState,
         weight_gradients: Gradients | None,
     ) -> Gradients:
-        terms = [(self.coefficients.train, train)] if self.coefficients.train != 0 else []
+        terms: list[tuple[float, Batch | SeededBatch]] = []
+        if self.coefficients.train != 0:
+            terms.append((self.coefficients.train, train))
         if valid is not None and self.needs_valid:
-            terms.append((self.coefficients.valid, valid))
-        return unrolled_alpha_gradients(
+            terms.append((self.coefficients.valid, self.objective.seeded(valid)))
+        found = unrolled_alpha_gradients(
             self.objective,
             train,
             terms,
@@ -180,3 +222,4 @@ class Update:
             config=self.config,
             train_gradients=weight_gradients,
         )
+        return combine([(1.0, self.objective.penalty()), (1.0, found)])

@@ -53,6 +53,7 @@ class MixedCell(nn.Module):
         """Map the input nodes (n, channels, h, w) to the cell's output."""
         operation_weights = [row.unbind() for row in weights.operations.unbind()]
         edge_weights = None if weights.edges is None else weights.edges.unbind()
+        offsets = None if weights.offsets is None else weights.offsets.unbind()
         active = self.runs if weights.active is None else weights.active.tolist()
         nodes = list(inputs)
         for node in self.cell.nodes:
@@ -66,6 +67,8 @@ class MixedCell(nn.Module):
                 ]
                 if terms:
                     mixed = add(terms)
+                    if offsets is not None:
+                        mixed = mixed + offsets[row]
                     into.append(mixed if edge_weights is None else edge_weights[row] * mixed)
             nodes.append(add(into) if into else zeros_after(source, self.strides[row]))
         return join(nodes, self.cell)
@@ -101,6 +104,7 @@ class Supernet(nn.Module):
         in_channels: int = 3,
         init_channels: int | None = None,
         cells: int | None = None,
+        partial_channels: int = 1,
     ) -> None:
         super().__init__()
         self.space = space
@@ -123,6 +127,9 @@ class Supernet(nn.Module):
             init_channels=init_channels,
             cells=cells,
         )
+
+    def seed_draws(self, seed: int) -> None:
+        """Seed what operations draw, as noise and dropout, in the passes that follow."""
 
     def forward(self, x: Tensor, weights: MixingWeights) -> Tensor:
         """Return the logits (n, n_classes) of images (n, in_channels, h, w).

@@ -21,16 +21,19 @@ class CellWeights:
         edges: Optional edge weights (edges,); the sum over an edge's operations is scaled by it.
         active: Optional bool tensor (edges, n_operations) on the CPU: which operations need
             running at all. The others are not computed and their weights not read. None for all.
+        offsets: Optional (edges,); a number that is added to the sum over an edge's operations.
+            Where one drawn operation runs it is 0 and carries the gradient of the others (GDAS).
     """
 
     operations: Tensor
     edges: Tensor | None = None
     active: Tensor | None = None
+    offsets: Tensor | None = None
 
     def check(self, cell: CellSpace, name: str) -> None:
         """Raise a ValueError if a shape is not that of the cell, or ``active`` no CPU mask."""
         shape = (len(cell.edges), cell.n_operations)
-        wanted = {"operations": shape, "edges": shape[:1], "active": shape}
+        wanted = {"operations": shape, "edges": shape[:1], "active": shape, "offsets": shape[:1]}
         for field, size in wanted.items():
             tensor = getattr(self, field)
             if tensor is not None and tuple(tensor.shape) != size:

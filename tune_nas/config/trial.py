@@ -1,32 +1,16 @@
-"""The YAML models: one for a trial (a search and how its genotype is retrained).
-
-A key of a trial is written with dots (``update.lambda``); `tune_nas.library` reads the files,
-applies overrides and turns validation errors into one line.
-"""
+"""The YAML model of a trial: a search, and how its genotype is retrained."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Pixels = Annotated[int, Field(ge=4)]
-
-
-class Section(BaseModel):
-    """Base of every model: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True
-    )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain containers with the names that YAML uses (``lambda``, not ``lambda_``)."""
-        return self.model_dump(mode="python", by_alias=True)
+from tune_nas.config.relaxation import RelaxationConfig
+from tune_nas.config.schedule import ScheduleConfig
+from tune_nas.config.section import Count, Decay, Pixels, Rate, Section
+from tune_nas.config.selection import SelectionConfig
+from tune_nas.config.update import UpdateConfig
 
 
 class SpaceConfig(Section):
@@ -84,77 +68,6 @@ class DataConfig(Section):
     augment: AugmentConfig = AugmentConfig()
 
 
-class RelaxationConfig(Section):
-    """How α becomes operation weights.
-
-    Args:
-        kind: ``softmax`` or ``sigmoid``.
-        init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
-            σ(α₀) = 1/n (Hou and Jin); ``auto``: normal for softmax, uniform-weight for sigmoid.
-        init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight``
-            where it is given; the paper has none there.
-    """
-
-    kind: Literal["softmax", "sigmoid"] = "softmax"
-    init: Literal["auto", "normal", "uniform-weight"] = "auto"
-    init_std: Rate | None = None
-
-
-class UpdateConfig(Section):
-    """Whose gradient moves w and α, and in which order.
-
-    Args:
-        level: ``single`` (both from the same train batch), ``bilevel`` (α from the valid batch)
-            or ``mixed`` (α from both, weighed by λ; MiLeNAS, Eq. 6).
-        order: 1, or 2 for the gradient through one unrolled w step (bilevel and mixed).
-        sequence: Where the gradients are taken. ``simultaneous``: both at the same (w, α);
-            ``weights-first`` (MiLeNAS, Algorithm 1) and ``alphas-first`` (DARTS; the MiLeNAS
-            code): the second at the point that the first has moved to.
-        lambda_: λ ≥ 0 of the mixed level, gradient ∇L_train + λ ∇L_valid; ``inf`` is bilevel.
-        lambda_prime: λ' = λ / (1 + λ) in [0, 1] instead, gradient (1 − λ') ∇L_train + λ' ∇L_valid.
-        hessian: The Hessian-vector product of order 2: ``finite-difference`` or ``exact``.
-        epsilon: Numerator of the finite difference's step, ε = epsilon / ‖v‖.
-        unrolled_momentum: Whether the unrolled step has the optimiser's momentum.
-        second_order_form: ``eq6``: λ weighs the validation term; ``printed``: λ weighs the train
-            term, as MiLeNAS's own second-order formula has it (Sec. 3.1), against its Eq. 6.
-    """
-
-    level: Literal["single", "bilevel", "mixed"] = "bilevel"
-    order: Literal[1, 2] = 1
-    sequence: Literal["simultaneous", "weights-first", "alphas-first"] = "alphas-first"
-    lambda_: float | None = Field(default=None, alias="lambda", ge=0)
-    lambda_prime: Fraction | None = None
-    hessian: Literal["finite-difference", "exact"] = "finite-difference"
-    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
-    unrolled_momentum: bool = True
-    second_order_form: Literal["eq6", "printed"] = "eq6"
-
-    @field_validator("order", mode="before")
-    @classmethod
-    def _order_from_text(cls, value: Any) -> Any:
-        return int(value) if isinstance(value, str) and value.isdigit() else value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> UpdateConfig:
-        given = {"update.lambda": self.lambda_, "update.lambda_prime": self.lambda_prime}
-        for key, value in given.items():
-            if self.level != "mixed" and value is not None:
-                raise ValueError(
-                    f"{key} is {value:g}, but belongs to update.level 'mixed', not '{self.level}' "
-                    f"(null takes it away)"
-                )
-        if None not in given.values():
-            raise ValueError(
-                "update.lambda and update.lambda_prime say the same; give one (null for the other)"
-            )
-        if self.level == "single" and self.order == 2:
-            raise ValueError(
-                "update.order is 2, but must be 1 where update.level is 'single' "
-                "(order 2 needs 'bilevel' or 'mixed')"
-            )
-        return self
-
-
 class WeightsOptimizer(Section):
     """SGD on w, with a cosine learning rate over the epochs.
 
@@ -195,26 +108,6 @@ class OptimizerConfig(Section):
     alphas: AlphasOptimizer = AlphasOptimizer()
 
 
-class ScheduleConfig(Section):
-    """How long a search takes.
-
-    Args:
-        epochs: Epochs of the search.
-        batch_size: Images of a train batch, and of a valid batch.
-        steps_per_epoch: w steps of an epoch; None for one pass over the images that w trains on.
-    """
-
-    epochs: Count = 50
-    batch_size: Count = 64
-    steps_per_epoch: Count | None = None
-
-
-class SelectionConfig(Section):
-    """How a genotype is read off the supernet."""
-
-    kind: Literal["magnitude"] = "magnitude"
-
-
 class RuntimeConfig(Section):
     """Where and how exactly the trial computes.
 
@@ -222,11 +115,14 @@ class RuntimeConfig(Section):
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, …
         threads: CPU threads. They change results in the fifth decimal, so they belong here.
         dtype: Floating-point type of w, α and the images.
+        autocast: Whether the supernet runs in mixed precision, bfloat16 (w and α keep their type).
+            It changes the gradients by a quarter: not the same search.
     """
 
     device: str = "auto"
     threads: Count = 1
     dtype: Literal["float32", "float64"] = "float32"
+    autocast: bool = False
 
 
 class BenchmarkConfig(Section):
@@ -309,3 +205,42 @@ class TrialConfig(Section):
                 for key, entry in value.items()
             }
         return value
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> TrialConfig:
+        relaxation, update, schedule = self.relaxation, self.update, self.schedule
+        selection = self.selection.kind
+        if relaxation.kind == "path" and update.level != "none":
+            raise ValueError(
+                f"relaxation.kind is 'path', which has no α to move, but update.level is "
+                f"'{update.level}'; it must be 'none'"
+            )
+        if update.level == "none" and selection in ("magnitude", "greedy"):
+            raise ValueError(
+                f"update.level is 'none', so that α never moves, but selection.kind '{selection}' "
+                "reads α; take 'perturbation' or 'sampled'"
+            )
+        if selection == "greedy" and schedule.greedy is None:
+            raise ValueError(
+                "selection.kind is 'greedy', but nothing is decided while the search runs; "
+                "give schedule.greedy"
+            )
+        if update.level == "none" and (schedule.greedy or schedule.stages):
+            given = "greedy" if schedule.greedy else "stages"
+            raise ValueError(
+                f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
+            )
+        spans = [("update.warmup", update.warmup)]
+        spans += [
+            (f"update.phases.{index}.until", phase.until)
+            for index, phase in enumerate(update.phases)
+        ]
+        if schedule.greedy is not None:
+            spans.append(("schedule.greedy.warmup", schedule.greedy.warmup))
+        for key, value in spans:
+            if value > schedule.epochs:
+                raise ValueError(
+                    f"{key} is {value}, but the search has {schedule.epochs} epochs "
+                    "(schedule.epochs)"
+                )
+        return self

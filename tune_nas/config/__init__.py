@@ -1,0 +1,73 @@
+"""The YAML models: a file per section of a trial.
+
+A key of a trial is written with dots (``update.lambda``); `tune_nas.library` reads the files,
+applies overrides and turns validation errors into one line.
+"""
+
+from tune_nas.config.relaxation import (
+    RELAXATIONS,
+    PenaltyConfig,
+    RelaxationConfig,
+    SmoothingConfig,
+    TemperatureConfig,
+)
+from tune_nas.config.schedule import (
+    GreedyConfig,
+    RateRuleConfig,
+    ScheduleConfig,
+    StageConfig,
+    StopConfig,
+    scaled,
+)
+from tune_nas.config.section import Count, Section
+from tune_nas.config.selection import (
+    SELECTIONS,
+    PerturbationConfig,
+    SampledConfig,
+    SelectionConfig,
+)
+from tune_nas.config.trial import (
+    AlphasOptimizer,
+    AugmentConfig,
+    BenchmarkConfig,
+    DataConfig,
+    OptimizerConfig,
+    RetrainConfig,
+    RuntimeConfig,
+    SpaceConfig,
+    TrialConfig,
+    WeightsOptimizer,
+)
+from tune_nas.config.update import UpdateConfig, UpdatePhase
+
+__all__ = [
+    "RELAXATIONS",
+    "SELECTIONS",
+    "AlphasOptimizer",
+    "AugmentConfig",
+    "BenchmarkConfig",
+    "Count",
+    "DataConfig",
+    "GreedyConfig",
+    "OptimizerConfig",
+    "PenaltyConfig",
+    "PerturbationConfig",
+    "RateRuleConfig",
+    "RelaxationConfig",
+    "RetrainConfig",
+    "RuntimeConfig",
+    "SampledConfig",
+    "ScheduleConfig",
+    "Section",
+    "SelectionConfig",
+    "SmoothingConfig",
+    "SpaceConfig",
+    "StageConfig",
+    "StopConfig",
+    "TemperatureConfig",
+    "TrialConfig",
+    "UpdateConfig",
+    "UpdatePhase",
+    "WeightsOptimizer",
+    "scaled",
+]

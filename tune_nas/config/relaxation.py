@@ -1,0 +1,112 @@
+"""The ``relaxation`` section of a trial: how α becomes operation weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tune_nas.config.section import Count, Positive, Rate, Section, check_part
+
+RELAXATIONS = ("softmax", "sigmoid", "gumbel", "concrete", "dirichlet", "path")
+_ONE_PATH = ("gumbel", "path")
+
+
+class TemperatureConfig(Section):
+    """τ of gumbel and concrete, linear from the first epoch to the last.
+
+    Args:
+        start: τ of epoch 1 (GDAS: 10).
+        end: τ of the last epoch (GDAS: 0.1; the MiLeNAS code: 1).
+    """
+
+    start: Positive = 10.0
+    end: Positive = 0.1
+
+
+class SmoothingConfig(Section):
+    """Perturbation of the operation weights while w steps (SDARTS, arXiv:2002.05283).
+
+    Args:
+        kind: ``random``: uniform within the radius (SDARTS-RS); ``adversarial``: the worst found
+            within it by projected gradient (SDARTS-ADV); ``none``.
+        start: Radius ε before the first epoch; it grows linearly by epoch.
+        end: Radius after the last epoch; the published code never reaches it.
+        steps: Gradient steps of ``adversarial``, of size 2ε / steps.
+    """
+
+    kind: Literal["none", "random", "adversarial"] = "none"
+    start: Rate = 0.03
+    end: Rate = 0.3
+    steps: Count = 7
+
+
+class PenaltyConfig(Section):
+    """A term that α's loss has besides cross-entropy.
+
+    Args:
+        kind: ``kl``: KL(Dir(elu(α) + 1) ‖ Dir(1)) of dirichlet (DrNAS); ``zero-one``:
+            −mean (σ(α) − 0.5)² of sigmoid (FairDARTS); ``none``.
+        weight: Its factor (DrNAS: 1e-3; FairDARTS: 10).
+    """
+
+    kind: Literal["none", "kl", "zero-one"] = "none"
+    weight: Rate = 1e-3
+
+
+class RelaxationConfig(Section):
+    """How α becomes operation weights.
+
+    Args:
+        kind: ``softmax``; ``sigmoid``; ``gumbel`` (one drawn operation per edge, GDAS);
+            ``concrete`` (a drawn soft choice, SNAS); ``dirichlet`` (DrNAS); ``path`` (one operation
+            per edge, drawn uniformly whatever α is, RSPS); or ``module:Class`` of your own.
+        init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
+            σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
+        init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight``
+            where it is given; the paper has none there.
+        temperature: τ of ``gumbel`` and ``concrete``.
+        smoothing: Perturbation of the weights while w steps.
+        partial_channels: K: one K-th of a node's channels goes through the operations, the others
+            around them, then all are shuffled (PC-DARTS); 1 for all.
+        edge_normalisation: Whether each edge has a weight, softmax(β) over the edges into its node
+            (PC-DARTS); a genotype then ranks by operation weight × edge weight.
+        penalty: A further term of α's loss.
+        options: Keyword arguments of a class of your own.
+    """
+
+    kind: str = "softmax"
+    init: Literal["auto", "normal", "uniform-weight"] = "auto"
+    init_std: Rate | None = None
+    temperature: TemperatureConfig = TemperatureConfig()
+    smoothing: SmoothingConfig = SmoothingConfig()
+    partial_channels: Annotated[int, Field(ge=1)] = 1
+    edge_normalisation: bool = False
+    penalty: PenaltyConfig = PenaltyConfig()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_part(value, RELAXATIONS)
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> RelaxationConfig:
+        if self.options and ":" not in self.kind:
+            raise ValueError(
+                f"relaxation.options is given, but belongs to a class of your own, "
+                f"not to '{self.kind}'"
+            )
+        if self.smoothing.kind != "none" and self.kind in _ONE_PATH:
+            raise ValueError(
+                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
+                f"'{self.kind}' runs one operation per edge: it has no weights to smooth"
+            )
+        owners = {"kl": "dirichlet", "zero-one": "sigmoid"}
+        owner = owners.get(self.penalty.kind)
+        if owner is not None and self.kind != owner:
+            raise ValueError(
+                f"relaxation.penalty.kind is '{self.penalty.kind}', but belongs to "
+                f"relaxation.kind '{owner}', not '{self.kind}'"
+            )
+        return self

@@ -1,0 +1,172 @@
+"""The ``schedule`` section of a trial: how long a search takes, what changes over its epochs."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tune_nas.config.section import Count, CountOrNone, Decay, Fraction, Section
+
+
+class GreedyConfig(Section):
+    """Edges are decided one by one while the search runs (SGAS, arXiv:1912.00195).
+
+    Args:
+        criterion: 1: edge importance × selection certainty; 2: × selection stability too.
+        warmup: Epochs before the first decision.
+        every: Epochs from one decision to the next; each decides one edge of every cell type.
+        batch_growth: Images that a batch grows by at each decision.
+        history: Epochs that criterion 2 compares with.
+        prune: Whether the edges that can no longer be in the genotype are taken out; else they
+            are left as they are, mixed.
+    """
+
+    criterion: Literal[1, 2] = 1
+    warmup: CountOrNone = 9
+    every: Count = 5
+    batch_growth: CountOrNone = 8
+    history: Count = 4
+    prune: bool = True
+
+
+class StageConfig(Section):
+    """One stage of a progressive search.
+
+    Args:
+        epochs: Its epochs.
+        operations: Operations that each edge keeps in it, the strongest; None for all.
+        cells: Cells of its supernet; None for the trial's.
+        partial_channels: K of its supernet; None for the trial's.
+        skip_dropout: Dropout on skip connections at its start; it decays over the stage.
+    """
+
+    epochs: Count
+    operations: Count | None = None
+    cells: Count | None = None
+    partial_channels: Count | None = None
+    skip_dropout: Decay = 0.0
+
+
+class StopConfig(Section):
+    """When a search is over before its epochs are.
+
+    Args:
+        convolutions: By cell type: stop when the genotype has no more convolutions than that in
+            every type that is named (MiLeNAS: normal 6, reduction 0); empty for never.
+        skips: Stop when a genotype has that many skip connections: it has collapsed; None for
+            never.
+        patience: Epochs in a row for which it must hold.
+    """
+
+    convolutions: dict[str, CountOrNone] = Field(default_factory=dict)
+    skips: Count | None = None
+    patience: Count = 1
+
+
+class RateRuleConfig(Section):
+    """Lower w's learning rate when the genotype has too few convolutions (Hou and Jin).
+
+    Args:
+        share: Share of operations without parameters above which the rate is lowered.
+        factor: What it is multiplied by, from the next epoch on, at most once each epoch.
+        floor: The product of all factors is not below this.
+    """
+
+    share: Fraction = 0.3
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    floor: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+
+class ScheduleConfig(Section):
+    """How long a search takes, and what changes over its epochs.
+
+    Args:
+        epochs: Epochs of the search; those in which a selection tunes come after them.
+        batch_size: Images of a train batch, and of a valid batch.
+        steps_per_epoch: w steps of an epoch; None for one pass over the images that w trains on.
+        greedy: Decisions while it runs (SGAS); None for none.
+        stages: Stages of a progressive search (DrNAS, P-DARTS); empty for none.
+        carry: What a stage has of the one before: ``weights``: w and the optimisers' state, widened
+            where K shrinks (DrNAS); ``nothing``: w and α start anew (P-DARTS).
+        stop: When it is over early.
+        rate_rule: Lowers w's learning rate; None for none.
+        rules: Rules of your own, ``module:Class`` each.
+    """
+
+    epochs: Count = 50
+    batch_size: Count = 64
+    steps_per_epoch: Count | None = None
+    greedy: GreedyConfig | None = None
+    stages: list[StageConfig] = Field(default_factory=list)
+    carry: Literal["weights", "nothing"] = "weights"
+    stop: StopConfig = StopConfig()
+    rate_rule: RateRuleConfig | None = None
+    rules: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> ScheduleConfig:
+        if not self.stages:
+            return self
+        total = sum(stage.epochs for stage in self.stages)
+        if total != self.epochs:
+            raise ValueError(
+                f"schedule.stages take {total} epochs, but schedule.epochs is {self.epochs}; "
+                "they must be equal"
+            )
+        kept = [stage.operations for stage in self.stages]
+        for index, (before, now) in enumerate(itertools.pairwise(kept), start=1):
+            if before is not None and (now is None or now > before):
+                raise ValueError(
+                    f"schedule.stages.{index}.operations is {now}, but the stage before keeps "
+                    f"{before}; operations never come back"
+                )
+        if self.greedy is not None:
+            raise ValueError("schedule.greedy and schedule.stages exclude each other; give one")
+        return self
+
+    def stage_of(self, epoch: int) -> tuple[int, int]:
+        """Return the stage of an epoch, counted from 0, and the epoch that it starts with."""
+        start = 0
+        for index, stage in enumerate(self.stages):
+            if epoch < start + stage.epochs or index == len(self.stages) - 1:
+                return index, start
+            start += stage.epochs
+        return 0, 0
+
+
+def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """Return the dotted keys that give a trial another length, in the same proportions.
+
+    Every number of epochs that ``update`` and ``schedule`` name is scaled with ``schedule.epochs``.
+
+    Args:
+        trial: A whole trial, as ``TrialConfig.to_dict`` returns it.
+        epochs: Its new number of epochs.
+    """
+    update, schedule = trial["update"], trial["schedule"]
+    share = epochs / schedule["epochs"]
+
+    def at_least(least: int, count: int) -> int:
+        return max(least, int(count * share))
+
+    changes: dict[str, Any] = {"schedule.epochs": epochs}
+    if update["warmup"]:
+        changes["update.warmup"] = at_least(0, update["warmup"])
+    if update["phases"]:
+        changes["update.phases"] = [
+            {**phase, "until": at_least(0, phase["until"])} for phase in update["phases"]
+        ]
+    if schedule["greedy"] is not None:
+        greedy = schedule["greedy"]
+        changes["schedule.greedy.warmup"] = at_least(0, greedy["warmup"])
+        changes["schedule.greedy.every"] = at_least(1, greedy["every"])
+    if schedule["stages"]:
+        lengths = [at_least(1, stage["epochs"]) for stage in schedule["stages"]]
+        lengths[-1] += epochs - sum(lengths)
+        changes["schedule.stages"] = [
+            {**stage, "epochs": length}
+            for stage, length in zip(schedule["stages"], lengths, strict=True)
+        ]
+    return changes

@@ -1,0 +1,46 @@
+"""What all YAML models share: their base, and the types of their values."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Pixels = Annotated[int, Field(ge=4)]
+
+
+class Section(BaseModel):
+    """Base of every model: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers with the names that YAML uses (``lambda``, not ``lambda_``)."""
+        return self.model_dump(mode="python", by_alias=True)
+
+
+def check_part(kind: str, known: tuple[str, ...]) -> str:
+    """Return the name of a part: one that is known, or a class of the user's, ``module:Class``.
+
+    Raises:
+        ValueError: If it is neither; names the nearest known one.
+    """
+    if kind in known:
+        return kind
+    module, colon, name = kind.partition(":")
+    if colon:
+        if all(part.isidentifier() for part in [*module.split("."), name]):
+            return kind
+        raise ValueError("must be written module:Class, as my_parts:MyRelaxation")
+    near = difflib.get_close_matches(kind, known, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise ValueError(f"must be one of {', '.join(known)}, or module:Class of your own{hint}")

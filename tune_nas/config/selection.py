@@ -1,0 +1,82 @@
+"""The ``selection`` section of a trial: how a genotype is read off the supernet."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tune_nas.config.section import Count, CountOrNone, Positive, Section, check_part
+
+SELECTIONS = ("magnitude", "greedy", "perturbation", "sampled")
+
+
+class PerturbationConfig(Section):
+    """Selection by perturbation (DARTS-PT, arXiv:2108.04392, Algorithm 1).
+
+    Args:
+        criterion: What the supernet loses most of without the operation: valid ``accuracy``, or
+            (the least) valid ``loss``.
+        order: The order in which edges are decided: ``random``, or ``fixed``: as in the space.
+        interval: Epochs of tuning from one decision to the next.
+        learning_rate_factor: The tuning starts at that share of w's learning rate.
+        batches: Valid batches of an evaluation; None for all images of the valid half.
+    """
+
+    criterion: Literal["accuracy", "loss"] = "accuracy"
+    order: Literal["random", "fixed"] = "random"
+    interval: Count = 5
+    learning_rate_factor: Positive = 0.1
+    batches: Count | None = None
+
+
+class SampledConfig(Section):
+    """The best of sampled genotypes, judged with the supernet's weights (RSPS, arXiv:1902.07638).
+
+    Args:
+        genotypes: How many are sampled at the end of each epoch.
+        batches: Valid batches that each is judged on.
+    """
+
+    genotypes: Count = 100
+    batches: Count = 1
+
+
+class SelectionConfig(Section):
+    """How a genotype is read off the supernet.
+
+    Args:
+        kind: ``magnitude`` (the largest weights, DARTS); ``greedy`` (what ``schedule.greedy`` has
+            decided, SGAS); ``perturbation`` (DARTS-PT); ``sampled`` (RSPS); or ``module:Class`` of
+            your own.
+        max_skips: By cell type: at most that many skip connections; the weakest give way to the
+            next operation (P-DARTS: normal 2).
+        perturbation: Settings of that kind.
+        sampled: Settings of that kind.
+        options: Keyword arguments of a class of your own.
+    """
+
+    kind: str = "magnitude"
+    max_skips: dict[str, CountOrNone] = Field(default_factory=dict)
+    perturbation: PerturbationConfig = PerturbationConfig()
+    sampled: SampledConfig = SampledConfig()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_part(value, SELECTIONS)
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> SelectionConfig:
+        if self.options and ":" not in self.kind:
+            raise ValueError(
+                f"selection.options is given, but belongs to a class of your own, "
+                f"not to '{self.kind}'"
+            )
+        if self.max_skips and self.kind != "magnitude":
+            raise ValueError(
+                f"selection.max_skips is given, but belongs to selection.kind 'magnitude', "
+                f"not '{self.kind}'"
+            )
+        return self

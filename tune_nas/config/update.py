@@ -1,0 +1,117 @@
+"""The ``update`` section of a trial: whose gradient moves w and α, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tune_nas.config.section import Count, CountOrNone, Fraction, Positive, Section
+
+
+class UpdatePhase(Section):
+    """A first part of a search that is updated otherwise than its end.
+
+    Args:
+        until: The number of epochs after which it is over; 0 for none of it.
+        set: Keys of ``update`` that are different until then.
+    """
+
+    until: CountOrNone
+    set: dict[str, Any]
+
+
+class UpdateConfig(Section):
+    """Whose gradient moves w and α, and in which order.
+
+    Args:
+        level: ``single`` (both from the same train batch), ``bilevel`` (α from the valid batch),
+            ``mixed`` (α from both, weighed by λ; MiLeNAS, Eq. 6), or ``none`` (w alone; α stays).
+        order: 1, or 2 for the gradient through one unrolled w step (bilevel and mixed).
+        sequence: Where the gradients are taken. ``simultaneous``: both at the same (w, α);
+            ``weights-first`` (MiLeNAS, Algorithm 1) and ``alphas-first`` (DARTS; the MiLeNAS
+            code): the second at the point that the first has moved to.
+        lambda_: λ ≥ 0 of the mixed level, gradient ∇L_train + λ ∇L_valid; ``inf`` is bilevel.
+        lambda_prime: λ' = λ / (1 + λ) in [0, 1] instead, gradient (1 − λ') ∇L_train + λ' ∇L_valid.
+        hessian: The Hessian-vector product of order 2: ``finite-difference`` or ``exact``.
+        epsilon: Numerator of the finite difference's step, ε = epsilon / ‖v‖.
+        unrolled_momentum: Whether the unrolled step has the optimiser's momentum.
+        second_order_form: ``eq6``: λ weighs the validation term; ``printed``: λ weighs the train
+            term, as MiLeNAS's own second-order formula has it (Sec. 3.1), against its Eq. 6.
+        alphas_batch: Of the single level: ``same`` batch for w and α, or ``other``: α has another
+            one of the same images (Hou and Jin, Table 1).
+        weight_steps: w steps for each α step.
+        warmup: Epochs at the start of the search, and of each of its stages, in which α stays.
+        phases: First parts of the search that are updated otherwise, in order.
+    """
+
+    level: Literal["single", "bilevel", "mixed", "none"] = "bilevel"
+    order: Literal[1, 2] = 1
+    sequence: Literal["simultaneous", "weights-first", "alphas-first"] = "alphas-first"
+    lambda_: float | None = Field(default=None, alias="lambda", ge=0)
+    lambda_prime: Fraction | None = None
+    hessian: Literal["finite-difference", "exact"] = "finite-difference"
+    epsilon: Positive = 0.01
+    unrolled_momentum: bool = True
+    second_order_form: Literal["eq6", "printed"] = "eq6"
+    alphas_batch: Literal["same", "other"] = "same"
+    weight_steps: Count = 1
+    warmup: CountOrNone = 0
+    phases: list[UpdatePhase] = Field(default_factory=list)
+
+    @field_validator("order", mode="before")
+    @classmethod
+    def _order_from_text(cls, value: Any) -> Any:
+        return int(value) if isinstance(value, str) and value.isdigit() else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> UpdateConfig:
+        given = {"update.lambda": self.lambda_, "update.lambda_prime": self.lambda_prime}
+        for key, value in given.items():
+            if self.level != "mixed" and value is not None:
+                raise ValueError(
+                    f"{key} is {value:g}, but belongs to update.level 'mixed', not '{self.level}' "
+                    f"(null takes it away)"
+                )
+        if None not in given.values():
+            raise ValueError(
+                "update.lambda and update.lambda_prime say the same; give one (null for the other)"
+            )
+        if self.level in ("single", "none") and self.order == 2:
+            raise ValueError(
+                f"update.order is 2, but must be 1 where update.level is '{self.level}' "
+                "(order 2 needs 'bilevel' or 'mixed')"
+            )
+        if self.level != "single" and self.alphas_batch == "other":
+            raise ValueError(
+                "update.alphas_batch is 'other', but belongs to update.level 'single', "
+                f"not '{self.level}'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _phases_are_updates(self) -> UpdateConfig:
+        ends = [phase.until for phase in self.phases]
+        if ends != sorted(set(ends)):
+            raise ValueError(f"update.phases end at {ends}, but must end one after another")
+        for index, phase in enumerate(self.phases):
+            fixed = sorted(phase.set.keys() & {"phases", "warmup"})
+            if fixed:
+                raise ValueError(
+                    f"update.phases.{index}.set has '{fixed[0]}', which is no part of it"
+                )
+            self._with(phase)
+        return self
+
+    def in_epoch(self, epoch: int) -> UpdateConfig:
+        """Return the update of an epoch, counted from 0."""
+        for phase in self.phases:
+            if epoch < phase.until:
+                return self._with(phase)
+        return self
+
+    def _with(self, phase: UpdatePhase) -> UpdateConfig:
+        own = {**self.to_dict(), "phases": []}
+        if phase.set.keys() & {"level"} and phase.set["level"] != "mixed":
+            own = {**own, "lambda": None, "lambda_prime": None}
+        return UpdateConfig.model_validate({**own, **phase.set})

@@ -1,0 +1,62 @@
+"""α after each epoch, for ever: what ``alphas.csv`` of a checkpoint holds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from tune_nas.search.relaxation import Alphas
+from tune_nas.spaces import MixingWeights, Space
+
+
+class AlphaHistory:
+    """α and the expected operation weights of every epoch.
+
+    Args:
+        space: The space whose edges and operations α is of.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._alphas: dict[str, list[Tensor]] = {name: [] for name in space.cells}
+        self._weights: dict[str, list[Tensor]] = {name: [] for name in space.cells}
+
+    def add(self, alphas: Alphas, weights: MixingWeights) -> None:
+        """Take note of an epoch's α and weights."""
+        for name, alpha in alphas.items():
+            self._alphas[name].append(alpha.detach().cpu().clone())
+            self._weights[name].append(weights[name].operations.detach().cpu().clone())
+
+    def to_csv(self) -> str:
+        """Return a line per epoch, cell, edge and operation."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("epoch", "cell", "source", "target", "operation", "alpha", "weight"))
+        for name, cell in self.space.cells.items():
+            pairs = zip(self._alphas[name], self._weights[name], strict=True)
+            for epoch, (alpha, weight) in enumerate(pairs, start=1):
+                rows = zip(
+                    cell.edges, cell.operations, alpha.tolist(), weight.tolist(), strict=True
+                )
+                for edge, operations, alphas, weights in rows:
+                    place = (epoch, name, edge.source, edge.target)
+                    writer.writerows(
+                        (*place, *entry) for entry in zip(operations, alphas, weights, strict=False)
+                    )
+        return text.getvalue()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return both as tensors."""
+        return {
+            "alphas": {name: list(rows) for name, rows in self._alphas.items()},
+            "weights": {name: list(rows) for name, rows in self._weights.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take both back."""
+        self._alphas = {name: list(rows) for name, rows in state["alphas"].items()}
+        self._weights = {name: list(rows) for name, rows in state["weights"].items()}

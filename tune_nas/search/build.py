@@ -1,0 +1,81 @@
+"""What a search is made of, built from its trial: α and β, the supernet, the streams of batches."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tune_nas.config import TrialConfig
+from tune_nas.data import Batches, SearchData
+from tune_nas.search.relaxation import Relaxation
+from tune_nas.seeds import derive_seed, make_generator
+from tune_nas.spaces import Space, Supernet
+
+Tensors = dict[str, Tensor]
+
+
+class SupernetSize(NamedTuple):
+    """The size of a supernet: channels and cells (None for the space's own), and K."""
+
+    init_channels: int | None
+    cells: int | None
+    partial_channels: int
+
+
+def initial_architecture(
+    relaxation: Relaxation, seed: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensors, Tensors]:
+    """Draw α and β by cell type: leaves that require gradients."""
+    generator = make_generator(seed, "alphas")
+    alphas = relaxation.initial_alphas(generator, dtype)
+    betas = relaxation.initial_betas(generator, dtype)
+    return _leaves(alphas, device), _leaves(betas, device)
+
+
+def make_supernet(
+    space: Space,
+    data: SearchData,
+    size: SupernetSize,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Supernet:
+    """Build a supernet with newly drawn weights, for the images of a search."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "weights"))
+        supernet = Supernet(
+            space,
+            n_classes=data.n_classes,
+            in_channels=data.in_channels,
+            init_channels=size.init_channels,
+            cells=size.cells,
+            partial_channels=size.partial_channels,
+        )
+    # The same mathematics, and faster on a CPU, pools most of all.
+    supernet = supernet.to(device, dtype)
+    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return supernet
+
+
+def make_streams(trial: TrialConfig, data: SearchData) -> tuple[Batches, Batches]:
+    """Return the batches that w trains on, and those that α has of its own."""
+    on_all = trial.update.level == "single" and trial.data.single_level == "all"
+    images = data.all_train if on_all else data.train
+    # With `alphas_batch: other` they come from the images that w trains on.
+    for_alphas = images if trial.update.alphas_batch == "other" else data.valid
+    train, valid = (
+        data.batches(
+            part,
+            trial.schedule.batch_size,
+            make_generator(trial.seed, purpose),
+            trial.data.augment,
+        )
+        for part, purpose in ((images, "train batches"), (for_alphas, "valid batches"))
+    )
+    return train, valid
+
+
+def _leaves(tensors: Tensors, device: torch.device) -> Tensors:
+    return {name: tensor.to(device).requires_grad_() for name, tensor in tensors.items()}

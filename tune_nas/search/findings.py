@@ -1,0 +1,75 @@
+"""What an epoch's genotype is: its size, its true accuracy, the best one of each size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tune_nas.config import TrialConfig
+from tune_nas.data import SearchData
+from tune_nas.errors import ConfigError
+from tune_nas.search.benchmark import BENCHMARK_SPACE, BenchmarkTable, load_benchmark
+from tune_nas.search.model_size import BestBySize
+from tune_nas.search.statistics import genotype_counts
+from tune_nas.spaces import Genotype, Space, model_size
+
+
+class Findings:
+    """Describes the genotypes that a search comes to, epoch by epoch.
+
+    Args:
+        trial: Its ``retrain`` section gives the size at which parameters are counted.
+        space: The space of the genotypes.
+        data: The images that a final network would take.
+
+    Raises:
+        ConfigError: If the table is not that of the space, or cannot be read.
+    """
+
+    def __init__(self, trial: TrialConfig, space: Space, data: SearchData) -> None:
+        self.trial, self.space, self.data = trial, space, data
+        self.benchmark = _load_benchmark(trial, space)
+        self.best_by_size = BestBySize()
+        self._parameters: dict[Genotype, int] = {}
+
+    def see(self, genotype: Genotype, epoch: int, valid_accuracy: float) -> dict[str, float]:
+        """Take note of an epoch's genotype and return its metrics."""
+        self.best_by_size.see(genotype, epoch, valid_accuracy)
+        metrics = genotype_counts(genotype)
+        metrics["genotype/parameters"] = self._count_parameters(genotype)
+        if self.benchmark is not None:
+            metrics |= self.benchmark.query(genotype.to_nasbench201())
+        return metrics
+
+    def _count_parameters(self, genotype: Genotype) -> int:
+        if genotype not in self._parameters:
+            self._parameters[genotype] = model_size(
+                genotype,
+                self.space,
+                image_size=self.data.image_size,
+                n_classes=self.data.n_classes,
+                in_channels=self.data.in_channels,
+                init_channels=self.trial.retrain.init_channels,
+                cells=self.trial.retrain.cells,
+            ).parameters
+        return self._parameters[genotype]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best genotype of each size."""
+        return self.best_by_size.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take them back."""
+        self.best_by_size.load_state_dict(dict(state))
+
+
+def _load_benchmark(trial: TrialConfig, space: Space) -> BenchmarkTable | None:
+    table = trial.benchmark.table
+    if table is None:
+        return None
+    if space.name != BENCHMARK_SPACE:
+        raise ConfigError(
+            f"benchmark.table is given, but holds no cell of space '{space.name}'; "
+            f"it is for space '{BENCHMARK_SPACE}'"
+        )
+    return load_benchmark(table)

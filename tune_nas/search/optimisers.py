@@ -1,0 +1,129 @@
+"""The two optimisers of a search: SGD on w, Adam or SGD on α and β."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tune_nas.config import AlphasOptimizer, OptimizerConfig
+from tune_nas.search.choices import Choices
+from tune_nas.search.objective import Gradients
+from tune_nas.search.unrolled import SgdState
+
+
+class Optimisers:
+    """Moves w and α by gradients that are given to it.
+
+    Args:
+        config: The ``optimizer`` section of a trial.
+        supernet: Holds w.
+        alphas: α by cell type. Rows of decided and pruned edges stay as they are.
+        betas: β by cell type.
+        choices: Which edges those are.
+    """
+
+    def __init__(
+        self,
+        config: OptimizerConfig,
+        supernet: nn.Module,
+        alphas: Mapping[str, Tensor],
+        betas: Mapping[str, Tensor],
+        choices: Choices,
+    ) -> None:
+        self.config = config
+        self._alphas, self._choices = alphas, choices
+        self._architecture = [*alphas.values(), *betas.values()]
+        self.alphas = _alphas_optimizer(config.alphas, self._architecture)
+        self.restart_weights(supernet)
+
+    def restart_weights(self, supernet: nn.Module) -> None:
+        """Let w's optimiser start anew, on the weights of a supernet."""
+        config = self.config.weights
+        self._parameters = list(supernet.parameters())
+        self.weights = torch.optim.SGD(
+            self._parameters,
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            nesterov=config.nesterov,
+        )
+
+    def restart_alphas(self) -> None:
+        """Let α's optimiser start anew."""
+        self.alphas = _alphas_optimizer(self.config.alphas, self._architecture)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Set w's learning rate."""
+        self.weights.param_groups[0]["lr"] = rate
+
+    def step_weights(self, gradients: Gradients) -> None:
+        """Move w, its gradient clipped."""
+        _give(self._parameters, gradients)
+        if self.config.weights.clip > 0:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self.config.weights.clip)
+        self.weights.step()
+        self.weights.zero_grad(set_to_none=True)
+
+    def step_alphas(self, gradients: Gradients) -> None:
+        """Move α and β; α of edges that are no longer open stays."""
+        _give(self._architecture, gradients)
+        fixed = {
+            name: self._choices.decided(name) | self._choices.pruned(name) for name in self._alphas
+        }
+        kept = {
+            name: self._alphas[name].detach()[rows].clone()
+            for name, rows in fixed.items()
+            if bool(rows.any())
+        }
+        self.alphas.step()
+        self.alphas.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for name, rows in kept.items():
+                self._alphas[name][fixed[name]] = rows
+
+    def sgd_state(self) -> SgdState:
+        """Return what an unrolled step takes from w's optimiser."""
+        group = self.weights.param_groups[0]
+        return SgdState(
+            learning_rate=group["lr"],
+            momentum=group["momentum"],
+            weight_decay=group["weight_decay"],
+            nesterov=group["nesterov"],
+            buffers=[
+                self.weights.state[parameter].get("momentum_buffer")
+                for parameter in group["params"]
+            ],
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of both."""
+        return {"weights": self.weights.state_dict(), "alphas": self.alphas.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the states back."""
+        self.weights.load_state_dict(state["weights"])
+        self.alphas.load_state_dict(state["alphas"])
+
+
+def _alphas_optimizer(config: AlphasOptimizer, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    if config.kind == "adam":
+        return torch.optim.Adam(
+            parameters,
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+        )
+    return torch.optim.SGD(
+        parameters,
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )
+
+
+def _give(parameters: list[Any], gradients: Gradients) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient

@@ -1,0 +1,60 @@
+"""Where the name of a part becomes a class: a registered one, or ``module:Class`` of a user's."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tune_nas.errors import ConfigError
+
+Part = TypeVar("Part")
+
+
+def find_part(key: str, kind: str, known: Mapping[str, type[Part]], base: type[Any]) -> type[Part]:
+    """Return the class that a trial names.
+
+    A module is found as Python finds it, and in the folder that the command runs in.
+
+    Args:
+        key: The key that names it, for the message.
+        kind: A known name, or ``module:Class``.
+        known: Classes by name.
+        base: What a user's class must be derived from.
+
+    Raises:
+        ConfigError: If it cannot be imported or is no such class.
+    """
+    if kind in known:
+        return known[kind]
+    module_name, _, class_name = kind.partition(":")
+    found: Any = getattr(_import(key, kind, module_name), class_name, None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ConfigError(f"{key} is '{kind}', but must be a class derived from {base.__name__}")
+    return found
+
+
+def _import(key: str, kind: str, module_name: str) -> Any:
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(module_name)
+    except Exception as error:
+        raise ConfigError(f"{key} is '{kind}', but importing it fails: {error}") from error
+    finally:
+        if added:
+            sys.path.remove(here)
+
+
+def register_in(registry: dict[str, type[Part]], kind: str) -> Callable[[type[Part]], type[Part]]:
+    """Return a decorator that makes a class known under a name."""
+
+    def add(part: type[Part]) -> type[Part]:
+        registry[kind] = part
+        return part
+
+    return add

@@ -1,0 +1,204 @@
+"""What a relaxation is: the map from α, and a seed, to the mixing weights of a supernet."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tune_nas.config import RelaxationConfig
+from tune_nas.errors import ConfigError
+from tune_nas.search.choices import Choices
+from tune_nas.search.parts import find_part, register_in
+from tune_nas.seeds import derive_seed
+from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
+
+Alphas = Mapping[str, Tensor]
+"""Architecture parameters by cell type, each (edges, operations)."""
+
+Betas = Mapping[str, Tensor]
+"""Edge parameters β by cell type, each (edges,); empty without edge normalisation."""
+
+_RELAXATIONS: dict[str, type[Relaxation]] = {}
+
+
+def register_relaxation(kind: str) -> Callable[[type[Relaxation]], type[Relaxation]]:
+    """Make a relaxation known under the name that a trial's ``relaxation.kind`` uses."""
+    return register_in(_RELAXATIONS, kind)
+
+
+def relaxation_names() -> list[str]:
+    """Return the sorted names of all relaxations."""
+    return sorted(_RELAXATIONS)
+
+
+def make_relaxation(
+    config: RelaxationConfig, space: Space, choices: Choices | None = None
+) -> Relaxation:
+    """Build the relaxation that a trial names.
+
+    Raises:
+        ConfigError: If it is a class of the user's that cannot be had.
+    """
+    kind = find_part("relaxation.kind", config.kind, _RELAXATIONS, Relaxation)
+    try:
+        return kind(config, space, choices, **config.options)
+    except TypeError as error:
+        raise ConfigError(f"relaxation.options do not fit '{config.kind}': {error}") from error
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a relaxation draws for the edges of one cell type.
+
+    Args:
+        operations: Operation weights (edges, operations).
+        active: Which operations need running, (edges, operations), bool, on the CPU; None for all.
+        offsets: A number (edges,) that is added to each edge's sum; None for none.
+    """
+
+    operations: Tensor
+    active: Tensor | None = None
+    offsets: Tensor | None = None
+
+
+class Relaxation(ABC):
+    """Maps α to mixing weights, cell type by cell type.
+
+    Operations that an edge does not have (spaces whose edges differ, or that were taken out
+    while the search ran) get weight 0. A decided edge has weight 1 and α no part in it.
+
+    Args:
+        config: The ``relaxation`` section of a trial.
+        space: The space whose cells α describes.
+        choices: What is still open; None for everything.
+    """
+
+    default_init = "normal"
+    is_drawn = False  # whether each pass draws its weights
+
+    def __init__(
+        self, config: RelaxationConfig, space: Space, choices: Choices | None = None
+    ) -> None:
+        self.config = config
+        self.cells = dict(space.cells)
+        self.choices = Choices(space) if choices is None else choices
+
+    @abstractmethod
+    def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
+        """Map the α of one cell type to its expected operation weights, both (edges, operations).
+
+        Evaluation and selection use them. Rows of the mask may be empty: their weights are 0.
+        """
+
+    def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
+        """Draw the operation weights of one pass; by default the expected ones.
+
+        Args:
+            alphas: α of one cell type, (edges, operations).
+            mask: Which operations each edge has, (edges, operations), bool.
+            generator: On α's device; all that is drawn comes from it.
+        """
+        return Sample(self.relax(alphas, mask))
+
+    def penalty(self, alphas: Alphas) -> Tensor | None:
+        """Return the further term of α's loss that ``relaxation.penalty`` names; None without."""
+        return None
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:  # noqa: B027
+        """Take note of the epoch, counted from 0, of so many: temperatures follow it."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the epoch's metrics should have of it, as its temperature."""
+        return {}
+
+    def weights(
+        self, alphas: Alphas, betas: Betas | None = None, seed: int | None = None
+    ) -> MixingWeights:
+        """Return the mixing weights.
+
+        Args:
+            alphas: α by cell type.
+            betas: β by cell type.
+            seed: Decides what one pass draws; None for the expected weights.
+        """
+        return {
+            name: self._cell_weights(name, alpha, (betas or {}).get(name), seed)
+            for name, alpha in alphas.items()
+        }
+
+    def _cell_weights(
+        self, name: str, alpha: Tensor, beta: Tensor | None, seed: int | None
+    ) -> CellWeights:
+        mask = self.choices.remaining(name, alpha.device)
+        if seed is None or not self.is_drawn:
+            drawn = Sample(self.relax(alpha, mask))
+        else:
+            generator = torch.Generator(alpha.device).manual_seed(derive_seed(seed, name))
+            drawn = self.sample(alpha, mask, generator)
+        operations, active, offsets = drawn.operations, drawn.active, drawn.offsets
+        if not self.choices.is_untouched(name):
+            remaining = self.choices.remaining(name)
+            active = remaining if active is None else active & remaining
+            decided = self.choices.decided(name).to(alpha.device)
+            operations = torch.where(decided[:, None], mask.to(operations.dtype), operations)
+            if offsets is not None:
+                offsets = offsets.masked_fill(decided, 0.0)
+        edges = None if beta is None else self._edge_weights(name, beta)
+        return CellWeights(operations, edges=edges, active=active, offsets=offsets)
+
+    def _edge_weights(self, name: str, beta: Tensor) -> Tensor:
+        """Return softmax(β) over the edges into each node (PC-DARTS, Eq. 4); pruned ones get 0."""
+        pruned = self.choices.pruned(name).to(beta.device)
+        weights = torch.zeros_like(beta)
+        for node in self.cells[name].nodes:
+            rows = torch.tensor(self.cells[name].incoming(node), device=beta.device)
+            share = softmax_where(beta[rows][None], ~pruned[rows][None])[0]
+            weights = weights.index_copy(0, rows, share)
+        return weights
+
+    def initial_alphas(self, generator: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Draw α₀ for every cell type, on the CPU.
+
+        Raises:
+            ConfigError: If ``uniform-weight`` meets an edge with a single operation.
+        """
+        return {
+            name: self._initial(cell, generator, dtype) * cell.mask()
+            for name, cell in self.cells.items()
+        }
+
+    def initial_betas(self, generator: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Draw β₀ ~ N(0, 10⁻³) for every cell type, on the CPU; none without normalisation."""
+        if not self.config.edge_normalisation:
+            return {}
+        return {
+            name: 1e-3 * torch.randn(len(cell.edges), generator=generator, dtype=dtype)
+            for name, cell in self.cells.items()
+        }
+
+    def _initial(self, cell: CellSpace, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        init = self.default_init if self.config.init == "auto" else self.config.init
+        shape = (len(cell.edges), cell.n_operations)
+        default_std = 1e-3 if init == "normal" else 0.0
+        std = default_std if self.config.init_std is None else self.config.init_std
+        noise = std * torch.randn(shape, generator=generator, dtype=dtype)
+        if init == "normal":
+            return noise
+        counts = cell.mask().sum(dim=1, keepdim=True)
+        if bool((counts < 2).any()):
+            raise ConfigError(
+                "relaxation.init is 'uniform-weight', but an edge has a single operation; "
+                "it needs at least 2"
+            )
+        return noise - (counts.to(dtype) - 1).log()
+
+
+def softmax_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the softmax of each row over the entries of a mask; 0 elsewhere, and in empty rows."""
+    empty = ~mask.any(dim=-1, keepdim=True)
+    shares = values.masked_fill(~(mask | empty), float("-inf")).softmax(dim=-1)
+    return shares.masked_fill(empty, 0.0)

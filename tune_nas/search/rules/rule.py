@@ -1,0 +1,40 @@
+"""A rule: something that a search changes, or stops for, between its epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
+
+
+class Rule:
+    """Acts before and after the epochs of a search.
+
+    It reads the search and changes it through `Search.choices`, `Search.rate_factor`,
+    `Search.set_batch_size`, `Search.rebuild` and `Search.stop`. What it remembers from one epoch
+    to the next is in its ``state_dict``, so that a resumed search goes on as it would have.
+
+    Args:
+        search: The search that it acts on; its space, α and supernet are there already.
+
+    Raises:
+        ConfigError: If it does not fit the search.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self.search = search
+
+    def before_epoch(self) -> None:
+        """Act before the epoch ``search.epoch``, counted from 0."""
+
+    def after_epoch(self, metrics: dict[str, float]) -> None:
+        """Act after an epoch, ``search.epoch`` of which are now run; may add to its metrics."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it remembers, as plain containers and tensors."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Remember it again. The search's own state follows after this."""
