@@ -309,13 +309,13 @@ def resolve(
 
 
 def trial_values(trial: TrialConfig) -> dict[str, Any]:
-    """Return every dotted key of a trial with its value."""
+    """Return every dotted key of a trial with its value; None for those of an absent section."""
     content = trial.to_dict()
     values = {}
     for key in library.dotted_keys(TrialConfig):
         value: Any = content
         for part in key.split("."):
-            value = value[part]
+            value = None if value is None else value[part]
         values[key] = value
     return values
 
