@@ -61,6 +61,14 @@ class CellSpace:
         widths = torch.tensor([len(names) for names in self.operations])
         return torch.arange(self.n_operations) < widths[:, None]
 
+    def eligible(self) -> Tensor:
+        """Return which operations of each edge a genotype may have, (edges, n_operations), bool."""
+        allowed = self.mask()
+        for row, names in enumerate(self.operations):
+            for column, name in enumerate(names):
+                allowed[row, column] = name not in self.excluded
+        return allowed
+
     def incoming(self, node: int) -> tuple[int, ...]:
         """Return the rows (positions in ``edges``) of the edges into a node."""
         return tuple(row for row, edge in enumerate(self.edges) if edge.target == node)

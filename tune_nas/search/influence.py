@@ -1,0 +1,101 @@
+"""How much a supernet loses without an operation, or without an edge.
+
+Wang et al., "Rethinking Architecture Selection in Differentiable NAS" (DARTS-PT), ICLR 2021,
+arXiv:2108.04392, Sec. 4.1: an operation matters as much as the supernet's valid accuracy falls
+when it alone is taken out. The other weights stay as they are; they are not scaled up again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tune_nas.spaces import MixingWeights
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The supernet on valid images, with something taken out.
+
+    Args:
+        what: A column of operations, or a row of edges.
+        loss: Mean cross-entropy.
+        accuracy: In percent.
+    """
+
+    what: int
+    loss: float
+    accuracy: float
+
+    def harm(self, criterion: str) -> tuple[float, float]:
+        """Return a number that grows with the harm done; the other criterion parts ties."""
+        by_accuracy, by_loss = -self.accuracy, self.loss
+        return (by_loss, by_accuracy) if criterion == "loss" else (by_accuracy, by_loss)
+
+
+def candidates(search: Search, cell: str, row: int) -> list[int]:
+    """Return the operations that may still be selected on an edge, as columns."""
+    remaining = search.choices.remaining(cell)[row] & search.space.cells[cell].eligible()[row]
+    columns: list[int] = remaining.nonzero().flatten().tolist()
+    return columns
+
+
+def without_operations(search: Search, cell: str, row: int) -> list[Loss]:
+    """Evaluate the supernet without each operation that may be selected on an edge, in turn."""
+    weights = search.expected_weights()
+    return [
+        _evaluate(search, _without(search, weights, cell, row, column), column)
+        for column in candidates(search, cell, row)
+    ]
+
+
+def without_edges(search: Search, cell: str, rows: list[int]) -> list[Loss]:
+    """Evaluate the supernet without each of some edges, in turn."""
+    weights = search.expected_weights()
+    return [_evaluate(search, _without(search, weights, cell, row, None), row) for row in rows]
+
+
+def perturbed_choice(search: Search, cell: str, row: int) -> int:
+    """Return the operation, as a column, without which the supernet loses most on an edge.
+
+    Judged as ``selection.perturbation`` says; of equal ones the earlier. An edge with a single
+    operation left needs no evaluation.
+
+    Raises:
+        ValueError: If no operation that a genotype may have is left on the edge.
+    """
+    columns = candidates(search, cell, row)
+    if not columns:
+        raise ValueError(f"edge {row} of cell '{cell}' has no operation left to select")
+    if len(columns) == 1:
+        return columns[0]
+    criterion = search.trial.selection.perturbation.criterion
+    losses = without_operations(search, cell, row)
+    return max(losses, key=lambda loss: loss.harm(criterion)).what
+
+
+def _without(
+    search: Search, weights: MixingWeights, cell: str, row: int, column: int | None
+) -> MixingWeights:
+    """Return the weights with an operation of an edge at 0 and not run, or all of the edge's."""
+    own = weights[cell]
+    operations = own.operations.clone()
+    active = search.choices.remaining(cell) if own.active is None else own.active
+    active = active.clone()
+    taken = slice(None) if column is None else column
+    operations[row, taken] = 0.0
+    active[row, taken] = False
+    return {**weights, cell: replace(own, operations=operations, active=active)}
+
+
+def _evaluate(search: Search, weights: MixingWeights, what: int) -> Loss:
+    """Evaluate with the statistics of the batch, as the authors' code does.
+
+    Those that batch normalisation has gathered are of the whole supernet, not of what is left.
+    """
+    batches = search.trial.selection.perturbation.batches
+    loss, accuracy = search.evaluate(weights, batches, batch_statistics=True)
+    return Loss(what, loss, accuracy)
