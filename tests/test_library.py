@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import (
     find,
@@ -13,7 +12,6 @@ from tune_nas.library import (
     nearest,
     parse_assignment,
     read_yaml,
-    shipped_names,
     with_overrides,
 )
 
@@ -140,36 +138,3 @@ def test_assignments(text: str, expected: tuple[str, Any]) -> None:
 def test_what_is_no_assignment(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_assignment(text)
-
-
-# level, order, λ, sequence, relaxation, weight decay of α, rate of w
-SHIPPED = {
-    "darts-1st": ("bilevel", 1, None, "alphas-first", "softmax", 1e-3, 0.025),
-    "darts-2nd": ("bilevel", 2, None, "alphas-first", "softmax", 1e-3, 0.025),
-    "milenas": ("mixed", 1, 1.0, "weights-first", "softmax", 1e-3, 0.025),
-    "milenas-2nd": ("mixed", 2, 1.0, "weights-first", "softmax", 1e-3, 0.025),
-    "single-level": ("single", 1, None, "simultaneous", "sigmoid", 0.0, 0.005),
-}
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_trials_are_the_papers(name: str) -> None:
-    trial = load_trial(name)
-    update, optimizer = trial.update, trial.optimizer
-    assert SHIPPED[name] == (
-        update.level,
-        update.order,
-        update.lambda_,
-        update.sequence,
-        trial.relaxation.kind,
-        optimizer.alphas.weight_decay,
-        optimizer.weights.learning_rate,
-    )
-    assert (trial.schedule.epochs, trial.schedule.batch_size) == (50, 64)
-    assert trial.data.name == "digits"
-    assert trial.retrain == TrialConfig().retrain
-    assert trial.description
-
-
-def test_every_shipped_trial_is_listed_here() -> None:
-    assert shipped_names("trial") == sorted(SHIPPED)

@@ -1,0 +1,182 @@
+"""The shipped trials hold the numbers of the papers and of their authors' code, typed anew here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tune_nas.config import TrialConfig, scaled
+from tune_nas.library import load_trial, shipped_names, with_overrides
+
+# relaxation, level, order, sequence, selection | epochs, batch | rate of w, its end; rate of α
+SHIPPED: dict[str, tuple[Any, ...]] = {
+    "darts-1st": ("softmax", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "darts-2nd": ("softmax", "bilevel", 2, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "single-level": ("sigmoid", "single", 1, "both", "magnitude", 50, 64, 0.005, 0.0, 3e-4),
+    "milenas": ("softmax", "mixed", 1, "w α", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "milenas-code": ("softmax", "mixed", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "milenas-2nd": ("softmax", "mixed", 2, "w α", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "milenas-2nd-code": ("softmax", "mixed", 2, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "bilevel-then-milenas": ("softmax", "mixed", 1, "w α", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "bilevel-then-milenas-code": (
+        *("softmax", "mixed", 1, "α w", "magnitude"),
+        *(50, 64, 0.025, 0.001, 3e-4),
+    ),
+    "gdas": ("gumbel", "bilevel", 1, "w α", "magnitude", 250, 256, 0.025, 0.001, 3e-4),
+    "gdas-code": ("gumbel", "bilevel", 1, "w α", "magnitude", 250, 64, 0.025, 0.001, 3e-4),
+    "milenas-gumbel": ("gumbel", "mixed", 1, "w α", "magnitude", 250, 256, 0.025, 0.001, 3e-4),
+    "milenas-gumbel-code": ("gumbel", "mixed", 1, "α w", "magnitude", 300, 128, 0.025, 0.001, 3e-4),
+    "snas": ("concrete", "single", 1, "both", "magnitude", 150, 64, 0.025, 0.001, 3e-4),
+    "darts-pt": ("softmax", "bilevel", 1, "α w", "perturbation", 50, 64, 0.025, 0.001, 3e-4),
+    "sdarts-rs": ("softmax", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "sdarts-adv": ("softmax", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "sdarts-pt": ("softmax", "bilevel", 1, "α w", "perturbation", 50, 64, 0.025, 0.001, 3e-4),
+    "sgas": ("softmax", "bilevel", 1, "α w", "greedy", 50, 64, 0.025, 0.001, 3e-4),
+    "sgas-pt": ("softmax", "bilevel", 1, "α w", "perturbation", 50, 64, 0.025, 0.001, 3e-4),
+    "pc-darts": ("softmax", "bilevel", 1, "α w", "magnitude", 50, 256, 0.1, 0.0, 6e-4),
+    "p-darts": ("softmax", "bilevel", 1, "α w", "magnitude", 75, 96, 0.025, 0.0, 6e-4),
+    "p-darts-code": ("softmax", "bilevel", 1, "α w", "magnitude", 75, 96, 0.025, 0.0, 6e-4),
+    "drnas": ("dirichlet", "bilevel", 1, "α w", "magnitude", 100, 64, 0.025, 0.001, 3e-4),
+    "drnas-progressive": ("dirichlet", "bilevel", 1, "α w", "magnitude", 50, 64, 0.1, 0.0, 6e-4),
+    "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
+    "rsps": ("path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
+}
+SEQUENCES = {"alphas-first": "α w", "weights-first": "w α", "simultaneous": "both"}
+
+# What else the method is made of: dotted key -> value.
+PARTICULARS: dict[str, dict[str, Any]] = {
+    "darts-2nd": {"update.unrolled_momentum": True, "update.epsilon": 0.01},
+    "single-level": {"optimizer.alphas.weight_decay": 0.0, "data.single_level": "all"},
+    "milenas": {"update.lambda": 1.0, "optimizer.weights.clip": 5.0},
+    "milenas-code": {"update.lambda": 1.0, "optimizer.weights.clip": 0.0},
+    "milenas-2nd": {"update.second_order_form": "eq6", "update.unrolled_momentum": False},
+    "milenas-2nd-code": {"update.second_order_form": "printed", "optimizer.weights.clip": 0.0},
+    "gdas": {"relaxation.temperature": {"start": 10.0, "end": 0.1}},
+    "gdas-code": {
+        "space.name": "nasbench201",
+        "optimizer.weights.nesterov": True,
+        "optimizer.weights.weight_decay": 5e-4,
+    },
+    "milenas-gumbel": {
+        "update.lambda": 1.0,
+        "relaxation.temperature": {"start": 10.0, "end": 0.1},
+    },
+    "milenas-gumbel-code": {"relaxation.temperature": {"start": 10.0, "end": 1.0}},
+    "snas": {"relaxation.temperature": {"start": 1.0, "end": 0.03}},
+    "darts-pt": {
+        "space.name": "darts-no-none",
+        "selection.perturbation.interval": 5,
+        "selection.perturbation.criterion": "accuracy",
+        "selection.perturbation.order": "random",
+        "selection.perturbation.learning_rate_factor": 0.1,
+    },
+    "sdarts-rs": {
+        "relaxation.smoothing": {"kind": "random", "start": 0.03, "end": 0.3, "steps": 7}
+    },
+    "sdarts-adv": {"relaxation.smoothing.kind": "adversarial", "relaxation.smoothing.steps": 7},
+    "sdarts-pt": {"space.name": "darts-no-none", "relaxation.smoothing.kind": "random"},
+    "sgas": {
+        "schedule.greedy": {
+            **{"criterion": 1, "warmup": 9, "every": 5},
+            **{"batch_growth": 8, "history": 4, "prune": True},
+        }
+    },
+    "sgas-pt": {"schedule.greedy.warmup": 9, "schedule.greedy.every": 5},
+    "pc-darts": {
+        "update.warmup": 15,
+        "relaxation.partial_channels": 4,
+        "relaxation.edge_normalisation": True,
+        "retrain.drop_path": 0.3,
+    },
+    "p-darts": {
+        "update.warmup": 10,
+        "schedule.carry": "nothing",
+        "selection.max_skips": {"normal": 2},
+        "retrain.batch_size": 128,
+    },
+    "drnas-progressive": {
+        "update.warmup": 10,
+        "schedule.carry": "weights",
+        "space.init_channels": 36,
+        "space.cells": 20,
+        "retrain.batch_size": 64,
+    },
+    "fairdarts": {
+        "space.name": "darts-no-none",
+        "relaxation.penalty": {"kind": "zero-one", "weight": 10.0},
+        "optimizer.alphas.betas": (0.9, 0.999),
+    },
+    "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
+}
+OWN_RETRAIN = ("pc-darts", "p-darts", "p-darts-code", "drnas", "drnas-progressive")
+
+
+def value_of(trial: TrialConfig, key: str) -> Any:
+    value: Any = trial.to_dict()
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def test_every_shipped_trial_is_listed_here() -> None:
+    assert shipped_names("trial") == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_trials_are_the_papers(name: str) -> None:
+    trial = load_trial(name)
+    update, optimizer, schedule = trial.update, trial.optimizer, trial.schedule
+    moves = update.level != "none"
+    assert SHIPPED[name] == (
+        trial.relaxation.kind,
+        update.level,
+        update.order,
+        SEQUENCES[update.sequence] if moves else None,
+        trial.selection.kind,
+        schedule.epochs,
+        schedule.batch_size,
+        optimizer.weights.learning_rate,
+        optimizer.weights.learning_rate_min,
+        optimizer.alphas.learning_rate if moves else None,
+    )
+    particulars = PARTICULARS.get(name, {})
+    assert {key: value_of(trial, key) for key in particulars} == particulars
+    assert trial.data.name == "digits"
+    assert (trial.retrain == TrialConfig().retrain) == (name not in OWN_RETRAIN)
+    assert trial.description
+
+
+def test_the_switch_is_at_epoch_35() -> None:
+    update = load_trial("bilevel-then-milenas").update
+    assert [update.in_epoch(epoch).level for epoch in (0, 34, 35, 49)] == [
+        *("bilevel", "bilevel"),
+        *("mixed", "mixed"),
+    ]
+    code = load_trial("bilevel-then-milenas-code").update
+    assert (code.in_epoch(34).order, code.in_epoch(35).order) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        # epochs, cells, K, operations, dropout on skips
+        ("p-darts", [(25, 5, None, 8, 0.0), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)]),
+        ("p-darts-code", [(25, 5, None, 8, 0.1), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)]),
+        ("drnas-progressive", [(25, None, 6, 7, 0.0), (25, None, 4, 4, 0.0)]),
+    ],
+)
+def test_the_stages_are_the_papers(name: str, stages: list[tuple[Any, ...]]) -> None:
+    assert stages == [
+        (stage.epochs, stage.cells, stage.partial_channels, stage.operations, stage.skip_dropout)
+        for stage in load_trial(name).schedule.stages
+    ]
+
+
+@pytest.mark.parametrize("epochs", [6, 24, 50, 300])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_trial_can_be_scaled(name: str, epochs: int) -> None:
+    trial = load_trial(name)
+    shorter = with_overrides(trial, scaled(trial.to_dict(), epochs))
+    assert shorter.schedule.epochs == epochs
+    assert len(shorter.schedule.stages) == len(trial.schedule.stages)
