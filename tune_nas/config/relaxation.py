@@ -59,8 +59,9 @@ class RelaxationConfig(Section):
 
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one drawn operation per edge, GDAS);
-            ``concrete`` (a drawn soft choice, SNAS); ``dirichlet`` (DrNAS); ``path`` (one operation
-            per edge, drawn uniformly whatever α is, RSPS); or ``module:Class`` of your own.
+            ``concrete`` (a drawn soft choice, SNAS); ``dirichlet`` (DrNAS); ``path`` (one
+            architecture of the space, drawn uniformly whatever α is, RSPS); or ``module:Class`` of
+            your own.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
             σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
         init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight``
@@ -101,6 +102,11 @@ class RelaxationConfig(Section):
             raise ValueError(
                 f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
                 f"'{self.kind}' runs one operation per edge: it has no weights to smooth"
+            )
+        if self.edge_normalisation and self.kind == "path":
+            raise ValueError(
+                "relaxation.edge_normalisation is true, but relaxation.kind 'path' draws edges "
+                "whatever β is"
             )
         owners = {"kl": "dirichlet", "zero-one": "sigmoid"}
         owner = owners.get(self.penalty.kind)

@@ -50,6 +50,10 @@ class Choices:
         rows: list[int] = (~self.decided(cell) & ~self.pruned(cell)).nonzero().flatten().tolist()
         return rows
 
+    def undecided(self, cell: str) -> Tensor:
+        """Return the operations of open edges, (edges, operations), bool, on the CPU."""
+        return self._remaining[cell] & ~self._decided[cell][:, None]
+
     def is_untouched(self, cell: str) -> bool:
         """Whether every edge has all of its operations."""
         return bool(torch.equal(self._remaining[cell], self.cells[cell].mask()))

@@ -79,6 +79,7 @@ class Relaxation(ABC):
 
     default_init = "normal"
     is_drawn = False  # whether each pass draws its weights
+    competes = True  # whether the weights of an edge sum to 1
 
     def __init__(
         self, config: RelaxationConfig, space: Space, choices: Choices | None = None
@@ -134,11 +135,7 @@ class Relaxation(ABC):
         self, name: str, alpha: Tensor, beta: Tensor | None, seed: int | None
     ) -> CellWeights:
         mask = self.choices.remaining(name, alpha.device)
-        if seed is None or not self.is_drawn:
-            drawn = Sample(self.relax(alpha, mask))
-        else:
-            generator = torch.Generator(alpha.device).manual_seed(derive_seed(seed, name))
-            drawn = self.sample(alpha, mask, generator)
+        drawn = self._draw(name, alpha, mask, seed)
         operations, active, offsets = drawn.operations, drawn.active, drawn.offsets
         if not self.choices.is_untouched(name):
             remaining = self.choices.remaining(name)
@@ -149,6 +146,12 @@ class Relaxation(ABC):
                 offsets = offsets.masked_fill(decided, 0.0)
         edges = None if beta is None else self._edge_weights(name, beta)
         return CellWeights(operations, edges=edges, active=active, offsets=offsets)
+
+    def _draw(self, name: str, alpha: Tensor, mask: Tensor, seed: int | None) -> Sample:
+        if seed is None or not self.is_drawn:
+            return Sample(self.relax(alpha, mask))
+        generator = torch.Generator(alpha.device).manual_seed(derive_seed(seed, name))
+        return self.sample(alpha, mask, generator)
 
     def _edge_weights(self, name: str, beta: Tensor) -> Tensor:
         """Return softmax(β) over the edges into each node (PC-DARTS, Eq. 4); pruned ones get 0."""

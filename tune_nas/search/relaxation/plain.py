@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tune_nas.search.relaxation.base import Relaxation, register_relaxation, softmax_where
+from tune_nas.search.relaxation.base import (
+    Alphas,
+    Relaxation,
+    register_relaxation,
+    softmax_where,
+)
+from tune_nas.search.relaxation.penalty import zero_one
 
 
 @register_relaxation("softmax")
@@ -25,7 +31,17 @@ class Sigmoid(Relaxation):
     """Operations of an edge do not compete: w = σ(α), each in (0, 1) (Hou and Jin)."""
 
     default_init = "uniform-weight"
+    competes = False
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to sigmoid weights."""
         return alphas.sigmoid() * mask
+
+    def penalty(self, alphas: Alphas) -> Tensor | None:
+        """Return FairDARTS's weight · L_0-1 over the operations of open edges, where asked for."""
+        if self.config.penalty.kind != "zero-one":
+            return None
+        total = zero_one(
+            [(alpha.sigmoid(), self.choices.undecided(name)) for name, alpha in alphas.items()]
+        )
+        return None if total is None else self.config.penalty.weight * total

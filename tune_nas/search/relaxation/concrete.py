@@ -1,0 +1,18 @@
+"""A drawn soft choice: Xie et al., "SNAS", ICLR 2019, arXiv:1812.09926."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tune_nas.search.relaxation.base import Sample, register_relaxation
+from tune_nas.search.relaxation.tempered import Tempered
+
+
+@register_relaxation("concrete")
+class Concrete(Tempered):
+    """Weights drawn from the concrete distribution: softmax((α + g) / τ), reparametrised."""
+
+    def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
+        """Draw weights that sum to 1 on each edge; they harden as τ falls."""
+        return Sample(self.soft_choice(alphas, mask, generator))

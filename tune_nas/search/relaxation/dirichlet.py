@@ -1,0 +1,54 @@
+"""Operation weights with a learned distribution: DrNAS.
+
+Chen et al., "DrNAS: Dirichlet Neural Architecture Search", ICLR 2021, arXiv:2006.10355.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tune_nas.search.relaxation.base import Alphas, Relaxation, Sample, register_relaxation
+from tune_nas.search.relaxation.penalty import kl_to_flat
+
+
+@register_relaxation("dirichlet")
+class Dirichlet(Relaxation):
+    """Weights drawn from Dir(elu(α) + 1) over an edge's operations, reparametrised."""
+
+    is_drawn = True
+
+    def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
+        """Map α to the mean of the distribution, each concentration over their sum."""
+        concentration = concentrations(alphas) * mask
+        return _shares(concentration, mask).to(alphas.dtype)
+
+    def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
+        """Draw the weights of each edge, as Gamma variables over their sum."""
+        gammas = torch._standard_gamma(concentrations(alphas), generator=generator)
+        # tiny concentrations draw 0, as torch.distributions.Gamma knows
+        gammas = gammas.clamp(min=torch.finfo(gammas.dtype).tiny) * mask
+        return Sample(_shares(gammas, mask).to(alphas.dtype))
+
+    def penalty(self, alphas: Alphas) -> Tensor | None:
+        """Return weight · Σ KL(Dir(elu(α) + 1) ‖ Dir(1)) over open edges, where asked for."""
+        if self.config.penalty.kind != "kl":
+            return None
+        total = kl_to_flat(
+            [
+                (concentrations(alpha), self.choices.undecided(name))
+                for name, alpha in alphas.items()
+            ]
+        )
+        return None if total is None else self.config.penalty.weight * total
+
+
+def concentrations(alphas: Tensor) -> Tensor:
+    """Return elu(α) + 1 > 0 in float64: float32 rounds it to 0 from α = −17 on."""
+    return F.elu(alphas.double()) + 1.0
+
+
+def _shares(values: Tensor, mask: Tensor) -> Tensor:
+    empty = ~mask.any(dim=1, keepdim=True)
+    return values / (values.sum(dim=1, keepdim=True) + empty)

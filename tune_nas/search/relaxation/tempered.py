@@ -1,0 +1,50 @@
+"""What relaxations that draw with Gumbel noise at a temperature share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tune_nas.config import RelaxationConfig
+from tune_nas.search.choices import Choices
+from tune_nas.search.relaxation.base import Relaxation, softmax_where
+from tune_nas.spaces import Space
+
+
+class Tempered(Relaxation):
+    """Draws from the concrete distribution of α at a temperature τ, linear over the epochs.
+
+    Maddison et al., arXiv:1611.00712, and Jang et al., arXiv:1611.01144. Whatever τ is, the
+    largest entry of a draw is operation k with the probability softmax(α)_k: that is what the
+    expected weights are.
+    """
+
+    is_drawn = True
+
+    def __init__(
+        self, config: RelaxationConfig, space: Space, choices: Choices | None = None
+    ) -> None:
+        super().__init__(config, space, choices)
+        self.temperature = config.temperature.start
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Set τ(e) = start + (end − start) · e / (E − 1) for the epoch e, counted from 0, of E."""
+        start, end = self.config.temperature.start, self.config.temperature.end
+        self.temperature = start + (end - start) * epoch / max(epochs - 1, 1)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the temperature of the epoch."""
+        return {"temperature": self.temperature}
+
+    def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
+        """Map α to the probabilities of the operations, softmax(α)."""
+        return softmax_where(alphas, mask)
+
+    def soft_choice(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw softmax((α + g) / τ) with g ~ Gumbel(0, 1), (edges, operations)."""
+        return softmax_where((alphas + _gumbel(alphas, generator)) / self.temperature, mask)
+
+
+def _gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
+    exponential = torch.empty_like(like).exponential_(generator=generator)
+    return -exponential.clamp(min=torch.finfo(like.dtype).tiny).log()
