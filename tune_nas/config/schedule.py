@@ -15,7 +15,7 @@ class GreedyConfig(Section):
 
     Args:
         criterion: 1: edge importance × selection certainty; 2: × selection stability too.
-        warmup: Epochs before the first decision.
+        warmup: Epochs without a decision; the next one ends with the first.
         every: Epochs from one decision to the next; each decides one edge of every cell type.
         batch_growth: Images that a batch grows by at each decision.
         history: Epochs that criterion 2 compares with.
@@ -146,10 +146,9 @@ def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
         epochs: Its new number of epochs.
     """
     update, schedule = trial["update"], trial["schedule"]
-    share = epochs / schedule["epochs"]
 
     def at_least(least: int, count: int) -> int:
-        return max(least, int(count * share))
+        return max(least, count * epochs // schedule["epochs"])
 
     changes: dict[str, Any] = {"schedule.epochs": epochs}
     if update["warmup"]:

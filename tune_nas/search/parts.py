@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tune_nas.errors import ConfigError
+from tune_nas.spaces import Space
 
 Part = TypeVar("Part")
 
@@ -58,3 +59,13 @@ def register_in(registry: dict[str, type[Part]], kind: str) -> Callable[[type[Pa
         return part
 
     return add
+
+
+def check_cells(key: str, names: Iterable[str], space: Space) -> None:
+    """Raise a ConfigError if a key of a trial names a cell type that the space does not have."""
+    for name in names:
+        if name not in space.cells:
+            raise ConfigError(
+                f"{key} has the cell '{name}', but the cells of space '{space.name}' are "
+                f"{', '.join(space.cells)}"
+            )

@@ -233,18 +233,17 @@ class Search:
             epoch, epochs = epoch - start, schedule.stages[stage].epochs
         return cosine(epoch, epochs, weights.learning_rate, weights.learning_rate_min)
 
-    def _moves_alphas(self) -> bool:
-        """Whether α moves in this epoch: not while w warms up, at the start or in a stage."""
-        schedule = self.trial.schedule
-        if self.is_tuning:
+    def moves_alphas(self, epoch: int) -> bool:
+        """Whether α moves in an epoch, counted from 0: not while w warms up, in each stage."""
+        if epoch >= self.search_epochs:
             return True
-        _, start = schedule.stage_of(self.epoch)
-        return self.epoch - start >= self.trial.update.warmup
+        _, start = self.trial.schedule.stage_of(epoch)
+        return epoch - start >= self.trial.update.warmup
 
     def _train_epoch(self, on_step: Callable[[int, int], None] | None) -> Tally:
         self.supernet.train()
         tally = Tally(self.device)
-        moves_alphas, every = self._moves_alphas(), self.trial.update.weight_steps
+        moves_alphas, every = self.moves_alphas(self.epoch), self.trial.update.weight_steps
         for step in range(self.steps_per_epoch):
             train = _channels_last(self._train.next())
             if moves_alphas and step % every == 0:

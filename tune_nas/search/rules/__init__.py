@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tune_nas.search.parts import find_part
+from tune_nas.search.rules.greedy import Greedy
+from tune_nas.search.rules.rate import LowerRate
 from tune_nas.search.rules.rule import Rule
+from tune_nas.search.rules.stages import Stages
+from tune_nas.search.rules.stop import Stop
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
 
-__all__ = ["Rule", "make_rules"]
+__all__ = ["Greedy", "LowerRate", "Rule", "Stages", "Stop", "make_rules"]
 
 
 def make_rules(search: Search) -> list[Rule]:
@@ -20,5 +24,13 @@ def make_rules(search: Search) -> list[Rule]:
         ConfigError: If one does not fit the search, or a user's cannot be had.
     """
     schedule = search.trial.schedule
+    named: list[tuple[type[Rule], bool]] = [
+        (Stages, bool(schedule.stages)),
+        (Greedy, schedule.greedy is not None),
+        (LowerRate, schedule.rate_rule is not None),
+        (Stop, bool(schedule.stop.convolutions) or schedule.stop.skips is not None),
+    ]
+    rules = [rule(search) for rule, is_named in named if is_named]
     known: dict[str, type[Rule]] = {}
-    return [find_part("schedule.rules", name, known, Rule)(search) for name in schedule.rules]
+    own = [find_part("schedule.rules", name, known, Rule) for name in schedule.rules]
+    return [*rules, *(rule(search) for rule in own)]

@@ -1,6 +1,6 @@
 """Selections: how a genotype is read off the supernet."""
 
-from tune_nas.search.selection.magnitude import Magnitude, eligible, select_by_magnitude
+from tune_nas.search.selection.magnitude import Magnitude, select_by_magnitude
 from tune_nas.search.selection.selection import (
     Selection,
     make_selection,
@@ -11,7 +11,6 @@ from tune_nas.search.selection.selection import (
 __all__ = [
     "Magnitude",
     "Selection",
-    "eligible",
     "make_selection",
     "register_selection",
     "select_by_magnitude",

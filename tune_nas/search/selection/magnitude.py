@@ -2,68 +2,124 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from tune_nas.search.parts import check_cells
 from tune_nas.search.selection.selection import Selection, register_selection
-from tune_nas.spaces import CellGenotype, CellSpace, CellWeights, Genotype, GenotypeEdge, Space
+from tune_nas.spaces import (
+    CellGenotype,
+    CellSpace,
+    CellWeights,
+    Genotype,
+    GenotypeEdge,
+    Space,
+    operation_kind,
+)
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
 
 
 @register_selection("magnitude")
 class Magnitude(Selection):
-    """The operations and edges of the largest expected weights (DARTS, Sec. 2.4)."""
+    """The operations and edges of the largest expected weights (DARTS, Sec. 2.4).
+
+    Args:
+        search: The search.
+
+    Raises:
+        ConfigError: If ``selection.max_skips`` names a cell that the space does not have.
+    """
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search)
+        self.max_skips = search.trial.selection.max_skips
+        check_cells("selection.max_skips", self.max_skips, search.space)
 
     def genotype(self) -> Genotype:
         """Return what the current α selects."""
         search = self.search
         with torch.no_grad():
             weights = search.relaxation.weights(search.alphas, search.betas)
-        return select_by_magnitude(search.space, weights)
+        return select_by_magnitude(search.space, weights, self.max_skips)
 
 
-def select_by_magnitude(space: Space, weights: Mapping[str, CellWeights]) -> Genotype:
+def select_by_magnitude(
+    space: Space, weights: Mapping[str, CellWeights], max_skips: Mapping[str, int] | None = None
+) -> Genotype:
     """Keep the operations of largest weight (Liu et al., "DARTS", ICLR 2019, Sec. 2.4).
 
     On each edge the largest operation that the space does not exclude; into each node the
     ``inputs_per_node`` edges whose operation is largest, or all of them. Edge weights, where
     there are any, scale the operations of their edge (PC-DARTS). Operations that are not active
     are not eligible. Ties go to the earlier one.
+
+    Args:
+        space: The space.
+        weights: Mixing weights by cell type.
+        max_skips: By cell type: at most that many skip connections. While there are more, the
+            weakest is taken out and the cell is selected again (P-DARTS, arXiv:1904.12760). One that
+            nothing can replace stays.
     """
+    bounds = max_skips or {}
     return Genotype(
         space=space.name,
-        cells={name: _select_cell(space.cells[name], cell) for name, cell in weights.items()},
+        cells={
+            name: _select_cell(space.cells[name], cell, bounds.get(name))
+            for name, cell in weights.items()
+        },
     )
 
 
-def _select_cell(cell: CellSpace, weights: CellWeights) -> CellGenotype:
+def _select_cell(cell: CellSpace, weights: CellWeights, max_skips: int | None) -> CellGenotype:
     strengths = weights.operations.detach().double().cpu()
     if weights.edges is not None:
         strengths = strengths * weights.edges.detach().double().cpu().unsqueeze(1)
-    allowed = eligible(cell)
+    allowed = cell.eligible()
     if weights.active is not None:
         allowed &= weights.active
-    strengths = strengths.masked_fill(~allowed, float("-inf"))
-    best, chosen = strengths.max(dim=1)
-    kept: list[GenotypeEdge] = []
+    picked = _pick(cell, strengths, allowed)
+    while max_skips is not None:
+        skips = [(row, column) for row, column in picked if _is_skip(cell, row, column)]
+        spare = [pair for pair in skips if _can_give_way(cell, allowed, *pair)]
+        if len(skips) <= max_skips or not spare:
+            break
+        allowed[min(spare, key=lambda pair: float(strengths[pair]))] = False
+        picked = _pick(cell, strengths, allowed)
+    edges = (
+        GenotypeEdge(
+            source=cell.edges[row].source,
+            target=cell.edges[row].target,
+            operation=cell.operations[row][column],
+        )
+        for row, column in picked
+    )
+    return CellGenotype(edges=tuple(edges))
+
+
+def _pick(cell: CellSpace, strengths: Tensor, allowed: Tensor) -> list[tuple[int, int]]:
+    """Return the strongest edges into each node, each with its strongest operation."""
+    best, chosen = strengths.masked_fill(~allowed, -math.inf).max(dim=1)
+    picked: list[tuple[int, int]] = []
     for node in cell.nodes:
-        strongest = sorted(cell.incoming(node), key=lambda index: -float(best[index]))
-        kept += [
-            GenotypeEdge(
-                source=cell.edges[index].source,
-                target=node,
-                operation=cell.operations[index][int(chosen[index])],
-            )
-            for index in sorted(strongest[: cell.kept_inputs(node)])
-        ]
-    return CellGenotype(edges=tuple(kept))
+        ranked = sorted(cell.incoming(node), key=lambda row: -float(best[row]))
+        picked += [(row, int(chosen[row])) for row in sorted(ranked[: cell.kept_inputs(node)])]
+    return picked
 
 
-def eligible(cell: CellSpace) -> Tensor:
-    """Return which operations of each edge may be selected, (edges, operations), bool."""
-    allowed = torch.zeros(len(cell.edges), cell.n_operations, dtype=torch.bool)
-    for index, operations in enumerate(cell.operations):
-        for position, operation in enumerate(operations):
-            allowed[index, position] = operation not in cell.excluded
-    return allowed
+def _is_skip(cell: CellSpace, row: int, column: int) -> bool:
+    return operation_kind(cell.operations[row][column]) == "skip"
+
+
+def _can_give_way(cell: CellSpace, allowed: Tensor, row: int, column: int) -> bool:
+    """Whether the node still has all of its inputs without this operation of this edge."""
+    node = cell.edges[row].target
+    left = allowed.clone()
+    left[row, column] = False
+    usable = int(left[list(cell.incoming(node))].any(dim=1).sum())
+    return usable >= cell.kept_inputs(node)

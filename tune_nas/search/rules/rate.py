@@ -1,0 +1,38 @@
+"""Lower w's learning rate while the genotype has too few learnable operations.
+
+Hou and Jin, "Single-level Optimization For Differential Architecture Search", 2021: w learns too
+fast for α where more than 0.3 of the operations have no parameters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tune_nas.search.rules.rule import Rule
+from tune_nas.search.statistics import genotype_counts
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
+
+
+class LowerRate(Rule):
+    """Multiplies w's learning rate by a factor after each epoch that ends with too few of them.
+
+    Not while w warms up: α, and with it the genotype, is still as drawn.
+
+    Args:
+        search: The search; its ``rate_factor`` is what changes.
+    """
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search)
+        assert search.trial.schedule.rate_rule is not None
+        self.config = search.trial.schedule.rate_rule
+
+    def after_epoch(self, metrics: dict[str, float]) -> None:
+        """Lower the rate of the epochs that follow, where it is time to."""
+        search, config = self.search, self.config
+        if not search.moves_alphas(search.epoch - 1):
+            return
+        if genotype_counts(search.genotype)["non_learnable_share"] > config.share:
+            search.rate_factor = max(config.floor, search.rate_factor * config.factor)

@@ -1,0 +1,183 @@
+"""Stages: a search that goes on with fewer operations, in another supernet.
+
+Chen et al., "P-DARTS", ICCV 2019, arXiv:1904.12760: deeper, and all but the operations anew.
+Chen et al., "DrNAS", ICLR 2021, arXiv:2006.10355: wider, and w carried over.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tune_nas.errors import ConfigError
+from tune_nas.search.build import SupernetSize, initial_architecture
+from tune_nas.search.rules.rule import Rule
+from tune_nas.search.widening import widen
+from tune_nas.seeds import derive_seed, make_generator
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
+
+_DROPOUT_DECAY = 0.2  # by epoch, once α moves (P-DARTS's code)
+
+
+class Stages(Rule):
+    """Starts each stage: takes operations out, replaces the supernet; sets its skip dropout.
+
+    Args:
+        search: The search; its supernet becomes that of the first stage.
+
+    Raises:
+        ConfigError: If a stage keeps more operations than there are, takes some out before α has
+            moved, or cannot carry w over.
+    """
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search)
+        self.schedule = search.trial.schedule
+        self._check()
+        if self._size(0) != search.size:
+            search.rebuild(self._size(0))
+
+    def before_epoch(self) -> None:
+        """Begin a stage at its first epoch."""
+        search = self.search
+        stage, start = self.schedule.stage_of(search.epoch)
+        if search.epoch == start and stage > 0:
+            self._begin(stage)
+        search.supernet.skip_dropout = self._skip_dropout(stage, search.epoch - start)
+
+    def after_epoch(self, metrics: dict[str, float]) -> None:
+        """Tell which stage it was."""
+        metrics["stage"] = self.schedule.stage_of(self.search.epoch - 1)[0] + 1
+        metrics["skip_dropout"] = self.search.supernet.skip_dropout
+        self.search.supernet.skip_dropout = 0.0  # none while a selection tunes
+
+    def _begin(self, stage: int) -> None:
+        search = self.search
+        kept = self.schedule.stages[stage].operations
+        if kept is not None:
+            self._shrink(kept)
+        size = self._size(stage)
+        if self.schedule.carry == "nothing":
+            search.rebuild(size)
+            self._redraw_alphas(stage)
+        elif size != search.size:
+            self._widen(size, stage)
+
+    def _shrink(self, count: int) -> None:
+        """Leave every edge its strongest operations."""
+        search = self.search
+        for name, cell in search.space.cells.items():
+            alpha = search.alphas[name].detach()
+            weights = search.relaxation.relax(alpha, search.choices.remaining(name, alpha.device))
+            remaining = search.choices.remaining(name)
+            kept = strongest(weights.double().cpu(), remaining, cell.eligible(), count)
+            search.choices.keep(name, kept)
+
+    def _redraw_alphas(self, stage: int) -> None:
+        search = self.search
+        seed = derive_seed(search.trial.seed, f"stage {stage}")
+        drawn = initial_architecture(search.relaxation, seed, search.device, search.dtype)
+        with torch.no_grad():
+            for held, anew in zip((search.alphas, search.betas), drawn, strict=True):
+                for name, tensor in anew.items():
+                    held[name].copy_(tensor)
+        search.optimisers.restart_alphas()
+
+    def _widen(self, size: SupernetSize, stage: int) -> None:
+        """Replace the supernet by a wider one that has its weights, and w's momentum."""
+        search = self.search
+        before = search.optimisers.weights.state
+        momenta = {
+            name: before[parameter].get("momentum_buffer")
+            for name, parameter in search.supernet.named_parameters()
+        }
+        old = search.rebuild(size)
+        generator = make_generator(search.trial.seed, f"widening of stage {stage}")
+        origins = widen(old, search.supernet, generator)
+        for name, parameter in search.supernet.named_parameters():
+            momentum = momenta[name]
+            if momentum is not None:
+                wide = origins[name].copied(momentum) if name in origins else momentum
+                search.optimisers.weights.state[parameter]["momentum_buffer"] = wide.clone()
+
+    def _size(self, stage: int) -> SupernetSize:
+        """Return the size of a stage's supernet."""
+        trial, own = self.search.trial, self.schedule.stages[stage]
+        return SupernetSize(
+            trial.space.init_channels,
+            own.cells or trial.space.cells or self.search.space.skeleton.cells,
+            own.partial_channels or trial.relaxation.partial_channels,
+        )
+
+    def _skip_dropout(self, stage: int, epoch: int) -> float:
+        """Return the rate of an epoch of a stage: as P-DARTS's code, linear, then exponential."""
+        own, warmup = self.schedule.stages[stage], self.search.trial.update.warmup
+        if epoch < warmup:
+            return own.skip_dropout * (own.epochs - epoch - 1) / own.epochs
+        return own.skip_dropout * math.exp(-_DROPOUT_DECAY * (epoch - warmup))
+
+    def _check(self) -> None:
+        space, stages = self.search.space, self.schedule.stages
+        available = max(cell.n_operations for cell in space.cells.values())
+        warmup = self.search.trial.update.warmup
+        for index, stage in enumerate(stages):
+            key, kept = f"schedule.stages.{index}", stage.operations
+            if kept is not None and kept > available:
+                raise ConfigError(
+                    f"{key}.operations is {kept}, but an edge of space '{space.name}' has "
+                    f"{available} operations at most"
+                )
+            if kept is not None and index == 0 and kept < available:
+                raise ConfigError(
+                    f"{key}.operations is {kept}, but must be null or {available}: before the "
+                    "first stage no α has moved to choose by"
+                )
+            if warmup >= stage.epochs:
+                raise ConfigError(
+                    f"{key}.epochs is {stage.epochs}, but must be > update.warmup, {warmup}: "
+                    "α has to move in every stage"
+                )
+        if self.schedule.carry == "weights":
+            self._check_carry()
+
+    def _check_carry(self) -> None:
+        sizes = [self._size(index) for index in range(len(self.schedule.stages))]
+        for index, (before, now) in enumerate(itertools.pairwise(sizes), start=1):
+            if before.cells != now.cells:
+                raise ConfigError(
+                    f"schedule.stages.{index}.cells is {now.cells}, but must be {before.cells}, as "
+                    "before it, with schedule.carry 'weights'"
+                )
+            if now.partial_channels > before.partial_channels:
+                raise ConfigError(
+                    f"schedule.stages.{index}.partial_channels is {now.partial_channels}, but must "
+                    f"be <= {before.partial_channels}, as before it, with schedule.carry 'weights'"
+                )
+
+
+def strongest(weights: Tensor, remaining: Tensor, eligible: Tensor, count: int) -> Tensor:
+    """Return the operations of largest weight of each edge, (edges, operations), bool.
+
+    One that a genotype may have is always among them: where there would be none, the last of
+    them gives way to the strongest such.
+
+    Args:
+        weights: Operation weights, (edges, operations).
+        remaining: Which operations each edge has, likewise, bool.
+        eligible: Which operations a genotype may have, likewise.
+        count: How many each edge keeps, at most.
+    """
+    values = weights.masked_fill(~remaining, -math.inf)
+    order = values.argsort(dim=1, descending=True, stable=True)
+    kept = torch.zeros_like(remaining).scatter(1, order[:, :count], True) & remaining
+    possible = remaining & eligible
+    for row in (possible.any(dim=1) & ~(kept & eligible).any(dim=1)).nonzero().flatten().tolist():
+        kept[row, order[row, count - 1]] = False
+        kept[row, values[row].masked_fill(~possible[row], -math.inf).argmax()] = True
+    return kept

@@ -1,0 +1,72 @@
+"""Stop a search when its genotype has become too small, or has collapsed.
+
+By model size: He et al., "MiLeNAS", CVPR 2020, Sec. 4.3. By skip connections: Liang et al.,
+"DARTS+", arXiv:1909.06035.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tune_nas.search.parts import check_cells
+from tune_nas.search.rules.rule import Rule
+from tune_nas.spaces import Genotype, operation_kind
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
+
+
+class Stop(Rule):
+    """Ends the search once the genotype has met a bound for so many epochs in a row.
+
+    Epochs in which w warms up do not count: α, and with it the genotype, is still as drawn.
+
+    Args:
+        search: The search.
+
+    Raises:
+        ConfigError: If a cell is named that the space does not have.
+    """
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search)
+        self.config = search.trial.schedule.stop
+        check_cells("schedule.stop.convolutions", self.config.convolutions, search.space)
+        self._epochs = 0
+
+    def after_epoch(self, metrics: dict[str, float]) -> None:
+        """Stop the search if it is time to."""
+        search = self.search
+        if not search.moves_alphas(search.epoch - 1):
+            return
+        reason = self._reason(search.genotype)
+        self._epochs = 0 if reason is None else self._epochs + 1
+        if self._epochs >= self.config.patience and search.epoch < search.search_epochs:
+            held = "" if self._epochs == 1 else f", for {self._epochs} epochs"
+            search.stop(f"stopped at epoch {search.epoch}: {reason}{held}")
+
+    def _reason(self, genotype: Genotype) -> str | None:
+        """Return what bound a genotype meets, in words; None for none."""
+        bounds = self.config.convolutions
+        found = {name: _count(genotype, name, "convolution") for name in bounds}
+        if bounds and all(found[name] <= bound for name, bound in bounds.items()):
+            (first, n), *others = found.items()
+            words = [f"{n} convolution{'' if n == 1 else 's'} in the {first} cell"]
+            return ", ".join([*words, *(f"{n} in the {name} cell" for name, n in others)])
+        skips = genotype.count("skip")
+        if self.config.skips is not None and skips >= self.config.skips:
+            return f"{skips} skip connection{'' if skips == 1 else 's'}"
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return for how many epochs the bound has been met."""
+        return {"epochs": self._epochs}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it back."""
+        self._epochs = state["epochs"]
+
+
+def _count(genotype: Genotype, cell: str, kind: str) -> int:
+    return sum(operation_kind(edge.operation) == kind for edge in genotype.cells[cell].edges)
