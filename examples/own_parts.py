@@ -1,0 +1,109 @@
+"""A relaxation, a rule and a selection of one's own; own-parts.yaml names them.
+
+cd examples && tune-nas search own-parts.yaml
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tune_nas.config import RelaxationConfig
+from tune_nas.errors import ConfigError
+from tune_nas.search import Choices, Relaxation, Rule, Search, Selection, select_by_magnitude
+from tune_nas.search.relaxation import softmax_where
+from tune_nas.spaces import Genotype, Space
+
+
+class Sharpening(Relaxation):
+    """Softmax whose temperature falls to `end` over the epochs: the choice sharpens by itself.
+
+    Args:
+        end: Temperature of the last epoch; the first has 1. From ``relaxation.options``.
+    """
+
+    def __init__(
+        self,
+        config: RelaxationConfig,
+        space: Space,
+        choices: Choices | None = None,
+        *,
+        end: float = 0.1,
+    ) -> None:
+        super().__init__(config, space, choices)
+        if not 0 < end <= 1:
+            raise ConfigError(f"relaxation.options.end is {end}, but must be > 0 and <= 1")
+        self.end, self.temperature = end, 1.0
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the temperature of an epoch, counted from 0; a resumed search sets it again."""
+        self.temperature = 1 + (self.end - 1) * epoch / max(epochs - 1, 1)
+
+    def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
+        """Map α (edges, operations) to weights; the mask says which operations an edge has."""
+        return softmax_where(alphas / self.temperature, mask)
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the epoch's metrics should have of it."""
+        return {"temperature": self.temperature}
+
+
+class StopWhenSettled(Rule):
+    """Ends the search when the genotype has been the same for `patience` epochs."""
+
+    patience = 2
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search)
+        self._genotype, self._epochs = "", 0
+
+    def after_epoch(self, metrics: dict[str, float]) -> None:
+        """Count the epochs since the genotype last changed."""
+        genotype = self.search.genotype.to_yaml()
+        self._epochs = self._epochs + 1 if genotype == self._genotype else 1
+        self._genotype = genotype
+        metrics["settled_epochs"] = self._epochs
+        if self._epochs >= self.patience:
+            self.search.stop(f"the genotype is the same for {self._epochs} epochs")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed search must remember."""
+        return {"genotype": self._genotype, "epochs": self._epochs}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Remember it again."""
+        self._genotype, self._epochs = state["genotype"], state["epochs"]
+
+
+class MostCertain(Selection):
+    """Keeps the edges whose choice is the clearest: the largest weight × (1 − relative entropy).
+
+    Args:
+        power: Exponent of the certainty; 0 is selection by magnitude. From ``selection.options``.
+    """
+
+    def __init__(self, search: Search, *, power: float = 1.0) -> None:
+        super().__init__(search)
+        self.power = power
+
+    def genotype(self) -> Genotype:
+        """Return what the current α selects."""
+        search = self.search
+        with torch.no_grad():
+            weights = search.relaxation.weights(search.alphas, search.betas)
+        weighted = {
+            name: replace(cell, edges=self._certainty(cell.operations, name))
+            for name, cell in weights.items()
+        }
+        return select_by_magnitude(search.space, weighted)
+
+    def _certainty(self, operations: Tensor, name: str) -> Tensor:
+        shares = operations / operations.sum(dim=1, keepdim=True)
+        entropy = torch.special.entr(shares).sum(dim=1)
+        counts = self.search.choices.remaining(name, operations.device).sum(dim=1)
+        certainty: Tensor = 1 - entropy / counts.clamp(min=2).log()
+        return certainty.clamp(min=0) ** self.power

@@ -1,0 +1,136 @@
+"""Shipped trials at a size at which a test takes a second, with all that happens in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import yaml
+
+from tune_nas.config import TrialConfig, scaled
+from tune_nas.library import load_trial, with_overrides
+from tune_nas.search import Search
+
+# Two nodes, so that the second has an edge more than a genotype keeps; two types of cell.
+_CELL = {
+    "inputs": 2,
+    "nodes": 2,
+    "edges": "all",
+    "operations": ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3"],
+    "output": "concat",
+    "inputs_per_node": 2,
+    "excluded": ["none"],
+}
+_SPACE = {
+    "name": "small",
+    "cells": {"normal": _CELL, "reduction": _CELL},
+    "skeleton": {
+        "layout": "thirds",
+        "init_channels": 2,
+        "cells": 3,
+        "stem_multiplier": 1,
+    },
+    "final": {"init_channels": 4, "cells": 3},
+}
+TINY: dict[str, Any] = {
+    "data.name": "fake",
+    "data.train_images": 48,
+    "data.resolution": 8,
+    "schedule.batch_size": 8,
+    "schedule.steps_per_epoch": 1,
+    "runtime.device": "cpu",
+}
+EPOCHS = 4
+
+# Lengths at which what a trial is about happens within a few epochs, in the small space.
+_PERTURBATION = {"selection.perturbation.interval": 2, "selection.perturbation.batches": 1}
+_GREEDY = {"schedule.epochs": 6, "schedule.greedy.warmup": 1, "schedule.greedy.every": 1}
+_P_DARTS = {
+    "update.warmup": 1,
+    "schedule.stages": [
+        {"epochs": 2, "cells": 3, "operations": 5, "skip_dropout": 0.1},
+        {"epochs": 2, "cells": 4, "operations": 3, "skip_dropout": 0.4},
+        {"epochs": 2, "cells": 5, "operations": 2, "skip_dropout": 0.7},
+    ],
+    "schedule.epochs": 6,
+}
+_DRNAS_PROGRESSIVE = {
+    "space.init_channels": 12,
+    "space.cells": 3,
+    "update.warmup": 1,
+    "schedule.stages": [
+        {"epochs": 2, "partial_channels": 6, "operations": 4},
+        {"epochs": 2, "partial_channels": 4, "operations": 2},
+    ],
+}
+OWN: dict[str, dict[str, Any]] = {
+    "darts-pt": _PERTURBATION,
+    "sdarts-pt": _PERTURBATION,
+    "sgas": _GREEDY,
+    "sgas-pt": {**_GREEDY, "selection.perturbation.batches": 1},
+    "pc-darts": {"space.init_channels": 4, "update.warmup": 1},
+    "p-darts": _P_DARTS,
+    "p-darts-code": _P_DARTS,
+    "drnas-progressive": _DRNAS_PROGRESSIVE,
+    "rsps": {"selection.sampled.genotypes": 3},
+}
+
+
+def small_space(folder: Path, *, with_none: bool = True) -> str:
+    """Write the small space to a folder and return its path."""
+    operations = _CELL["operations"] if with_none else _CELL["operations"][1:]
+    cell = {**_CELL, "operations": operations, "excluded": ["none"] if with_none else []}
+    path = folder / ("small.yaml" if with_none else "small-no-none.yaml")
+    content = {**_SPACE, "cells": {"normal": cell, "reduction": cell}}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+class Shrink(Protocol):
+    """Makes a shipped trial small; the keyword arguments are further keys of it."""
+
+    def __call__(self, name: str, **overrides: Any) -> TrialConfig: ...
+
+
+@pytest.fixture
+def shrink(tmp_path: Path) -> Shrink:
+    """Return a function that puts a shipped trial into the small space, for a few short epochs."""
+
+    def shrunk(name: str, **overrides: Any) -> TrialConfig:
+        trial = load_trial(name)
+        changes = {
+            **scaled(trial.to_dict(), EPOCHS),
+            **TINY,
+            "space.name": small_space(tmp_path, with_none="no-none" not in trial.space.name),
+            "space.cells": 3,
+            "space.init_channels": 2,
+            **OWN.get(name, {}),
+            **overrides,
+        }
+        return with_overrides(trial, changes)
+
+    return shrunk
+
+
+@pytest.fixture
+def gradients_of() -> Callable[[Search], list[list[bool]]]:
+    """Return a function that records, at each α step, which of α and β have a nonzero gradient.
+
+    It fails at the step where a gradient is not finite.
+    """
+
+    def record(search: Search) -> list[list[bool]]:
+        seen: list[list[bool]] = []
+        step = search.optimisers.step_alphas
+
+        def recorded(gradients: Any) -> None:
+            assert all(found.isfinite().all() for found in gradients if found is not None)
+            seen.append([found is not None and bool(found.any()) for found in gradients])
+            step(gradients)
+
+        search.optimisers.step_alphas = recorded  # type: ignore[method-assign]
+        return seen
+
+    return record

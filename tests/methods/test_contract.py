@@ -1,0 +1,176 @@
+"""What every shipped trial owes: it runs, resumes to the bit, moves α, and decides as it says."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+
+from tune_nas.config import TrialConfig, scaled
+from tune_nas.library import load_trial, shipped_names, with_overrides
+from tune_nas.search import Search
+from tune_nas.spaces import Genotype, build_network
+
+NAMES = shipped_names("trial")
+Shrink = Callable[..., TrialConfig]
+GradientsOf = Callable[[Search], list[list[bool]]]
+States = list[dict[str, Any]]
+TINY: dict[str, Any] = {
+    "data.name": "fake",
+    "data.train_images": 16,
+    "data.resolution": 8,
+    "schedule.batch_size": 8,
+    "schedule.steps_per_epoch": 1,
+    "selection.sampled.genotypes": 2,
+}
+UNEQUAL_BY_NATURE = ("seconds", "memory_mib")
+
+
+def differences(one: Any, other: Any, where: str = "state") -> list[str]:
+    """Return where two nested states are not the same to the bit."""
+    if isinstance(one, torch.Tensor):
+        return [] if torch.equal(one, other) else [where]
+    if isinstance(one, Mapping):
+        assert one.keys() == other.keys(), where
+        keys = [key for key in one if key not in UNEQUAL_BY_NATURE]
+        return [d for key in keys for d in differences(one[key], other[key], f"{where}.{key}")]
+    if isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        pairs = enumerate(zip(one, other, strict=True))
+        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
+    return [] if one == other or (one != one and other != other) else [where]
+
+
+def run_through(search: Search) -> list[dict[str, Any]]:
+    """Run a search and return its state before the first epoch and after each."""
+    states = [copy.deepcopy(search.state_dict())]
+    while not search.done:
+        search.run_epoch()
+        states.append(copy.deepcopy(search.state_dict()))
+    return states
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_killed_after_any_epoch_goes_on_to_the_bit(
+    name: str, shrink: Shrink, gradients_of: GradientsOf
+) -> None:
+    """From each state the next one follows, so every resumed search ends as the straight one."""
+    trial = shrink(name)
+    search = Search(trial)
+    gradients = gradients_of(search)
+    states = run_through(search)
+    assert len(states) == search.epochs + 1
+    for before, after in pairwise(states):
+        resumed = Search(trial)
+        resumed.load_state_dict(copy.deepcopy(before))
+        resumed.run_epoch()
+        assert differences(after, resumed.state_dict()) == []
+    assert resumed.done
+    assert resumed.genotype == search.genotype
+
+    check_genotype(search)
+    check_alphas(name, states, gradients)
+    check_choices(name, search, states)
+
+
+def check_genotype(search: Search) -> None:
+    """A genotype is of its space, survives its own text, and is a network that computes."""
+    genotype = search.genotype
+    genotype.check(search.space)
+    assert Genotype.from_yaml(genotype.to_yaml()) == genotype
+    network = build_network(genotype, search.space, n_classes=10, init_channels=4, cells=3)
+    assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+
+def check_alphas(name: str, states: States, gradients: list[list[bool]]) -> None:
+    """α stays finite; it moves by a gradient that is not zero, or not at all."""
+    assert all(alpha.isfinite().all() for state in states for alpha in state["alphas"].values())
+    moved = [bool(differences(a["alphas"], b["alphas"])) for a, b in pairwise(states)]
+    if name == "rsps":
+        assert not gradients and not any(moved)
+        return
+    # of α in the normal and in the reduction cell, and of both β where there are any
+    assert gradients[0] == [True] * (4 if name == "pc-darts" else 2)
+    if name in ("p-darts", "p-darts-code", "drnas-progressive"):  # w alone starts each stage
+        assert moved[::2] == [
+            name != "drnas-progressive" and e > 0 for e in range(0, len(moved), 2)
+        ]
+        assert all(moved[1::2])
+    elif name == "pc-darts":
+        assert moved == [False, True, True, True]
+    elif name not in ("darts-pt", "sdarts-pt", "sgas", "sgas-pt"):  # until all is decided
+        assert all(moved)
+
+
+def check_choices(name: str, search: Search, states: States) -> None:
+    """Between the kills, τ, ε, K, sizes, masks and decisions were what the trial says."""
+    history, epochs = search.history, range(search.trial.schedule.epochs)
+
+    def metric(key: str) -> list[float]:
+        return [metrics[key] for metrics in history if key in metrics]
+
+    def size(key: str) -> list[int]:
+        return [state["size"][key] for state in states[1:]]
+
+    def remaining() -> list[set[int]]:
+        masks = [state["choices"]["normal"]["remaining"] for state in states[1:]]
+        return [set(mask.sum(dim=1).tolist()) for mask in masks]
+
+    def decided(cell: str) -> list[int]:
+        return [int(state["choices"][cell]["decided"].sum()) for state in states[1:]]
+
+    if name.startswith(("gdas", "milenas-gumbel", "snas")):
+        start, end = {"snas": (1, 0.03), "milenas-gumbel-code": (10, 1)}.get(name, (10, 0.1))
+        assert metric("temperature") == pytest.approx(
+            [start + (end - start) * e / 3 for e in epochs]
+        )
+    if name.startswith("sdarts"):
+        assert metric("smoothing_radius") == pytest.approx([0.03 + 0.27 * e / 4 for e in epochs])
+    if name.startswith("bilevel-then"):
+        levels = [search.trial.update.in_epoch(epoch).level for epoch in epochs]
+        assert levels == ["bilevel", "bilevel", "mixed", "mixed"]
+    if name.startswith("p-darts"):
+        assert size("cells") == [3, 3, 4, 4, 5, 5]
+        assert remaining() == [{5}, {5}, {3}, {3}, {2}, {2}]
+    if name == "drnas-progressive":
+        assert size("partial_channels") == [6, 6, 4, 4]
+        assert remaining() == [{4}, {4}, {2}, {2}]
+    if name.startswith("sgas"):
+        # 1 epoch of warm-up, then a decision after each; node 3 keeps two of its three edges
+        assert decided("normal") == decided("reduction") == [0, 1, 2, 3, 4, 4]
+        assert search.choices.pruned("normal").sum() == 1
+        assert search.batch_size == 8 + 4 * 8
+    if name in ("darts-pt", "sdarts-pt"):
+        # 5 edges and 1 node with too many inputs: 6 decisions, 2 epochs apart
+        assert search.epochs == 4 + 2 * 5 + 1
+        assert decided("normal")[:4] == [0, 0, 0, 0] and sorted(decided("normal")) == decided(
+            "normal"
+        )
+        assert search.choices.open("normal") == search.choices.open("reduction") == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_epoch_in_its_own_space(name: str) -> None:
+    """The trial as it is shipped, but for its sizes and images."""
+    trial = load_trial(name)
+    sizes = {"space.init_channels": 12, "space.cells": 3} if "progressive" in name else {}
+    lengths = scaled(trial.to_dict(), 10)
+    small = {"space.init_channels": 4 if name == "pc-darts" else 2, "space.cells": None}
+    search = Search(with_overrides(trial, {**lengths, **TINY, **small, **sizes}))
+    metrics = search.run_epoch()
+    assert metrics["train_loss"] > 0
+    search.genotype.check(search.space)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_epoch_in_mixed_precision(name: str, shrink: Shrink) -> None:
+    search = Search(shrink(name, **{"runtime.autocast": True, "update.warmup": 0}))
+    metrics = search.run_epoch()
+    assert 0 < metrics["train_loss"] < 20
+    assert all(alpha.isfinite().all() for alpha in search.alphas.values())
+    assert all(alpha.dtype == torch.float32 for alpha in search.alphas.values())
+    search.genotype.check(search.space)
