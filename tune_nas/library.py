@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tune_nas.config import TrialConfig
+from tune_nas.config import TrialConfig, scaled
 from tune_nas.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -105,20 +105,24 @@ def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Mode
 def load_trial(
     name: str | Path,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    epochs: int | None = None,
 ) -> TrialConfig:
-    """Read a trial by name or path and set dotted keys in it.
+    """Read a trial by name or path, give it another length and set dotted keys in it.
 
     Args:
         name: A shipped trial or the path of a YAML file.
         overrides: Dotted keys with their values, as ``{"update.lambda": 0.3}``.
+        epochs: Its epochs, with which what happens at certain epochs is scaled; None for its own.
 
     Raises:
         ConfigError: If the file, a key or a value is not valid.
     """
     path = find("trial", name)
     content = {"name": path.stem, **read_yaml(path)}
-    validate(TrialConfig, content, str(name))
-    return with_overrides(content, overrides or {}, where=f"trial '{name}'")
+    trial = validate(TrialConfig, content, str(name))
+    length = {} if epochs is None else scaled(trial.to_dict(), epochs)
+    return with_overrides(content, {**length, **(overrides or {})}, where=f"trial '{name}'")
 
 
 def with_overrides(

@@ -66,7 +66,7 @@ def test_a_shown_trial_is_the_trial(command_line, name: str) -> None:
 
 
 def test_a_shown_sweep_loads_again(command_line) -> None:
-    from tune_nas.sweep.config import load_sweep
+    from tune_nas.sweep.resolve import load_sweep
 
     Path("mine.yaml").write_text(command_line.ok("show", "lambda"), encoding="utf-8")
     assert load_sweep("mine.yaml") == load_sweep("lambda")

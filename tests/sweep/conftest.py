@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tune_nas.sweep.cluster import connect, prepare_environment
-from tune_nas.sweep.config import SweepConfig, load_sweep
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.resolve import load_sweep
 
 sys.path.insert(0, str(Path(__file__).parent))
 

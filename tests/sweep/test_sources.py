@@ -11,8 +11,9 @@ import optuna
 import pytest
 from conftest import MakeSweep
 
-from tune_nas.sweep.config import SweepConfig, base_trial
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Records
+from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.scheduler import Asha
 from tune_nas.sweep.sources import DefineByRun, OptunaSource
 from tune_nas.sweep.stages import portable, ranked, repeat_jobs, retrain_jobs
@@ -32,7 +33,7 @@ def sweep(make_sweep: MakeSweep) -> SweepConfig:
 
 
 def source(sweep: SweepConfig, records: Records, url: str | None = None) -> OptunaSource:
-    return OptunaSource(sweep, base_trial(sweep), records, portable, url)
+    return OptunaSource(sweep, base_trials(sweep), records, portable, url)
 
 
 def play(drawn: OptunaSource, records: Records, count: int) -> None:
@@ -114,7 +115,7 @@ def test_random_and_seeds_decide_what_is_drawn(make_sweep: MakeSweep, tmp_path: 
 
 
 def test_the_define_by_run_space_can_be_pickled(sweep: SweepConfig) -> None:
-    space = pickle.loads(pickle.dumps(DefineByRun(sweep.parameters, {"update.level": "single"})))
+    space = pickle.loads(pickle.dumps(DefineByRun(sweep.parameters, base_trials(sweep).values)))
     fixed = optuna.trial.FixedTrial(
         {
             "optimizer.weights.learning_rate": 0.01,
@@ -184,7 +185,7 @@ def test_the_best_by_mean_are_repeated_and_retrained(make_sweep: MakeSweep, tmp_
         finished(records, f"search-{number}a", one, seed=0, rate=rate)
         finished(records, f"search-{number}b", two, seed=1, rate=rate)
     assert [group[0].job.parameters[key] for group in ranked(sweep, records)] == [0.2, 0.3, 0.1]
-    repeats = repeat_jobs(sweep, base_trial(sweep), records)
+    repeats = repeat_jobs(sweep, base_trials(sweep), records)
     assert [(job.parameters[key], job.seed) for job in repeats] == [(0.2, 2), (0.2, 3)]
     retrains = retrain_jobs(sweep, records, Records(Storage(tmp_path), "repeat"))
     assert [(job.parent, job.genotype) for job in retrains] == [

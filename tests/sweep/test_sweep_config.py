@@ -13,8 +13,9 @@ import yaml
 from conftest import MakeSweep
 
 from tune_nas.errors import ConfigError
-from tune_nas.sweep.config import SweepConfig, load_sweep, resolve_trials
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.parameters import Parameter, combinations
+from tune_nas.sweep.resolve import load_sweep, resolve_trials
 
 SHIPPED = ["activation", "lambda", "learning-rate", "order"]
 
@@ -47,7 +48,7 @@ def test_condition_may_come_before_what_it_names_and_name_a_fixed_key() -> None:
         "a": Parameter(grid=["x", "z"]),
         "c": Parameter(grid=[5], when={"fixed": 3}),
     }
-    found = list(combinations(parameters, {"fixed": 3}))
+    found = list(combinations(parameters, lambda chosen: {"fixed": 3}))
     assert found == [
         {"b": 1, "a": "x", "c": 5},
         {"b": 2, "a": "x", "c": 5},

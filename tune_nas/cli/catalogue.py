@@ -120,7 +120,7 @@ def _space(name: str) -> dict[str, Any]:
 
 
 def _sweep(name: str) -> dict[str, Any]:
-    from tune_nas.sweep.config import load_sweep
+    from tune_nas.sweep.resolve import load_sweep
 
     return load_sweep(name).to_dict()
 

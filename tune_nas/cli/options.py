@@ -27,7 +27,15 @@ Space = Annotated[
     typer.Option("--space", metavar="NAME|FILE", help="Space.", rich_help_panel=_TRIAL),
 ]
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Epochs of a trial.", rich_help_panel=_TRIAL)
+    int | None,
+    typer.Option(
+        "--epochs",
+        help="Epochs of a trial; what happens at certain epochs is scaled with them.",
+        rich_help_panel=_TRIAL,
+    ),
+]
+RetrainEpochs = Annotated[
+    int | None, typer.Option("--epochs", help="Epochs of a retrain.", rich_help_panel=_TRIAL)
 ]
 Settings = Annotated[
     list[str] | None,
@@ -109,8 +117,7 @@ def trial_settings(
     data: str | None = None,
     data_dir: str | None = None,
     space: str | None = None,
-    epochs: int | None = None,
-    epochs_key: str = "schedule.epochs",
+    retrain_epochs: int | None = None,
 ) -> dict[str, Any]:
     """Return the dotted keys that the options set; ``--set`` goes last, so it wins.
 
@@ -127,7 +134,7 @@ def trial_settings(
         "data.name": data,
         "data.dir": None if data_dir is None else str(Path(data_dir).expanduser().resolve()),
         "space.name": space,
-        epochs_key: epochs,
+        "retrain.epochs": retrain_epochs,
     }
     changes = {key: value for key, value in given.items() if value is not None}
     for text in settings or ():

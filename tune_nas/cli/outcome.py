@@ -50,7 +50,7 @@ def _ui_command(uri: str, storage: str) -> str:
 def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
     """Print the trials that a sweep would run, and what they would cost."""
     from tune_nas.sweep import estimate
-    from tune_nas.sweep.config import resolve_trials
+    from tune_nas.sweep.resolve import resolve_trials
 
     trials = resolve_trials(sweep)
     cost: Any = estimate(sweep, options=where)

@@ -66,12 +66,13 @@ def sweep(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Run many searches, retrain the winners and compare."""
-    from tune_nas.sweep.config import load_sweep
+    from tune_nas.sweep.config import EPOCHS
+    from tune_nas.sweep.resolve import load_sweep
 
+    assigned = options.trial_settings(settings, data=data, data_dir=data_dir, space=space)
     changes = {
-        "set": options.trial_settings(
-            settings, data=data, data_dir=data_dir, space=space, epochs=epochs
-        ),
+        "set": assigned,
+        "epochs": None if EPOCHS in assigned else epochs,
         "seeds": None if seeds is None else _parse_seeds(seeds),
         "searcher": searcher,
         "scheduler": scheduler,
@@ -114,10 +115,9 @@ def search(
     """Run one search, no sweep: same trainable, same tracking."""
     from tune_nas.library import load_trial
 
-    changes = options.trial_settings(
-        settings, data=data, data_dir=data_dir, space=space, epochs=epochs
-    )
-    config = load_trial(trial, changes if seed is None else {**changes, "seed": seed})
+    changes = options.trial_settings(settings, data=data, data_dir=data_dir, space=space)
+    changes |= {} if seed is None else {"seed": seed}
+    config = load_trial(trial, changes, epochs=epochs)
     where = _run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
     run_name = run_name or _free_name(config.name, storage)
     from tune_nas.sweep import run_search
@@ -144,7 +144,7 @@ def retrain(
     data: options.Data = None,
     data_dir: options.DataDir = None,
     space: options.Space = None,
-    epochs: options.Epochs = None,
+    epochs: options.RetrainEpochs = None,
     settings: options.Settings = None,
     seed: options.Seed = None,
     run_name: options.Name = None,
@@ -166,8 +166,7 @@ def retrain(
         data=data,
         data_dir=data_dir,
         space=space,
-        epochs=epochs,
-        epochs_key="retrain.epochs",
+        retrain_epochs=epochs,
     )
     if seed is not None:
         changes["seed"] = seed

@@ -10,11 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tune_nas.sweep.config import SweepConfig, load_sweep, resolve_trials
+    from tune_nas.sweep.config import SweepConfig
     from tune_nas.sweep.cost import Estimate, estimate
     from tune_nas.sweep.execution import Trainables
     from tune_nas.sweep.options import RunOptions
     from tune_nas.sweep.outcome import SweepOutcome
+    from tune_nas.sweep.resolve import load_sweep, resolve_trials
     from tune_nas.sweep.runner import resume_sweep, run_retrain, run_search, run_sweep
     from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTrainable
 
@@ -28,8 +29,8 @@ _MODULE_OF = {
     "SweepOutcome": "outcome",
     "Trainables": "execution",
     "estimate": "cost",
-    "load_sweep": "config",
-    "resolve_trials": "config",
+    "load_sweep": "resolve",
+    "resolve_trials": "resolve",
     "resume_sweep": "runner",
     "run_retrain": "runner",
     "run_search": "runner",

@@ -1,31 +1,19 @@
-"""The YAML model of a sweep: which trial, what is varied, who draws, what follows."""
+"""The YAML model of a sweep: which trials, what is varied, who draws, what follows."""
 
 from __future__ import annotations
 
 import difflib
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas import library
-from tune_nas.config import Count, Section, TrialConfig
-from tune_nas.errors import ConfigError
-from tune_nas.sweep.parameters import (
-    Parameter,
-    check_conditions,
-    combinations,
-    meets,
-    ordered,
-)
+from tune_nas.config import Count, Section
+from tune_nas.sweep.parameters import TRIAL, Parameter, ordered
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-_EMBEDDED = "digits"
 _DEFAULT_TRIALS = 20
 _DEFAULT_BEST = 3
-_MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
+EPOCHS = "schedule.epochs"
 RETRAIN_METRIC = "retrain/test_accuracy"
 _METRICS = (
     "valid_accuracy",
@@ -69,11 +57,14 @@ class SweepConfig(Section):
     """Many searches and their comparison.
 
     Args:
-        trial: The trial that is varied: a shipped name or the path of a YAML file.
+        trial: The trial that is varied: a shipped name or the path of a YAML file. None where
+            ``parameters`` has ``trial``, with several of them.
+        epochs: Length of every trial; what happens at certain epochs of it is scaled with it.
+            None for each one's own.
         set: Dotted keys to set in it for every trial.
         embedded: More of them, for as long as the data are the embedded digits: sizes at which a
             first sweep takes minutes. With other data the trial's own hold. ``set`` goes before.
-        parameters: Dotted keys to vary, each with its values.
+        parameters: Dotted keys to vary, each with its values; and ``trial``, with names or paths.
         seeds: How many seeds for each grid point (counted from ``seed``), or a list of them.
             random and tpe search each configuration once, with the first, and repeat the best
             over as many new ones.
@@ -93,7 +84,8 @@ class SweepConfig(Section):
 
     name: str = "sweep"
     description: str = ""
-    trial: str
+    trial: str | None = None
+    epochs: Count | None = None
     set: dict[str, Any] = Field(default_factory=dict)
     embedded: dict[str, Any] = Field(default_factory=dict)
     parameters: dict[str, Parameter]
@@ -134,6 +126,7 @@ class SweepConfig(Section):
         for key, option in _NOT_SWEPT.items():
             if key in self.parameters or key in self.set or key in self.embedded:
                 raise ValueError(f"'{key}' of a trial is set by the sweep's '{option}'")
+        self._check_trial()
         ordered(self.parameters)
         both = sorted(self.parameters.keys() & self.set.keys())
         if both:
@@ -147,7 +140,9 @@ class SweepConfig(Section):
             raise ValueError(f"metric is '{self.metric}', but retrain is 0; retrain 'each'")
         if self.searcher == "grid":
             self._check_grid()
-        if self.scheduler == "asha" and "schedule.epochs" in self.parameters:
+        if self.epochs is not None and EPOCHS in self.parameters.keys() | self.set.keys():
+            raise ValueError(f"epochs and {EPOCHS} say the same; give one")
+        if self.scheduler == "asha" and EPOCHS in self.parameters:
             raise ValueError(
                 "scheduler 'asha' compares trials of one length, but parameters vary "
                 "schedule.epochs; take scheduler 'none'"
@@ -192,6 +187,18 @@ class SweepConfig(Section):
         parameters = {key: value.to_dict() for key, value in self.parameters.items()}
         return {**super().to_dict(), "parameters": parameters}
 
+    def _check_trial(self) -> None:
+        swept = self.parameters.get(TRIAL)
+        if (self.trial is None) == (swept is None):
+            has = "both say" if swept else "neither says"
+            raise ValueError(f"{has} which trial: trial, and {TRIAL} under parameters; give one")
+        if swept is not None and (
+            swept.is_range or swept.when or not all(isinstance(v, str) for v in swept.values)
+        ):
+            raise ValueError(
+                f"{TRIAL} under parameters must be a list of names or paths, without conditions"
+            )
+
     def _check_grid(self) -> None:
         for key, parameter in self.parameters.items():
             if parameter.is_range:
@@ -204,133 +211,3 @@ class SweepConfig(Section):
                 f"trials is {self.trials}, but searcher 'grid' runs every combination; "
                 "take searcher 'random' or 'tpe'"
             )
-
-
-def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
-    """Read a sweep by name or path, with top-level keys changed.
-
-    Args:
-        name_or_path: A shipped sweep or the path of a YAML file.
-        changes: Keys of `SweepConfig` with their new values; ``set`` is added to the file's own,
-            and a key set so is no longer swept, nor is one whose condition it leaves unmet.
-
-    Raises:
-        ConfigError: If the file, a key, a value or any trial of a grid is not valid.
-    """
-    path = library.find("sweep", name_or_path)
-    content = {"name": path.stem, **library.read_yaml(path)}
-    own = library.validate(SweepConfig, content, str(name_or_path))
-    assigned = dict(changes.pop("set", {}))
-    content.update(changes)
-    content["set"] = {**(content.get("set") or {}), **assigned}
-    unmet = {key for key, parameter in own.parameters.items() if _unmet(parameter, assigned)}
-    content["parameters"] = {
-        key: value
-        for key, value in content["parameters"].items()
-        if key not in assigned and key not in unmet
-    }
-    sweep = library.validate(SweepConfig, content, f"sweep '{name_or_path}'")
-    if not sweep.parameters:
-        raise ConfigError(f"sweep '{name_or_path}': parameters has none left to vary; give one")
-    resolve_trials(sweep)
-    return sweep
-
-
-def resolve_trials(
-    sweep: SweepConfig, base: TrialConfig | None = None
-) -> list[tuple[dict[str, Any], int, TrialConfig]]:
-    """Return the trials of a grid, or the base trial of a drawn sweep: all of them validated.
-
-    Args:
-        sweep: The sweep.
-        base: Its trial, with its fixed keys set; None reads it.
-
-    Returns:
-        ``(parameters, seed, trial)`` each. For random and tpe the one base trial, without
-        parameters; the combinations of their ends and choices were validated.
-
-    Raises:
-        ConfigError: If any trial is not valid; names the sweep, the values and the rule.
-    """
-    where = f"sweep '{sweep.name}'"
-    for key, parameter in sweep.parameters.items():
-        _check_leaf(key, where)
-        for condition in parameter.when:
-            _check_leaf(condition, f"{where}, when of {key}")
-    base = base or base_trial(sweep)
-    try:
-        check_conditions(sweep.parameters, trial_values(base))
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    if sweep.scheduler == "asha" and sweep.asha.grace_period >= base.schedule.epochs:
-        raise ConfigError(
-            f"{where}: asha.grace_period is {sweep.asha.grace_period}, but must be less than "
-            f"schedule.epochs, which is {base.schedule.epochs}"
-        )
-    if sweep.metric.startswith("benchmark/") and base.benchmark.table is None:
-        raise ConfigError(
-            f"{where}: metric is '{sweep.metric}', but no table is configured; "
-            "set benchmark.table to the path of nasbench201.csv.gz"
-        )
-    if sweep.searcher != "grid":
-        for parameters in itertools.islice(_points(sweep, base), _MOST_CHECKED):
-            resolve(sweep, base, parameters, sweep.seed_list[0])
-        return [({}, sweep.seed_list[0], base)]
-    trials = []
-    for parameters in _points(sweep, base):
-        for seed in sweep.seed_list:
-            trial = resolve(sweep, base, parameters, seed)
-            # YAML reads 1e-3 as text: report the values that the trial made of them.
-            values = trial_values(trial)
-            trials.append(({key: values[key] for key in parameters}, seed, trial))
-    return trials
-
-
-def base_trial(sweep: SweepConfig) -> TrialConfig:
-    """Return the sweep's trial with its fixed keys set."""
-    trial = library.load_trial(sweep.trial, sweep.set)
-    if trial.data.name == _EMBEDDED and sweep.embedded:
-        return library.load_trial(sweep.trial, {**sweep.embedded, **sweep.set})
-    return trial
-
-
-def resolve(
-    sweep: SweepConfig, base: TrialConfig, parameters: dict[str, Any], seed: int
-) -> TrialConfig:
-    """Return the trial of one choice of parameters and one seed.
-
-    Raises:
-        ConfigError: If the values do not go together.
-    """
-    text = ", ".join(f"{key}={value}" for key, value in parameters.items())
-    return library.with_overrides(
-        base, {**parameters, "seed": seed}, where=f"sweep '{sweep.name}' at {text}"
-    )
-
-
-def trial_values(trial: TrialConfig) -> dict[str, Any]:
-    """Return every dotted key of a trial with its value; None for those of an absent section."""
-    content = trial.to_dict()
-    values = {}
-    for key in library.dotted_keys(TrialConfig):
-        value: Any = content
-        for part in key.split("."):
-            value = None if value is None else value[part]
-        values[key] = value
-    return values
-
-
-def _points(sweep: SweepConfig, base: TrialConfig) -> Iterator[dict[str, Any]]:
-    return combinations(sweep.parameters, trial_values(base))
-
-
-def _unmet(parameter: Parameter, assigned: dict[str, Any]) -> bool:
-    """Return whether keys that are set leave a condition of a parameter unmet."""
-    when = parameter.when
-    return any(not meets(assigned[key], when[key]) for key in when.keys() & assigned.keys())
-
-
-def _check_leaf(key: str, where: str) -> None:
-    library.check_key(key, where)
-    if key not in library.dotted_keys(TrialConfig):
-        raise ConfigError(f"{where}: '{key}' is a section; name one of its keys, as {key}.…")

@@ -9,8 +9,9 @@ from typing import Any
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
-from tune_nas.sweep.config import SweepConfig, base_trial, resolve_trials
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.resolve import BaseTrials, base_trials, resolve_trials
 
 _STEPS = 3
 
@@ -33,40 +34,47 @@ class _EnoughError(Exception):
 
 
 def estimate(
-    sweep: SweepConfig, base: TrialConfig | None = None, options: RunOptions | None = None
+    sweep: SweepConfig, bases: BaseTrials | None = None, options: RunOptions | None = None
 ) -> Estimate:
-    """Time a few steps of the first trial here, and count up.
+    """Time a few steps of the first trial here, of each where the trial is swept, and count up.
 
-    Early stopping is not counted, retraining not timed, and steps of other trials of the sweep
-    may cost more or less than those of the first.
+    Early stopping is not counted, retraining not timed, and steps with other swept values may cost
+    more or less.
 
     Args:
         sweep: The sweep.
-        base: Its trial with its fixed keys set; None reads it.
+        bases: Its trials with its fixed keys set; None reads them.
         options: How many trials run at once, and what each takes of this machine.
 
     Raises:
         ConfigError: If a trial is not valid.
     """
-    base = base or base_trial(sweep)
-    trials = resolve_trials(sweep, base)
+    bases = bases or base_trials(sweep)
+    trials = resolve_trials(sweep, bases)
     repeats = sweep.repeat_best * len(sweep.repeat_seeds) if sweep.repeat_best else 0
-    first = sweep.n_drawn if sweep.searcher != "grid" else len(trials)
-    if sweep.searcher == "grid":
-        epochs = sum(trial.schedule.epochs for _, _, trial in trials)
-    else:
-        epochs = first * base.schedule.epochs
-    epochs += repeats * base.schedule.epochs
+    grid = sweep.searcher == "grid"
+    first = len(trials) if grid else sweep.n_drawn
+    timed: dict[str, tuple[float, int]] = {}
+    epochs, seconds = 0, 0.0
+    for _, _, trial in trials:
+        if trial.name not in timed:
+            timed[trial.name] = _epoch_seconds(trial)
+        epochs += trial.schedule.epochs
+        seconds += trial.schedule.epochs * timed[trial.name][0]
+    # Of a drawn sweep these are the base trials; which ones are drawn or repeated nobody knows.
+    share = ((0 if grid else first) + repeats) / len(trials) + grid
+    epochs, seconds = round(epochs * share), seconds * share
     at_once = min(_room(options or RunOptions()), first)
-    seconds, steps = _epoch_seconds(trials[0][2])
+    whose = "each trial" if len(timed) > 1 else "the first trial"
     return Estimate(
         searches=first + repeats,
         retrains=_retrains(sweep, len(trials) // len(sweep.seed_list)),
         search_epochs=epochs,
-        epoch_seconds=round(seconds, 3),
+        epoch_seconds=round(seconds / epochs, 3),
         at_once=at_once,
-        minutes=round(seconds * epochs / at_once / 60, 2),
-        based_on=f"{steps} steps of the first trial, timed on this machine",
+        minutes=round(seconds / at_once / 60, 2),
+        based_on=f"{max(steps for _, steps in timed.values())} steps of {whose}, timed on "
+        "this machine",
     )
 
 
@@ -93,7 +101,7 @@ def _epoch_seconds(trial: TrialConfig) -> tuple[float, int]:
     from tune_nas.search import Search
 
     torch.set_num_threads(trial.runtime.threads)
-    search = Search(library.with_overrides(trial, {"schedule.epochs": 1}))
+    search = Search(library.with_overrides(trial, {"update.warmup": 0}))
     times: list[float] = []
     steps_of_epoch = 1
 

@@ -71,7 +71,7 @@ class StageRunner:
             for leftover in local.glob(f"{_STUDY}*"):
                 leftover.unlink()
         url = None if local is None else f"sqlite:///{local / _STUDY}"
-        source = OptunaSource(self._plan.sweep, self._plan.base, records, portable, url)
+        source = OptunaSource(self._plan.sweep, self._plan.bases, records, portable, url)
         self._run("search", source, records)
 
     def _run(self, stage: str, source: Source, records: Records) -> None:
@@ -94,7 +94,9 @@ class StageRunner:
             tune.with_resources(self._trainables.of(stage), resources),
             tune_config=tune.TuneConfig(
                 search_alg=JobQueue(source, records, at_once),
-                scheduler=make_scheduler(sweep, stage, self._plan.base.schedule.epochs, records),
+                scheduler=make_scheduler(
+                    sweep, stage, self._plan.bases.first.schedule.epochs, records
+                ),
                 # The next trial takes over the process of the last: starting one costs seconds.
                 reuse_actors=True,
             ),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from tune_nas.config import Section
 
+TRIAL = "trial"  # the key that stands for the trial itself
 _KINDS = ("grid", "choice", "uniform", "loguniform", "int")
 _RANGES = ("uniform", "loguniform", "int")
+
+Fixed = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Values of the keys that are not swept but that conditions may name, given those chosen."""
 
 
 class Parameter(Section):
@@ -90,12 +94,12 @@ def meets(value: Any, wanted: Any) -> bool:
 
 
 def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
-    """Return the keys so that each comes after those that its conditions name.
+    """Return the keys, the trial first, so that each comes after those that its conditions name.
 
     Raises:
         ValueError: If conditions form a circle.
     """
-    keys: list[str] = []
+    keys = [key for key in parameters if key == TRIAL]
     while len(keys) < len(parameters):
         ready = [
             key
@@ -110,12 +114,14 @@ def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
     return keys
 
 
-def check_conditions(parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]) -> None:
+def check_conditions(
+    parameters: Mapping[str, Parameter], fixed: Sequence[Mapping[str, Any]]
+) -> None:
     """Refuse a condition on a value that its key never has: the parameter would never be swept.
 
     Args:
         parameters: Swept keys.
-        fixed: Values of the keys that are not swept but that conditions may name.
+        fixed: For each trial that is varied, the values of its keys.
 
     Raises:
         ValueError: Names the parameter, its condition, and the values that the key has.
@@ -125,23 +131,21 @@ def check_conditions(parameters: Mapping[str, Parameter], fixed: Mapping[str, An
             swept = parameters.get(other)
             if swept is not None and swept.is_range:
                 continue
-            values = [fixed.get(other)] if swept is None else swept.values
+            values = [trial.get(other) for trial in fixed] if swept is None else swept.values
             if not any(meets(value, wanted) for value in values):
-                has = ", ".join(str(value) for value in values)
+                has = ", ".join(dict.fromkeys(str(value) for value in values))
                 raise ValueError(
                     f"{key} has the condition (when) {other}: {wanted}, which never holds: "
                     f"{other} is {has}"
                 )
 
 
-def combinations(
-    parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
+def combinations(parameters: Mapping[str, Parameter], fixed: Fixed) -> Iterator[dict[str, Any]]:
     """Yield every combination of values that the conditions allow; of a range, its two ends.
 
     Args:
         parameters: Swept keys.
-        fixed: Values of the keys that are not swept but that conditions may name.
+        fixed: Returns the values of keys that are not swept, given those chosen so far.
     """
     keys = ordered(parameters)
 
@@ -150,7 +154,7 @@ def combinations(
             yield {key: chosen[key] for key in parameters if key in chosen}
             return
         parameter = parameters[rest[0]]
-        if not parameter.active({**fixed, **chosen}):
+        if not parameter.active({**fixed(chosen), **chosen}):
             yield from extend(chosen, rest[1:])
             return
         for value in parameter.values:

@@ -14,9 +14,10 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.resolve import BaseTrials
 from tune_nas.sweep.storage import Storage
 
-SWEEP, TRIAL, STATE = "sweep.yaml", "trial.yaml", "state.json"
+SWEEP, TRIALS, STATE = "sweep.yaml", "trials.yaml", "state.json"
 
 
 @dataclass
@@ -48,23 +49,24 @@ class State:
 
 @dataclass
 class Plan:
-    """A sweep, its resolved trial and its state, with the folder that they lie in.
+    """A sweep, its trials and its state, with the folder that they lie in.
 
     Args:
         sweep: With the folder's name as its name.
-        base: The trial with its fixed keys set; kept, since the file that it was read from may
-            change before a resume.
+        bases: The trials with its fixed keys set; kept, since the files that they were read from
+            may change before a resume.
     """
 
     storage: Storage
     sweep: SweepConfig
-    base: TrialConfig
+    bases: BaseTrials
     state: State
 
     def write(self) -> None:
         """Write all three; the state last, as a folder with a state is a sweep."""
         self.storage.write(SWEEP, _yaml(self.sweep.to_dict()))
-        self.storage.write(TRIAL, _yaml(self.base.to_dict()))
+        trials = {name: trial.to_dict() for name, trial in self.bases.trials.items()}
+        self.storage.write(TRIALS, _yaml(trials))
         self.write_state()
 
     def write_state(self, **changes: Any) -> None:
@@ -82,7 +84,7 @@ def read_plan(storage: Storage) -> Plan:
         ConfigError: If this version does not know a key of it.
     """
     contents = {}
-    for name in (SWEEP, TRIAL):
+    for name in (SWEEP, TRIALS):
         text = storage.read(name)
         try:
             contents[name] = yaml.safe_load(text or "")
@@ -90,10 +92,16 @@ def read_plan(storage: Storage) -> Plan:
             raise StorageError(f"{storage.root}/{name} is damaged: not valid YAML") from error
         if not isinstance(contents[name], dict):
             raise StorageError(f"{storage.root}/{name} is missing or damaged; nothing to resume")
+    trials = {
+        name: library.validate(TrialConfig, trial, f"{storage.root}/{TRIALS}, trial '{name}'")
+        for name, trial in contents[TRIALS].items()
+    }
+    if not trials:
+        raise StorageError(f"{storage.root}/{TRIALS} is damaged; nothing to resume")
     return Plan(
         storage,
         library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}"),
-        library.validate(TrialConfig, contents[TRIAL], f"{storage.root}/{TRIAL}"),
+        BaseTrials(trials),
         read_state(storage) or State(),
     )
 

@@ -19,11 +19,12 @@ from tune_nas.sweep.cluster import (
     prepare_environment,
     trials_at_once,
 )
-from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig, base_trial, resolve_trials
+from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
 from tune_nas.sweep.options import RunOptions, storage_option
 from tune_nas.sweep.outcome import SweepOutcome, conclude
 from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.resolve import BaseTrials, base_trials, resolve_trials
 from tune_nas.sweep.stages import STAGES, portable, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker, TrackerSettings
@@ -54,7 +55,7 @@ def run_sweep(
         StorageError: If the name exists, or storage, cluster or MLflow store cannot be used.
     """
     sweep = sweep.model_copy(update={"name": name or sweep.name})
-    return _start(sweep, base_trial(sweep), State(kind="sweep"), options, trainables)
+    return _start(sweep, base_trials(sweep), State(kind="sweep"), options, trainables)
 
 
 def run_search(
@@ -66,7 +67,8 @@ def run_search(
 ) -> SweepOutcome:
     """Run one search, tracked and resumable as those of a sweep; for what is raised see there."""
     sweep = _single(trial, name)
-    return _start(sweep, trial, State(kind="search"), options, trainables)
+    bases = BaseTrials({trial.name: trial})
+    return _start(sweep, bases, State(kind="search"), options, trainables)
 
 
 def run_retrain(
@@ -90,7 +92,7 @@ def run_retrain(
     """
     state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
     sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=1)
-    return _start(sweep, trial, state, options, trainables)
+    return _start(sweep, BaseTrials({trial.name: trial}), state, options, trainables)
 
 
 def resume_sweep(
@@ -124,7 +126,7 @@ def _single(trial: TrialConfig, name: str | None, **changes: Any) -> SweepConfig
 
 def _start(
     sweep: SweepConfig,
-    base: TrialConfig,
+    bases: BaseTrials,
     state: State,
     options: RunOptions,
     trainables: Trainables | None,
@@ -140,7 +142,7 @@ def _start(
         resume = f"tune-nas resume {sweep.name}{storage_option(options.storage)}"
         hint = f", or go on with it: {resume}" if there and there.status != "finished" else ""
         raise StorageError(f"'{sweep.name}' exists in {root.root}; choose another --name{hint}")
-    trials = [trial for _, _, trial in resolve_trials(sweep, base)]
+    trials = [trial for _, _, trial in resolve_trials(sweep, bases)]
     if is_local(options.address):
         _check_devices(trials)
     _preflight(trials, state, trainables, retrains=sweep.retrain != 0)
@@ -149,7 +151,7 @@ def _start(
     if not state.mlflow.startswith("sqlite:"):
         Tracker(state.mlflow)
     state.options = options.kept()
-    plan = Plan(storage, sweep, base, state)
+    plan = Plan(storage, sweep, bases, state)
     made_root = root.local is not None and not root.local.exists()
     try:
         plan.write()
@@ -216,15 +218,15 @@ def _closing(tracker: Tracker, sweep_run: str) -> Iterator[None]:
 
 
 def _run_stages(plan: Plan, runner: StageRunner, stages: dict[str, Records]) -> None:
-    sweep, base = plan.sweep, plan.base
+    sweep, bases = plan.sweep, plan.bases
     _enter(plan, "search")
     if sweep.searcher == "grid":
-        runner.run_list("search", search_jobs(sweep, base), stages["search"])
+        runner.run_list("search", search_jobs(sweep, bases), stages["search"])
     else:
         runner.run_drawn(stages["search"])
     if sweep.repeat_best:
         _enter(plan, "repeat")
-        runner.run_list("repeat", repeat_jobs(sweep, base, stages["search"]), stages["repeat"])
+        runner.run_list("repeat", repeat_jobs(sweep, bases, stages["search"]), stages["repeat"])
     if sweep.retrain:
         _enter(plan, "retrain")
         jobs = retrain_jobs(sweep, stages["search"], stages["repeat"])
@@ -236,8 +238,8 @@ def _given_genotype(plan: Plan) -> Job:
         id="retrain-00000",
         stage="retrain",
         parameters={},
-        seed=plan.base.seed,
-        trial=portable(plan.base),
+        seed=plan.bases.first.seed,
+        trial=portable(plan.bases.first),
         genotype=plan.state.genotype,
         parent_run=plan.state.parent_run,
     )
@@ -275,7 +277,10 @@ def _preflight(
     if state.kind != "retrain":
         kinds: dict[str, TrialConfig] = {}
         for trial in trials:
-            parts = (trial.space, trial.data, trial.relaxation, trial.selection, trial.benchmark)
+            parts = (
+                (trial.name, trial.space, trial.data, trial.benchmark),
+                (trial.relaxation, trial.update.phases, trial.schedule, trial.selection),
+            )
             kinds.setdefault(repr(parts), trial)
         for trial in kinds.values():
             found.search.check(trial)

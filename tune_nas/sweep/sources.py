@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tune_nas.config import TrialConfig
-from tune_nas.sweep.config import SweepConfig, resolve, trial_values
-from tune_nas.sweep.parameters import Parameter, ordered
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.parameters import Fixed, Parameter, ordered
 from tune_nas.sweep.records import Job, Record, Records
+from tune_nas.sweep.resolve import BaseTrials, reported, resolve
 
 if TYPE_CHECKING:
     import optuna
@@ -62,7 +63,7 @@ class OptunaSource:
 
     Args:
         sweep: The sweep; its ``seed`` decides what is drawn.
-        base: Its trial.
+        bases: Its trials.
         records: What an earlier session did.
         prepare: Makes a job's trial of a resolved one.
         storage: Optuna storage URL to keep the study in, for others to look at; None for memory.
@@ -71,7 +72,7 @@ class OptunaSource:
     def __init__(
         self,
         sweep: SweepConfig,
-        base: TrialConfig,
+        bases: BaseTrials,
         records: Records,
         prepare: Prepare,
         storage: str | None = None,
@@ -79,8 +80,8 @@ class OptunaSource:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._sweep, self._base, self._prepare = sweep, base, prepare
-        self._space = DefineByRun(sweep.parameters, trial_values(base))
+        self._sweep, self._bases, self._prepare = sweep, bases, prepare
+        self._space = DefineByRun(sweep.parameters, bases.values)
         self.total = sweep.n_drawn
         self.study = optuna.create_study(
             storage=storage,
@@ -138,9 +139,8 @@ class OptunaSource:
 
     def _job(self, number: int, parameters: dict[str, Any]) -> Job:
         seed = self._sweep.seed_list[0]
-        trial = resolve(self._sweep, self._base, parameters, seed)
-        values = trial_values(trial)
-        kept = {key: values[key] for key in parameters}
+        trial = resolve(self._sweep, self._bases, parameters, seed)
+        kept = reported(parameters, trial)
         return Job(f"search-{number:05d}", "search", kept, seed, self._prepare(trial))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
@@ -158,10 +158,10 @@ class DefineByRun:
 
     Args:
         parameters: The swept keys.
-        fixed: Values of the others, which conditions may name.
+        fixed: Returns the values of the others, which conditions may name, given those chosen.
     """
 
-    def __init__(self, parameters: dict[str, Parameter], fixed: dict[str, Any]) -> None:
+    def __init__(self, parameters: dict[str, Parameter], fixed: Fixed) -> None:
         self._parameters = {key: parameters[key] for key in ordered(parameters)}
         self._fixed = fixed
 
@@ -169,7 +169,7 @@ class DefineByRun:
         """Return the chosen value of every parameter that is active."""
         chosen: dict[str, Any] = {}
         for key, parameter in self._parameters.items():
-            if parameter.active({**self._fixed, **chosen}):
+            if parameter.active({**self._fixed(chosen), **chosen}):
                 chosen[key] = self._suggest(trial, key, parameter)
         return chosen
 

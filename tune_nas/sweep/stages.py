@@ -8,27 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from tune_nas.config import TrialConfig
-from tune_nas.sweep.config import SweepConfig, resolve, resolve_trials
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Job, Record, Records
+from tune_nas.sweep.resolve import BaseTrials, resolve, resolve_trials
 
 STAGES = ("search", "repeat", "retrain")
 
 
-def search_jobs(sweep: SweepConfig, base: TrialConfig) -> list[Job]:
+def search_jobs(sweep: SweepConfig, bases: BaseTrials) -> list[Job]:
     """Return the searches of a grid."""
     return [
         Job(f"search-{number:05d}", "search", parameters, seed, portable(trial))
-        for number, (parameters, seed, trial) in enumerate(resolve_trials(sweep, base))
+        for number, (parameters, seed, trial) in enumerate(resolve_trials(sweep, bases))
     ]
 
 
-def repeat_jobs(sweep: SweepConfig, base: TrialConfig, searched: Records) -> list[Job]:
+def repeat_jobs(sweep: SweepConfig, bases: BaseTrials, searched: Records) -> list[Job]:
     """Return the searches that repeat the best configurations over new seeds."""
     jobs: list[Job] = []
     for group in ranked(sweep, searched)[: sweep.repeat_best]:
         parameters = group[0].job.parameters
         for seed in sweep.repeat_seeds:
-            trial = portable(resolve(sweep, base, parameters, seed))
+            trial = portable(resolve(sweep, bases, parameters, seed))
             jobs.append(Job(f"repeat-{len(jobs):05d}", "repeat", parameters, seed, trial))
     return jobs
 

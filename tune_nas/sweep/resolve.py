@@ -1,0 +1,220 @@
+"""From a sweep to its trials: reading the file, fixing its keys, every combination validated."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_nas import library
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError
+from tune_nas.sweep.config import EPOCHS, SweepConfig
+from tune_nas.sweep.parameters import TRIAL, Parameter, check_conditions, combinations, meets
+
+_EMBEDDED = "digits"
+_MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
+
+
+@dataclass(frozen=True)
+class BaseTrials:
+    """The trials that a sweep varies, with its fixed keys set in them.
+
+    Args:
+        trials: By the names that the sweep has for them; one, unless the trial itself is swept.
+    """
+
+    trials: Mapping[str, TrialConfig]
+
+    @property
+    def first(self) -> TrialConfig:
+        """The only trial, or the first of those that are swept."""
+        return next(iter(self.trials.values()))
+
+    def of(self, chosen: Mapping[str, Any]) -> TrialConfig:
+        """Return the trial that the chosen values vary; the first if they do not say."""
+        return self.trials.get(chosen.get(TRIAL, ""), self.first)
+
+    def values(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that keys have where they are not swept."""
+        return trial_values(self.of(chosen))
+
+
+def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
+    """Read a sweep by name or path, with top-level keys changed.
+
+    Args:
+        name_or_path: A shipped sweep or the path of a YAML file.
+        changes: Keys of `SweepConfig` with their new values. ``set`` is added to the file's own,
+            and a key set so is no longer swept, nor is one whose condition it leaves unmet;
+            ``epochs`` takes the place of every ``schedule.epochs`` of the file.
+
+    Raises:
+        ConfigError: If the file, a key, a value or any trial of a grid is not valid.
+    """
+    path = library.find("sweep", name_or_path)
+    content = {"name": path.stem, **library.read_yaml(path)}
+    own = library.validate(SweepConfig, content, str(name_or_path))
+    assigned = dict(changes.pop("set", {}))
+    content.update(changes)
+    gone = set(assigned)
+    if "epochs" in changes:
+        gone.add(EPOCHS)
+        for key in ("set", "embedded"):
+            content[key] = _without_epochs(content.get(key) or {})
+    elif EPOCHS in assigned:
+        content.pop("epochs", None)
+    content["set"] = {**(content.get("set") or {}), **assigned}
+    gone |= {key for key, parameter in own.parameters.items() if _unmet(parameter, assigned)}
+    content["parameters"] = {
+        key: value for key, value in content["parameters"].items() if key not in gone
+    }
+    sweep = library.validate(SweepConfig, content, f"sweep '{name_or_path}'")
+    if not sweep.parameters:
+        raise ConfigError(f"sweep '{name_or_path}': parameters has none left to vary; give one")
+    resolve_trials(sweep)
+    return sweep
+
+
+def base_trials(sweep: SweepConfig) -> BaseTrials:
+    """Return the sweep's trials with its fixed keys set.
+
+    Raises:
+        ConfigError: If there is no such trial, or the keys do not fit one of them.
+    """
+    swept = sweep.parameters.get(TRIAL)
+    names = [str(sweep.trial)] if swept is None else swept.values
+    return BaseTrials({name: _base_trial(sweep, name) for name in names})
+
+
+def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
+    trial = library.load_trial(name, sweep.set, epochs=sweep.epochs)
+    if trial.data.name == _EMBEDDED and sweep.embedded:
+        return library.load_trial(name, {**sweep.embedded, **sweep.set}, epochs=sweep.epochs)
+    return trial
+
+
+def resolve_trials(
+    sweep: SweepConfig, bases: BaseTrials | None = None
+) -> list[tuple[dict[str, Any], int, TrialConfig]]:
+    """Return the trials of a grid, or the base trials of a drawn sweep: all of them validated.
+
+    Args:
+        sweep: The sweep.
+        bases: Its trials, with its fixed keys set; None reads them.
+
+    Returns:
+        ``(parameters, seed, trial)`` each. For random and tpe the base trials, without
+        parameters; the combinations of their ends and choices were validated.
+
+    Raises:
+        ConfigError: If any trial is not valid; names the sweep, the values and the rule.
+    """
+    where = f"sweep '{sweep.name}'"
+    for key, parameter in sweep.parameters.items():
+        _check_leaf(key, where)
+        for condition in parameter.when:
+            _check_leaf(condition, f"{where}, when of {key}")
+    bases = bases or base_trials(sweep)
+    try:
+        fixed = [trial_values(trial) for trial in bases.trials.values()]
+        check_conditions(sweep.parameters, fixed)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    if sweep.scheduler == "asha":
+        _check_lengths(sweep, bases)
+    if sweep.metric.startswith("benchmark/") and bases.first.benchmark.table is None:
+        raise ConfigError(
+            f"{where}: metric is '{sweep.metric}', but no table is configured; "
+            "set benchmark.table to the path of nasbench201.csv.gz"
+        )
+    points = combinations(sweep.parameters, bases.values)
+    if sweep.searcher != "grid":
+        for parameters in itertools.islice(points, _MOST_CHECKED):
+            resolve(sweep, bases, parameters, sweep.seed_list[0])
+        return [({}, sweep.seed_list[0], trial) for trial in bases.trials.values()]
+    return list(_grid(sweep, bases, points))
+
+
+def _grid(
+    sweep: SweepConfig, bases: BaseTrials, points: Iterator[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], int, TrialConfig]]:
+    for parameters in points:
+        for seed in sweep.seed_list:
+            trial = resolve(sweep, bases, parameters, seed)
+            yield reported(parameters, trial), seed, trial
+
+
+def resolve(
+    sweep: SweepConfig, bases: BaseTrials, parameters: Mapping[str, Any], seed: int
+) -> TrialConfig:
+    """Return the trial of one choice of parameters and one seed.
+
+    Raises:
+        ConfigError: If the values do not go together.
+    """
+    text = ", ".join(f"{key}={value}" for key, value in parameters.items())
+    keys = {key: value for key, value in parameters.items() if key != TRIAL}
+    return library.with_overrides(
+        bases.of(parameters), {**keys, "seed": seed}, where=f"sweep '{sweep.name}' at {text}"
+    )
+
+
+def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:
+    """Return swept keys with the values that the trial made of them: YAML reads 1e-3 as text."""
+    values = {**trial_values(trial), TRIAL: parameters.get(TRIAL)}
+    return {key: values[key] for key in parameters}
+
+
+def trial_values(trial: TrialConfig) -> dict[str, Any]:
+    """Return every dotted key of a trial with its value; None for those of an absent section."""
+    content = trial.to_dict()
+    values = {}
+    for key in library.dotted_keys(TrialConfig):
+        value: Any = content
+        for part in key.split("."):
+            value = None if value is None else value[part]
+        values[key] = value
+    return values
+
+
+def _check_lengths(sweep: SweepConfig, bases: BaseTrials) -> None:
+    """Refuse a grace period as long as a trial, and trials that ASHA could not compare."""
+    lengths = {name: trial.schedule.epochs for name, trial in bases.trials.items()}
+    shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+    if lengths[shortest] != lengths[longest]:
+        raise ConfigError(
+            f"sweep '{sweep.name}': scheduler 'asha' compares trials of one length, but "
+            f"'{shortest}' has {lengths[shortest]} epochs and '{longest}' {lengths[longest]}; "
+            "set epochs, or take scheduler 'none'"
+        )
+    if sweep.asha.grace_period >= lengths[shortest]:
+        raise ConfigError(
+            f"sweep '{sweep.name}': asha.grace_period is {sweep.asha.grace_period}, but must be "
+            f"less than {EPOCHS}, which is {lengths[shortest]}"
+        )
+
+
+def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:
+    """Return whether keys that are set leave a condition of a parameter unmet."""
+    when = parameter.when
+    return any(not meets(assigned[key], when[key]) for key in when.keys() & assigned.keys())
+
+
+def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the number of epochs, be it a dotted key or in its section."""
+    kept = {key: value for key, value in settings.items() if key != EPOCHS}
+    section = kept.get("schedule")
+    if isinstance(section, Mapping):
+        kept["schedule"] = {key: value for key, value in section.items() if key != "epochs"}
+    return kept
+
+
+def _check_leaf(key: str, where: str) -> None:
+    if key == TRIAL:
+        return
+    library.check_key(key, where)
+    if key not in library.dotted_keys(TrialConfig):
+        raise ConfigError(f"{where}: '{key}' is a section; name one of its keys, as {key}.…")
