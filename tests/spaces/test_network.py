@@ -102,13 +102,13 @@ def test_drop_path_comes_from_its_generator_and_only_in_training(published):
     network.drop_path_probability = 0.5
     outputs = []
     for _ in range(2):
-        network.drop_path_generator = torch.Generator().manual_seed(3)
+        network.generator = torch.Generator().manual_seed(3)
         torch.rand(7)  # the global generator plays no part
         outputs.append(network(X))
     assert torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[0], plain)
-    state = network.drop_path_generator.get_state()
+    state = network.generator.get_state()
     network.eval()(X)
-    assert torch.equal(network.drop_path_generator.get_state(), state)
+    assert torch.equal(network.generator.get_state(), state)
 
 
 def test_drop_path_spares_the_identity():

@@ -73,11 +73,11 @@ class Retrain:
                 auxiliary=self._recipe.auxiliary_weight > 0,
             )
         self.network = network.to(self.device, self.dtype)
-        # On the trial's device: drop path draws once per path and step.
+        # On the trial's device: drop path draws once per path and step, noise in each pass.
         self._drop_path_generator = torch.Generator(self.device).manual_seed(
             derive_seed(trial.seed, "drop path")
         )
-        self.network.drop_path_generator = self._drop_path_generator
+        self.network.generator = self._drop_path_generator
         self._optimizer = torch.optim.SGD(
             self.network.parameters(),
             lr=self._recipe.learning_rate,

@@ -11,7 +11,7 @@ from torch import Tensor
 from tune_nas.search.relaxation import Alphas
 from tune_nas.spaces import CellSpace, CellWeights, Genotype, Space, operation_kind
 
-PARAMETER_FREE = ("skip", "pool", "none")
+PARAMETER_FREE = ("skip", "pool", "none", "noise")
 
 
 def entropies(weights: Mapping[str, CellWeights]) -> dict[str, float]:

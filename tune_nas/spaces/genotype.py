@@ -228,7 +228,7 @@ class Genotype:
         """Count the operations of a kind, in one cell type or in all.
 
         Args:
-            kind: ``skip``, ``pool``, ``convolution`` or ``none``.
+            kind: ``skip``, ``pool``, ``convolution``, ``none`` or ``noise``.
             cell: A cell type; None for all.
 
         Raises:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tune_nas.spaces.backbone import Backbone, Block, join
 from tune_nas.spaces.genotype import CellGenotype, Genotype
-from tune_nas.spaces.primitives import add, zeros_after
+from tune_nas.spaces.primitives import add, run_operation, zeros_after
 from tune_nas.spaces.registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
 
@@ -50,7 +50,10 @@ class FinalCell(nn.Module):
     def forward(
         self, inputs: Sequence[Tensor], probability: float, generator: torch.Generator | None
     ) -> Tensor:
-        """Map the input nodes (n, channels, h, w) to the cell's output, dropping paths."""
+        """Map the input nodes (n, channels, h, w) to the cell's output, dropping paths.
+
+        The generator is the source of those draws and of noise; None for torch's global one.
+        """
         nodes = list(inputs)
         for node in self.cell.nodes:
             into = []
@@ -59,7 +62,7 @@ class FinalCell(nn.Module):
                     continue
                 source, stride = nodes[edge.source], self.strides[row]
                 if operation_kind(edge.operation) != "none":
-                    term = self.operations[row](source)
+                    term = run_operation(self.operations[row], source, generator)
                     if probability > 0 and not isinstance(self.operations[row], nn.Identity):
                         term = drop_path(term, probability, generator)
                     into.append(term)
@@ -105,7 +108,8 @@ class Network(nn.Module):
     Attributes:
         genotype: What was built.
         drop_path_probability: Probability of dropping a path in training mode; set it by epoch.
-        drop_path_generator: Source of its draws; None for torch's global generator.
+        generator: Source of all that it draws, dropped paths and noise; None for torch's global
+            generator.
         auxiliary: The auxiliary head, or None.
     """
 
@@ -117,7 +121,7 @@ class Network(nn.Module):
         self.backbone = backbone
         self.auxiliary = auxiliary
         self.drop_path_probability = 0.0
-        self.drop_path_generator: torch.Generator | None = None
+        self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the logits (n, n_classes) of images (n, in_channels, h, w).
@@ -127,7 +131,7 @@ class Network(nn.Module):
         probability = self.drop_path_probability if self.training else 0.0
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
-            out: Tensor = block.body(inputs, probability, self.drop_path_generator)
+            out: Tensor = block.body(inputs, probability, self.generator)
             return out
 
         features, tapped = self.backbone.features(x, run)

@@ -1,9 +1,10 @@
-"""The operations of the DARTS and NAS-Bench-201 spaces, registered by their published names.
+"""The operations of the shipped spaces, registered by their published names.
 
-Sources: quark0/darts ``cnn/operations.py`` (Liu et al., DARTS, arXiv:1806.09055; the first eight)
-and D-X-Y/AutoDL-Projects ``cell_operations.py`` (Dong and Yang, NAS-Bench-201,
-arXiv:2001.00326; ``nor_conv_*``; its other three are those of DARTS at stride 1). The batch
-normalisation after a pool belongs to DARTS's supernet, which adds it, not to the operation.
+Sources: quark0/darts ``cnn/operations.py`` (Liu et al., DARTS, arXiv:1806.09055; the first eight);
+D-X-Y/AutoDL-Projects ``cell_operations.py`` (Dong and Yang, NAS-Bench-201, arXiv:2001.00326;
+``nor_conv_*``; its other three are those of DARTS at stride 1); RobustDARTS's space S4 (Zela et
+al., arXiv:1909.09656; ``noise``). The batch normalisation after a pool belongs to DARTS's
+supernet, which adds it, not to the operation.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from torch import nn
 
 from tune_nas.spaces.primitives import (
     FactorizedReduce,
+    Noise,
     Zero,
     dilated_conv,
     relu_conv_norm,
@@ -78,3 +80,9 @@ def nor_conv_1x1(channels: int, stride: int, norm: Norm) -> nn.Module:
 def nor_conv_3x3(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return ReLU, a 3×3 convolution, normalisation."""
     return relu_conv_norm(channels, channels, 3, stride, norm)
+
+
+@register_operation("noise", kind="noise")
+def noise(channels: int, stride: int, norm: Norm) -> nn.Module:
+    """Return standard normal noise, whatever comes in."""
+    return Noise(stride)

@@ -96,6 +96,48 @@ class Zero(nn.Module):
         return zeros_after(x, self.stride)
 
 
+class Noise(nn.Module):
+    """The operation ``noise``: standard normal noise, whatever comes in.
+
+    Zela et al., "Understanding and Robustifying Differentiable Architecture Search", ICLR 2020,
+    arXiv:1909.09656, space S4.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor, draws: torch.Generator | None = None) -> Tensor:
+        """Map (n, c, h, w) to noise of (n, c, ceil(h / stride), ceil(w / stride)).
+
+        Args:
+            x: What the noise has the shape and type of.
+            draws: Its source, on any device; None for torch's global generator.
+        """
+        shape = x[:, :, :: self.stride, :: self.stride].shape
+        device = x.device if draws is None else draws.device
+        return torch.randn(shape, generator=draws, device=device, dtype=x.dtype).to(x.device)
+
+
+def run_operation(
+    operation: nn.Module, x: Tensor, draws: torch.Generator | None, skip_dropout: float = 0.0
+) -> Tensor:
+    """Return what an operation makes of ``x`` (n, c, h, w).
+
+    Args:
+        operation: A built operation.
+        x: Its input.
+        draws: Source of noise and dropout, on any device; None for torch's global generator.
+        skip_dropout: Probability of dropping a value where the operation is an identity.
+    """
+    out: Tensor = operation(x, draws) if isinstance(operation, Noise) else operation(x)
+    if skip_dropout > 0 and isinstance(operation, nn.Identity):
+        device = x.device if draws is None else draws.device
+        kept = torch.rand(x.shape, generator=draws, device=device) >= skip_dropout
+        out = out * kept.to(x.device, x.dtype) / (1.0 - skip_dropout)
+    return out
+
+
 class FactorizedReduce(nn.Module):
     """Halve the map: two pointwise convolutions of stride 2, one shifted by a pixel, side by side.
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from tune_nas.errors import ConfigError
 
-Kind = Literal["skip", "pool", "convolution", "none"]
+Kind = Literal["skip", "pool", "convolution", "none", "noise"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 Norm = Callable[[int], nn.Module]
@@ -31,7 +31,8 @@ def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
 
     Args:
         name: Name in YAML files and genotypes.
-        kind: ``skip``, ``pool``, ``convolution`` (learnable) or ``none`` (always zero).
+        kind: ``skip``, ``pool``, ``convolution`` (learnable), ``none`` (always zero) or ``noise``
+            (drawn anew in each pass).
 
     Raises:
         ValueError: If the name is taken or the kind unknown.
@@ -55,7 +56,7 @@ def operation_names() -> list[str]:
 
 
 def operation_kind(name: str) -> str:
-    """Return ``skip``, ``pool``, ``convolution`` or ``none``.
+    """Return ``skip``, ``pool``, ``convolution``, ``none`` or ``noise``.
 
     Raises:
         ConfigError: If there is no such operation.

@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from tune_nas.errors import ConfigError
+from tune_nas.seeds import derive_seed
 from tune_nas.spaces.backbone import Backbone, Block, join
-from tune_nas.spaces.primitives import add, zeros_after
+from tune_nas.spaces.primitives import Noise, add, run_operation, zeros_after
 from tune_nas.spaces.registry import Norm, build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
 from tune_nas.spaces.weights import CellWeights, MixingWeights
@@ -21,27 +25,40 @@ from tune_nas.spaces.weights import CellWeights, MixingWeights
 class MixedCell(nn.Module):
     """A cell with all of its operations.
 
+    With partial channels (Xu et al., "PC-DARTS", ICLR 2020, arXiv:1907.05737) the first K-th of
+    the channels goes through the operations of an edge and the others around them, halved by a
+    2×2 maximum where the edge has stride 2; at a node the two are joined and shuffled.
+
     Args:
         cell: The cell type.
         channels: Channels of every node.
         reduction: Whether edges from input nodes have stride 2.
         norm: Batch normalisation of its operations.
         norm_after_pools: Whether it follows pools too.
+        partial_channels: K, a divisor of the channels; 1 for all of them.
     """
 
     def __init__(
-        self, cell: CellSpace, channels: int, reduction: bool, norm: Norm, norm_after_pools: bool
+        self,
+        cell: CellSpace,
+        channels: int,
+        reduction: bool,
+        norm: Norm,
+        norm_after_pools: bool,
+        partial_channels: int = 1,
     ) -> None:
         super().__init__()
         self.cell = cell
+        self.groups = partial_channels
+        self.width = channels // partial_channels
         self.strides = [2 if reduction and e.source < cell.n_inputs else 1 for e in cell.edges]
         self.edges = nn.ModuleList()
         for names, stride in zip(cell.operations, self.strides, strict=True):
             operations = nn.ModuleList()
             for name in names:
-                operation = build_operation(name, channels, stride, norm)
+                operation = build_operation(name, self.width, stride, norm)
                 if norm_after_pools and operation_kind(name) == "pool":
-                    operation = nn.Sequential(operation, norm(channels))
+                    operation = nn.Sequential(operation, norm(self.width))
                 operations.append(operation)
             self.edges.append(operations)
         # `none` adds zero whatever its weight, so it never needs running
@@ -49,28 +66,53 @@ class MixedCell(nn.Module):
             [operation_kind(name) != "none" for name in names] for names in cell.operations
         ]
 
-    def forward(self, inputs: Sequence[Tensor], weights: CellWeights) -> Tensor:
-        """Map the input nodes (n, channels, h, w) to the cell's output."""
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        weights: CellWeights,
+        draws: torch.Generator | None = None,
+        skip_dropout: float = 0.0,
+    ) -> Tensor:
+        """Map the input nodes (n, channels, h, w) to the cell's output.
+
+        Args:
+            inputs: The input nodes.
+            weights: Mixing weights.
+            draws: Source of what operations draw; None for torch's global generator.
+            skip_dropout: Dropout on identities, in training mode.
+        """
         operation_weights = [row.unbind() for row in weights.operations.unbind()]
         edge_weights = None if weights.edges is None else weights.edges.unbind()
         offsets = None if weights.offsets is None else weights.offsets.unbind()
-        active = self.runs if weights.active is None else weights.active.tolist()
+        active = None if weights.active is None else weights.active.tolist()
+        dropout = skip_dropout if self.training else 0.0
         nodes = list(inputs)
         for node in self.cell.nodes:
-            into = []
+            through, around = [], []
             for row in self.cell.incoming(node):
                 source = nodes[self.cell.edges[row].source]
+                if active is not None and not any(active[row]):
+                    continue  # the edge is not there
+                part = source[:, : self.width] if self.groups > 1 else source
                 terms = [
-                    operation_weights[row][column] * operation(source)
+                    operation_weights[row][column] * run_operation(operation, part, draws, dropout)
                     for column, operation in enumerate(self.operations_of(row))
-                    if self.runs[row][column] and active[row][column]
+                    if self.runs[row][column] and (active is None or active[row][column])
                 ]
-                if terms:
-                    mixed = add(terms)
-                    if offsets is not None:
-                        mixed = mixed + offsets[row]
-                    into.append(mixed if edge_weights is None else edge_weights[row] * mixed)
-            nodes.append(add(into) if into else zeros_after(source, self.strides[row]))
+                mixed = add(terms) if terms else zeros_after(part, self.strides[row])
+                if offsets is not None:
+                    mixed = mixed + offsets[row]
+                through.append(mixed if edge_weights is None else edge_weights[row] * mixed)
+                if self.groups > 1:
+                    rest = _halved(source[:, self.width :], self.strides[row])
+                    around.append(rest if edge_weights is None else edge_weights[row] * rest)
+            if not through:
+                nodes.append(zeros_after(source, self.strides[row]))
+            elif not around:
+                nodes.append(add(through))
+            else:  # the sum over edges may come first: joining and shuffling are linear
+                joined = torch.cat([add(through), add(around)], dim=1)
+                nodes.append(torch.channel_shuffle(joined, self.groups))
         return join(nodes, self.cell)
 
     def operations_of(self, row: int) -> Sequence[nn.Module]:
@@ -78,12 +120,17 @@ class MixedCell(nn.Module):
         return cast(Sequence[nn.Module], self.edges[row])
 
 
+def _halved(x: Tensor, stride: int) -> Tensor:
+    return x if stride == 1 else F.max_pool2d(x, 2, stride=2, ceil_mode=True)
+
+
 class Supernet(nn.Module):
     """The network that holds all cells of a space at once.
 
-    `forward` is a function of its input and the mixing weights alone; besides the running
-    statistics of batch normalisation it keeps no state. It knows no α. Weights are drawn from
-    torch's global generator: seed that, in a fork, for a reproducible start.
+    `forward` is a function of its input, the mixing weights and, where operations draw, of the
+    seed that `seed_draws` was given; besides the running statistics of batch normalisation it
+    keeps no state. It knows no α. Weights are drawn from torch's global generator: seed that, in a
+    fork, for a reproducible start.
 
     Args:
         space: The space.
@@ -91,9 +138,16 @@ class Supernet(nn.Module):
         in_channels: Channels of the images.
         init_channels: Channels of the first cell; None for the space's own.
         cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
+        partial_channels: K; one K-th of each node's channels goes through the operations.
+
+    Attributes:
+        skip_dropout: Probability of dropping a value of an identity in training mode (Chen et al.,
+            "P-DARTS", ICCV 2019, arXiv:1904.12760; as in the authors' code, not at stride 2, where
+            a skip connection has weights). Set it by epoch.
 
     Raises:
         ValueError: If a number is below 1.
+        ConfigError: If the channels are not divisible by ``partial_channels``.
     """
 
     def __init__(
@@ -108,6 +162,16 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.space = space
+        self.skip_dropout = 0.0
+        self._draw_seed = 0
+        channels = space.skeleton.init_channels if init_channels is None else init_channels
+        if partial_channels < 1:
+            raise ValueError(f"partial_channels is {partial_channels}, but must be >= 1")
+        if channels % partial_channels:
+            raise ConfigError(
+                f"init_channels is {channels}, but must be a multiple of partial_channels, "
+                f"{partial_channels}"
+            )
         norm = partial(
             nn.BatchNorm2d,
             affine=space.supernet.affine,
@@ -116,7 +180,8 @@ class Supernet(nn.Module):
 
         def make_cell(name: str, channels: int, reduction: bool) -> nn.Module:
             after_pools = space.supernet.norm_after_pools
-            return MixedCell(space.cells[name], channels, reduction, norm, after_pools)
+            cell = space.cells[name]
+            return MixedCell(cell, channels, reduction, norm, after_pools, partial_channels)
 
         self.backbone = Backbone(
             space,
@@ -127,9 +192,11 @@ class Supernet(nn.Module):
             init_channels=init_channels,
             cells=cells,
         )
+        self._has_noise = any(isinstance(module, Noise) for module in self.modules())
 
     def seed_draws(self, seed: int) -> None:
-        """Seed what operations draw, as noise and dropout, in the passes that follow."""
+        """Seed what operations draw, as noise and dropout: the same in each pass until the next."""
+        self._draw_seed = seed
 
     def forward(self, x: Tensor, weights: MixingWeights) -> Tensor:
         """Return the logits (n, n_classes) of images (n, in_channels, h, w).
@@ -146,8 +213,13 @@ class Supernet(nn.Module):
                 raise ValueError(f"weights has no cell '{name}'")
             weights[name].check(cell, name)
 
+        draws = None
+        if self._has_noise or self.skip_dropout > 0:
+            seed = derive_seed(self._draw_seed, "operations")
+            draws = torch.Generator(x.device).manual_seed(seed)
+
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
-            out: Tensor = block.body(inputs, weights[block.cell])
+            out: Tensor = block.body(inputs, weights[block.cell], draws, self.skip_dropout)
             return out
 
         features, _ = self.backbone.features(x, run)

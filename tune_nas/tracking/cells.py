@@ -23,6 +23,7 @@ _COLOURS = {
     "pool": ("#fdebd0", "#c77700"),
     "skip": ("#dff3e4", "#2e8b57"),
     "none": ("#f3f4f6", "#9aa5b1"),
+    "noise": ("#f3e3f0", "#97487f"),
 }
 _NODE_FILL, _NODE_LINE, _END_LINE = "#ffffff", "#52606d", "#b0b8c1"
 _OPERATION_WIDTH, _NODE_WIDTH, _END_WIDTH = 1.16, 0.42, 0.66
