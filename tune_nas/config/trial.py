@@ -176,6 +176,11 @@ class RetrainConfig(Section):
 class TrialConfig(Section):
     """One search, and how its genotype is retrained: everything that decides a result.
 
+    Args:
+        seed: Decides everything that is drawn.
+        start_from: Checkpoint folder of a finished search of the same trial, whatever its selection
+            was; this trial's own selection then goes on from there. None for a whole search.
+
     Raises:
         pydantic.ValidationError: If a key is unknown or a value not legal.
     """
@@ -193,6 +198,7 @@ class TrialConfig(Section):
     runtime: RuntimeConfig = RuntimeConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     retrain: RetrainConfig = RetrainConfig()
+    start_from: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from tune_nas.search.selection import (
     register_selection,
     select_by_magnitude,
     selection_names,
+    total_epochs,
 )
 from tune_nas.search.update import Coefficients, Update, coefficients
 
@@ -32,4 +33,5 @@ __all__ = [
     "relaxation_names",
     "select_by_magnitude",
     "selection_names",
+    "total_epochs",
 ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Evaluation:
     """The supernet on valid images, with something taken out.
 
     Args:
@@ -43,16 +43,22 @@ def candidates(search: Search, cell: str, row: int) -> list[int]:
     return columns
 
 
-def without_operations(search: Search, cell: str, row: int) -> list[Loss]:
-    """Evaluate the supernet without each operation that may be selected on an edge, in turn."""
-    weights = search.expected_weights()
+def without_operations(search: Search, cell: str, row: int) -> list[Evaluation]:
+    """Evaluate the supernet without each operation that may be selected on an edge, in turn.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    weights, columns = search.expected_weights(), candidates(search, cell, row)
+    if not columns:
+        raise ValueError(f"edge {row} of cell '{cell}' has no operation left to select")
     return [
         _evaluate(search, _without(search, weights, cell, row, column), column)
-        for column in candidates(search, cell, row)
+        for column in columns
     ]
 
 
-def without_edges(search: Search, cell: str, rows: list[int]) -> list[Loss]:
+def without_edges(search: Search, cell: str, rows: list[int]) -> list[Evaluation]:
     """Evaluate the supernet without each of some edges, in turn."""
     weights = search.expected_weights()
     return [_evaluate(search, _without(search, weights, cell, row, None), row) for row in rows]
@@ -61,20 +67,18 @@ def without_edges(search: Search, cell: str, rows: list[int]) -> list[Loss]:
 def perturbed_choice(search: Search, cell: str, row: int) -> int:
     """Return the operation, as a column, without which the supernet loses most on an edge.
 
-    Judged as ``selection.perturbation`` says; of equal ones the earlier. An edge with a single
-    operation left needs no evaluation.
+    Judged as ``selection.perturbation`` says; of equal ones the earlier.
 
     Raises:
         ValueError: If no operation that a genotype may have is left on the edge.
     """
-    columns = candidates(search, cell, row)
-    if not columns:
-        raise ValueError(f"edge {row} of cell '{cell}' has no operation left to select")
-    if len(columns) == 1:
-        return columns[0]
+    return chosen_of(search, without_operations(search, cell, row))
+
+
+def chosen_of(search: Search, found: list[Evaluation]) -> int:
+    """Return the operation whose absence does most harm; of equal ones the earlier."""
     criterion = search.trial.selection.perturbation.criterion
-    losses = without_operations(search, cell, row)
-    return max(losses, key=lambda loss: loss.harm(criterion)).what
+    return max(found, key=lambda evaluation: evaluation.harm(criterion)).what
 
 
 def _without(
@@ -91,11 +95,11 @@ def _without(
     return {**weights, cell: replace(own, operations=operations, active=active)}
 
 
-def _evaluate(search: Search, weights: MixingWeights, what: int) -> Loss:
+def _evaluate(search: Search, weights: MixingWeights, what: int) -> Evaluation:
     """Evaluate with the statistics of the batch, as the authors' code does.
 
     Those that batch normalisation has gathered are of the whole supernet, not of what is left.
     """
     batches = search.trial.selection.perturbation.batches
     loss, accuracy = search.evaluate(weights, batches, batch_statistics=True)
-    return Loss(what, loss, accuracy)
+    return Evaluation(what, loss, accuracy)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tune_nas.config import AlphasOptimizer, OptimizerConfig
+from tune_nas.config import AlphasOptimizer, OptimizerConfig, TrialConfig
 from tune_nas.search.choices import Choices
 from tune_nas.search.objective import Gradients
 from tune_nas.search.unrolled import SgdState
+from tune_nas.training import cosine
 
 
 class Optimisers:
@@ -106,6 +107,19 @@ class Optimisers:
         """Take the states back."""
         self.weights.load_state_dict(state["weights"])
         self.alphas.load_state_dict(state["alphas"])
+
+
+def scheduled_rate(trial: TrialConfig, epoch: int) -> float:
+    """Return w's learning rate in an epoch of a search, counted from 0.
+
+    A cosine over all epochs; over those of a stage where each starts anew.
+    """
+    weights, schedule = trial.optimizer.weights, trial.schedule
+    epochs = schedule.epochs
+    if schedule.stages and schedule.carry == "nothing":
+        stage, start = schedule.stage_of(epoch)
+        epoch, epochs = epoch - start, schedule.stages[stage].epochs
+    return cosine(epoch, epochs, weights.learning_rate, weights.learning_rate_min)
 
 
 def _alphas_optimizer(config: AlphasOptimizer, parameters: list[Tensor]) -> torch.optim.Optimizer:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tune_nas.checkpoint import check_same_trial, load_state, save_state
+from tune_nas.checkpoint import load_state, save_state
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
 from tune_nas.errors import CheckpointError, TuneNasError
@@ -24,18 +24,21 @@ from tune_nas.search.build import (
     make_supernet,
 )
 from tune_nas.search.choices import Choices
+from tune_nas.search.decisions import Decisions
 from tune_nas.search.findings import Findings
+from tune_nas.search.identity import check_origin, check_same
 from tune_nas.search.objective import Batch, Objective
-from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.optimisers import Optimisers, scheduled_rate
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.rules import Rule, make_rules
 from tune_nas.search.selection import make_selection
+from tune_nas.search.selection.selection import at_least_one_to_select
 from tune_nas.search.smoothing import make_smoothing
 from tune_nas.search.statistics import entropies, skip_advantage
 from tune_nas.search.update import Update
 from tune_nas.seeds import derive_seed, make_generator
 from tune_nas.spaces import Genotype, MixingWeights, Supernet, load_space
-from tune_nas.training import Tally, cosine, evaluate
+from tune_nas.training import Tally, evaluate
 
 STATE_FILE = "search.pt"
 
@@ -89,8 +92,11 @@ class Search:
         self.history: list[Metrics] = []
         self.findings = Findings(trial, self.space, self.data)
         self._alpha_history = AlphaHistory(self.space)
+        self.decisions = Decisions(self.choices)
         self.selection = make_selection(self)
         self.rules = make_rules(self)
+        if trial.start_from is not None:
+            self._start_from(Path(trial.start_from))
 
     def _make_supernet(self, size: SupernetSize) -> Supernet:
         return make_supernet(self.space, self.data, size, self.trial.seed, self.device, self.dtype)
@@ -119,7 +125,8 @@ class Search:
     @property
     def epochs(self) -> int:
         """Epochs in all."""
-        return self.search_epochs + self.selection.tuning_epochs
+        tuning = at_least_one_to_select(self.trial, self.selection.tuning_epochs)
+        return self.search_epochs + tuning
 
     @property
     def done(self) -> bool:
@@ -174,40 +181,36 @@ class Search:
         acting: list[Rule] = [self.selection] if tuning else [*self.rules]
         for rule in acting:
             rule.before_epoch()
-        rate = self._set_epoch(tuning)
-        train = self._train_epoch(on_step)
+        self._set_epoch(tuning)
+        # A selection that goes on from a checkpoint may have nothing to train.
+        trains = not tuning or self.selection.tuning_epochs > 0
+        trained = self._train_epoch(tuning, on_step) if trains else {}
         weights = self.expected_weights()
         valid_loss, valid_accuracy = self.evaluate(weights)
-        if not math.isfinite(train.loss):
-            raise TuneNasError(
-                f"the train loss is {train.loss} in epoch {self.epoch + 1}; "
-                "a lower optimizer.weights.learning_rate may help"
-            )
         self.epoch += 1
         metrics: Metrics = {
             "epoch": self.epoch,
-            "train_loss": train.loss,
-            "train_accuracy": train.accuracy,
+            **trained,
             "valid_loss": valid_loss,
             "valid_accuracy": valid_accuracy,
-            "gap": train.accuracy - valid_accuracy,
-            "learning_rate/weights": rate,
-            "learning_rate/alphas": self.trial.optimizer.alphas.learning_rate,
         }
+        if trains:
+            metrics["gap"] = metrics["train_accuracy"] - valid_accuracy
         self._alpha_history.add(self.alphas, weights)
         metrics |= self.relaxation.metrics()
         if self.smoothing is not None and not tuning:
             metrics["smoothing_radius"] = self.smoothing.radius
         for rule in acting:
             rule.after_epoch(metrics)
+        self.decisions.see(self.epoch)
         metrics |= self._describe(weights, valid_accuracy)
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
         self.history.append(metrics)
         return metrics
 
-    def _set_epoch(self, tuning: bool) -> float:
-        """Set what follows the epoch's number; return w's learning rate."""
+    def _set_epoch(self, tuning: bool) -> None:
+        """Set what follows the epoch's number."""
         epochs = self.trial.schedule.epochs
         at = min(self.epoch, epochs - 1)  # temperature and radius stay as they ended
         self.relaxation.set_epoch(at, epochs)
@@ -218,20 +221,6 @@ class Search:
             self.objective,
             None if tuning else self.smoothing,
         )
-        if tuning:
-            rate = self.selection.learning_rate(self.epoch - self.search_epochs)
-        else:
-            rate = self.rate_factor * self._search_rate()
-        self.optimisers.set_learning_rate(rate)
-        return rate
-
-    def _search_rate(self) -> float:
-        weights, schedule = self.trial.optimizer.weights, self.trial.schedule
-        epoch, epochs = self.epoch, schedule.epochs
-        if schedule.stages and schedule.carry == "nothing":
-            stage, start = schedule.stage_of(epoch)
-            epoch, epochs = epoch - start, schedule.stages[stage].epochs
-        return cosine(epoch, epochs, weights.learning_rate, weights.learning_rate_min)
 
     def moves_alphas(self, epoch: int) -> bool:
         """Whether α moves in an epoch, counted from 0: not while w warms up, in each stage."""
@@ -240,7 +229,13 @@ class Search:
         _, start = self.trial.schedule.stage_of(epoch)
         return epoch - start >= self.trial.update.warmup
 
-    def _train_epoch(self, on_step: Callable[[int, int], None] | None) -> Tally:
+    def _train_epoch(self, tuning: bool, on_step: Callable[[int, int], None] | None) -> Metrics:
+        """Run the steps of an epoch and return what they say."""
+        if tuning:
+            rate = self.selection.learning_rate(self.epoch - self.search_epochs)
+        else:
+            rate = self.rate_factor * scheduled_rate(self.trial, self.epoch)
+        self.optimisers.set_learning_rate(rate)
         self.supernet.train()
         tally = Tally(self.device)
         moves_alphas, every = self.moves_alphas(self.epoch), self.trial.update.weight_steps
@@ -260,7 +255,17 @@ class Search:
             tally.add(output.train_loss, output.train_logits, train[1])
             if on_step is not None:
                 on_step(step + 1, self.steps_per_epoch)
-        return tally
+        if not math.isfinite(tally.loss):
+            raise TuneNasError(
+                f"the train loss is {tally.loss} in epoch {self.epoch + 1}; "
+                "a lower optimizer.weights.learning_rate may help"
+            )
+        return {
+            "train_loss": tally.loss,
+            "train_accuracy": tally.accuracy,
+            "learning_rate/weights": rate,
+            "learning_rate/alphas": self.trial.optimizer.alphas.learning_rate,
+        }
 
     def expected_weights(self) -> MixingWeights:
         """Return the mixing weights that α means, nothing drawn."""
@@ -279,7 +284,10 @@ class Search:
                 DARTS-PT's code does), and not the running ones.
         """
         self.supernet.train(batch_statistics)
-        stream = self.data.evaluation_batches(self.data.valid, self.trial.schedule.batch_size)
+        images, size = self.data.valid, self.trial.schedule.batch_size
+        if batches is not None:  # from the whole half: it may be in the order of the classes
+            images = images[:: max(1, len(images) // (batches * size))]
+        stream = self.data.evaluation_batches(images, size)
         chosen = map(_channels_last, itertools.islice(stream, batches))
         # Operations that draw (noise) draw the same in every evaluation.
         self.supernet.seed_draws(derive_seed(self.trial.seed, "evaluation"))
@@ -289,6 +297,7 @@ class Search:
     def _describe(self, weights: MixingWeights, valid_accuracy: float) -> Metrics:
         """Return what the epoch's α means."""
         metrics = self.findings.see(self.genotype, self.epoch, valid_accuracy)
+        metrics |= self.selection.metrics()
         metrics |= entropies(weights)
         advantage = skip_advantage(self.space, self.alphas)
         if not math.isnan(advantage):
@@ -310,6 +319,7 @@ class Search:
             "train_batches": self._train.state_dict(),
             "valid_batches": self._valid.state_dict(),
             "choices": self.choices.state_dict(),
+            "decisions": self.decisions.state_dict(),
             "rules": [rule.state_dict() for rule in self.rules],
             "selection": self.selection.state_dict(),
             "rate_factor": self.rate_factor,
@@ -325,7 +335,7 @@ class Search:
         Raises:
             CheckpointError: If the state is of another trial.
         """
-        check_same_trial(_deciding(self.trial.to_dict()), _deciding(state["trial"]))
+        check_same(self.trial.to_dict(), state["trial"])
         self.epoch = state["epoch"]
         if SupernetSize(**state["size"]) != self.size:
             self.rebuild(SupernetSize(**state["size"]))
@@ -340,6 +350,7 @@ class Search:
         self._train.load_state_dict(state["train_batches"])
         self._valid.load_state_dict(state["valid_batches"])
         self.choices.load_state_dict(state["choices"])
+        self.decisions.load_state_dict(state["decisions"])
         for rule, saved in zip(self.rules, state["rules"], strict=True):
             rule.load_state_dict(saved)
         self.selection.load_state_dict(state["selection"])
@@ -350,12 +361,15 @@ class Search:
         self.findings.load_state_dict(state["findings"])
 
     def save(self, folder: Path) -> None:
-        """Write ``search.pt``, ``genotype.yaml``, ``alphas.csv`` and ``best.yaml`` to a folder."""
+        """Write ``search.pt``, and what people read of it as text, to a folder."""
         files = {
             "genotype.yaml": self.genotype.to_yaml(),
             "alphas.csv": self._alpha_history.to_csv(),
             "best.yaml": self.findings.best_by_size.to_yaml(),
+            **self.selection.files(),
         }
+        if self.decisions.entries:
+            files["decisions.csv"] = self.decisions.to_csv()
         save_state(folder, self.state_dict(), name=STATE_FILE, files=files)
 
     def load(self, folder: Path) -> None:
@@ -364,24 +378,20 @@ class Search:
         Raises:
             CheckpointError: If it is damaged, absent or of another trial.
         """
+        self._take(folder, load_state(folder, name=STATE_FILE))
+
+    def _start_from(self, folder: Path) -> None:
+        """Take the state of a finished search, from which this one's own selection goes on."""
         state = load_state(folder, name=STATE_FILE)
+        check_origin(folder, self.trial.to_dict(), state)
+        own = {"trial": self.trial.to_dict(), "selection": self.selection.state_dict()}
+        self._take(folder, {**state, **own})
+
+    def _take(self, folder: Path, state: Mapping[str, Any]) -> None:
         try:
             self.load_state_dict(state)
         except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: made by another version: {error!r}") from error
-
-
-def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections that decide a search's result."""
-    ignored = ("name", "description", "retrain", "benchmark", "runtime")
-    content = {key: value for key, value in trial.items() if key not in ignored}
-    data = {key: value for key, value in trial["data"].items() if key not in ("dir", "download")}
-    return {
-        **content,
-        "data": data,
-        "dtype": trial["runtime"]["dtype"],
-        "autocast": trial["runtime"]["autocast"],
-    }
 
 
 def _channels_last(batch: Batch) -> Batch:

@@ -1,7 +1,150 @@
-"""Selection by perturbation: what the supernet would miss most."""
+"""Selection by perturbation: an operation is chosen for what the supernet would lose without it.
+
+Wang et al., "Rethinking Architecture Selection in Differentiable NAS" (DARTS-PT), ICLR 2021,
+arXiv:2108.04392, Algorithm 1; what that leaves open as in the authors' code.
+"""
 
 from __future__ import annotations
 
-from tune_nas.search.influence import perturbed_choice
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["perturbed_choice"]
+import torch
+
+from tune_nas.config import TrialConfig
+from tune_nas.search.influence import (
+    Evaluation,
+    chosen_of,
+    perturbed_choice,
+    without_edges,
+    without_operations,
+)
+from tune_nas.search.selection.selection import register_selection
+from tune_nas.search.selection.tuning import Tuning
+from tune_nas.seeds import make_generator
+from tune_nas.spaces import CellSpace, Space
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
+
+__all__ = ["Perturbation", "perturbed_choice"]
+
+_COLUMNS = ("epoch", "cell", "edge", "without", "accuracy", "loss", "chosen")
+
+
+@register_selection("perturbation")
+class Perturbation(Tuning):
+    """Decides edge by edge, then takes out surplus edges node by node, and tunes in between.
+
+    One decision of every cell type comes at a time, ``selection.perturbation.interval`` epochs
+    after the one before: first the operation of every edge, then, for each node that has more edges
+    than a genotype keeps, which of them stay (the least harmful one goes, again and again).
+
+    Where ``schedule.greedy`` decides all edges while the search runs, nothing is left to do here:
+    those decisions take their operations by perturbation.
+    """
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search)
+        self._evaluations: list[list[Any]] = []
+
+    @classmethod
+    def tuning_of(cls, trial: TrialConfig, space: Space) -> int:
+        """Return interval · (decisions − 1) + 1: one epoch follows the last decision."""
+        if trial.schedule.greedy is not None:
+            return 0
+        decisions = max(_decisions(cell) for cell in space.cells.values())
+        return trial.selection.perturbation.interval * (decisions - 1) + 1
+
+    def decide(self, epoch: int) -> None:
+        """Make the next decision of each cell type, if one is due."""
+        if epoch % self.search.trial.selection.perturbation.interval == 0:
+            for name, cell in self.search.space.cells.items():
+                self._decide_next(name, cell)
+
+    def _decide_next(self, name: str, cell: CellSpace) -> None:
+        rows, nodes = self._order(name, cell)
+        still_open = set(self.search.choices.open(name))
+        for row in rows:
+            if row in still_open:
+                self._choose_operation(name, row)
+                return
+        for node in nodes:
+            if len(self._present(name, cell, node)) > cell.kept_inputs(node):
+                self._take_edges_out(name, cell, node)
+                return
+
+    def _order(self, name: str, cell: CellSpace) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the rows of the edges, and the nodes, in the order in which they are decided."""
+        if self.search.trial.selection.perturbation.order == "fixed":
+            return range(len(cell.edges)), cell.nodes
+        generator = make_generator(self.search.trial.seed, f"order of decisions in {name}")
+        rows: list[int] = torch.randperm(len(cell.edges), generator=generator).tolist()
+        places: list[int] = torch.randperm(len(cell.nodes), generator=generator).tolist()
+        return rows, [cell.nodes[place] for place in places]
+
+    def _present(self, name: str, cell: CellSpace, node: int) -> list[int]:
+        pruned = self.search.choices.pruned(name)
+        return [row for row in cell.incoming(node) if not pruned[row]]
+
+    def _choose_operation(self, name: str, row: int) -> None:
+        found = without_operations(self.search, name, row)
+        column = chosen_of(self.search, found)
+        operations = self.search.space.cells[name].operations[row]
+        for evaluation in found:
+            out, chosen = operations[evaluation.what], evaluation.what == column
+            self._note(name, row, out, evaluation, chosen)
+        self.search.choices.decide(name, row, column)
+
+    def _take_edges_out(self, name: str, cell: CellSpace, node: int) -> None:
+        criterion = self.search.trial.selection.perturbation.criterion
+        present = self._present(name, cell, node)
+        while len(present) > cell.kept_inputs(node):
+            found = without_edges(self.search, name, present)
+            # Of equally harmless ones the last, so that the earlier stay.
+            least = min(reversed(found), key=lambda evaluation: evaluation.harm(criterion)).what
+            for evaluation in found:
+                self._note(name, evaluation.what, "edge", evaluation, evaluation.what == least)
+            self.search.choices.prune(name, least)
+            present.remove(least)
+
+    def _note(self, name: str, row: int, out: str, found: Evaluation, chosen: bool) -> None:
+        edge = str(self.search.space.cells[name].edges[row])
+        epoch = self.search.epoch + 1
+        entry = [epoch, name, edge, out, found.accuracy, found.loss, int(chosen)]
+        self._evaluations.append(entry)
+
+    def metrics(self) -> dict[str, float]:
+        """Return how many edges of each cell type are decided, and how many were taken out."""
+        choices, cells = self.search.choices, self.search.space.cells
+        return {
+            **{f"decided_edges/{name}": int(choices.decided(name).sum()) for name in cells},
+            **{f"pruned_edges/{name}": int(choices.pruned(name).sum()) for name in cells},
+        }
+
+    def files(self) -> dict[str, str]:
+        """Return ``perturbation.csv``: a line per evaluation.
+
+        ``without`` is the operation that was taken out, or ``edge`` for all of the edge's;
+        ``chosen`` is 1 for the operation that was chosen, and for the edge that went.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([_COLUMNS, *self._evaluations])
+        return {"perturbation.csv": text.getvalue()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was found; what is decided is in the search's choices."""
+        return {"evaluations": [list(entry) for entry in self._evaluations]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it back."""
+        self._evaluations = [list(entry) for entry in state["evaluations"]]
+
+
+def _decisions(cell: CellSpace) -> int:
+    """Return the decisions that a cell type takes: its edges, and its nodes with surplus edges."""
+    crowded = (len(cell.incoming(node)) > cell.kept_inputs(node) for node in cell.nodes)
+    return len(cell.edges) + sum(crowded)

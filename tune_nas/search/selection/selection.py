@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.parts import find_part, register_in
-from tune_nas.search.rules import Rule
-from tune_nas.spaces import Genotype
+from tune_nas.search.rules.rule import Rule
+from tune_nas.spaces import Genotype, Space, load_space
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
@@ -34,11 +35,30 @@ def make_selection(search: Search) -> Selection:
         ConfigError: If it does not fit the search, or is a user's class that cannot be had.
     """
     config = search.trial.selection
-    kind = find_part("selection.kind", config.kind, _SELECTIONS, Selection)
     try:
-        return kind(search, **config.options)
+        return _find(search.trial)(search, **config.options)
     except TypeError as error:
         raise ConfigError(f"selection.options do not fit '{config.kind}': {error}") from error
+
+
+def total_epochs(trial: TrialConfig) -> int:
+    """Return the epochs of a search that runs to its end, those in which it tunes included.
+
+    Where a search goes on from another's checkpoint, those of the other are counted.
+
+    Raises:
+        ConfigError: If the trial's space or selection cannot be had.
+    """
+    tuning = _find(trial).tuning_of(trial, load_space(trial.space.name))
+    return trial.schedule.epochs + at_least_one_to_select(trial, tuning)
+
+
+def at_least_one_to_select(trial: TrialConfig, tuning: int) -> int:
+    """Return the tuning epochs; from a checkpoint one more where a selection needs none.
+
+    In that epoch nothing is trained: the genotype is read off the supernet as it is.
+    """
+    return max(tuning, 1) if trial.start_from is not None else tuning
 
 
 class Selection(Rule, ABC):
@@ -48,10 +68,15 @@ class Selection(Rule, ABC):
     of a rule are where it decides.
     """
 
+    @classmethod
+    def tuning_of(cls, trial: TrialConfig, space: Space) -> int:
+        """Return the epochs that a search needs after its own; known before it starts."""
+        return 0
+
     @property
     def tuning_epochs(self) -> int:
-        """Epochs that it needs after those of the search."""
-        return 0
+        """Epochs that this search needs after its own."""
+        return self.tuning_of(self.search.trial, self.search.space)
 
     def learning_rate(self, epoch: int) -> float:
         """Return w's learning rate in a tuning epoch, counted from 0."""
@@ -60,3 +85,18 @@ class Selection(Rule, ABC):
     @abstractmethod
     def genotype(self) -> Genotype:
         """Return the genotype that the search has come to."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return what an epoch's metrics should have of it; asked for after the genotype."""
+        return {}
+
+    def files(self) -> dict[str, str]:
+        """Return texts by file name that a checkpoint should have of it."""
+        return {}
+
+
+def _find(trial: TrialConfig) -> type[Selection]:
+    kind: type[Selection] = find_part(
+        "selection.kind", trial.selection.kind, _SELECTIONS, Selection
+    )
+    return kind

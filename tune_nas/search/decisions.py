@@ -1,0 +1,82 @@
+"""Which edges were decided or taken out in which epoch, whatever did it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tune_nas.search.choices import Choices
+
+
+class Decision(NamedTuple):
+    """An edge that is no longer open.
+
+    Args:
+        epoch: The epoch in which it was decided, counted from 1.
+        cell: The cell type.
+        edge: As ``0->2``.
+        operation: What was chosen for it; empty for an edge that was taken out.
+    """
+
+    epoch: int
+    cell: str
+    edge: str
+    operation: str
+
+    def __str__(self) -> str:
+        return f"{self.cell} {self.edge} {self.operation or 'taken out'}"
+
+
+class Decisions:
+    """The decisions of a search, in order; ``decisions.csv`` of a checkpoint.
+
+    Args:
+        choices: Where they are made.
+    """
+
+    def __init__(self, choices: Choices) -> None:
+        self._choices = choices
+        self.entries: list[Decision] = []
+        self._known = self._closed()
+
+    def see(self, epoch: int) -> None:
+        """Take note of what was decided since the last time, in an epoch counted from 1."""
+        before, self._known = self._known, self._closed()
+        for place, operation in self._known.items():
+            if before.get(place) != operation:
+                self.entries.append(Decision(epoch, *place, operation))
+
+    def of_epoch(self, epoch: int) -> str:
+        """Return what was decided in an epoch, counted from 1, in words; empty for nothing."""
+        return ", ".join(str(entry) for entry in self.entries if entry.epoch == epoch)
+
+    def to_csv(self) -> str:
+        """Return a line per decision."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([Decision._fields, *self.entries])
+        return text.getvalue()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return them as plain containers."""
+        return {"entries": [list(entry) for entry in self.entries]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take them back, after the choices."""
+        self.entries = [Decision(*entry) for entry in state["entries"]]
+        self._known = self._closed()
+
+    def _closed(self) -> dict[tuple[str, str], str]:
+        """Return the chosen operation of every edge that is not open; empty where it is pruned."""
+        closed = {}
+        for name, cell in self._choices.cells.items():
+            remaining = self._choices.remaining(name)
+            is_open = set(self._choices.open(name))
+            for row, edge in enumerate(cell.edges):
+                if row not in is_open:
+                    columns = remaining[row].nonzero().flatten().tolist()
+                    chosen = cell.operations[row][columns[0]] if columns else ""
+                    closed[name, str(edge)] = chosen
+        return closed

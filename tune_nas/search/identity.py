@@ -1,0 +1,60 @@
+"""What a checkpoint must have in common with the search that goes on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tune_nas.checkpoint import check_same_trial
+from tune_nas.errors import CheckpointError
+
+_IGNORED = ("name", "description", "retrain", "benchmark", "runtime", "start_from")
+
+
+def check_same(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Raise a CheckpointError if a checkpoint is of a trial of another result."""
+    check_same_trial(_deciding(own), _deciding(saved))
+
+
+def check_origin(folder: Path, own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Check that a checkpoint is the end of the same search, whatever its selection was.
+
+    Args:
+        folder: The checkpoint's, for the message.
+        own: The trial whose selection goes on from it, as plain containers.
+        state: The checkpoint's state.
+
+    Raises:
+        CheckpointError: If it is of another trial, of an unfinished search, or if its own selection
+            has tuned since.
+    """
+    saved = dict(state["trial"])
+    try:
+        check_same(own, {**saved, "selection": own["selection"]})
+    except CheckpointError as error:
+        raise CheckpointError(f"start_from is '{folder}', but {error}") from error
+    stopped = state["stop"]["epoch"]
+    end = saved["schedule"]["epochs"] if stopped is None else stopped
+    if state["epoch"] < end:
+        raise CheckpointError(
+            f"start_from is '{folder}', but that search is not finished: {state['epoch']} of "
+            f"{end} epochs are run"
+        )
+    if state["epoch"] > end:
+        raise CheckpointError(
+            f"start_from is '{folder}', but its own selection, '{saved['selection']['kind']}', has "
+            f"gone on since the search ended with epoch {end}; take the checkpoint of that epoch"
+        )
+
+
+def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections that decide a search's result."""
+    content = {key: value for key, value in trial.items() if key not in _IGNORED}
+    data = {key: value for key, value in trial["data"].items() if key not in ("dir", "download")}
+    return {
+        **content,
+        "data": data,
+        "dtype": trial["runtime"]["dtype"],
+        "autocast": trial["runtime"]["autocast"],
+    }

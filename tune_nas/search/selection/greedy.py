@@ -1,0 +1,35 @@
+"""Greedy selection: what was decided while the search ran."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tune_nas.search.selection.magnitude import select_by_magnitude
+from tune_nas.search.selection.selection import Selection, register_selection
+from tune_nas.spaces import Genotype
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
+
+
+@register_selection("greedy")
+class Greedy(Selection):
+    """The edges that ``schedule.greedy`` has decided (SGAS, arXiv:1912.00195, Sec. 3.2)."""
+
+    def genotype(self) -> Genotype:
+        """Return what was decided so far, and of what is open the largest weights."""
+        return read_decided(self.search)
+
+
+def read_decided(search: Search) -> Genotype:
+    """Return a genotype in which decided edges come first, and the largest weights after them."""
+    weights = dict(search.expected_weights())
+    for name, cell in weights.items():
+        operations = cell.operations
+        if cell.edges is not None:
+            operations = operations * cell.edges[:, None]
+        chosen = search.choices.decided(name)[:, None] & search.choices.remaining(name)
+        operations = operations.masked_fill(chosen.to(operations.device), float("inf"))
+        weights[name] = replace(cell, operations=operations, edges=None)
+    return select_by_magnitude(search.space, weights)

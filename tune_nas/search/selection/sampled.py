@@ -1,0 +1,111 @@
+"""Selection among sampled genotypes: random search with shared weights.
+
+Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search" (RSPS), UAI
+2019, arXiv:1902.07638. As Dong and Yang (NAS-Bench-201) run it, at the end of every epoch.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+
+from tune_nas.search.choices import Choices
+from tune_nas.search.influence import candidates
+from tune_nas.search.selection.selection import Selection, register_selection
+from tune_nas.seeds import make_generator
+from tune_nas.spaces import CellGenotype, Edge, Genotype, GenotypeEdge, MixingWeights
+
+if TYPE_CHECKING:
+    from tune_nas.search.search import Search
+
+
+@register_selection("sampled")
+class Sampled(Selection):
+    """The best of some genotypes that are drawn at random, judged with the supernet's weights.
+
+    Each epoch draws its own, by the trial's seed and the epoch's number.
+    """
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search)
+        self._epoch = -1  # of what follows
+        self._best: Genotype
+        self._accuracies: list[float] = []
+
+    def genotype(self) -> Genotype:
+        """Return the best of the genotypes of the present epoch."""
+        if self._epoch != self.search.epoch:
+            self._sample()
+        return self._best
+
+    def metrics(self) -> dict[str, float]:
+        """Return the supernet's accuracy as the best genotype, and the mean over the genotypes."""
+        accuracies = self._accuracies
+        return {
+            "sampled/best_accuracy": max(accuracies),
+            "sampled/mean_accuracy": sum(accuracies) / len(accuracies),
+        }
+
+    def _sample(self) -> None:
+        search, config = self.search, self.search.trial.selection.sampled
+        generator = make_generator(search.trial.seed, f"genotypes of epoch {search.epoch}")
+        found = []
+        for _ in range(config.genotypes):
+            genotype = sample_genotype(search, generator)
+            # Running statistics are of all paths, not of this one.
+            loss, accuracy = search.evaluate(
+                weights_of(search, genotype), config.batches, batch_statistics=True
+            )
+            found.append((accuracy, -loss, genotype))
+        self._accuracies = [accuracy for accuracy, *_ in found]
+        self._best = max(found, key=lambda entry: entry[:2])[2]
+        self._epoch = search.epoch
+
+
+def sample_genotype(search: Search, generator: torch.Generator) -> Genotype:
+    """Draw a genotype uniformly: the edges of each node, decided ones first, and an operation each.
+
+    Args:
+        search: Only what its choices have left open is drawn.
+        generator: A generator on the CPU.
+    """
+
+    def below(n: int) -> int:
+        return int(torch.randint(n, (), generator=generator))
+
+    cells = {}
+    for name, cell in search.space.cells.items():
+        decided, pruned = search.choices.decided(name), search.choices.pruned(name)
+        edges = []
+        for node in cell.nodes:
+            rows = [row for row in cell.incoming(node) if not pruned[row]]
+            order = torch.randperm(len(rows), generator=generator).tolist()
+            shuffled = sorted((rows[place] for place in order), key=lambda row: not decided[row])
+            for row in shuffled[: cell.kept_inputs(node)]:
+                columns = candidates(search, name, row)
+                operation = cell.operations[row][columns[below(len(columns))]]
+                edges.append(GenotypeEdge(cell.edges[row].source, node, operation))
+        cells[name] = CellGenotype(tuple(edges))
+    return Genotype(search.space.name, cells)
+
+
+def weights_of(search: Search, genotype: Genotype) -> MixingWeights:
+    """Return the mixing weights at which the supernet is a genotype: one operation on its edges.
+
+    Edge weights, where there are any, are shared among the edges that the genotype has.
+    """
+    choices = Choices(search.space)
+    for name, found in genotype.cells.items():
+        cell = search.space.cells[name]
+        operations = {Edge(edge.source, edge.target): edge.operation for edge in found.edges}
+        for row, edge in enumerate(cell.edges):
+            if edge in operations:
+                choices.decide(name, row, cell.operations[row].index(operations[edge]))
+            else:
+                choices.prune(name, row)
+    relaxation = copy.copy(search.relaxation)
+    relaxation.choices = choices
+    with torch.no_grad():
+        return relaxation.weights(search.alphas, search.betas)
