@@ -10,53 +10,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from searching import DARTS, assert_resumes_to_the_bit, tiny_trial
 
 from tune_nas.checkpoint import save_state
-from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
 from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.spaces import Genotype
-
-UNEQUAL_BY_NATURE = ("seconds", "memory_mib")
-
-
-def tiny_trial(**overrides: Any) -> TrialConfig:
-    """A search of 3 epochs, 2 steps each, on images made for tests."""
-    base = {
-        "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
-        "data": {"name": "fake", "train_images": 64, "resolution": 8},
-        "schedule": {"epochs": 3, "batch_size": 16},
-        "retrain": {"init_channels": 4, "cells": 3},
-    }
-    return with_overrides(base, overrides)
-
-
-def comparable(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [
-        {key: value for key, value in metrics.items() if key not in UNEQUAL_BY_NATURE}
-        for metrics in history
-    ]
-
-
-def assert_same_state(one: Any, other: Any, where: str = "state") -> None:
-    """Compare nested containers to the bit."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key, value in one.items():
-            if key not in UNEQUAL_BY_NATURE:
-                assert_same_state(value, other[key], f"{where}.{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for index, value in enumerate(one):
-            assert_same_state(value, other[index], f"{where}[{index}]")
-    else:
-        assert one == other or (one != one and other != other), where
-
-
-DARTS = {"name": "darts", "init_channels": 2, "cells": 3}
 
 METHODS: dict[str, dict[str, Any]] = {
     "single": {"update.level": "single", "update.sequence": "simultaneous"},
@@ -71,20 +31,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_resumed_search_ends_as_one_that_ran_through(method: str, tmp_path: Path) -> None:
-    trial = tiny_trial(**METHODS[method])
-    straight = Search(trial)
-    while not straight.done:
-        straight.run_epoch()
-        straight.save(tmp_path / f"after_{straight.epoch}")
-
-    for killed_after in (1, 2):
-        resumed = Search(trial)
-        resumed.load(tmp_path / f"after_{killed_after}")
-        assert resumed.epoch == killed_after
-        while not resumed.done:
-            resumed.run_epoch()
-        assert_same_state(straight.state_dict(), resumed.state_dict())
-        assert straight.genotype == resumed.genotype
+    assert_resumes_to_the_bit(tiny_trial(**METHODS[method]), tmp_path)
 
 
 def test_alpha_and_w_move_and_metrics_are_complete() -> None:
