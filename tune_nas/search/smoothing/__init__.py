@@ -1,0 +1,24 @@
+"""Smoothing: w is trained at operation weights that are perturbed around those of α.
+
+Chen and Hsieh, "Stabilizing Differentiable Architecture Search via Perturbation-based
+Regularization" (SDARTS), ICML 2020, arXiv:2002.05283; settings of the authors' code.
+"""
+
+from __future__ import annotations
+
+from tune_nas.config import SmoothingConfig
+from tune_nas.search.smoothing.adversarial import AdversarialSmoothing
+from tune_nas.search.smoothing.base import Smoothing
+from tune_nas.search.smoothing.random import RandomSmoothing
+
+__all__ = ["AdversarialSmoothing", "RandomSmoothing", "Smoothing", "make_smoothing"]
+
+
+def make_smoothing(config: SmoothingConfig) -> Smoothing | None:
+    """Build the smoothing that a trial names; None for none."""
+    kinds: dict[str, type[Smoothing]] = {
+        "random": RandomSmoothing,
+        "adversarial": AdversarialSmoothing,
+    }
+    kind = kinds.get(config.kind)
+    return None if kind is None else kind(config)

@@ -1,0 +1,82 @@
+"""What smoothing is: mixing weights near those of a pass, for w's gradient alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tune_nas.config import SmoothingConfig
+from tune_nas.search.objective import Objective, SeededBatch
+from tune_nas.search.relaxation import Relaxation
+from tune_nas.seeds import derive_seed
+from tune_nas.spaces import MixingWeights
+
+Operations = Mapping[str, Tensor]
+"""Operation weights by cell type, each (edges, operations)."""
+
+
+class Smoothing(ABC):
+    """Perturbs mixing weights within a radius that grows over the epochs.
+
+    What it returns is in [0, 1] and, where the weights of an edge compete, has their sum. Decided
+    edges, and operations that an edge does not have, stay as they are. α has no part in it.
+
+    Args:
+        config: The ``relaxation.smoothing`` section of a trial.
+    """
+
+    def __init__(self, config: SmoothingConfig) -> None:
+        self.config = config
+        self.radius = 0.0
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Set ε(e) = start + (end − start) · e / E for the epoch e, counted from 0, of E."""
+        start, end = self.config.start, self.config.end
+        self.radius = start + (end - start) * epoch / epochs
+
+    def around(self, objective: Objective, batch: SeededBatch) -> MixingWeights:
+        """Return the mixing weights at which w's gradient on a batch is taken."""
+        with torch.no_grad():
+            mixing = objective.mixing(batch)
+        return with_operations(mixing, self.perturbed(objective, batch, mixing))
+
+    @abstractmethod
+    def perturbed(
+        self, objective: Objective, batch: SeededBatch, mixing: MixingWeights
+    ) -> Operations:
+        """Return operation weights around those of a pass; no gradient flows through them.
+
+        Args:
+            objective: L(w, α).
+            batch: The train batch; what is drawn comes from its seed.
+            mixing: The mixing weights of the pass, without their graph.
+        """
+
+    def moved_at_random(
+        self, relaxation: Relaxation, batch: SeededBatch, mixing: MixingWeights
+    ) -> Operations:
+        """Return the operation weights moved uniformly within the radius, legal or not."""
+        moved = {}
+        for name, cell in mixing.items():
+            weights = cell.operations
+            seed = derive_seed(batch.seed or 0, f"smoothing {name}")
+            generator = torch.Generator(weights.device).manual_seed(seed)
+            step = torch.empty_like(weights).uniform_(
+                -self.radius, self.radius, generator=generator
+            )
+            moved[name] = weights + step * movable(relaxation, name, weights)
+        return moved
+
+
+def movable(relaxation: Relaxation, cell: str, weights: Tensor) -> Tensor:
+    """Return which operation weights may be perturbed: those of open edges, bool."""
+    return relaxation.choices.undecided(cell).to(weights.device)
+
+
+def with_operations(mixing: MixingWeights, operations: Operations) -> MixingWeights:
+    """Return mixing weights with other operation weights."""
+    return {name: replace(cell, operations=operations[name]) for name, cell in mixing.items()}
