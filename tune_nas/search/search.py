@@ -179,9 +179,14 @@ class Search:
         start = time.perf_counter()
         tuning = self.is_tuning
         acting: list[Rule] = [self.selection] if tuning else [*self.rules]
+        self._set_epoch()
         for rule in acting:
             rule.before_epoch()
-        self._set_epoch(tuning)
+        self.update = Update(
+            self.trial.update.in_epoch(self.epoch),
+            self.objective,
+            None if tuning else self.smoothing,
+        )
         # A selection that goes on from a checkpoint may have nothing to train.
         trains = not tuning or self.selection.tuning_epochs > 0
         trained = self._train_epoch(tuning, on_step) if trains else {}
@@ -209,18 +214,13 @@ class Search:
         self.history.append(metrics)
         return metrics
 
-    def _set_epoch(self, tuning: bool) -> None:
-        """Set what follows the epoch's number."""
+    def _set_epoch(self) -> None:
+        """Set temperature and radius; after the search's own epochs they stay as they ended."""
         epochs = self.trial.schedule.epochs
-        at = min(self.epoch, epochs - 1)  # temperature and radius stay as they ended
+        at = min(self.epoch, epochs - 1)
         self.relaxation.set_epoch(at, epochs)
         if self.smoothing is not None:
             self.smoothing.set_epoch(at, epochs)
-        self.update = Update(
-            self.trial.update.in_epoch(self.epoch),
-            self.objective,
-            None if tuning else self.smoothing,
-        )
 
     def moves_alphas(self, epoch: int) -> bool:
         """Whether α moves in an epoch, counted from 0: not while w warms up, in each stage."""
