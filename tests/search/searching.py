@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from tune_nas.config import TrialConfig
 from tune_nas.library import with_overrides
@@ -24,6 +25,43 @@ def tiny_trial(**overrides: Any) -> TrialConfig:
         "retrain": {"init_channels": 4, "cells": 3},
     }
     return with_overrides(base, overrides)
+
+
+# The second node has an edge more than a genotype keeps; two types of cell.
+_CELL = {
+    "inputs": 2,
+    "nodes": 2,
+    "edges": "all",
+    "operations": ["none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"],
+    "output": "concat",
+    "inputs_per_node": 2,
+    "excluded": ["none"],
+}
+
+
+def small_trial(folder: Path, **overrides: Any) -> TrialConfig:
+    """A search of one step an epoch in a small space with all that DARTS's has."""
+    path = folder / "small.yaml"
+    space = {
+        "name": "small",
+        "cells": {"normal": _CELL, "reduction": _CELL},
+        "skeleton": {
+            "layout": "thirds",
+            "init_channels": 4,
+            "cells": 3,
+            "stem_multiplier": 1,
+        },
+    }
+    path.write_text(yaml.safe_dump(space), encoding="utf-8")
+    small = {
+        "space": {"name": str(path)},
+        "data.train_images": 32,
+        "data.resolution": 4,
+        "schedule.batch_size": 8,
+        "schedule.steps_per_epoch": 1,
+        "optimizer.alphas.learning_rate": 0.1,
+    }
+    return tiny_trial(**{**small, **overrides})
 
 
 def finished(trial: TrialConfig) -> Search:
