@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 
-from tune_nas.sweep.records import Job, Record, Records
+from tune_nas.sweep.records import DECISIONS, Job, Record, Records
 from tune_nas.tracking import TrialFacts, stop_reason
 from tune_nas.tracking.labels import plural
 
@@ -146,7 +146,7 @@ class Progress(Callback):  # type: ignore[misc]
         self._live: Live | None = None
         self._wants_live = live
         self._started = time.monotonic()
-        self._epochs_before = sum(record.epoch for record in records)
+        self._epochs_before = sum(len(record.history) for record in records)
         self._done_before = sum(record.ended for record in records)
         if not live:
             self._line(self._heading())
@@ -154,6 +154,20 @@ class Progress(Callback):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out, the live display above all: it cannot be pickled."""
         return {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Print a line for what was decided in an epoch."""
+        if not result.get(DECISIONS):
+            return
+        record = self._records[trial.trial_id]
+        epoch = f"epoch {int(result['epoch'])}/{record.job.epochs}"
+        line = f"{self._records.stage} {record.job.label}: {epoch}: {result[DECISIONS]}"
+        if self._live is not None:
+            self._live.console.print(line, markup=False, highlight=False)
+        elif not self._wants_live:
+            self._line(line)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Redraw the table, at most twice a second."""
@@ -205,13 +219,14 @@ class Progress(Callback):  # type: ignore[misc]
         return "" if value is None else f", {metric} {value:.2f}"
 
     def _time_left(self) -> str:
-        run = sum(record.epoch for record in self._records) - self._epochs_before
+        run = sum(len(record.history) for record in self._records) - self._epochs_before
         if run == 0:
             return "…"
         known = list(self._records)
-        left = sum(r.job.epochs - r.epoch for r in known if not r.ended)
+        left = sum(record.epochs_left for record in known)
         if known:
-            left += (self._total - len(known)) * known[-1].job.epochs
+            last = known[-1].job
+            left += (self._total - len(known)) * (last.epochs - last.starts_after)
         seconds = (time.monotonic() - self._started) / run * left
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -38,8 +38,8 @@ def estimate(
 ) -> Estimate:
     """Time a few steps of the first trial here, of each where the trial is swept, and count up.
 
-    Early stopping is not counted, retraining not timed, and steps with other swept values may cost
-    more or less.
+    Early stopping is not counted, retraining not timed, nor the evaluations that decide in a
+    selection by perturbation; steps with other swept values may cost more or less.
 
     Args:
         sweep: The sweep.
@@ -49,6 +49,8 @@ def estimate(
     Raises:
         ConfigError: If a trial is not valid.
     """
+    from tune_nas.search import total_epochs
+
     bases = bases or base_trials(sweep)
     trials = resolve_trials(sweep, bases)
     repeats = sweep.repeat_best * len(sweep.repeat_seeds) if sweep.repeat_best else 0
@@ -59,8 +61,9 @@ def estimate(
     for _, _, trial in trials:
         if trial.name not in timed:
             timed[trial.name] = _epoch_seconds(trial)
-        epochs += trial.schedule.epochs
-        seconds += trial.schedule.epochs * timed[trial.name][0]
+        own = total_epochs(trial) - (trial.schedule.epochs if trial.start_from else 0)
+        epochs += own
+        seconds += own * timed[trial.name][0]
     # Of a drawn sweep these are the base trials; which ones are drawn or repeated nobody knows.
     share = ((0 if grid else first) + repeats) / len(trials) + grid
     epochs, seconds = round(epochs * share), seconds * share
@@ -101,7 +104,7 @@ def _epoch_seconds(trial: TrialConfig) -> tuple[float, int]:
     from tune_nas.search import Search
 
     torch.set_num_threads(trial.runtime.threads)
-    search = Search(library.with_overrides(trial, {"update.warmup": 0}))
+    search = Search(library.with_overrides(trial, {"update.warmup": 0, "start_from": None}))
     times: list[float] = []
     steps_of_epoch = 1
 

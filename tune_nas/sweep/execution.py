@@ -77,6 +77,8 @@ class StageRunner:
     def _run(self, stage: str, source: Source, records: Records) -> None:
         from ray import tune
 
+        from tune_nas.search import total_epochs
+
         sweep, options = self._plan.sweep, self._options
         at_once = trials_at_once(options)
         resources = {"CPU": options.cpus, "GPU": options.gpus}
@@ -95,7 +97,7 @@ class StageRunner:
             tune_config=tune.TuneConfig(
                 search_alg=JobQueue(source, records, at_once),
                 scheduler=make_scheduler(
-                    sweep, stage, self._plan.bases.first.schedule.epochs, records
+                    sweep, stage, total_epochs(self._plan.bases.first), records
                 ),
                 # The next trial takes over the process of the last: starting one costs seconds.
                 reuse_actors=True,

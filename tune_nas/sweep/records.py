@@ -10,14 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
+from tune_nas import library
+from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import TrialResult
 from tune_nas.tracking.labels import axis_label, value_label
 
 FOLDER = "records"
+DECISIONS = "decisions"  # what an epoch has decided, in words, in a trainable's result
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,20 @@ class Job:
         parts = [f"{axis_label(key)}={value_label(v)}" for key, v in self.parameters.items()]
         return " ".join([*parts, f"seed={self.seed}"])
 
-    @property
+    @cached_property
     def epochs(self) -> int:
-        """Epochs of the trial if it runs to its end."""
-        section = "retrain" if self.stage == "retrain" else "schedule"
-        return int(self.trial[section]["epochs"])
+        """The last epoch of the trial if it runs to its end."""
+        if self.stage == "retrain":
+            return int(self.trial["retrain"]["epochs"])
+        from tune_nas.search import total_epochs
+
+        return total_epochs(library.validate(TrialConfig, self.trial, f"trial {self.id}"))
+
+    @property
+    def starts_after(self) -> int:
+        """The epoch that it goes on from; 0 unless it starts from another search's checkpoint."""
+        goes_on = self.stage != "retrain" and self.trial.get("start_from") is not None
+        return int(self.trial["schedule"]["epochs"]) if goes_on else 0
 
 
 @dataclass
@@ -91,6 +104,11 @@ class Record:
     def epoch(self) -> int:
         """The last epoch that was recorded; 0 for none."""
         return int(self.history[-1]["epoch"]) if self.history else 0
+
+    @property
+    def epochs_left(self) -> int:
+        """Epochs that it still has to run, at most."""
+        return 0 if self.ended else self.job.epochs - max(self.epoch, self.job.starts_after)
 
     def value(self, metric: str) -> float | None:
         """Return a metric of the last epoch, or None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,19 +123,23 @@ def resolve_trials(
         check_conditions(sweep.parameters, fixed)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
-    if sweep.scheduler == "asha":
-        _check_lengths(sweep, bases)
     if sweep.metric.startswith("benchmark/") and bases.first.benchmark.table is None:
         raise ConfigError(
             f"{where}: metric is '{sweep.metric}', but no table is configured; "
             "set benchmark.table to the path of nasbench201.csv.gz"
         )
     points = combinations(sweep.parameters, bases.values)
-    if sweep.searcher != "grid":
-        for parameters in itertools.islice(points, _MOST_CHECKED):
-            resolve(sweep, bases, parameters, sweep.seed_list[0])
-        return [({}, sweep.seed_list[0], trial) for trial in bases.trials.values()]
-    return list(_grid(sweep, bases, points))
+    if sweep.searcher == "grid":
+        trials = list(_grid(sweep, bases, points))
+        checked = [(parameters, trial) for parameters, _, trial in trials]
+    else:
+        seed = sweep.seed_list[0]
+        some = list(itertools.islice(points, _MOST_CHECKED))
+        checked = [(parameters, resolve(sweep, bases, parameters, seed)) for parameters in some]
+        trials = [({}, seed, trial) for trial in bases.trials.values()]
+    if sweep.scheduler == "asha":
+        _check_lengths(sweep, checked)
+    return trials
 
 
 def _grid(
@@ -180,20 +184,30 @@ def trial_values(trial: TrialConfig) -> dict[str, Any]:
     return values
 
 
-def _check_lengths(sweep: SweepConfig, bases: BaseTrials) -> None:
+def _check_lengths(
+    sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]]
+) -> None:
     """Refuse a grace period as long as a trial, and trials that ASHA could not compare."""
-    lengths = {name: trial.schedule.epochs for name, trial in bases.trials.items()}
-    shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-    if lengths[shortest] != lengths[longest]:
+    from tune_nas.search import total_epochs
+
+    by_length: dict[int, str] = {}
+    known: dict[str, int] = {}
+    for parameters, trial in trials:
+        decides = repr((trial.space.name, trial.schedule, trial.selection, trial.start_from))
+        known[decides] = known.get(decides) or total_epochs(trial)
+        text = parameters.get(TRIAL) or ", ".join(f"{k}={v}" for k, v in parameters.items())
+        by_length.setdefault(known[decides], text)
+    shortest, longest = min(by_length), max(by_length)
+    if shortest != longest:
         raise ConfigError(
             f"sweep '{sweep.name}': scheduler 'asha' compares trials of one length, but "
-            f"'{shortest}' has {lengths[shortest]} epochs and '{longest}' {lengths[longest]}; "
+            f"'{by_length[shortest]}' has {shortest} epochs and '{by_length[longest]}' {longest}; "
             "set epochs, or take scheduler 'none'"
         )
-    if sweep.asha.grace_period >= lengths[shortest]:
+    if sweep.asha.grace_period >= shortest:
         raise ConfigError(
             f"sweep '{sweep.name}': asha.grace_period is {sweep.asha.grace_period}, but must be "
-            f"less than {EPOCHS}, which is {lengths[shortest]}"
+            f"less than {EPOCHS}, which is {shortest}"
         )
 
 

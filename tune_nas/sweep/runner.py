@@ -280,6 +280,7 @@ def _preflight(
             parts = (
                 (trial.name, trial.space, trial.data, trial.benchmark),
                 (trial.relaxation, trial.update.phases, trial.schedule, trial.selection),
+                trial.start_from,
             )
             kinds.setdefault(repr(parts), trial)
         for trial in kinds.values():

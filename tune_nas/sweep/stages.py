@@ -83,6 +83,8 @@ def portable(trial: TrialConfig) -> dict[str, Any]:
         content["space"]["name"] = str(Path(trial.space.name).absolute())
     if trial.data.dir is not None:
         content["data"]["dir"] = str(Path(trial.data.dir).expanduser().absolute())
+    if trial.start_from is not None:
+        content["start_from"] = str(Path(trial.start_from).expanduser().absolute())
     if trial.benchmark.table is not None:
         content["benchmark"]["table"] = str(Path(trial.benchmark.table).expanduser().absolute())
     return content

@@ -15,7 +15,7 @@ from ray.tune import Trainable
 from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
-from tune_nas.sweep.records import Job
+from tune_nas.sweep.records import DECISIONS, Job
 
 REPORTS = "reports.json"
 
@@ -63,6 +63,11 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         raise NotImplementedError
 
     @staticmethod
+    def decided(learner: Any) -> str:
+        """Return in words what a learner has decided in its last epoch; empty for nothing."""
+        return ""
+
+    @staticmethod
     def check(trial: TrialConfig, genotype: str | None = None) -> None:
         """Raise a one-line error if the trial cannot start, before anything is written.
 
@@ -93,7 +98,9 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         """Run an epoch, or report one that the driver has not seen yet."""
         if self._reported == len(self._reports):
             metrics = dict(self._learner.run_epoch())
-            self._reports.append({**metrics, "genotype": self._learner.genotype.to_yaml()})
+            words = {DECISIONS: text} if (text := self.decided(self._learner)) else {}
+            genotype = self._learner.genotype.to_yaml()
+            self._reports.append({**metrics, **words, "genotype": genotype})
         report = dict(self._reports[self._reported])
         self._reported += 1
         report["done"] = self._learner.done and self._reported == len(self._reports)
@@ -162,6 +169,11 @@ class SearchTrainable(EpochTrainable):
         trial = trial_of(job)
         torch.set_num_threads(trial.runtime.threads)
         return Search(trial)
+
+    @staticmethod
+    def decided(learner: Any) -> str:
+        """Return the edges that were decided or taken out."""
+        return str(learner.decisions.of_epoch(learner.epoch))
 
     @staticmethod
     def check(trial: TrialConfig, genotype: str | None = None) -> None:

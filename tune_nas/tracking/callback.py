@@ -260,9 +260,10 @@ class TrackingCallback(Callback):  # type: ignore[misc]
         alphas = read_checkpoint_file(trial, "alphas.csv")
         if alphas is not None:
             tracker.log_alphas(run_id, alphas)
-        best = read_checkpoint_file(trial, "best.yaml")
-        if best is not None:
-            tracker.log_artifact(run_id, best, "best.yaml")
+        for name in ("best.yaml", "decisions.csv", "perturbation.csv"):
+            content = read_checkpoint_file(trial, name)
+            if content is not None:
+                tracker.log_artifact(run_id, content, name)
 
 
 def metrics_of(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -24,7 +24,7 @@ from tune_nas.search.influence import (
 from tune_nas.search.selection.selection import register_selection
 from tune_nas.search.selection.tuning import Tuning
 from tune_nas.seeds import make_generator
-from tune_nas.spaces import CellSpace, Space
+from tune_nas.spaces import CellSpace, load_space
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
@@ -51,10 +51,11 @@ class Perturbation(Tuning):
         self._evaluations: list[list[Any]] = []
 
     @classmethod
-    def tuning_of(cls, trial: TrialConfig, space: Space) -> int:
+    def tuning_of(cls, trial: TrialConfig) -> int:
         """Return interval · (decisions − 1) + 1: one epoch follows the last decision."""
         if trial.schedule.greedy is not None:
             return 0
+        space = load_space(trial.space.name)
         decisions = max(_decisions(cell) for cell in space.cells.values())
         return trial.selection.perturbation.interval * (decisions - 1) + 1
 

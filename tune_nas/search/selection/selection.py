@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.parts import find_part, register_in
 from tune_nas.search.rules.rule import Rule
-from tune_nas.spaces import Genotype, Space, load_space
+from tune_nas.spaces import Genotype
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
@@ -49,8 +50,7 @@ def total_epochs(trial: TrialConfig) -> int:
     Raises:
         ConfigError: If the trial's space or selection cannot be had.
     """
-    tuning = _find(trial).tuning_of(trial, load_space(trial.space.name))
-    return trial.schedule.epochs + at_least_one_to_select(trial, tuning)
+    return trial.schedule.epochs + at_least_one_to_select(trial, _find(trial).tuning_of(trial))
 
 
 def at_least_one_to_select(trial: TrialConfig, tuning: int) -> int:
@@ -69,14 +69,17 @@ class Selection(Rule, ABC):
     """
 
     @classmethod
-    def tuning_of(cls, trial: TrialConfig, space: Space) -> int:
-        """Return the epochs that a search needs after its own; known before it starts."""
+    def tuning_of(cls, trial: TrialConfig) -> int:
+        """Return the epochs that a search needs after its own; known before it starts.
+
+        One whose selection has any must say so here: a sweep asks before there is a search.
+        """
         return 0
 
-    @property
+    @cached_property
     def tuning_epochs(self) -> int:
         """Epochs that this search needs after its own."""
-        return self.tuning_of(self.search.trial, self.search.space)
+        return self.tuning_of(self.search.trial)
 
     def learning_rate(self, epoch: int) -> float:
         """Return w's learning rate in a tuning epoch, counted from 0."""
