@@ -143,11 +143,19 @@ class Stages(Rule):
                     f"{key}.epochs is {stage.epochs}, but must be > update.warmup, {warmup}: "
                     "α has to move in every stage"
                 )
+        sizes = [self._size(index) for index in range(len(stages))]
+        channels = self.search.trial.space.init_channels or space.skeleton.init_channels
+        for index, size in enumerate(sizes):
+            if channels % size.partial_channels:
+                raise ConfigError(
+                    f"schedule.stages.{index}.partial_channels is {size.partial_channels}, but "
+                    f"must divide the {channels} channels of the first cell (space.init_channels)"
+                )
         if self.schedule.carry == "weights":
-            self._check_carry()
+            self._check_carry(sizes)
 
-    def _check_carry(self) -> None:
-        sizes = [self._size(index) for index in range(len(self.schedule.stages))]
+    @staticmethod
+    def _check_carry(sizes: list[SupernetSize]) -> None:
         for index, (before, now) in enumerate(itertools.pairwise(sizes), start=1):
             if before.cells != now.cells:
                 raise ConfigError(
