@@ -1,17 +1,13 @@
-"""Selection, statistics, model sizes and the benchmark table, against values worked out by hand."""
+"""Selection, statistics and model sizes, against values worked out by hand."""
 
 from __future__ import annotations
 
-import gzip
 import math
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from tune_nas.errors import ConfigError
-from tune_nas.search.benchmark import load_benchmark
 from tune_nas.search.model_size import BestBySize
 from tune_nas.search.selection import select_by_magnitude
 from tune_nas.search.statistics import entropies, genotype_counts, skip_advantage
@@ -120,33 +116,3 @@ def test_the_best_genotype_of_each_size_is_kept() -> None:
     again = BestBySize()
     again.load_state_dict(best.state_dict())
     assert again.entries == best.entries
-
-
-def test_the_real_table_has_the_published_points(shared_data_dir: Path) -> None:
-    table = load_benchmark(shared_data_dir / "nasbench201.csv.gz")
-    assert len(table.rows) == 15_625
-    skip = table.query(ALL_SKIP)
-    assert skip["benchmark/cifar10_test"] == pytest.approx(54.30, abs=0.005)
-    assert skip["benchmark/cifar100_test"] == pytest.approx(15.61, abs=0.005)
-    assert skip["benchmark/imagenet16_120_test"] == pytest.approx(16.32, abs=0.02)
-    best = {name: max(row[name] for row in table.rows.values()) for name in skip}
-    assert best["benchmark/cifar10_test"] == pytest.approx(94.37, abs=0.005)
-    assert best["benchmark/cifar100_test"] == pytest.approx(73.51, abs=0.005)
-    assert best["benchmark/imagenet16_120_test"] == pytest.approx(47.31, abs=0.005)
-
-
-@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "arch,c10_valid_200\nx,1\n"])
-def test_what_is_not_the_table_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "table.csv.gz"
-    path.write_bytes(gzip.compress(content.encode()))
-    with pytest.raises(ConfigError, match=r"benchmark\.table is") as caught:
-        load_benchmark(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_table_that_is_absent_or_cut_short_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_benchmark(tmp_path / "absent.csv.gz")
-    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"arch,x\n" * 1000)[:40])
-    with pytest.raises(ConfigError, match=r"benchmark\.table is"):
-        load_benchmark(tmp_path / "cut.csv.gz")

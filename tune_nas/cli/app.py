@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from tune_nas import __version__
-from tune_nas.cli import catalogue, genotypes, runs, ui
+from tune_nas.cli import benchmark, catalogue, genotypes, runs, selections, ui
 from tune_nas.errors import TuneNasError
 
 
@@ -82,10 +82,13 @@ app.command("sweep")(runs.sweep)
 app.command("search")(runs.search)
 app.command("retrain")(runs.retrain)
 app.command("resume")(runs.resume)
+app.command("select")(selections.select)
+app.command("analyse")(selections.analyse)
 app.command("list")(catalogue.list_)
 app.command("show")(catalogue.show)
 app.command("inspect")(genotypes.inspect)
 app.command("ui")(ui.ui)
+app.add_typer(benchmark.app, name="benchmark")
 
 
 def main() -> NoReturn:

@@ -81,16 +81,16 @@ def sweep(
         "seed": seed,
     }
     config = load_sweep(name, **{key: value for key, value in changes.items() if value is not None})
-    where = _run_options(
+    where = run_options(
         storage, mlflow, address, concurrency, cpus_per_trial, gpus_per_trial, quiet
     )
     if dry_run:
         print_plan(config, where, output)
         return
-    run_name = run_name or _free_name(config.name, storage)
+    run_name = run_name or free_name(config.name, storage)
     from tune_nas.sweep import run_sweep
 
-    with _interruptible(run_name, storage):
+    with interruptible(run_name, storage):
         outcome = run_sweep(config, where, run_name)
     print_outcome(outcome, output, storage)
 
@@ -118,11 +118,11 @@ def search(
     changes = options.trial_settings(settings, data=data, data_dir=data_dir, space=space)
     changes |= {} if seed is None else {"seed": seed}
     config = load_trial(trial, changes, epochs=epochs)
-    where = _run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
-    run_name = run_name or _free_name(config.name, storage)
+    where = run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
+    run_name = run_name or free_name(config.name, storage)
     from tune_nas.sweep import run_search
 
-    with _interruptible(run_name, storage):
+    with interruptible(run_name, storage):
         outcome = run_search(config, where, run_name)
     print_outcome(outcome, output, storage)
 
@@ -174,11 +174,11 @@ def retrain(
         config = with_overrides(found.trial, changes, where=f"the trial of run '{genotype}'")
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
-    where = _run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
-    run_name = run_name or _free_name(f"retrain-{found.name}", storage)
+    where = run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
+    run_name = run_name or free_name(f"retrain-{found.name}", storage)
     from tune_nas.sweep import run_retrain
 
-    with _interruptible(run_name, storage):
+    with interruptible(run_name, storage):
         outcome = run_retrain(
             config, found.genotype.to_yaml(), where, run_name, parent_run=found.run_id
         )
@@ -203,17 +203,17 @@ def resume(
     # Its runs are in its own store, whatever MLFLOW_TRACKING_URI says by now.
     source = context.get_parameter_source("mlflow")
     mlflow = mlflow if source is not None and source.name == "COMMANDLINE" else None
-    where = _run_options(
+    where = run_options(
         storage, mlflow, address, concurrency, cpus_per_trial, gpus_per_trial, quiet
     )
     from tune_nas.sweep import resume_sweep
 
-    with _interruptible(name, storage):
+    with interruptible(name, storage):
         outcome = resume_sweep(name, where)
     print_outcome(outcome, output, storage)
 
 
-def _run_options(
+def run_options(
     storage: str,
     mlflow: str | None,
     address: str | None,
@@ -222,6 +222,7 @@ def _run_options(
     gpus_per_trial: float | None,
     quiet: bool,
 ) -> RunOptions:
+    """Return where and how a run runs; it is shown live on a terminal."""
     from tune_nas.sweep import RunOptions
 
     return RunOptions(
@@ -236,7 +237,7 @@ def _run_options(
     )
 
 
-def _free_name(name: str, storage: str) -> str:
+def free_name(name: str, storage: str) -> str:
     """Return the name, or the first of name-2, name-3, … that the storage does not have."""
     from tune_nas.sweep.storage import Storage
 
@@ -272,7 +273,7 @@ def _is_there(name: str | None, storage: str) -> bool:
 
 
 @contextmanager
-def _interruptible(name: str | None, storage: str) -> Iterator[None]:
+def interruptible(name: str | None, storage: str) -> Iterator[None]:
     """Turn Ctrl-C into one line that says how to go on, and status 130."""
     try:
         yield

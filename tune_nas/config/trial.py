@@ -126,9 +126,14 @@ class RuntimeConfig(Section):
 
 
 class BenchmarkConfig(Section):
-    """The NAS-Bench-201 table (``nasbench201.csv.gz``), for true accuracies at each epoch."""
+    """The NAS-Bench-201 table, for true accuracies at each epoch of a search in that space.
 
-    table: str | None = None
+    Args:
+        table: Path of the CSV file; ``auto``: the one that ``tune-nas benchmark import`` wrote, if
+            there is one; None for no true accuracies.
+    """
+
+    table: str | None = "auto"
 
 
 class RetrainConfig(Section):

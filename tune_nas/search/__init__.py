@@ -1,6 +1,5 @@
 """One search: relaxation, update, rules, selection, the epoch loop and its state."""
 
-from tune_nas.search.benchmark import BenchmarkTable, load_benchmark
 from tune_nas.search.build import SupernetSize
 from tune_nas.search.choices import Choices
 from tune_nas.search.relaxation import Relaxation, Sample, register_relaxation, relaxation_names
@@ -16,7 +15,6 @@ from tune_nas.search.selection import (
 from tune_nas.search.update import Coefficients, Update, coefficients
 
 __all__ = [
-    "BenchmarkTable",
     "Choices",
     "Coefficients",
     "Relaxation",
@@ -27,7 +25,6 @@ __all__ = [
     "SupernetSize",
     "Update",
     "coefficients",
-    "load_benchmark",
     "register_relaxation",
     "register_selection",
     "relaxation_names",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tune_nas.benchmark import AUTO, SPACE, BenchmarkTable, find_table, load_benchmark
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData
 from tune_nas.errors import ConfigError
-from tune_nas.search.benchmark import BENCHMARK_SPACE, BenchmarkTable, load_benchmark
 from tune_nas.search.model_size import BestBySize
 from tune_nas.search.statistics import genotype_counts
 from tune_nas.spaces import Genotype, Space, model_size
@@ -38,7 +38,7 @@ class Findings:
         metrics = genotype_counts(genotype)
         metrics["genotype/parameters"] = self._count_parameters(genotype)
         if self.benchmark is not None:
-            metrics |= self.benchmark.query(genotype.to_nasbench201())
+            metrics |= self.benchmark.metrics(genotype.to_nasbench201())
         return metrics
 
     def _count_parameters(self, genotype: Genotype) -> int:
@@ -65,11 +65,12 @@ class Findings:
 
 def _load_benchmark(trial: TrialConfig, space: Space) -> BenchmarkTable | None:
     table = trial.benchmark.table
-    if table is None:
-        return None
-    if space.name != BENCHMARK_SPACE:
+    if space.name != SPACE:
+        if table in (None, AUTO):
+            return None
         raise ConfigError(
             f"benchmark.table is given, but holds no cell of space '{space.name}'; "
-            f"it is for space '{BENCHMARK_SPACE}'"
+            f"it is for space '{SPACE}'"
         )
-    return load_benchmark(table)
+    path = find_table(table)
+    return None if path is None else load_benchmark(path)

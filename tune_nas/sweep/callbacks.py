@@ -17,6 +17,7 @@ from ray.tune import Callback
 from tune_nas.sweep.records import DECISIONS, Job, Record, Records
 from tune_nas.tracking import TrialFacts, stop_reason
 from tune_nas.tracking.labels import plural
+from tune_nas.tracking.outcome import ENDED
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -54,7 +55,7 @@ class Recorder(Callback):  # type: ignore[misc]
         record = self._records[trial.trial_id]
         epoch, epochs = int(result["epoch"]), record.job.epochs
         reason = ""
-        if result.get("done") and epoch < epochs:
+        if result.get("done") and epoch < epochs and not result.get(ENDED):
             value = result.get(self._metric)
             reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
@@ -204,7 +205,9 @@ class Progress(Callback):  # type: ignore[misc]
             return
         record = self._records[trial.trial_id]
         done = sum(other.ended for other in self._records)
-        words = record.reason or f"{record.status}{self._value(record)}"
+        words = record.reason or record.status
+        if record.status == "finished":
+            words += self._value(record)
         left = f"; {self._time_left()} left" if done < self._total else ""
         stage = self._records.stage
         self._line(f"{stage} {done}/{self._total}: {record.job.label}: {words}{left}")
@@ -256,11 +259,10 @@ class Progress(Callback):  # type: ignore[misc]
 
 
 def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a trainable reported: its metrics and genotype, without Ray's own entries."""
+    """Return what a trainable reported, without Ray's own entries."""
     from tune_nas.tracking.callback import metrics_of
 
-    genotype = result.get("genotype")
-    own = {"genotype": genotype} if isinstance(genotype, str) else {}
+    own = {key: result[key] for key in ("genotype", ENDED) if isinstance(result.get(key), str)}
     return {**metrics_of(result), **own}
 
 

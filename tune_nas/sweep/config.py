@@ -190,8 +190,9 @@ class SweepConfig(Section):
     def _check_trial(self) -> None:
         swept = self.parameters.get(TRIAL)
         if (self.trial is None) == (swept is None):
-            has = "both say" if swept else "neither says"
-            raise ValueError(f"{has} which trial: trial, and {TRIAL} under parameters; give one")
+            if swept is None:
+                raise ValueError(f"key '{TRIAL}' is missing, and so it is under parameters")
+            raise ValueError(f"'{TRIAL}' is given, and under parameters too; give it once")
         if swept is not None and (
             swept.is_range or swept.when or not all(isinstance(v, str) for v in swept.values)
         ):

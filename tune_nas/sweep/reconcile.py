@@ -65,4 +65,4 @@ def _close(tracker: Tracker, run_id: str, record: Record, metric: str) -> None:
         reason = record.reason or stop_reason("ASHA", record.epoch, record.job.epochs, metric)
         tracker.finish(run_id, "FINISHED", outcome="stopped early", reason=reason)
     else:
-        tracker.finish(run_id, "FINISHED")
+        tracker.finish(run_id, "FINISHED", reason=record.reason)

@@ -19,6 +19,7 @@ from tune_nas.errors import StorageError
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import TrialResult
 from tune_nas.tracking.labels import axis_label, value_label
+from tune_nas.tracking.outcome import ENDED
 
 FOLDER = "records"
 DECISIONS = "decisions"  # what an epoch has decided, in words, in a trainable's result
@@ -181,7 +182,8 @@ class Records:
 
         Args:
             job_id: Whose result.
-            result: Metrics with ``epoch``; ``genotype`` is kept apart, other text is dropped.
+            result: Metrics with ``epoch``; ``genotype``, and why the trial has ended itself, are
+                kept apart, other text is dropped.
             stopped: Why the scheduler stopped the trial at this result; empty if it did not.
         """
         record = self._records[job_id]
@@ -192,6 +194,7 @@ class Records:
         record.history.append(numbers)
         record.orders.append(self._order)
         record.genotype = result.get("genotype") or record.genotype
+        record.reason = result.get(ENDED, "")
         if stopped:
             record.status, record.reason = "stopping", stopped
         self.save(record)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_nas import library
+from tune_nas.benchmark import SPACE, find_table, user_table
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import EPOCHS, SweepConfig
@@ -123,11 +124,8 @@ def resolve_trials(
         check_conditions(sweep.parameters, fixed)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
-    if sweep.metric.startswith("benchmark/") and bases.first.benchmark.table is None:
-        raise ConfigError(
-            f"{where}: metric is '{sweep.metric}', but no table is configured; "
-            "set benchmark.table to the path of nasbench201.csv.gz"
-        )
+    if sweep.metric.startswith("benchmark/"):
+        _check_benchmark(sweep, bases)
     points = combinations(sweep.parameters, bases.values)
     if sweep.searcher == "grid":
         trials = list(_grid(sweep, bases, points))
@@ -209,6 +207,22 @@ def _check_lengths(
             f"sweep '{sweep.name}': asha.grace_period is {sweep.asha.grace_period}, but must be "
             f"less than {EPOCHS}, which is {shortest}"
         )
+
+
+def _check_benchmark(sweep: SweepConfig, bases: BaseTrials) -> None:
+    """Refuse to rank by true accuracies that nothing would report."""
+    ranks = f"sweep '{sweep.name}': metric is '{sweep.metric}'"
+    for trial in bases.trials.values():
+        if find_table(trial.benchmark.table) is None:
+            raise ConfigError(
+                f"{ranks}, but there is no table at {user_table()}; write it with tune-nas "
+                "benchmark import FILE, or set benchmark.table to one"
+            )
+        if trial.space.name != SPACE and trial.space.name in library.shipped_names("space"):
+            raise ConfigError(
+                f"{ranks}, which space '{trial.space.name}' does not have; it is for space "
+                f"'{SPACE}'"
+            )
 
 
 def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:

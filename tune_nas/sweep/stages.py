@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Job, Record, Records
@@ -85,7 +86,7 @@ def portable(trial: TrialConfig) -> dict[str, Any]:
         content["data"]["dir"] = str(Path(trial.data.dir).expanduser().absolute())
     if trial.start_from is not None:
         content["start_from"] = str(Path(trial.start_from).expanduser().absolute())
-    if trial.benchmark.table is not None:
+    if trial.benchmark.table not in (None, AUTO):
         content["benchmark"]["table"] = str(Path(trial.benchmark.table).expanduser().absolute())
     return content
 

@@ -16,6 +16,7 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
 from tune_nas.sweep.records import DECISIONS, Job
+from tune_nas.tracking.outcome import ENDED
 
 REPORTS = "reports.json"
 
@@ -63,9 +64,9 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         raise NotImplementedError
 
     @staticmethod
-    def decided(learner: Any) -> str:
-        """Return in words what a learner has decided in its last epoch; empty for nothing."""
-        return ""
+    def remarks(learner: Any) -> dict[str, str]:
+        """Return what there is to say of a learner's last epoch, in words."""
+        return {}
 
     @staticmethod
     def check(trial: TrialConfig, genotype: str | None = None) -> None:
@@ -98,9 +99,9 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         """Run an epoch, or report one that the driver has not seen yet."""
         if self._reported == len(self._reports):
             metrics = dict(self._learner.run_epoch())
-            words = {DECISIONS: text} if (text := self.decided(self._learner)) else {}
             genotype = self._learner.genotype.to_yaml()
-            self._reports.append({**metrics, **words, "genotype": genotype})
+            remarks = self.remarks(self._learner)
+            self._reports.append({**metrics, **remarks, "genotype": genotype})
         report = dict(self._reports[self._reported])
         self._reported += 1
         report["done"] = self._learner.done and self._reported == len(self._reports)
@@ -171,9 +172,11 @@ class SearchTrainable(EpochTrainable):
         return Search(trial)
 
     @staticmethod
-    def decided(learner: Any) -> str:
-        """Return the edges that were decided or taken out."""
-        return str(learner.decisions.of_epoch(learner.epoch))
+    def remarks(learner: Any) -> dict[str, str]:
+        """Return the edges that were decided or taken out, and why the search has ended early."""
+        ended = learner.stop_reason if learner.done else None
+        words = {DECISIONS: learner.decisions.of_epoch(learner.epoch), ENDED: ended}
+        return {key: text for key, text in words.items() if text}
 
     @staticmethod
     def check(trial: TrialConfig, genotype: str | None = None) -> None:

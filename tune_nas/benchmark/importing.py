@@ -1,0 +1,56 @@
+"""Turning a published file into the compact form that the tool reads."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from tune_nas.benchmark.location import user_table
+from tune_nas.benchmark.official import read_official
+from tune_nas.benchmark.table import SPACE, BenchmarkTable, load_benchmark, save_benchmark
+from tune_nas.errors import ConfigError
+from tune_nas.library import find, read_yaml
+
+_OFFICIAL = (".pth", ".pbz2")
+_COMPACT = (".csv", ".csv.gz")
+
+
+def import_benchmark(source: Path) -> tuple[BenchmarkTable, Path]:
+    """Read a published file, or the compact one, and write the table where searches find it.
+
+    Args:
+        source: ``NAS-Bench-201-v1_*.pth``, ``NATS-tss-v1_*.pickle.pbz2``, the folder
+            ``NATS-tss-v1_*-simple``, or a CSV file, gzipped or not.
+
+    Returns:
+        The table, and the file that it was written to.
+
+    Raises:
+        ConfigError: If it is none of them, cannot be read, or lacks a cell of the space.
+    """
+    if source.is_dir() or source.name.endswith(_OFFICIAL):
+        table = BenchmarkTable(read_official(source))
+    elif source.name.endswith(_COMPACT):
+        table = load_benchmark(source)
+    else:
+        kinds = ", ".join(f"*{ending}" for ending in (*_OFFICIAL, *_COMPACT))
+        raise ConfigError(f"'{source}' is no benchmark file; it must be {kinds}, or the folder")
+    cells = all_cells()
+    missing = cells - table.rows.keys()
+    if missing:
+        raise ConfigError(
+            f"'{source}' has {len(cells) - len(missing):,} of the {len(cells):,} cells, but a "
+            f"regret needs them all; '{min(missing)}' is missing"
+        )
+    target = user_table()
+    save_benchmark(table, target)
+    return table, target
+
+
+def all_cells() -> set[str]:
+    """Return every cell of the space in the benchmark's notation."""
+    operations = read_yaml(find("space", SPACE))["cells"]["normal"]["operations"]
+    return {
+        f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+        for a, b, c, d, e, f in itertools.product(operations, repeat=6)
+    }

@@ -1,0 +1,34 @@
+"""Where the table lies: one file per user, so that every search finds it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+AUTO = "auto"
+VARIABLE = "TUNE_NAS_BENCHMARK"
+
+
+def user_table() -> Path:
+    """Return the file that ``tune-nas benchmark import`` writes; it need not be there.
+
+    That is ``TUNE_NAS_BENCHMARK``, else ``tune-nas/nasbench201.csv.gz`` in the user's data folder
+    (``XDG_DATA_HOME``, else ``~/.local/share``).
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "tune-nas" / "nasbench201.csv.gz"
+
+
+def find_table(table: str | None) -> Path | None:
+    """Return the file that a trial's ``benchmark.table`` means; None for no table.
+
+    Args:
+        table: A path, ``auto`` for the user's file if there is one, or None.
+    """
+    if table != AUTO:
+        return None if table is None else Path(table).expanduser()
+    found = user_table()
+    return found if found.is_file() else None

@@ -1,0 +1,123 @@
+"""The table in its compact form: a CSV file, a row for each cell."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tune_nas.errors import ConfigError
+
+SPACE = "nasbench201"
+
+_STEMS = {"cifar10": "c10", "cifar100": "c100", "imagenet16_120": "in16"}
+COLUMNS = {
+    f"{data}_{split}": f"{stem}_{split}_200"
+    for data, stem in _STEMS.items()
+    for split in ("valid", "test")
+}
+ACCURACIES = tuple(COLUMNS)
+"""Names of a cell's accuracies, ``cifar10_valid`` to ``imagenet16_120_test``."""
+
+
+@dataclass(frozen=True)
+class BenchmarkTable:
+    """Accuracies in percent after 200 epochs, means over the benchmark's seeds.
+
+    Args:
+        rows: By cell, in the benchmark's own notation, and by name (`ACCURACIES`).
+    """
+
+    rows: Mapping[str, Mapping[str, float]]
+
+    def query(self, cell: str) -> dict[str, float]:
+        """Return the accuracies of a cell.
+
+        Raises:
+            ConfigError: If the table has no such cell.
+        """
+        if cell not in self.rows:
+            raise ConfigError(f"the benchmark's table has no cell '{cell}'")
+        return dict(self.rows[cell])
+
+    def regret(self, cell: str, name: str) -> float:
+        """Return how many percentage points the best cell has more than this one."""
+        return self._best[name] - self.query(cell)[name]
+
+    def rank(self, cell: str, name: str) -> int:
+        """Return the cell's place, 1 for the best; cells of the same accuracy share one."""
+        accuracy = self.query(cell)[name]
+        return 1 + sum(row[name] > accuracy for row in self.rows.values())
+
+    def metrics(self, cell: str) -> dict[str, float]:
+        """Return what a search reports of a cell: its accuracies, and its regrets on test images.
+
+        Raises:
+            ConfigError: If the table has no such cell.
+        """
+        found = {f"benchmark/{name}": value for name, value in self.query(cell).items()}
+        regrets = {
+            f"benchmark/{name}_regret": self.regret(cell, name)
+            for name in ACCURACIES
+            if name.endswith("_test")
+        }
+        return found | regrets
+
+    @cached_property
+    def _best(self) -> dict[str, float]:
+        return {name: max(row[name] for row in self.rows.values()) for name in ACCURACIES}
+
+
+def load_benchmark(path: str | Path) -> BenchmarkTable:
+    """Read the table from a CSV file, gzipped or not; other columns than its own are left out.
+
+    Raises:
+        ConfigError: If the file cannot be read or is not that table.
+    """
+    file = Path(path)
+    opener = gzip.open if file.suffix == ".gz" else open
+    try:
+        with opener(file, "rt", encoding="utf-8", newline="") as stream:
+            rows = {
+                row["arch"]: {name: _accuracy(row[column]) for name, column in COLUMNS.items()}
+                for row in csv.DictReader(stream)
+            }
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise ConfigError(
+            f"'{file}' is not the NAS-Bench-201 table: it needs the columns arch, "
+            f"{', '.join(COLUMNS.values())}, accuracies in percent"
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"the benchmark's table '{file}' cannot be read: {reason}") from error
+    if not rows:
+        raise ConfigError(f"'{file}' is not the NAS-Bench-201 table: it has no rows")
+    return BenchmarkTable(rows)
+
+
+def save_benchmark(table: BenchmarkTable, path: Path) -> None:
+    """Write the compact form, gzipped: the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with gzip.open(unfinished, "wt", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["arch", *COLUMNS.values()])
+            for cell, row in table.rows.items():
+                writer.writerow([cell, *(f"{row[name]:.4f}" for name in COLUMNS)])
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _accuracy(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and 0 <= value <= 100):
+        raise ValueError(f"{value} is no accuracy in percent")
+    return value
