@@ -1,0 +1,165 @@
+"""`tune-nas select` and `analyse`: what comes after a search, on its supernet."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tune_nas.cli import options
+from tune_nas.cli.outcome import print_outcome
+from tune_nas.cli.output import Format, print_json, print_table
+from tune_nas.cli.runs import free_name, interruptible, run_options
+from tune_nas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tune_nas.search.analysis import EdgeAnalysis
+    from tune_nas.sweep.origin import Origin
+
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A finished search: its name, NAME/TRIAL, an MLflow run, or a checkpoint's folder.",
+    ),
+]
+
+
+def select(
+    run: Run,
+    selection: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND", help="perturbation, magnitude, sampled, greedy, or module:Class."
+        ),
+    ],
+    data_dir: options.DataDir = None,
+    settings: options.Settings = None,
+    run_name: options.Name = None,
+    cpus_per_trial: options.CpusPerTrial = None,
+    gpus_per_trial: options.GpusPerTrial = None,
+    address: options.Address = None,
+    storage: options.Storage = "runs",
+    mlflow: options.Mlflow = None,
+    quiet: options.Quiet = False,
+    output: options.OutputFormat = Format.TABLE,
+) -> None:
+    """Select another genotype from a finished search, as a run of its own."""
+    from tune_nas.library import with_overrides
+
+    origin = _origin(run, storage, mlflow)
+    own = origin.trial.selection.to_dict()
+    kept = own["max_skips"] if selection == "magnitude" else {}
+    changes = {
+        "start_from": str(origin.checkpoint),
+        "selection": {**own, "kind": selection, "max_skips": kept, "options": {}},
+        **options.trial_settings(settings, data_dir=data_dir),
+    }
+    trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
+    where = run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
+    short = selection.rpartition(":")[2]
+    run_name = run_name or free_name(f"{trial.name}-{short}", storage)
+    from tune_nas.sweep import run_search
+
+    with interruptible(run_name, storage):
+        outcome = run_search(trial, where, run_name)
+    print_outcome(outcome, output, storage)
+
+
+def analyse(
+    run: Run,
+    edge: Annotated[
+        list[str],
+        typer.Option(metavar="CELL:EDGE", help="An edge, as normal:0->2; repeatable."),
+    ],
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Epochs of tuning for each operation, until it converges.")
+    ] = 5,
+    data_dir: options.DataDir = None,
+    settings: options.Settings = None,
+    storage: options.Storage = "runs",
+    mlflow: options.Mlflow = None,
+    quiet: options.Quiet = False,
+    output: options.OutputFormat = Format.TABLE,
+) -> None:
+    """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
+    from tune_nas.library import with_overrides
+    from tune_nas.search.analysis import analyse_edge
+
+    places = [_parse_edge(text) for text in edge]
+    origin = _origin(run, storage, mlflow)
+    changes = options.trial_settings(settings, data_dir=data_dir)
+    trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
+    found = []
+    for cell, name in places:
+
+        def tell(operation: str, place: str = f"{cell} {name}") -> None:
+            if not quiet:
+                print(f"{place}: tuning with {operation} alone", file=sys.stderr, flush=True)
+
+        found.append(analyse_edge(trial, origin.checkpoint, cell, name, epochs, tell))
+    if output is Format.JSON:
+        print_json({"checkpoint": origin.checkpoint, "epochs": epochs, "edges": _plain(found)})
+        return
+    for analysis in found:
+        _print(analysis)
+
+
+def _origin(run: str, storage: str, mlflow: str | None) -> Origin:
+    from tune_nas.sweep.origin import find_origin
+    from tune_nas.sweep.storage import Storage
+
+    local = mlflow is not None or Storage(storage).local is not None
+    uri = options.mlflow_uri(mlflow, storage) if local else None
+    return find_origin(run, storage, uri if uri is not None and options.exists(uri) else None)
+
+
+def _parse_edge(text: str) -> tuple[str, str]:
+    cell, colon, edge = text.partition(":")
+    if not colon or "->" not in edge:
+        raise ConfigError(f"--edge is '{text}', but must be written CELL:EDGE, as normal:0->2")
+    return cell.strip(), edge.replace(" ", "")
+
+
+def _plain(found: list[EdgeAnalysis]) -> list[dict[str, Any]]:
+    edges = []
+    for analysis in found:
+        ranks = analysis.ranks()
+        operations = [
+            {
+                **vars(worth),
+                "ranks": {criterion: ranks[criterion][worth.operation] for criterion in ranks},
+            }
+            for worth in analysis.operations
+        ]
+        edges.append({**vars(analysis), "operations": operations})
+    return edges
+
+
+def _print(analysis: EdgeAnalysis) -> None:
+    """Print a table of the operations, ranks in brackets, and who would choose what."""
+    ranks = analysis.ranks()
+
+    def cell(value: str, criterion: str, operation: str) -> str:
+        return f"{value} ({ranks[criterion][operation]})"
+
+    rows = [
+        {
+            "operation": worth.operation,
+            "α": f"{worth.alpha:.4f}",
+            "weight": cell(f"{worth.weight:.4f}", "magnitude", worth.operation),
+            "accuracy without it": cell(f"{worth.without:.2f}", "perturbation", worth.operation),
+            "accuracy at convergence": cell(
+                f"{worth.converged:.2f}", "discretisation", worth.operation
+            ),
+        }
+        for worth in analysis.operations
+    ]
+    typer.echo(f"{analysis.cell} {analysis.edge}: supernet accuracy {analysis.supernet:.2f}")
+    print_table(list(rows[0]), rows)
+    first = {criterion: min(of, key=of.__getitem__) for criterion, of in ranks.items()}
+    typer.echo(
+        f"α selects {first['magnitude']}, perturbation {first['perturbation']}, "
+        f"accuracy at convergence {first['discretisation']}\n"
+    )

@@ -1,0 +1,111 @@
+"""Finding the checkpoint of a finished search, from whatever a user calls it by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tune_nas import library
+from tune_nas.config import TrialConfig
+from tune_nas.errors import CheckpointError, StorageError
+from tune_nas.sweep.records import FOLDER, Record, Records
+from tune_nas.sweep.storage import Storage
+
+_STAGES = ("search", "repeat")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A checkpoint of a search.
+
+    Args:
+        checkpoint: Its folder.
+        trial: The search's trial.
+    """
+
+    checkpoint: Path
+    trial: TrialConfig
+
+
+def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
+    """Return the newest checkpoint of a search.
+
+    Args:
+        text: The folder of a checkpoint, or of a trial's checkpoints; the name of a run in the
+            storage, with the trial's id where it has several, as ``lambda/search-00003``; or the
+            id, trial id or name of an MLflow run.
+        storage: Where runs are kept.
+        mlflow: URI of an MLflow store; None if there is none to look into.
+
+    Raises:
+        StorageError: If there is no such search, or the storage is not on this machine.
+        CheckpointError: If none of its checkpoints is whole.
+    """
+    from tune_nas.checkpoint import load_state, newest_intact
+    from tune_nas.search.search import STATE_FILE
+
+    path = Path(text).expanduser()
+    if (path / STATE_FILE).is_file():
+        checkpoint, state = path, load_state(path, name=STATE_FILE)
+    else:
+        within = list(path.glob("checkpoint_*"))
+        folders = within or _checkpoints(_record(text, Storage(storage), mlflow))
+        checkpoint, state = newest_intact(folders, name=STATE_FILE)
+    try:
+        trial = library.validate(TrialConfig, state["trial"], f"{checkpoint}")
+    except KeyError as error:
+        raise CheckpointError(f"{checkpoint}: made by another version: {error!r}") from error
+    return Origin(checkpoint.absolute(), trial)
+
+
+def _record(text: str, storage: Storage, mlflow: str | None) -> Record:
+    """Return the record of the search that a text names."""
+    if storage.local is None:
+        raise StorageError(
+            f"storage {storage.root} is not on this machine; fetch the checkpoint's folder, and "
+            "give its path"
+        )
+    name, _, trial_id = text.partition("/")
+    records = _records(storage.within(name))
+    if not records and mlflow is not None:
+        name, trial_id = _of_mlflow(text, mlflow)
+        records = _records(storage.within(name))
+    if not records:
+        raise StorageError(f"'{text}' is neither a checkpoint nor a search in {storage.root}")
+    if not trial_id and len(records) == 1:
+        return next(iter(records.values()))
+    if trial_id not in records:
+        none = f", none of which is '{trial_id}'" if trial_id else ""
+        raise StorageError(
+            f"'{name}' has {len(records)} searches{none}; name one, as {name}/{next(iter(records))}"
+        )
+    return records[trial_id]
+
+
+def _records(storage: Storage) -> dict[str, Record]:
+    """Return the records of all searches in the folder of a run."""
+    found: dict[str, Record] = {}
+    for stage in _STAGES:
+        if storage.names(f"{stage}/{FOLDER}"):
+            found |= {record.job.id: record for record in Records(storage, stage)}
+    return found
+
+
+def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
+    """Return the name of the sweep and the trial id that an MLflow run has."""
+    from tune_nas.tracking import Tracker
+
+    run = Tracker(uri, create=False).find_run(text)
+    if run.stage == "retrain":
+        raise StorageError(f"run '{text}' is a retrain, which has no supernet; name a search")
+    return run.sweep, run.trial_id or ""
+
+
+def _checkpoints(record: Record) -> Iterable[Path]:
+    """Return the checkpoints of a trial's last session that has any."""
+    for folder in reversed(record.folders):
+        found = list(Path(folder).glob("checkpoint_*"))
+        if found:
+            return found
+    return []
