@@ -135,6 +135,18 @@ def test_a_trial_that_is_stopped_says_by_whom_and_when(driver: Driver) -> None:
     assert run.data.tags["reason"] == reason
 
 
+def test_a_trial_that_stops_itself_has_finished_and_says_why(driver: Driver) -> None:
+    trial = FakeTrial("t1", {"lambda": 1.0})
+    driver.start(trial)
+    driver.epochs(trial, 1, 2)
+    trial.last_result["ended"] = "stopped at epoch 2: 6 skip connections"
+    driver.complete(trial)
+    run = driver.run_of(trial)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["status"] == "finished"
+    assert run.data.tags["reason"] == "stopped at epoch 2: 6 skip connections"
+
+
 def test_a_trial_that_fails_has_its_error_in_one_line(driver: Driver) -> None:
     trial = FakeTrial("t1", {"lambda": 1.0}, num_failures=1)
     driver.start(trial)

@@ -148,7 +148,7 @@ def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
     update, schedule = trial["update"], trial["schedule"]
 
     def at_least(least: int, count: int) -> int:
-        return max(least, count * epochs // schedule["epochs"])
+        return max(least, count * epochs // int(schedule["epochs"]))
 
     changes: dict[str, Any] = {"schedule.epochs": epochs}
     if update["warmup"]:

@@ -14,7 +14,7 @@ from ray.tune import Callback
 
 from tune_nas.errors import TuneNasError
 from tune_nas.tracking.checkpoints import read_checkpoint_file
-from tune_nas.tracking.outcome import error_line, stop_reason
+from tune_nas.tracking.outcome import ENDED, error_line, stop_reason
 from tune_nas.tracking.store import one_line
 from tune_nas.tracking.tracker import Tracker, TrackerSettings
 
@@ -237,6 +237,8 @@ class TrackingCallback(Callback):  # type: ignore[misc]
         elif kind == "interrupted":
             reason = f"interrupted after epoch {epoch} of {facts.epochs}; resume the sweep"
             tracker.finish(run_id, "KILLED", reason=reason)
+        elif ended := (trial.last_result or {}).get(ENDED):
+            tracker.finish(run_id, "FINISHED", reason=str(ended))
         elif epoch < facts.epochs:
             value = metrics_of(trial.last_result or {}).get(self.rank_by)
             reason = stop_reason(self.scheduler, epoch, facts.epochs, self.rank_by, value)

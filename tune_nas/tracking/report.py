@@ -99,12 +99,12 @@ class Report:
         return compose(self)
 
     def notes(self) -> list[str]:
-        """Return a line for each trial that failed or was stopped, with the reason."""
+        """Return a line for each trial that failed, was stopped or stopped itself, with why."""
         return [
             f"{result.stage} {result.trial_id} ({self._describe(result)}) {result.status}: "
             f"{result.error or result.reason}"
             for result in self.results
-            if result.status != "finished"
+            if result.status != "finished" or result.reason
         ]
 
     def table(self) -> Table:

@@ -25,7 +25,8 @@ class TrialResult:
         parameters: Swept dotted keys with their values, without the seed.
         seed: The trial's seed.
         status: ``finished``, ``stopped early`` or ``failed``.
-        reason: Why it was stopped or failed, in words; empty if it finished.
+        reason: Why it was stopped, has stopped itself or failed, in words; empty if it ran to the
+            last epoch.
         metrics: The last epoch's metrics.
         history: The metrics of every epoch, in order.
         genotype: The genotype of the last epoch as YAML.

@@ -63,8 +63,8 @@ def select_by_magnitude(
         space: The space.
         weights: Mixing weights by cell type.
         max_skips: By cell type: at most that many skip connections. While there are more, the
-            weakest is taken out and the cell is selected again (P-DARTS, arXiv:1904.12760). One that
-            nothing can replace stays.
+            weakest is taken out and the cell is selected again (P-DARTS, arXiv:1904.12760). One
+            that nothing can replace stays.
     """
     bounds = max_skips or {}
     return Genotype(
