@@ -14,7 +14,7 @@ from torch.nn import functional
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, GenotypeError, TuneNasError
 from tune_nas.retrain import STATE_FILE, Retrain
-from tune_nas.spaces import Genotype, build_network, count_parameters, load_space
+from tune_nas.spaces import CellGenotype, Genotype, build_network, count_parameters, load_space
 
 DARTS = Genotype.from_darts(
     "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 0), "
@@ -27,6 +27,11 @@ DARTS = Genotype.from_darts(
 NASBENCH201 = Genotype.from_nasbench201(
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 )
+_NOISY_CELL = [
+    *((0, 2, "noise"), (1, 2, "sep_conv_3x3"), (0, 3, "sep_conv_3x3"), (2, 3, "noise")),
+    *((1, 4, "sep_conv_3x3"), (3, 4, "sep_conv_3x3"), (0, 5, "noise"), (4, 5, "sep_conv_3x3")),
+]
+S4 = Genotype("s4", {name: CellGenotype.of(_NOISY_CELL) for name in ("normal", "reduction")})
 RECIPE: dict[str, Any] = {
     "epochs": 4,
     "batch_size": 32,
@@ -78,6 +83,7 @@ def _assert_same(first: Any, second: Any, path: str = "state") -> None:
         ("darts", DARTS, {}),
         ("darts", DARTS, {"auxiliary_weight": 0.0, "nesterov": True, "clip": 0.0}),
         ("nasbench201", NASBENCH201, {"auxiliary_weight": 0.0, "cells": 1}),
+        ("s4", S4, {"auxiliary_weight": 0.0}),
     ],
 )
 def test_killed_and_resumed_is_straight_through_to_the_bit(
