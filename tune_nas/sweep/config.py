@@ -62,6 +62,8 @@ class SweepConfig(Section):
         epochs: Length of every trial; what happens at certain epochs of it is scaled with it.
             None for each one's own.
         set: Dotted keys to set in it for every trial.
+        set_in: Dotted keys that are changed in one of the swept trials alone, by its name, before
+            it gets another length and ``set`` its values.
         embedded: More of them, for as long as the data are the embedded digits: sizes at which a
             first sweep takes minutes. With other data the trial's own hold. ``set`` goes before.
         parameters: Dotted keys to vary, each with its values; and ``trial``, with names or paths.
@@ -87,6 +89,7 @@ class SweepConfig(Section):
     trial: str | None = None
     epochs: Count | None = None
     set: dict[str, Any] = Field(default_factory=dict)
+    set_in: dict[str, dict[str, Any]] = Field(default_factory=dict)
     embedded: dict[str, Any] = Field(default_factory=dict)
     parameters: dict[str, Parameter]
     seeds: int | list[int] = 1
@@ -199,6 +202,10 @@ class SweepConfig(Section):
             raise ValueError(
                 f"{TRIAL} under parameters must be a list of names or paths, without conditions"
             )
+        names = [self.trial] if swept is None else swept.values
+        for name in self.set_in:
+            if name not in names:
+                raise ValueError(f"set_in has '{name}', but the sweep has no such trial")
 
     def _check_grid(self) -> None:
         for key, parameter in self.parameters.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 from tune_nas import library
 from tune_nas.benchmark import SPACE, find_table, user_table
-from tune_nas.config import TrialConfig
+from tune_nas.config import TrialConfig, scaled
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.parameters import TRIAL, Parameter, check_conditions, combinations, meets
@@ -68,6 +68,10 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     elif EPOCHS in assigned:
         content.pop("epochs", None)
     content["set"] = {**(content.get("set") or {}), **assigned}
+    content["set_in"] = {
+        name: {key: value for key, value in keys.items() if key not in assigned}
+        for name, keys in own.set_in.items()
+    }
     gone |= {key for key, parameter in own.parameters.items() if _unmet(parameter, assigned)}
     content["parameters"] = {
         key: value for key, value in content["parameters"].items() if key not in gone
@@ -91,9 +95,13 @@ def base_trials(sweep: SweepConfig) -> BaseTrials:
 
 
 def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
-    trial = library.load_trial(name, sweep.set, epochs=sweep.epochs)
+    where = f"trial '{name}'"
+    own = library.load_trial(name, sweep.set_in.get(name))
+    if sweep.epochs is not None:
+        own = library.with_overrides(own, scaled(own.to_dict(), sweep.epochs), where)
+    trial = library.with_overrides(own, sweep.set, where)
     if trial.data.name == _EMBEDDED and sweep.embedded:
-        return library.load_trial(name, {**sweep.embedded, **sweep.set}, epochs=sweep.epochs)
+        return library.with_overrides(own, {**sweep.embedded, **sweep.set}, where)
     return trial
 
 
