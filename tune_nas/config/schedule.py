@@ -118,8 +118,9 @@ class ScheduleConfig(Section):
         kept = [stage.operations for stage in self.stages]
         for index, (before, now) in enumerate(itertools.pairwise(kept), start=1):
             if before is not None and (now is None or now > before):
+                given = "null" if now is None else now
                 raise ValueError(
-                    f"schedule.stages.{index}.operations is {now}, but the stage before keeps "
+                    f"schedule.stages.{index}.operations is {given}, but the stage before keeps "
                     f"{before}; operations never come back"
                 )
         if self.greedy is not None:

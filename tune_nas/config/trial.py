@@ -10,6 +10,7 @@ from tune_nas.config.relaxation import RelaxationConfig
 from tune_nas.config.schedule import ScheduleConfig
 from tune_nas.config.section import Count, Decay, Pixels, Rate, Section
 from tune_nas.config.selection import SelectionConfig
+from tune_nas.config.together import check_together
 from tune_nas.config.update import UpdateConfig
 
 
@@ -219,39 +220,5 @@ class TrialConfig(Section):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> TrialConfig:
-        relaxation, update, schedule = self.relaxation, self.update, self.schedule
-        selection = self.selection.kind
-        if relaxation.kind == "path" and update.level != "none":
-            raise ValueError(
-                f"relaxation.kind is 'path', which has no α to move, but update.level is "
-                f"'{update.level}'; it must be 'none'"
-            )
-        if update.level == "none" and selection in ("magnitude", "greedy"):
-            raise ValueError(
-                f"update.level is 'none', so that α never moves, but selection.kind '{selection}' "
-                "reads α; take 'perturbation' or 'sampled'"
-            )
-        if selection == "greedy" and schedule.greedy is None:
-            raise ValueError(
-                "selection.kind is 'greedy', but nothing is decided while the search runs; "
-                "give schedule.greedy"
-            )
-        if update.level == "none" and (schedule.greedy or schedule.stages):
-            given = "greedy" if schedule.greedy else "stages"
-            raise ValueError(
-                f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
-            )
-        spans = [("update.warmup", update.warmup)]
-        spans += [
-            (f"update.phases.{index}.until", phase.until)
-            for index, phase in enumerate(update.phases)
-        ]
-        if schedule.greedy is not None:
-            spans.append(("schedule.greedy.warmup", schedule.greedy.warmup))
-        for key, value in spans:
-            if value > schedule.epochs:
-                raise ValueError(
-                    f"{key} is {value}, but the search has {schedule.epochs} epochs "
-                    "(schedule.epochs)"
-                )
+        check_together(self)
         return self

@@ -110,6 +110,10 @@ class UpdateConfig(Section):
                 return self._with(phase)
         return self
 
+    def in_all_epochs(self) -> list[UpdateConfig]:
+        """Return every update that some epoch has, in order."""
+        return [*(self._with(phase) for phase in self.phases if phase.until > 0), self]
+
     def _with(self, phase: UpdatePhase) -> UpdateConfig:
         own = {**self.to_dict(), "phases": []}
         if phase.set.keys() & {"level"} and phase.set["level"] != "mixed":

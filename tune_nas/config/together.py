@@ -1,0 +1,86 @@
+"""Which parts of a trial go together, and which do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tune_nas.config.trial import TrialConfig
+    from tune_nas.config.update import UpdateConfig
+
+
+def check_together(trial: TrialConfig) -> None:
+    """Raise a ValueError of one line where parts of a trial make no sense with one another."""
+    updates = trial.update.in_all_epochs()
+    _check_alphas_move(trial, updates)
+    _check_images(trial, updates)
+    _check_lengths(trial)
+    if trial.selection.kind == "greedy" and trial.schedule.greedy is None:
+        raise ValueError(
+            "selection.kind is 'greedy', but nothing is decided while the search runs; "
+            "give schedule.greedy"
+        )
+
+
+def _check_alphas_move(trial: TrialConfig, updates: list[UpdateConfig]) -> None:
+    """Refuse what reads or moves an α that does not move."""
+    moving = [update.level for update in updates if update.level != "none"]
+    if trial.relaxation.kind == "path" and moving:
+        raise ValueError(
+            f"relaxation.kind is 'path', which has no α to move, but update.level is "
+            f"'{moving[0]}'; it must be 'none'"
+        )
+    if moving:
+        return
+    selection, schedule = trial.selection.kind, trial.schedule
+    if selection in ("magnitude", "greedy"):
+        raise ValueError(
+            f"update.level is 'none', so that α never moves, but selection.kind '{selection}' "
+            "reads α; take 'perturbation' or 'sampled'"
+        )
+    if schedule.greedy or schedule.stages:
+        given = "greedy" if schedule.greedy else "stages"
+        raise ValueError(
+            f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
+        )
+
+
+def _check_images(trial: TrialConfig, updates: list[UpdateConfig]) -> None:
+    """Refuse updates of which one would train w or α on images that are not for it.
+
+    The two streams of batches are the same in all epochs.
+    """
+    levels = {update.level for update in updates if update.level != "none"}
+    if len(levels) < 2 or "single" not in levels:
+        return
+    other = min(levels - {"single"})
+    if trial.data.single_level == "all":
+        raise ValueError(
+            f"data.single_level is 'all', but update.level is 'single' in some epochs and "
+            f"'{other}' in others, in which the valid half is α's alone; take 'train'"
+        )
+    if any(update.alphas_batch == "other" for update in updates):
+        raise ValueError(
+            f"update.alphas_batch is 'other' in some epochs, but update.level is '{other}' in "
+            "others, in which α has the valid half; take 'same'"
+        )
+
+
+def _check_lengths(trial: TrialConfig) -> None:
+    """Refuse a schedule that is longer than the search."""
+    schedule, update = trial.schedule, trial.update
+    spans = [
+        (f"update.phases.{index}.until", phase.until) for index, phase in enumerate(update.phases)
+    ]
+    if schedule.greedy is not None:
+        spans.append(("schedule.greedy.warmup", schedule.greedy.warmup))
+    for key, value in [("update.warmup", update.warmup), *spans]:
+        if value > schedule.epochs:
+            raise ValueError(
+                f"{key} is {value}, but the search has {schedule.epochs} epochs (schedule.epochs)"
+            )
+    if update.warmup == schedule.epochs:
+        raise ValueError(
+            f"update.warmup is {update.warmup}, as long as the search (schedule.epochs), so that "
+            "α never moves"
+        )
