@@ -18,7 +18,7 @@ _CELL = {
     "inputs": 2,
     "nodes": 2,
     "edges": "all",
-    "operations": ["none", "max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3"],
+    "operations": ["none", "max_pool_3x3", "skip_connect", "dil_conv_3x3"],
     "output": "concat",
     "inputs_per_node": 2,
     "excluded": ["none"],
@@ -36,44 +36,51 @@ _SPACE = {
 }
 TINY: dict[str, Any] = {
     "data.name": "fake",
-    "data.train_images": 48,
+    "data.train_images": 32,
     "data.resolution": 8,
     "schedule.batch_size": 8,
     "schedule.steps_per_epoch": 1,
     "runtime.device": "cpu",
 }
-EPOCHS = 4
+EPOCHS = 3
 
 # Lengths at which what a trial is about happens within a few epochs, in the small space.
-_PERTURBATION = {"selection.perturbation.interval": 2, "selection.perturbation.batches": 1}
-_GREEDY = {"schedule.epochs": 6, "schedule.greedy.warmup": 1, "schedule.greedy.every": 1}
-_P_DARTS = {
-    "update.warmup": 1,
-    "schedule.stages": [
-        {"epochs": 2, "cells": 3, "operations": 5, "skip_dropout": 0.1},
-        {"epochs": 2, "cells": 4, "operations": 3, "skip_dropout": 0.4},
-        {"epochs": 2, "cells": 5, "operations": 2, "skip_dropout": 0.7},
-    ],
-    "schedule.epochs": 6,
+_PERTURBATION = {
+    "schedule.epochs": 1,
+    "selection.perturbation.interval": 2,
+    "selection.perturbation.batches": 1,
 }
-_DRNAS_PROGRESSIVE = {
-    "space.init_channels": 12,
-    "space.cells": 3,
-    "update.warmup": 1,
-    "schedule.stages": [
-        {"epochs": 2, "partial_channels": 6, "operations": 4},
-        {"epochs": 2, "partial_channels": 4, "operations": 2},
-    ],
-}
+_GREEDY = {"schedule.epochs": 5, "schedule.greedy.warmup": 0, "schedule.greedy.every": 1}
 OWN: dict[str, dict[str, Any]] = {
     "darts-pt": _PERTURBATION,
-    "sdarts-pt": _PERTURBATION,
+    "sdarts-pt": {**_PERTURBATION, "selection.perturbation.interval": 1},
     "sgas": _GREEDY,
     "sgas-pt": {**_GREEDY, "selection.perturbation.batches": 1},
     "pc-darts": {"space.init_channels": 4, "update.warmup": 1},
-    "p-darts": _P_DARTS,
-    "p-darts-code": _P_DARTS,
-    "drnas-progressive": _DRNAS_PROGRESSIVE,
+    "p-darts": {
+        "schedule.epochs": 6,
+        "update.warmup": 1,
+        "schedule.stages": [
+            {"epochs": 2, "cells": 3, "operations": 4, "skip_dropout": 0.0},
+            {"epochs": 2, "cells": 4, "operations": 3, "skip_dropout": 0.4},
+            {"epochs": 2, "cells": 5, "operations": 2, "skip_dropout": 0.7},
+        ],
+    },
+    "p-darts-code": {
+        "schedule.stages": [
+            {"epochs": 1, "cells": cells, "operations": operations, "skip_dropout": dropout}
+            for cells, operations, dropout in ((3, 4, 0.1), (4, 3, 0.4), (5, 2, 0.7))
+        ]
+    },
+    "drnas-progressive": {
+        "schedule.epochs": 4,
+        "space.init_channels": 12,
+        "update.warmup": 1,
+        "schedule.stages": [
+            {"epochs": 2, "partial_channels": 6, "operations": 3},
+            {"epochs": 2, "partial_channels": 4, "operations": 2},
+        ],
+    },
     "rsps": {"selection.sampled.genotypes": 3},
 }
 

@@ -24,8 +24,6 @@ TINY: dict[str, Any] = {
     "data.train_images": 16,
     "data.resolution": 8,
     "schedule.batch_size": 8,
-    "schedule.steps_per_epoch": 1,
-    "selection.sampled.genotypes": 2,
 }
 UNEQUAL_BY_NATURE = ("seconds", "memory_mib")
 
@@ -95,15 +93,15 @@ def check_alphas(name: str, states: States, gradients: list[list[bool]]) -> None
         return
     # of α in the normal and in the reduction cell, and of both β where there are any
     assert gradients[0] == [True] * (4 if name == "pc-darts" else 2)
-    if name in ("p-darts", "p-darts-code", "drnas-progressive"):  # w alone starts each stage
-        assert moved[::2] == [
-            name != "drnas-progressive" and e > 0 for e in range(0, len(moved), 2)
-        ]
+    if name in ("p-darts", "drnas-progressive"):  # each stage starts with w alone
         assert all(moved[1::2])
+        anew = name == "p-darts"  # where α is drawn again
+        assert moved[2::2] == [anew] * len(moved[2::2])
+        assert not moved[0]
     elif name == "pc-darts":
-        assert moved == [False, True, True, True]
-    elif name not in ("darts-pt", "sdarts-pt", "sgas", "sgas-pt"):  # until all is decided
-        assert all(moved)
+        assert moved == [False, True, True]
+    else:
+        assert all(moved[:3])
 
 
 def check_choices(name: str, search: Search, states: States) -> None:
@@ -126,47 +124,50 @@ def check_choices(name: str, search: Search, states: States) -> None:
     if name.startswith(("gdas", "milenas-gumbel", "snas")):
         start, end = {"snas": (1, 0.03), "milenas-gumbel-code": (10, 1)}.get(name, (10, 0.1))
         assert metric("temperature") == pytest.approx(
-            [start + (end - start) * e / 3 for e in epochs]
+            [start + (end - start) * e / 2 for e in epochs]
         )
     if name.startswith("sdarts"):
-        assert metric("smoothing_radius") == pytest.approx([0.03 + 0.27 * e / 4 for e in epochs])
+        assert metric("smoothing_radius") == pytest.approx([0.03 + 0.27 * e / 3 for e in epochs])
     if name.startswith("bilevel-then"):
         levels = [search.trial.update.in_epoch(epoch).level for epoch in epochs]
-        assert levels == ["bilevel", "bilevel", "mixed", "mixed"]
+        assert levels == ["bilevel", "bilevel", "mixed"]
     if name.startswith("p-darts"):
-        assert size("cells") == [3, 3, 4, 4, 5, 5]
-        assert remaining() == [{5}, {5}, {3}, {3}, {2}, {2}]
+        each = 2 if name == "p-darts" else 1
+        assert size("cells") == [cells for cells in (3, 4, 5) for _ in range(each)]
+        assert remaining() == [{kept} for kept in (4, 3, 2) for _ in range(each)]
     if name == "drnas-progressive":
         assert size("partial_channels") == [6, 6, 4, 4]
-        assert remaining() == [{4}, {4}, {2}, {2}]
+        assert remaining() == [{3}, {3}, {2}, {2}]
     if name.startswith("sgas"):
-        # 1 epoch of warm-up, then a decision after each; node 3 keeps two of its three edges
-        assert decided("normal") == decided("reduction") == [0, 1, 2, 3, 4, 4]
+        # a decision after each epoch; node 3 keeps two of its three edges
+        assert decided("normal") == decided("reduction") == [1, 2, 3, 4, 4]
         assert search.choices.pruned("normal").sum() == 1
         assert search.batch_size == 8 + 4 * 8
     if name in ("darts-pt", "sdarts-pt"):
-        # 5 edges and 1 node with too many inputs: 6 decisions, 2 epochs apart
-        assert search.epochs == 4 + 2 * 5 + 1
-        assert decided("normal")[:4] == [0, 0, 0, 0] and sorted(decided("normal")) == decided(
-            "normal"
-        )
+        # the operations of 5 edges, then the edges of one node: 6 decisions
+        interval = search.trial.selection.perturbation.interval
+        assert search.epochs == 1 + interval * 5 + 1
+        assert decided("normal")[:2] == [0, 1]
+        assert max(decided("normal")) == max(decided("reduction")) == 5
+        assert decided("normal")[-1] == decided("reduction")[-1] == 4
         assert search.choices.open("normal") == search.choices.open("reduction") == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_epoch_in_its_own_space(name: str) -> None:
-    """The trial as it is shipped, but for its sizes and images."""
+def test_a_trial_fits_its_own_space(name: str) -> None:
+    """The trial as it is shipped, a fifth as long, but for its sizes and images."""
     trial = load_trial(name)
-    sizes = {"space.init_channels": 12, "space.cells": 3} if "progressive" in name else {}
-    lengths = scaled(trial.to_dict(), 10)
-    small = {"space.init_channels": 4 if name == "pc-darts" else 2, "space.cells": None}
-    search = Search(with_overrides(trial, {**lengths, **TINY, **small, **sizes}))
-    metrics = search.run_epoch()
-    assert metrics["train_loss"] > 0
+    sizes = {
+        "space.init_channels": {"pc-darts": 4, "drnas-progressive": 12}.get(name, 2),
+        "space.cells": 1 if trial.space.name == "nasbench201" else 3,
+        "selection.sampled.genotypes": 2,
+    }
+    search = Search(with_overrides(trial, {**scaled(trial.to_dict(), 10), **TINY, **sizes}))
+    assert search.epochs >= 10
     search.genotype.check(search.space)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("-code")])
 def test_one_epoch_in_mixed_precision(name: str, shrink: Shrink) -> None:
     search = Search(shrink(name, **{"runtime.autocast": True, "update.warmup": 0}))
     metrics = search.run_epoch()
