@@ -356,12 +356,14 @@ def test_a_path_is_an_architecture_of_the_space_and_all_are_as_likely() -> None:
         ({"kind": "gumbel", "smoothing": {"kind": "random"}}, "has no weights to smooth"),
         ({"kind": "softmax", "penalty": {"kind": "kl"}}, "belongs to relaxation.kind 'dirichlet'"),
         ({"kind": "path", "edge_normalisation": True}, "draws edges whatever β is"),
+        ({"kind": "path", "partial_channels": 3}, "partial_channels is 3, but must divide the ch"),
     ],
 )
 def test_what_makes_no_sense_together_is_refused_in_a_line(
     changes: dict[str, object], complaint: str
 ) -> None:
     trial = {"relaxation": changes, "update": {"level": "none"}, "selection": {"kind": "sampled"}}
+    trial["space"] = {"name": "darts", "init_channels": 16}
     with pytest.raises(ConfigError, match=complaint) as raised:
         with_overrides(trial, {})
     assert "\n" not in str(raised.value)

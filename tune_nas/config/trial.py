@@ -222,3 +222,20 @@ class TrialConfig(Section):
     def _parts_go_together(self) -> TrialConfig:
         check_together(self)
         return self
+
+    @model_validator(mode="after")
+    def _channels_can_be_divided(self) -> TrialConfig:
+        channels = self.space.init_channels
+        parts = [("relaxation.partial_channels", self.relaxation.partial_channels)]
+        parts += [
+            (f"schedule.stages.{index}.partial_channels", stage.partial_channels)
+            for index, stage in enumerate(self.schedule.stages)
+            if stage.partial_channels is not None
+        ]
+        for key, part in parts:
+            if channels is not None and channels % part:
+                raise ValueError(
+                    f"{key} is {part}, but must divide the channels of the first cell, {channels} "
+                    "(space.init_channels)"
+                )
+        return self

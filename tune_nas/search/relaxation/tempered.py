@@ -30,7 +30,8 @@ class Tempered(Relaxation):
     def set_epoch(self, epoch: int, epochs: int) -> None:
         """Set τ(e) = start + (end − start) · e / (E − 1) for the epoch e, counted from 0, of E."""
         start, end = self.config.temperature.start, self.config.temperature.end
-        self.temperature = start + (end - start) * epoch / max(epochs - 1, 1)
+        share = epoch / max(epochs - 1, 1)
+        self.temperature = (1 - share) * start + share * end
 
     def metrics(self) -> dict[str, float]:
         """Return the temperature of the epoch."""
