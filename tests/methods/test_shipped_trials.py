@@ -160,10 +160,13 @@ def test_the_switch_is_at_epoch_35() -> None:
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
-        # epochs, cells, K, operations, dropout on skips
-        ("p-darts", [(25, 5, None, 8, 0.0), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)]),
-        ("p-darts-code", [(25, 5, None, 8, 0.1), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)]),
-        ("drnas-progressive", [(25, None, 6, 7, 0.0), (25, None, 4, 4, 0.0)]),
+        # epochs, cells, K, operations (None: all), dropout on skips
+        ("p-darts", [(25, 5, None, None, 0.0), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)]),
+        (
+            "p-darts-code",
+            [(25, 5, None, None, 0.1), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)],
+        ),
+        ("drnas-progressive", [(25, None, 6, None, 0.0), (25, None, 4, 4, 0.0)]),
     ],
 )
 def test_the_stages_are_the_papers(name: str, stages: list[tuple[Any, ...]]) -> None:
