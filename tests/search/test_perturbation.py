@@ -310,3 +310,4 @@ def test_decided_edges_keep_their_alpha_and_open_ones_go_on(tmp_path: Path) -> N
     assert last["decided_edges/normal"] == 4
     assert last["pruned_edges/normal"] == 1
     assert search.history[1]["decided_edges/reduction"] == 1
+    assert "decided_edges/reduction" not in search.history[0]

@@ -118,7 +118,9 @@ class Perturbation(Tuning):
         self._evaluations.append(entry)
 
     def metrics(self) -> dict[str, float]:
-        """Return how many edges of each cell type are decided, and how many were taken out."""
+        """Return, while it tunes, how many edges of each cell type are decided and taken out."""
+        if self.search.epoch <= self.search.search_epochs:
+            return {}
         choices, cells = self.search.choices, self.search.space.cells
         return {
             **{f"decided_edges/{name}": int(choices.decided(name).sum()) for name in cells},

@@ -1,0 +1,187 @@
+"""Another selection from a checkpoint, and what an edge's operations are worth."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from searching import assert_same_state, finished, small_trial
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import CheckpointError, ConfigError
+from tune_nas.library import with_overrides
+from tune_nas.search import Search, total_epochs
+from tune_nas.search.analysis import analyse_edge
+
+PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture(scope="module")
+def trial(folder: Path) -> TrialConfig:
+    return small_trial(folder, **{"schedule.epochs": 2})
+
+
+@pytest.fixture(scope="module")
+def checkpoint(folder: Path, trial: TrialConfig) -> Path:
+    search = Search(trial)
+    search.run_epoch()
+    search.save(folder / "unfinished")
+    search.run_epoch()
+    search.save(folder / "checkpoint")
+    return folder / "checkpoint"
+
+
+def selecting(trial: TrialConfig, checkpoint: Path, **changes: Any) -> TrialConfig:
+    return with_overrides(trial, {"start_from": str(checkpoint), **changes})
+
+
+def test_selecting_from_a_checkpoint_is_the_end_of_the_whole_search(
+    trial: TrialConfig, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Also where it is killed on the way."""
+    whole = finished(with_overrides(trial, PT))
+    own = selecting(trial, checkpoint, **PT)
+    assert total_epochs(own) == whole.epochs == 2 + 6
+    first = Search(own)
+    assert (first.epoch, first.epochs) == (2, 8)
+    for _ in range(3):
+        first.run_epoch()
+    first.save(tmp_path)
+    again = Search(own)
+    again.load(tmp_path)
+    while not again.done:
+        again.run_epoch()
+    found, wanted = again.state_dict(), whole.state_dict()
+    assert {found.pop("trial")["start_from"], wanted.pop("trial")["start_from"]} == {
+        str(checkpoint),
+        None,
+    }
+    assert_same_state(wanted, found)
+    assert again.genotype == whole.genotype
+    rows = list(csv.DictReader((tmp_path / "decisions.csv").open()))
+    assert [row["epoch"] for row in rows] == ["3", "3", "4", "4", "5", "5"]
+    assert [row["cell"] for row in rows] == ["normal", "reduction"] * 3
+    seen = list(csv.DictReader((tmp_path / "perturbation.csv").open()))
+    assert len(seen) == 6 * 4  # four operations that a genotype may have
+    chosen = [(row["cell"], row["edge"], row["without"]) for row in seen if row["chosen"] == "1"]
+    assert chosen == [(row["cell"], row["edge"], row["operation"]) for row in rows]
+    accuracy = {row["without"]: float(row["accuracy"]) for row in seen[:4]}
+    assert accuracy[chosen[0][2]] == min(accuracy.values())
+
+
+@pytest.mark.parametrize("kind", ["magnitude", "sampled"])
+def test_a_selection_that_does_not_tune_takes_one_epoch_and_trains_nothing(
+    kind: str, trial: TrialConfig, checkpoint: Path
+) -> None:
+    source = Search(trial)
+    source.load(checkpoint)
+    own = selecting(trial, checkpoint, **{"selection.kind": kind, "selection.sampled.genotypes": 3})
+    search = Search(own)
+    metrics = search.run_epoch()
+    assert search.done
+    assert (metrics["epoch"], total_epochs(own)) == (3, 3)
+    assert metrics["valid_accuracy"] == source.history[-1]["valid_accuracy"]
+    assert "train_loss" not in metrics
+    for key in ("supernet", "alphas", "optimisers", "draws", "train_batches", "choices"):
+        assert_same_state(source.state_dict()[key], search.state_dict()[key], key)
+    if kind == "magnitude":
+        assert search.genotype == source.genotype
+    search.genotype.check(search.space)
+
+
+def test_only_the_end_of_the_same_search_will_do(
+    trial: TrialConfig, checkpoint: Path, folder: Path, tmp_path: Path
+) -> None:
+    def refused(where: Path, **changes: Any) -> str:
+        with pytest.raises(CheckpointError) as caught:
+            Search(selecting(trial, where, **changes))
+        return str(caught.value)
+
+    assert "is not finished: 1 of 2 epochs" in refused(folder / "unfinished")
+    assert "another trial: seed differ" in refused(checkpoint, seed=5)
+    assert "no whole checkpoint" in refused(tmp_path / "nowhere")
+    after = Search(selecting(trial, checkpoint, **PT))
+    after.run_epoch()
+    after.save(tmp_path / "after")
+    text = refused(tmp_path / "after")
+    assert "'perturbation', has gone on since the search ended with epoch 2" in text
+    shutil.copytree(checkpoint, tmp_path / "damaged")
+    (tmp_path / "damaged" / "search.pt").write_bytes(b"no")
+    assert "damaged checkpoint" in refused(tmp_path / "damaged")
+    moved = shutil.copytree(checkpoint, tmp_path / "moved")
+    assert Search(selecting(trial, Path(moved), **{"data.dir": "elsewhere"})).epoch == 2
+
+
+def test_what_an_operation_is_worth(trial: TrialConfig, checkpoint: Path) -> None:
+    """The accuracies are those of supernets that are discretised and tuned by hand."""
+    told: list[str] = []
+    found = analyse_edge(trial, checkpoint, "reduction", "0->2", 2, told.append)
+    names = ["skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"]
+    assert [worth.operation for worth in found.operations] == names == told
+
+    source = Search(trial)
+    source.load(checkpoint)
+    alphas = source.alphas["reduction"][0].detach()
+    weights = alphas.softmax(0)
+    for column, worth in enumerate(found.operations, start=1):
+        assert worth.alpha == float(alphas[column])
+        assert worth.weight == pytest.approx(float(weights[column]))
+    whole = source.evaluate(source.expected_weights(), batch_statistics=True)
+    assert found.supernet == whole[1]
+
+    by_hand = Search(selecting(trial, checkpoint, **PT))
+    by_hand.optimisers.restart_weights(by_hand.supernet)
+    by_hand.choices.decide("reduction", 0, 3)
+    # a cosine from a tenth of 0.025 to 0.001 in two epochs
+    by_hand.selection.learning_rate = [0.0025, 0.00175].__getitem__  # type: ignore[method-assign]
+    by_hand.selection.decide = lambda epoch: None  # type: ignore[attr-defined]
+    by_hand.run_epoch()
+    by_hand.run_epoch()
+    last = by_hand.evaluate(by_hand.expected_weights(), batch_statistics=True)
+    assert found.operations[2].converged == last[1]
+
+    ranks = found.ranks()
+    best = max(found.operations, key=lambda worth: worth.converged).operation
+    assert ranks["discretisation"][best] == 1
+    assert ranks["magnitude"][names[int(weights[1:].argmax())]] == 1
+    assert sorted(ranks["perturbation"].values()) == [1, 2, 3, 4]
+
+
+def test_an_analysis_names_what_is_not_there(trial: TrialConfig, checkpoint: Path) -> None:
+    for arguments, text in (
+        (("middle", "0->2", 1), "'middle', but must be one of normal, reduction"),
+        (("normal", "7->9", 1), "no edge '7->9'; it has 0->2, 1->2, 0->3, 1->3, 2->3"),
+        (("normal", "0->2", 0), "epochs is 0, but must be >= 1"),
+    ):
+        with pytest.raises(ConfigError, match=text.replace("?", r"\?")):
+            analyse_edge(trial, checkpoint, *arguments)
+
+
+def test_an_evaluation_on_few_batches_takes_them_from_the_whole_half(
+    trial: TrialConfig, checkpoint: Path
+) -> None:
+    search = Search(trial)
+    search.load(checkpoint)
+    valid = search.data.valid
+    search.data.valid.labels.copy_(torch.arange(len(valid)) // 8)  # in the order of the classes
+    seen: list[int] = []
+    evaluation_batches = type(search.data).evaluation_batches
+
+    def watch(images: Any, size: int) -> Any:
+        for batch in evaluation_batches(search.data, images, size):
+            seen.extend(batch[1].tolist())
+            yield batch
+
+    object.__setattr__(search.data, "evaluation_batches", watch)
+    search.evaluate(search.expected_weights(), batches=1)
+    assert len(seen) == 8
+    assert set(seen) == set((torch.arange(len(valid)) // 8).tolist())
