@@ -80,6 +80,9 @@ def test_entropies_are_those_of_the_shares() -> None:
     assert entropies({"normal": CellWeights(torch.full((6, 5), 0.7))})["entropy/mean"] == (
         pytest.approx(math.log(5))
     )
+    pruned = torch.full((6, 5), 0.2)
+    pruned[2] = 0
+    assert entropies({"normal": CellWeights(pruned)})["entropy/mean"] == pytest.approx(math.log(5))
 
 
 def test_skip_advantage_is_the_mean_difference_of_the_softmaxes() -> None:

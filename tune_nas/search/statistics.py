@@ -17,7 +17,8 @@ PARAMETER_FREE = ("skip", "pool", "none", "noise")
 def entropies(weights: Mapping[str, CellWeights]) -> dict[str, float]:
     """Return the entropy of the operation weights, in nats, mean over edges, by cell and in all.
 
-    Weights that do not sum to 1 (sigmoid) are taken relative to their sum.
+    Weights that do not sum to 1 (sigmoid) are taken relative to their sum. Pruned edges, all of
+    whose weights are 0, are left out.
     """
     by_cell = {name: _edge_entropies(cell.operations.detach()) for name, cell in weights.items()}
     found = {f"entropy/{name}": float(values.mean()) for name, values in by_cell.items()}
@@ -25,7 +26,8 @@ def entropies(weights: Mapping[str, CellWeights]) -> dict[str, float]:
 
 
 def _edge_entropies(operations: Tensor) -> Tensor:
-    shares = operations.double() / operations.double().sum(dim=1, keepdim=True)
+    present = operations[operations.any(dim=1)].double()
+    shares = present / present.sum(dim=1, keepdim=True)
     terms: Tensor = torch.special.entr(shares)
     return terms.sum(dim=1)
 
