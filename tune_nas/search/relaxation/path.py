@@ -9,8 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tune_nas.config import RelaxationConfig
+from tune_nas.search.choices import Choices
 from tune_nas.search.relaxation.base import Relaxation, Sample, register_relaxation
 from tune_nas.seeds import derive_seed
+from tune_nas.spaces import Space
 
 
 @register_relaxation("path")
@@ -22,31 +25,42 @@ class Path(Relaxation):
 
     is_drawn = True
 
+    def __init__(
+        self, config: RelaxationConfig, space: Space, choices: Choices | None = None
+    ) -> None:
+        super().__init__(config, space, choices)
+        self._eligible = {name: cell.eligible() for name, cell in self.cells.items()}
+        self._into = {
+            name: [
+                (torch.tensor(cell.incoming(node)), cell.kept_inputs(node)) for node in cell.nodes
+            ]
+            for name, cell in self.cells.items()
+        }
+
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Return the same weight for every operation of an edge; they sum to 1."""
         counts = mask.sum(dim=1, keepdim=True).clamp(min=1)
         return mask.to(alphas.dtype) / counts
 
     def _draw(self, name: str, alpha: Tensor, mask: Tensor, seed: int | None) -> Sample:
-        cell, remaining = self.cells[name], self.choices.remaining(name)
-        eligible = remaining & cell.eligible()
+        remaining = self.choices.remaining(name)
+        eligible = remaining & self._eligible[name]
         allowed = torch.where(eligible.any(dim=1, keepdim=True), eligible, remaining)
         present = remaining.any(dim=1)
         if seed is None:
-            share = torch.zeros(len(cell.edges))
-            for node in cell.nodes:
-                rows = [row for row in cell.incoming(node) if present[row]]
-                share[rows] = min(1.0, cell.kept_inputs(node) / max(len(rows), 1))
+            share = torch.zeros(len(present))
+            for rows, count in self._into[name]:
+                there = rows[present[rows]]
+                share[there] = min(1.0, count / max(len(there), 1))
             weights = self.relax(alpha, allowed.to(alpha.device))
             return Sample(weights * share.to(weights)[:, None])
         # on the CPU, where the path is read: nothing of it depends on α
         generator = torch.Generator().manual_seed(derive_seed(seed, name))
-        order = torch.rand(len(cell.edges), generator=generator).masked_fill(~present, -1.0)
+        order = torch.rand(len(present), generator=generator).masked_fill(~present, -1.0)
         scores = torch.rand(allowed.shape, generator=generator).masked_fill(~allowed, -1.0)
-        drawn = torch.zeros_like(allowed).scatter(1, scores.argmax(dim=1, keepdim=True), True)
         kept = torch.zeros_like(present)
-        for node in cell.nodes:
-            into = torch.tensor(cell.incoming(node))
-            kept[into[order[into].topk(cell.kept_inputs(node)).indices]] = True
+        for rows, count in self._into[name]:
+            kept[rows[order[rows].topk(count).indices]] = True
+        drawn = torch.zeros_like(allowed).scatter(1, scores.argmax(dim=1, keepdim=True), True)
         active = drawn & (kept & present)[:, None]
         return Sample(active.to(alpha.device, alpha.dtype), active=active)
