@@ -143,13 +143,10 @@ class SweepConfig(Section):
             raise ValueError(f"metric is '{self.metric}', but retrain is 0; retrain 'each'")
         if self.searcher == "grid":
             self._check_grid()
-        if self.epochs is not None and EPOCHS in self.parameters.keys() | self.set.keys():
+        section = self.set.get("schedule")
+        lengths = {*self.parameters, *self.set, *(f"schedule.{key}" for key in section or {})}
+        if self.epochs is not None and EPOCHS in lengths:
             raise ValueError(f"epochs and {EPOCHS} say the same; give one")
-        if self.scheduler == "asha" and EPOCHS in self.parameters:
-            raise ValueError(
-                "scheduler 'asha' compares trials of one length, but parameters vary "
-                "schedule.epochs; take scheduler 'none'"
-            )
         return self
 
     @property

@@ -1,0 +1,94 @@
+"""`tune-nas select` and `analyse`, from a checkpoint that lies in a folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tune_nas.config import TrialConfig
+from tune_nas.library import with_overrides
+from tune_nas.search import Search
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
+    "data": {"name": "fake", "train_images": 32, "resolution": 8},
+    "schedule": {"epochs": 1, "batch_size": 16},
+    "retrain": {"init_channels": 4, "cells": 1},
+    "selection": {"max_skips": {"normal": 2}},
+}
+
+
+@pytest.fixture
+def checkpoint(command_line) -> str:
+    search = Search(with_overrides(TINY, {}))
+    search.run_epoch()
+    search.save(command_line.folder / "end")
+    return "end"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrialConfig, str]]:
+    """Record the searches that commands ask for; none is run."""
+    import tune_nas.sweep
+
+    found: list[tuple[TrialConfig, str]] = []
+
+    def record(trial: TrialConfig, options: object, name: str) -> None:
+        found.append((trial, name))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(tune_nas.sweep, "run_search", record, raising=False)
+    return found
+
+
+def test_select_asks_for_a_search_that_starts_there(
+    command_line, checkpoint: str, asked: list[tuple[TrialConfig, str]]
+) -> None:
+    interval = ("--set", "selection.perturbation.interval=2")
+    command_line.run("select", checkpoint, "--selection", "perturbation", *interval)
+    command_line.run("select", checkpoint, "--selection", "magnitude", "--name", "again")
+    (first, first_name), (second, second_name) = asked
+    assert (first_name, second_name) == ("tiny-perturbation", "again")
+    assert first.start_from == second.start_from == str(command_line.folder / checkpoint)
+    assert (first.selection.kind, first.selection.perturbation.interval) == ("perturbation", 2)
+    assert (first.selection.max_skips, second.selection.max_skips) == ({}, {"normal": 2})
+    assert Search(first).epochs == 1 + 2 * 5 + 1
+
+
+def test_analyse_prints_every_operation(command_line, checkpoint: str) -> None:
+    arguments = ("analyse", checkpoint, "--edge", "normal:1->3", "--epochs", "1")
+    status, out, err = command_line.run(*arguments)
+    assert status == 0
+    assert err.splitlines()[0] == "normal 1->3: tuning with none alone"
+    assert "α selects" in out
+    (edge,) = command_line.json(*arguments, "--quiet")["edges"]
+    assert (edge["cell"], edge["edge"]) == ("normal", "1->3")
+    names = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+    assert [entry["operation"] for entry in edge["operations"]] == names
+    for criterion in ("magnitude", "perturbation", "discretisation"):
+        ranks = {entry["ranks"][criterion]: entry["operation"] for entry in edge["operations"]}
+        assert sorted(ranks) == [1, 2, 3, 4, 5]
+        assert f" {ranks[1]}" in out.splitlines()[-2]
+    for entry in edge["operations"]:
+        assert f"{entry['converged']:.2f} ({entry['ranks']['discretisation']})" in out
+
+
+BAD = [
+    (("select", "nothing", "--selection", "magnitude"), "'nothing' is neither a checkpoint nor"),
+    (("select", "end", "--selection", "best"), "selection.kind is 'best', but must be one of"),
+    (("select", "end", "--selection", "greedy"), "give schedule.greedy"),
+    (("select", "end", "--selection", "magnitude", "--set", "seed=1"), "seed differ"),
+    (("analyse", "end", "--edge", "1->3"), "must be written CELL:EDGE, as normal:0->2"),
+    (("analyse", "end", "--edge", "normal:3->1"), "the normal cell has no edge '3->1'"),
+    (("analyse", "end", "--edge", "odd:0->1"), "the cell is 'odd', but must be one of normal"),
+    (("analyse", "end", "--edge", "normal:0->1", "--epochs", "0"), "must be >= 1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD)
+def test_bad_input_gets_one_line(
+    command_line, checkpoint: str, arguments: tuple[str, ...], says: str
+) -> None:
+    assert says in command_line.refused(*arguments)
