@@ -25,6 +25,7 @@ from tune_nas.errors import ConfigError, StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_search, run_sweep
 from tune_nas.sweep.plan import Plan, State, read_plan
 from tune_nas.sweep.records import Records
+from tune_nas.sweep.resolve import BaseTrials
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker, TrialResult
 
@@ -147,7 +148,7 @@ def test_damaged_ray_state_and_checkpoints_are_of_no_consequence(
 def test_a_damaged_record_is_one_line(tmp_path: Path, make_sweep: MakeSweep) -> None:
     storage = Storage(tmp_path / "runs" / "x")
     sweep = make_sweep()
-    Plan(storage, sweep, TrialConfig(), State()).write()
+    Plan(storage, sweep, BaseTrials({"trial": TrialConfig()}), State()).write()
     storage.write("search/records/search-00000.json", '{"job": ')
     with pytest.raises(StorageError, match=r"search-00000.json is damaged"):
         Records(storage, "search")

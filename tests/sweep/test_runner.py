@@ -19,6 +19,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, DataError, GenotypeError, StorageError, TuneNasError
 from tune_nas.sweep import RunOptions, Trainables, resume_sweep, run_retrain, run_sweep
 from tune_nas.sweep.plan import Plan, State, read_plan
+from tune_nas.sweep.resolve import BaseTrials
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker
 
@@ -123,7 +124,8 @@ def test_an_existing_name_offers_a_resume_where_there_is_one(
 ) -> None:
     sweep = make_sweep()
     where = options(tmp_path)
-    plan = Plan(Storage(tmp_path / "runs" / "x"), sweep, TrialConfig(), State())
+    bases = BaseTrials({"trial": TrialConfig()})
+    plan = Plan(Storage(tmp_path / "runs" / "x"), sweep, bases, State())
     plan.write()
     resume = f"or go on with it: tune-nas resume x --storage {tmp_path / 'runs'}"
     with pytest.raises(StorageError, match=resume):

@@ -163,6 +163,21 @@ def test_many_axes_are_panels_and_many_numbers_a_scale(make_result: Make) -> Non
     assert [tick.get_text() for tick in third.get_xticklabels()] == ["x"]
 
 
+def test_the_names_of_many_methods_stay_apart(make_result: Make) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    names = [f"bilevel-then-milenas-{letter}" for letter in "abcdefghijklmnopqrstu"]
+    results = [make_result(0, 90.0, trial_id=name, parameters={"trial": name}) for name in names]
+    figure = plot_axis(Report("methods", ["trial"], results, "valid_accuracy"))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    labels = figure.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == names
+    boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+    assert all(box.y0 >= 0 for box in boxes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_nothing_to_plot_is_said(make_result: Make) -> None:
     with pytest.raises(ValueError, match="no trial that can be ranked"):
         plot_axis(Report("s", ["update.lambda"], [], "valid_accuracy"))

@@ -96,12 +96,13 @@ def base_trials(sweep: SweepConfig) -> BaseTrials:
 
 def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
     where = f"trial '{name}'"
-    own = library.load_trial(name, sweep.set_in.get(name))
+    own, fixed = library.load_trial(name, sweep.set_in.get(name)), sweep.set
     if sweep.epochs is not None:
         own = library.with_overrides(own, scaled(own.to_dict(), sweep.epochs), where)
-    trial = library.with_overrides(own, sweep.set, where)
+        fixed = _without_epochs(fixed)
+    trial = library.with_overrides(own, fixed, where)
     if trial.data.name == _EMBEDDED and sweep.embedded:
-        return library.with_overrides(own, {**sweep.embedded, **sweep.set}, where)
+        return library.with_overrides(own, {**sweep.embedded, **fixed}, where)
     return trial
 
 
@@ -240,12 +241,16 @@ def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:
 
 
 def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without the number of epochs, be it a dotted key or in its section."""
-    kept = {key: value for key, value in settings.items() if key != EPOCHS}
-    section = kept.get("schedule")
-    if isinstance(section, Mapping):
-        kept["schedule"] = {key: value for key, value in section.items() if key != "epochs"}
-    return kept
+    """Return settings without the number of epochs, and with the other keys of its section alone.
+
+    The whole section would take the place of all that was scaled.
+    """
+    section, _ = EPOCHS.split(".")
+    inner = settings.get(section)
+    if isinstance(inner, Mapping):
+        own = {f"{section}.{key}": value for key, value in inner.items()}
+        settings = {**{key: v for key, v in settings.items() if key != section}, **own}
+    return {key: value for key, value in settings.items() if key != EPOCHS}
 
 
 def _check_leaf(key: str, where: str) -> None:

@@ -48,7 +48,10 @@ def plot_axis(report: Report) -> Figure:
         panels = [(axes[0], name) for name in _metrics(report, rows)]
     else:
         panels = [(axis, report.rank_by) for axis in axes]
-    figure = Figure(figsize=(max(4.2 * len(panels), 5.0), 3.8), layout="constrained")
+    most = max(len(_categories(rows, axis)) for axis, _ in panels)
+    width = max(4.2, 0.3 * most) * len(panels)
+    height = 3.8 if most <= _MOST_CATEGORIES else 4.8  # their labels stand upright
+    figure = Figure(figsize=(max(width, 5.0), height), layout="constrained")
     figure.patch.set_facecolor("white")
     for number, (axis, name) in enumerate(panels):
         panel = figure.add_subplot(1, len(panels), number + 1)
@@ -62,6 +65,13 @@ def plot_axis(report: Report) -> Figure:
 def _metrics(report: Report, rows: list[Row]) -> list[MetricName]:
     names = [report.rank_by] + [metric_name(key) for key in _OTHERS if key != report.rank_by.key]
     return [name for name in names if any(name.key in row.statistics for row in rows)]
+
+
+def _categories(rows: Sequence[Row], axis: str) -> list[Any]:
+    """Return the values that come in a row, each with its label; none on a numeric axis."""
+    values: list[Any] = sorted({row.values.get(axis) for row in rows}, key=order_key)
+    numeric = all(order_key(value)[0] == 0 and abs(value) != float("inf") for value in values)
+    return [] if numeric and len(values) > _MOST_CATEGORIES else values
 
 
 def _series(rows: Sequence[Row], axis: str | None) -> list[tuple[str, list[Row]]]:
@@ -85,7 +95,7 @@ def _draw(
     with_means: bool,
 ) -> None:
     values = sorted({row.values.get(axis) for row in rows}, key=order_key)
-    place = _places(panel, values)
+    place = _places(panel, values, _categories(rows, axis))
     shift = 0.0 if place is None else min(0.16, 0.6 / len(series))
     for number, (label, members) in enumerate(series):
         known = [row for row in members if name.key in row.statistics]
@@ -162,17 +172,16 @@ def _draw_means(
     )
 
 
-def _places(panel: Axes, values: list[Any]) -> dict[Any, int] | None:
-    """Put the values in a row and return each one's place, or None for a numeric axis."""
-    numeric = all(order_key(value)[0] == 0 and abs(value) != float("inf") for value in values)
-    if len(values) > _MOST_CATEGORIES and numeric:
+def _places(panel: Axes, values: list[Any], categories: list[Any]) -> dict[Any, int] | None:
+    """Put categories in a row and return each one's place, or None for a numeric axis."""
+    if not categories:
         if min(values) > 0 and max(values) / min(values) >= 100:
             panel.set_xscale("log")
         return None
     panel.set_xticks(range(len(values)), [value_label(value) for value in values])
     panel.set_xlim(-0.5, len(values) - 0.5)
     if sum(len(value_label(value)) for value in values) > 36:
-        panel.tick_params(axis="x", rotation=30)
+        panel.tick_params(axis="x", rotation=30 if len(values) <= _MOST_CATEGORIES else 90)
     return {value: place for place, value in enumerate(values)}
 
 
