@@ -55,7 +55,7 @@ class Sharpening(Relaxation):
 class StopWhenSettled(Rule):
     """Ends the search when the genotype has been the same for `patience` epochs."""
 
-    patience = 2
+    patience = 3
 
     def __init__(self, search: Search) -> None:
         super().__init__(search)
