@@ -210,18 +210,14 @@ def test_a_sweep_keeps_its_trials_for_a_resume(tmp_path: Path) -> None:
 
 @pytest.mark.sweep
 def test_a_run_over_trials_and_its_report(tmp_path: Path, ray_session: None) -> None:
-    for name, value in (("a", 0), ("b", 2)):
-        trial = {"update": {"level": "mixed", "lambda": value}, "retrain": {"epochs": 1}}
-        Path(tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(trial), encoding="utf-8")
     names = [str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]
-    path = write(tmp_path, parameters={"trial": {"grid": names}}, seeds=2, epochs=2)
+    for name, value in zip(names, (0, 2), strict=True):
+        Path(name).write_text(f"update: {{level: mixed, lambda: {value}}}", encoding="utf-8")
+    path = write(tmp_path, parameters={"trial": {"grid": names}}, epochs=2, retrain=0)
     options = RunOptions(storage=str(tmp_path / "runs"), quiet=True)
     outcome = run_sweep(load_sweep(path), options, trainables=TRAINABLES)
-    found = [(r.parameters["trial"], r.stage, r.status, len(r.history)) for r in outcome.results]
-    searches = [(name, "search", "finished", 2) for name in names for _ in range(2)]
-    assert sorted(found) == sorted([*searches, *((n, "retrain", "finished", 1) for n in names)])
+    found = [(r.parameters, r.status, len(r.history)) for r in outcome.results]
+    assert found == [({"trial": name}, "finished", 2) for name in names]
     rows = outcome.report.rows()
     assert [row.label for row in rows] == [f"trial = {name}" for name in names]
-    by_lambda = [row.statistics["valid_accuracy"].mean for row in rows]
-    assert by_lambda[1] > by_lambda[0]  # the stand-in rises with λ
-    assert outcome.report.ranking()[0] is rows[1]
+    assert outcome.report.ranking()[0] is rows[1]  # the stand-in rises with λ
