@@ -108,6 +108,8 @@ def test_every_space_has_logits_and_gradients(space, tiny_supernet, weigh, size)
 
 
 def test_one_hot_weights_equal_running_that_path_alone(space, tiny_supernet):
+    if any("noise" in names for cell in space.cells.values() for names in cell.operations):
+        pytest.skip("noise is drawn in the order of what runs")
     net = tiny_supernet(space).eval()
     for seed in range(3):
         weights = one_hot(space, seed)
