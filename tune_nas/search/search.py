@@ -217,7 +217,7 @@ class Search:
     def _set_epoch(self) -> None:
         """Set temperature and radius; after the search's own epochs they stay as they ended."""
         epochs = self.trial.schedule.epochs
-        at = min(self.epoch, epochs - 1)
+        at = min(self.epoch, self.search_epochs - 1)
         self.relaxation.set_epoch(at, epochs)
         if self.smoothing is not None:
             self.smoothing.set_epoch(at, epochs)
