@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.search import Search
+from tune_nas.sweep.resolve import load_sweep, resolve_trials
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL: dict[str, Any] = {
@@ -86,6 +88,16 @@ def test_a_clear_choice_comes_before_a_large_weight(
             search.alphas["normal"][row] = weights.log()
     edges = search.genotype.cells["normal"].edges
     assert [edge.source for edge in edges if edge.target == 3] == kept
+
+
+def test_the_sweep_of_the_page_resolves(in_examples: None, tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "custom-parts.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(trial: .*?)```", page, flags=re.DOTALL)
+    path = tmp_path / "own-sweep.yaml"
+    path.write_text(block, encoding="utf-8")
+    trials = resolve_trials(load_sweep(path))
+    assert len(trials) == 3 * 2 * 2  # values of `end`, selections, seeds
+    assert {trial.relaxation.options["end"] for _, _, trial in trials} == {0.1, 0.5, 1.0}
 
 
 @pytest.mark.parametrize(
