@@ -11,7 +11,7 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.resolve import BaseTrials, base_trials, resolve_trials
+from tune_nas.sweep.resolve import BaseTrials, base_trials, check_metric, resolve_trials
 
 _STEPS = 3
 
@@ -52,6 +52,7 @@ def estimate(
     from tune_nas.search import total_epochs
 
     bases = bases or base_trials(sweep)
+    check_metric(sweep, bases)
     trials = resolve_trials(sweep, bases)
     repeats = sweep.repeat_best * len(sweep.repeat_seeds) if sweep.repeat_best else 0
     grid = sweep.searcher == "grid"

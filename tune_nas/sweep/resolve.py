@@ -133,8 +133,6 @@ def resolve_trials(
         check_conditions(sweep.parameters, fixed)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
-    if sweep.metric.startswith("benchmark/"):
-        _check_benchmark(sweep, bases)
     points = combinations(sweep.parameters, bases.values)
     if sweep.searcher == "grid":
         trials = list(_grid(sweep, bases, points))
@@ -218,8 +216,14 @@ def _check_lengths(
         )
 
 
-def _check_benchmark(sweep: SweepConfig, bases: BaseTrials) -> None:
-    """Refuse to rank by true accuracies that nothing would report."""
+def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
+    """Refuse to rank by true accuracies that no trial would report.
+
+    Raises:
+        ConfigError: If there is no table of the benchmark, or the space is not that of it.
+    """
+    if not sweep.metric.startswith("benchmark/"):
+        return
     ranks = f"sweep '{sweep.name}': metric is '{sweep.metric}'"
     for trial in bases.trials.values():
         if find_table(trial.benchmark.table) is None:

@@ -24,7 +24,7 @@ from tune_nas.sweep.options import RunOptions, storage_option
 from tune_nas.sweep.outcome import SweepOutcome, conclude
 from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.records import Job, Records
-from tune_nas.sweep.resolve import BaseTrials, base_trials, resolve_trials
+from tune_nas.sweep.resolve import BaseTrials, base_trials, check_metric, resolve_trials
 from tune_nas.sweep.stages import STAGES, portable, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker, TrackerSettings
@@ -142,6 +142,7 @@ def _start(
         resume = f"tune-nas resume {sweep.name}{storage_option(options.storage)}"
         hint = f", or go on with it: {resume}" if there and there.status != "finished" else ""
         raise StorageError(f"'{sweep.name}' exists in {root.root}; choose another --name{hint}")
+    check_metric(sweep, bases)
     trials = [trial for _, _, trial in resolve_trials(sweep, bases)]
     if is_local(options.address):
         _check_devices(trials)
