@@ -37,7 +37,10 @@ def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
     assert imported_by("import tune_nas.sweep.config", "torch", *HEAVY) == []
 
 
-@pytest.mark.parametrize("command", ["", "sweep", "search", "retrain", "resume", "inspect", "ui"])
+COMMANDS = ("sweep", "search", "retrain", "resume", "select", "analyse", "inspect", "ui")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_imports_no_torch(command: str) -> None:
     arguments = [command, "--help"] if command else ["--help"]
     code = (
