@@ -1,4 +1,4 @@
-"""The shipped spaces against the publications: RobustDARTS's ``src/spaces.py``, typed from there."""
+"""The shipped spaces against the published ones, RobustDARTS's ``src/spaces.py``."""
 
 from __future__ import annotations
 

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from tune_nas.tracking.report import Report
 
 _MOST_CATEGORIES = 12
-_OTHERS = ("gap", RETRAIN, "benchmark/cifar10_test")
+_OTHERS = ("valid_accuracy", "gap", RETRAIN, "benchmark/cifar10_test")
 
 
 def plot_axis(report: Report) -> Figure:
     """Draw a sweep: mean ± sample standard deviation, and each trial as a dot.
 
-    One swept key: a panel for each of the ranked metric, the gap, and the retrain and benchmark
-    accuracies, as far as they are known. Two: the same, a colour for each value of the second.
-    More: the ranked metric against each key.
+    One swept key: a panel for each of the ranked metric, the supernet's accuracy, the gap, and the
+    retrain and benchmark accuracies, as far as they are known. Two: the same, a colour for each
+    value of the second. More: the ranked metric against each key.
     Values come in a row, by size with inf last, whatever their distances; more than 12 different
     numbers come on a numeric axis, logarithmic where they span two decades.
 

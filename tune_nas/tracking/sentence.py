@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tune_nas.tracking.report import Report
 
 _REFERENCES = (RETRAIN, "benchmark/cifar10_test")
+_SUPERNET = "valid_accuracy"
 
 
 def compose(report: Report) -> str:
@@ -102,10 +103,14 @@ def _is_within(first: Statistic, other: Statistic) -> bool:
 
 
 def _references(ranking: list[Row], name: MetricName, mode: str) -> list[str]:
-    """Say whether trained-from-scratch or benchmark accuracies rank the rows alike."""
+    """Say whether trained-from-scratch or benchmark accuracies rank the rows alike.
+
+    Where the rows are ranked by one of these, say what the supernets would have said.
+    """
     known = [key for key in _REFERENCES if any(key in row.statistics for row in ranking)]
     if name.key in _REFERENCES:
-        return []
+        supernets = any(_SUPERNET in row.statistics for row in ranking)
+        return [_reference(ranking, name, metric_name(_SUPERNET), mode)] if supernets else []
     if not known:
         about_supernets = name.key in ("valid_accuracy", "gap")
         missing = "nothing was retrained, so this compares supernets, not the networks found"
