@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces import CellGenotype, Genotype, GenotypeEdge, load_space, operation_names
+from tune_nas.spaces.registry import KINDS
 
 relaxed = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -32,7 +33,7 @@ def test_random_genotypes_survive_every_notation(space, picker, data):
     if shapes == {(1, None)}:
         assert Genotype.from_nasbench201(genotype.to_nasbench201(), space.name) == genotype
         assert str(genotype) == genotype.to_nasbench201()
-    total = sum(genotype.count(kind) for kind in ("skip", "pool", "convolution", "none"))
+    total = sum(genotype.count(kind) for kind in KINDS)
     assert total == sum(len(cell.edges) for cell in genotype.cells.values())
 
 
@@ -209,5 +210,5 @@ def test_count_checks_its_arguments(published):
 def test_genotypes_of_all_operations_have_kinds():
     edges = [(0, 1 + index, name) for index, name in enumerate(operation_names())]
     genotype = Genotype("all", {"normal": CellGenotype.of(edges)})
-    kinds = {kind: genotype.count(kind) for kind in ("skip", "pool", "convolution", "none")}
+    kinds = {kind: genotype.count(kind) for kind in KINDS}
     assert sum(kinds.values()) == len(edges) and kinds["none"] == 1 and kinds["skip"] == 1
