@@ -146,11 +146,11 @@ def test_a_trained_supernet_misses_the_operations_that_carry_it(tmp_path: Path) 
             "space": {"name": str(path)},
             "data": {
                 "name": "digits",
-                "train_images": 360,
+                "train_images": 240,
                 "augment": {"crop_padding": 0, "flip": False},
             },
             "schedule.epochs": 4,
-            "schedule.batch_size": 30,
+            "schedule.batch_size": 20,
             "optimizer.weights.learning_rate": 0.1,
             "update.level": "none",
             "selection.kind": "perturbation",
