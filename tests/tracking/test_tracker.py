@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
+from tune_nas.library import dotted_keys, load_trial, shipped_names, with_overrides
 from tune_nas.spaces import Genotype, load_space
 from tune_nas.tracking import Tracker
 from tune_nas.tracking.tracker import as_text, flatten
@@ -211,3 +213,13 @@ def test_nested_settings_become_dotted_keys() -> None:
         "0.10",
         "[1, null]",
     ]
+
+
+@pytest.mark.parametrize("name", shipped_names("trial"))
+def test_a_trial_is_read_back_from_its_parameters(name: str) -> None:
+    trial = load_trial(name)
+    known = set(dotted_keys(TrialConfig))
+    texts = {key: as_text(value) for key, value in flatten(trial.to_dict()).items()}
+    again = with_overrides({}, {k: yaml.safe_load(v) for k, v in texts.items() if k in known})
+    for section in ("space", "data", "relaxation", "update", "optimizer", "schedule", "retrain"):
+        assert getattr(again, section) == getattr(trial, section)

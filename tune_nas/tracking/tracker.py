@@ -363,6 +363,8 @@ def as_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{', '.join(as_text(entry) for entry in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {as_text(entry)}' for key, entry in value.items())}}}"
     return str(value)
 
 
