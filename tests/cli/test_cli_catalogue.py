@@ -12,7 +12,17 @@ from tune_nas.library import load_trial, shipped_names
 
 def test_help_names_every_command(command_line) -> None:
     out = command_line.ok("--help")
-    for command in ("sweep", "search", "retrain", "resume", "list", "show", "inspect", "ui"):
+    for command in (
+        "sweep",
+        "search",
+        "retrain",
+        "resume",
+        "list",
+        "show",
+        "inspect",
+        "benchmark",
+        "ui",
+    ):
         assert f" {command} " in out
     assert "completion" not in out
     assert command_line.ok() == out
