@@ -37,7 +37,10 @@ def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
     assert imported_by("import tune_nas.sweep.config", "torch", *HEAVY) == []
 
 
-COMMANDS = ("sweep", "search", "retrain", "resume", "select", "analyse", "inspect", "ui")
+COMMANDS = (
+    *("sweep", "search", "retrain", "resume", "select", "analyse"),
+    *("inspect", "benchmark", "ui"),
+)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
