@@ -57,22 +57,86 @@ def test_a_search_killed_after_any_epoch_goes_on_to_the_bit(
     name: str, shrink: Shrink, gradients_of: GradientsOf
 ) -> None:
     """From each state the next one follows, so every resumed search ends as the straight one."""
-    trial = shrink(name)
-    search = Search(trial)
+    search = Search(shrink(name))
     gradients = gradients_of(search)
     states = run_through(search)
     assert len(states) == search.epochs + 1
+    check_resumed(search, states)
+    check_genotype(search)
+    check_alphas(name, states, gradients)
+    check_choices(name, search, states)
+
+
+# What no paper has: parts of several methods in one search.
+MIXTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gumbel, stages, partial channels, perturbation": (
+        "milenas",
+        {
+            "space.init_channels": 4,
+            "relaxation.kind": "gumbel",
+            "relaxation.partial_channels": 4,
+            "relaxation.edge_normalisation": True,
+            "schedule.epochs": 2,
+            "schedule.stages": [
+                {"epochs": 1, "skip_dropout": 0.5},
+                {"epochs": 1, "operations": 2, "partial_channels": 2},
+            ],
+            "selection.kind": "perturbation",
+            "selection.perturbation": {
+                **{"interval": 1, "batches": 1},
+                **{"criterion": "loss", "order": "fixed"},
+            },
+        },
+    ),
+    "dirichlet, criterion 2, perturbation": (
+        "drnas",
+        {
+            "relaxation.penalty.kind": "kl",
+            "schedule.epochs": 4,
+            "schedule.greedy": {"warmup": 0, "every": 1, "criterion": 2, "history": 2},
+            "selection.kind": "perturbation",
+            "selection.perturbation.batches": 1,
+        },
+    ),
+    "concrete, order 2, adversary, decisions": (
+        "darts-2nd",
+        {
+            "relaxation.kind": "concrete",
+            "relaxation.smoothing": {"kind": "adversarial", "steps": 2},
+            "schedule.epochs": 4,
+            "schedule.greedy": {"warmup": 0, "every": 1, "prune": False},
+            "selection.kind": "greedy",
+        },
+    ),
+    "noise, samples": (
+        "darts-1st",
+        {
+            "space.name": "s4",
+            "schedule.epochs": 2,
+            "selection.kind": "sampled",
+            "selection.sampled.genotypes": 2,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_a_mixture_of_methods_goes_on_to_the_bit(mixture: str, shrink: Shrink) -> None:
+    name, overrides = MIXTURES[mixture]
+    search = Search(shrink(name, **overrides))
+    check_resumed(search, run_through(search))
+    check_genotype(search)
+
+
+def check_resumed(search: Search, states: States) -> None:
+    """A new search that takes each state comes to the next one, and to the same genotype."""
     for before, after in pairwise(states):
-        resumed = Search(trial)
+        resumed = Search(search.trial)
         resumed.load_state_dict(copy.deepcopy(before))
         resumed.run_epoch()
         assert differences(after, resumed.state_dict()) == []
     assert resumed.done
     assert resumed.genotype == search.genotype
-
-    check_genotype(search)
-    check_alphas(name, states, gradients)
-    check_choices(name, search, states)
 
 
 def check_genotype(search: Search) -> None:
