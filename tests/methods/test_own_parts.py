@@ -22,6 +22,8 @@ SMALL: dict[str, Any] = {
     "space.init_channels": 2,
     "schedule.batch_size": 16,
     "schedule.epochs": 6,
+    "retrain.init_channels": 2,
+    "retrain.cells": 1,
 }
 
 
