@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tune_nas.cli.output import Format
 from tune_nas.errors import StorageError
+
+if TYPE_CHECKING:
+    from tune_nas.sweep import RunOptions
 
 _TRIAL = "What a trial does"
 _WHERE = "Where and how it runs"
@@ -111,32 +116,77 @@ DryRun = Annotated[
 ]
 
 
-def trial_settings(
-    settings: Sequence[str] | None,
-    *,
-    data: str | None = None,
-    data_dir: str | None = None,
-    space: str | None = None,
-    retrain_epochs: int | None = None,
-) -> dict[str, Any]:
-    """Return the dotted keys that the options set; ``--set`` goes last, so it wins.
+@dataclass(frozen=True)
+class TrialOptions:
+    """What sets keys of a trial; ``--set`` goes last, so it wins."""
 
-    Paths become absolute: trials run in folders of their own.
+    data: Data = None
+    data_dir: DataDir = None
+    space: Space = None
+    settings: Settings = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return the dotted keys that the options set.
+
+        Paths become absolute: trials run in folders of their own.
+
+        Raises:
+            ConfigError: If a ``--set`` is no KEY=VALUE, or a key is none of a trial's.
+        """
+        from tune_nas.library import shipped_names
+
+        space = self.space
+        if space is not None and space not in shipped_names("space") and Path(space).is_file():
+            space = str(Path(space).resolve())
+        given = {"data.name": self.data, "space.name": space}
+        return {
+            **{key: value for key, value in given.items() if value is not None},
+            **changes_of(self.data_dir, self.settings),
+        }
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how a run runs."""
+
+    cpus_per_trial: CpusPerTrial = None
+    gpus_per_trial: GpusPerTrial = None
+    address: Address = None
+    storage: Storage = "runs"
+    mlflow: Mlflow = None
+    quiet: Quiet = False
+
+    def run_options(self, concurrency: int | None = 1) -> RunOptions:
+        """Return what a run takes of them; it is shown live on a terminal.
+
+        Args:
+            concurrency: Most trials at a time; None for as many as there is room for.
+        """
+        from tune_nas.sweep import RunOptions
+
+        return RunOptions(
+            storage=self.storage,
+            mlflow=self.mlflow,
+            address=self.address,
+            concurrency=concurrency,
+            cpus_per_trial=self.cpus_per_trial,
+            gpus_per_trial=self.gpus_per_trial,
+            quiet=self.quiet,
+            live=sys.stderr.isatty() and not self.quiet,
+        )
+
+
+def changes_of(data_dir: str | None, settings: Sequence[str] | None) -> dict[str, Any]:
+    """Return the dotted keys that ``--data-dir`` and ``--set`` set.
 
     Raises:
         ConfigError: If a ``--set`` is no KEY=VALUE, or a key is none of a trial's.
     """
-    from tune_nas.library import check_key, parse_assignment, shipped_names
+    from tune_nas.library import check_key, parse_assignment
 
-    if space is not None and space not in shipped_names("space") and Path(space).is_file():
-        space = str(Path(space).resolve())
-    given = {
-        "data.name": data,
-        "data.dir": None if data_dir is None else str(Path(data_dir).expanduser().resolve()),
-        "space.name": space,
-        "retrain.epochs": retrain_epochs,
-    }
-    changes = {key: value for key, value in given.items() if value is not None}
+    changes: dict[str, Any] = {}
+    if data_dir is not None:
+        changes["data.dir"] = str(Path(data_dir).expanduser().resolve())
     for text in settings or ():
         key, value = parse_assignment(text)
         check_key(key, "--set")

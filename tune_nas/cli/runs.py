@@ -5,29 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
 from tune_nas.cli import options
+from tune_nas.cli.groups import spread
 from tune_nas.cli.outcome import print_outcome, print_plan
 from tune_nas.cli.output import Format
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.options import storage_option
 
-if TYPE_CHECKING:
-    from tune_nas.sweep import RunOptions
-
 _HOW = "How a sweep is searched"
 
 
+@spread
 def sweep(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A sweep: see `list sweeps`.")],
-    data: options.Data = None,
-    data_dir: options.DataDir = None,
-    space: options.Space = None,
+    of_trial: options.TrialOptions,
+    place: options.Place,
     epochs: options.Epochs = None,
-    settings: options.Settings = None,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -56,12 +54,6 @@ def sweep(
     seed: options.Seed = None,
     run_name: options.Name = None,
     concurrency: options.Concurrency = None,
-    cpus_per_trial: options.CpusPerTrial = None,
-    gpus_per_trial: options.GpusPerTrial = None,
-    address: options.Address = None,
-    storage: options.Storage = "runs",
-    mlflow: options.Mlflow = None,
-    quiet: options.Quiet = False,
     dry_run: options.DryRun = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
@@ -69,7 +61,7 @@ def sweep(
     from tune_nas.sweep.config import EPOCHS
     from tune_nas.sweep.resolve import load_sweep
 
-    assigned = options.trial_settings(settings, data=data, data_dir=data_dir, space=space)
+    assigned = of_trial.changes()
     changes = {
         "set": assigned,
         "epochs": None if EPOCHS in assigned else epochs,
@@ -81,52 +73,44 @@ def sweep(
         "seed": seed,
     }
     config = load_sweep(name, **{key: value for key, value in changes.items() if value is not None})
-    where = run_options(
-        storage, mlflow, address, concurrency, cpus_per_trial, gpus_per_trial, quiet
-    )
+    where = place.run_options(concurrency)
     if dry_run:
         print_plan(config, where, output)
         return
-    run_name = run_name or free_name(config.name, storage)
+    run_name = run_name or free_name(config.name, place.storage)
     from tune_nas.sweep import run_sweep
 
-    with interruptible(run_name, storage):
+    with interruptible(run_name, place.storage):
         outcome = run_sweep(config, where, run_name)
-    print_outcome(outcome, output, storage)
+    print_outcome(outcome, output, place.storage)
 
 
+@spread
 def search(
     trial: Annotated[str, typer.Argument(metavar="TRIAL|FILE", help="See `list trials`.")],
-    data: options.Data = None,
-    data_dir: options.DataDir = None,
-    space: options.Space = None,
+    of_trial: options.TrialOptions,
+    place: options.Place,
     epochs: options.Epochs = None,
-    settings: options.Settings = None,
     seed: options.Seed = None,
     run_name: options.Name = None,
-    cpus_per_trial: options.CpusPerTrial = None,
-    gpus_per_trial: options.GpusPerTrial = None,
-    address: options.Address = None,
-    storage: options.Storage = "runs",
-    mlflow: options.Mlflow = None,
-    quiet: options.Quiet = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Run one search, no sweep: same trainable, same tracking."""
     from tune_nas.library import load_trial
 
-    changes = options.trial_settings(settings, data=data, data_dir=data_dir, space=space)
+    changes = of_trial.changes()
     changes |= {} if seed is None else {"seed": seed}
     config = load_trial(trial, changes, epochs=epochs)
-    where = run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
-    run_name = run_name or free_name(config.name, storage)
+    where = place.run_options()
+    run_name = run_name or free_name(config.name, place.storage)
     from tune_nas.sweep import run_search
 
-    with interruptible(run_name, storage):
+    with interruptible(run_name, place.storage):
         outcome = run_search(config, where, run_name)
-    print_outcome(outcome, output, storage)
+    print_outcome(outcome, output, place.storage)
 
 
+@spread
 def retrain(
     genotype: Annotated[
         str,
@@ -134,6 +118,8 @@ def retrain(
             metavar="GENOTYPE|RUN", help="A genotype as text, its file, or an MLflow run."
         ),
     ],
+    of_trial: options.TrialOptions,
+    place: options.Place,
     trial: Annotated[
         str | None,
         typer.Option(
@@ -141,100 +127,57 @@ def retrain(
             help="Trial whose data and retrain section to use; a run has its own.",
         ),
     ] = None,
-    data: options.Data = None,
-    data_dir: options.DataDir = None,
-    space: options.Space = None,
     epochs: options.RetrainEpochs = None,
-    settings: options.Settings = None,
     seed: options.Seed = None,
     run_name: options.Name = None,
-    cpus_per_trial: options.CpusPerTrial = None,
-    gpus_per_trial: options.GpusPerTrial = None,
-    address: options.Address = None,
-    storage: options.Storage = "runs",
-    mlflow: options.Mlflow = None,
-    quiet: options.Quiet = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Train one genotype from scratch."""
     from tune_nas.cli.genotypes import find_genotype
     from tune_nas.library import load_trial, with_overrides
 
-    found = find_genotype(genotype, storage, mlflow)
-    changes = options.trial_settings(
-        settings,
-        data=data,
-        data_dir=data_dir,
-        space=space,
-        retrain_epochs=epochs,
-    )
+    found = find_genotype(genotype, place.storage, place.mlflow)
+    changes = of_trial.changes()
+    if epochs is not None:
+        changes = {"retrain.epochs": epochs, **changes}
     if seed is not None:
         changes["seed"] = seed
     if trial is None and found.trial is not None:
         config = with_overrides(found.trial, changes, where=f"the trial of run '{genotype}'")
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
-    where = run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
-    run_name = run_name or free_name(f"retrain-{found.name}", storage)
+    where = place.run_options()
+    run_name = run_name or free_name(f"retrain-{found.name}", place.storage)
     from tune_nas.sweep import run_retrain
 
-    with interruptible(run_name, storage):
+    with interruptible(run_name, place.storage):
         outcome = run_retrain(
             config, found.genotype.to_yaml(), where, run_name, parent_run=found.run_id
         )
-    print_outcome(outcome, output, storage)
+    print_outcome(outcome, output, place.storage)
 
 
+@spread
 def resume(
     context: typer.Context,
+    place: options.Place,
     name: Annotated[
         str | None, typer.Argument(help="The latest unfinished one, if not named.")
     ] = None,
     concurrency: options.Concurrency = None,
-    cpus_per_trial: options.CpusPerTrial = None,
-    gpus_per_trial: options.GpusPerTrial = None,
-    address: options.Address = None,
-    storage: options.Storage = "runs",
-    mlflow: options.Mlflow = None,
-    quiet: options.Quiet = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Go on with a sweep, search or retrain after a crash or a Ctrl-C, as it was started."""
     # Its runs are in its own store, whatever MLFLOW_TRACKING_URI says by now.
     source = context.get_parameter_source("mlflow")
-    mlflow = mlflow if source is not None and source.name == "COMMANDLINE" else None
-    where = run_options(
-        storage, mlflow, address, concurrency, cpus_per_trial, gpus_per_trial, quiet
-    )
+    if source is None or source.name != "COMMANDLINE":
+        place = replace(place, mlflow=None)
+    where = place.run_options(concurrency)
     from tune_nas.sweep import resume_sweep
 
-    with interruptible(name, storage):
+    with interruptible(name, place.storage):
         outcome = resume_sweep(name, where)
-    print_outcome(outcome, output, storage)
-
-
-def run_options(
-    storage: str,
-    mlflow: str | None,
-    address: str | None,
-    concurrency: int | None,
-    cpus_per_trial: float | None,
-    gpus_per_trial: float | None,
-    quiet: bool,
-) -> RunOptions:
-    """Return where and how a run runs; it is shown live on a terminal."""
-    from tune_nas.sweep import RunOptions
-
-    return RunOptions(
-        storage=storage,
-        mlflow=mlflow,
-        address=address,
-        concurrency=concurrency,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        quiet=quiet,
-        live=sys.stderr.isatty() and not quiet,
-    )
+    print_outcome(outcome, output, place.storage)
 
 
 def free_name(name: str, storage: str) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_nas.cli import options
+from tune_nas.cli.groups import spread
 from tune_nas.cli.outcome import print_outcome
 from tune_nas.cli.output import Format, print_json, print_table
-from tune_nas.cli.runs import free_name, interruptible, run_options
+from tune_nas.cli.runs import free_name, interruptible
 from tune_nas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ Run = Annotated[
 ]
 
 
+@spread
 def select(
     run: Run,
     selection: Annotated[
@@ -34,37 +36,32 @@ def select(
             metavar="KIND", help="perturbation, magnitude, sampled, greedy, or module:Class."
         ),
     ],
+    place: options.Place,
     data_dir: options.DataDir = None,
     settings: options.Settings = None,
     run_name: options.Name = None,
-    cpus_per_trial: options.CpusPerTrial = None,
-    gpus_per_trial: options.GpusPerTrial = None,
-    address: options.Address = None,
-    storage: options.Storage = "runs",
-    mlflow: options.Mlflow = None,
-    quiet: options.Quiet = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Select another genotype from a finished search, as a run of its own."""
     from tune_nas.library import with_overrides
 
-    origin = _origin(run, storage, mlflow)
+    origin = _origin(run, place.storage, place.mlflow)
     own = origin.trial.selection.to_dict()
     kept = own["max_skips"] if selection == "magnitude" else {}
     changes = {
         "start_from": str(origin.checkpoint),
         "selection": {**own, "kind": selection, "max_skips": kept, "options": {}},
-        **options.trial_settings(settings, data_dir=data_dir),
+        **options.changes_of(data_dir, settings),
     }
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
-    where = run_options(storage, mlflow, address, 1, cpus_per_trial, gpus_per_trial, quiet)
+    where = place.run_options()
     short = selection.rpartition(":")[2]
-    run_name = run_name or free_name(f"{trial.name}-{short}", storage)
+    run_name = run_name or free_name(f"{trial.name}-{short}", place.storage)
     from tune_nas.sweep import run_search
 
-    with interruptible(run_name, storage):
+    with interruptible(run_name, place.storage):
         outcome = run_search(trial, where, run_name)
-    print_outcome(outcome, output, storage)
+    print_outcome(outcome, output, place.storage)
 
 
 def analyse(
@@ -89,7 +86,7 @@ def analyse(
 
     places = [_parse_edge(text) for text in edge]
     origin = _origin(run, storage, mlflow)
-    changes = options.trial_settings(settings, data_dir=data_dir)
+    changes = options.changes_of(data_dir, settings)
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
     found = []
     for cell, name in places:
