@@ -157,3 +157,34 @@ def test_uniform_weight_needs_two_operations(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match="single operation"):
         Search(tiny_trial(**{"space.name": str(path), "relaxation.kind": "sigmoid"}))
+
+
+@pytest.mark.parametrize("space", ["nasbench201", "darts"])
+def test_both_forms_of_the_supernet_search_alike_and_share_checkpoints(
+    space: str, tmp_path: Path
+) -> None:
+    size = {"name": space, "init_channels": 2, "cells": 1 if space == "nasbench201" else 3}
+    searches = [
+        Search(
+            tiny_trial(
+                **{
+                    "space": size,
+                    "runtime.dtype": "float64",
+                    "runtime.implementation": form,
+                    "update.level": "mixed",
+                    "optimizer.weights.learning_rate": 0.01,
+                }
+            )
+        )
+        for form in ("plain", "fast")
+    ]
+    for search in searches:
+        while not search.done:
+            search.run_epoch()
+    plain, fast = searches
+    assert plain.genotype == fast.genotype
+    for name, alpha in plain.alphas.items():
+        assert torch.allclose(alpha, fast.alphas[name], rtol=0, atol=1e-9)
+    plain.save(tmp_path)
+    fast.load(tmp_path)
+    assert torch.equal(plain.alphas["normal"], fast.alphas["normal"])

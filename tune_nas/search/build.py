@@ -38,13 +38,13 @@ def make_supernet(
     space: Space,
     data: SearchData,
     size: SupernetSize,
-    seed: int,
+    trial: TrialConfig,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Supernet:
     """Build a supernet with newly drawn weights, for the images of a search."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "weights"))
+        torch.manual_seed(derive_seed(trial.seed, "weights"))
         supernet = Supernet(
             space,
             n_classes=data.n_classes,
@@ -52,6 +52,7 @@ def make_supernet(
             init_channels=size.init_channels,
             cells=size.cells,
             partial_channels=size.partial_channels,
+            implementation=trial.runtime.implementation,
         )
     # The same mathematics, and faster on a CPU, pools most of all.
     supernet = supernet.to(device, dtype)

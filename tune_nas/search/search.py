@@ -99,7 +99,7 @@ class Search:
             self._start_from(Path(trial.start_from))
 
     def _make_supernet(self, size: SupernetSize) -> Supernet:
-        return make_supernet(self.space, self.data, size, self.trial.seed, self.device, self.dtype)
+        return make_supernet(self.space, self.data, size, self.trial, self.device, self.dtype)
 
     def _connect(self) -> None:
         """Let the objective and the update work on the present supernet."""

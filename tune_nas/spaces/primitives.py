@@ -153,11 +153,14 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels_in, h, w) to (n, channels_out, ceil(h / 2), ceil(w / 2))."""
-        x = F.relu(x)
+        out: Tensor = self.norm(self.halves(F.relu(x)))
+        return out
+
+    def halves(self, x: Tensor) -> Tensor:
+        """Return both convolutions side by side, not normalised, of x after ReLU."""
         height, width = x.shape[2:]
         shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
-        out: Tensor = self.norm(torch.cat([self.straight(x), self.shifted(shifted)], dim=1))
-        return out
+        return torch.cat([self.straight(x), self.shifted(shifted)], dim=1)
 
 
 class ResidualReduction(nn.Module):

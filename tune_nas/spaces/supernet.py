@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ class MixedCell(nn.Module):
                     mixed = mixed + offsets[row]
                 through.append(mixed if edge_weights is None else edge_weights[row] * mixed)
                 if self.groups > 1:
-                    rest = _halved(source[:, self.width :], self.strides[row])
+                    rest = halved(source[:, self.width :], self.strides[row])
                     around.append(rest if edge_weights is None else edge_weights[row] * rest)
             if not through:
                 nodes.append(zeros_after(source, self.strides[row]))
@@ -120,8 +120,18 @@ class MixedCell(nn.Module):
         return cast(Sequence[nn.Module], self.edges[row])
 
 
-def _halved(x: Tensor, stride: int) -> Tensor:
+def halved(x: Tensor, stride: int) -> Tensor:
+    """Return the channels that go around the operations of an edge of that stride."""
     return x if stride == 1 else F.max_pool2d(x, 2, stride=2, ceil_mode=True)
+
+
+def _form(implementation: str) -> type[MixedCell]:
+    if implementation == "plain":
+        return MixedCell
+    # the fast form is derived from the plain one: the import cannot stand at the top
+    from tune_nas.spaces.fast import FastCell
+
+    return FastCell
 
 
 class Supernet(nn.Module):
@@ -139,6 +149,7 @@ class Supernet(nn.Module):
         init_channels: Channels of the first cell; None for the space's own.
         cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
         partial_channels: K; one K-th of each node's channels goes through the operations.
+        implementation: ``plain``, or ``fast``: equal but for rounding, with the same state dict.
 
     Attributes:
         skip_dropout: Probability of dropping a value of an identity in training mode (Chen et al.,
@@ -159,6 +170,7 @@ class Supernet(nn.Module):
         init_channels: int | None = None,
         cells: int | None = None,
         partial_channels: int = 1,
+        implementation: Literal["plain", "fast"] = "plain",
     ) -> None:
         super().__init__()
         self.space = space
@@ -181,7 +193,8 @@ class Supernet(nn.Module):
         def make_cell(name: str, channels: int, reduction: bool) -> nn.Module:
             after_pools = space.supernet.norm_after_pools
             cell = space.cells[name]
-            return MixedCell(cell, channels, reduction, norm, after_pools, partial_channels)
+            form = _form(implementation)
+            return form(cell, channels, reduction, norm, after_pools, partial_channels)
 
         self.backbone = Backbone(
             space,

@@ -1,0 +1,65 @@
+"""Batch normalisation taken apart: with an operation weight as its scale, once for several layers.
+
+Both give what ``torch.nn.BatchNorm2d`` without learnt scale and shift gives, and keep its running
+statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def is_plain_norm(module: nn.Module) -> bool:
+    """Whether a module is a batch normalisation that the functions here can stand for."""
+    return isinstance(module, nn.BatchNorm2d) and not module.affine and module.momentum is not None
+
+
+def normalised(norm: nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
+    """Return scale · norm(x), the scale () as that of the normalisation itself."""
+    tracks = norm.track_running_stats
+    if norm.training and tracks and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+    # contiguous: an expanded weight gives wrong results in channels_last (torch 2.13, CPU)
+    weight = scale.expand(norm.num_features).contiguous()
+    return F.batch_norm(
+        x,
+        norm.running_mean,
+        norm.running_var,
+        weight,
+        torch.zeros_like(weight),
+        norm.training or not tracks,
+        norm.momentum or 0.0,
+        norm.eps,
+    )
+
+
+def normalised_once(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> Tensor:
+    """Return what each of the norms makes of x with the statistics of the batch.
+
+    Args:
+        norms: Alike but for their running statistics, which are all updated in training mode.
+        x: Their input, (n, channels, h, w).
+    """
+    first = norms[0]
+    out, mean, inverse_std = torch.native_batch_norm(
+        x, None, None, None, None, True, 0.0, first.eps
+    )
+    if first.training and first.track_running_stats:
+        with torch.no_grad():
+            n = x.numel() / x.shape[1]
+            variance = (inverse_std.square().reciprocal() - first.eps) * (n / (n - 1))
+            for norm in norms:
+                _update(norm, mean, variance)
+    return out
+
+
+def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.num_batches_tracked is not None and norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+    norm.running_var.lerp_(variance.to(norm.running_var.dtype), norm.momentum)
