@@ -9,6 +9,7 @@ normalisation that ends it, so that neither its output nor its gradient takes a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -18,8 +19,6 @@ from torch.nn import functional as F
 from tune_nas.spaces.backbone import join
 from tune_nas.spaces.normalisation import is_plain_norm, normalised, normalised_once
 from tune_nas.spaces.primitives import FactorizedReduce, PointwiseConv, run_operation, zeros_after
-from tune_nas.spaces.registry import Norm
-from tune_nas.spaces.space import CellSpace
 from tune_nas.spaces.supernet import MixedCell, halved
 from tune_nas.spaces.weights import CellWeights
 
@@ -31,22 +30,15 @@ class FastCell(MixedCell):
     than the registered ones are runs as in the plain form.
     """
 
-    def __init__(
-        self,
-        cell: CellSpace,
-        channels: int,
-        reduction: bool,
-        norm: Norm,
-        norm_after_pools: bool,
-        partial_channels: int = 1,
-    ) -> None:
-        super().__init__(cell, channels, reduction, norm, norm_after_pools, partial_channels)
-        self.how = [
+    @cached_property
+    def how(self) -> list[list[str]]:
+        """How each operation of each edge is run."""
+        return [
             [
                 _how(operation) if runs else "none"
                 for operation, runs in zip(self.operations_of(row), self.runs[row], strict=True)
             ]
-            for row in range(len(cell.edges))
+            for row in range(len(self.cell.edges))
         ]
 
     def forward(
