@@ -160,10 +160,10 @@ def test_uniform_weight_needs_two_operations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("space", ["nasbench201", "darts"])
-def test_both_forms_of_the_supernet_search_alike_and_share_checkpoints(
+def test_all_forms_of_the_supernet_search_alike_and_share_checkpoints(
     space: str, tmp_path: Path
 ) -> None:
-    size = {"name": space, "init_channels": 2, "cells": 1 if space == "nasbench201" else 3}
+    size = {"name": space, "init_channels": 4, "cells": 1 if space == "nasbench201" else 3}
     searches = [
         Search(
             tiny_trial(
@@ -176,15 +176,16 @@ def test_both_forms_of_the_supernet_search_alike_and_share_checkpoints(
                 }
             )
         )
-        for form in ("plain", "fast")
+        for form in ("plain", "torch", "fast")
     ]
     for search in searches:
         while not search.done:
             search.run_epoch()
-    plain, fast = searches
-    assert plain.genotype == fast.genotype
-    for name, alpha in plain.alphas.items():
-        assert torch.allclose(alpha, fast.alphas[name], rtol=0, atol=1e-9)
+    plain, *others = searches
     plain.save(tmp_path)
-    fast.load(tmp_path)
-    assert torch.equal(plain.alphas["normal"], fast.alphas["normal"])
+    for other in others:
+        assert plain.genotype == other.genotype
+        for name, alpha in plain.alphas.items():
+            assert torch.allclose(alpha, other.alphas[name], rtol=0, atol=1e-9)
+        other.load(tmp_path)
+        assert torch.equal(plain.alphas["normal"], other.alphas["normal"])

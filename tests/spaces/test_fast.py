@@ -1,4 +1,4 @@
-"""The fast form of the supernet against the plain one, in float64."""
+"""The fast forms of the supernet against the plain one, in float64."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from tune_nas.spaces import CellWeights, MixingWeights, Space, Supernet, load_sp
 TOLERANCE = 1e-12
 
 
-def pair(space: Space, partial_channels: int = 1, **options: object) -> tuple[Supernet, Supernet]:
+FORMS = ("torch", "fast")
+
+
+def pair(space: Space, form: str, partial_channels: int = 1) -> tuple[Supernet, Supernet]:
     torch.manual_seed(0)
-    size = {"init_channels": 4, "cells": 1 if space.skeleton.layout == "stages" else 3}
+    cells = 1 if space.skeleton.layout == "stages" else 3
     plain, fast = (
         Supernet(
             space,
             n_classes=3,
             in_channels=2,
             partial_channels=partial_channels,
-            implementation=form,  # type: ignore[arg-type]
-            **size,
+            implementation=implementation,  # type: ignore[arg-type]
+            init_channels=4 * partial_channels,
+            cells=cells,
         ).double()
-        for form in ("plain", "fast")
+        for implementation in ("plain", form)
     )
     fast.load_state_dict(plain.state_dict())
     return plain, fast
@@ -74,12 +78,13 @@ CASES = {
 @pytest.mark.parametrize(
     ("case", "partial_channels"), [("plain", 1), ("beta", 1), ("masked", 1), ("masked", 2)]
 )
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", shipped_names("space"))
 def test_outputs_gradients_and_statistics_are_those_of_the_plain_form(
-    name: str, case: str, partial_channels: int
+    name: str, form: str, case: str, partial_channels: int
 ) -> None:
     space = load_space(name)
-    nets = pair(space, partial_channels)
+    nets = pair(space, form, partial_channels)
     weights = mixing(space, **CASES[case])
     images = torch.randn(4, 2, 9, 9, dtype=torch.float64, requires_grad=True)
     target = torch.randn(4, 3, dtype=torch.float64)
@@ -101,12 +106,13 @@ def test_outputs_gradients_and_statistics_are_those_of_the_plain_form(
     assert any(float(gradient.abs().max()) > 0 for gradient in gradients[0] if gradient is not None)
 
 
-def test_second_derivatives_are_those_of_the_plain_form() -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_second_derivatives_are_those_of_the_plain_form(form: str) -> None:
     space = load_space("darts")
     weights = mixing(space, **CASES["beta"])
     images = torch.randn(4, 2, 8, 8, dtype=torch.float64)
     products = []
-    for net in pair(space):
+    for net in pair(space, form):
         parameters = [p for p in net.parameters() if p.dim() == 4]
         first = torch.autograd.grad(
             net(images, weights).square().sum(), parameters, create_graph=True

@@ -118,15 +118,16 @@ class RuntimeConfig(Section):
         dtype: Floating-point type of w, α and the images.
         autocast: Whether the supernet runs in mixed precision, bfloat16 (w and α keep their type).
             It changes the gradients by a quarter: not the same search.
-        implementation: Form of the supernet, ``plain`` or ``fast``; equal but for rounding, and
-            their checkpoints are the same.
+        implementation: Form of the supernet: ``plain``; ``torch``, reorganised; ``fast``, that with
+            kernels compiled at first use (a CPU alone has them yet). They are equal but for
+            rounding, and their checkpoints are the same.
     """
 
     device: str = "auto"
     threads: Count = 1
     dtype: Literal["float32", "float64"] = "float32"
     autocast: bool = False
-    implementation: Literal["plain", "fast"] = "plain"
+    implementation: Literal["plain", "torch", "fast"] = "plain"
 
 
 class BenchmarkConfig(Section):

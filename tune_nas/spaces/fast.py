@@ -8,7 +8,7 @@ normalisation that ends it, so that neither its output nor its gradient takes a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -22,6 +22,8 @@ from tune_nas.spaces.primitives import FactorizedReduce, PointwiseConv, run_oper
 from tune_nas.spaces.supernet import MixedCell, halved
 from tune_nas.spaces.weights import CellWeights
 
+Pool = nn.MaxPool2d | nn.AvgPool2d
+
 
 class FastCell(MixedCell):
     """`MixedCell`, reorganised; equal to it but for rounding, and with the same state dict.
@@ -29,6 +31,16 @@ class FastCell(MixedCell):
     How an operation is run follows from what it is built of; one that is built of anything else
     than the registered ones are runs as in the plain form.
     """
+
+    @property
+    def source_type(self) -> type[Source]:
+        """What a node does for the edges that leave it."""
+        return Source
+
+    @property
+    def sum_type(self) -> type[Sum]:
+        """What a node is added up in."""
+        return Sum
 
     @cached_property
     def how(self) -> list[list[str]]:
@@ -53,11 +65,11 @@ class FastCell(MixedCell):
         active = None if weights.active is None else weights.active.tolist()
         dropout = skip_dropout if self.training else 0.0
         nodes = list(inputs)
-        sources: list[_Source] = []
+        sources: list[Source] = []
         for node in self.cell.nodes:
             for place in range(len(sources), len(nodes)):
-                sources.append(_Source(self, place, nodes[place], weights, active))
-            through, around = _Sum(), _Sum()
+                sources.append(self.source_type(self, place, nodes[place], weights, active))
+            through, around = self.sum_type(), self.sum_type()
             rows = self.cell.incoming(node)
             present = [row for row in rows if active is None or any(active[row])]
             for row in present:
@@ -82,7 +94,7 @@ class FastCell(MixedCell):
         return join(nodes, self.cell)
 
 
-class _Sum:
+class Sum:
     """A sum that grows in place: nothing that is added to it needs its value for a gradient."""
 
     def __init__(self) -> None:
@@ -98,6 +110,10 @@ class _Sum:
         else:
             self._total = self._total.addcmul_(term, scale)
 
+    def update(self, of: Callable[[Tensor | None], Tensor]) -> None:
+        """Let a function add to the sum in place; it is given None where there is none yet."""
+        self._total = of(self._total)
+
     def add_number(self, number: Tensor) -> None:
         """Add a number () to every value."""
         self._numbers.append(number)
@@ -110,7 +126,7 @@ class _Sum:
         return total
 
 
-class _Source:
+class Source:
     """A node, and what the edges that leave it share in one pass.
 
     Args:
@@ -135,17 +151,18 @@ class _Source:
         scales = weights.operations[self.rows] if self.rows else weights.operations[:0]
         if weights.edges is not None:
             scales = weights.edges[self.rows][:, None] * scales
-        self._scales = dict(zip(self.rows, (row.unbind() for row in scales.unbind()), strict=True))
+        self.how = cell.how
+        self.scales = dict(zip(self.rows, (row.unbind() for row in scales.unbind()), strict=True))
         self._relu: Tensor | None = None
         self._shared: dict[tuple[str, str], Tensor] = {}
         self._stacked: dict[tuple[int, int], Tensor] = {}
 
-    def add_to(self, total: _Sum, row: int, draws: torch.Generator | None, dropout: float) -> None:
+    def add_to(self, total: Sum, row: int, draws: torch.Generator | None, dropout: float) -> None:
         """Add all of an edge, each operation by its weight."""
-        for column, how in enumerate(self.cell.how[row]):
-            if how == "none" or not self._runs(row, column):
+        for column, how in enumerate(self.how[row]):
+            if how == "none" or not self.runs(row, column):
                 continue
-            operation, scale = self.cell.operations_of(row)[column], self._scales[row][column]
+            operation, scale = self.cell.operations_of(row)[column], self.scales[row][column]
             if how == "dense":
                 total.add(self._dense(row, column))
             elif how == "normed":
@@ -155,7 +172,7 @@ class _Source:
                 reduce = cast(FactorizedReduce, operation)
                 total.add(normalised(_norm(reduce.norm), reduce.halves(self.relu), scale))
             elif how == "pool":
-                total.add(self._pooled(row, column), scale)
+                total.add(self.pooled(row, column), scale)
             elif how == "normed pool":
                 self._add_normed_pool(total, row, column, scale)
             else:
@@ -168,7 +185,8 @@ class _Source:
             self._relu = F.relu(self.part)
         return self._relu
 
-    def _runs(self, row: int, column: int) -> bool:
+    def runs(self, row: int, column: int) -> bool:
+        """Whether an operation runs at all in this pass."""
         return self._active is None or self._active[row][column]
 
     def _alike(self, row: int, column: int) -> list[tuple[int, int]]:
@@ -178,26 +196,32 @@ class _Source:
             (other, place)
             for other in self.rows
             for place, known in enumerate(self.cell.cell.operations[other])
-            if known == name and self._runs(other, place)
+            if known == name and self.runs(other, place)
         ]
 
-    def _pooled(self, row: int, column: int) -> Tensor:
+    def pooled(self, row: int, column: int) -> Tensor:
+        """Return what the pooling at a place makes of the node, without normalisation."""
         key = (self.cell.cell.operations[row][column], "pool")
         if key not in self._shared:
             operation = self.cell.operations_of(row)[column]
             pool = operation[0] if isinstance(operation, nn.Sequential) else operation
-            self._shared[key] = pool(self.part)
+            self._shared[key] = self.pool(cast(Pool, pool))
         return self._shared[key]
 
-    def _add_normed_pool(self, total: _Sum, row: int, column: int, scale: Tensor) -> None:
+    def pool(self, module: Pool) -> Tensor:
+        """Return what a pooling makes of the node."""
+        out: Tensor = module(self.part)
+        return out
+
+    def _add_normed_pool(self, total: Sum, row: int, column: int, scale: Tensor) -> None:
         norm = self._pool_norm(row, column)
         if not norm.training and norm.track_running_stats:
-            total.add(normalised(norm, self._pooled(row, column), scale))
+            total.add(normalised(norm, self.pooled(row, column), scale))
             return
         key = (self.cell.cell.operations[row][column], "normed")
         if key not in self._shared:
             norms = [self._pool_norm(*place) for place in self._alike(row, column)]
-            self._shared[key] = normalised_once(norms, self._pooled(row, column))
+            self._shared[key] = normalised_once(norms, self.pooled(row, column))
         total.add(self._shared[key], scale)
 
     def _pool_norm(self, row: int, column: int) -> nn.BatchNorm2d:
@@ -212,7 +236,7 @@ class _Source:
                 for other, place in places
             ]
             kernel = torch.cat([cast(nn.Conv2d, layer[1]).weight for layer in layers])
-            scale = torch.stack([self._scales[other][place] for other, place in places])
+            scale = torch.stack([self.scales[other][place] for other, place in places])
             convolution = cast(nn.Conv2d, layers[0][1])
             out = F.conv2d(self.relu, kernel, padding=convolution.padding)
             scale = scale.repeat_interleave(self.cell.width)

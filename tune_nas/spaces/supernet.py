@@ -128,10 +128,14 @@ def halved(x: Tensor, stride: int) -> Tensor:
 def _form(implementation: str) -> type[MixedCell]:
     if implementation == "plain":
         return MixedCell
-    # the fast form is derived from the plain one: the import cannot stand at the top
-    from tune_nas.spaces.fast import FastCell
+    # the fast forms are derived from the plain one: the import cannot stand at the top
+    if implementation == "torch":
+        from tune_nas.spaces.fast import FastCell
 
-    return FastCell
+        return FastCell
+    from tune_nas.spaces.native_cell import NativeCell
+
+    return NativeCell
 
 
 class Supernet(nn.Module):
@@ -170,7 +174,7 @@ class Supernet(nn.Module):
         init_channels: int | None = None,
         cells: int | None = None,
         partial_channels: int = 1,
-        implementation: Literal["plain", "fast"] = "plain",
+        implementation: Literal["plain", "torch", "fast"] = "plain",
     ) -> None:
         super().__init__()
         self.space = space

@@ -1,0 +1,94 @@
+"""The kernels are compiled once for a processor and a torch, and kept where torch keeps such."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+_FOLDER = Path(__file__).parent / "kernels"
+_SOURCES = ("stage.cpp", "pool.cpp")
+_FLAGS = (
+    "-O3",
+    "-march=native",
+    *(["-mprefer-vector-width=512"] if platform.machine() in ("x86_64", "AMD64") else []),
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wno-psabi",
+)
+_LOG = logging.getLogger(__name__)
+
+
+@cache
+def build_kernels() -> bool:
+    """Compile the kernels, or find them compiled; return whether they can be used.
+
+    It takes half a minute the first time on a machine. Where it fails, as without a compiler, one
+    line is logged, and the fast form goes on with the operations of torch.
+    """
+    from torch.utils import cpp_extension
+
+    name = f"tune_nas_kernels_{_identity()}"
+    try:
+        with _tools_of_this_python():
+            cpp_extension.load(
+                name,
+                [str(_FOLDER / source) for source in _SOURCES],
+                extra_cflags=list(_FLAGS),
+                is_python_module=False,
+            )
+    except (RuntimeError, OSError, ImportError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        _LOG.warning("no compiled kernels, torch's operations are used: %s", reason[0])
+        return False
+    return True
+
+
+def kernels_for(x: Tensor) -> bool:
+    """Whether there are kernels for a tensor (n, channels, h, w): its device, type and channels."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and x.shape[1] % 4 == 0
+        and not torch.is_autocast_enabled("cpu")
+        and build_kernels()
+    )
+
+
+def _identity() -> str:
+    """Return what the compiled kernels depend on, as a short hash."""
+    digest = hashlib.sha256(" ".join((torch.__version__, *_FLAGS, _processor())).encode())
+    for path in sorted(_FOLDER.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _processor() -> str:
+    """Return what the processor can do, since nodes of a cluster may share their cache."""
+    about = Path("/proc/cpuinfo")
+    if not about.exists():
+        return f"{platform.machine()} {platform.processor()}"
+    lines = about.read_text(encoding="utf-8").splitlines()
+    wanted = ("flags", "Features", "model name")
+    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
+
+
+@contextmanager
+def _tools_of_this_python() -> Iterator[None]:
+    """Let ninja be found where pip put it, though no environment is activated."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join((before, str(Path(sys.executable).parent)))
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before

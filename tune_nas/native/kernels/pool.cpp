@@ -1,0 +1,224 @@
+// 3×3 pooling with a border of one, as torch.nn.AvgPool2d (count_include_pad=False) and MaxPool2d.
+// The backward pass gathers: each pixel of the input asks the windows that hold it.
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/library.h>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <tuple>
+#include <vector>
+
+#include "lanes.h"
+
+namespace tune_nas {
+namespace {
+
+using at::Tensor;
+
+int windows(int size, int stride) { return (size - 1) / stride + 1; }
+
+// Calls f(image, row, first pixel's offset) for each row of images of `rows` rows, in parallel.
+template <class F>
+void for_rows(int64_t images, int rows, F f) {
+  at::parallel_for(0, images * rows, 8, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) f(i / rows, static_cast<int>(i % rows));
+  });
+}
+
+// The taps of a window that lie inside: [first, last).
+struct Taps {
+  int first, last;
+  Taps(int centre, int size) : first(centre == 0 ? 1 : 0), last(centre + 1 == size ? 2 : 3) {}
+  int count() const { return last - first; }
+};
+
+// One over the number of taps of a window, by those along each side.
+template <class T>
+T share(const Taps& rows, const Taps& columns) {
+  constexpr T one_over[] = {T(0), T(1), T(1) / 2, T(1) / 3};
+  return one_over[rows.count()] * one_over[columns.count()];
+}
+
+template <class T, int L>
+void average(const T* x, Plane in, Plane out, int stride, int64_t image, int row, T* to) {
+  const Taps rows(row * stride, in.height);
+  const T* from = x + image * in.size();
+  T* line = to + image * out.size() + static_cast<size_t>(row) * out.width * out.channels;
+  for (int j = 0; j < out.width; j++) {
+    const Taps columns(j * stride, in.width);
+    const T scale = share<T>(rows, columns);
+    for (int c = 0; c < in.channels; c += L) {
+      Vec<T, L> sum = {};
+      for (int ky = rows.first; ky < rows.last; ky++)
+        for (int kx = columns.first; kx < columns.last; kx++)
+          sum += load<T, L>(from + (static_cast<size_t>(row * stride + ky - 1) * in.width + j * stride + kx - 1) * in.channels + c);
+      store<T, L>(line + j * in.channels + c, sum * scale);
+    }
+  }
+}
+
+// At stride 1 a line is the sum of up to nine lines, shifted: whole lines at a time.
+template <class T, int L>
+void add_line(const T* from, int count, T* to) {
+  for (int i = 0; i < count; i += L) store<T, L>(to + i, load<T, L>(to + i) + load<T, L>(from + i));
+}
+
+template <class T, int L>
+void scale_line(const T* from, const Taps& rows, Plane in, T* to) {
+  for (int j = 0; j < in.width; j++) {
+    const T scale = share<T>(rows, Taps(j, in.width));
+    for (int c = 0; c < in.channels; c += L)
+      store<T, L>(to + j * in.channels + c, scale * load<T, L>(from + j * in.channels + c));
+  }
+}
+
+template <class T, int L>
+void add_neighbours(const T* from, Plane in, T* to) {
+  const int all = in.width * in.channels, one = in.channels;
+  add_line<T, L>(from, all, to);
+  add_line<T, L>(from, all - one, to + one);
+  add_line<T, L>(from + one, all - one, to);
+}
+
+template <class T, int L>
+void average_lines(const T* x, Plane in, int64_t image, int row, T* to) {
+  const Taps rows(row, in.height);
+  const size_t line = static_cast<size_t>(in.width) * in.channels;
+  T* mine = to + image * in.size() + row * line;
+  std::memset(mine, 0, sizeof(T) * line);
+  for (int ky = rows.first; ky < rows.last; ky++)
+    add_neighbours<T, L>(x + image * in.size() + (row + ky - 1) * line, in, mine);
+  scale_line<T, L>(mine, rows, in, mine);
+}
+
+template <class T, int L>
+void average_lines_back(const T* g, Plane in, int64_t image, int row, T* to, T* scaled) {
+  const Taps rows(row, in.height);
+  const size_t line = static_cast<size_t>(in.width) * in.channels;
+  T* mine = to + image * in.size() + row * line;
+  std::memset(mine, 0, sizeof(T) * line);
+  for (int ky = rows.first; ky < rows.last; ky++) {
+    const int y = row + ky - 1;
+    scale_line<T, L>(g + image * in.size() + y * line, Taps(y, in.height), in, scaled);
+    add_neighbours<T, L>(scaled, in, mine);
+  }
+}
+
+template <class T, int L>
+void maximum(const T* x, Plane in, Plane out, int stride, int64_t image, int row, T* to, uint8_t* which) {
+  typedef decltype(Vec<T, L>{} > Vec<T, L>{}) Mask;
+  typedef uint8_t Bytes __attribute__((vector_size(L), aligned(1), may_alias));
+  const Taps rows(row * stride, in.height);
+  const T* from = x + image * in.size();
+  const size_t line = image * out.size() + static_cast<size_t>(row) * out.width * out.channels;
+  for (int j = 0; j < out.width; j++) {
+    const Taps columns(j * stride, in.width);
+    for (int c = 0; c < in.channels; c += L) {
+      Vec<T, L> best = Vec<T, L>{} - std::numeric_limits<T>::infinity();
+      Mask tap = {};
+      for (int ky = rows.first; ky < rows.last; ky++)
+        for (int kx = columns.first; kx < columns.last; kx++) {
+          const Vec<T, L> v = load<T, L>(from + (static_cast<size_t>(row * stride + ky - 1) * in.width + j * stride + kx - 1) * in.channels + c);
+          const Mask better = (v > best) | (v != v);  // as torch: the last NaN wins
+          best = better ? v : best;
+          tap = better ? Mask{} + (ky * 3 + kx) : tap;
+        }
+      store<T, L>(to + line + j * in.channels + c, best);
+      *reinterpret_cast<Bytes*>(which + line + j * in.channels + c) = __builtin_convertvector(tap, Bytes);
+    }
+  }
+}
+
+// The windows along one side that hold a pixel, by which of their taps it is: [first, last).
+struct Holders {
+  int first, last;
+  Holders(int pixel, int size, int stride)
+      : first(std::max(0, (pixel - 1 + stride - 1) / stride)), last(std::min(windows(size, stride), (pixel + 1) / stride + 1)) {}
+};
+
+template <class T, int L>
+void back(const T* g, const uint8_t* which, Plane in, Plane out, int stride, int64_t image, int row, T* to) {
+  typedef decltype(Vec<T, L>{} > Vec<T, L>{}) Mask;
+  typedef uint8_t Bytes __attribute__((vector_size(L), aligned(1), may_alias));
+  const Holders rows(row, in.height, stride);
+  T* line = to + image * in.size() + static_cast<size_t>(row) * in.width * in.channels;
+  for (int j = 0; j < in.width; j++) {
+    const Holders columns(j, in.width, stride);
+    for (int c = 0; c < in.channels; c += L) {
+      Vec<T, L> sum = {};
+      for (int y = rows.first; y < rows.last; y++)
+        for (int x = columns.first; x < columns.last; x++) {
+          const size_t at = image * out.size() + (static_cast<size_t>(y) * out.width + x) * in.channels + c;
+          const Vec<T, L> part = load<T, L>(g + at);
+          if (which) {
+            const int tap = (row - y * stride + 1) * 3 + j - x * stride + 1;
+            const Mask tapped = __builtin_convertvector(*reinterpret_cast<const Bytes*>(which + at), Mask);
+            sum += tapped == tap ? part : Vec<T, L>{};
+          } else {
+            sum += part * share<T>(Taps(y * stride, in.height), Taps(x * stride, in.width));
+          }
+        }
+      store<T, L>(line + j * in.channels + c, sum);
+    }
+  }
+}
+
+Plane plane(const Tensor& x) { return {int(x.size(2)), int(x.size(3)), int(x.size(1))}; }
+
+// What pooling gives, and where each maximum was found: a tap from 0 to 8 (empty for the mean).
+std::tuple<Tensor, Tensor> pool_forward(const Tensor& x, bool maximal, int64_t stride) {
+  check(x, "x");
+  const Plane in = plane(x);
+  const Plane out = {windows(in.height, stride), windows(in.width, stride), in.channels};
+  const auto like = x.options().memory_format(at::MemoryFormat::ChannelsLast);
+  const int64_t images = x.size(0);
+  Tensor y = at::empty({images, out.channels, out.height, out.width}, like);
+  Tensor which = maximal ? at::empty(y.sizes(), like.dtype(at::kByte)) : at::empty({0}, at::kByte);
+  with_lanes(x, in.channels, [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const T* from = x.const_data_ptr<T>();
+    T* to = y.data_ptr<T>();
+    uint8_t* taps = which.data_ptr<uint8_t>();
+    for_rows(images, out.height, [&](int64_t image, int row) {
+      if (maximal) maximum<T, L>(from, in, out, stride, image, row, to, taps);
+      else if (stride == 1) average_lines<T, L>(from, in, image, row, to);
+      else average<T, L>(from, in, out, stride, image, row, to);
+    });
+  });
+  return {y, which};
+}
+
+Tensor pool_backward(const Tensor& g, const Tensor& which, at::IntArrayRef sizes, int64_t stride) {
+  check(g, "g");
+  Tensor gx = at::empty(sizes, g.options().memory_format(at::MemoryFormat::ChannelsLast));
+  const Plane in = plane(gx), out = plane(g);
+  with_lanes(g, in.channels, [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const T* from = g.const_data_ptr<T>();
+    const uint8_t* taps = which.numel() ? which.const_data_ptr<uint8_t>() : nullptr;
+    T* to = gx.data_ptr<T>();
+    for_rows(gx.size(0), in.height, [&](int64_t image, int row) {
+      if (!taps && stride == 1) {
+        std::vector<T> scaled(in.width * in.channels);
+        average_lines_back<T, L>(from, in, image, row, to, scaled.data());
+        return;
+      }
+      back<T, L>(from, taps, in, out, stride, image, row, to);
+    });
+  });
+  return gx;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
+  library.def("pool_forward(Tensor x, bool maximal, int stride) -> (Tensor, Tensor)", &pool_forward);
+  library.def("pool_backward(Tensor g, Tensor which, int[] sizes, int stride) -> Tensor", &pool_backward);
+}
+
+}  // namespace tune_nas

@@ -1,0 +1,468 @@
+// A stage of an operation: [scale and shift ->] ReLU -> [depthwise ->] dense convolution, and the
+// sums that batch normalisation needs, image by image while it lies in the cache. The backward
+// pass computes the middle of the stage again instead of keeping it.
+
+#include <ATen/Parallel.h>
+#include <ATen/ATen.h>
+#include <torch/library.h>
+
+#include <cmath>
+#include <optional>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "lanes.h"
+#include "tiles.h"
+
+namespace tune_nas {
+namespace {
+
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+constexpr int64_t kPixelsInASum = 64;  // summed as T before they are added as double
+
+// Weights as the kernels read them: (taps, inputs, outputs). `back` gives those of the transposed
+// convolution: the window is turned round, and inputs and outputs change places. A depthwise
+// weight has one input, and is (taps, channels) either way.
+template <class T>
+std::vector<T> by_tap(const Tensor& weight, bool back) {
+  const Tensor dense = weight.contiguous();
+  const T* from = dense.const_data_ptr<T>();
+  const int64_t outputs = weight.size(0), inputs = weight.size(1), taps = weight.size(2) * weight.size(3);
+  std::vector<T> to(weight.numel());
+  for (int64_t o = 0; o < outputs; o++)
+    for (int64_t i = 0; i < inputs; i++)
+      for (int64_t k = 0; k < taps; k++) {
+        const int64_t tap = back ? taps - 1 - k : k;
+        to[back ? (tap * outputs + o) * inputs + i : (tap * inputs + i) * outputs + o] = *from++;
+      }
+  return to;
+}
+
+// The sum over threads of gradients laid out as by_tap, laid out as the weight.
+template <class T>
+void to_weight(const std::vector<T>& sums, int threads, Tensor weight) {
+  const int64_t outputs = weight.size(0), inputs = weight.size(1), taps = weight.size(2) * weight.size(3);
+  T* to = weight.data_ptr<T>();
+  for (int64_t o = 0; o < outputs; o++)
+    for (int64_t i = 0; i < inputs; i++)
+      for (int64_t k = 0; k < taps; k++) {
+        T sum = 0;
+        for (int t = 0; t < threads; t++) sum += sums[t * weight.numel() + (k * inputs + i) * outputs + o];
+        *to++ = sum;
+      }
+}
+
+std::vector<double> over_threads(const std::vector<double>& sums, int channels) {
+  std::vector<double> total(2 * channels, 0.0);
+  for (size_t i = 0; i < sums.size(); i++) total[i % total.size()] += sums[i];
+  return total;
+}
+
+struct Shape {
+  Plane in, out;
+  int images, border, kernel, dense_kernel, stride, dilation;
+  Plane padded() const { return {in.height + 2 * border, in.width + 2 * border, in.channels}; }
+};
+
+Shape shape_of(const Tensor& x, const OptionalTensor& depthwise, const Tensor& dense,
+               int64_t dilation, int64_t stride) {
+  check(x, "x");
+  TORCH_CHECK(dense.size(0) == x.size(1) && dense.size(1) == x.size(1), "as many channels out as in");
+  TORCH_CHECK(depthwise || stride == 1, "a stage without a depthwise convolution has stride 1");
+  Shape s;
+  s.in = {int(x.size(2)), int(x.size(3)), int(x.size(1))};
+  s.images = x.size(0);
+  s.dense_kernel = dense.size(2);
+  s.kernel = depthwise ? depthwise->size(2) : dense.size(2);
+  TORCH_CHECK(!depthwise || s.dense_kernel == 1, "a depthwise convolution is followed by a pointwise one");
+  TORCH_CHECK(!depthwise || s.kernel == 3 || s.kernel == 5, "a depthwise kernel is of 3 or 5");
+  s.dilation = depthwise ? dilation : 1;
+  s.stride = stride;
+  s.border = s.dilation * (s.kernel / 2);
+  s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, s.in.channels};
+  return s;
+}
+
+template <class T, int L>
+void run_depthwise(const Shape& s, const T* padded, const T* weight, T* out) {
+  const int row = s.padded().width * s.in.channels;
+  if (s.kernel == 3 && s.stride == 1) depthwise<T, L, 3, 1>(padded, row, weight, s.dilation, s.out, out);
+  else if (s.kernel == 3) depthwise<T, L, 3, 2>(padded, row, weight, s.dilation, s.out, out);
+  else if (s.stride == 1) depthwise<T, L, 5, 1>(padded, row, weight, s.dilation, s.out, out);
+  else depthwise<T, L, 5, 2>(padded, row, weight, s.dilation, s.out, out);
+}
+
+template <class T, int L>
+void run_depthwise_weights(const Shape& s, const T* padded, const T* g, T* gradient) {
+  const int row = s.padded().width * s.in.channels, step = s.stride;
+  const T* from = g + s.border * row + s.border * s.in.channels;
+  if (s.kernel == 3 && step == 1) depthwise_weights<T, L, 3, 1>(padded, row, from, row, 1, s.dilation, s.out, gradient);
+  else if (s.kernel == 3) depthwise_weights<T, L, 3, 2>(padded, row, from, row, 2, s.dilation, s.out, gradient);
+  else if (step == 1) depthwise_weights<T, L, 5, 1>(padded, row, from, row, 1, s.dilation, s.out, gradient);
+  else depthwise_weights<T, L, 5, 2>(padded, row, from, row, 2, s.dilation, s.out, gradient);
+}
+
+// sums (2, channels) += sum of a, sum of a · b, over pixels.
+template <class T, int L>
+void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums) {
+  for (int64_t first = 0; first < pixels; first += kPixelsInASum) {
+    const int64_t last = std::min(pixels, first + kPixelsInASum);
+    for (int c = 0; c < channels; c += L) {
+      Vec<T, L> one = {}, two = {};
+      for (int64_t p = first; p < last; p++) {
+        const Vec<T, L> v = load<T, L>(a + p * channels + c);
+        one += v;
+        two += v * load<T, L>(b + p * channels + c);
+      }
+      for (int i = 0; i < L; i++) {
+        sums[c + i] += one[i];
+        sums[channels + c + i] += two[i];
+      }
+    }
+  }
+}
+
+// A normalisation (y - mean) · inverse: mean and inverse of a channel, (2, channels) as double.
+// With `by_batch` they are those of y, and the running ones follow where `momentum` is above 0.
+struct Norm {
+  OptionalTensor mean, variance;
+  bool by_batch;
+  double momentum, eps;
+
+  Tensor of(const std::vector<double>& sums, int channels, int64_t count) const {
+    Tensor normal = at::empty({2, channels}, at::kDouble);
+    double* to = normal.data_ptr<double>();
+    for (int c = 0; c < channels; c++) {
+      double centre, spread;
+      if (by_batch) {
+        centre = sums[c] / count;
+        spread = std::max(0.0, sums[channels + c] / count - centre * centre);
+        if (momentum > 0) {
+          move(*mean, c, centre);
+          move(*variance, c, spread * count / std::max<int64_t>(1, count - 1));
+        }
+      } else {
+        centre = at(*mean, c);
+        spread = at(*variance, c);
+      }
+      to[c] = centre;
+      to[channels + c] = 1.0 / std::sqrt(spread + eps);
+    }
+    return normal;
+  }
+
+ private:
+  static double at(const Tensor& t, int c) {
+    return t.scalar_type() == at::kFloat ? t.const_data_ptr<float>()[c] : t.const_data_ptr<double>()[c];
+  }
+  template <class T>
+  void move_as(const Tensor& t, int c, double to) const {
+    T& value = t.data_ptr<T>()[c];
+    value += static_cast<T>(momentum) * (static_cast<T>(to) - value);
+  }
+  void move(const Tensor& t, int c, double to) const {
+    if (t.scalar_type() == at::kFloat) move_as<float>(t, c, to);
+    else move_as<double>(t, c, to);
+  }
+};
+
+// weight · norm(y) = scale · y + shift: the two, one after the other.
+template <class T>
+std::vector<T> affine(const OptionalTensor& normal, double weight) {
+  if (!normal) return {};
+  const int64_t channels = normal->size(1);
+  const double* from = normal->const_data_ptr<double>();
+  std::vector<T> to(2 * channels);
+  for (int64_t c = 0; c < channels; c++) {
+    to[c] = static_cast<T>(weight * from[channels + c]);
+    to[channels + c] = static_cast<T>(-weight * from[channels + c] * from[c]);
+  }
+  return to;
+}
+
+// The input of a stage is x, or norm(x) where `normal` is given.
+std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
+                                         const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
+                                         int64_t dilation, int64_t stride,
+                                         const OptionalTensor& running_mean, const OptionalTensor& running_variance,
+                                         bool by_batch, double momentum, double eps) {
+  const Shape s = shape_of(x, depthwise_weight, dense_weight, dilation, stride);
+  const int channels = s.in.channels;
+  Tensor y = at::empty({s.images, channels, s.out.height, s.out.width},
+                       x.options().memory_format(at::MemoryFormat::ChannelsLast));
+  std::vector<double> sums(at::get_num_threads() * 2 * channels, 0.0);
+  with_lanes(x, channels, [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const std::vector<T> weight = by_tap<T>(dense_weight, false), before = affine<T>(normal, 1.0);
+    const std::vector<T> taps = depthwise_weight ? by_tap<T>(*depthwise_weight, false) : std::vector<T>();
+    const T *scale = normal ? before.data() : nullptr, *shift = normal ? scale + channels : nullptr;
+    const T* from = x.const_data_ptr<T>();
+    T* to = y.data_ptr<T>();
+    at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
+      std::vector<T> padded(s.padded().size()), middle(depthwise_weight ? s.out.size() : 0);
+      double* mine = sums.data() + at::get_thread_num() * 2 * channels;
+      for (int64_t n = first; n < last; n++) {
+        pad<T, L>(from + n * s.in.size(), s.in, scale, shift, true, s.border, padded.data());
+        T* out = to + n * s.out.size();
+        if (depthwise_weight) {
+          run_depthwise<T, L>(s, padded.data(), taps.data(), middle.data());
+          dense<T, L>(middle.data(), channels, 1, weight.data(), s.out, out);
+        } else {
+          dense<T, L>(padded.data(), channels, s.dense_kernel, weight.data(), s.out, out);
+        }
+        if (by_batch) add_sums<T, L>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
+      }
+    });
+  });
+  const Norm norm{running_mean, running_variance, by_batch, momentum, eps};
+  return {y, norm.of(over_threads(sums, channels), channels, y.numel() / channels)};
+}
+
+// to = a · g + b · y + d by channel, `step` pixels apart inside a border.
+template <class T, int L>
+void place_gradient(const T* g, const T* y, const T* coefficients, Plane out, int row, int step,
+                    int border, T* to) {
+  const int channels = out.channels;
+  for (int i = 0; i < out.height; i++)
+    for (int j = 0; j < out.width; j++) {
+      const size_t from = (static_cast<size_t>(i) * out.width + j) * channels;
+      T* at = to + static_cast<size_t>(i * step + border) * row + (j * step + border) * channels;
+      for (int c = 0; c < channels; c += L)
+        store<T, L>(at + c, load<T, L>(coefficients + c) * load<T, L>(g + from + c) +
+                                load<T, L>(coefficients + channels + c) * load<T, L>(y + from + c) +
+                                load<T, L>(coefficients + 2 * channels + c));
+    }
+}
+
+// What comes out of the transposed convolutions, behind the ReLU; its sums alone and with x.
+template <class T, int L>
+void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane in, bool add, T* out,
+                  T* behind, double* sums) {
+  const int64_t pixels = int64_t(in.height) * in.width;
+  const Vec<T, L> zero = {};
+  for (int64_t p = 0; p < pixels; p++)
+    for (int c = 0; c < in.channels; c += L) {
+      const size_t at = p * in.channels + c;
+      Vec<T, L> v = load<T, L>(x + at);
+      if (scale) v = v * load<T, L>(scale + c) + load<T, L>(shift + c);
+      const Vec<T, L> masked = v > zero ? load<T, L>(g + at) : zero;
+      if (sums) store<T, L>(behind + at, masked);
+      store<T, L>(out + at, add ? masked + load<T, L>(out + at) : masked);
+    }
+  if (sums) add_sums<T, L>(behind, x, pixels, in.channels, sums);
+}
+
+// What weight · norm(y) does to a gradient g: a · g + b · y + d by channel, the three one after the
+// other. `sums` are those of g and of g · y; returned too is the sum of g · norm(y).
+template <class T>
+std::pair<std::vector<T>, double> through_norm(const double* sums, const Tensor& normal, double weight,
+                                               bool by_batch, int64_t count) {
+  const int64_t channels = normal.size(1);
+  const double *mean = normal.const_data_ptr<double>(), *inverse = mean + channels;
+  std::vector<T> to(3 * channels, T(0));
+  double all = 0;
+  for (int64_t c = 0; c < channels; c++) {
+    const double along = inverse[c] * (sums[channels + c] - mean[c] * sums[c]);
+    const double a = weight * inverse[c];
+    all += along;
+    to[c] = static_cast<T>(a);
+    if (!by_batch) continue;
+    const double b = -a * inverse[c] * along / count;
+    to[channels + c] = static_cast<T>(b);
+    to[2 * channels + c] = static_cast<T>(-a * sums[c] / count - b * mean[c]);
+  }
+  return {to, all};
+}
+
+// The backward pass of weight · norm(stage(x)). `sums` (2, channels) are those of g and of g · y.
+// The gradient of x (of norm(x), where `normal_before` is given) is written to gx, or added to it.
+// Returned: the gradients of the depthwise and the dense weights (empty without `weights`), the
+// sums of gx and gx · x where `normal_before` is given, and the gradient of weight.
+std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
+    const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
+    const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
+    const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add) {
+  const Shape s = shape_of(x, depthwise_weight, dense_weight, dilation, stride);
+  check(g, "g");
+  check(y, "y");
+  check(gx, "gx");
+  const bool separable = depthwise_weight.has_value();
+  const int channels = s.in.channels, threads = at::get_num_threads();
+  std::vector<double> sums_before(threads * 2 * channels, 0.0);
+  Tensor g_depthwise = at::empty(separable && weights ? depthwise_weight->sizes() : at::IntArrayRef({0}), x.options());
+  Tensor g_dense = at::empty(weights ? dense_weight.sizes() : at::IntArrayRef({0}), x.options());
+  double g_weight = 0;
+  with_lanes(x, channels, [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const auto [coefficients, along] =
+        through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / channels);
+    g_weight = along;
+    const T* c3 = coefficients.data();
+    const std::vector<T> back = by_tap<T>(dense_weight, true), before = affine<T>(normal_before, 1.0);
+    const std::vector<T> taps = separable ? by_tap<T>(*depthwise_weight, false) : std::vector<T>();
+    const std::vector<T> taps_back = separable ? by_tap<T>(*depthwise_weight, true) : std::vector<T>();
+    const T *a = normal_before ? before.data() : nullptr, *b = normal_before ? a + channels : nullptr;
+    const T *from = x.const_data_ptr<T>(), *gs = g.const_data_ptr<T>(), *ys = y.const_data_ptr<T>();
+    T* to = gx.data_ptr<T>();
+    std::vector<T> dense_all(threads * g_dense.numel(), T(0)), taps_all(threads * g_depthwise.numel(), T(0));
+    Shape transposed = s;  // the depthwise convolution that takes the gradient back
+    transposed.stride = 1;
+    transposed.out = s.in;
+    at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
+      const int thread = at::get_thread_num();
+      const Plane padded = s.padded();
+      const int row = padded.width * channels;
+      std::vector<T> input(weights ? padded.size() : 0), spread(padded.size(), T(0));
+      std::vector<T> gradient(separable ? s.out.size() : 0), middle(gradient.size());
+      std::vector<T> result(s.in.size());
+      T* dense_mine = dense_all.data() + g_dense.numel() * thread;
+      T* taps_mine = taps_all.data() + g_depthwise.numel() * thread;
+      double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
+      for (int64_t n = first; n < last; n++) {
+        const T *gn = gs + n * s.out.size(), *yn = ys + n * s.out.size(), *xn = from + n * s.in.size();
+        if (weights) pad<T, L>(xn, s.in, a, b, true, s.border, input.data());
+        if (separable) {
+          place_gradient<T, L>(gn, yn, c3, s.out, s.out.width * channels, 1, 0, gradient.data());
+          if (weights) {
+            run_depthwise<T, L>(s, input.data(), taps.data(), middle.data());
+            dense_weights<T, L>(middle.data(), s.out.width * channels, channels, 1, gradient.data(), s.out.width * channels, s.out, dense_mine);
+          }
+          dense<T, L>(gradient.data(), channels, 1, back.data(), s.out, middle.data());
+          for (int i = 0; i < s.out.height; i++)
+            for (int j = 0; j < s.out.width; j++)
+              std::memcpy(spread.data() + static_cast<size_t>(i * s.stride + s.border) * row + (j * s.stride + s.border) * channels,
+                          middle.data() + (static_cast<size_t>(i) * s.out.width + j) * channels, sizeof(T) * channels);
+          if (weights) run_depthwise_weights<T, L>(s, input.data(), spread.data(), taps_mine);
+          run_depthwise<T, L>(transposed, spread.data(), taps_back.data(), result.data());
+        } else {
+          place_gradient<T, L>(gn, yn, c3, s.out, row, 1, s.border, spread.data());
+          if (weights)
+            dense_weights<T, L>(input.data(), row, channels, s.dense_kernel,
+                                spread.data() + s.border * (row + channels), row, s.out, dense_mine);
+          dense<T, L>(spread.data(), channels, s.dense_kernel, back.data(), s.in, result.data());
+        }
+        through_relu<T, L>(result.data(), xn, a, b, s.in, add, to + n * s.in.size(), result.data(), mine);
+      }
+    });
+    if (weights) to_weight<T>(dense_all, threads, g_dense);
+    if (weights && separable) to_weight<T>(taps_all, threads, g_depthwise);
+  });
+  const std::vector<double> total = over_threads(sums_before, channels);
+  Tensor gx_sums = at::empty({2, channels}, at::kDouble);
+  std::copy(total.begin(), total.end(), gx_sums.data_ptr<double>());
+  return {g_depthwise, g_dense, gx_sums, g_weight};
+}
+
+// total (+)= weight · norm(y).
+void add_normal(Tensor total, const Tensor& y, const Tensor& normal, double weight, bool add) {
+  check(total, "total");
+  check(y, "y");
+  const int channels = y.size(1);
+  const int64_t pixels = y.numel() / channels;
+  with_lanes(y, channels, [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const std::vector<T> both = affine<T>(normal, weight);
+    const T *from = y.const_data_ptr<T>(), *a = both.data(), *b = a + channels;
+    T* to = total.data_ptr<T>();
+    at::parallel_for(0, pixels, 4096, [&](int64_t first, int64_t last) {
+      for (int64_t p = first; p < last; p++)
+        for (int c = 0; c < channels; c += L) {
+          const size_t at = p * channels + c;
+          const Vec<T, L> v = load<T, L>(a + c) * load<T, L>(from + at) + load<T, L>(b + c);
+          store<T, L>(to + at, add ? v + load<T, L>(to + at) : v);
+        }
+    });
+  });
+}
+
+// (2, channels): the sum of g, and of g · y, over images and pixels.
+Tensor dots(const Tensor& g, const Tensor& y) {
+  check(g, "g");
+  check(y, "y");
+  const int channels = y.size(1);
+  const int64_t pixels = y.numel() / channels;
+  std::vector<double> sums(at::get_num_threads() * 2 * channels, 0.0);
+  with_lanes(y, channels, [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const T *one = g.const_data_ptr<T>(), *two = y.const_data_ptr<T>();
+    at::parallel_for(0, pixels, 4096, [&](int64_t first, int64_t last) {
+      add_sums<T, L>(one + first * channels, two + first * channels, last - first, channels,
+                     sums.data() + at::get_thread_num() * 2 * channels);
+    });
+  });
+  const std::vector<double> total = over_threads(sums, channels);
+  Tensor out = at::empty({2, channels}, at::kDouble);
+  std::copy(total.begin(), total.end(), out.data_ptr<double>());
+  return out;
+}
+
+// total (+)= weight · term.
+void add_term(Tensor total, const Tensor& term, double weight, bool add) {
+  check(total, "total");
+  check(term, "term");
+  with_lanes(term, term.size(1), [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const T *from = term.const_data_ptr<T>(), scale = static_cast<T>(weight);
+    T* to = total.data_ptr<T>();
+    at::parallel_for(0, term.numel() / L, 16384, [&](int64_t first, int64_t last) {
+      for (int64_t i = first * L; i < last * L; i += L) {
+        const Vec<T, L> v = scale * load<T, L>(from + i);
+        store<T, L>(to + i, add ? v + load<T, L>(to + i) : v);
+      }
+    });
+  });
+}
+
+// The gradients of term and weight: weight · g, and the sum of g · term.
+std::tuple<Tensor, double> term_backward(const Tensor& g, const Tensor& term, double weight) {
+  check(g, "g");
+  check(term, "term");
+  Tensor out = at::empty_like(term);
+  std::vector<double> sums(at::get_num_threads(), 0.0);
+  with_lanes(term, term.size(1), [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const T *from = g.const_data_ptr<T>(), *with = term.const_data_ptr<T>(), scale = static_cast<T>(weight);
+    T* to = out.data_ptr<T>();
+    at::parallel_for(0, term.numel() / L, 16384, [&](int64_t first, int64_t last) {
+      double& mine = sums[at::get_thread_num()];
+      for (int64_t chunk = first; chunk < last; chunk += kPixelsInASum) {
+        Vec<T, L> sum = {};
+        for (int64_t i = chunk * L; i < std::min(last, chunk + kPixelsInASum) * L; i += L) {
+          const Vec<T, L> v = load<T, L>(from + i);
+          sum += v * load<T, L>(with + i);
+          store<T, L>(to + i, scale * v);
+        }
+        for (int lane = 0; lane < L; lane++) mine += sum[lane];
+      }
+    });
+  });
+  double total = 0;
+  for (double part : sums) total += part;
+  return {out, total};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
+  library.def("stage_forward(Tensor x, Tensor? normal, Tensor? depthwise, Tensor dense, int dilation, int stride, "
+              "Tensor(a!)? running_mean, Tensor(b!)? running_variance, bool by_batch, float momentum, float eps) "
+              "-> (Tensor, Tensor)", &stage_forward);
+  library.def("stage_backward(Tensor g, Tensor sums, Tensor y, Tensor normal, float weight, bool by_batch, "
+              "Tensor x, Tensor? normal_before, Tensor? depthwise, Tensor dense, int dilation, int stride, "
+              "bool weights, Tensor(a!) gx, bool add) -> (Tensor, Tensor, Tensor, float)", &stage_backward);
+  library.def("add_normal(Tensor(a!) total, Tensor y, Tensor normal, float weight, bool add) -> ()", &add_normal);
+  library.def("add_term(Tensor(a!) total, Tensor term, float weight, bool add) -> ()", &add_term);
+  library.def("term_backward(Tensor g, Tensor term, float weight) -> (Tensor, float)", &term_backward);
+  library.def("dots(Tensor g, Tensor y) -> Tensor", &dots);
+}
+
+}  // namespace tune_nas

@@ -1,0 +1,192 @@
+// Sums over a window of one image, which the stages are made of.
+//
+// Images are NHWC; T is float or double.
+#pragma once
+
+#include <cstring>
+
+#include "lanes.h"
+
+namespace tune_nas {
+
+// out = relu(scale · x + shift), or x alone where scale is null, inside a border of zeros.
+template <class T, int L>
+void pad(const T* x, Plane in, const T* scale, const T* shift, bool relu, int border, T* out) {
+  const int row = (in.width + 2 * border) * in.channels;
+  std::memset(out, 0, sizeof(T) * border * row);
+  std::memset(out + static_cast<size_t>(border + in.height) * row, 0, sizeof(T) * border * row);
+  const Vec<T, L> zero = {};
+  for (int y = 0; y < in.height; y++) {
+    T* to = out + static_cast<size_t>(border + y) * row;
+    std::memset(to, 0, sizeof(T) * border * in.channels);
+    std::memset(to + (border + in.width) * in.channels, 0, sizeof(T) * border * in.channels);
+    to += border * in.channels;
+    const T* from = x + static_cast<size_t>(y) * in.width * in.channels;
+    for (int i = 0; i < in.width; i++)
+      for (int c = 0; c < in.channels; c += L) {
+        Vec<T, L> v = load<T, L>(from + i * in.channels + c);
+        if (scale) v = v * load<T, L>(scale + c) + load<T, L>(shift + c);
+        if (relu) v = v > zero ? v : zero;
+        store<T, L>(to + i * in.channels + c, v);
+      }
+  }
+}
+
+// P pixels and V · L outputs of a dense convolution. weight: (K, K, channels, outputs).
+template <class T, int L, int V, int P>
+inline void dense_tile(const T* in, int row, int channels, int kernel, const T* weight,
+                       int outputs, T* out) {
+  Vec<T, L> sum[P][V] = {};
+  for (int ky = 0; ky < kernel; ky++)
+    for (int kx = 0; kx < kernel; kx++) {
+      const T* from = in + ky * row + kx * channels;
+      const T* w = weight + static_cast<size_t>(ky * kernel + kx) * channels * outputs;
+      for (int c = 0; c < channels; c++, w += outputs) {
+        Vec<T, L> part[V];
+        for (int v = 0; v < V; v++) part[v] = load<T, L>(w + v * L);
+        for (int p = 0; p < P; p++)
+          for (int v = 0; v < V; v++) sum[p][v] += part[v] * from[p * channels + c];
+      }
+    }
+  for (int p = 0; p < P; p++)
+    for (int v = 0; v < V; v++) store<T, L>(out + static_cast<size_t>(p) * outputs + v * L, sum[p][v]);
+}
+
+template <class T, int L, int V>
+inline void dense_row(const T* in, int row, int channels, int kernel, const T* weight, int outputs,
+                      int width, T* out) {
+  constexpr int P = V == 1 ? 8 : kPixels;
+  int x = 0;
+  for (; x + P <= width; x += P)
+    dense_tile<T, L, V, P>(in + x * channels, row, channels, kernel, weight, outputs, out + static_cast<size_t>(x) * outputs);
+  if (x + 4 <= width) {
+    dense_tile<T, L, V, 4>(in + x * channels, row, channels, kernel, weight, outputs, out + static_cast<size_t>(x) * outputs);
+    x += 4;
+  }
+  for (; x < width; x++)
+    dense_tile<T, L, V, 1>(in + x * channels, row, channels, kernel, weight, outputs, out + static_cast<size_t>(x) * outputs);
+}
+
+// Dense convolution of stride 1 of a padded image; `out` has its own pixels and channels.
+template <class T, int L>
+void dense(const T* padded, int channels, int kernel, const T* weight, Plane out, T* to) {
+  const int row = (out.width + kernel - 1) * channels;
+  if (kernel == 1) {  // no border: the image is one long row
+    out.width *= out.height;
+    out.height = 1;
+  }
+  for (int y = 0; y < out.height; y++) {
+    const T* in = padded + static_cast<size_t>(y) * row;
+    T* line = to + static_cast<size_t>(y) * out.width * out.channels;
+    int o = 0;
+    for (; o + 2 * L <= out.channels; o += 2 * L)
+      dense_row<T, L, 2>(in, row, channels, kernel, weight + o, out.channels, out.width, line + o);
+    for (; o < out.channels; o += L)
+      dense_row<T, L, 1>(in, row, channels, kernel, weight + o, out.channels, out.width, line + o);
+  }
+}
+
+// gradient (K, K, channels, outputs) += sum over pixels of padded input · gradient of the output;
+// `row` and `g_row` are the elements of a line of each.
+template <class T, int L, int V, int B>
+inline void dense_weights_tile(const T* padded, int row, int channels, const T* g, int g_row, Plane out,
+                               T* gradient) {
+  Vec<T, L> sum[B][V] = {};
+  for (int y = 0; y < out.height; y++) {
+    const T* in = padded + static_cast<size_t>(y) * row;
+    const T* from = g + static_cast<size_t>(y) * g_row;
+    for (int x = 0; x < out.width; x++, in += channels, from += out.channels) {
+      Vec<T, L> part[V];
+      for (int v = 0; v < V; v++) part[v] = load<T, L>(from + v * L);
+      for (int b = 0; b < B; b++)
+        for (int v = 0; v < V; v++) sum[b][v] += part[v] * in[b];
+    }
+  }
+  for (int b = 0; b < B; b++)
+    for (int v = 0; v < V; v++) {
+      T* to = gradient + static_cast<size_t>(b) * out.channels + v * L;
+      store<T, L>(to, load<T, L>(to) + sum[b][v]);
+    }
+}
+
+template <class T, int L, int V>
+inline void dense_weights_column(const T* in, int row, int channels, const T* g, int g_row, Plane out,
+                                 T* gradient) {
+  constexpr int B = V == 1 ? 8 : kPixels;
+  int c = 0;
+  for (; c + B <= channels; c += B)
+    dense_weights_tile<T, L, V, B>(in + c, row, channels, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
+  for (; c < channels; c += 4)
+    dense_weights_tile<T, L, V, 4>(in + c, row, channels, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
+}
+
+template <class T, int L>
+void dense_weights(const T* padded, int row, int channels, int kernel, const T* g, int g_row, Plane out,
+                   T* gradient) {
+  for (int ky = 0; ky < kernel; ky++)
+    for (int kx = 0; kx < kernel; kx++) {
+      const T* in = padded + static_cast<size_t>(ky) * row + kx * channels;
+      T* to = gradient + static_cast<size_t>(ky * kernel + kx) * channels * out.channels;
+      int o = 0;
+      for (; o + 2 * L <= out.channels; o += 2 * L)
+        dense_weights_column<T, L, 2>(in, row, channels, g + o, g_row, out, to + o);
+      for (; o < out.channels; o += L)
+        dense_weights_column<T, L, 1>(in, row, channels, g + o, g_row, out, to + o);
+    }
+}
+
+// Depthwise convolution of a padded image of `row` elements a line. weight: (K, K, channels).
+template <class T, int L, int K, int S>
+void depthwise(const T* padded, int row, const T* weight, int dilation, Plane out, T* to) {
+  const int channels = out.channels;
+  for (int c = 0; c < channels; c += L) {
+    for (int y = 0; y < out.height; y++) {
+      const T* in = padded + static_cast<size_t>(y) * S * row + c;
+      T* line = to + static_cast<size_t>(y) * out.width * channels + c;
+      int x = 0;
+      for (; x + 8 <= out.width; x += 8) {
+        Vec<T, L> sum[8] = {};
+        for (int ky = 0; ky < K; ky++)
+          for (int kx = 0; kx < K; kx++) {
+            const T* from = in + ky * dilation * row + (x * S + kx * dilation) * channels;
+            const Vec<T, L> w = load<T, L>(weight + (ky * K + kx) * channels + c);
+            for (int p = 0; p < 8; p++) sum[p] += w * load<T, L>(from + p * S * channels);
+          }
+        for (int p = 0; p < 8; p++) store<T, L>(line + (x + p) * channels, sum[p]);
+      }
+      for (; x < out.width; x++) {
+        Vec<T, L> sum = {};
+        for (int ky = 0; ky < K; ky++)
+          for (int kx = 0; kx < K; kx++)
+            sum += load<T, L>(weight + (ky * K + kx) * channels + c) * load<T, L>(in + ky * dilation * row + (x * S + kx * dilation) * channels);
+        store<T, L>(line + x * channels, sum);
+      }
+    }
+  }
+}
+
+// gradient (K, K, channels) += sum over pixels of padded input · gradient, which lies on a grid
+// with `step` between pixels and `g_row` elements a line.
+template <class T, int L, int K, int S>
+void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step, int dilation,
+                       Plane out, T* gradient) {
+  const int channels = out.channels;
+  for (int c = 0; c < channels; c += L)
+    for (int ky = 0; ky < K; ky++) {  // a line of the window at a time: its sums stay in registers
+      Vec<T, L> sum[K] = {};
+      for (int y = 0; y < out.height; y++) {
+        const T* from = g + static_cast<size_t>(y) * step * g_row + c;
+        const T* in = padded + static_cast<size_t>(y * S + ky * dilation) * row + c;
+        for (int x = 0; x < out.width; x++, from += step * channels, in += S * channels) {
+          const Vec<T, L> part = load<T, L>(from);
+          for (int kx = 0; kx < K; kx++) sum[kx] += part * load<T, L>(in + kx * dilation * channels);
+        }
+      }
+      for (int kx = 0; kx < K; kx++) {
+        T* to = gradient + (ky * K + kx) * channels + c;
+        store<T, L>(to, load<T, L>(to) + sum[kx]);
+      }
+    }
+}
+
+}  // namespace tune_nas
