@@ -1,0 +1,200 @@
+"""The kernels against torch's operations, and what happens where there are none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils import cpp_extension
+
+from tune_nas.native import Stage, build_kernels, kernels_for, mix_chains, mix_term, pool, stages_of
+from tune_nas.spaces.operations import dil_conv_5x5, nor_conv_1x1, nor_conv_3x3, sep_conv_3x3
+from tune_nas.spaces.primitives import FactorizedReduce
+
+BUILDERS = {
+    "nor_conv_1x1": nor_conv_1x1,
+    "nor_conv_3x3": nor_conv_3x3,
+    "sep_conv_3x3": sep_conv_3x3,
+    "dil_conv_5x5": dil_conv_5x5,
+}
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, affine=False)
+
+
+def chain(name: str, channels: int, stride: int) -> tuple[nn.Module, list[Stage]]:
+    torch.manual_seed(0)
+    operation = BUILDERS[name](channels, stride, norm).double()
+    stages = stages_of(operation)
+    assert stages is not None
+    return operation, stages
+
+
+def distance(one: Tensor, other: Tensor) -> float:
+    one, other = one.detach(), other.detach()
+    return float((one - other).abs().max() / other.abs().max())
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    build_kernels.cache_clear()
+    yield
+    build_kernels.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def compiled(request: pytest.FixtureRequest) -> None:
+    if "fresh" not in request.fixturenames and not build_kernels():
+        pytest.skip("no compiler")
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8, 16])
+@pytest.mark.parametrize("channels", [4, 8, 12, 48])
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("nor_conv_1x1", 1),
+        ("nor_conv_3x3", 1),
+        ("sep_conv_3x3", 1),
+        ("sep_conv_3x3", 2),
+        ("dil_conv_5x5", 1),
+        ("dil_conv_5x5", 2),
+    ],
+)
+def test_a_chain_is_the_operation(name: str, stride: int, channels: int, size: int) -> None:
+    operation, stages = chain(name, channels, stride)
+    x = torch.randn(6, channels, size, size + 1, dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    plain = scale * operation(x)
+    base = torch.randn_like(plain)
+    mixed = mix_chains(base.clone(), x, [stages], scale)
+    assert distance(mixed, base + plain) <= 1e-12
+    g = torch.randn_like(plain)
+    wanted = [x, scale, *operation.parameters()]
+    found = torch.autograd.grad(mixed, wanted, g)
+    truth = torch.autograd.grad(plain, wanted, g)
+    largest = max(float(gradient.abs().max()) for gradient in truth)
+    for mine, theirs in zip(found, truth, strict=True):
+        assert float((mine - theirs).abs().max()) <= 1e-12 * largest
+
+
+def test_in_float32_a_chain_is_as_near_to_float64_as_torch_is() -> None:
+    operation, stages = chain("sep_conv_3x3", 16, 1)
+    x = torch.randn(32, 16, 16, 16, dtype=torch.float64)
+    g = torch.randn_like(x)
+
+    def gradients(dtype: torch.dtype, native: bool) -> list[Tensor]:
+        operation.to(dtype)
+        inputs = x.to(dtype).requires_grad_()
+        scale = torch.ones(1, dtype=dtype)
+        out = mix_chains(None, inputs, [stages], scale) if native else operation(inputs)
+        wanted = [inputs, *operation.parameters()]
+        return [out.double(), *(t.double() for t in torch.autograd.grad(out, wanted, g.to(dtype)))]
+
+    exact = gradients(torch.float64, native=False)
+    torchs = gradients(torch.float32, native=False)
+    mine = gradients(torch.float32, native=True)
+    for truth, theirs, ours in zip(exact, torchs, mine, strict=True):
+        assert (ours - truth).norm() <= 2 * (theirs - truth).norm()
+
+
+def test_more_threads_give_the_same_but_for_rounding() -> None:
+    operation, stages = chain("dil_conv_5x5", 8, 1)
+    x = torch.randn(7, 8, 9, 9, dtype=torch.float64, requires_grad=True)
+    scale = torch.ones(1, dtype=torch.float64)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            out = mix_chains(None, x, [stages], scale)
+            found.append(torch.autograd.grad(out.square().sum(), [x, *operation.parameters()]))
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(*found, strict=True):
+        assert distance(one, other) <= 1e-12
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 8), (16, 16)])
+@pytest.mark.parametrize("maximal", [True, False])
+def test_pooling_is_that_of_torch(maximal: bool, size: tuple[int, int], stride: int) -> None:
+    module = (
+        nn.MaxPool2d(3, stride, 1)
+        if maximal
+        else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+    )
+    x = torch.randint(0, 3, (3, 8, *size)).double().requires_grad_()  # many maxima are equal
+    mine, theirs = pool(module, x), module(x)
+    assert distance(mine + 1, theirs + 1) <= 1e-15
+    g = torch.randn_like(theirs)
+    (of_mine,) = torch.autograd.grad(mine, x, g)
+    (of_theirs,) = torch.autograd.grad(theirs, x, g)
+    assert distance(of_mine, of_theirs) <= 1e-14
+
+
+def test_a_maximum_hands_on_what_is_not_a_number() -> None:
+    x = torch.zeros(1, 4, 5, 5)
+    x[0, 2, 3, 3] = torch.nan
+    assert torch.equal(
+        pool(nn.MaxPool2d(3, 1, 1), x).isnan(), nn.functional.max_pool2d(x, 3, 1, 1).isnan()
+    )
+
+
+def test_second_derivatives_go_through_all_of_them() -> None:
+    operation, stages = chain("sep_conv_3x3", 4, 1)
+    x = torch.randn(3, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+    average = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+    weights = list(operation.parameters())
+
+    def products(native: bool) -> tuple[Tensor, ...]:
+        if native:
+            mixed = mix_chains(None, pool(average, x), [stages], scale)
+            total = mix_term(mixed, x, scale[0] * scale[0])
+        else:
+            total = scale * operation(average(x)) + scale.square() * x
+        first = torch.autograd.grad(total.pow(3).sum(), weights, create_graph=True)
+        squares = cast(Tensor, sum(gradient.square().sum() for gradient in first))
+        return torch.autograd.grad(squares, [x, scale, *weights])
+
+    for mine, theirs in zip(products(True), products(False), strict=True):
+        assert distance(mine, theirs) <= 1e-10
+
+
+def test_what_is_no_chain_is_said_to_be_none() -> None:
+    assert stages_of(nn.Identity()) is None
+    assert stages_of(FactorizedReduce(4, 4, norm)) is None
+    assert stages_of(nor_conv_3x3(4, 2, norm)) is None  # a dense convolution of stride 2
+    affine = nn.BatchNorm2d(4)
+    assert stages_of(nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1, bias=False), affine)) is None
+    biased = nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1), norm(4))
+    assert stages_of(biased) is None
+
+
+def test_kernels_are_for_what_they_can_do() -> None:
+    assert kernels_for(torch.zeros(1, 4, 2, 2))
+    assert not kernels_for(torch.zeros(1, 6, 2, 2))
+    assert not kernels_for(torch.zeros(1, 4, 2, 2, dtype=torch.bfloat16))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not kernels_for(torch.zeros(1, 4, 2, 2))
+
+
+@pytest.mark.usefixtures("fresh")
+def test_without_a_compiler_one_line_is_logged_and_torch_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler here\nand much more")
+
+    monkeypatch.setattr(cpp_extension, "load", fails)
+    with caplog.at_level(logging.WARNING):
+        assert not kernels_for(torch.zeros(1, 4, 2, 2))
+        assert not kernels_for(torch.zeros(1, 4, 2, 2))
+    (record,) = caplog.records
+    assert "no compiler here" in record.message
+    assert "much more" not in record.message
