@@ -24,6 +24,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/help_time.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/levels_and_orders.py
+	$(BIN)/python benchmarks/steps.py --docs docs/speed.md \
+		--output benchmarks/results/$$(date +%Y-%m-%d)-$$(uname -m).json
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

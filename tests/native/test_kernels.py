@@ -145,6 +145,14 @@ def test_a_maximum_hands_on_what_is_not_a_number() -> None:
     )
 
 
+def test_a_chain_hands_on_what_is_not_a_number() -> None:
+    operation, stages = chain("sep_conv_3x3", 4, 1)
+    x = torch.randn(3, 4, 5, 5, dtype=torch.float64)
+    x[1, 2, 3, 3] = torch.nan
+    scale = torch.ones(1, dtype=torch.float64)
+    assert torch.equal(mix_chains(None, x, [stages], scale).isnan(), operation(x).isnan())
+
+
 def test_second_derivatives_go_through_all_of_them() -> None:
     operation, stages = chain("sep_conv_3x3", 4, 1)
     x = torch.randn(3, 4, 5, 5, dtype=torch.float64, requires_grad=True)

@@ -127,7 +127,7 @@ class RuntimeConfig(Section):
     threads: Count = 1
     dtype: Literal["float32", "float64"] = "float32"
     autocast: bool = False
-    implementation: Literal["plain", "torch", "fast"] = "plain"
+    implementation: Literal["plain", "torch", "fast"] = "fast"
 
 
 class BenchmarkConfig(Section):

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 _FOLDER = Path(__file__).parent / "kernels"
-_SOURCES = ("stage.cpp", "pool.cpp")
+_SOURCES = ("stage.cpp", "mix.cpp", "pool.cpp")
 _FLAGS = (
     "-O3",
     "-march=native",
@@ -40,14 +41,19 @@ def build_kernels() -> bool:
 
     name = f"tune_nas_kernels_{_identity()}"
     try:
+        folder = _cache() / name
+        if not folder.exists():
+            _LOG.warning("compiling kernels for this processor, once (about half a minute) …")
+        folder.mkdir(parents=True, exist_ok=True)
         with _tools_of_this_python():
             cpp_extension.load(
                 name,
                 [str(_FOLDER / source) for source in _SOURCES],
                 extra_cflags=list(_FLAGS),
+                build_directory=str(folder),
                 is_python_module=False,
             )
-    except (RuntimeError, OSError, ImportError) as error:
+    except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         _LOG.warning("no compiled kernels, torch's operations are used: %s", reason[0])
         return False
@@ -63,6 +69,12 @@ def kernels_for(x: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and build_kernels()
     )
+
+
+def _cache() -> Path:
+    """Return the folder where torch keeps what it compiles."""
+    named = os.environ.get("TORCH_EXTENSIONS_DIR")
+    return Path(named) if named else Path.home() / ".cache" / "torch_extensions"
 
 
 def _identity() -> str:

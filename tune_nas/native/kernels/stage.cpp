@@ -2,26 +2,21 @@
 // sums that batch normalisation needs, image by image while it lies in the cache. The backward
 // pass computes the middle of the stage again instead of keeping it.
 
-#include <ATen/Parallel.h>
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <torch/library.h>
 
-#include <cmath>
-#include <optional>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "lanes.h"
+#include "norm.h"
 #include "tiles.h"
 
 namespace tune_nas {
 namespace {
 
 using at::Tensor;
-using OptionalTensor = std::optional<Tensor>;
-
-constexpr int64_t kPixelsInASum = 64;  // summed as T before they are added as double
 
 // Weights as the kernels read them: (taps, inputs, outputs). `back` gives those of the transposed
 // convolution: the window is turned round, and inputs and outputs change places. A depthwise
@@ -53,12 +48,6 @@ void to_weight(const std::vector<T>& sums, int threads, Tensor weight) {
         for (int t = 0; t < threads; t++) sum += sums[t * weight.numel() + (k * inputs + i) * outputs + o];
         *to++ = sum;
       }
-}
-
-std::vector<double> over_threads(const std::vector<double>& sums, int channels) {
-  std::vector<double> total(2 * channels, 0.0);
-  for (size_t i = 0; i < sums.size(); i++) total[i % total.size()] += sums[i];
-  return total;
 }
 
 struct Shape {
@@ -105,84 +94,6 @@ void run_depthwise_weights(const Shape& s, const T* padded, const T* g, T* gradi
   else depthwise_weights<T, L, 5, 2>(padded, row, from, row, 2, s.dilation, s.out, gradient);
 }
 
-// sums (2, channels) += sum of a, sum of a · b, over pixels.
-template <class T, int L>
-void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums) {
-  for (int64_t first = 0; first < pixels; first += kPixelsInASum) {
-    const int64_t last = std::min(pixels, first + kPixelsInASum);
-    for (int c = 0; c < channels; c += L) {
-      Vec<T, L> one = {}, two = {};
-      for (int64_t p = first; p < last; p++) {
-        const Vec<T, L> v = load<T, L>(a + p * channels + c);
-        one += v;
-        two += v * load<T, L>(b + p * channels + c);
-      }
-      for (int i = 0; i < L; i++) {
-        sums[c + i] += one[i];
-        sums[channels + c + i] += two[i];
-      }
-    }
-  }
-}
-
-// A normalisation (y - mean) · inverse: mean and inverse of a channel, (2, channels) as double.
-// With `by_batch` they are those of y, and the running ones follow where `momentum` is above 0.
-struct Norm {
-  OptionalTensor mean, variance;
-  bool by_batch;
-  double momentum, eps;
-
-  Tensor of(const std::vector<double>& sums, int channels, int64_t count) const {
-    Tensor normal = at::empty({2, channels}, at::kDouble);
-    double* to = normal.data_ptr<double>();
-    for (int c = 0; c < channels; c++) {
-      double centre, spread;
-      if (by_batch) {
-        centre = sums[c] / count;
-        spread = std::max(0.0, sums[channels + c] / count - centre * centre);
-        if (momentum > 0) {
-          move(*mean, c, centre);
-          move(*variance, c, spread * count / std::max<int64_t>(1, count - 1));
-        }
-      } else {
-        centre = at(*mean, c);
-        spread = at(*variance, c);
-      }
-      to[c] = centre;
-      to[channels + c] = 1.0 / std::sqrt(spread + eps);
-    }
-    return normal;
-  }
-
- private:
-  static double at(const Tensor& t, int c) {
-    return t.scalar_type() == at::kFloat ? t.const_data_ptr<float>()[c] : t.const_data_ptr<double>()[c];
-  }
-  template <class T>
-  void move_as(const Tensor& t, int c, double to) const {
-    T& value = t.data_ptr<T>()[c];
-    value += static_cast<T>(momentum) * (static_cast<T>(to) - value);
-  }
-  void move(const Tensor& t, int c, double to) const {
-    if (t.scalar_type() == at::kFloat) move_as<float>(t, c, to);
-    else move_as<double>(t, c, to);
-  }
-};
-
-// weight · norm(y) = scale · y + shift: the two, one after the other.
-template <class T>
-std::vector<T> affine(const OptionalTensor& normal, double weight) {
-  if (!normal) return {};
-  const int64_t channels = normal->size(1);
-  const double* from = normal->const_data_ptr<double>();
-  std::vector<T> to(2 * channels);
-  for (int64_t c = 0; c < channels; c++) {
-    to[c] = static_cast<T>(weight * from[channels + c]);
-    to[channels + c] = static_cast<T>(-weight * from[channels + c] * from[c]);
-  }
-  return to;
-}
-
 // The input of a stage is x, or norm(x) where `normal` is given.
 std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
@@ -206,7 +117,7 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
       std::vector<T> padded(s.padded().size()), middle(depthwise_weight ? s.out.size() : 0);
       double* mine = sums.data() + at::get_thread_num() * 2 * channels;
       for (int64_t n = first; n < last; n++) {
-        pad<T, L>(from + n * s.in.size(), s.in, scale, shift, true, s.border, padded.data());
+        pad<T, L>(from + n * s.in.size(), s.in, scale, shift, s.border, padded.data());
         T* out = to + n * s.out.size();
         if (depthwise_weight) {
           run_depthwise<T, L>(s, padded.data(), taps.data(), middle.data());
@@ -249,33 +160,11 @@ void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane 
       const size_t at = p * in.channels + c;
       Vec<T, L> v = load<T, L>(x + at);
       if (scale) v = v * load<T, L>(scale + c) + load<T, L>(shift + c);
-      const Vec<T, L> masked = v > zero ? load<T, L>(g + at) : zero;
+      const Vec<T, L> masked = v <= zero ? zero : load<T, L>(g + at);
       if (sums) store<T, L>(behind + at, masked);
       store<T, L>(out + at, add ? masked + load<T, L>(out + at) : masked);
     }
   if (sums) add_sums<T, L>(behind, x, pixels, in.channels, sums);
-}
-
-// What weight · norm(y) does to a gradient g: a · g + b · y + d by channel, the three one after the
-// other. `sums` are those of g and of g · y; returned too is the sum of g · norm(y).
-template <class T>
-std::pair<std::vector<T>, double> through_norm(const double* sums, const Tensor& normal, double weight,
-                                               bool by_batch, int64_t count) {
-  const int64_t channels = normal.size(1);
-  const double *mean = normal.const_data_ptr<double>(), *inverse = mean + channels;
-  std::vector<T> to(3 * channels, T(0));
-  double all = 0;
-  for (int64_t c = 0; c < channels; c++) {
-    const double along = inverse[c] * (sums[channels + c] - mean[c] * sums[c]);
-    const double a = weight * inverse[c];
-    all += along;
-    to[c] = static_cast<T>(a);
-    if (!by_batch) continue;
-    const double b = -a * inverse[c] * along / count;
-    to[channels + c] = static_cast<T>(b);
-    to[2 * channels + c] = static_cast<T>(-a * sums[c] / count - b * mean[c]);
-  }
-  return {to, all};
 }
 
 // The backward pass of weight · norm(stage(x)). `sums` (2, channels) are those of g and of g · y.
@@ -325,7 +214,7 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
       double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
       for (int64_t n = first; n < last; n++) {
         const T *gn = gs + n * s.out.size(), *yn = ys + n * s.out.size(), *xn = from + n * s.in.size();
-        if (weights) pad<T, L>(xn, s.in, a, b, true, s.border, input.data());
+        if (weights) pad<T, L>(xn, s.in, a, b, s.border, input.data());
         if (separable) {
           place_gradient<T, L>(gn, yn, c3, s.out, s.out.width * channels, 1, 0, gradient.data());
           if (weights) {
@@ -358,98 +247,6 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
   return {g_depthwise, g_dense, gx_sums, g_weight};
 }
 
-// total (+)= weight · norm(y).
-void add_normal(Tensor total, const Tensor& y, const Tensor& normal, double weight, bool add) {
-  check(total, "total");
-  check(y, "y");
-  const int channels = y.size(1);
-  const int64_t pixels = y.numel() / channels;
-  with_lanes(y, channels, [&](auto type, auto lanes) {
-    using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
-    const std::vector<T> both = affine<T>(normal, weight);
-    const T *from = y.const_data_ptr<T>(), *a = both.data(), *b = a + channels;
-    T* to = total.data_ptr<T>();
-    at::parallel_for(0, pixels, 4096, [&](int64_t first, int64_t last) {
-      for (int64_t p = first; p < last; p++)
-        for (int c = 0; c < channels; c += L) {
-          const size_t at = p * channels + c;
-          const Vec<T, L> v = load<T, L>(a + c) * load<T, L>(from + at) + load<T, L>(b + c);
-          store<T, L>(to + at, add ? v + load<T, L>(to + at) : v);
-        }
-    });
-  });
-}
-
-// (2, channels): the sum of g, and of g · y, over images and pixels.
-Tensor dots(const Tensor& g, const Tensor& y) {
-  check(g, "g");
-  check(y, "y");
-  const int channels = y.size(1);
-  const int64_t pixels = y.numel() / channels;
-  std::vector<double> sums(at::get_num_threads() * 2 * channels, 0.0);
-  with_lanes(y, channels, [&](auto type, auto lanes) {
-    using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
-    const T *one = g.const_data_ptr<T>(), *two = y.const_data_ptr<T>();
-    at::parallel_for(0, pixels, 4096, [&](int64_t first, int64_t last) {
-      add_sums<T, L>(one + first * channels, two + first * channels, last - first, channels,
-                     sums.data() + at::get_thread_num() * 2 * channels);
-    });
-  });
-  const std::vector<double> total = over_threads(sums, channels);
-  Tensor out = at::empty({2, channels}, at::kDouble);
-  std::copy(total.begin(), total.end(), out.data_ptr<double>());
-  return out;
-}
-
-// total (+)= weight · term.
-void add_term(Tensor total, const Tensor& term, double weight, bool add) {
-  check(total, "total");
-  check(term, "term");
-  with_lanes(term, term.size(1), [&](auto type, auto lanes) {
-    using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
-    const T *from = term.const_data_ptr<T>(), scale = static_cast<T>(weight);
-    T* to = total.data_ptr<T>();
-    at::parallel_for(0, term.numel() / L, 16384, [&](int64_t first, int64_t last) {
-      for (int64_t i = first * L; i < last * L; i += L) {
-        const Vec<T, L> v = scale * load<T, L>(from + i);
-        store<T, L>(to + i, add ? v + load<T, L>(to + i) : v);
-      }
-    });
-  });
-}
-
-// The gradients of term and weight: weight · g, and the sum of g · term.
-std::tuple<Tensor, double> term_backward(const Tensor& g, const Tensor& term, double weight) {
-  check(g, "g");
-  check(term, "term");
-  Tensor out = at::empty_like(term);
-  std::vector<double> sums(at::get_num_threads(), 0.0);
-  with_lanes(term, term.size(1), [&](auto type, auto lanes) {
-    using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
-    const T *from = g.const_data_ptr<T>(), *with = term.const_data_ptr<T>(), scale = static_cast<T>(weight);
-    T* to = out.data_ptr<T>();
-    at::parallel_for(0, term.numel() / L, 16384, [&](int64_t first, int64_t last) {
-      double& mine = sums[at::get_thread_num()];
-      for (int64_t chunk = first; chunk < last; chunk += kPixelsInASum) {
-        Vec<T, L> sum = {};
-        for (int64_t i = chunk * L; i < std::min(last, chunk + kPixelsInASum) * L; i += L) {
-          const Vec<T, L> v = load<T, L>(from + i);
-          sum += v * load<T, L>(with + i);
-          store<T, L>(to + i, scale * v);
-        }
-        for (int lane = 0; lane < L; lane++) mine += sum[lane];
-      }
-    });
-  });
-  double total = 0;
-  for (double part : sums) total += part;
-  return {out, total};
-}
-
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
@@ -459,10 +256,6 @@ TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
   library.def("stage_backward(Tensor g, Tensor sums, Tensor y, Tensor normal, float weight, bool by_batch, "
               "Tensor x, Tensor? normal_before, Tensor? depthwise, Tensor dense, int dilation, int stride, "
               "bool weights, Tensor(a!) gx, bool add) -> (Tensor, Tensor, Tensor, float)", &stage_backward);
-  library.def("add_normal(Tensor(a!) total, Tensor y, Tensor normal, float weight, bool add) -> ()", &add_normal);
-  library.def("add_term(Tensor(a!) total, Tensor term, float weight, bool add) -> ()", &add_term);
-  library.def("term_backward(Tensor g, Tensor term, float weight) -> (Tensor, float)", &term_backward);
-  library.def("dots(Tensor g, Tensor y) -> Tensor", &dots);
 }
 
 }  // namespace tune_nas

@@ -9,9 +9,9 @@
 
 namespace tune_nas {
 
-// out = relu(scale · x + shift), or x alone where scale is null, inside a border of zeros.
+// out = relu(scale · x + shift), or relu(x) where scale is null, inside a border of zeros.
 template <class T, int L>
-void pad(const T* x, Plane in, const T* scale, const T* shift, bool relu, int border, T* out) {
+void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* out) {
   const int row = (in.width + 2 * border) * in.channels;
   std::memset(out, 0, sizeof(T) * border * row);
   std::memset(out + static_cast<size_t>(border + in.height) * row, 0, sizeof(T) * border * row);
@@ -26,7 +26,7 @@ void pad(const T* x, Plane in, const T* scale, const T* shift, bool relu, int bo
       for (int c = 0; c < in.channels; c += L) {
         Vec<T, L> v = load<T, L>(from + i * in.channels + c);
         if (scale) v = v * load<T, L>(scale + c) + load<T, L>(shift + c);
-        if (relu) v = v > zero ? v : zero;
+        v = v < zero ? zero : v;  // as torch: what is not a number stays so
         store<T, L>(to + i * in.channels + c, v);
       }
   }

@@ -1,0 +1,236 @@
+"""A search step of the published form and of each form of the supernet, side by side.
+
+For each method the forms take turns, step by step; given are medians over the rounds and how many
+times faster than the form `published` (the authors' loop, benchmarks/published.py) or, where there
+is none for a method, than `plain`. One more step of each form is traced for the rest: operations
+that run, values read back, bytes kept for the backward pass. The share of the machine's peak is the
+floating-point operations of the convolutions of a step over those that a large matrix product does
+in the same time, in the same run.
+
+    python benchmarks/steps.py --output benchmarks/results/steps.json --docs docs/speed.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from published import PublishedStep
+from rich.console import Console
+from rich.table import Table
+from torch.autograd.graph import saved_tensors_hooks
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from tune_nas.library import load_trial
+from tune_nas.search import Search
+
+FORMS = ("published", "plain", "torch", "fast")
+BEGIN, END = "<!-- steps: begin -->", "<!-- steps: end -->"
+
+# Name: trial, changes, whether the authors' loop is there, and passes that a step takes (forward;
+# backward of activations; of weights), as the form `fast` does them.
+METHODS: dict[str, tuple[str, dict[str, Any], bool, tuple[int, int, int]]] = {
+    "DARTS, first order": ("darts-1st", {}, True, (2, 2, 1)),
+    "DARTS, second order": ("darts-2nd", {}, False, (5, 5, 3)),
+    "MiLeNAS, simultaneous": ("milenas", {"update.sequence": "simultaneous"}, True, (2, 2, 1)),
+    "MiLeNAS, alphas first": ("milenas", {"update.sequence": "alphas-first"}, True, (3, 3, 1)),
+    "MiLeNAS, weights first": ("milenas", {"update.sequence": "weights-first"}, True, (3, 3, 1)),
+    "single level": ("single-level", {"update.sequence": "simultaneous"}, True, (1, 1, 1)),
+    "DARTS in NAS-Bench-201": ("darts-1st", {"space.name": "nasbench201"}, True, (2, 2, 1)),
+    "GDAS in NAS-Bench-201": ("gdas", {"space.name": "nasbench201"}, False, (2, 2, 1)),
+    "PC-DARTS": ("pc-darts", {"update.warmup": 0}, False, (2, 2, 1)),
+    "DrNAS": ("drnas", {"update.warmup": 0}, False, (2, 2, 1)),
+}
+
+
+def peak(rounds: int = 5, side: int = 1024) -> float:
+    """Return floating-point operations a second of a matrix product, the best of some."""
+    a, b = torch.randn(side, side), torch.randn(side, side)
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+def make_step(search: Search) -> Callable[[], float]:
+    """Return a function that runs one step of this project and says how long it took."""
+
+    def step() -> float:
+        marks = [time.perf_counter()]
+        search.run_epoch(lambda done, steps: marks.append(time.perf_counter()))
+        return marks[-1] - marks[0]
+
+    return step
+
+
+def make_published_step(search: Search) -> Callable[[], float]:
+    published = PublishedStep(search)
+
+    def step() -> float:
+        start = time.perf_counter()
+        published()
+        return time.perf_counter() - start
+
+    return step
+
+
+def trace(search: Search, form: str) -> dict[str, float]:
+    """Return what a full pass of a search's supernet runs, reads back and keeps."""
+    size = search.trial.schedule.batch_size
+    images, labels = next(search.data.evaluation_batches(search.data.train, size))
+    if form != "published":
+        images = images.contiguous(memory_format=torch.channels_last)
+    batch = search.objective.seeded((images, labels))
+    wanted = [*search.objective.weight_list, *search.objective.alpha_list]
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    search.supernet.train()
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss, _ = search.objective.loss(batch)
+    torch.autograd.grad(loss, wanted, allow_unused=True)
+    with profile(activities=[ProfilerActivity.CPU]) as traced:
+        loss, _ = search.objective.loss(batch)
+        torch.autograd.grad(loss, wanted, allow_unused=True)
+    events = [event for event in traced.events() if "::" in event.name]
+    leaves = [event for event in events if not any("::" in c.name for c in event.cpu_children)]
+    read = sum(event.name == "aten::_local_scalar_dense" for event in events)
+    with FlopCounterMode(display=False) as flops, torch.no_grad():
+        search.objective.loss(batch)
+    return {
+        "operations": len(leaves),
+        "read_back": read,
+        "kept_mb": sum(kept.values()) / 1e6,
+        "forward_gflop": flops.get_total_flops() / 1e9,
+    }
+
+
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured of a method, by form."""
+    trial, changes, has_published, passes = METHODS[name]
+    searches, steps = {}, {}
+    for form in FORMS if has_published else FORMS[1:]:
+        implementation = "plain" if form == "published" else form
+        config = load_trial(
+            trial,
+            {
+                "space.init_channels": options.init_channels,
+                "space.cells": options.cells,
+                "data.resolution": options.resolution,
+                "data.train_images": 2 * options.batch_size,
+                "schedule.batch_size": options.batch_size,
+                "schedule.steps_per_epoch": 1,
+                "schedule.epochs": options.rounds + 2,
+                "runtime.implementation": implementation,
+                **({"space.cells": 3} if "space.name" in changes else {}),
+                **changes,
+            },
+        )
+        searches[form] = Search(config)
+        maker = make_published_step if form == "published" else make_step
+        steps[form] = maker(searches[form])
+    seconds: dict[str, list[float]] = {form: [] for form in steps}
+    for round_ in range(options.rounds + 1):
+        for form, step in steps.items():
+            duration = step()
+            if round_ > 0:  # the first warms up
+                seconds[form].append(duration)
+    traces = {form: trace(search, form) for form, search in searches.items()}
+    medians = {form: statistics.median(values) for form, values in seconds.items()}
+    reference = medians["published" if has_published else "plain"]
+    work = sum(passes) * traces["plain"]["forward_gflop"] * 1e9
+    return {
+        form: {
+            "seconds": seconds[form],
+            "times_faster": reference / medians[form],
+            "share_of_peak": work / medians[form] / options.peak,
+            **traces[form],
+        }
+        for form in steps
+    }
+
+
+def as_markdown(results: dict[str, Any], options: argparse.Namespace) -> str:
+    """Return the table that the documentation shows."""
+    lines = [
+        f"{options.date}, {options.machine}; {options.init_channels} channels, {options.cells} "
+        f"cells (NAS-Bench-201: 3 a stage), {options.resolution} pixels, batch "
+        f"{options.batch_size}, one thread, {options.rounds} rounds.",
+        "",
+        "| method | " + " | ".join(FORMS) + " | kept: plain | fast | operations: plain | fast |"
+        " share of peak: fast |",
+        "|---|" + "---:|" * (len(FORMS) + 5),
+    ]
+    for name, forms in results.items():
+        shown = [f"{forms[f]['times_faster']:.2f} ×" if f in forms else "" for f in FORMS]
+        plain, fast = forms["plain"], forms["fast"]
+        lines.append(
+            f"| {name} | {' | '.join(shown)} | {plain['kept_mb']:,.0f} MB | "
+            f"{fast['kept_mb']:,.0f} MB | {plain['operations']:,} | {fast['operations']:,} | "
+            f"{100 * fast['share_of_peak']:.0f} % |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Time, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--init-channels", type=int, default=16)
+    parser.add_argument("--cells", type=int, default=8)
+    parser.add_argument("--resolution", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--docs", type=Path, help="a page whose table of steps is replaced")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.date = time.strftime("%Y-%m-%d")
+    options.machine = f"{platform.machine()} CPU, torch {torch.__version__.split('+')[0]}"
+    options.peak = peak()
+    results: dict[str, Any] = {}
+    for name in options.methods:
+        results[name] = measure(name, options)
+        table = Table("form", "s/step", "times faster", "operations", "read back", "kept MB")
+        for form, found in results[name].items():
+            table.add_row(
+                form,
+                f"{statistics.median(found['seconds']):.3f}",
+                f"{found['times_faster']:.2f}",
+                f"{found['operations']:,}",
+                str(found["read_back"]),
+                f"{found['kept_mb']:,.0f}",
+            )
+        table.title = name
+        Console().print(table)
+    if options.output is not None:
+        settings = {k: str(v) for k, v in vars(options).items() if k not in ("output", "docs")}
+        record = {"settings": settings, "results": results}
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(record, indent=1) + "\n")
+    if options.docs is not None:
+        before, _, rest = options.docs.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+        table_text = as_markdown(results, options)
+        options.docs.write_text(f"{before}{BEGIN}\n{table_text}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

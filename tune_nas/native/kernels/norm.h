@@ -1,0 +1,126 @@
+// Batch normalisation: its sums, what it does to a value, and to a gradient.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "lanes.h"
+
+namespace tune_nas {
+
+using OptionalTensor = std::optional<at::Tensor>;
+
+constexpr int64_t kPixelsInASum = 64;  // summed as T before they are added as double
+
+// sums (2, channels) += sum of a, sum of a · b, over pixels.
+template <class T, int L>
+void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums) {
+  for (int64_t first = 0; first < pixels; first += kPixelsInASum) {
+    const int64_t last = std::min(pixels, first + kPixelsInASum);
+    for (int c = 0; c < channels; c += L) {
+      Vec<T, L> one = {}, two = {};
+      for (int64_t p = first; p < last; p++) {
+        const Vec<T, L> v = load<T, L>(a + p * channels + c);
+        one += v;
+        two += v * load<T, L>(b + p * channels + c);
+      }
+      for (int i = 0; i < L; i++) {
+        sums[c + i] += one[i];
+        sums[channels + c + i] += two[i];
+      }
+    }
+  }
+}
+
+inline std::vector<double> over_threads(const std::vector<double>& sums, int channels) {
+  std::vector<double> total(2 * channels, 0.0);
+  for (size_t i = 0; i < sums.size(); i++) total[i % total.size()] += sums[i];
+  return total;
+}
+
+// A normalisation (y - mean) · inverse: mean and inverse of a channel, (2, channels) as double.
+// With `by_batch` they are those of y, and the running ones follow where `momentum` is above 0.
+struct Norm {
+  OptionalTensor mean, variance;
+  bool by_batch;
+  double momentum, eps;
+
+  at::Tensor of(const std::vector<double>& sums, int channels, int64_t count) const {
+    at::Tensor normal = at::empty({2, channels}, at::kDouble);
+    double* to = normal.data_ptr<double>();
+    for (int c = 0; c < channels; c++) {
+      double centre, spread;
+      if (by_batch) {
+        centre = sums[c] / count;
+        spread = std::max(0.0, sums[channels + c] / count - centre * centre);
+        if (momentum > 0) {
+          move(*mean, c, centre);
+          move(*variance, c, spread * count / std::max<int64_t>(1, count - 1));
+        }
+      } else {
+        centre = at(*mean, c);
+        spread = at(*variance, c);
+      }
+      to[c] = centre;
+      to[channels + c] = 1.0 / std::sqrt(spread + eps);
+    }
+    return normal;
+  }
+
+ private:
+  static double at(const at::Tensor& t, int c) {
+    return t.scalar_type() == at::kFloat ? t.const_data_ptr<float>()[c] : t.const_data_ptr<double>()[c];
+  }
+  template <class T>
+  void move_as(const at::Tensor& t, int c, double to) const {
+    T& value = t.data_ptr<T>()[c];
+    value += static_cast<T>(momentum) * (static_cast<T>(to) - value);
+  }
+  void move(const at::Tensor& t, int c, double to) const {
+    if (t.scalar_type() == at::kFloat) move_as<float>(t, c, to);
+    else move_as<double>(t, c, to);
+  }
+};
+
+// weight · norm(y) = scale · y + shift: the two, one after the other.
+template <class T>
+std::vector<T> affine(const OptionalTensor& normal, double weight) {
+  if (!normal) return {};
+  const int64_t channels = normal->size(1);
+  const double* from = normal->const_data_ptr<double>();
+  std::vector<T> to(2 * channels);
+  for (int64_t c = 0; c < channels; c++) {
+    to[c] = static_cast<T>(weight * from[channels + c]);
+    to[channels + c] = static_cast<T>(-weight * from[channels + c] * from[c]);
+  }
+  return to;
+}
+
+// What weight · norm(y) does to a gradient g: a · g + b · y + d by channel, the three one after the
+// other. `sums` are those of g and of g · y; returned too is the sum of g · norm(y).
+template <class T>
+std::pair<std::vector<T>, double> through_norm(const double* sums, const at::Tensor& normal, double weight,
+                                               bool by_batch, int64_t count) {
+  const int64_t channels = normal.size(1);
+  const double *mean = normal.const_data_ptr<double>(), *inverse = mean + channels;
+  std::vector<T> to(3 * channels, T(0));
+  double all = 0;
+  for (int64_t c = 0; c < channels; c++) {
+    const double along = inverse[c] * (sums[channels + c] - mean[c] * sums[c]);
+    const double a = weight * inverse[c];
+    all += along;
+    to[c] = static_cast<T>(a);
+    if (!by_batch) continue;
+    const double b = -a * inverse[c] * along / count;
+    to[channels + c] = static_cast<T>(b);
+    to[2 * channels + c] = static_cast<T>(-a * sums[c] / count - b * mean[c]);
+  }
+  return {to, all};
+}
+
+}  // namespace tune_nas
