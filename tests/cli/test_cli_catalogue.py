@@ -60,11 +60,14 @@ def test_runs_are_listed_newest_first(command_line) -> None:
     sweep = tracker.sweep_run("lambda", {"seeds": 1})
     trial = tracker.trial_run(sweep, "t1", stage="search", parameters={"update.lambda": 1})
     tracker.log_epoch(trial, 1, {"valid_accuracy": 61.5})
-    tracker.finish(trial)
+    tracker.finish(trial, reason="6 convolutions in the normal cell")
     rows = command_line.json("list", "runs")
     assert [row["run_id"] for row in rows] == [trial, sweep]
     assert rows[0]["sweep"] == "lambda"
-    assert rows[0]["status"] == "finished"
+    assert (rows[0]["status"], rows[0]["reason"]) == (
+        "finished",
+        "6 convolutions in the normal cell",
+    )
     assert rows[0]["valid_accuracy"] == 61.5
     assert trial in command_line.ok("list", "runs")
 

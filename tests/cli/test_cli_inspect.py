@@ -29,6 +29,14 @@ def test_the_published_network(command_line) -> None:
     assert facts["multiply_adds"] == pytest.approx(528e6, rel=0.01)
 
 
+def test_noise_is_counted_where_a_space_has_it(command_line) -> None:
+    noisy = DARTS_V2.replace("dil_conv_3x3", "noise").replace("max_pool_3x3", "sep_conv_3x3")
+    noisy = noisy.replace("skip_connect", "noise")
+    facts = command_line.json("inspect", noisy, "--space", "s4", *SIZE)
+    assert facts["noises"] == 6
+    assert facts["by_cell"]["normal"]["noises"] == 3
+
+
 def test_the_table_draws_each_edge(command_line) -> None:
     out = command_line.ok("inspect", DARTS_V2, *SIZE)
     assert "parameters     3,349,342" in out

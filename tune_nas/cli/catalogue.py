@@ -82,6 +82,7 @@ def _runs(uri: str) -> list[dict[str, Any]]:
             "name": run.name,
             "stage": run.stage,
             "status": run.status,
+            "reason": run.tags.get("reason", ""),
             "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
             "epoch": run.metrics.get("epoch"),
             **{key: run.metrics.get(key) for key in ("valid_accuracy", "test_accuracy")},

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
     from tune_nas.spaces import CellSpace, Genotype, Space
 
-_KINDS = {"convolution": "convolutions", "skip": "skips", "pool": "pools"}
+# Of operations, with what the command calls them; noise is counted where a space has it.
+_KINDS = {"convolution": "convolutions", "skip": "skips", "pool": "pools", "noise": "noises"}
 
 
 def inspect(
@@ -141,6 +142,7 @@ def _facts(
     )
     usual_channels, usual_cells = space.final_size
     n_cells = cells or usual_cells
+    kinds = _kinds_in(space)
     return {
         "space": space.name,
         "genotype": str(genotype),
@@ -150,12 +152,12 @@ def _facts(
         "classes": n_classes,
         "parameters": size.parameters,
         "multiply_adds": size.multiply_adds,
-        **{name: genotype.count(kind) for kind, name in _KINDS.items()},
+        **{name: genotype.count(kind) for kind, name in kinds.items()},
         "by_cell": {
-            cell: {name: genotype.count(kind, cell) for kind, name in _KINDS.items()}
+            cell: {name: genotype.count(kind, cell) for kind, name in kinds.items()}
             for cell in genotype.cells
         },
-        "in_network": _counts_in_network(genotype, space, n_cells),
+        "in_network": _counts_in_network(genotype, space, n_cells, kinds),
         "edges": {
             cell: [
                 {"source": edge.source, "target": edge.target, "operation": edge.operation}
@@ -166,13 +168,23 @@ def _facts(
     }
 
 
-def _counts_in_network(genotype: Genotype, space: Space, n_cells: int) -> dict[str, int]:
+def _kinds_in(space: Space) -> dict[str, str]:
+    from tune_nas.spaces.registry import operation_kind
+
+    named = {name for cell in space.cells.values() for row in cell.operations for name in row}
+    noisy = any(operation_kind(name) == "noise" for name in named)
+    return {kind: name for kind, name in _KINDS.items() if noisy or kind != "noise"}
+
+
+def _counts_in_network(
+    genotype: Genotype, space: Space, n_cells: int, kinds: dict[str, str]
+) -> dict[str, int]:
     """Count the operations of each kind in all cells of the network together."""
     from tune_nas.spaces.backbone import plan
 
     stack = [place.cell for place in plan(space.skeleton.layout, 1, n_cells) if place.cell]
     return {
-        name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in _KINDS.items()
+        name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in kinds.items()
     }
 
 
@@ -188,7 +200,7 @@ def _print(facts: dict[str, Any], space: Space) -> None:
             ", ".join(f"{count[name]} {cell}" for cell, count in by_cell.items())
             + f" cell; {facts['in_network'][name]} in the network",
         )
-        for name in _KINDS.values()
+        for name in facts["in_network"]
     ]
     rows = [
         ("space", facts["space"]),
