@@ -43,7 +43,9 @@ def trial_line(record: Record) -> str:
     values = [value_label(value) for value in record.job.parameters.values()]
     cell = genotype.to_nasbench201().replace("|", r"\|")
     figures = [f"{last['valid_accuracy']:.2f}", f"{last['gap']:.2f}", f"{last[TRUE]:.2f}"]
-    return f"| {' | '.join([*values, str(record.job.seed), *figures, str(most_skips)])} | `{cell}` |"
+    return (
+        f"| {' | '.join([*values, str(record.job.seed), *figures, str(most_skips)])} | `{cell}` |"
+    )
 
 
 def main() -> None:

@@ -183,9 +183,7 @@ def _counts_in_network(
     from tune_nas.spaces.backbone import plan
 
     stack = [place.cell for place in plan(space.skeleton.layout, 1, n_cells) if place.cell]
-    return {
-        name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in kinds.items()
-    }
+    return {name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in kinds.items()}
 
 
 def _print(facts: dict[str, Any], space: Space) -> None:
