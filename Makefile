@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep test lint format bench clean
+.PHONY: sweep test lint format bench bench-gpu clean
 
 sweep: $(VENV)/.installed
 	$(BIN)/tune-nas sweep lambda
@@ -26,6 +26,11 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/levels_and_orders.py
 	$(BIN)/python benchmarks/steps.py --docs docs/speed.md \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-$$(uname -m).json
+
+# The core alone, on a machine with a GPU: torch, pydantic and pyyaml, and rich and torchvision here.
+bench-gpu: $(VENV)/.installed
+	$(BIN)/python benchmarks/steps.py --device cuda --rounds 9 \
+		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda.json
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -99,11 +99,11 @@ class PublishedStep:
         self.sgd.step()
         if self.level == "single":
             self.adam.step()
-        (logits.argmax(1) == train[1]).float().mean().item()
+        (logits.argmax(1) == train[1].to(logits.device)).float().mean().item()
 
     def _backward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        images, labels = batch
-        seeded = self.search.objective.seeded((images.contiguous(), labels))
-        logits = self.search.supernet(images.contiguous(), self.search.objective.mixing(seeded))
+        images, labels = (tensor.to(self.search.device) for tensor in batch)
+        seeded = self.search.objective.seeded((images, labels))
+        logits = self.search.supernet(images, self.search.objective.mixing(seeded))
         F.cross_entropy(logits, labels).backward()
         return logits

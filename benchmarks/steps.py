@@ -2,10 +2,10 @@
 
 For each method the forms take turns, step by step; given are medians over the rounds and how many
 times faster than the form `published` (the authors' loop, benchmarks/published.py) or, where there
-is none for a method, than `plain`. One more step of each form is traced for the rest: operations
-that run, values read back, bytes kept for the backward pass. The share of the machine's peak is the
-floating-point operations of the convolutions of a step over those that a large matrix product does
-in the same time, in the same run.
+is none for a method, than `plain`. One more pass of each form is traced for the rest: operations
+that run (launches on a GPU), values read back, bytes kept for the backward pass. The share of the
+machine's peak is the floating-point operations of the convolutions of a step over those that a
+large matrix product does in the same time, in the same run.
 
     python benchmarks/steps.py --output benchmarks/results/steps.json --docs docs/speed.md
 """
@@ -51,35 +51,44 @@ METHODS: dict[str, tuple[str, dict[str, Any], bool, tuple[int, int, int]]] = {
 }
 
 
-def peak(rounds: int = 5, side: int = 1024) -> float:
+def now(device: str) -> float:
+    """Return the time once the device has done all that it was given."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def peak(device: str, rounds: int = 5) -> float:
     """Return floating-point operations a second of a matrix product, the best of some."""
-    a, b = torch.randn(side, side), torch.randn(side, side)
+    side = 8192 if device.startswith("cuda") else 1024
+    a, b = (torch.randn(side, side, device=device) for _ in range(2))
     best = float("inf")
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = now(device)
         a @ b
-        best = min(best, time.perf_counter() - start)
+        best = min(best, now(device) - start)
     return 2 * side**3 / best
 
 
 def make_step(search: Search) -> Callable[[], float]:
     """Return a function that runs one step of this project and says how long it took."""
+    device = str(search.device)
 
     def step() -> float:
-        marks = [time.perf_counter()]
-        search.run_epoch(lambda done, steps: marks.append(time.perf_counter()))
+        marks = [now(device)]
+        search.run_epoch(lambda done, steps: marks.append(now(device)))
         return marks[-1] - marks[0]
 
     return step
 
 
 def make_published_step(search: Search) -> Callable[[], float]:
-    published = PublishedStep(search)
+    published, device = PublishedStep(search), str(search.device)
 
     def step() -> float:
-        start = time.perf_counter()
+        start = now(device)
         published()
-        return time.perf_counter() - start
+        return now(device) - start
 
     return step
 
@@ -100,22 +109,28 @@ def trace(search: Search, form: str) -> dict[str, float]:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    on_gpu = search.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(search.device)
     search.supernet.train()
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         loss, _ = search.objective.loss(batch)
     torch.autograd.grad(loss, wanted, allow_unused=True)
-    with profile(activities=[ProfilerActivity.CPU]) as traced:
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities) as traced:
         loss, _ = search.objective.loss(batch)
         torch.autograd.grad(loss, wanted, allow_unused=True)
     events = [event for event in traced.events() if "::" in event.name]
     leaves = [event for event in events if not any("::" in c.name for c in event.cpu_children)]
     read = sum(event.name == "aten::_local_scalar_dense" for event in events)
+    launches = sum(event.name.startswith("cudaLaunchKernel") for event in traced.events())
     with FlopCounterMode(display=False) as flops, torch.no_grad():
         search.objective.loss(batch)
     return {
-        "operations": len(leaves),
+        "operations": launches if on_gpu else len(leaves),
         "read_back": read,
         "kept_mb": sum(kept.values()) / 1e6,
+        "peak_mb": torch.cuda.max_memory_allocated(search.device) / 1e6 if on_gpu else None,
         "forward_gflop": flops.get_total_flops() / 1e9,
     }
 
@@ -137,6 +152,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
                 "schedule.steps_per_epoch": 1,
                 "schedule.epochs": options.rounds + 2,
                 "runtime.implementation": implementation,
+                "runtime.device": options.device,
                 **({"space.cells": 3} if "space.name" in changes else {}),
                 **changes,
             },
@@ -170,7 +186,7 @@ def as_markdown(results: dict[str, Any], options: argparse.Namespace) -> str:
     lines = [
         f"{options.date}, {options.machine}; {options.init_channels} channels, {options.cells} "
         f"cells (NAS-Bench-201: 3 a stage), {options.resolution} pixels, batch "
-        f"{options.batch_size}, one thread, {options.rounds} rounds.",
+        f"{options.batch_size}, {options.rounds} rounds.",
         "",
         "| method | " + " | ".join(FORMS) + " | kept: plain | fast | operations: plain | fast |"
         " share of peak: fast |",
@@ -197,14 +213,17 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--output", type=Path)
     parser.add_argument("--docs", type=Path, help="a page whose table of steps is replaced")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.date = time.strftime("%Y-%m-%d")
-    options.machine = f"{platform.machine()} CPU, torch {torch.__version__.split('+')[0]}"
-    options.peak = peak()
+    on_gpu = options.device.startswith("cuda")
+    where = torch.cuda.get_device_name() if on_gpu else f"{platform.machine()} CPU, one thread"
+    options.machine = f"{where}, torch {torch.__version__.split('+')[0]}"
+    options.peak = peak(options.device)
     results: dict[str, Any] = {}
     for name in options.methods:
         results[name] = measure(name, options)

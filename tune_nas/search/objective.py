@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -54,7 +55,7 @@ class Objective:
     draws: torch.Generator = field(default_factory=torch.Generator)
     bfloat16: bool = False
 
-    @property
+    @cached_property
     def weight_list(self) -> list[Tensor]:
         """The parameters w, in the order in which gradients are given."""
         return list(self.supernet.parameters())
