@@ -186,7 +186,7 @@ def as_markdown(results: dict[str, Any], options: argparse.Namespace) -> str:
     lines = [
         f"{options.date}, {options.machine}; {options.init_channels} channels, {options.cells} "
         f"cells (NAS-Bench-201: 3 a stage), {options.resolution} pixels, batch "
-        f"{options.batch_size}, {options.rounds} rounds.",
+        f"{options.batch_size}, rounds: {options.rounds}.",
         "",
         "| method | " + " | ".join(FORMS) + " | kept: plain | fast | operations: plain | fast |"
         " share of peak: fast |",
