@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,75 +23,6 @@ from tune_nas.spaces.supernet import MixedCell, halved
 from tune_nas.spaces.weights import CellWeights
 
 Pool = nn.MaxPool2d | nn.AvgPool2d
-
-
-class FastCell(MixedCell):
-    """`MixedCell`, reorganised; equal to it but for rounding, and with the same state dict.
-
-    How an operation is run follows from what it is built of; one that is built of anything else
-    than the registered ones are runs as in the plain form.
-    """
-
-    @property
-    def source_type(self) -> type[Source]:
-        """What a node does for the edges that leave it."""
-        return Source
-
-    @property
-    def sum_type(self) -> type[Sum]:
-        """What a node is added up in."""
-        return Sum
-
-    @cached_property
-    def how(self) -> list[list[str]]:
-        """How each operation of each edge is run."""
-        return [
-            [
-                _how(operation) if runs else "none"
-                for operation, runs in zip(self.operations_of(row), self.runs[row], strict=True)
-            ]
-            for row in range(len(self.cell.edges))
-        ]
-
-    def forward(
-        self,
-        inputs: Sequence[Tensor],
-        weights: CellWeights,
-        draws: torch.Generator | None = None,
-        skip_dropout: float = 0.0,
-    ) -> Tensor:
-        """Map the input nodes to the cell's output; see `MixedCell.forward`."""
-        betas = None if weights.edges is None else weights.edges.unbind()
-        active = None if weights.active is None else weights.active.tolist()
-        dropout = skip_dropout if self.training else 0.0
-        nodes = list(inputs)
-        sources: list[Source] = []
-        for node in self.cell.nodes:
-            for place in range(len(sources), len(nodes)):
-                sources.append(self.source_type(self, place, nodes[place], weights, active))
-            through, around = self.sum_type(), self.sum_type()
-            rows = self.cell.incoming(node)
-            present = [row for row in rows if active is None or any(active[row])]
-            for row in present:
-                source = sources[self.cell.edges[row].source]
-                source.add_to(through, row, draws, dropout)
-                if weights.offsets is not None:
-                    offset = weights.offsets[row]
-                    through.add_number(offset if betas is None else betas[row] * offset)
-                if self.groups > 1:
-                    rest = halved(source.whole[:, self.width :], self.strides[row])
-                    around.add(rest, None if betas is None else betas[row])
-            last = sources[self.cell.edges[rows[-1]].source]
-            stride = self.strides[rows[-1]]
-            if not present:
-                nodes.append(zeros_after(last.whole, stride))
-                continue
-            total = through.total(zeros_after(last.part, stride))
-            if self.groups > 1:
-                joined = torch.cat([total, around.total(total)], dim=1)
-                total = torch.channel_shuffle(joined, self.groups)
-            nodes.append(total)
-        return join(nodes, self.cell)
 
 
 class Sum:
@@ -245,6 +176,68 @@ class Source:
             chunks = torch.split(out, self.cell.width, dim=1)
             self._stacked.update(zip(places, chunks, strict=True))
         return self._stacked[row, column]
+
+
+class FastCell(MixedCell):
+    """`MixedCell`, reorganised; equal to it but for rounding, and with the same state dict.
+
+    How an operation is run follows from what it is built of; one that is built of anything else
+    than the registered ones are runs as in the plain form.
+    """
+
+    source_type: ClassVar[type[Source]] = Source
+    sum_type: ClassVar[type[Sum]] = Sum
+
+    @cached_property
+    def how(self) -> list[list[str]]:
+        """How each operation of each edge is run."""
+        return [
+            [
+                _how(operation) if runs else "none"
+                for operation, runs in zip(self.operations_of(row), self.runs[row], strict=True)
+            ]
+            for row in range(len(self.cell.edges))
+        ]
+
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        weights: CellWeights,
+        draws: torch.Generator | None = None,
+        skip_dropout: float = 0.0,
+    ) -> Tensor:
+        """Map the input nodes to the cell's output; see `MixedCell.forward`."""
+        betas = None if weights.edges is None else weights.edges.unbind()
+        active = None if weights.active is None else weights.active.tolist()
+        dropout = skip_dropout if self.training else 0.0
+        nodes = list(inputs)
+        sources: list[Source] = []
+        for node in self.cell.nodes:
+            for place in range(len(sources), len(nodes)):
+                sources.append(self.source_type(self, place, nodes[place], weights, active))
+            through, around = self.sum_type(), self.sum_type()
+            rows = self.cell.incoming(node)
+            present = [row for row in rows if active is None or any(active[row])]
+            for row in present:
+                source = sources[self.cell.edges[row].source]
+                source.add_to(through, row, draws, dropout)
+                if weights.offsets is not None:
+                    offset = weights.offsets[row]
+                    through.add_number(offset if betas is None else betas[row] * offset)
+                if self.groups > 1:
+                    rest = halved(source.whole[:, self.width :], self.strides[row])
+                    around.add(rest, None if betas is None else betas[row])
+            last = sources[self.cell.edges[rows[-1]].source]
+            stride = self.strides[rows[-1]]
+            if not present:
+                nodes.append(zeros_after(last.whole, stride))
+                continue
+            total = through.total(zeros_after(last.part, stride))
+            if self.groups > 1:
+                joined = torch.cat([total, around.total(total)], dim=1)
+                total = torch.channel_shuffle(joined, self.groups)
+            nodes.append(total)
+        return join(nodes, self.cell)
 
 
 def _norm(module: nn.Module) -> nn.BatchNorm2d:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,43 +11,6 @@ from torch import Tensor
 from tune_nas.native import Stage, kernels_for, mix_chains, mix_term, pool, stages_of
 from tune_nas.spaces.fast import FastCell, Pool, Source, Sum
 from tune_nas.spaces.weights import CellWeights
-
-
-class NativeCell(FastCell):
-    """`FastCell` whose convolutions and pools are run by compiled kernels on a CPU.
-
-    Everything else, and all of it where there are no kernels for a device, a type or a number of
-    channels, is run as there.
-    """
-
-    @property
-    def source_type(self) -> type[Source]:
-        """See `FastCell.source_type`."""
-        return _NativeSource
-
-    @property
-    def sum_type(self) -> type[Sum]:
-        """See `FastCell.sum_type`."""
-        return _NativeSum
-
-    @cached_property
-    def chains(self) -> list[list[list[Stage] | None]]:
-        """Each operation of each edge as a chain of stages; None if it is none, or is not run."""
-        return [
-            [
-                stages_of(operation) if how != "none" else None
-                for operation, how in zip(self.operations_of(row), self.how[row], strict=True)
-            ]
-            for row in range(len(self.cell.edges))
-        ]
-
-    @cached_property
-    def rest(self) -> list[list[str]]:
-        """How each operation is run that is no chain."""
-        return [
-            ["none" if chain else how for chain, how in zip(chains, row, strict=True)]
-            for chains, row in zip(self.chains, self.how, strict=True)
-        ]
 
 
 class _NativeSum(Sum):
@@ -93,3 +57,33 @@ class _NativeSource(Source):
     def pool(self, module: Pool) -> Tensor:
         """See `Source.pool`."""
         return pool(module, self.part) if self._native else super().pool(module)
+
+
+class NativeCell(FastCell):
+    """`FastCell` whose convolutions and pools are run by compiled kernels on a CPU.
+
+    Everything else, and all of it where there are no kernels for a device, a type or a number of
+    channels, is run as there.
+    """
+
+    source_type: ClassVar[type[Source]] = _NativeSource
+    sum_type: ClassVar[type[Sum]] = _NativeSum
+
+    @cached_property
+    def chains(self) -> list[list[list[Stage] | None]]:
+        """Each operation of each edge as a chain of stages; None if it is none, or is not run."""
+        return [
+            [
+                stages_of(operation) if how != "none" else None
+                for operation, how in zip(self.operations_of(row), self.how[row], strict=True)
+            ]
+            for row in range(len(self.cell.edges))
+        ]
+
+    @cached_property
+    def rest(self) -> list[list[str]]:
+        """How each operation is run that is no chain."""
+        return [
+            ["none" if chain else how for chain, how in zip(chains, row, strict=True)]
+            for chains, row in zip(self.chains, self.how, strict=True)
+        ]
