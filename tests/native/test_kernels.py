@@ -83,9 +83,11 @@ def test_a_chain_is_the_operation(name: str, stride: int, channels: int, size: i
         assert float((mine - theirs).abs().max()) <= 1e-12 * largest
 
 
-def test_in_float32_a_chain_is_as_near_to_float64_as_torch_is() -> None:
-    operation, stages = chain("sep_conv_3x3", 16, 1)
-    x = torch.randn(32, 16, 16, 16, dtype=torch.float64)
+@pytest.mark.parametrize("channels", [4, 8, 16, 24])
+@pytest.mark.parametrize("name", list(BUILDERS))
+def test_in_float32_a_chain_is_as_near_to_float64_as_torch_is(name: str, channels: int) -> None:
+    operation, stages = chain(name, channels, 1)
+    x = torch.randn(32, channels, 16, 16, dtype=torch.float64)
     g = torch.randn_like(x)
 
     def gradients(dtype: torch.dtype, native: bool) -> list[Tensor]:
@@ -100,7 +102,8 @@ def test_in_float32_a_chain_is_as_near_to_float64_as_torch_is() -> None:
     torchs = gradients(torch.float32, native=False)
     mine = gradients(torch.float32, native=True)
     for truth, theirs, ours in zip(exact, torchs, mine, strict=True):
-        assert (ours - truth).norm() <= 2 * (theirs - truth).norm()
+        # a ten millionth of the whole is the last bit: there either may be the nearer one
+        assert (ours - truth).norm() <= 2 * (theirs - truth).norm() + 1e-7 * truth.norm()
 
 
 def test_more_threads_give_the_same_but_for_rounding() -> None:
