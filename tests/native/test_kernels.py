@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils import cpp_extension
 
-from tune_nas.native import Stage, build_kernels, kernels_for, mix_chains, mix_term, pool, stages_of
+from tune_nas.native import (
+    Stage,
+    build_kernels,
+    is_kernels_pool,
+    kernels_for,
+    mix_chains,
+    mix_term,
+    pool,
+    stages_of,
+)
 from tune_nas.spaces.operations import dil_conv_5x5, nor_conv_1x1, nor_conv_3x3, sep_conv_3x3
 from tune_nas.spaces.primitives import FactorizedReduce
 
@@ -138,6 +147,13 @@ def test_pooling_is_that_of_torch(maximal: bool, size: tuple[int, int], stride: 
     (of_mine,) = torch.autograd.grad(mine, x, g)
     (of_theirs,) = torch.autograd.grad(theirs, x, g)
     assert distance(of_mine, of_theirs) <= 1e-14
+
+
+def test_other_poolings_are_left_to_torch() -> None:
+    assert is_kernels_pool(nn.MaxPool2d(3, 2, 1))
+    assert is_kernels_pool(nn.AvgPool2d(3, 1, 1, count_include_pad=False))
+    others = [nn.AvgPool2d(3, 1, 1), nn.MaxPool2d(5, 1, 2), nn.MaxPool2d(3, 1, 1, dilation=2)]
+    assert not any(is_kernels_pool(other) for other in others)
 
 
 def test_a_maximum_hands_on_what_is_not_a_number() -> None:

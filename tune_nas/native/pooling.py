@@ -11,6 +11,22 @@ from torch.nn import functional as F
 from tune_nas.native.term import in_channels_last
 
 
+def is_kernels_pool(module: nn.MaxPool2d | nn.AvgPool2d) -> bool:
+    """Whether a pooling is the one that the kernels do: 3×3, a border of one that is not counted."""
+    sides = {name: _pair(getattr(module, name)) for name in ("kernel_size", "padding", "stride")}
+    if sides["kernel_size"] != (3, 3) or sides["padding"] != (1, 1) or module.ceil_mode:
+        return False
+    if sides["stride"] not in ((1, 1), (2, 2)):
+        return False
+    if isinstance(module, nn.MaxPool2d):
+        return _pair(module.dilation) == (1, 1) and not module.return_indices
+    return not module.count_include_pad and module.divisor_override is None
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
 def pool(module: nn.MaxPool2d | nn.AvgPool2d, x: Tensor) -> Tensor:
     """Return what a 3×3 pooling with a border of one makes of x (n, channels, h, w)."""
     stride = module.stride if isinstance(module.stride, int) else module.stride[0]

@@ -8,7 +8,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tune_nas.native import Stage, kernels_for, mix_chains, mix_term, pool, stages_of
+from tune_nas.native import (
+    Stage,
+    is_kernels_pool,
+    kernels_for,
+    mix_chains,
+    mix_term,
+    pool,
+    stages_of,
+)
 from tune_nas.spaces.fast import FastCell, Pool, Source, Sum
 from tune_nas.spaces.weights import CellWeights
 
@@ -56,7 +64,9 @@ class _NativeSource(Source):
 
     def pool(self, module: Pool) -> Tensor:
         """See `Source.pool`."""
-        return pool(module, self.part) if self._native else super().pool(module)
+        if self._native and is_kernels_pool(module):
+            return pool(module, self.part)
+        return super().pool(module)
 
 
 class NativeCell(FastCell):
