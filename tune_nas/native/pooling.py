@@ -12,7 +12,7 @@ from tune_nas.native.term import in_channels_last
 
 
 def is_kernels_pool(module: nn.MaxPool2d | nn.AvgPool2d) -> bool:
-    """Whether a pooling is the one that the kernels do: 3×3, a border of one that is not counted."""
+    """Whether a pooling is what the kernels do: 3×3, a border of one that is not counted."""
     sides = {name: _pair(getattr(module, name)) for name in ("kernel_size", "padding", "stride")}
     if sides["kernel_size"] != (3, 3) or sides["padding"] != (1, 1) or module.ceil_mode:
         return False
