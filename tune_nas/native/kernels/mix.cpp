@@ -28,12 +28,13 @@ void add_normal(Tensor total, const Tensor& y, const Tensor& normal, double weig
     const T *from = y.const_data_ptr<T>(), *a = both.data(), *b = a + channels;
     T* to = total.data_ptr<T>();
     at::parallel_for(0, pixels, 4096, [&](int64_t first, int64_t last) {
-      for (int64_t p = first; p < last; p++)
-        for (int c = 0; c < channels; c += L) {
-          const size_t at = p * channels + c;
-          const Vec<T, L> v = load<T, L>(a + c) * load<T, L>(from + at) + load<T, L>(b + c);
+      for (int c = 0; c < channels; c += L) {
+        const Vec<T, L> scale = load<T, L>(a + c), shift = load<T, L>(b + c);
+        for (int64_t at = first * channels + c; at < last * channels; at += channels) {
+          const Vec<T, L> v = scale * load<T, L>(from + at) + shift;
           store<T, L>(to + at, add ? v + load<T, L>(to + at) : v);
         }
+      }
     });
   });
 }

@@ -16,6 +16,7 @@ namespace tune_nas {
 using OptionalTensor = std::optional<at::Tensor>;
 
 constexpr int64_t kPixelsInASum = 64;  // summed as T before they are added as double
+constexpr int kChains = 4;              // sums that grow side by side: an addition takes 4 cycles
 
 // sums (2, channels) += sum of a, sum of a · b, over pixels.
 template <class T, int L>
@@ -23,15 +24,23 @@ void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums
   for (int64_t first = 0; first < pixels; first += kPixelsInASum) {
     const int64_t last = std::min(pixels, first + kPixelsInASum);
     for (int c = 0; c < channels; c += L) {
-      Vec<T, L> one = {}, two = {};
-      for (int64_t p = first; p < last; p++) {
+      Vec<T, L> one[kChains] = {}, two[kChains] = {};
+      int64_t p = first;
+      for (; p + kChains <= last; p += kChains)
+        for (int k = 0; k < kChains; k++) {
+          const Vec<T, L> v = load<T, L>(a + (p + k) * channels + c);
+          one[k] += v;
+          two[k] += v * load<T, L>(b + (p + k) * channels + c);
+        }
+      for (; p < last; p++) {
         const Vec<T, L> v = load<T, L>(a + p * channels + c);
-        one += v;
-        two += v * load<T, L>(b + p * channels + c);
+        one[0] += v;
+        two[0] += v * load<T, L>(b + p * channels + c);
       }
+      for (int k = 1; k < kChains; k++) one[0] += one[k], two[0] += two[k];
       for (int i = 0; i < L; i++) {
-        sums[c + i] += one[i];
-        sums[channels + c + i] += two[i];
+        sums[c + i] += one[0][i];
+        sums[channels + c + i] += two[0][i];
       }
     }
   }

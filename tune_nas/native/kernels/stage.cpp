@@ -121,9 +121,9 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
         T* out = to + n * s.out.size();
         if (depthwise_weight) {
           run_depthwise<T, L>(s, padded.data(), taps.data(), middle.data());
-          dense<T, L>(middle.data(), channels, 1, weight.data(), s.out, out);
+          dense<T, L>(middle.data(), 1, weight.data(), s.out, out);
         } else {
-          dense<T, L>(padded.data(), channels, s.dense_kernel, weight.data(), s.out, out);
+          dense<T, L>(padded.data(), s.dense_kernel, weight.data(), s.out, out);
         }
         if (by_batch) add_sums<T, L>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
       }
@@ -139,13 +139,13 @@ void place_gradient(const T* g, const T* y, const T* coefficients, Plane out, in
                     int border, T* to) {
   const int channels = out.channels;
   for (int i = 0; i < out.height; i++)
-    for (int j = 0; j < out.width; j++) {
-      const size_t from = (static_cast<size_t>(i) * out.width + j) * channels;
-      T* at = to + static_cast<size_t>(i * step + border) * row + (j * step + border) * channels;
-      for (int c = 0; c < channels; c += L)
-        store<T, L>(at + c, load<T, L>(coefficients + c) * load<T, L>(g + from + c) +
-                                load<T, L>(coefficients + channels + c) * load<T, L>(y + from + c) +
-                                load<T, L>(coefficients + 2 * channels + c));
+    for (int c = 0; c < channels; c += L) {
+      const Vec<T, L> a = load<T, L>(coefficients + c), b = load<T, L>(coefficients + channels + c),
+                      d = load<T, L>(coefficients + 2 * channels + c);
+      const size_t line = static_cast<size_t>(i) * out.width * channels + c;
+      T* at = to + static_cast<size_t>(i * step + border) * row + border * channels + c;
+      for (int j = 0; j < out.width * channels; j += channels, at += step * channels)
+        store<T, L>(at, a * load<T, L>(g + line + j) + b * load<T, L>(y + line + j) + d);
     }
 }
 
@@ -153,18 +153,16 @@ void place_gradient(const T* g, const T* y, const T* coefficients, Plane out, in
 template <class T, int L>
 void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane in, bool add, T* out,
                   T* behind, double* sums) {
-  const int64_t pixels = int64_t(in.height) * in.width;
   const Vec<T, L> zero = {};
-  for (int64_t p = 0; p < pixels; p++)
-    for (int c = 0; c < in.channels; c += L) {
-      const size_t at = p * in.channels + c;
-      Vec<T, L> v = load<T, L>(x + at);
-      if (scale) v = v * load<T, L>(scale + c) + load<T, L>(shift + c);
-      const Vec<T, L> masked = v <= zero ? zero : load<T, L>(g + at);
+  for (int c = 0; c < in.channels; c += L) {
+    const Vec<T, L> a = scale ? load<T, L>(scale + c) : zero + T(1), b = scale ? load<T, L>(shift + c) : zero;
+    for (size_t at = c; at < in.size(); at += in.channels) {
+      const Vec<T, L> masked = load<T, L>(x + at) * a + b <= zero ? zero : load<T, L>(g + at);
       if (sums) store<T, L>(behind + at, masked);
       store<T, L>(out + at, add ? masked + load<T, L>(out + at) : masked);
     }
-  if (sums) add_sums<T, L>(behind, x, pixels, in.channels, sums);
+  }
+  if (sums) add_sums<T, L>(behind, x, int64_t(in.height) * in.width, in.channels, sums);
 }
 
 // The backward pass of weight · norm(stage(x)). `sums` (2, channels) are those of g and of g · y.
@@ -221,7 +219,7 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
             run_depthwise<T, L>(s, input.data(), taps.data(), middle.data());
             dense_weights<T, L>(middle.data(), s.out.width * channels, channels, 1, gradient.data(), s.out.width * channels, s.out, dense_mine);
           }
-          dense<T, L>(gradient.data(), channels, 1, back.data(), s.out, middle.data());
+          dense<T, L>(gradient.data(), 1, back.data(), s.out, middle.data());
           for (int i = 0; i < s.out.height; i++)
             for (int j = 0; j < s.out.width; j++)
               std::memcpy(spread.data() + static_cast<size_t>(i * s.stride + s.border) * row + (j * s.stride + s.border) * channels,
@@ -233,7 +231,7 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
           if (weights)
             dense_weights<T, L>(input.data(), row, channels, s.dense_kernel,
                                 spread.data() + s.border * (row + channels), row, s.out, dense_mine);
-          dense<T, L>(spread.data(), channels, s.dense_kernel, back.data(), s.in, result.data());
+          dense<T, L>(spread.data(), s.dense_kernel, back.data(), s.in, result.data());
         }
         through_relu<T, L>(result.data(), xn, a, b, s.in, add, to + n * s.in.size(), result.data(), mine);
       }
