@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.utils import cpp_extension
 
 from tune_nas.native import (
+    Chain,
     Stage,
+    Term,
     build_kernels,
     is_kernels_pool,
     kernels_for,
-    mix_chains,
-    mix_term,
+    mix,
     pool,
     stages_of,
 )
@@ -81,7 +82,7 @@ def test_a_chain_is_the_operation(name: str, stride: int, channels: int, size: i
     scale = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
     plain = scale * operation(x)
     base = torch.randn_like(plain)
-    mixed = mix_chains(base.clone(), x, [stages], scale)
+    mixed = mix(base.clone(), [], [Chain(x, stages, scale[0])])
     assert distance(mixed, base + plain) <= 1e-12
     g = torch.randn_like(plain)
     wanted = [x, scale, *operation.parameters()]
@@ -103,7 +104,7 @@ def test_in_float32_a_chain_is_as_near_to_float64_as_torch_is(name: str, channel
         operation.to(dtype)
         inputs = x.to(dtype).requires_grad_()
         scale = torch.ones(1, dtype=dtype)
-        out = mix_chains(None, inputs, [stages], scale) if native else operation(inputs)
+        out = mix(None, [], [Chain(inputs, stages, scale[0])]) if native else operation(inputs)
         wanted = [inputs, *operation.parameters()]
         return [out.double(), *(t.double() for t in torch.autograd.grad(out, wanted, g.to(dtype)))]
 
@@ -123,7 +124,7 @@ def test_more_threads_give_the_same_but_for_rounding() -> None:
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            out = mix_chains(None, x, [stages], scale)
+            out = mix(None, [], [Chain(x, stages, scale[0])])
             found.append(torch.autograd.grad(out.square().sum(), [x, *operation.parameters()]))
     finally:
         torch.set_num_threads(before)
@@ -169,7 +170,7 @@ def test_a_chain_hands_on_what_is_not_a_number() -> None:
     x = torch.randn(3, 4, 5, 5, dtype=torch.float64)
     x[1, 2, 3, 3] = torch.nan
     scale = torch.ones(1, dtype=torch.float64)
-    assert torch.equal(mix_chains(None, x, [stages], scale).isnan(), operation(x).isnan())
+    assert torch.equal(mix(None, [], [Chain(x, stages, scale[0])]).isnan(), operation(x).isnan())
 
 
 def test_second_derivatives_go_through_all_of_them() -> None:
@@ -181,8 +182,8 @@ def test_second_derivatives_go_through_all_of_them() -> None:
 
     def products(native: bool) -> tuple[Tensor, ...]:
         if native:
-            mixed = mix_chains(None, pool(average, x), [stages], scale)
-            total = mix_term(mixed, x, scale[0] * scale[0])
+            chain_ = Chain(pool(average, x), stages, scale[0])
+            total = mix(None, [Term(x, scale[0] * scale[0])], [chain_])
         else:
             total = scale * operation(average(x)) + scale.square() * x
         first = torch.autograd.grad(total.pow(3).sum(), weights, create_graph=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.native.term import in_channels_last
+from tune_nas.native.mix import in_channels_last
 
 
 def is_kernels_pool(module: nn.MaxPool2d | nn.AvgPool2d) -> bool:

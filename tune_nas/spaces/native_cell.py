@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from tune_nas.native import (
+    Chain,
     Stage,
+    Term,
     is_kernels_pool,
     kernels_for,
-    mix_chains,
-    mix_term,
+    mix,
     pool,
     stages_of,
 )
@@ -22,12 +23,25 @@ from tune_nas.spaces.weights import CellWeights
 
 
 class _NativeSum(Sum):
+    """Puts off what the kernels can add, so that all of a node is one call of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._terms: list[Term] = []
+        self.chains: list[Chain] = []
+
     def add(self, term: Tensor, scale: Tensor | None = None) -> None:
         """See `Sum.add`."""
         if scale is None or not kernels_for(term):
             super().add(term, scale)
         else:
-            self.update(lambda so_far: mix_term(so_far, term, scale))
+            self._terms.append(Term(term, scale))
+
+    def total(self, zeros: Tensor) -> Tensor:
+        """See `Sum.total`."""
+        if self._terms or self.chains:
+            self.update(lambda so_far: mix(so_far, self._terms, self.chains))
+        return super().total(zeros)
 
 
 class _NativeSource(Source):
@@ -52,15 +66,12 @@ class _NativeSource(Source):
         super().add_to(total, row, draws, dropout)
         if not self._native:
             return
-        present = [
-            (chain, self.scales[row][column])
-            for column, chain in enumerate(self._chains[row])
-            if chain and self.runs(row, column)
+        assert isinstance(total, _NativeSum)
+        total.chains += [
+            Chain(self.part, stages, self.scales[row][column])
+            for column, stages in enumerate(self._chains[row])
+            if stages and self.runs(row, column)
         ]
-        if present:
-            scales = torch.stack([scale for _, scale in present])
-            chains = [chain for chain, _ in present]
-            total.update(lambda so_far: mix_chains(so_far, self.part, chains, scales))
 
     def pool(self, module: Pool) -> Tensor:
         """See `Source.pool`."""

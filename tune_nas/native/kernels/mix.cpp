@@ -1,120 +1,247 @@
-// What is added to a node's sum, and the sums that its gradient needs.
+// All that is added up in a node: scaled terms, and chains of stages, in one pass over the sum.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <algorithm>
+#include <numeric>
 #include <tuple>
 #include <vector>
 
 #include "lanes.h"
 #include "norm.h"
+#include "stage.h"
 
 namespace tune_nas {
 namespace {
 
-using at::Tensor;
+using at::TensorList;
+using Floats = at::ArrayRef<double>;
 
-// total (+)= weight · norm(y).
-void add_normal(Tensor total, const Tensor& y, const Tensor& normal, double weight, bool add) {
-  check(total, "total");
-  check(y, "y");
-  const int channels = y.size(1);
-  const int64_t pixels = y.numel() / channels;
-  with_lanes(y, channels, [&](auto type, auto lanes) {
+constexpr int64_t kPixelsInABlock = 64;  // of the sum, which stays in the cache for all terms
+
+// The chains as Python lists them. `stages` has six numbers of each stage: which input it starts
+// from, -1 for what the stage before it made; whether it has a depthwise convolution; dilation;
+// stride; whether it is normalised by the batch; whether it has running statistics. `weights` has
+// one or two tensors of each.
+class Chains {
+ public:
+  struct Stage {
+    OptionalTensor depthwise;
+    Tensor dense;
+    int64_t input, dilation, stride;
+    bool by_batch, tracks, first, last;
+  };
+
+  Chains(TensorList weights, at::IntArrayRef stages) {
+    TORCH_CHECK(stages.size() % 6 == 0, "six numbers for each stage");
+    const int64_t n = stages.size() / 6;
+    size_t next = 0;
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t* at = stages.data() + 6 * k;
+      Stage stage;
+      if (at[1]) stage.depthwise = weights[next++];
+      stage.dense = weights[next++];
+      stage.first = at[0] >= 0;
+      stage.last = k + 1 == n || at[6] >= 0;
+      stage.input = stage.first ? at[0] : all.back().input;
+      stage.dilation = at[2], stage.stride = at[3], stage.by_batch = at[4], stage.tracks = at[5];
+      all.push_back(stage);
+    }
+  }
+  std::vector<Stage> all;
+};
+
+template <class F>
+void for_blocks(int64_t pixels, F f) {
+  at::parallel_for(0, (pixels + kPixelsInABlock - 1) / kPixelsInABlock, 64, [&](int64_t first, int64_t last) {
+    for (int64_t block = first; block < last; block++)
+      f(block * kPixelsInABlock, std::min(pixels, (block + 1) * kPixelsInABlock));
+  });
+}
+
+template <class T>
+std::vector<T*> pointers(const std::vector<Tensor>& tensors) {
+  std::vector<T*> to;
+  for (const Tensor& tensor : tensors) to.push_back(tensor.data_ptr<T>());
+  return to;
+}
+
+// total (+)= the sum of scale · term and of scale · norm(y): terms first, then the ys.
+void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_t n_terms,
+             const std::vector<Tensor>& normals, Floats scales) {
+  const int channels = total.size(1);
+  with_lanes(total, channels, [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int L = decltype(lanes)::value;
-    const std::vector<T> both = affine<T>(normal, weight);
-    const T *from = y.const_data_ptr<T>(), *a = both.data(), *b = a + channels;
+    const std::vector<T*> from = pointers<T>(addends);
+    std::vector<std::vector<T>> factors;  // by channel: scale, then shift
+    for (size_t i = 0; i < addends.size(); i++) {
+      if (i >= n_terms) factors.push_back(affine<T>(normals[i - n_terms], scales[i]));
+      else factors.emplace_back(channels, static_cast<T>(scales[i])), factors.back().resize(2 * channels, T(0));
+    }
     T* to = total.data_ptr<T>();
-    at::parallel_for(0, pixels, 4096, [&](int64_t first, int64_t last) {
-      for (int c = 0; c < channels; c += L) {
-        const Vec<T, L> scale = load<T, L>(a + c), shift = load<T, L>(b + c);
-        for (int64_t at = first * channels + c; at < last * channels; at += channels) {
-          const Vec<T, L> v = scale * load<T, L>(from + at) + shift;
-          store<T, L>(to + at, add ? v + load<T, L>(to + at) : v);
+    for_blocks(total.numel() / channels, [&](int64_t first, int64_t last) {
+      for (size_t i = 0; i < from.size(); i++)
+        for (int c = 0; c < channels; c += L) {
+          const Vec<T, L> a = load<T, L>(factors[i].data() + c), b = load<T, L>(factors[i].data() + channels + c);
+          const bool add = begun || i > 0;
+          for (int64_t at = first * channels + c; at < last * channels; at += channels) {
+            const Vec<T, L> v = a * load<T, L>(from[i] + at) + b;
+            store<T, L>(to + at, add ? v + load<T, L>(to + at) : v);
+          }
+        }
+    });
+  });
+}
+
+// Where the gradient of a term goes: to a tensor of its own, or into that of an input.
+struct Target {
+  Tensor to;
+  bool add;
+};
+
+// (n, 2, channels): the sums of g and of g · y for each y. scale · g goes to the targets, and the
+// sums of g · term to `along`.
+Tensor dots(const Tensor& g, const std::vector<Tensor>& ys, const std::vector<Tensor>& terms,
+            const std::vector<Target>& targets, Floats scales, std::vector<double>& along) {
+  const int channels = g.size(1);
+  const size_t n = ys.size() + terms.size(), threads = at::get_num_threads();
+  std::vector<double> sums(threads * n * 2 * channels, 0.0);
+  with_lanes(g, channels, [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const T* gs = g.const_data_ptr<T>();
+    std::vector<T*> from = pointers<T>(ys), to;
+    for (const Tensor& term : terms) from.push_back(term.data_ptr<T>());
+    for (const Target& target : targets) to.push_back(target.to.defined() ? target.to.data_ptr<T>() : nullptr);
+    for_blocks(g.numel() / channels, [&](int64_t first, int64_t last) {
+      double* mine = sums.data() + at::get_thread_num() * n * 2 * channels;
+      const int64_t offset = first * channels;
+      for (size_t i = 0; i < n; i++)
+        add_sums<T, L>(gs + offset, from[i] + offset, last - first, channels, mine + i * 2 * channels);
+      for (size_t i = 0; i < terms.size(); i++) {
+        if (!to[i]) continue;
+        const T scale = static_cast<T>(scales[i]);
+        for (int64_t at = offset; at < last * channels; at += L) {
+          const Vec<T, L> v = scale * load<T, L>(gs + at);
+          store<T, L>(to[i] + at, targets[i].add ? v + load<T, L>(to[i] + at) : v);
         }
       }
     });
   });
+  const std::vector<double> total = over_threads(sums, n * channels);
+  Tensor of_ys = at::empty({static_cast<int64_t>(ys.size()), 2, channels}, at::kDouble);
+  std::copy_n(total.begin(), of_ys.numel(), of_ys.data_ptr<double>());
+  for (size_t i = 0; i < terms.size(); i++) {
+    const double* at = total.data() + (ys.size() + i) * 2 * channels + channels;
+    along.push_back(std::accumulate(at, at + channels, 0.0));
+  }
+  return of_ys;
 }
 
-// (2, channels): the sum of g, and of g · y, over images and pixels.
-Tensor dots(const Tensor& g, const Tensor& y) {
+std::tuple<Tensor, std::vector<Tensor>> mix_forward(const OptionalTensor& total, TensorList terms, TensorList inputs,
+                                                    TensorList weights, TensorList statistics,
+                                                    at::IntArrayRef stages, Floats numbers, Floats scales) {
+  const Chains chains(weights, stages);
+  std::vector<Tensor> kept, addends(terms.begin(), terms.end()), normals;
+  size_t statistic = 0, number = 0;
+  for (const Chains::Stage& stage : chains.all) {
+    OptionalTensor mean, variance;
+    if (stage.tracks) {
+      mean = statistics[statistic++], variance = statistics[statistic++];
+      if (stage.by_batch) *statistics[statistic].data_ptr<int64_t>() += 1;
+      statistic++;
+    }
+    const double momentum = stage.tracks ? numbers[number] : 0.0, eps = numbers[number + 1];
+    number += 2;
+    const auto [y, normal] = stage_forward(
+        stage.first ? inputs[stage.input] : kept[kept.size() - 2], stage.first ? OptionalTensor() : kept.back(),
+        stage.depthwise, stage.dense, stage.dilation, stage.stride, mean, variance, stage.by_batch, momentum, eps);
+    kept.push_back(y);
+    kept.push_back(normal);
+    if (!stage.last) continue;
+    addends.push_back(y);
+    normals.push_back(normal);
+  }
+  TORCH_CHECK(!addends.empty() && addends.size() == scales.size(), "a scale for each term and chain, of at least one");
+  for (const Tensor& addend : addends) check(addend, "what is added");
+  if (total) check(*total, "total");
+  Tensor out = total ? *total : at::empty_like(addends[0]);
+  add_all(out, total.has_value(), addends, terms.size(), normals, scales);
+  return {out, kept};
+}
+
+// Where `of_inputs` is given for an input, its gradient is wanted; a term that is an input (its
+// number in `term_inputs`, -1 for none) has its gradient there. Returned: the gradients of the other
+// terms, of the inputs, of the weights (where `of_weights`) and of the scales.
+std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::vector<double>> mix_backward(
+    const Tensor& g, TensorList terms, at::IntArrayRef term_inputs, TensorList inputs,
+    at::IntArrayRef wanted, TensorList weights, TensorList kept, at::IntArrayRef stages, Floats scales,
+    bool of_weights) {
   check(g, "g");
-  check(y, "y");
-  const int channels = y.size(1);
-  const int64_t pixels = y.numel() / channels;
-  std::vector<double> sums(at::get_num_threads() * 2 * channels, 0.0);
-  with_lanes(y, channels, [&](auto type, auto lanes) {
-    using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
-    const T *one = g.const_data_ptr<T>(), *two = y.const_data_ptr<T>();
-    at::parallel_for(0, pixels, 4096, [&](int64_t first, int64_t last) {
-      add_sums<T, L>(one + first * channels, two + first * channels, last - first, channels,
-                     sums.data() + at::get_thread_num() * 2 * channels);
-    });
-  });
-  const std::vector<double> total = over_threads(sums, channels);
-  Tensor out = at::empty({2, channels}, at::kDouble);
-  std::copy(total.begin(), total.end(), out.data_ptr<double>());
-  return out;
-}
-
-// total (+)= weight · term.
-void add_term(Tensor total, const Tensor& term, double weight, bool add) {
-  check(total, "total");
-  check(term, "term");
-  with_lanes(term, term.size(1), [&](auto type, auto lanes) {
-    using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
-    const T *from = term.const_data_ptr<T>(), scale = static_cast<T>(weight);
-    T* to = total.data_ptr<T>();
-    at::parallel_for(0, term.numel() / L, 16384, [&](int64_t first, int64_t last) {
-      for (int64_t i = first * L; i < last * L; i += L) {
-        const Vec<T, L> v = scale * load<T, L>(from + i);
-        store<T, L>(to + i, add ? v + load<T, L>(to + i) : v);
-      }
-    });
-  });
-}
-
-// The gradients of term and weight: weight · g, and the sum of g · term.
-std::tuple<Tensor, double> term_backward(const Tensor& g, const Tensor& term, double weight) {
-  check(g, "g");
-  check(term, "term");
-  Tensor out = at::empty_like(term);
-  std::vector<double> sums(at::get_num_threads(), 0.0);
-  with_lanes(term, term.size(1), [&](auto type, auto lanes) {
-    using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
-    const T *from = g.const_data_ptr<T>(), *with = term.const_data_ptr<T>(), scale = static_cast<T>(weight);
-    T* to = out.data_ptr<T>();
-    at::parallel_for(0, term.numel() / L, 16384, [&](int64_t first, int64_t last) {
-      double& mine = sums[at::get_thread_num()];
-      for (int64_t chunk = first; chunk < last; chunk += kPixelsInASum) {
-        Vec<T, L> sum = {};
-        for (int64_t i = chunk * L; i < std::min(last, chunk + kPixelsInASum) * L; i += L) {
-          const Vec<T, L> v = load<T, L>(from + i);
-          sum += v * load<T, L>(with + i);
-          store<T, L>(to + i, scale * v);
-        }
-        for (int lane = 0; lane < L; lane++) mine += sum[lane];
-      }
-    });
-  });
-  double total = 0;
-  for (double part : sums) total += part;
-  return {out, total};
+  const Chains chains(weights, stages);
+  std::vector<Tensor> of_inputs, of_terms, of_all;
+  std::vector<bool> begun(inputs.size(), false);
+  for (size_t i = 0; i < inputs.size(); i++) of_inputs.push_back(wanted[i] ? at::empty_like(inputs[i]) : Tensor());
+  std::vector<Target> targets;
+  for (size_t i = 0; i < terms.size(); i++) {
+    const int64_t input = term_inputs[i];
+    if (input < 0) {
+      of_terms.push_back(at::empty_like(terms[i]));
+      targets.push_back({of_terms.back(), false});
+    } else {
+      targets.push_back({of_inputs[input], begun[input]});
+      begun[input] = true;
+    }
+  }
+  std::vector<Tensor> ys;
+  for (size_t k = 0; k < chains.all.size(); k++)
+    if (chains.all[k].last) ys.push_back(kept[2 * k]);
+  std::vector<double> of_scales;
+  const Tensor sums_of_ys = dots(g, ys, {terms.begin(), terms.end()}, targets, scales, of_scales);
+  of_scales.resize(scales.size());
+  size_t chain = ys.size(), weight = weights.size();
+  of_all.resize(of_weights ? weights.size() : 0);
+  Tensor flow, sums;
+  for (size_t k = chains.all.size(); k-- > 0;) {
+    const Chains::Stage& stage = chains.all[k];
+    if (stage.last) flow = g, sums = sums_of_ys[--chain];
+    const size_t scale = terms.size() + chain;
+    if (stage.first && !wanted[stage.input] && !of_weights) {  // nothing but the scale's is left to ask for
+      const double count = double(kept[2 * k].numel()) / kept[2 * k].size(1);
+      if (stage.last)
+        of_scales[scale] = through_norm<double>(sums.const_data_ptr<double>(), kept[2 * k + 1], 1.0, false, count).second;
+      continue;
+    }
+    const Tensor& x = stage.first ? inputs[stage.input] : kept[2 * k - 2];
+    const bool add = stage.first && begun[stage.input];
+    const Tensor into = stage.first && wanted[stage.input] ? of_inputs[stage.input] : at::empty_like(x);
+    if (stage.first) begun[stage.input] = true;
+    const auto [of_depthwise, of_dense, sums_before, of_scale] = stage_backward(
+        flow, sums, kept[2 * k], kept[2 * k + 1], stage.last ? scales[scale] : 1.0, stage.by_batch, x,
+        stage.first ? OptionalTensor() : kept[2 * k - 1], stage.depthwise, stage.dense, stage.dilation, stage.stride,
+        of_weights, into, add);
+    if (stage.last) of_scales[scale] = of_scale;
+    if (of_weights) {
+      of_all[--weight] = of_dense;
+      if (stage.depthwise) of_all[--weight] = of_depthwise;
+    }
+    flow = into, sums = sums_before;
+  }
+  return {of_terms, of_inputs, of_all, of_scales};
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
-  library.def("add_normal(Tensor(a!) total, Tensor y, Tensor normal, float weight, bool add) -> ()", &add_normal);
-  library.def("add_term(Tensor(a!) total, Tensor term, float weight, bool add) -> ()", &add_term);
-  library.def("term_backward(Tensor g, Tensor term, float weight) -> (Tensor, float)", &term_backward);
-  library.def("dots(Tensor g, Tensor y) -> Tensor", &dots);
+  library.def("mix_forward(Tensor(a!)? total, Tensor[] terms, Tensor[] inputs, Tensor[] weights, "
+              "Tensor(b!)[] statistics, int[] stages, float[] numbers, float[] scales) -> (Tensor, Tensor[])",
+              &mix_forward);
+  library.def("mix_backward(Tensor g, Tensor[] terms, int[] term_inputs, Tensor[] inputs, int[] wanted, "
+              "Tensor[] weights, Tensor[] kept, int[] stages, float[] scales, bool of_weights) "
+              "-> (Tensor[], Tensor[], Tensor[], float[])", &mix_backward);
 }
 
 }  // namespace tune_nas

@@ -4,19 +4,17 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <torch/library.h>
 
 #include <tuple>
 #include <vector>
 
 #include "lanes.h"
 #include "norm.h"
+#include "stage.h"
 #include "tiles.h"
 
 namespace tune_nas {
 namespace {
-
-using at::Tensor;
 
 // Weights as the kernels read them: (taps, inputs, outputs). `back` gives those of the transposed
 // convolution: the window is turned round, and inputs and outputs change places. A depthwise
@@ -94,7 +92,8 @@ void run_depthwise_weights(const Shape& s, const T* padded, const T* g, T* gradi
   else depthwise_weights<T, L, 5, 2>(padded, row, from, row, 2, s.dilation, s.out, gradient);
 }
 
-// The input of a stage is x, or norm(x) where `normal` is given.
+}  // namespace
+
 std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
                                          int64_t dilation, int64_t stride,
@@ -133,6 +132,8 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
   return {y, norm.of(over_threads(sums, channels), channels, y.numel() / channels)};
 }
 
+namespace {
+
 // to = a · g + b · y + d by channel, `step` pixels apart inside a border.
 template <class T, int L>
 void place_gradient(const T* g, const T* y, const T* coefficients, Plane out, int row, int step,
@@ -165,10 +166,8 @@ void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane 
   if (sums) add_sums<T, L>(behind, x, int64_t(in.height) * in.width, in.channels, sums);
 }
 
-// The backward pass of weight · norm(stage(x)). `sums` (2, channels) are those of g and of g · y.
-// The gradient of x (of norm(x), where `normal_before` is given) is written to gx, or added to it.
-// Returned: the gradients of the depthwise and the dense weights (empty without `weights`), the
-// sums of gx and gx · x where `normal_before` is given, and the gradient of weight.
+}  // namespace
+
 std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
     const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
@@ -243,17 +242,6 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
   Tensor gx_sums = at::empty({2, channels}, at::kDouble);
   std::copy(total.begin(), total.end(), gx_sums.data_ptr<double>());
   return {g_depthwise, g_dense, gx_sums, g_weight};
-}
-
-}  // namespace
-
-TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
-  library.def("stage_forward(Tensor x, Tensor? normal, Tensor? depthwise, Tensor dense, int dilation, int stride, "
-              "Tensor(a!)? running_mean, Tensor(b!)? running_variance, bool by_batch, float momentum, float eps) "
-              "-> (Tensor, Tensor)", &stage_forward);
-  library.def("stage_backward(Tensor g, Tensor sums, Tensor y, Tensor normal, float weight, bool by_batch, "
-              "Tensor x, Tensor? normal_before, Tensor? depthwise, Tensor dense, int dilation, int stride, "
-              "bool weights, Tensor(a!) gx, bool add) -> (Tensor, Tensor, Tensor, float)", &stage_backward);
 }
 
 }  // namespace tune_nas

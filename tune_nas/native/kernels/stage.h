@@ -1,0 +1,32 @@
+// A stage of an operation: [scale and shift ->] ReLU -> [depthwise ->] dense convolution, then batch
+// normalisation, of which the stage computes the sums.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <tuple>
+
+#include "norm.h"
+
+namespace tune_nas {
+
+using at::Tensor;
+
+// The input of a stage is x, or norm(x) where `normal` is given. Returned: what the convolutions
+// make of it, y, and the mean and inverse of y's normalisation.
+std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
+                                         const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
+                                         int64_t dilation, int64_t stride,
+                                         const OptionalTensor& running_mean, const OptionalTensor& running_variance,
+                                         bool by_batch, double momentum, double eps);
+
+// The backward pass of weight · norm(stage(x)). `sums` (2, channels) are those of g and of g · y.
+// The gradient of x (of norm(x), where `normal_before` is given) is written to gx, or added to it.
+// Returned: the gradients of the depthwise and the dense weights (empty without `weights`), the
+// sums of gx and gx · x where `normal_before` is given, and the gradient of weight.
+std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
+    const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
+    const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
+    const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add);
+
+}  // namespace tune_nas

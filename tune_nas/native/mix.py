@@ -1,0 +1,194 @@
+"""What is added up in a node, by the kernels: Σ scaleᵢ · termᵢ + Σ scaleⱼ · chainⱼ(xⱼ).
+
+The whole sum is one function with a backward pass of its own: a normalisation's scale and shift,
+forwards, and what it does to a gradient, backwards, go into the stage that follows. Of each stage
+its output is kept, and nothing else of that size. Where a gradient is to be differentiated again,
+the chains are run by torch's operations instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tune_nas.native.chain import Stage
+from tune_nas.spaces.primitives import add
+
+
+class Term(NamedTuple):
+    """scale · value: of (n, channels, h, w), and ()."""
+
+    value: Tensor
+    scale: Tensor
+
+
+class Chain(NamedTuple):
+    """scale · (the stages, one after the other, of x): of (n, channels, h, w), and ()."""
+
+    x: Tensor
+    stages: Sequence[Stage]
+    scale: Tensor
+
+
+def mix(total: Tensor | None, terms: Sequence[Term], chains: Sequence[Chain]) -> Tensor:
+    """Add terms and chains, at least one of them, to ``total`` in place, and return it.
+
+    Args:
+        total: (n, channels, h, w); it must not be needed for a gradient. None starts at zero.
+        terms: Terms of that shape.
+        chains: Chains whose output has that shape; of at least one stage each.
+    """
+    values = [in_channels_last(term.value) for term in terms]
+    inputs, places = list[Tensor](), dict[int, int]()
+    for chain in chains:
+        if id(chain.x) not in places:
+            places[id(chain.x)] = len(inputs)
+            inputs.append(in_channels_last(chain.x))
+    layout = _Layout(
+        stages=[stage for chain in chains for stage in chain.stages],
+        starts=[
+            place if first else -1
+            for chain, place in ((chain, places[id(chain.x)]) for chain in chains)
+            for first in (True, *[False] * (len(chain.stages) - 1))
+        ],
+        term_inputs=[places.get(id(term.value), -1) for term in terms],
+        n_inputs=len(inputs),
+    )
+    scales = torch.stack([*(term.scale for term in terms), *(chain.scale for chain in chains)])
+    own = [value for value, at in zip(values, layout.term_inputs, strict=True) if at < 0]
+    total = None if total is None else in_channels_last(total)
+    out: Tensor = _Mix.apply(total, layout, scales, *own, *inputs, *layout.weights)  # type: ignore[no-untyped-call]
+    return out
+
+
+def in_channels_last(x: Tensor) -> Tensor:
+    """Return a tensor as the kernels read it."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+class _Layout:
+    """How the tensors of a mix belong together.
+
+    Args:
+        stages: The stages of all chains, one after the other.
+        starts: The input that each of them starts from; -1 for what the stage before it made.
+        term_inputs: The input that each term is; -1 for one of its own.
+        n_inputs: How many inputs the chains have.
+    """
+
+    def __init__(
+        self, stages: list[Stage], starts: list[int], term_inputs: list[int], n_inputs: int
+    ) -> None:
+        self.stages, self.starts, self.term_inputs = stages, starts, term_inputs
+        self.n_own = term_inputs.count(-1)
+        self.n_inputs = n_inputs
+        self.weights = [weight for stage in stages for weight in stage.weights]
+        self.by_batch = [stage.by_batch for stage in stages]  # as it is now, for the way back
+
+    def numbers_of_stages(self) -> list[int]:
+        """Return what the kernels read of each stage: see ``Chains`` in kernels/mix.cpp."""
+        return [
+            number
+            for stage, start, by_batch in zip(self.stages, self.starts, self.by_batch, strict=True)
+            for number in (start, *stage.shape, by_batch, stage.norm.track_running_stats)
+        ]
+
+    def terms(self, own: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return the value of each term."""
+        left = iter(own)
+        return [next(left) if at < 0 else inputs[at] for at in self.term_inputs]
+
+    def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Return the terms' own values, the inputs, and the weights, of all of them in a row."""
+        end = self.n_own + self.n_inputs
+        return tensors[: self.n_own], tensors[self.n_own : end], tensors[end:]
+
+
+class _Mix(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, total: Tensor | None, layout: _Layout, scales: Tensor, *tensors: Tensor
+    ) -> Tensor:
+        own, inputs, weights = layout.split(tensors)
+        ctx.layout, ctx.mixes = layout, total is not None
+        ctx.scales, ctx.numbers = scales.tolist(), layout.numbers_of_stages()
+        norms = [stage.norm for stage in layout.stages]
+        out, kept = torch.ops.tune_nas.mix_forward(
+            total,
+            layout.terms(own, inputs),
+            inputs,
+            weights,
+            [
+                statistic
+                for norm in norms
+                if norm.track_running_stats
+                for statistic in (norm.running_mean, norm.running_var, norm.num_batches_tracked)
+            ],
+            ctx.numbers,
+            [number for norm in norms for number in (norm.momentum or 0.0, norm.eps)],
+            ctx.scales,
+        )
+        if total is not None:
+            ctx.mark_dirty(total)
+            out = total
+        ctx.save_for_backward(scales, *tensors, *kept)
+        ctx.n_tensors = len(tensors)
+        return out  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        g, layout = in_channels_last(gradients[0]), ctx.layout
+        scales, *rest = ctx.saved_tensors
+        tensors, kept = rest[: ctx.n_tensors], rest[ctx.n_tensors :]
+        of_total = g if ctx.mixes else None
+        if torch.is_grad_enabled():  # a gradient of this gradient will be asked for
+            return of_total, None, *_differentiable(layout, g, scales, tensors, kept)
+        own, inputs, weights = layout.split(tensors)
+        _, wanted, learnt = layout.split(ctx.needs_input_grad[3:])
+        of_own, of_inputs, of_weights, of_scales = torch.ops.tune_nas.mix_backward(
+            g,
+            layout.terms(own, inputs),
+            layout.term_inputs,
+            inputs,
+            wanted,
+            weights,
+            kept,
+            ctx.numbers,
+            ctx.scales,
+            any(learnt),
+        )
+        found = (*of_own, *of_inputs, *(of_weights or [None] * len(weights)))
+        return of_total, None, scales.new_tensor(of_scales), *found
+
+
+def _differentiable(
+    layout: _Layout, g: Tensor, scales: Tensor, tensors: Sequence[Tensor], kept: Sequence[Tensor]
+) -> Iterator[Tensor | None]:
+    """Return the gradients of scales and tensors, as functions of all of them and of g."""
+    # views: one of them may have been made of another, and that way is not this function's
+    scales, *tensors = (tensor.view_as(tensor) for tensor in (scales, *tensors))
+    own, inputs, weights = layout.split(tensors)
+    left, ends, y = iter(weights), list[Tensor](), g
+    for k, (stage, start) in enumerate(zip(layout.stages, layout.starts, strict=True)):
+        if start >= 0 and k > 0:
+            ends.append(y)
+        y = F.relu(inputs[start] if start >= 0 else y)
+        if stage.depthwise is not None:
+            c = stage.depthwise
+            y = F.conv2d(y, next(left), None, c.stride, c.padding, c.dilation, c.groups)
+        y = F.conv2d(y, next(left), padding=stage.dense.padding)
+        if layout.by_batch[k]:
+            y = F.batch_norm(y, None, None, training=True, eps=stage.norm.eps)
+        else:
+            mean, inverse = kept[2 * k + 1].to(y.dtype)[..., None, None]
+            y = (y - mean) * inverse
+    addends = [*layout.terms(own, inputs), *ends, *([y] if layout.stages else [])]
+    scaled = [scale * addend for scale, addend in zip(scales.unbind(), addends, strict=True)]
+    everything = (scales, *tensors)
+    asked = [tensor for tensor in everything if tensor.requires_grad]
+    found = iter(torch.autograd.grad(add(scaled), asked, g, create_graph=True))
+    return (next(found) if tensor.requires_grad else None for tensor in everything)
