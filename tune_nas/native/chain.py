@@ -59,7 +59,7 @@ def _is_depthwise(layer: nn.Module) -> bool:
         and layer.groups == layer.in_channels == layer.out_channels > 1
         and layer.kernel_size in ((3, 3), (5, 5))
         and layer.stride in ((1, 1), (2, 2))
-        and layer.dilation[0] == layer.dilation[1]
+        and layer.dilation in ((1, 1), (2, 2))
         and _keeps_size(layer)
     )
 

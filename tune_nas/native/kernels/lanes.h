@@ -5,7 +5,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <new>
 #include <type_traits>
+#include <vector>
 
 namespace tune_nas {
 
@@ -32,6 +34,24 @@ template <class T, int L>
 inline void store(T* to, Vec<T, L> value) {
   *reinterpret_cast<Vec<T, L>*>(to) = value;
 }
+
+// A vector that crosses the end of a cache line is loaded twice: what is computed with begins on one.
+template <class T>
+struct AlignedAllocator {
+  using value_type = T;
+  AlignedAllocator() = default;
+  template <class U>
+  AlignedAllocator(const AlignedAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+  void deallocate(T* at, size_t) { ::operator delete(at, kLine); }
+  template <class U>
+  bool operator==(const AlignedAllocator<U>&) const { return true; }
+
+ private:
+  static constexpr std::align_val_t kLine{64};
+};
+template <class T>
+using Aligned = std::vector<T, AlignedAllocator<T>>;
 
 // A plane of one image: height × width pixels of `channels`.
 struct Plane {

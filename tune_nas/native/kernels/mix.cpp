@@ -76,7 +76,7 @@ void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_
     using T = decltype(type);
     constexpr int L = decltype(lanes)::value;
     const std::vector<T*> from = pointers<T>(addends);
-    std::vector<std::vector<T>> factors;  // by channel: scale, then shift
+    std::vector<Aligned<T>> factors;  // by channel: scale, then shift
     for (size_t i = 0; i < addends.size(); i++) {
       if (i >= n_terms) factors.push_back(affine<T>(normals[i - n_terms], scales[i]));
       else factors.emplace_back(channels, static_cast<T>(scales[i])), factors.back().resize(2 * channels, T(0));

@@ -98,11 +98,11 @@ struct Norm {
 
 // weight · norm(y) = scale · y + shift: the two, one after the other.
 template <class T>
-std::vector<T> affine(const OptionalTensor& normal, double weight) {
+Aligned<T> affine(const OptionalTensor& normal, double weight) {
   if (!normal) return {};
   const int64_t channels = normal->size(1);
   const double* from = normal->const_data_ptr<double>();
-  std::vector<T> to(2 * channels);
+  Aligned<T> to(2 * channels);
   for (int64_t c = 0; c < channels; c++) {
     to[c] = static_cast<T>(weight * from[channels + c]);
     to[channels + c] = static_cast<T>(-weight * from[channels + c] * from[c]);
@@ -113,11 +113,11 @@ std::vector<T> affine(const OptionalTensor& normal, double weight) {
 // What weight · norm(y) does to a gradient g: a · g + b · y + d by channel, the three one after the
 // other. `sums` are those of g and of g · y; returned too is the sum of g · norm(y).
 template <class T>
-std::pair<std::vector<T>, double> through_norm(const double* sums, const at::Tensor& normal, double weight,
+std::pair<Aligned<T>, double> through_norm(const double* sums, const at::Tensor& normal, double weight,
                                                bool by_batch, int64_t count) {
   const int64_t channels = normal.size(1);
   const double *mean = normal.const_data_ptr<double>(), *inverse = mean + channels;
-  std::vector<T> to(3 * channels, T(0));
+  Aligned<T> to(3 * channels, T(0));
   double all = 0;
   for (int64_t c = 0; c < channels; c++) {
     const double along = inverse[c] * (sums[channels + c] - mean[c] * sums[c]);

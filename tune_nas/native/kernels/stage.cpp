@@ -20,11 +20,11 @@ namespace {
 // convolution: the window is turned round, and inputs and outputs change places. A depthwise
 // weight has one input, and is (taps, channels) either way.
 template <class T>
-std::vector<T> by_tap(const Tensor& weight, bool back) {
+Aligned<T> by_tap(const Tensor& weight, bool back) {
   const Tensor dense = weight.contiguous();
   const T* from = dense.const_data_ptr<T>();
   const int64_t outputs = weight.size(0), inputs = weight.size(1), taps = weight.size(2) * weight.size(3);
-  std::vector<T> to(weight.numel());
+  Aligned<T> to(weight.numel());
   for (int64_t o = 0; o < outputs; o++)
     for (int64_t i = 0; i < inputs; i++)
       for (int64_t k = 0; k < taps; k++) {
@@ -36,7 +36,7 @@ std::vector<T> by_tap(const Tensor& weight, bool back) {
 
 // The sum over threads of gradients laid out as by_tap, laid out as the weight.
 template <class T>
-void to_weight(const std::vector<T>& sums, int threads, Tensor weight) {
+void to_weight(const Aligned<T>& sums, int threads, Tensor weight) {
   const int64_t outputs = weight.size(0), inputs = weight.size(1), taps = weight.size(2) * weight.size(3);
   T* to = weight.data_ptr<T>();
   for (int64_t o = 0; o < outputs; o++)
@@ -66,6 +66,7 @@ Shape shape_of(const Tensor& x, const OptionalTensor& depthwise, const Tensor& d
   s.kernel = depthwise ? depthwise->size(2) : dense.size(2);
   TORCH_CHECK(!depthwise || s.dense_kernel == 1, "a depthwise convolution is followed by a pointwise one");
   TORCH_CHECK(!depthwise || s.kernel == 3 || s.kernel == 5, "a depthwise kernel is of 3 or 5");
+  TORCH_CHECK(!depthwise || dilation == 1 || dilation == 2, "a depthwise convolution has a dilation of 1 or 2");
   s.dilation = depthwise ? dilation : 1;
   s.stride = stride;
   s.border = s.dilation * (s.kernel / 2);
@@ -73,23 +74,37 @@ Shape shape_of(const Tensor& x, const OptionalTensor& depthwise, const Tensor& d
   return s;
 }
 
+// Calls f with a stage's kernel, `stride` and dilation as numbers that the compiler knows.
+template <class F>
+void with_window(const Shape& s, int stride, F f) {
+  const auto with_dilation = [&](auto kernel, auto step) {
+    if (s.dilation == 1) f(kernel, step, std::integral_constant<int, 1>{});
+    else f(kernel, step, std::integral_constant<int, 2>{});
+  };
+  const auto with_stride = [&](auto kernel) {
+    if (stride == 1) with_dilation(kernel, std::integral_constant<int, 1>{});
+    else with_dilation(kernel, std::integral_constant<int, 2>{});
+  };
+  if (s.kernel == 3) with_stride(std::integral_constant<int, 3>{});
+  else with_stride(std::integral_constant<int, 5>{});
+}
+
 template <class T, int L>
-void run_depthwise(const Shape& s, const T* padded, const T* weight, T* out) {
+void run_depthwise(const Shape& s, int stride, Plane out, const T* padded, const T* weight, T* to) {
   const int row = s.padded().width * s.in.channels;
-  if (s.kernel == 3 && s.stride == 1) depthwise<T, L, 3, 1>(padded, row, weight, s.dilation, s.out, out);
-  else if (s.kernel == 3) depthwise<T, L, 3, 2>(padded, row, weight, s.dilation, s.out, out);
-  else if (s.stride == 1) depthwise<T, L, 5, 1>(padded, row, weight, s.dilation, s.out, out);
-  else depthwise<T, L, 5, 2>(padded, row, weight, s.dilation, s.out, out);
+  with_window(s, stride, [&](auto k, auto step, auto d) {
+    depthwise<T, L, decltype(k)::value, decltype(step)::value, decltype(d)::value>(padded, row, weight, out, to);
+  });
 }
 
 template <class T, int L>
 void run_depthwise_weights(const Shape& s, const T* padded, const T* g, T* gradient) {
-  const int row = s.padded().width * s.in.channels, step = s.stride;
+  const int row = s.padded().width * s.in.channels;
   const T* from = g + s.border * row + s.border * s.in.channels;
-  if (s.kernel == 3 && step == 1) depthwise_weights<T, L, 3, 1>(padded, row, from, row, 1, s.dilation, s.out, gradient);
-  else if (s.kernel == 3) depthwise_weights<T, L, 3, 2>(padded, row, from, row, 2, s.dilation, s.out, gradient);
-  else if (step == 1) depthwise_weights<T, L, 5, 1>(padded, row, from, row, 1, s.dilation, s.out, gradient);
-  else depthwise_weights<T, L, 5, 2>(padded, row, from, row, 2, s.dilation, s.out, gradient);
+  with_window(s, s.stride, [&](auto k, auto step, auto d) {
+    constexpr int S = decltype(step)::value;
+    depthwise_weights<T, L, decltype(k)::value, S, decltype(d)::value>(padded, row, from, row, S, s.out, gradient);
+  });
 }
 
 }  // namespace
@@ -107,19 +122,19 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
   with_lanes(x, channels, [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int L = decltype(lanes)::value;
-    const std::vector<T> weight = by_tap<T>(dense_weight, false), before = affine<T>(normal, 1.0);
-    const std::vector<T> taps = depthwise_weight ? by_tap<T>(*depthwise_weight, false) : std::vector<T>();
+    const Aligned<T> weight = by_tap<T>(dense_weight, false), before = affine<T>(normal, 1.0);
+    const Aligned<T> taps = depthwise_weight ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
     const T *scale = normal ? before.data() : nullptr, *shift = normal ? scale + channels : nullptr;
     const T* from = x.const_data_ptr<T>();
     T* to = y.data_ptr<T>();
     at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
-      std::vector<T> padded(s.padded().size()), middle(depthwise_weight ? s.out.size() : 0);
+      Aligned<T> padded(s.padded().size()), middle(depthwise_weight ? s.out.size() : 0);
       double* mine = sums.data() + at::get_thread_num() * 2 * channels;
       for (int64_t n = first; n < last; n++) {
         pad<T, L>(from + n * s.in.size(), s.in, scale, shift, s.border, padded.data());
         T* out = to + n * s.out.size();
         if (depthwise_weight) {
-          run_depthwise<T, L>(s, padded.data(), taps.data(), middle.data());
+          run_depthwise<T, L>(s, s.stride, s.out, padded.data(), taps.data(), middle.data());
           dense<T, L>(middle.data(), 1, weight.data(), s.out, out);
         } else {
           dense<T, L>(padded.data(), s.dense_kernel, weight.data(), s.out, out);
@@ -189,23 +204,20 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
         through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / channels);
     g_weight = along;
     const T* c3 = coefficients.data();
-    const std::vector<T> back = by_tap<T>(dense_weight, true), before = affine<T>(normal_before, 1.0);
-    const std::vector<T> taps = separable ? by_tap<T>(*depthwise_weight, false) : std::vector<T>();
-    const std::vector<T> taps_back = separable ? by_tap<T>(*depthwise_weight, true) : std::vector<T>();
+    const Aligned<T> back = by_tap<T>(dense_weight, true), before = affine<T>(normal_before, 1.0);
+    const Aligned<T> taps = separable ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
+    const Aligned<T> taps_back = separable ? by_tap<T>(*depthwise_weight, true) : Aligned<T>();
     const T *a = normal_before ? before.data() : nullptr, *b = normal_before ? a + channels : nullptr;
     const T *from = x.const_data_ptr<T>(), *gs = g.const_data_ptr<T>(), *ys = y.const_data_ptr<T>();
     T* to = gx.data_ptr<T>();
-    std::vector<T> dense_all(threads * g_dense.numel(), T(0)), taps_all(threads * g_depthwise.numel(), T(0));
-    Shape transposed = s;  // the depthwise convolution that takes the gradient back
-    transposed.stride = 1;
-    transposed.out = s.in;
+    Aligned<T> dense_all(threads * g_dense.numel(), T(0)), taps_all(threads * g_depthwise.numel(), T(0));
     at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
       const int thread = at::get_thread_num();
       const Plane padded = s.padded();
       const int row = padded.width * channels;
-      std::vector<T> input(weights ? padded.size() : 0), spread(padded.size(), T(0));
-      std::vector<T> gradient(separable ? s.out.size() : 0), middle(gradient.size());
-      std::vector<T> result(s.in.size());
+      Aligned<T> input(weights ? padded.size() : 0), spread(padded.size(), T(0));
+      Aligned<T> gradient(separable ? s.out.size() : 0), middle(gradient.size());
+      Aligned<T> result(s.in.size());
       T* dense_mine = dense_all.data() + g_dense.numel() * thread;
       T* taps_mine = taps_all.data() + g_depthwise.numel() * thread;
       double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
@@ -215,7 +227,7 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
         if (separable) {
           place_gradient<T, L>(gn, yn, c3, s.out, s.out.width * channels, 1, 0, gradient.data());
           if (weights) {
-            run_depthwise<T, L>(s, input.data(), taps.data(), middle.data());
+            run_depthwise<T, L>(s, s.stride, s.out, input.data(), taps.data(), middle.data());
             dense_weights<T, L>(middle.data(), s.out.width * channels, channels, 1, gradient.data(), s.out.width * channels, s.out, dense_mine);
           }
           dense<T, L>(gradient.data(), 1, back.data(), s.out, middle.data());
@@ -224,7 +236,7 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
               std::memcpy(spread.data() + static_cast<size_t>(i * s.stride + s.border) * row + (j * s.stride + s.border) * channels,
                           middle.data() + (static_cast<size_t>(i) * s.out.width + j) * channels, sizeof(T) * channels);
           if (weights) run_depthwise_weights<T, L>(s, input.data(), spread.data(), taps_mine);
-          run_depthwise<T, L>(transposed, spread.data(), taps_back.data(), result.data());
+          run_depthwise<T, L>(s, 1, s.in, spread.data(), taps_back.data(), result.data());
         } else {
           place_gradient<T, L>(gn, yn, c3, s.out, row, 1, s.border, spread.data());
           if (weights)

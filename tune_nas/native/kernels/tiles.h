@@ -162,57 +162,92 @@ void dense_weights(const T* padded, int row, int channels, int kernel, const T* 
     }
 }
 
-// Depthwise convolution of a padded image of `row` elements a line. weight: (K, K, channels).
-template <class T, int L, int K, int S>
-void depthwise(const T* padded, int row, const T* weight, int dilation, Plane out, T* to) {
+// P outputs side by side of a depthwise convolution: each column of a line is loaded once for all
+// the outputs that it is a part of.
+template <class T, int L, int K, int S, int D, int P>
+inline void depthwise_tile(const T* in, int row, const T* weight, int channels, T* out) {
+  Vec<T, L> sum[P] = {};
+#pragma GCC unroll 5
+  for (int ky = 0; ky < K; ky++) {
+    Vec<T, L> w[K];
+#pragma GCC unroll 5
+    for (int kx = 0; kx < K; kx++) w[kx] = load<T, L>(weight + (ky * K + kx) * channels);
+#pragma GCC unroll 32
+    for (int j = 0; j <= (P - 1) * S + (K - 1) * D; j++) {
+      const Vec<T, L> column = load<T, L>(in + ky * D * row + j * channels);
+#pragma GCC unroll 5
+      for (int kx = 0; kx < K; kx++) {
+        const int p = (j - kx * D) / S;
+        if (j >= kx * D && p * S + kx * D == j && p < P) sum[p] += w[kx] * column;
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < P; p++) store<T, L>(out + p * channels, sum[p]);
+}
+
+// Depthwise convolution of a padded image of `row` elements a line; K taps a side, stride S,
+// dilation D. weight: (K, K, channels).
+template <class T, int L, int K, int S, int D>
+void depthwise(const T* padded, int row, const T* weight, Plane out, T* to) {
   const int channels = out.channels;
-  for (int c = 0; c < channels; c += L) {
+  for (int c = 0; c < channels; c += L)
     for (int y = 0; y < out.height; y++) {
       const T* in = padded + static_cast<size_t>(y) * S * row + c;
       T* line = to + static_cast<size_t>(y) * out.width * channels + c;
       int x = 0;
-      for (; x + 8 <= out.width; x += 8) {
-        Vec<T, L> sum[8] = {};
-        for (int ky = 0; ky < K; ky++)
-          for (int kx = 0; kx < K; kx++) {
-            const T* from = in + ky * dilation * row + (x * S + kx * dilation) * channels;
-            const Vec<T, L> w = load<T, L>(weight + (ky * K + kx) * channels + c);
-            for (int p = 0; p < 8; p++) sum[p] += w * load<T, L>(from + p * S * channels);
-          }
-        for (int p = 0; p < 8; p++) store<T, L>(line + (x + p) * channels, sum[p]);
-      }
-      for (; x < out.width; x++) {
-        Vec<T, L> sum = {};
-        for (int ky = 0; ky < K; ky++)
-          for (int kx = 0; kx < K; kx++)
-            sum += load<T, L>(weight + (ky * K + kx) * channels + c) * load<T, L>(in + ky * dilation * row + (x * S + kx * dilation) * channels);
-        store<T, L>(line + x * channels, sum);
+      for (; x + 8 <= out.width; x += 8)
+        depthwise_tile<T, L, K, S, D, 8>(in + x * S * channels, row, weight + c, channels, line + x * channels);
+      for (; x + 4 <= out.width; x += 4)
+        depthwise_tile<T, L, K, S, D, 4>(in + x * S * channels, row, weight + c, channels, line + x * channels);
+      for (; x < out.width; x++)
+        depthwise_tile<T, L, K, S, D, 1>(in + x * S * channels, row, weight + c, channels, line + x * channels);
+    }
+}
+
+// R lines of a window: their sums over P pixels, a column loaded once for all of its taps.
+template <class T, int L, int K, int S, int D, int R, int P>
+inline void depthwise_weights_tile(const T* in, int row, const T* g, int step, int channels,
+                                   Vec<T, L> (&sum)[R][K]) {
+  Vec<T, L> gradient[P];
+#pragma GCC unroll 8
+  for (int p = 0; p < P; p++) gradient[p] = load<T, L>(g + p * step);
+#pragma GCC unroll 3
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 32
+    for (int j = 0; j <= (P - 1) * S + (K - 1) * D; j++) {
+      const Vec<T, L> column = load<T, L>(in + r * D * row + j * channels);
+#pragma GCC unroll 5
+      for (int kx = 0; kx < K; kx++) {
+        const int p = (j - kx * D) / S;
+        if (j >= kx * D && p * S + kx * D == j && p < P) sum[r][kx] += gradient[p] * column;
       }
     }
-  }
 }
 
 // gradient (K, K, channels) += sum over pixels of padded input · gradient, which lies on a grid
 // with `step` between pixels and `g_row` elements a line.
-template <class T, int L, int K, int S>
-void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step, int dilation,
-                       Plane out, T* gradient) {
+template <class T, int L, int K, int S, int D>
+void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step, Plane out, T* gradient) {
+  constexpr int R = K == 3 ? 3 : 1, P = K == 3 ? 4 : 8;  // as many sums as the registers hold
   const int channels = out.channels;
   for (int c = 0; c < channels; c += L)
-    for (int ky = 0; ky < K; ky++) {  // a line of the window at a time: its sums stay in registers
-      Vec<T, L> sum[K] = {};
+    for (int ky = 0; ky < K; ky += R) {
+      Vec<T, L> sum[R][K] = {};
       for (int y = 0; y < out.height; y++) {
         const T* from = g + static_cast<size_t>(y) * step * g_row + c;
-        const T* in = padded + static_cast<size_t>(y * S + ky * dilation) * row + c;
-        for (int x = 0; x < out.width; x++, from += step * channels, in += S * channels) {
-          const Vec<T, L> part = load<T, L>(from);
-          for (int kx = 0; kx < K; kx++) sum[kx] += part * load<T, L>(in + kx * dilation * channels);
+        const T* in = padded + static_cast<size_t>(y * S + ky * D) * row + c;
+        int x = 0;
+        for (; x + P <= out.width; x += P)
+          depthwise_weights_tile<T, L, K, S, D, R, P>(in + x * S * channels, row, from + x * step * channels, step * channels, channels, sum);
+        for (; x < out.width; x++)
+          depthwise_weights_tile<T, L, K, S, D, R, 1>(in + x * S * channels, row, from + x * step * channels, step * channels, channels, sum);
+      }
+      for (int r = 0; r < R; r++)
+        for (int kx = 0; kx < K; kx++) {
+          T* to = gradient + ((ky + r) * K + kx) * channels + c;
+          store<T, L>(to, load<T, L>(to) + sum[r][kx]);
         }
-      }
-      for (int kx = 0; kx < K; kx++) {
-        T* to = gradient + (ky * K + kx) * channels + c;
-        store<T, L>(to, load<T, L>(to) + sum[kx]);
-      }
     }
 }
 
