@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -214,8 +215,10 @@ def test_kernels_are_for_what_they_can_do() -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_without_a_compiler_one_line_is_logged_and_torch_goes_on(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("no compiler here\nand much more")
 
@@ -223,6 +226,19 @@ def test_without_a_compiler_one_line_is_logged_and_torch_goes_on(
     with caplog.at_level(logging.WARNING):
         assert not kernels_for(torch.zeros(1, 4, 2, 2))
         assert not kernels_for(torch.zeros(1, 4, 2, 2))
-    (record,) = caplog.records
+    (_, record) = caplog.records  # the first says that it is being compiled
     assert "no compiler here" in record.message
     assert "much more" not in record.message
+
+
+@pytest.mark.usefixtures("fresh")
+def test_what_was_compiled_whole_is_not_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not build_kernels():
+        pytest.skip("no compiler")
+
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("compiled again")
+
+    build_kernels.cache_clear()
+    monkeypatch.setattr(cpp_extension, "load", fails)
+    assert build_kernels()

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -34,30 +35,52 @@ _LOG = logging.getLogger(__name__)
 def build_kernels() -> bool:
     """Compile the kernels, or find them compiled; return whether they can be used.
 
-    It takes half a minute the first time on a machine. Where it fails, as without a compiler, one
+    It takes a minute the first time on a machine. Where it fails, as without a compiler, one
     line is logged, and the fast form goes on with the operations of torch.
     """
-    from torch.utils import cpp_extension
-
     name = f"tune_nas_kernels_{_identity()}"
+    library = _cache() / name / f"{name}.so"
     try:
-        folder = _cache() / name
-        if not folder.exists():
-            _LOG.warning("compiling kernels for this processor, once (about half a minute) …")
-        folder.mkdir(parents=True, exist_ok=True)
-        with _tools_of_this_python():
-            cpp_extension.load(
-                name,
-                [str(_FOLDER / source) for source in _SOURCES],
-                extra_cflags=list(_FLAGS),
-                build_directory=str(folder),
-                is_python_module=False,
-            )
+        with _alone(_cache() / f"{name}.lock"):
+            if library.exists():
+                torch.ops.load_library(library)
+            else:
+                _LOG.warning("compiling kernels for this processor, once (about a minute) …")
+                _compile(name, library.parent)
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         _LOG.warning("no compiled kernels, torch's operations are used: %s", reason[0])
         return False
     return True
+
+
+def _compile(name: str, folder: Path) -> None:
+    """Compile and load the kernels; the folder is there once all of it is."""
+    from torch.utils import cpp_extension
+
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as scratch:
+        build = Path(scratch) / name
+        build.mkdir()
+        with _tools_of_this_python():
+            cpp_extension.load(
+                name,
+                [str(_FOLDER / source) for source in _SOURCES],
+                extra_cflags=list(_FLAGS),
+                build_directory=str(build),
+                is_python_module=False,
+            )
+        build.rename(folder)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time go on; the lock of one that was killed is free."""
+    import fcntl
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def kernels_for(x: Tensor) -> bool:
