@@ -43,7 +43,7 @@ def build_kernels() -> bool:
     try:
         with _alone(_cache() / f"{name}.lock"):
             if library.exists():
-                torch.ops.load_library(library)
+                torch.ops.load_library(library)  # type: ignore[no-untyped-call]
             else:
                 _LOG.warning("compiling kernels for this processor, once (about a minute) …")
                 _compile(name, library.parent)
