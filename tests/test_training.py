@@ -2,12 +2,13 @@
 
 import math
 import warnings
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional
 
-from tune_nas.training import Tally, cosine, evaluate
+from tune_nas.training import FusedSGD, Tally, cosine, evaluate
 
 CPU = torch.device("cpu")
 
@@ -70,3 +71,55 @@ def test_a_loss_that_is_not_finite_stays_visible() -> None:
     tally.add(torch.tensor(1.0), logits, labels)
     assert math.isnan(tally.loss)
     assert tally.accuracy == 100.0
+
+
+def _pairs() -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+    """Return parameters in channels_last, and the same in NCHW."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((8, 4, 3, 3), (6, 5, 1, 1), (7, 1, 5, 5), (5, 3), (9,))
+    values = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    return (
+        [
+            torch.nn.Parameter(
+                value.to(memory_format=torch.channels_last) if value.ndim == 4 else value.clone()
+            )
+            for value in values
+        ],
+        [torch.nn.Parameter(value.clone()) for value in values],
+    )
+
+
+def _steps(optimizer: torch.optim.Optimizer, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(5):
+        for parameter in optimizer.param_groups[0]["params"]:
+            gradient = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"momentum": 0.9, "weight_decay": 3e-4, "nesterov": True},
+        {"momentum": 0.9, "weight_decay": 0.0},
+        {"momentum": 0.0, "weight_decay": 0.1},
+    ],
+)
+def test_fused_sgd_is_sgd_and_goes_on_from_its_state(options: dict[str, Any]) -> None:
+    last, plain = _pairs()
+    fused = FusedSGD(last, lr=0.1, **options)
+    sgd = torch.optim.SGD(plain, lr=0.1, **options)
+    for seed in (1, 2):
+        _steps(fused, seed)
+        _steps(sgd, seed)
+        for one, other in zip(last, plain, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+        # The momentum of the other lies in NCHW, and its group says that nothing is fused.
+        fused.load_state_dict(sgd.state_dict())
+        assert fused.param_groups[0]["fused"] is True
+        for parameter, entry in fused.state.items():
+            assert entry["momentum_buffer"].stride() == parameter.stride()
+    foreach = torch.optim.SGD(_pairs()[1], lr=0.1, foreach=True, **options)
+    fused.load_state_dict(foreach.state_dict())
+    _steps(fused, 3)

@@ -1,9 +1,10 @@
-"""What a search and a retraining share: learning rates by epoch, and losses without syncs."""
+"""What a search and a retraining share: rates by epoch, losses without syncs, SGD."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,27 @@ def cosine(epoch: int, epochs: int, learning_rate: float, learning_rate_min: flo
         raise ValueError(f"epoch is {epoch}, but must be in [0, {epochs}] with epochs >= 1")
     share = (1.0 + math.cos(math.pi * epoch / epochs)) / 2.0
     return learning_rate_min + (learning_rate - learning_rate_min) * share
+
+
+class FusedSGD(torch.optim.SGD):
+    """SGD by torch's fused kernels, which there are for both devices and types of a trial.
+
+    Takes the arguments of `torch.optim.SGD`, and the state of any SGD. The kernels go through
+    memory in its order and do not look at strides: a gradient and a momentum buffer must lie as
+    their parameter does. Autograd sees to it for gradients, loading a state for the buffers.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], **options: Any) -> None:
+        super().__init__(parameters, **options, fused=True)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take a state back; the momentum in it may be in another layout."""
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            group.update(fused=True, foreach=None)
+        for parameter, entry in self.state.items():
+            if (momentum := entry.get("momentum_buffer")) is not None:
+                entry["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
 
 
 class Tally:

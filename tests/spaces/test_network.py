@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from tune_nas.errors import GenotypeError
 from tune_nas.seeds import derive_seed
 from tune_nas.spaces import CellWeights, Genotype, Space, build_network, load_space
-from tune_nas.spaces.network import AuxiliaryHead, drop_path
+from tune_nas.spaces.network import AuxiliaryHead
 
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
@@ -87,15 +87,42 @@ def test_all_none_is_a_constant_not_an_error():
     assert torch.equal(out, out[:1].expand(4, 3))
 
 
-def test_drop_path_drops_whole_samples_and_keeps_the_mean():
-    x = torch.rand(2000, 2, 3, 3) + 1
-    out = drop_path(x, 0.25, torch.Generator().manual_seed(0))
-    kept = out.flatten(1).any(1)
-    torch.testing.assert_close(out[kept], x[kept] / 0.75)
-    assert not out[~kept].any()
-    assert abs(kept.float().mean() - 0.75) < 0.03
-    again = drop_path(x, 0.25, torch.Generator().manual_seed(0))
-    assert torch.equal(out, again)
+def test_drop_path_drops_whole_samples_of_a_path_and_keeps_the_mean(published):
+    network = build(Genotype.parse(published["DARTS_V2"]), load_space("darts")).train()
+    # All five leave a node of the cell or are in a normal one: stride 1, so identities.
+    skips = {"normal": 2, "reduction": 3}
+    cells = [block.cell for block in network.backbone.blocks]
+    assert network.n_paths == sum(8 - skips[cell] for cell in cells)
+    network.drop_path_probability = 0.25
+    x = X.repeat(500, 1, 1, 1)
+    kept = []
+    for _ in range(2):
+        network.generator = torch.Generator().manual_seed(0)
+        kept.append(network.draw_kept(x))
+    assert torch.equal(*kept) and kept[0].shape == (network.n_paths, 2000, 1, 1, 1)
+    values = kept[0].unique()
+    torch.testing.assert_close(values, torch.tensor([0.0, 1 / 0.75], dtype=torch.float64))
+    assert (kept[0].mean(1).flatten() - 1).abs().max() < 4.5 * (0.25 / 0.75 / 2000) ** 0.5
+    assert network.eval().draw_kept(x) is None
+
+
+def test_each_path_is_scaled_by_its_own_factors():
+    """Two convolutions in a row of nodes, written out."""
+    space = load_space("nasbench201")
+    text = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|none~0|none~1|avg_pool_3x3~2|"
+    network = build(Genotype.parse(text), space).train()
+    assert network.n_paths == 3 * len([b for b in network.backbone.blocks if hasattr(b, "body")])
+    cell = next(block.body for block in network.backbone.blocks if hasattr(block, "body"))
+    x = torch.randn(4, 2, 8, 8, dtype=torch.float64)
+    kept = torch.rand(3, 4, 1, 1, 1, dtype=torch.float64)
+    by_edge = {
+        (edge.source, edge.target): operation
+        for edge, operation in zip(cell.edges, cell.operations, strict=True)
+    }
+    one = by_edge[0, 1](x) * kept[0]
+    two = x + by_edge[1, 2](one) * kept[1]
+    expected = by_edge[2, 3](two) * kept[2]
+    torch.testing.assert_close(cell([x], iter(kept.unbind()), None), expected)
 
 
 def test_drop_path_comes_from_its_generator_and_only_in_training(published):

@@ -121,6 +121,9 @@ class RuntimeConfig(Section):
         implementation: Form of the supernet: ``plain``; ``torch``, reorganised; ``fast``, that with
             kernels compiled at first use (a CPU alone has them yet). They are equal but for
             rounding, and their checkpoints are the same.
+        compile: Whether a retraining compiles its network by ``torch.compile``: ``auto``, on a GPU
+            alone (minutes once, and a CPU is slower with it), or ``never``. Equal but for rounding,
+            and checkpoints are the same.
     """
 
     device: str = "auto"
@@ -128,6 +131,7 @@ class RuntimeConfig(Section):
     dtype: Literal["float32", "float64"] = "float32"
     autocast: bool = False
     implementation: Literal["plain", "torch", "fast"] = "fast"
+    compile: Literal["auto", "never"] = "auto"
 
 
 class BenchmarkConfig(Section):

@@ -20,10 +20,11 @@ from tune_nas.checkpoint import check_same_trial, load_state, save_state
 from tune_nas.config import TrialConfig
 from tune_nas.data import RetrainData, load_data
 from tune_nas.errors import CheckpointError, TuneNasError
+from tune_nas.retrain.compiled import TrainingPass, compile_pays
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import derive_seed, make_generator
 from tune_nas.spaces import Genotype, build_network, count_parameters, load_space
-from tune_nas.training import Tally, cosine, evaluate
+from tune_nas.training import FusedSGD, Tally, cosine, evaluate
 
 STATE_FILE = "retrain.pt"
 
@@ -72,13 +73,19 @@ class Retrain:
                 cells=self._recipe.cells,
                 auxiliary=self._recipe.auxiliary_weight > 0,
             )
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.to(self.device, self.dtype)
-        # On the trial's device: drop path draws once per path and step, noise in each pass.
+        # On the trial's device: drop path draws once a step, noise in each pass.
         self._drop_path_generator = torch.Generator(self.device).manual_seed(
             derive_seed(trial.seed, "drop path")
         )
         self.network.generator = self._drop_path_generator
-        self._optimizer = torch.optim.SGD(
+        self._forward = TrainingPass(
+            self.network,
+            compiled=compile_pays(trial.runtime.compile, self.device),
+            drops=self._recipe.drop_path > 0,
+        )
+        self._optimizer = FusedSGD(
             self.network.parameters(),
             lr=self._recipe.learning_rate,
             momentum=self._recipe.momentum,
@@ -157,21 +164,34 @@ class Retrain:
         steps = self._train.steps_per_epoch
         for step in range(steps):
             images, labels = self._train.next()
-            self._optimizer.zero_grad(set_to_none=True)
-            output = self.network(images)
-            logits, auxiliary = output if isinstance(output, tuple) else (output, None)
-            loss = self._loss(logits, labels)
-            total = loss
-            if auxiliary is not None:
-                total = loss + self._recipe.auxiliary_weight * self._loss(auxiliary, labels)
-            total.backward()  # type: ignore[no-untyped-call]
-            if self._recipe.clip > 0:
-                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.clip)
-            self._optimizer.step()
+            loss, logits = self.train_step(images, labels)
             tally.add(loss, logits, labels)
             if on_step is not None:
                 on_step(step + 1, steps)
         return tally
+
+    def train_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Move the weights by one batch; the network is in training mode.
+
+        Args:
+            images: (n, in_channels, h, w), normalised.
+            labels: (n,).
+
+        Returns:
+            The loss of the main classifier before the step, and its logits (n, n_classes).
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        output = self._forward(images.contiguous(memory_format=torch.channels_last))
+        logits, auxiliary = output if isinstance(output, tuple) else (output, None)
+        loss = self._loss(logits, labels)
+        total = loss
+        if auxiliary is not None:
+            total = loss + self._recipe.auxiliary_weight * self._loss(auxiliary, labels)
+        total.backward()  # type: ignore[no-untyped-call]
+        if self._recipe.clip > 0:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.clip)
+        self._optimizer.step()
+        return loss.detach(), logits.detach()
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(
@@ -181,7 +201,9 @@ class Retrain:
     def _evaluate(self) -> tuple[float, float]:
         self.network.eval()
         batches = self.data.evaluation_batches(self.data.test, self._recipe.batch_size)
-        return evaluate(self.network, batches, self.device)
+        layout = torch.channels_last
+        ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
+        return evaluate(self.network, ordered, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the rest of the training depends on, as containers and tensors."""

@@ -5,7 +5,7 @@ Sources: quark0/darts ``cnn/model.py`` (cells, drop path, auxiliary head). Writt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +16,6 @@ from tune_nas.spaces.genotype import CellGenotype, Genotype
 from tune_nas.spaces.primitives import add, run_operation, zeros_after
 from tune_nas.spaces.registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
-
-
-def drop_path(x: Tensor, probability: float, generator: torch.Generator | None) -> Tensor:
-    """Zero whole samples with a probability, and scale the others so that the mean stays.
-
-    Args:
-        x: A path's output (n, c, h, w).
-        probability: From 0 up to, not including, 1.
-        generator: Source of the draw, on any device; None for torch's global one.
-    """
-    device = x.device if generator is None else generator.device
-    draws = torch.rand(x.shape[0], 1, 1, 1, generator=generator, device=device)
-    kept = (draws >= probability).to(x.device, x.dtype)
-    return x * kept / (1 - probability)
 
 
 class FinalCell(nn.Module):
@@ -46,13 +32,25 @@ class FinalCell(nn.Module):
             build_operation(edge.operation, channels, stride, nn.BatchNorm2d)
             for edge, stride in zip(self.edges, self.strides, strict=True)
         )
+        self.n_paths = sum(self._is_path(row) for row in range(len(self.edges)))
+
+    def _is_path(self, row: int) -> bool:
+        """Whether drop path may drop an edge's output: neither ``none`` nor an identity."""
+        left_out = operation_kind(self.edges[row].operation) == "none"
+        return not (left_out or isinstance(self.operations[row], nn.Identity))
 
     def forward(
-        self, inputs: Sequence[Tensor], probability: float, generator: torch.Generator | None
+        self,
+        inputs: Sequence[Tensor],
+        kept: Iterator[Tensor] | None,
+        generator: torch.Generator | None,
     ) -> Tensor:
-        """Map the input nodes (n, channels, h, w) to the cell's output, dropping paths.
+        """Map the input nodes (n, channels, h, w) to the cell's output.
 
-        The generator is the source of those draws and of noise; None for torch's global one.
+        Args:
+            inputs: The input nodes.
+            kept: Yields the factors (n, 1, 1, 1) of each path, in turn; None to drop nothing.
+            generator: Source of noise; None for torch's global one.
         """
         nodes = list(inputs)
         for node in self.cell.nodes:
@@ -63,8 +61,8 @@ class FinalCell(nn.Module):
                 source, stride = nodes[edge.source], self.strides[row]
                 if operation_kind(edge.operation) != "none":
                     term = run_operation(self.operations[row], source, generator)
-                    if probability > 0 and not isinstance(self.operations[row], nn.Identity):
-                        term = drop_path(term, probability, generator)
+                    if kept is not None and self._is_path(row):
+                        term = term * next(kept)
                     into.append(term)
             nodes.append(add(into) if into else zeros_after(source, stride))
         return join(nodes, self.cell)
@@ -107,6 +105,7 @@ class Network(nn.Module):
 
     Attributes:
         genotype: What was built.
+        n_paths: How many outputs of operations drop path may drop.
         drop_path_probability: Probability of dropping a path in training mode; set it by epoch.
         generator: Source of all that it draws, dropped paths and noise; None for torch's global
             generator.
@@ -122,16 +121,45 @@ class Network(nn.Module):
         self.auxiliary = auxiliary
         self.drop_path_probability = 0.0
         self.generator: torch.Generator | None = None
+        cells = (module for module in backbone.modules() if isinstance(module, FinalCell))
+        self.n_paths = sum(cell.n_paths for cell in cells)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the logits (n, n_classes) of images (n, in_channels, h, w).
 
         With an auxiliary head and in training mode: (logits, logits of the auxiliary head).
         """
-        probability = self.drop_path_probability if self.training else 0.0
+        return self.run(x, self.draw_kept(x))
+
+    def draw_kept(self, x: Tensor) -> Tensor | None:
+        """Draw which samples drop path keeps: factors for the outputs of all paths of a pass.
+
+        Args:
+            x: Images (n, …): their number, type and device are those of the factors.
+
+        Returns:
+            (n_paths, n, 1, 1, 1): 0 for a sample that is dropped, else 1 / (1 - probability), so
+            that the mean stays. None where nothing is dropped, as in evaluation mode.
+        """
+        probability = self.drop_path_probability
+        if not self.training or probability == 0:
+            return None
+        device = x.device if self.generator is None else self.generator.device
+        shape = (self.n_paths, x.shape[0], 1, 1, 1)
+        draws = torch.rand(shape, generator=self.generator, device=device)
+        return (draws >= probability).to(x.device, x.dtype).div_(1 - probability)
+
+    def run(self, x: Tensor, kept: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
+        """Do the same with drop path's draws given: nothing here changes from step to step.
+
+        Args:
+            x: Images (n, in_channels, h, w).
+            kept: What `draw_kept` returned, (n_paths, n, 1, 1, 1); None to drop nothing.
+        """
+        factors = None if kept is None else iter(kept.unbind())
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
-            out: Tensor = block.body(inputs, probability, self.generator)
+            out: Tensor = block.body(inputs, factors, self.generator)
             return out
 
         features, tapped = self.backbone.features(x, run)

@@ -1,0 +1,85 @@
+"""The forward pass of a retraining, compiled by torch.compile where that pays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tune_nas.spaces import Network
+
+Output = Tensor | tuple[Tensor, Tensor]
+Run = Callable[[Tensor, Tensor | None], Output]
+
+_LOG = logging.getLogger(__name__)
+
+
+def compile_pays(choice: Literal["auto", "never"], device: torch.device) -> bool:
+    """Whether ``runtime.compile`` asks for compiling on a device: ``auto`` does on a GPU alone."""
+    return choice == "auto" and device.type == "cuda"
+
+
+class TrainingPass:
+    """The forward pass of training steps: what drop path draws, then the network.
+
+    A function is compiled and not the module, so that the keys of its state dict stay.
+
+    Args:
+        network: The network; its gradients are None when the first batch comes.
+        compiled: Whether to compile it. Where that fails (no compiler, an operation that cannot be
+            traced), one line is logged, and it runs as it is.
+        drops: Whether it drops paths in any epoch.
+    """
+
+    def __init__(self, network: Network, *, compiled: bool, drops: bool) -> None:
+        self.network = network
+        self._wanted, self._drops = compiled, drops
+        self._compiled: Run | None = None
+
+    def __call__(self, images: Tensor) -> Output:
+        """Return what the network makes of images (n, in_channels, h, w) in training mode."""
+        kept = self.network.draw_kept(images)
+        if self._wanted:
+            factors = kept
+            if kept is None and self._drops:
+                # Nothing is dropped in the first epoch: times 1, or it would be compiled twice.
+                factors = images.new_ones(self.network.n_paths, len(images), 1, 1, 1)
+            if self._compiled is None:
+                self._compiled = _compile(self.network, images, factors)
+                self._wanted = self._compiled is not None
+            if self._compiled is not None:
+                return self._compiled(images, factors)
+        return self.network.run(images, kept)
+
+
+def _compile(network: Network, images: Tensor, kept: Tensor | None) -> Run | None:
+    """Return `network.run` compiled for batches like this one; None if that fails.
+
+    Both passes are tried once, so that what fails does so here; the network and its generator are
+    then as before.
+    """
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    drawn = None if network.generator is None else network.generator.get_state()
+    run: Run | None = None
+    try:
+        # A process that retrains one network after another would else meet torch's limit on how
+        # many versions of a function there are.
+        torch.compiler.reset()
+        run = torch.compile(network.run, fullgraph=True, dynamic=False)
+        output = run(images, kept)
+        logits = output if isinstance(output, tuple) else (output,)
+        torch.autograd.backward([scores.sum() for scores in logits])
+    except Exception as error:  # compilers raise anything, and the plain network is always there
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        _LOG.warning("the network is not compiled, torch's operations are used: %s", reason[0])
+        run = None
+    with torch.no_grad():
+        for buffer, before in buffers:
+            buffer.copy_(before)
+    if network.generator is not None and drawn is not None:
+        network.generator.set_state(drawn)
+    network.zero_grad(set_to_none=True)
+    return run
