@@ -22,15 +22,19 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/help_time.py
-	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/levels_and_orders.py
 	$(BIN)/python benchmarks/steps.py --docs docs/speed.md \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-$$(uname -m).json
+	$(BIN)/python benchmarks/retrain_speed.py --docs docs/speed.md \
+		--output benchmarks/results/$$(date +%Y-%m-%d)-$$(uname -m)-retrain.json
 
 # The core alone, on a machine with a GPU: torch, pydantic and pyyaml, and rich and torchvision here.
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/steps.py --device cuda --rounds 9 \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda.json
+	$(BIN)/python benchmarks/retrain_speed.py --device cuda --init-channels 36 --cells 20 \
+		--batch-size 96 --steps 10 --rounds 9 \
+		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda-retrain.json
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
-"""A first-order search step as the authors' code does it, to hold this project's against.
+"""Search and retraining as the authors' code does them, to hold this project's against.
 
-What it does and this project does not: one loader that augments image by image, and a new iterator
+Images are augmented one by one, through Pillow and torchvision. A first-order search step: what it
+does and this project does not: one loader that augments image by image, and a new iterator
 of the valid loader in every step; ``backward`` over all leaves, so that every pass computes the
 gradients of both w and α and one of them is thrown away; mixed level in three passes; optimisers
 tensor by tensor; NCHW; the accuracy read back in every step. Sources: quark0/darts
@@ -9,7 +10,8 @@ tensor by tensor; NCHW; the accuracy read back in every step. Sources: quark0/da
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,20 +20,35 @@ from torch.utils.data import DataLoader, Dataset
 
 from tune_nas.data import Images
 from tune_nas.data.vision import import_torchvision
+from tune_nas.retrain import Retrain
 from tune_nas.search import Search
 
 WORKERS = 2
 
 
-class OneByOne(Dataset[tuple[Tensor, int]]):
-    """Images that are augmented one by one, by torchvision."""
+def cut_out(image: Tensor, size: int) -> Tensor:
+    """Blank a square of an image (channels, height, width) around a drawn pixel, in place."""
+    row, column = (int(torch.randint(side, ())) for side in image.shape[1:])
+    top, left = max(row - size // 2, 0), max(column - size // 2, 0)
+    image[:, top : row + size // 2, left : column + size // 2] = 0
+    return image
 
-    def __init__(self, images: Images, repeats: int) -> None:
+
+class OneByOne(Dataset[tuple[Tensor, int]]):
+    """Images that are augmented one by one, by torchvision.
+
+    Args:
+        images: The images.
+        repeats: How many times each comes in an epoch.
+        cutout: Side of the square that is blanked, in pixels; 0 for none.
+    """
+
+    def __init__(self, images: Images, repeats: int, cutout: int = 0) -> None:
         import_torchvision()
         from torchvision import transforms
 
         side = images.images.shape[-1]
-        self.images = [transforms.functional.to_pil_image(image) for image in images.images]
+        self.images = [transforms.functional.to_pil_image(image) for image in images.images.cpu()]
         self.labels = images.labels.tolist()
         self.repeats = repeats
         self.transform = transforms.Compose(
@@ -40,6 +57,7 @@ class OneByOne(Dataset[tuple[Tensor, int]]):
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
                 transforms.Normalize([0.5], [0.25]),
+                *([] if cutout == 0 else [partial(cut_out, size=cutout)]),
             ]
         )
 
@@ -107,3 +125,30 @@ class PublishedStep:
         logits = self.search.supernet(images, self.search.objective.mixing(seeded))
         F.cross_entropy(logits, labels).backward()
         return logits
+
+
+def plain_retraining(retrain: Retrain) -> Callable[[Tensor, Tensor], None]:
+    """Return a retraining step in NCHW, by SGD that is not fused, not compiled.
+
+    Args:
+        retrain: Its network is put into NCHW.
+    """
+    recipe = retrain.trial.retrain
+    network = retrain.network
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    sgd = torch.optim.SGD(
+        network.parameters(),
+        recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        sgd.zero_grad()
+        logits, auxiliary = network(images)
+        loss = F.cross_entropy(logits, labels)
+        (loss + recipe.auxiliary_weight * F.cross_entropy(auxiliary, labels)).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        sgd.step()
+
+    return step

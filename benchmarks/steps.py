@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pages import replace_table
 from published import PublishedStep
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +34,6 @@ from tune_nas.library import load_trial
 from tune_nas.search import Search
 
 FORMS = ("published", "plain", "torch", "fast")
-BEGIN, END = "<!-- steps: begin -->", "<!-- steps: end -->"
 
 # Name: trial, changes, whether the authors' loop is there, and passes that a step takes (forward;
 # backward of activations; of weights), as the form `fast` does them.
@@ -245,10 +245,7 @@ def main() -> None:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(record, indent=1) + "\n")
     if options.docs is not None:
-        before, _, rest = options.docs.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
-        table_text = as_markdown(results, options)
-        options.docs.write_text(f"{before}{BEGIN}\n{table_text}\n{END}{after}")
+        replace_table(options.docs, "steps", as_markdown(results, options))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,10 @@ contents = st.fixed_dictionaries(
             },
         ),
         "schedule": st.fixed_dictionaries({"epochs": counts}, optional={"batch_size": counts}),
-        "runtime": st.fixed_dictionaries({"dtype": st.sampled_from(["float32", "float64"])}),
+        "runtime": st.fixed_dictionaries(
+            {"dtype": st.sampled_from(["float32", "float64"])},
+            optional={"compile": st.sampled_from(["auto", "never"])},
+        ),
         "retrain": st.fixed_dictionaries({"drop_path": probabilities, "augment": augments}),
     },
 )

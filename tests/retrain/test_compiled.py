@@ -76,6 +76,14 @@ def test_auto_compiles_on_a_gpu_alone() -> None:
     assert not compile_pays("never", GPU) and not compile_pays("never", CPU)
 
 
+def test_a_cpu_never_compiles(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch, "compile", refuses)
+    run(make(), 1)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("value", ["always", True, "off"])
 def test_another_value_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"runtime\.compile\s.*'auto' or 'never'") as caught:

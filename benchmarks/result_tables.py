@@ -3,7 +3,7 @@
 Printed as Markdown: the report (means by swept value, and the sentence that reads them), then a
 line for each trial with its cell, and, of each trial, the most skips that any epoch's genotype had.
 
-    python benchmarks/tabulate.py runs/lambda runs/lambda-rest --figure figure.png
+    python benchmarks/result_tables.py runs/lambda runs/lambda-rest --figure figure.png
 """
 
 from __future__ import annotations
