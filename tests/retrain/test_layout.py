@@ -132,10 +132,11 @@ def test_images_weights_gradients_and_momentum_lie_alike(name: str) -> None:
     seen: list[bool] = []
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-        seen.append(out.is_contiguous(memory_format=torch.channels_last))
+        tensors = (out, *inputs) if module is retrain.network.backbone.stem[0] else (out,)
+        seen.extend(t.is_contiguous(memory_format=torch.channels_last) for t in tensors)
 
     for module in retrain.network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d) or module is retrain.network.backbone.stem[0]:
             module.register_forward_hook(look)
     retrain.run_epoch()
     assert seen and all(seen)
