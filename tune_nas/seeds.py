@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import torch
+
+Generators = Callable[[int, str, torch.device], torch.Generator]
+"""Gives the generator of one purpose of a pass: its seed, the purpose, the device."""
 
 
 def derive_seed(seed: int, purpose: str) -> int:
@@ -16,3 +20,8 @@ def derive_seed(seed: int, purpose: str) -> int:
 def make_generator(seed: int, purpose: str) -> torch.Generator:
     """Return a generator on the CPU for one purpose of a trial."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose))
+
+
+def new_generator(seed: int, purpose: str, device: torch.device) -> torch.Generator:
+    """Return a new generator on a device for one purpose of a pass with that seed."""
+    return torch.Generator(device).manual_seed(derive_seed(seed, purpose))

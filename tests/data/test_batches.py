@@ -101,6 +101,18 @@ def test_same_seed_same_stream_other_seed_another() -> None:
         assert not _equal(batch, other.next())
 
 
+def test_a_batch_is_a_function_of_what_is_picked_also_from_memory_that_is_filled_anew() -> None:
+    straight, parted = _batches(), _batches()
+    held = _batches().pick().clone()
+    for _ in range(6):  # over the end of a pass
+        picked = parted.pick()
+        held.copy_(picked)
+        for batch in (parted.make(picked), parted.make(held)):
+            assert torch.equal(batch[1], picked.index)  # image i has the label i
+        images, labels = straight.next()
+        assert torch.equal(images, batch[0]) and torch.equal(labels, batch[1])
+
+
 def test_the_global_generator_is_neither_used_nor_needed() -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ import yaml
 from tune_nas.config import TrialConfig, scaled
 from tune_nas.library import load_trial, with_overrides
 from tune_nas.search import Search
+
+sys.path.insert(0, str(Path(__file__).parent))  # what these tests share is importable
 
 # Two nodes, so that the second has an edge more than a genotype keeps; two types of cell.
 _CELL = {

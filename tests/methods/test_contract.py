@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
+from states import differences
 
 from tune_nas.config import TrialConfig, scaled
 from tune_nas.library import load_trial, shipped_names, with_overrides
@@ -25,22 +26,6 @@ TINY: dict[str, Any] = {
     "data.resolution": 8,
     "schedule.batch_size": 8,
 }
-UNEQUAL_BY_NATURE = ("seconds", "memory_mib")
-
-
-def differences(one: Any, other: Any, where: str = "state") -> list[str]:
-    """Return where two nested states are not the same to the bit."""
-    if isinstance(one, torch.Tensor):
-        return [] if torch.equal(one, other) else [where]
-    if isinstance(one, Mapping):
-        assert one.keys() == other.keys(), where
-        keys = [key for key in one if key not in UNEQUAL_BY_NATURE]
-        return [d for key in keys for d in differences(one[key], other[key], f"{where}.{key}")]
-    if isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        pairs = enumerate(zip(one, other, strict=True))
-        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
-    return [] if one == other or (one != one and other != other) else [where]
 
 
 def run_through(search: Search) -> list[dict[str, Any]]:

@@ -93,16 +93,16 @@ def test_every_pass_of_a_step_has_a_draw_of_its_own_from_the_objectives_generato
     seeds: list[int] = []
     plain = objective.relaxation.weights
 
-    def watch(alphas: Any, betas: Any = None, seed: int | None = None) -> Any:
+    def watch(alphas: Any, betas: Any, seed: int | None, generators: Any) -> Any:
         assert seed is not None
         seeds.append(seed)
-        return plain(alphas, betas, seed)
+        return plain(alphas, betas, seed, generators)
 
     objective.relaxation.weights = watch  # type: ignore[method-assign]
 
     def step(order: Any, generator_seed: int) -> list[int]:
         seeds.clear()
-        objective.draws.manual_seed(generator_seed)
+        objective.draws.host.manual_seed(generator_seed)
         update = Update(UpdateConfig(level="mixed", lambda_=1.0, order=order), objective)
         update.step(
             (train.images, train.labels),

@@ -124,6 +124,8 @@ class RuntimeConfig(Section):
         compile: Whether a retraining compiles its network by ``torch.compile``: ``auto``, on a GPU
             alone (minutes once, and a CPU is slower with it), or ``never``. Equal but for rounding,
             and checkpoints are the same.
+        graphs: ``auto``: on a GPU the steps of an epoch are replayed as a CUDA graph where they can
+            be captured, equal but for rounding; ``off``: never.
     """
 
     device: str = "auto"
@@ -132,6 +134,7 @@ class RuntimeConfig(Section):
     autocast: bool = False
     implementation: Literal["plain", "torch", "fast"] = "fast"
     compile: Literal["auto", "never"] = "auto"
+    graphs: Literal["auto", "off"] = "auto"
 
 
 class BenchmarkConfig(Section):

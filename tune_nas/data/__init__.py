@@ -1,7 +1,7 @@
 """Data sets, held whole as uint8 tensors on the trial's device, and their augmentation."""
 
 from tune_nas.data.augment import Draws, cutout, draw, flip, random_crop
-from tune_nas.data.batches import Batches, evaluation_batches, normalise
+from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalise
 from tune_nas.data.images import Images, channel_statistics, resize
 from tune_nas.data.loading import RetrainData, SearchData, load_data
 from tune_nas.data.registry import (
@@ -18,6 +18,7 @@ __all__ = [
     "Draws",
     "Images",
     "Part",
+    "Pick",
     "RetrainData",
     "SearchData",
     "Source",

@@ -37,6 +37,16 @@ class Draws:
         """Return the draws on a device."""
         return Draws(*(None if each is None else each.to(device) for each in self._all()))
 
+    def clone(self) -> Draws:
+        """Return a copy with memory of its own."""
+        return Draws(*(None if each is None else each.clone() for each in self._all()))
+
+    def copy_(self, other: Draws) -> None:
+        """Take the values of other draws, of the same changes and as many images."""
+        for own, new in zip(self._all(), other._all(), strict=True):
+            if own is not None and new is not None:
+                own.copy_(new)
+
     def _all(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         return self.offsets, self.flips, self.centres
 

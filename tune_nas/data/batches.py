@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,6 +30,28 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> 
 def _per_channel(values: Sequence[float], images: Images, dtype: torch.dtype) -> Tensor:
     scaled = 255.0 * torch.tensor(values, dtype=torch.float64)
     return scaled.to(dtype).to(images.images.device)[None, :, None, None]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What a batch is made of, on the images' device.
+
+    Args:
+        index: Which images, int64, (batch,).
+        draws: How each is changed.
+    """
+
+    index: Tensor
+    draws: Draws
+
+    def clone(self) -> Pick:
+        """Return a copy with memory of its own."""
+        return Pick(self.index.clone(), self.draws.clone())
+
+    def copy_(self, other: Pick) -> None:
+        """Take the values of another pick of the same shapes."""
+        self.index.copy_(other.index)
+        self.draws.copy_(other.draws)
 
 
 class Batches:
@@ -80,6 +103,11 @@ class Batches:
         self._draws = Draws()
 
     @property
+    def batch_size(self) -> int:
+        """Images of a batch."""
+        return self._batch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         """Batches of one pass."""
         return len(self._images) // self._batch_size
@@ -97,11 +125,11 @@ class Batches:
             self._batch_size, self._pass_start = size, None
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Return the next batch.
+        """Return the next batch, as `make` has it."""
+        return self.make(self.pick())
 
-        Returns:
-            The images (batch, channels, height, width), normalised, and their labels (batch,).
-        """
+    def pick(self) -> Pick:
+        """Return what the next batch is made of: views, which nothing is computed for."""
         if self._pass_start is None or self._position == self.steps_per_epoch:
             self._pass_start = self._generator.get_state()
             self._draw_pass(self._generator)
@@ -109,7 +137,15 @@ class Batches:
         start = self._position * self._batch_size
         part = slice(start, start + self._batch_size)
         self._position += 1
-        index, draws = self._order[part], self._draws[part]
+        return Pick(self._order[part], self._draws[part])
+
+    def make(self, pick: Pick) -> tuple[Tensor, Tensor]:
+        """Return a batch; a function of the images and what was picked, computed on their device.
+
+        Returns:
+            The images (batch, channels, height, width), normalised, and their labels (batch,).
+        """
+        index, draws = pick.index, pick.draws
         images = self._images.images.index_select(0, index)
         if draws.offsets is not None and self._augment is not None:
             images = random_crop(images, draws.offsets, self._augment.crop_padding)

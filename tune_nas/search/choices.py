@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from tune_nas.spaces import Space
+
+T = TypeVar("T")
+Places = tuple[Tensor, Tensor]
+"""Rows and columns of operations in a cell's α, each (n,)."""
 
 
 class Choices:
@@ -19,6 +23,9 @@ class Choices:
 
     Args:
         space: The space; at first every edge has all of its operations.
+
+    Attributes:
+        version: Grows whenever something changes.
     """
 
     def __init__(self, space: Space) -> None:
@@ -28,35 +35,84 @@ class Choices:
             name: torch.zeros(len(cell.edges), dtype=torch.bool)
             for name, cell in self.cells.items()
         }
-        self._on_device: dict[tuple[str, torch.device], Tensor] = {}
+        # What a step asks for, by cell, name and device: no transfer, and no value read, in a step.
+        self._known: dict[tuple[str, str, torch.device], Any] = {}
+        self.version = 0
 
     def remaining(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
         """Return which operations each edge still has, (edges, operations), bool."""
-        key = (cell, torch.device(device))
-        if key not in self._on_device:
-            self._on_device[key] = self._remaining[cell].to(device)
-        return self._on_device[key]
+        return self._once(cell, "remaining", device, lambda to: self._remaining[cell].to(to))
 
-    def decided(self, cell: str) -> Tensor:
-        """Return which edges have been decided, (edges,), bool, on the CPU."""
-        return self._decided[cell]
+    def decided(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
+        """Return which edges have been decided, (edges,), bool."""
+        return self._once(cell, "decided", device, lambda to: self._decided[cell].to(to))
 
-    def pruned(self, cell: str) -> Tensor:
-        """Return which edges have no operation left, (edges,), bool, on the CPU."""
-        return ~self._remaining[cell].any(dim=1)
+    def pruned(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
+        """Return which edges have no operation left, (edges,), bool."""
+        return self._once(
+            cell, "pruned", device, lambda to: (~self._remaining[cell].any(dim=1)).to(to)
+        )
+
+    def closed(self, cell: str, device: torch.device | str = "cpu") -> Tensor | None:
+        """Return which edges are decided or pruned, (edges,), bool; None where none is."""
+
+        def find(to: torch.device) -> Tensor | None:
+            closed = self.decided(cell) | self.pruned(cell)
+            return closed.to(to) if bool(closed.any()) else None
+
+        return self._once(cell, "closed", device, find)
+
+    def incoming(self, cell: str, device: torch.device | str = "cpu") -> list[Tensor]:
+        """Return the rows of the edges into each node, each (edges of the node,)."""
+        own = self.cells[cell]
+        return self._once(
+            cell,
+            "incoming",
+            device,
+            lambda to: [torch.tensor(own.incoming(node), device=to) for node in own.nodes],
+        )
 
     def open(self, cell: str) -> list[int]:
         """Return the rows of the edges that are neither decided nor pruned."""
         rows: list[int] = (~self.decided(cell) & ~self.pruned(cell)).nonzero().flatten().tolist()
         return rows
 
-    def undecided(self, cell: str) -> Tensor:
-        """Return the operations of open edges, (edges, operations), bool, on the CPU."""
-        return self._remaining[cell] & ~self._decided[cell][:, None]
+    def undecided(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
+        """Return the operations of open edges, (edges, operations), bool."""
+        return self._once(
+            cell,
+            "undecided",
+            device,
+            lambda to: (self._remaining[cell] & ~self._decided[cell][:, None]).to(to),
+        )
+
+    def undecided_places(
+        self, cell: str, device: torch.device | str = "cpu"
+    ) -> list[tuple[int, Places]]:
+        """Return the places of the operations of open edges, by how many an edge has, row by row.
+
+        A count n comes with the places of all edges that have n operations, (n · edges,) each.
+        """
+
+        def find(to: torch.device) -> list[tuple[int, Places]]:
+            mask = self.undecided(cell)
+            counts = mask.sum(dim=1)
+            found = []
+            for count in sorted({count for count in counts.tolist() if count > 0}):
+                rows, columns = (mask & (counts == count)[:, None]).nonzero(as_tuple=True)
+                found.append((count, (rows.to(to), columns.to(to))))
+            return found
+
+        return self._once(cell, "places", device, find)
 
     def is_untouched(self, cell: str) -> bool:
         """Whether every edge has all of its operations."""
-        return bool(torch.equal(self._remaining[cell], self.cells[cell].mask()))
+        return self._once(
+            cell,
+            "untouched",
+            "cpu",
+            lambda _: bool(torch.equal(self._remaining[cell], self.cells[cell].mask())),
+        )
 
     def decide(self, cell: str, row: int, column: int) -> None:
         """Choose one operation for an edge.
@@ -93,8 +149,8 @@ class Choices:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the masks back."""
         for name in self.cells:
-            self._replace(name, state[name]["remaining"].clone())
             self._decided[name] = state[name]["decided"].clone()
+            self._replace(name, state[name]["remaining"].clone())
 
     def _narrow(self, cell: str, row: int, only: Tensor) -> None:
         mask = self._remaining[cell].clone()
@@ -103,4 +159,18 @@ class Choices:
 
     def _replace(self, cell: str, mask: Tensor) -> None:
         self._remaining[cell] = mask
-        self._on_device = {key: held for key, held in self._on_device.items() if key[0] != cell}
+        self._known = {key: held for key, held in self._known.items() if key[0] != cell}
+        self.version += 1
+
+    def _once(
+        self,
+        cell: str,
+        name: str,
+        device: torch.device | str,
+        find: Callable[[torch.device], T],
+    ) -> T:
+        key = (cell, name, torch.device(device))
+        if key not in self._known:
+            self._known[key] = find(key[2])
+        found: T = self._known[key]
+        return found

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tune_nas.search.draws import Draws
 from tune_nas.search.relaxation import Relaxation
 from tune_nas.spaces import MixingWeights, Supernet
 
@@ -44,7 +45,7 @@ class Objective:
         relaxation: Maps α to mixing weights.
         alphas: α by cell type; leaves that require gradients.
         betas: β by cell type, likewise; empty without edge normalisation.
-        draws: The CPU generator that the seeds of passes come from.
+        draws: Where the seeds of passes come from, and the generators of what they draw.
         bfloat16: Whether the supernet runs in mixed precision (autocast).
     """
 
@@ -52,7 +53,7 @@ class Objective:
     relaxation: Relaxation
     alphas: Mapping[str, Tensor]
     betas: Mapping[str, Tensor] = field(default_factory=dict)
-    draws: torch.Generator = field(default_factory=torch.Generator)
+    draws: Draws = field(default_factory=Draws)
     bfloat16: bool = False
 
     @cached_property
@@ -67,12 +68,12 @@ class Objective:
 
     def seeded(self, batch: Batch | SeededBatch) -> SeededBatch:
         """Return the batch with the seed of a new pass over it, from the checkpointed generator."""
-        seed = torch.randint(2**62, (), generator=self.draws)
-        return SeededBatch(batch[0], batch[1], int(seed))
+        return SeededBatch(batch[0], batch[1], self.draws.seed())
 
     def mixing(self, batch: Batch | SeededBatch) -> MixingWeights:
         """Return the mixing weights of a pass: drawn by its seed, the expected ones without."""
-        return self.relaxation.weights(self.alphas, self.betas, _seed(batch))
+        generators = self.draws.generator
+        return self.relaxation.weights(self.alphas, self.betas, _seed(batch), generators)
 
     def loss(
         self,
@@ -90,7 +91,7 @@ class Objective:
         images, labels = batch[0], batch[1]
         seed = _seed(batch)
         if seed is not None and isinstance(self.supernet, Supernet):
-            self.supernet.seed_draws(seed)
+            self.supernet.seed_draws(seed, self.draws.generator)
         mixing = self.mixing(batch) if mixing is None else mixing
         precision = (
             torch.autocast(images.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tune_nas.config import AlphasOptimizer, OptimizerConfig, TrialConfig
+from tune_nas.search.capturable import CapturableAdam, CapturableSgd
 from tune_nas.search.choices import Choices
 from tune_nas.search.objective import Gradients
 from tune_nas.search.unrolled import SgdState
@@ -24,6 +25,7 @@ class Optimisers:
         alphas: α by cell type. Rows of decided and pruned edges stay as they are.
         betas: β by cell type.
         choices: Which edges those are.
+        capturable: Whether a step must read nothing on the host that changes: for CUDA graphs.
     """
 
     def __init__(
@@ -33,18 +35,20 @@ class Optimisers:
         alphas: Mapping[str, Tensor],
         betas: Mapping[str, Tensor],
         choices: Choices,
+        capturable: bool = False,
     ) -> None:
-        self.config = config
+        self.config, self._capturable = config, capturable
         self._alphas, self._choices = alphas, choices
         self._architecture = [*alphas.values(), *betas.values()]
-        self.alphas = _alphas_optimizer(config.alphas, self._architecture)
+        self.restart_alphas()
         self.restart_weights(supernet)
 
     def restart_weights(self, supernet: nn.Module) -> None:
         """Let w's optimiser start anew, on the weights of a supernet."""
         config = self.config.weights
         self._parameters = list(supernet.parameters())
-        self.weights = torch.optim.SGD(
+        kind = CapturableSgd if self._capturable else torch.optim.SGD
+        self.weights: torch.optim.SGD = kind(
             self._parameters,
             lr=config.learning_rate,
             momentum=config.momentum,
@@ -54,11 +58,14 @@ class Optimisers:
 
     def restart_alphas(self) -> None:
         """Let α's optimiser start anew."""
-        self.alphas = _alphas_optimizer(self.config.alphas, self._architecture)
+        self.alphas = _alphas_optimizer(self.config.alphas, self._architecture, self._capturable)
 
     def set_learning_rate(self, rate: float) -> None:
         """Set w's learning rate."""
-        self.weights.param_groups[0]["lr"] = rate
+        if isinstance(self.weights, CapturableSgd):
+            self.weights.set_rate(rate)
+        else:
+            self.weights.param_groups[0]["lr"] = rate
 
     def step_weights(self, gradients: Gradients) -> None:
         """Move w, its gradient clipped."""
@@ -71,25 +78,28 @@ class Optimisers:
     def step_alphas(self, gradients: Gradients) -> None:
         """Move α and β; α of edges that are no longer open stays."""
         _give(self._architecture, gradients)
-        fixed = {
-            name: self._choices.decided(name) | self._choices.pruned(name) for name in self._alphas
+        closed = {
+            name: self._choices.closed(name, each.device) for name, each in self._alphas.items()
         }
         kept = {
-            name: self._alphas[name].detach()[rows].clone()
-            for name, rows in fixed.items()
-            if bool(rows.any())
+            name: self._alphas[name].detach().clone()
+            for name, rows in closed.items()
+            if rows is not None
         }
         self.alphas.step()
         self.alphas.zero_grad(set_to_none=True)
         with torch.no_grad():
-            for name, rows in kept.items():
-                self._alphas[name][fixed[name]] = rows
+            for name, rows in closed.items():
+                if rows is not None:
+                    alpha = self._alphas[name]
+                    alpha.copy_(torch.where(rows[:, None], kept[name], alpha))
 
     def sgd_state(self) -> SgdState:
         """Return what an unrolled step takes from w's optimiser."""
         group = self.weights.param_groups[0]
+        weights = self.weights
         return SgdState(
-            learning_rate=group["lr"],
+            learning_rate=weights.rate if isinstance(weights, CapturableSgd) else group["lr"],
             momentum=group["momentum"],
             weight_decay=group["weight_decay"],
             nesterov=group["nesterov"],
@@ -106,6 +116,7 @@ class Optimisers:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the states back."""
         self.weights.load_state_dict(state["weights"])
+        self.set_learning_rate(self.weights.param_groups[0]["lr"])
         self.alphas.load_state_dict(state["alphas"])
 
 
@@ -122,9 +133,12 @@ def scheduled_rate(trial: TrialConfig, epoch: int) -> float:
     return cosine(epoch, epochs, weights.learning_rate, weights.learning_rate_min)
 
 
-def _alphas_optimizer(config: AlphasOptimizer, parameters: list[Tensor]) -> torch.optim.Optimizer:
+def _alphas_optimizer(
+    config: AlphasOptimizer, parameters: list[Tensor], capturable: bool
+) -> torch.optim.Optimizer:
     if config.kind == "adam":
-        return torch.optim.Adam(
+        kind = CapturableAdam if capturable else torch.optim.Adam
+        return kind(
             parameters,
             lr=config.learning_rate,
             betas=config.betas,

@@ -25,9 +25,11 @@ from tune_nas.search.build import (
 )
 from tune_nas.search.choices import Choices
 from tune_nas.search.decisions import Decisions
+from tune_nas.search.draws import Draws
 from tune_nas.search.findings import Findings
+from tune_nas.search.graphs import make_steps
 from tune_nas.search.identity import check_origin, check_same
-from tune_nas.search.objective import Batch, Objective
+from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers, scheduled_rate
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.rules import Rule, make_rules
@@ -35,10 +37,11 @@ from tune_nas.search.selection import make_selection
 from tune_nas.search.selection.selection import at_least_one_to_select
 from tune_nas.search.smoothing import make_smoothing
 from tune_nas.search.statistics import entropies, skip_advantage
+from tune_nas.search.stepping import Step, channels_last, run_steps
 from tune_nas.search.update import Update
 from tune_nas.seeds import derive_seed, make_generator
 from tune_nas.spaces import Genotype, MixingWeights, Supernet, load_space
-from tune_nas.training import Tally, evaluate
+from tune_nas.training import evaluate
 
 STATE_FILE = "search.pt"
 
@@ -72,6 +75,7 @@ class Search:
         self.relaxation = make_relaxation(trial.relaxation, self.space, self.choices)
         self.smoothing = make_smoothing(trial.relaxation.smoothing)
         self._draws = make_generator(trial.seed, "draws")
+        self._steps = make_steps(trial.runtime, self.device, self.relaxation, Draws(self._draws))
         self.alphas, self.betas = initial_architecture(
             self.relaxation, trial.seed, self.device, self.dtype
         )
@@ -80,7 +84,12 @@ class Search:
         )
         self.supernet = self._make_supernet(self.size)
         self.optimisers = Optimisers(
-            trial.optimizer, self.supernet, self.alphas, self.betas, self.choices
+            trial.optimizer,
+            self.supernet,
+            self.alphas,
+            self.betas,
+            self.choices,
+            capturable=self._steps.captures,
         )
         self._connect()
         self.batch_size = trial.schedule.batch_size
@@ -108,7 +117,7 @@ class Search:
             self.relaxation,
             self.alphas,
             self.betas,
-            self._draws,
+            self._steps.draws,
             bfloat16=self.trial.runtime.autocast,
         )
 
@@ -160,6 +169,7 @@ class Search:
         w's optimiser starts anew with it.
         """
         old, self.size = self.supernet, size
+        self._steps.reset()  # before the memory for another one is needed
         self.supernet = self._make_supernet(size)
         self.optimisers.restart_weights(self.supernet)
         self._connect()
@@ -237,24 +247,15 @@ class Search:
             rate = self.rate_factor * scheduled_rate(self.trial, self.epoch)
         self.optimisers.set_learning_rate(rate)
         self.supernet.train()
-        tally = Tally(self.device)
-        moves_alphas, every = self.moves_alphas(self.epoch), self.trial.update.weight_steps
-        for step in range(self.steps_per_epoch):
-            train = _channels_last(self._train.next())
-            if moves_alphas and step % every == 0:
-                valid = _channels_last(self._valid.next()) if self.update.needs_valid else None
-                output = self.update.step(
-                    train,
-                    valid,
-                    step_weights=self.optimisers.step_weights,
-                    step_alphas=self.optimisers.step_alphas,
-                    sgd=self.optimisers.sgd_state(),
-                )
-            else:
-                output = self.update.step_weights_alone(train, self.optimisers.step_weights)
-            tally.add(output.train_loss, output.train_logits, train[1])
-            if on_step is not None:
-                on_step(step + 1, self.steps_per_epoch)
+        moves = self.moves_alphas(self.epoch)
+        self._steps.begin(Step(self.update, self.optimisers, self._train, self._valid, moves))
+        tally = run_steps(
+            self._steps,
+            self.steps_per_epoch,
+            weight_steps=self.trial.update.weight_steps,
+            device=self.device,
+            on_step=on_step,
+        )
         if not math.isfinite(tally.loss):
             raise TuneNasError(
                 f"the train loss is {tally.loss} in epoch {self.epoch + 1}; "
@@ -288,7 +289,7 @@ class Search:
         if batches is not None:  # from the whole half: it may be in the order of the classes
             images = images[:: max(1, len(images) // (batches * size))]
         stream = self.data.evaluation_batches(images, size)
-        chosen = map(_channels_last, itertools.islice(stream, batches))
+        chosen = map(channels_last, itertools.islice(stream, batches))
         # Operations that draw (noise) draw the same in every evaluation.
         self.supernet.seed_draws(derive_seed(self.trial.seed, "evaluation"))
         with self.objective.keeping_statistics():
@@ -336,6 +337,7 @@ class Search:
             CheckpointError: If the state is of another trial.
         """
         check_same(self.trial.to_dict(), state["trial"])
+        self._steps.reset()
         self.epoch = state["epoch"]
         if SupernetSize(**state["size"]) != self.size:
             self.rebuild(SupernetSize(**state["size"]))
@@ -392,7 +394,3 @@ class Search:
             self.load_state_dict(state)
         except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: made by another version: {error!r}") from error
-
-
-def _channels_last(batch: Batch) -> Batch:
-    return batch[0].contiguous(memory_format=torch.channels_last), batch[1]

@@ -31,14 +31,14 @@ class SgdState:
     """What the unrolled step takes from w's optimiser.
 
     Args:
-        learning_rate: ξ.
+        learning_rate: ξ; a tensor () where it is read on the device.
         momentum: Momentum factor.
         weight_decay: Factor of w in the direction.
         nesterov: Whether the momentum is Nesterov's.
         buffers: Momentum buffer per weight; None before its first step.
     """
 
-    learning_rate: float
+    learning_rate: float | Tensor
     momentum: float
     weight_decay: float
     nesterov: bool

@@ -64,7 +64,7 @@ class Source:
         cell: The cell.
         place: The node.
         whole: Its value (n, channels, h, w).
-        weights: The cell's mixing weights.
+        scales: The weight of each operation, by row and column.
         active: Which operations run, by row and column; None for all.
     """
 
@@ -73,17 +73,13 @@ class Source:
         cell: FastCell,
         place: int,
         whole: Tensor,
-        weights: CellWeights,
+        scales: Sequence[Sequence[Tensor]],
         active: list[list[bool]] | None,
     ) -> None:
         self.cell, self.whole, self._active = cell, whole, active
         self.part = whole[:, : cell.width] if cell.groups > 1 else whole
         self.rows = [row for row, edge in enumerate(cell.cell.edges) if edge.source == place]
-        scales = weights.operations[self.rows] if self.rows else weights.operations[:0]
-        if weights.edges is not None:
-            scales = weights.edges[self.rows][:, None] * scales
-        self.how = cell.how
-        self.scales = dict(zip(self.rows, (row.unbind() for row in scales.unbind()), strict=True))
+        self.how, self.scales = cell.how, scales
         self._relu: Tensor | None = None
         self._shared: dict[tuple[str, str], Tensor] = {}
         self._stacked: dict[tuple[int, int], Tensor] = {}
@@ -210,11 +206,16 @@ class FastCell(MixedCell):
         betas = None if weights.edges is None else weights.edges.unbind()
         active = None if weights.active is None else weights.active.tolist()
         dropout = skip_dropout if self.training else 0.0
+        # by views: rows picked by a list would send an index to the device in each pass
+        scales = [
+            (row if betas is None else betas[index] * row).unbind()
+            for index, row in enumerate(weights.operations.unbind())
+        ]
         nodes = list(inputs)
         sources: list[Source] = []
         for node in self.cell.nodes:
             for place in range(len(sources), len(nodes)):
-                sources.append(self.source_type(self, place, nodes[place], weights, active))
+                sources.append(self.source_type(self, place, nodes[place], scales, active))
             through, around = self.sum_type(), self.sum_type()
             rows = self.cell.incoming(node)
             present = [row for row in rows if active is None or any(active[row])]

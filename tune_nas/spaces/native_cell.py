@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -19,7 +20,6 @@ from tune_nas.native import (
     stages_of,
 )
 from tune_nas.spaces.fast import FastCell, Pool, Source, Sum
-from tune_nas.spaces.weights import CellWeights
 
 
 class _NativeSum(Sum):
@@ -50,10 +50,10 @@ class _NativeSource(Source):
         cell: FastCell,
         place: int,
         whole: Tensor,
-        weights: CellWeights,
+        scales: Sequence[Sequence[Tensor]],
         active: list[list[bool]] | None,
     ) -> None:
-        super().__init__(cell, place, whole, weights, active)
+        super().__init__(cell, place, whole, scales, active)
         assert isinstance(cell, NativeCell)
         self._chains = cell.chains
         self._native = kernels_for(self.part)

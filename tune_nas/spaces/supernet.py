@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_nas.errors import ConfigError
-from tune_nas.seeds import derive_seed
+from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces.backbone import Backbone, Block, join
 from tune_nas.spaces.primitives import Noise, add, run_operation, zeros_after
 from tune_nas.spaces.registry import Norm, build_operation, operation_kind
@@ -180,6 +180,7 @@ class Supernet(nn.Module):
         self.space = space
         self.skip_dropout = 0.0
         self._draw_seed = 0
+        self._generators: Generators = new_generator
         channels = space.skeleton.init_channels if init_channels is None else init_channels
         if partial_channels < 1:
             raise ValueError(f"partial_channels is {partial_channels}, but must be >= 1")
@@ -211,9 +212,14 @@ class Supernet(nn.Module):
         )
         self._has_noise = any(isinstance(module, Noise) for module in self.modules())
 
-    def seed_draws(self, seed: int) -> None:
-        """Seed what operations draw, as noise and dropout: the same in each pass until the next."""
-        self._draw_seed = seed
+    def seed_draws(self, seed: int, generators: Generators = new_generator) -> None:
+        """Seed what operations draw, as noise and dropout: the same in each pass until the next.
+
+        Args:
+            seed: The seed of the pass.
+            generators: Where the generator comes from, by that seed.
+        """
+        self._draw_seed, self._generators = seed, generators
 
     def forward(self, x: Tensor, weights: MixingWeights) -> Tensor:
         """Return the logits (n, n_classes) of images (n, in_channels, h, w).
@@ -232,8 +238,7 @@ class Supernet(nn.Module):
 
         draws = None
         if self._has_noise or self.skip_dropout > 0:
-            seed = derive_seed(self._draw_seed, "operations")
-            draws = torch.Generator(x.device).manual_seed(seed)
+            draws = self._generators(self._draw_seed, "operations", x.device)
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
             out: Tensor = block.body(inputs, weights[block.cell], draws, self.skip_dropout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.choices import Choices
 from tune_nas.search.parts import find_part, register_in
-from tune_nas.seeds import derive_seed
+from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
 
 Alphas = Mapping[str, Tensor]
@@ -80,6 +81,9 @@ class Relaxation(ABC):
     default_init = "normal"
     is_drawn = False  # whether each pass draws its weights
     competes = True  # whether the weights of an edge sum to 1
+    # Whether a pass can be captured in a CUDA graph: it draws from the given generator alone, reads
+    # no value back to the host, and what else it depends on is α, the mask and plain attributes.
+    capturable = False
 
     def __init__(
         self, config: RelaxationConfig, space: Space, choices: Choices | None = None
@@ -105,6 +109,15 @@ class Relaxation(ABC):
         """
         return Sample(self.relax(alphas, mask))
 
+    def constants(self) -> dict[str, Any]:
+        """Return what changes over epochs and is read on the host: a graph holds for one value.
+
+        By default every attribute that is a number or text.
+        """
+        return {
+            key: held for key, held in vars(self).items() if isinstance(held, int | float | str)
+        }
+
     def penalty(self, alphas: Alphas) -> Tensor | None:
         """Return the further term of α's loss that ``relaxation.penalty`` names; None without."""
         return None
@@ -117,7 +130,11 @@ class Relaxation(ABC):
         return {}
 
     def weights(
-        self, alphas: Alphas, betas: Betas | None = None, seed: int | None = None
+        self,
+        alphas: Alphas,
+        betas: Betas | None = None,
+        seed: int | None = None,
+        generators: Generators = new_generator,
     ) -> MixingWeights:
         """Return the mixing weights.
 
@@ -125,40 +142,46 @@ class Relaxation(ABC):
             alphas: α by cell type.
             betas: β by cell type.
             seed: Decides what one pass draws; None for the expected weights.
+            generators: Where the generator of a cell type comes from, by that seed.
         """
         return {
-            name: self._cell_weights(name, alpha, (betas or {}).get(name), seed)
+            name: self._cell_weights(name, alpha, (betas or {}).get(name), seed, generators)
             for name, alpha in alphas.items()
         }
 
     def _cell_weights(
-        self, name: str, alpha: Tensor, beta: Tensor | None, seed: int | None
+        self,
+        name: str,
+        alpha: Tensor,
+        beta: Tensor | None,
+        seed: int | None,
+        generators: Generators,
     ) -> CellWeights:
         mask = self.choices.remaining(name, alpha.device)
-        drawn = self._draw(name, alpha, mask, seed)
+        drawn = self._draw(name, alpha, mask, seed, generators)
         operations, active, offsets = drawn.operations, drawn.active, drawn.offsets
         if not self.choices.is_untouched(name):
             remaining = self.choices.remaining(name)
             active = remaining if active is None else active & remaining
-            decided = self.choices.decided(name).to(alpha.device)
+            decided = self.choices.decided(name, alpha.device)
             operations = torch.where(decided[:, None], mask.to(operations.dtype), operations)
             if offsets is not None:
                 offsets = offsets.masked_fill(decided, 0.0)
         edges = None if beta is None else self._edge_weights(name, beta)
         return CellWeights(operations, edges=edges, active=active, offsets=offsets)
 
-    def _draw(self, name: str, alpha: Tensor, mask: Tensor, seed: int | None) -> Sample:
+    def _draw(
+        self, name: str, alpha: Tensor, mask: Tensor, seed: int | None, generators: Generators
+    ) -> Sample:
         if seed is None or not self.is_drawn:
             return Sample(self.relax(alpha, mask))
-        generator = torch.Generator(alpha.device).manual_seed(derive_seed(seed, name))
-        return self.sample(alpha, mask, generator)
+        return self.sample(alpha, mask, generators(seed, name, alpha.device))
 
     def _edge_weights(self, name: str, beta: Tensor) -> Tensor:
         """Return softmax(β) over the edges into each node (PC-DARTS, Eq. 4); pruned ones get 0."""
-        pruned = self.choices.pruned(name).to(beta.device)
+        pruned = self.choices.pruned(name, beta.device)
         weights = torch.zeros_like(beta)
-        for node in self.cells[name].nodes:
-            rows = torch.tensor(self.cells[name].incoming(node), device=beta.device)
+        for rows in self.choices.incoming(name, beta.device):
             share = softmax_where(beta[rows][None], ~pruned[rows][None])[0]
             weights = weights.index_copy(0, rows, share)
         return weights

@@ -13,6 +13,8 @@ from tune_nas.search.relaxation.tempered import Tempered
 class Concrete(Tempered):
     """Weights drawn from the concrete distribution: softmax((α + g) / τ), reparametrised."""
 
+    capturable = True
+
     def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
         """Draw weights that sum to 1 on each edge; they harden as τ falls."""
         return Sample(self.soft_choice(alphas, mask, generator))

@@ -18,6 +18,7 @@ class Dirichlet(Relaxation):
     """Weights drawn from Dir(elu(α) + 1) over an edge's operations, reparametrised."""
 
     is_drawn = True
+    capturable = True
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to the mean of the distribution, each concentration over their sum."""
@@ -37,8 +38,10 @@ class Dirichlet(Relaxation):
             return None
         total = kl_to_flat(
             [
-                (concentrations(alpha), self.choices.undecided(name))
+                concentrations(alpha)[places].reshape(-1, count)
                 for name, alpha in alphas.items()
+                for count, places in self.choices.undecided_places(name, alpha.device)
+                if count > 1
             ]
         )
         return None if total is None else self.config.penalty.weight * total

@@ -12,7 +12,7 @@ from torch import Tensor
 from tune_nas.config import RelaxationConfig
 from tune_nas.search.choices import Choices
 from tune_nas.search.relaxation.base import Relaxation, Sample, register_relaxation
-from tune_nas.seeds import derive_seed
+from tune_nas.seeds import Generators
 from tune_nas.spaces import Space
 
 
@@ -42,7 +42,9 @@ class Path(Relaxation):
         counts = mask.sum(dim=1, keepdim=True).clamp(min=1)
         return mask.to(alphas.dtype) / counts
 
-    def _draw(self, name: str, alpha: Tensor, mask: Tensor, seed: int | None) -> Sample:
+    def _draw(
+        self, name: str, alpha: Tensor, mask: Tensor, seed: int | None, generators: Generators
+    ) -> Sample:
         remaining = self.choices.remaining(name)
         eligible = remaining & self._eligible[name]
         allowed = torch.where(eligible.any(dim=1, keepdim=True), eligible, remaining)
@@ -55,7 +57,7 @@ class Path(Relaxation):
             weights = self.relax(alpha, allowed.to(alpha.device))
             return Sample(weights * share.to(weights)[:, None])
         # on the CPU, where the path is read: nothing of it depends on α
-        generator = torch.Generator().manual_seed(derive_seed(seed, name))
+        generator = generators(seed, name, torch.device("cpu"))
         order = torch.rand(len(present), generator=generator).masked_fill(~present, -1.0)
         scores = torch.rand(allowed.shape, generator=generator).masked_fill(~allowed, -1.0)
         kept = torch.zeros_like(present)

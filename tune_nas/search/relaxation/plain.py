@@ -21,6 +21,8 @@ from tune_nas.search.relaxation.penalty import zero_one
 class Softmax(Relaxation):
     """Operations of an edge compete: w = softmax(α), which sums to 1 (DARTS, Eq. 2)."""
 
+    capturable = True
+
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to softmax weights over the operations that each edge has."""
         return softmax_where(alphas, mask)
@@ -32,6 +34,7 @@ class Sigmoid(Relaxation):
 
     default_init = "uniform-weight"
     competes = False
+    capturable = True
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to sigmoid weights."""
@@ -42,6 +45,10 @@ class Sigmoid(Relaxation):
         if self.config.penalty.kind != "zero-one":
             return None
         total = zero_one(
-            [(alpha.sigmoid(), self.choices.undecided(name)) for name, alpha in alphas.items()]
+            [
+                alpha.sigmoid()[places]
+                for name, alpha in alphas.items()
+                for _, places in self.choices.undecided_places(name, alpha.device)
+            ]
         )
         return None if total is None else self.config.penalty.weight * total

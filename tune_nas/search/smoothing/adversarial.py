@@ -30,7 +30,7 @@ class AdversarialSmoothing(Smoothing):
         """Return the last weights of the ascent, or those of the pass if its loss is higher."""
         relaxation = objective.relaxation
         clean = {name: cell.operations for name, cell in mixing.items()}
-        start = self.moved_at_random(relaxation, batch, mixing)
+        start = self.moved_at_random(objective, batch, mixing)
         with _evaluation_mode(objective.supernet):
             found = self._project(relaxation, clean, start)
             for _ in range(self.config.steps):

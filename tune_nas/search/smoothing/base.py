@@ -12,7 +12,6 @@ from torch import Tensor
 from tune_nas.config import SmoothingConfig
 from tune_nas.search.objective import Objective, SeededBatch
 from tune_nas.search.relaxation import Relaxation
-from tune_nas.seeds import derive_seed
 from tune_nas.spaces import MixingWeights
 
 Operations = Mapping[str, Tensor]
@@ -57,24 +56,25 @@ class Smoothing(ABC):
         """
 
     def moved_at_random(
-        self, relaxation: Relaxation, batch: SeededBatch, mixing: MixingWeights
+        self, objective: Objective, batch: SeededBatch, mixing: MixingWeights
     ) -> Operations:
         """Return the operation weights moved uniformly within the radius, legal or not."""
         moved = {}
         for name, cell in mixing.items():
             weights = cell.operations
-            seed = derive_seed(batch.seed or 0, f"smoothing {name}")
-            generator = torch.Generator(weights.device).manual_seed(seed)
+            generator = objective.draws.generator(
+                batch.seed or 0, f"smoothing {name}", weights.device
+            )
             step = torch.empty_like(weights).uniform_(
                 -self.radius, self.radius, generator=generator
             )
-            moved[name] = weights + step * movable(relaxation, name, weights)
+            moved[name] = weights + step * movable(objective.relaxation, name, weights)
         return moved
 
 
 def movable(relaxation: Relaxation, cell: str, weights: Tensor) -> Tensor:
     """Return which operation weights may be perturbed: those of open edges, bool."""
-    return relaxation.choices.undecided(cell).to(weights.device)
+    return relaxation.choices.undecided(cell, weights.device)
 
 
 def with_operations(mixing: MixingWeights, operations: Operations) -> MixingWeights:

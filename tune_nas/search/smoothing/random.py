@@ -16,7 +16,7 @@ class RandomSmoothing(Smoothing):
     ) -> Operations:
         """Return the weights moved by noise from the batch's seed."""
         relaxation = objective.relaxation
-        moved = self.moved_at_random(relaxation, batch, mixing)
+        moved = self.moved_at_random(objective, batch, mixing)
         return {
             name: scale_to_sum(moved[name], cell.operations.sum(dim=1, keepdim=True))
             if relaxation.competes

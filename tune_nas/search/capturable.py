@@ -1,0 +1,96 @@
+"""Optimisers whose steps read nothing on the host that changes from one to the next.
+
+torch's own SGD reads a learning rate that is a tensor back to the host, and its Adam for CUDA
+graphs has its bias corrections in float32, where 1 − 0.999 has four digits. States are those of
+torch's, so that checkpoints are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class CapturableSgd(torch.optim.SGD):
+    """torch's SGD, equal but for rounding, with its learning rate on the device.
+
+    Attributes:
+        rate: The learning rate, (); `set_rate` sets it and that of the parameter group.
+    """
+
+    def __init__(self, params: Sequence[Tensor], **options: Any) -> None:
+        super().__init__(params, **options)
+        self.rate = torch.full((), options["lr"], dtype=params[0].dtype, device=params[0].device)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate."""
+        self.param_groups[0]["lr"] = rate
+        self.rate.fill_(rate)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move the parameters that have a gradient."""
+        (group,) = self.param_groups
+        parameters = [each for each in group["params"] if each.grad is not None]
+        if not parameters:
+            return
+        gradients = [each.grad for each in parameters]
+        directions = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+        if group["momentum"]:
+            buffers = self._add_to_buffers(parameters, directions, group["momentum"])
+            if group["nesterov"]:
+                torch._foreach_add_(directions, buffers, alpha=group["momentum"])
+            else:
+                directions = buffers
+        torch._foreach_sub_(parameters, torch._foreach_mul(directions, self.rate))
+
+    def _add_to_buffers(
+        self, parameters: list[Tensor], directions: Sequence[Tensor], momentum: float
+    ) -> list[Tensor]:
+        """Move the momentum of each parameter, from the direction itself where it has none yet."""
+        moving, by = [], []
+        for parameter, direction in zip(parameters, directions, strict=True):
+            buffer = self.state[parameter].get("momentum_buffer")
+            if buffer is None:
+                self.state[parameter]["momentum_buffer"] = direction.clone()
+            else:
+                moving.append(buffer)
+                by.append(direction)
+        if moving:
+            torch._foreach_mul_(moving, momentum)
+            torch._foreach_add_(moving, by)
+        return [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+
+
+class CapturableAdam(torch.optim.Adam):
+    """torch's Adam, equal but for rounding, with its count of steps on the device."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move the parameters that have a gradient."""
+        (group,) = self.param_groups
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                self._move(parameter, parameter.grad, group)
+
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros((), device=parameter.device)
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        if state["step"].device != parameter.device:  # torch's own, from a checkpoint
+            state["step"] = state["step"].to(parameter.device)
+        state["step"] += 1
+        steps = state["step"].double()
+        of_mean, of_square = (1.0 - beta**steps for beta in group["betas"])
+        gradient = gradient.add(parameter, alpha=group["weight_decay"])
+        beta_mean, beta_square = group["betas"]
+        mean = state["exp_avg"].lerp_(gradient, 1.0 - beta_mean)
+        square = state["exp_avg_sq"].mul_(beta_square)
+        square.addcmul_(gradient, gradient, value=1.0 - beta_square)
+        scale = (square.sqrt() / of_square.sqrt()).add_(group["eps"])
+        parameter.sub_(group["lr"] / of_mean * (mean / scale))

@@ -1,0 +1,144 @@
+"""What the passes of a search draw from, so that one step can be played again with other seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from tune_nas.seeds import derive_seed, new_generator
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A generator that a step asked for.
+
+    Args:
+        place: That of its seed among those of the step's passes.
+        purpose: What it is for.
+        device: Where it draws.
+    """
+
+    place: int
+    purpose: str
+    device: torch.device
+
+
+@dataclass
+class Tape:
+    """The seeds that one step drew, and the generators that it asked for, both in order."""
+
+    seeds: list[int] = field(default_factory=list)
+    wanted: list[Wanted] = field(default_factory=list)
+
+    def note(self, seed: int, purpose: str, device: torch.device) -> None:
+        """Note that a generator was asked for.
+
+        Raises:
+            ValueError: If the seed is not that of a pass of the step.
+        """
+        self.wanted.append(Wanted(self.seeds.index(seed), purpose, device))
+
+
+class Player:
+    """Gives a step the same generators each time, after a tape, and seeds them for each time anew.
+
+    Args:
+        tape: What the step asks for.
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.generators = [torch.Generator(wanted.device) for wanted in tape.wanted]
+        self._seeds = list(tape.seeds)
+        self._n_seeds = self._n_generators = 0
+
+    def seed_all(self, host: torch.Generator) -> None:
+        """Draw a seed for each pass of the step, and seed all generators by them."""
+        self._seeds = [draw_seed(host) for _ in self.tape.seeds]
+        for generator, wanted in zip(self.generators, self.tape.wanted, strict=True):
+            generator.manual_seed(derive_seed(self._seeds[wanted.place], wanted.purpose))
+
+    def rewind(self) -> None:
+        """Begin the step again."""
+        self._n_seeds = self._n_generators = 0
+
+    def seed(self) -> int:
+        """Return the seed of the next pass."""
+        self._n_seeds += 1
+        return self._seeds[self._n_seeds - 1]
+
+    def generator(self, seed: int, purpose: str, device: torch.device) -> torch.Generator:
+        """Return the next generator.
+
+        Raises:
+            RuntimeError: If the tape has another one here: the step does not always ask for the
+                same.
+        """
+        at, self._n_generators = self._n_generators, self._n_generators + 1
+        asked = Wanted(self._seeds.index(seed), purpose, device)
+        if at >= len(self.generators) or self.tape.wanted[at] != asked:
+            raise RuntimeError(f"its draws are not the same in each step ('{purpose}')")
+        return self.generators[at]
+
+
+class Draws:
+    """Seeds of passes, from one checkpointed generator, and generators that follow from them.
+
+    A pass has a seed, and each of its purposes (a cell's weights, smoothing, noise) a new generator
+    that follows from seed and purpose. So the passes that share a seed share their draws, and the
+    generator on the host is all that a resumed search needs.
+
+    While a tape is played, seeds and generators are those of its player.
+
+    Args:
+        host: The generator on the CPU; None for one with torch's default seed.
+    """
+
+    def __init__(self, host: torch.Generator | None = None) -> None:
+        self.host = torch.Generator() if host is None else host
+        self._tape: Tape | None = None
+        self._player: Player | None = None
+
+    def seed(self) -> int:
+        """Return the seed of a new pass."""
+        if self._player is not None:
+            return self._player.seed()
+        seed = draw_seed(self.host)
+        if self._tape is not None:
+            self._tape.seeds.append(seed)
+        return seed
+
+    def generator(self, seed: int, purpose: str, device: torch.device) -> torch.Generator:
+        """Return the generator of a purpose of the pass with that seed."""
+        if self._player is not None:
+            return self._player.generator(seed, purpose, device)
+        if self._tape is not None:
+            self._tape.note(seed, purpose, device)
+        return new_generator(seed, purpose, device)
+
+    @contextmanager
+    def recording(self) -> Iterator[Tape]:
+        """Note what is asked for, which changes nothing of it."""
+        self._tape = Tape()
+        try:
+            yield self._tape
+        finally:
+            self._tape = None
+
+    @contextmanager
+    def playing(self, player: Player) -> Iterator[None]:
+        """Take seeds and generators from a player, from its beginning."""
+        player.rewind()
+        self._player = player
+        try:
+            yield
+        finally:
+            self._player = None
+
+
+def draw_seed(host: torch.Generator) -> int:
+    """Return the seed of a pass from a generator on the CPU."""
+    return int(torch.randint(2**62, (), generator=host))

@@ -1,0 +1,200 @@
+"""Steps as CUDA graphs: launched once each, whatever the number of their kernels.
+
+A graph repeats the kernels of one step on the same memory. What differs from step to step is put
+there before: the picks of the batches, and the seeds of the generators that it draws from. The
+learning rate of w is read on the device. Whatever else a step depends on is constant as long as
+`Step.constants` is, and when that changes the graphs are dropped and captured anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from tune_nas.config import RuntimeConfig
+from tune_nas.search.draws import Draws, Player, Tape
+from tune_nas.search.relaxation import Relaxation
+from tune_nas.search.stepping import Picks, Seen, Step, Steps
+
+_LOG = logging.getLogger(__name__)
+
+# Steps of a kind that run as written before it is captured: they fill caches, make the optimisers'
+# states and compile kernels. They are steps of the search as any other.
+WARM_UP = 2
+
+
+class Capture(Protocol):
+    """Captures what a function does to memory, without doing it, and returns what does it."""
+
+    def __call__(
+        self, function: Callable[[], None], generators: Sequence[torch.Generator]
+    ) -> Callable[[], None]:
+        """Capture a function.
+
+        Args:
+            function: Runs kernels on memory that stays where it is.
+            generators: On the device; whatever the function draws comes from them. What is returned
+                draws from the seeds that they have when it is called.
+
+        Raises:
+            RuntimeError: If it does something that cannot be captured, as to read a value back.
+        """
+
+
+class CudaCapture:
+    """Captures by a CUDA graph with a memory pool of its own.
+
+    Args:
+        device: The GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def __call__(
+        self, function: Callable[[], None], generators: Sequence[torch.Generator]
+    ) -> Callable[[], None]:
+        """See `Capture`."""
+        graph = torch.cuda.CUDAGraph()
+        for generator in generators:
+            graph.register_generator_state(generator)
+        with (
+            torch.cuda.device(self.device),
+            # torch does not put the stream back where a capture cannot be ended
+            torch.cuda.stream(torch.cuda.current_stream(self.device)),
+            torch.cuda.graph(graph, stream=torch.cuda.Stream(self.device)),  # type: ignore[no-untyped-call]
+        ):
+            function()
+        return graph.replay
+
+
+def capture_for(runtime: RuntimeConfig, device: torch.device) -> Capture | None:
+    """Return what captures steps on a device; None where they all run as written."""
+    wanted = runtime.graphs == "auto" and device.type == "cuda"
+    return CudaCapture(device) if wanted else None
+
+
+def make_steps(
+    runtime: RuntimeConfig, device: torch.device, relaxation: Relaxation, draws: Draws
+) -> Steps:
+    """Return what runs the steps of a search; where they are not captured one line says why."""
+    capture = capture_for(runtime, device)
+    if capture is None:
+        return Steps(draws)
+    if not relaxation.capturable:
+        kind = relaxation.config.kind
+        _tell(f"relaxation '{kind}' draws what runs, or does not say that it can be captured")
+        return Steps(draws)
+    return GraphedSteps(capture, draws)
+
+
+class CapturedStep:
+    """A step that was captured, to be run again and again.
+
+    Args:
+        step: The step.
+        picks: Of a step of its kind.
+        tape: The seeds and generators that a step of its kind asks for.
+        draws: Where the step asks for them.
+        capture: Captures it.
+
+    Raises:
+        RuntimeError: If it cannot be captured.
+    """
+
+    def __init__(
+        self, step: Step, picks: Picks, tape: Tape, draws: Draws, capture: Capture
+    ) -> None:
+        self._picks = picks.clone()
+        self._draws = draws
+        self._player = Player(tape)
+        seen: list[Seen] = []
+
+        def function() -> None:
+            with draws.playing(self._player):
+                seen[:] = [step.run(self._picks)]
+
+        self._replay = capture(function, self._player.generators)
+        self._seen = seen[0]
+
+    def __call__(self, picks: Picks) -> Seen:
+        """Run it on other batches, with new seeds; what it returns is overwritten by the next."""
+        self._picks.copy_(picks)
+        self._player.seed_all(self._draws.host)
+        self._replay()
+        return self._seen
+
+
+class GraphedSteps(Steps):
+    """Runs steps as graphs, one for each kind of step, and as written what cannot be captured.
+
+    Args:
+        capture: Captures a step.
+        draws: What the passes of the search draw from.
+    """
+
+    captures = True
+
+    def __init__(self, capture: Capture, draws: Draws) -> None:
+        super().__init__(draws)
+        self._capture = capture
+        self._constants: dict[str, Any] = {}
+        self._captured: dict[bool, CapturedStep] = {}
+        self._tapes: dict[bool, list[Tape]] = {}
+        self._gave_up = False
+
+    def begin(self, step: Step) -> None:
+        """Take the step of a new epoch; graphs of another one are dropped, and their memory."""
+        super().begin(step)
+        constants = step.constants()
+        if constants != self._constants:
+            self.reset()
+            self._constants = constants
+
+    def reset(self) -> None:
+        """Drop all graphs."""
+        self._constants = {}
+        self._captured.clear()
+        self._tapes.clear()
+
+    def run(self, moves_alphas: bool) -> Seen:
+        """Run the next step, captured if it can be."""
+        picks = self.step.pick(moves_alphas)
+        captured = None if self._gave_up else self._find(picks)
+        if captured is not None:
+            return captured(picks)
+        if self._gave_up:
+            return self.step.run(picks)
+        with self.draws.recording() as tape:
+            seen = self.step.run(picks)
+        self._tapes.setdefault(moves_alphas, []).append(tape)
+        return seen
+
+    def _find(self, picks: Picks) -> CapturedStep | None:
+        """Return the graph of a kind of step, captured now if it is time to; None for none."""
+        kind = picks.moves_alphas
+        tapes = self._tapes.get(kind, [])
+        if kind not in self._captured and len(tapes) >= WARM_UP:
+            try:
+                self._captured[kind] = CapturedStep(
+                    self.step, picks, tapes[-1], self.draws, self._capture
+                )
+            except RuntimeError as error:
+                self.reset()
+                self._gave_up = True
+                _tell(_first_line(error))
+        return self._captured.get(kind)
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the message of what failed first: that a capture cannot be ended follows from it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).partition("\n")[0]
+
+
+def _tell(reason: str) -> None:
+    _LOG.warning("no CUDA graphs, each kernel of a step is launched by itself: %s", reason)

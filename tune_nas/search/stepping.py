@@ -1,0 +1,171 @@
+"""The steps of an epoch: what one is, and the loop over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tune_nas.data import Batches, Pick
+from tune_nas.search.draws import Draws
+from tune_nas.search.objective import Batch
+from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.update import Update
+from tune_nas.training import Tally
+
+
+class Picks(NamedTuple):
+    """What the batches of a step are made of.
+
+    Args:
+        train: The train batch.
+        valid: The valid batch; None where the step uses none.
+        moves_alphas: Whether α moves, and not w alone.
+    """
+
+    train: Pick
+    valid: Pick | None
+    moves_alphas: bool
+
+    def clone(self) -> Picks:
+        """Return a copy with memory of its own."""
+        valid = None if self.valid is None else self.valid.clone()
+        return Picks(self.train.clone(), valid, self.moves_alphas)
+
+    def copy_(self, other: Picks) -> None:
+        """Take the values of the picks of another step of the same kind."""
+        self.train.copy_(other.train)
+        if self.valid is not None and other.valid is not None:
+            self.valid.copy_(other.valid)
+
+
+class Seen(NamedTuple):
+    """What the train pass of a step saw, on the device: loss (), logits (n, classes), labels."""
+
+    loss: Tensor
+    logits: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an epoch, in two parts: what is picked on the host, and what is computed.
+
+    The second part is a function of the picks, the seeds of its passes and the state of the search
+    on the device. It reads nothing back to the host.
+
+    Args:
+        update: Whose gradients move w and α.
+        optimisers: What moves them.
+        train: The train batches.
+        valid: The batches of α's own.
+        moves_alphas: Whether α moves in the epoch: in some of its steps, or in all.
+    """
+
+    update: Update
+    optimisers: Optimisers
+    train: Batches
+    valid: Batches
+    moves_alphas: bool
+
+    def pick(self, moves_alphas: bool) -> Picks:
+        """Return what the next step is made of, and go on by a batch in the streams that it uses.
+
+        Args:
+            moves_alphas: Whether α moves, and not w alone.
+        """
+        with_valid = moves_alphas and self.update.needs_valid
+        train = self.train.pick()
+        return Picks(train, self.valid.pick() if with_valid else None, moves_alphas)
+
+    def run(self, picks: Picks) -> Seen:
+        """Move w, or w and α, once: augmentation, all passes, clipping and the optimisers."""
+        train = channels_last(self.train.make(picks.train))
+        if picks.moves_alphas:
+            valid = None if picks.valid is None else channels_last(self.valid.make(picks.valid))
+            output = self.update.step(
+                train,
+                valid,
+                step_weights=self.optimisers.step_weights,
+                step_alphas=self.optimisers.step_alphas,
+                sgd=self.optimisers.sgd_state(),
+            )
+        else:
+            output = self.update.step_weights_alone(train, self.optimisers.step_weights)
+        return Seen(output.train_loss, output.train_logits, train[1])
+
+    def constants(self) -> dict[str, Any]:
+        """Return all that a step reads on the host: as long as it is equal, steps are alike."""
+        update, objective = self.update, self.update.objective
+        relaxation, smoothing, supernet = objective.relaxation, update.smoothing, objective.supernet
+        return {
+            "update": (update.config, self.moves_alphas),
+            "relaxation": relaxation.constants(),
+            "smoothing": None if smoothing is None else smoothing.radius,
+            "choices": relaxation.choices.version,
+            "skip dropout": getattr(supernet, "skip_dropout", 0.0),
+            "batch sizes": (self.train.batch_size, self.valid.batch_size),
+            # by identity: what the tensors of a step belong to
+            "objects": (supernet, self.optimisers.weights, self.optimisers.alphas),
+        }
+
+
+class Steps:
+    """Runs steps one by one, as they are written.
+
+    Args:
+        draws: What the passes of the search draw from.
+
+    Attributes:
+        captures: Whether steps may be captured, so that they must read nothing on the host.
+    """
+
+    captures = False
+
+    def __init__(self, draws: Draws) -> None:
+        self.draws = draws
+
+    def begin(self, step: Step) -> None:
+        """Take the step of a new epoch."""
+        self.step = step
+
+    def run(self, moves_alphas: bool) -> Seen:
+        """Run the next step."""
+        return self.step.run(self.step.pick(moves_alphas))
+
+    def reset(self) -> None:
+        """Forget what depends on the search's state, because another one was loaded."""
+
+
+def run_steps(
+    steps: Steps,
+    count: int,
+    *,
+    weight_steps: int,
+    device: torch.device,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Tally:
+    """Run the steps of an epoch, and return the tally of their train passes.
+
+    Args:
+        steps: What runs them.
+        count: How many.
+        weight_steps: w steps for each step of α, where it moves.
+        device: Where the tally is kept.
+        on_step: Called after each step with the steps done and the steps of the epoch.
+    """
+    tally = Tally(device)
+    for index in range(count):
+        seen = steps.run(steps.step.moves_alphas and index % weight_steps == 0)
+        tally.add(seen.loss, seen.logits, seen.labels)
+        if on_step is not None:
+            on_step(index + 1, count)
+    return tally
+
+
+def channels_last(batch: Batch) -> Batch:
+    """Return a batch whose images lie in memory as the supernet wants them."""
+    return batch[0].contiguous(memory_format=torch.channels_last), batch[1]
