@@ -5,7 +5,8 @@ times faster than the form `published` (the authors' loop, benchmarks/published.
 is none for a method, than `plain`. One more pass of each form is traced for the rest: operations
 that run (launches on a GPU), values read back, bytes kept for the backward pass. The share of the
 machine's peak is the floating-point operations of the convolutions of a step over those that a
-large matrix product does in the same time, in the same run.
+large matrix product does in the same time, in the same run. On a GPU the form `graphs` is `fast`
+replayed as a CUDA graph, and the others are launched kernel by kernel.
 
     python benchmarks/steps.py --output benchmarks/results/steps.json --docs docs/speed.md
 """
@@ -34,6 +35,7 @@ from tune_nas.library import load_trial
 from tune_nas.search import Search
 
 FORMS = ("published", "plain", "torch", "fast")
+ON_GPU = (*FORMS, "graphs")
 
 # Name: trial, changes, whether the authors' loop is there, and passes that a step takes (forward;
 # backward of activations; of weights), as the form `fast` does them.
@@ -49,6 +51,11 @@ METHODS: dict[str, tuple[str, dict[str, Any], bool, tuple[int, int, int]]] = {
     "PC-DARTS": ("pc-darts", {"update.warmup": 0}, False, (2, 2, 1)),
     "DrNAS": ("drnas", {"update.warmup": 0}, False, (2, 2, 1)),
 }
+
+
+def forms_on(device: str) -> tuple[str, ...]:
+    """Return the forms that a device has."""
+    return ON_GPU if device.startswith("cuda") else FORMS
 
 
 def now(device: str) -> float:
@@ -139,8 +146,11 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return what was measured of a method, by form."""
     trial, changes, has_published, passes = METHODS[name]
     searches, steps = {}, {}
-    for form in FORMS if has_published else FORMS[1:]:
-        implementation = "plain" if form == "published" else form
+    forms = forms_on(options.device)
+    # The first rounds are not counted: a graph is captured after two steps as written.
+    warm_up = 4 if "graphs" in forms else 1
+    for form in forms if has_published else forms[1:]:
+        implementation = {"published": "plain", "graphs": "fast"}.get(form, form)
         config = load_trial(
             trial,
             {
@@ -150,8 +160,9 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
                 "data.train_images": 2 * options.batch_size,
                 "schedule.batch_size": options.batch_size,
                 "schedule.steps_per_epoch": 1,
-                "schedule.epochs": options.rounds + 2,
+                "schedule.epochs": options.rounds + warm_up + 1,
                 "runtime.implementation": implementation,
+                "runtime.graphs": "auto" if form == "graphs" else "never",
                 "runtime.device": options.device,
                 **({"space.cells": 3} if "space.name" in changes else {}),
                 **changes,
@@ -161,12 +172,14 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         maker = make_published_step if form == "published" else make_step
         steps[form] = maker(searches[form])
     seconds: dict[str, list[float]] = {form: [] for form in steps}
-    for round_ in range(options.rounds + 1):
+    for round_ in range(options.rounds + warm_up):
         for form, step in steps.items():
             duration = step()
-            if round_ > 0:  # the first warms up
+            if round_ >= warm_up:
                 seconds[form].append(duration)
-    traces = {form: trace(search, form) for form, search in searches.items()}
+    traces = {form: trace(searches[form], form) for form in searches if form != "graphs"}
+    if "graphs" in searches:  # its kernels are those of `fast`
+        traces["graphs"] = traces["fast"]
     medians = {form: statistics.median(values) for form, values in seconds.items()}
     reference = medians["published" if has_published else "plain"]
     work = sum(passes) * traces["plain"]["forward_gflop"] * 1e9
@@ -183,17 +196,18 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def as_markdown(results: dict[str, Any], options: argparse.Namespace) -> str:
     """Return the table that the documentation shows."""
+    columns = forms_on(options.device)
     lines = [
         f"{options.date}, {options.machine}; {options.init_channels} channels, {options.cells} "
         f"cells (NAS-Bench-201: 3 a stage), {options.resolution} pixels, batch "
         f"{options.batch_size}, rounds: {options.rounds}.",
         "",
-        "| method | " + " | ".join(FORMS) + " | kept: plain | fast | operations: plain | fast |"
+        "| method | " + " | ".join(columns) + " | kept: plain | fast | operations: plain | fast |"
         " share of peak: fast |",
-        "|---|" + "---:|" * (len(FORMS) + 5),
+        "|---|" + "---:|" * (len(columns) + 5),
     ]
     for name, forms in results.items():
-        shown = [f"{forms[f]['times_faster']:.2f} ×" if f in forms else "" for f in FORMS]
+        shown = [f"{forms[f]['times_faster']:.2f} ×" if f in forms else "" for f in columns]
         plain, fast = forms["plain"], forms["fast"]
         lines.append(
             f"| {name} | {' | '.join(shown)} | {plain['kept_mb']:,.0f} MB | "

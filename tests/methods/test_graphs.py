@@ -156,7 +156,7 @@ def test_what_cannot_be_captured_runs_as_written_and_one_line_says_why(
 def test_steps_are_captured_on_a_gpu_alone_and_where_they_may_be() -> None:
     gpu = torch.device("cuda", 0)
     assert isinstance(capture_for(RuntimeConfig(), gpu), CudaCapture)
-    assert capture_for(RuntimeConfig(graphs="off"), gpu) is None
+    assert capture_for(RuntimeConfig(graphs="never"), gpu) is None
     assert capture_for(RuntimeConfig(), torch.device("cpu")) is None
 
 
@@ -184,7 +184,7 @@ def test_graphs_are_the_usual_search_but_for_rounding_and_share_checkpoints(
     graphed.load(tmp_path / "usual" / "after_1")
     run(graphed)
     monkeypatch.undo()
-    other = Search(with_overrides(trial, {"runtime.graphs": "off"}))
+    other = Search(with_overrides(trial, {"runtime.graphs": "never"}))
     other.load(tmp_path / "graphed" / "after_1")
     run(other)
     for search in (graphed, other):
@@ -273,7 +273,7 @@ def test_on_a_gpu_graphs_are_steps_as_written_but_for_rounding(
     graphed = Search(trial)
     run(graphed)
     assert not caplog.records  # nothing fell back
-    written = Search(with_overrides(trial, {"runtime.graphs": "off"}))
+    written = Search(with_overrides(trial, {"runtime.graphs": "never"}))
     run(written)
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
     for cell, alpha in written.alphas.items():

@@ -125,7 +125,7 @@ class RuntimeConfig(Section):
             alone (minutes once, and a CPU is slower with it), or ``never``. Equal but for rounding,
             and checkpoints are the same.
         graphs: ``auto``: on a GPU the steps of an epoch are replayed as a CUDA graph where they can
-            be captured, equal but for rounding; ``off``: never.
+            be captured, equal but for rounding; ``never``: not.
     """
 
     device: str = "auto"
@@ -134,7 +134,7 @@ class RuntimeConfig(Section):
     autocast: bool = False
     implementation: Literal["plain", "torch", "fast"] = "fast"
     compile: Literal["auto", "never"] = "auto"
-    graphs: Literal["auto", "off"] = "auto"
+    graphs: Literal["auto", "never"] = "auto"
 
 
 class BenchmarkConfig(Section):
