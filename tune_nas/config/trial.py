@@ -119,8 +119,8 @@ class RuntimeConfig(Section):
         autocast: Whether the supernet runs in mixed precision, bfloat16 (w and α keep their type).
             It changes the gradients by a quarter: not the same search.
         implementation: Form of the supernet: ``plain``; ``torch``, reorganised; ``fast``, that with
-            kernels compiled at first use (a CPU alone has them yet). They are equal but for
-            rounding, and their checkpoints are the same.
+            kernels compiled at first use. They are equal but for rounding, and their checkpoints
+            are the same.
         compile: Whether a retraining compiles its network by ``torch.compile``: ``auto``, on a GPU
             alone (minutes once, and a CPU is slower with it), or ``never``. Equal but for rounding,
             and checkpoints are the same.

@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tune_nas.native.gpu import gpu_kernels_for
+
 _FOLDER = Path(__file__).parent / "kernels"
 _SOURCES = ("stage.cpp", "mix.cpp", "pool.cpp")
 _FLAGS = (
@@ -85,12 +87,13 @@ def _alone(lock: Path) -> Iterator[None]:
 
 def kernels_for(x: Tensor) -> bool:
     """Whether there are kernels for a tensor (n, channels, h, w): its device, type and channels."""
+    device = x.device.type
     return (
-        x.device.type == "cpu"
+        device in ("cpu", "cuda")
         and x.dtype in (torch.float32, torch.float64)
         and x.shape[1] % 4 == 0
-        and not torch.is_autocast_enabled("cpu")
-        and build_kernels()
+        and not torch.is_autocast_enabled(device)
+        and (build_kernels() if device == "cpu" else gpu_kernels_for(x))
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tune_nas.native.backend import MixKernels, mix_kernels
 from tune_nas.native.chain import Stage
 from tune_nas.spaces.primitives import add
 
@@ -34,13 +35,19 @@ class Chain(NamedTuple):
     scale: Tensor
 
 
-def mix(total: Tensor | None, terms: Sequence[Term], chains: Sequence[Chain]) -> Tensor:
+def mix(
+    total: Tensor | None,
+    terms: Sequence[Term],
+    chains: Sequence[Chain],
+    kernels: MixKernels | None = None,
+) -> Tensor:
     """Add terms and chains, at least one of them, to ``total`` in place, and return it.
 
     Args:
         total: (n, channels, h, w); it must not be needed for a gradient. None starts at zero.
         terms: Terms of that shape.
         chains: Chains whose output has that shape; of at least one stage each.
+        kernels: What computes it; None for the kernels of the device.
     """
     values = [in_channels_last(term.value) for term in terms]
     inputs, places = list[Tensor](), dict[int, int]()
@@ -48,7 +55,7 @@ def mix(total: Tensor | None, terms: Sequence[Term], chains: Sequence[Chain]) ->
         if id(chain.x) not in places:
             places[id(chain.x)] = len(inputs)
             inputs.append(in_channels_last(chain.x))
-    layout = _Layout(
+    layout = Layout(
         stages=[stage for chain in chains for stage in chain.stages],
         starts=[
             place if first else -1
@@ -61,7 +68,9 @@ def mix(total: Tensor | None, terms: Sequence[Term], chains: Sequence[Chain]) ->
     scales = torch.stack([*(term.scale for term in terms), *(chain.scale for chain in chains)])
     own = [value for value, at in zip(values, layout.term_inputs, strict=True) if at < 0]
     total = None if total is None else in_channels_last(total)
-    out: Tensor = _Mix.apply(total, layout, scales, *own, *inputs, *layout.weights)  # type: ignore[no-untyped-call]
+    kernels = kernels or mix_kernels(scales.device)
+    tensors = (*own, *inputs, *layout.weights)
+    out: Tensor = _Mix.apply(total, layout, kernels, scales, *tensors)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -70,7 +79,7 @@ def in_channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-class _Layout:
+class Layout:
     """How the tensors of a mix belong together.
 
     Args:
@@ -111,33 +120,24 @@ class _Layout:
 class _Mix(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, total: Tensor | None, layout: _Layout, scales: Tensor, *tensors: Tensor
+        ctx: Any,
+        total: Tensor | None,
+        layout: Layout,
+        kernels: MixKernels,
+        scales: Tensor,
+        *tensors: Tensor,
     ) -> Tensor:
         own, inputs, weights = layout.split(tensors)
-        ctx.layout, ctx.mixes = layout, total is not None
-        ctx.scales, ctx.numbers = scales.tolist(), layout.numbers_of_stages()
-        norms = [stage.norm for stage in layout.stages]
-        out, kept = torch.ops.tune_nas.mix_forward(
-            total,
-            layout.terms(own, inputs),
-            inputs,
-            weights,
-            [
-                statistic
-                for norm in norms
-                if norm.track_running_stats
-                for statistic in (norm.running_mean, norm.running_var, norm.num_batches_tracked)
-            ],
-            ctx.numbers,
-            [number for norm in norms for number in (norm.momentum or 0.0, norm.eps)],
-            ctx.scales,
+        ctx.layout, ctx.kernels, ctx.mixes = layout, kernels, total is not None
+        out, kept, ctx.state = kernels.mix_forward(
+            total, layout, scales, layout.terms(own, inputs), inputs, weights
         )
         if total is not None:
             ctx.mark_dirty(total)
             out = total
         ctx.save_for_backward(scales, *tensors, *kept)
         ctx.n_tensors = len(tensors)
-        return out  # type: ignore[no-any-return]
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
@@ -146,27 +146,27 @@ class _Mix(torch.autograd.Function):
         tensors, kept = rest[: ctx.n_tensors], rest[ctx.n_tensors :]
         of_total = g if ctx.mixes else None
         if torch.is_grad_enabled():  # a gradient of this gradient will be asked for
-            return of_total, None, *_differentiable(layout, g, scales, tensors, kept)
+            return of_total, None, None, *_differentiable(layout, g, scales, tensors, kept)
         own, inputs, weights = layout.split(tensors)
-        _, wanted, learnt = layout.split(ctx.needs_input_grad[3:])
-        of_own, of_inputs, of_weights, of_scales = torch.ops.tune_nas.mix_backward(
+        _, wanted, learnt = layout.split(ctx.needs_input_grad[4:])
+        of_own, of_inputs, of_weights, of_scales = ctx.kernels.mix_backward(
             g,
+            layout,
+            ctx.state,
+            scales,
             layout.terms(own, inputs),
-            layout.term_inputs,
             inputs,
             wanted,
             weights,
             kept,
-            ctx.numbers,
-            ctx.scales,
             any(learnt),
         )
         found = (*of_own, *of_inputs, *(of_weights or [None] * len(weights)))
-        return of_total, None, scales.new_tensor(of_scales), *found
+        return of_total, None, None, of_scales, *found
 
 
 def _differentiable(
-    layout: _Layout, g: Tensor, scales: Tensor, tensors: Sequence[Tensor], kept: Sequence[Tensor]
+    layout: Layout, g: Tensor, scales: Tensor, tensors: Sequence[Tensor], kept: Sequence[Tensor]
 ) -> Iterator[Tensor | None]:
     """Return the gradients of scales and tensors, as functions of all of them and of g."""
     # views: one of them may have been made of another, and that way is not this function's
@@ -184,7 +184,7 @@ def _differentiable(
         if layout.by_batch[k]:
             y = F.batch_norm(y, None, None, training=True, eps=stage.norm.eps)
         else:
-            mean, inverse = kept[2 * k + 1].to(y.dtype)[..., None, None]
+            mean, inverse = kept[2 * k + 1][:2].to(y.dtype)[..., None, None]
             y = (y - mean) * inverse
     addends = [*layout.terms(own, inputs), *ends, *([y] if layout.stages else [])]
     scaled = [scale * addend for scale, addend in zip(scales.unbind(), addends, strict=True)]

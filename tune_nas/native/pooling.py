@@ -28,7 +28,13 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def pool(module: nn.MaxPool2d | nn.AvgPool2d, x: Tensor) -> Tensor:
-    """Return what a 3×3 pooling with a border of one makes of x (n, channels, h, w)."""
+    """Return what a 3×3 pooling with a border of one makes of x (n, channels, h, w).
+
+    On a CPU by the kernels, elsewhere by torch.
+    """
+    if x.device.type != "cpu":
+        by_torch: Tensor = module(x)
+        return by_torch
     stride = module.stride if isinstance(module.stride, int) else module.stride[0]
     inputs = (in_channels_last(x), isinstance(module, nn.MaxPool2d), stride)
     out: Tensor = _Pool.apply(*inputs)  # type: ignore[no-untyped-call]

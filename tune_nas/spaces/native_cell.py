@@ -81,7 +81,7 @@ class _NativeSource(Source):
 
 
 class NativeCell(FastCell):
-    """`FastCell` whose convolutions and pools are run by compiled kernels on a CPU.
+    """`FastCell` whose convolutions are run by kernels of our own, on a CPU pools too.
 
     Everything else, and all of it where there are no kernels for a device, a type or a number of
     channels, is run as there.

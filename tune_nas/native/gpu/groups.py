@@ -1,0 +1,106 @@
+"""Stages of a mix that one launch can run: those of different chains that are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from tune_nas.native.chain import Stage
+    from tune_nas.native.mix import Layout
+
+_MOST = 30  # the kernels have a bit for each in an int32
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage, its place among those of the mix, and which of the inputs it starts from.
+
+    Attributes:
+        start: -1 for what the stage before it made.
+        origin: The input that its chain starts from.
+        weights: Those of the stage, depthwise first.
+    """
+
+    place: int
+    start: int
+    origin: int
+    stage: Stage
+    weights: list[Tensor]
+
+
+@dataclass
+class Group:
+    """Steps of the same kind, none of which depends on another; no two start from one input.
+
+    Attributes:
+        size: (n, height, width) of their inputs.
+    """
+
+    size: tuple[int, int, int]
+    by_batch: bool
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def stage(self) -> Stage:
+        """A stage that stands for all of them."""
+        return self.steps[0].stage
+
+    @property
+    def first(self) -> bool:
+        """Whether they start from inputs of the mix."""
+        return self.steps[0].start >= 0
+
+    @property
+    def stride(self) -> int:
+        """Their stride."""
+        return self.stage.shape[2]
+
+    @property
+    def size_out(self) -> tuple[int, int, int]:
+        """(n, height, width) of their outputs."""
+        n, height, width = self.size
+        return n, (height - 1) // self.stride + 1, (width - 1) // self.stride + 1
+
+    def has_room_for(self, step: Step) -> bool:
+        """Whether a step can still join; the gradients of one input are added one by one."""
+        taken = {other.start for other in self.steps if other.start >= 0}
+        return len(self.steps) < _MOST and step.start not in taken
+
+
+def groups_of(layout: Layout, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Group]:
+    """Return all stages of a mix, in an order in which they can be run."""
+    left = iter(weights)
+    open_groups: dict[tuple[Any, ...], list[Group]] = {}
+    depth, origin, size = 0, 0, (0, 0, 0)
+    for place, (stage, start) in enumerate(zip(layout.stages, layout.starts, strict=True)):
+        if start >= 0:
+            depth, origin = 0, start
+            n, _, height, width = inputs[start].shape
+            size = (n, height, width)
+        own = [_packed(next(left)) for _ in stage.weights]
+        step, by_batch = Step(place, start, origin, stage, own), layout.by_batch[place]
+        alike = open_groups.setdefault(_kind(step, depth, size, by_batch), [])
+        if not alike or not alike[-1].has_room_for(step):
+            alike.append(Group(size, by_batch))
+        alike[-1].steps.append(step)
+        depth, size = depth + 1, alike[-1].size_out
+    ordered = sorted(open_groups.items(), key=lambda item: int(item[0][0]))  # by depth
+    return [group for _, groups in ordered for group in groups]
+
+
+def _kind(step: Step, depth: int, size: tuple[int, int, int], by_batch: bool) -> tuple[Any, ...]:
+    norm = step.stage.norm
+    laid_out = tuple((weight.shape, weight.stride()) for weight in step.weights)
+    statistics = (by_batch, norm.track_running_stats, norm.momentum, norm.eps)
+    return depth, size, step.stage.shape, laid_out, statistics
+
+
+def _packed(weight: Tensor) -> Tensor:
+    """Return a weight that lies in memory without gaps, in either memory format."""
+    packed = weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
+    return weight if packed else weight.contiguous()

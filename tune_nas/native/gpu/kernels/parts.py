@@ -1,0 +1,88 @@
+"""What the Triton kernels have in common. Importing this module imports triton.
+
+In all of them C is the number of channels and BC the next power of two, at least 16 (a dot product
+needs that); BP is how many pixels go through a program at a time; T the type of the values. What a
+normalisation needs is float64 by channel: `normal` is mean, inverse of the deviation, and the
+share that a pixel has in its statistics (1 / pixels; 0 for the running ones).
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def pick(pointers, i, N: tl.constexpr):
+    """Return pointers[i] of a tuple of N. Everything here starts at a multiple of 16 bytes."""
+    found = pointers[0]
+    for k in tl.static_range(1, N):
+        found = tl.where(i == k, pointers[k], found)
+    return tl.multiple_of(found, 16)
+
+
+@triton.jit
+def affine(normal, weight, c, C: tl.constexpr, T: tl.constexpr):
+    """Return scale and shift (BC,) of weight · norm(y) = scale · y + shift."""
+    mean = tl.load(normal + c, mask=c < C, other=0.0)
+    scale = weight * tl.load(normal + C + c, mask=c < C, other=0.0)
+    return scale.to(T), (-scale * mean).to(T)
+
+
+@triton.jit
+def through_norm(one, along, normal, weight, c, C: tl.constexpr):
+    """Return what weight · norm(y) does to a gradient g: a · g + b · y + d, by channel.
+
+    `one` and `along` are the sums of g and of g · y; returned too is the sum of g · norm(y).
+    """
+    mean = tl.load(normal + c, mask=c < C, other=0.0)
+    inverse = tl.load(normal + C + c, mask=c < C, other=0.0)
+    share = tl.load(normal + 2 * C + c, mask=c < C, other=0.0)
+    normed = inverse * (along - mean * one)
+    a = weight * inverse
+    b = -a * inverse * normed * share
+    return a, b, -a * one * share - b * mean, normed
+
+
+@triton.jit
+def values_at(x, pixel, inside, c, C: tl.constexpr):
+    """Return x (BP, BC) at pixels; zeros where not inside."""
+    mask = inside[:, None] & (c < C)[None, :]
+    return tl.load(x + pixel[:, None] * C + c[None, :], mask=mask, other=0.0)
+
+
+@triton.jit
+def active_at(x, pixel, inside, scale, shift, c, C: tl.constexpr, BEFORE: tl.constexpr):
+    """Return ReLU of x, or of scale · x + shift, at pixels; zeros where not inside."""
+    value = values_at(x, pixel, inside, c, C)
+    if BEFORE:
+        value = tl.where(inside[:, None], value * scale[None, :] + shift[None, :], 0.0)
+    return tl.where(value <= 0, 0.0, value)
+
+
+@triton.jit
+def gradient_at(g, y, pixel, inside, a, b, d, c, C: tl.constexpr):
+    """Return a · g + b · y + d at pixels; zeros where not inside."""
+    found = a[None, :] * values_at(g, pixel, inside, c, C) + d[None, :]
+    found += b[None, :] * values_at(y, pixel, inside, c, C)
+    return tl.where(inside[:, None], found, 0.0)
+
+
+@triton.jit
+def coefficients_of(coefficients, c, C: tl.constexpr, T: tl.constexpr):
+    """Return the a, b and d that `finish_sums` has written."""
+    a = tl.load(coefficients + c, mask=c < C, other=0.0).to(T)
+    b = tl.load(coefficients + C + c, mask=c < C, other=0.0).to(T)
+    d = tl.load(coefficients + 2 * C + c, mask=c < C, other=0.0).to(T)
+    return a, b, d
+
+
+@triton.jit
+def dense_weight(weight, tap, o, i, C: tl.constexpr, WO: tl.constexpr, WI: tl.constexpr,
+                 WT: tl.constexpr):  # fmt: skip
+    """Return a tap of a dense weight, whose strides are WO, WI, WT, at outputs o and inputs i."""
+    return tl.load(weight + o * WO + i * WI + tap * WT, mask=(o < C) & (i < C), other=0.0)
+
+
+@triton.jit
+def place_of(p, height, width):
+    """Return the row and the column of pixels that are counted over all images."""
+    return p // width % height, p % width
