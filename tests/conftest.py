@@ -1,10 +1,13 @@
 """What all tests share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+
+from tune_nas.spaces import CellGenotype, Genotype, Space
 
 # Ray reads them once, when the first test module imports it; the servers that it starts read them
 # too, and must read the same.
@@ -39,3 +42,21 @@ def shared_data_dir() -> Path:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def pick_genotype(space: Space, pick: Callable[[list, int], list]) -> Genotype:
+    """Build a genotype, asking ``pick(options, n)`` for edges of a node and for operations."""
+    cells = {}
+    for name, cell in space.cells.items():
+        edges = []
+        for node in cell.nodes:
+            for row in pick(list(cell.incoming(node)), cell.kept_inputs(node)):
+                legal = [o for o in cell.operations[row] if o not in cell.excluded]
+                edges.append((*cell.edges[row], pick(legal, 1)[0]))
+        cells[name] = CellGenotype.of(edges)
+    return Genotype(space.name, cells)
+
+
+@pytest.fixture(scope="session")
+def picker() -> Callable[[Space, Callable[[list, int], list]], Genotype]:
+    return pick_genotype

@@ -1,5 +1,7 @@
 """Retraining in channels_last: equal to NCHW, and everything lies as it must."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,26 +9,25 @@ from torch import Tensor, nn
 from tune_nas.config import TrialConfig
 from tune_nas.library import shipped_names
 from tune_nas.retrain import Retrain
-from tune_nas.spaces import CellGenotype, Genotype, Network, Space, build_network, load_space
+from tune_nas.spaces import Genotype, Network, Space, build_network, load_space
 
 SPACES = shipped_names("space")
 
 
-def drawn_genotype(space: Space, seed: int) -> Genotype:
-    generator = torch.Generator().manual_seed(seed)
+Draw = Callable[[Space, int], Genotype]
 
-    def pick(options: list, n: int) -> list:
-        return [options[i] for i in torch.randperm(len(options), generator=generator)[:n]]
 
-    cells = {}
-    for name, cell in space.cells.items():
-        edges = []
-        for node in cell.nodes:
-            for row in pick(list(cell.incoming(node)), cell.kept_inputs(node)):
-                legal = [o for o in cell.operations[row] if o not in cell.excluded]
-                edges.append((*cell.edges[row], pick(legal, 1)[0]))
-        cells[name] = CellGenotype.of(edges)
-    return Genotype(space.name, cells)
+@pytest.fixture(scope="session")
+def drawn_genotype(picker: Callable[[Space, Callable[[list, int], list]], Genotype]) -> Draw:
+    def draw(space: Space, seed: int) -> Genotype:
+        generator = torch.Generator().manual_seed(seed)
+
+        def pick(options: list, n: int) -> list:
+            return [options[i] for i in torch.randperm(len(options), generator=generator)[:n]]
+
+        return picker(space, pick)
+
+    return draw
 
 
 def build(space: Space, genotype: Genotype, channels: int) -> Network:
@@ -56,7 +57,7 @@ def distance(found: list[Tensor], expected: list[Tensor]) -> float:
 
 @pytest.mark.parametrize("channels", [2, 3, 4, 5, 6])
 @pytest.mark.parametrize("name", SPACES)
-def test_channels_last_is_nchw(name: str, channels: int) -> None:
+def test_channels_last_is_nchw(name: str, channels: int, drawn_genotype: Draw) -> None:
     """At 2 to 6 channels torch's strided 1×1 convolution would write outside of its memory."""
     space = load_space(name)
     generator = torch.Generator().manual_seed(channels)
@@ -75,7 +76,7 @@ def test_channels_last_is_nchw(name: str, channels: int) -> None:
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_no_other_convolution_of_one_pixel_has_a_stride(name: str) -> None:
+def test_no_other_convolution_of_one_pixel_has_a_stride(name: str, drawn_genotype: Draw) -> None:
     space = load_space(name)
     for seed in range(10):
         for module in build(space, drawn_genotype(space, seed), 4).modules():
@@ -100,7 +101,9 @@ def trial_of(name: str, **recipe: object) -> TrialConfig:
 
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("name", SPACES)
-def test_two_epochs_are_those_of_nchw_and_plain_sgd(name: str, nesterov: bool) -> None:
+def test_two_epochs_are_those_of_nchw_and_plain_sgd(
+    name: str, nesterov: bool, drawn_genotype: Draw
+) -> None:
     genotype = drawn_genotype(load_space(name), 5)
     trial = trial_of(name, nesterov=nesterov)
     retrain, twin = Retrain(trial, genotype), Retrain(trial, genotype)
@@ -126,7 +129,7 @@ def test_two_epochs_are_those_of_nchw_and_plain_sgd(name: str, nesterov: bool) -
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_images_weights_gradients_and_momentum_lie_alike(name: str) -> None:
+def test_images_weights_gradients_and_momentum_lie_alike(name: str, drawn_genotype: Draw) -> None:
     """Fused SGD goes through memory in its order: one that lies otherwise is silently wrong."""
     retrain = Retrain(trial_of(name), drawn_genotype(load_space(name), 6))
     seen: list[bool] = []

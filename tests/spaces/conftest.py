@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from tune_nas.library import shipped_names
-from tune_nas.spaces import CellGenotype, CellWeights, Genotype, Space, Supernet, load_space
+from tune_nas.spaces import CellWeights, Genotype, Space, Supernet, load_space
 
 PUBLISHED = {
     "DARTS_V1": "Genotype(normal=[('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 0), "
@@ -127,28 +127,12 @@ def tiny_supernet() -> Callable[[Space], Supernet]:
 
 
 @pytest.fixture
-def last_genotype() -> Callable[[Space], Genotype]:
+def last_genotype(
+    picker: Callable[[Space, Callable[[list, int], list]], Genotype],
+) -> Callable[[Space], Genotype]:
     """Return the genotype of a space's last legal operations and last edges: no node is idle."""
 
     def make(space: Space) -> Genotype:
-        return pick_genotype(space, lambda options, n: options[-n:])
+        return picker(space, lambda options, n: options[-n:])
 
     return make
-
-
-def pick_genotype(space: Space, pick: Callable[[list, int], list]) -> Genotype:
-    """Build a genotype, asking ``pick(options, n)`` for edges of a node and for operations."""
-    cells = {}
-    for name, cell in space.cells.items():
-        edges = []
-        for node in cell.nodes:
-            for row in pick(list(cell.incoming(node)), cell.kept_inputs(node)):
-                legal = [o for o in cell.operations[row] if o not in cell.excluded]
-                edges.append((*cell.edges[row], pick(legal, 1)[0]))
-        cells[name] = CellGenotype.of(edges)
-    return Genotype(space.name, cells)
-
-
-@pytest.fixture(scope="session")
-def picker() -> Callable[[Space, Callable[[list, int], list]], Genotype]:
-    return pick_genotype
