@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
 Generators = Callable[[int, str, torch.device], torch.Generator]
 """Gives the generator of one purpose of a pass: its seed, the purpose, the device."""
+
+
+_BUILDING = threading.Lock()  # torch's own generator is all threads' in common
+
+
+@contextmanager
+def building(seed: int | None = None) -> Iterator[None]:
+    """Let modules that are built in the block draw their weights, from a seed if it matters.
+
+    They draw from torch's own generator, on the CPU. It is put back, and until then no other thread
+    builds.
+    """
+    with _BUILDING, torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 def derive_seed(seed: int, purpose: str) -> int:

@@ -22,7 +22,7 @@ from tune_nas.data import RetrainData, load_data
 from tune_nas.errors import CheckpointError, TuneNasError
 from tune_nas.retrain.compiled import TrainingPass, compile_pays
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
-from tune_nas.seeds import derive_seed, make_generator
+from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import Genotype, build_network, count_parameters, load_space
 from tune_nas.training import FusedSGD, Tally, cosine, evaluate
 
@@ -62,8 +62,7 @@ class Retrain:
         self.data: RetrainData = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=False
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(trial.seed, "retrain weights"))
+        with building(derive_seed(trial.seed, "retrain weights")):
             network = build_network(
                 genotype,
                 space,

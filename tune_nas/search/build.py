@@ -10,7 +10,7 @@ from torch import Tensor
 from tune_nas.config import TrialConfig
 from tune_nas.data import Batches, SearchData
 from tune_nas.search.relaxation import Relaxation
-from tune_nas.seeds import derive_seed, make_generator
+from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import Space, Supernet
 
 Tensors = dict[str, Tensor]
@@ -43,8 +43,7 @@ def make_supernet(
     dtype: torch.dtype,
 ) -> Supernet:
     """Build a supernet with newly drawn weights, for the images of a search."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(trial.seed, "weights"))
+    with building(derive_seed(trial.seed, "weights")):
         supernet = Supernet(
             space,
             n_classes=data.n_classes,

@@ -78,10 +78,22 @@ def capture_for(runtime: RuntimeConfig, device: torch.device) -> Capture | None:
 
 
 def make_steps(
-    runtime: RuntimeConfig, device: torch.device, relaxation: Relaxation, draws: Draws
+    runtime: RuntimeConfig,
+    device: torch.device,
+    relaxation: Relaxation,
+    draws: Draws,
+    alone: bool = True,
 ) -> Steps:
-    """Return what runs the steps of a search; where they are not captured one line says why."""
-    capture = capture_for(runtime, device)
+    """Return what runs the steps of a search; where they are not captured one line says why.
+
+    Args:
+        runtime: Whether they may be captured.
+        device: Where they run.
+        relaxation: Says whether it can be.
+        draws: What the passes of the search draw from.
+        alone: False where passes run together with those of other searches, in their midst.
+    """
+    capture = capture_for(runtime, device) if alone else None
     if capture is None:
         return Steps(draws)
     if not relaxation.capturable:

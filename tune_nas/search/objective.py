@@ -36,6 +36,18 @@ Gradients = list[Tensor | None]
 """One per parameter; None where the loss does not depend on it."""
 
 
+class Found(NamedTuple):
+    """What a pass gave: loss (), logits (n, classes), and gradients, empty where none were wanted.
+
+    The gradients are in the order of ``weight_list`` and of ``alpha_list``.
+    """
+
+    loss: Tensor
+    logits: Tensor
+    weights: Gradients
+    alphas: Gradients
+
+
 @dataclass(frozen=True)
 class Objective:
     """Cross-entropy of the relaxed supernet: the L(w, α) of all update strategies.
@@ -105,6 +117,35 @@ class Objective:
                 logits = functional_call(self.supernet, replaced, (images, mixing))
         return F.cross_entropy(logits, labels), logits
 
+    def differentiate(
+        self,
+        batch: Batch | SeededBatch,
+        *,
+        weights: bool,
+        alphas: bool,
+        mixing: MixingWeights | None = None,
+    ) -> Found:
+        """Run one pass: the loss at w, and those of its gradients that are wanted.
+
+        Args:
+            batch: Images and labels, and the seed of what is drawn.
+            weights: Whether ∇w is wanted; where it is not, no part of it is computed.
+            alphas: Whether ∇α and ∇β are.
+            mixing: Mixing weights to use in the place of α's.
+        """
+        of_weights = self.weight_list if weights else []
+        of_alphas = self.alpha_list if alphas else []
+        with _frozen([] if weights else self.weight_list):
+            loss, logits = self.loss(batch, mixing=mixing)
+            found = gradients(loss, of_weights + of_alphas)
+        n = len(of_weights)
+        return Found(loss.detach(), logits.detach(), found[:n], found[n:])
+
+    def predict(self, images: Tensor, mixing: MixingWeights) -> Tensor:
+        """Return the logits (n, classes) of images at w, in the mode that the supernet is in."""
+        logits: Tensor = self.supernet(images, mixing)
+        return logits
+
     def penalty(self) -> Gradients:
         """Return the gradient of the relaxation's own term of α's loss; all None without one."""
         penalty = self.relaxation.penalty(self.alphas)
@@ -133,6 +174,18 @@ class Objective:
             yield
         finally:
             _assign(buffers, kept)
+
+
+@contextmanager
+def _frozen(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Let parameters need no gradient."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 def gradients(

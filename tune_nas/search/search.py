@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tune_nas.checkpoint import load_state, save_state
 from tune_nas.config import TrialConfig
@@ -29,7 +30,6 @@ from tune_nas.search.draws import Draws
 from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
 from tune_nas.search.identity import check_origin, check_same
-from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers, scheduled_rate
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.rules import Rule, make_rules
@@ -38,6 +38,7 @@ from tune_nas.search.selection.selection import at_least_one_to_select
 from tune_nas.search.smoothing import make_smoothing
 from tune_nas.search.statistics import entropies, skip_advantage
 from tune_nas.search.stepping import Step, channels_last, run_steps
+from tune_nas.search.together import SharedObjective, Together
 from tune_nas.search.update import Update
 from tune_nas.seeds import derive_seed, make_generator
 from tune_nas.spaces import Genotype, MixingWeights, Supernet, load_space
@@ -58,14 +59,16 @@ class Search:
 
     Args:
         trial: All that decides the result.
+        together: Searches whose passes run as one with its own; None for none.
 
     Raises:
         ConfigError: If the space, a part or the device cannot be had, or parts do not go together.
         DataError: If the images cannot be read.
     """
 
-    def __init__(self, trial: TrialConfig) -> None:
+    def __init__(self, trial: TrialConfig, together: Together | None = None) -> None:
         self.trial = trial
+        self._together = together
         self.space = load_space(trial.space.name)
         self.device, self.dtype = set_up_runtime(trial.runtime)
         self.data: SearchData = load_data(
@@ -75,7 +78,9 @@ class Search:
         self.relaxation = make_relaxation(trial.relaxation, self.space, self.choices)
         self.smoothing = make_smoothing(trial.relaxation.smoothing)
         self._draws = make_generator(trial.seed, "draws")
-        self._steps = make_steps(trial.runtime, self.device, self.relaxation, Draws(self._draws))
+        self._steps = make_steps(
+            trial.runtime, self.device, self.relaxation, Draws(self._draws), together is None
+        )
         self.alphas, self.betas = initial_architecture(
             self.relaxation, trial.seed, self.device, self.dtype
         )
@@ -112,13 +117,14 @@ class Search:
 
     def _connect(self) -> None:
         """Let the objective and the update work on the present supernet."""
-        self.objective = Objective(
+        self.objective = SharedObjective(
             self.supernet,
             self.relaxation,
             self.alphas,
             self.betas,
             self._steps.draws,
             bfloat16=self.trial.runtime.autocast,
+            together=self._together,
         )
 
     @property
@@ -293,7 +299,8 @@ class Search:
         # Operations that draw (noise) draw the same in every evaluation.
         self.supernet.seed_draws(derive_seed(self.trial.seed, "evaluation"))
         with self.objective.keeping_statistics():
-            return evaluate(lambda images: self.supernet(images, weights), chosen, self.device)
+            predict = self.objective.predict
+            return evaluate(lambda images: predict(images, weights), chosen, self.device)
 
     def _describe(self, weights: MixingWeights, valid_accuracy: float) -> Metrics:
         """Return what the epoch's α means."""
@@ -311,9 +318,9 @@ class Search:
             "trial": self.trial.to_dict(),
             "epoch": self.epoch,
             "size": self.size._asdict(),
-            "supernet": dict(self.supernet.state_dict()),
-            "alphas": {name: alpha.detach().clone() for name, alpha in self.alphas.items()},
-            "betas": {name: beta.detach().clone() for name, beta in self.betas.items()},
+            "supernet": _copies(self.supernet.state_dict()),
+            "alphas": _copies(self.alphas),
+            "betas": _copies(self.betas),
             "optimisers": self.optimisers.state_dict(),
             "draws": self._draws.get_state(),
             "batch_size": self.batch_size,
@@ -394,3 +401,8 @@ class Search:
             self.load_state_dict(state)
         except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: made by another version: {error!r}") from error
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in memory of their own: saving a view would save all that it is a view of."""
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}

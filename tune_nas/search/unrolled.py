@@ -92,20 +92,19 @@ def _finite_difference(
     config: UpdateConfig,
     train_gradients: Gradients | None,
 ) -> Gradients:
-    weights, alphas = objective.weight_list, objective.alpha_list
+    weights = objective.weight_list
     if train_gradients is None:
         with objective.keeping_statistics():
-            train_gradients = gradients(objective.loss(train)[0], weights)
+            train_gradients = objective.differentiate(train, weights=True, alphas=False).weights
     with torch.no_grad():
         unrolled = _unrolled_weights(weights, train_gradients, sgd, config)
     with objective.at(unrolled):
-        found = combine(
-            [
-                (factor, gradients(objective.loss(batch)[0], weights + alphas))
-                for factor, batch in terms
-            ]
-        )
-    vector, direct = found[: len(weights)], found[len(weights) :]
+        passes = [
+            (factor, objective.differentiate(batch, weights=True, alphas=True))
+            for factor, batch in terms
+        ]
+        vector = combine([(factor, found.weights) for factor, found in passes])
+        direct = combine([(factor, found.alphas) for factor, found in passes])
     epsilon = config.epsilon / norm(vector)
     ahead = _alphas_at(objective, train, _moved(weights, vector, epsilon))
     behind = _alphas_at(objective, train, _moved(weights, vector, -epsilon))
@@ -128,7 +127,7 @@ def _alphas_at(
     objective: Objective, batch: Batch | SeededBatch, weights: Sequence[Tensor]
 ) -> Gradients:
     with objective.at(weights):
-        return gradients(objective.loss(batch)[0], objective.alpha_list)
+        return objective.differentiate(batch, weights=False, alphas=True).alphas
 
 
 def _moved(weights: Sequence[Tensor], vector: Gradients, step: Tensor) -> list[Tensor]:

@@ -15,11 +15,11 @@ from torch import Tensor
 from tune_nas.config import UpdateConfig
 from tune_nas.search.objective import (
     Batch,
+    Found,
     Gradients,
     Objective,
     SeededBatch,
     combine,
-    gradients,
 )
 from tune_nas.search.smoothing import Smoothing
 from tune_nas.search.unrolled import SgdState, unrolled_alpha_gradients
@@ -129,9 +129,9 @@ class Update:
 
     def step_weights_alone(self, train: Batch, step_weights: Step) -> StepOutput:
         """Move w alone, once."""
-        output, weight_gradients, _ = self._train_pass(self.objective.seeded(train))
-        step_weights(weight_gradients)
-        return output
+        found = self._train_pass(self.objective.seeded(train))
+        step_weights(found.weights)
+        return _output(found)
 
     def _simultaneous(
         self,
@@ -149,35 +149,28 @@ class Update:
         on_train = self.objective.seeded(train)
         first_order = self.config.order == 1 and self.coefficients.train != 0
         shared = first_order and not smooth
-        output, weight_gradients, of_train = self._train_pass(on_train, want_alphas=shared)
+        found = self._train_pass(on_train, want_alphas=shared)
         if self.config.order == 2:
-            known = None if smooth else weight_gradients
+            known = None if smooth else found.weights
             alpha_gradients = self._unrolled(on_train, valid, sgd, known)
         else:
             terms = [(1.0, self.objective.penalty())]
             if first_order:
-                of_train = of_train if shared else self._alphas_on(on_train)
+                of_train = found.alphas if shared else self._alphas_on(on_train)
                 terms.append((self.coefficients.train, of_train))
             if valid is not None and self.needs_valid:
                 terms.append((self.coefficients.valid, self._alphas_on(valid)))
             alpha_gradients = combine(terms)
         step_alphas(alpha_gradients)
-        step_weights(weight_gradients)
-        return output
+        step_weights(found.weights)
+        return _output(found)
 
-    def _train_pass(
-        self, batch: SeededBatch, *, want_alphas: bool = False
-    ) -> tuple[StepOutput, Gradients, Gradients]:
-        """Return the output, ∇w and, where wanted, ∇α of the train loss from one pass."""
-        weights = self.objective.weight_list
-        parameters = weights + (self.objective.alpha_list if want_alphas else [])
+    def _train_pass(self, batch: SeededBatch, *, want_alphas: bool = False) -> Found:
+        """Return ∇w and, where wanted, ∇α of the train loss from one pass."""
         mixing = None
         if self.smoothing is not None and self.smoothing.radius > 0:
             mixing = self.smoothing.around(self.objective, batch)
-        loss, logits = self.objective.loss(batch, mixing=mixing)
-        found = gradients(loss, parameters)
-        output = StepOutput(loss.detach(), logits.detach())
-        return output, found[: len(weights)], found[len(weights) :]
+        return self.objective.differentiate(batch, weights=True, alphas=want_alphas, mixing=mixing)
 
     def _alpha_gradients(self, train: Batch, valid: Batch | None, sgd: SgdState) -> Gradients:
         if self.config.order == 2:
@@ -192,15 +185,7 @@ class Update:
     def _alphas_on(self, batch: Batch | SeededBatch) -> Gradients:
         """Return ∇α alone; no weight gradient is computed."""
         seeded = batch if isinstance(batch, SeededBatch) else self.objective.seeded(batch)
-        weights = self.objective.weight_list
-        for weight in weights:
-            weight.requires_grad_(False)
-        try:
-            loss, _ = self.objective.loss(seeded)
-            return gradients(loss, self.objective.alpha_list)
-        finally:
-            for weight in weights:
-                weight.requires_grad_(True)
+        return self.objective.differentiate(seeded, weights=False, alphas=True).alphas
 
     def _unrolled(
         self,
@@ -223,3 +208,7 @@ class Update:
             train_gradients=weight_gradients,
         )
         return combine([(1.0, self.objective.penalty()), (1.0, found)])
+
+
+def _output(found: Found) -> StepOutput:
+    return StepOutput(found.loss, found.logits)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tune_nas.seeds import building
 from tune_nas.spaces.genotype import Genotype
 from tune_nas.spaces.network import build_network
 from tune_nas.spaces.space import Space
@@ -100,7 +101,7 @@ def model_size(
         GenotypeError: If the space does not hold the genotype.
         ValueError: If a number is below 1.
     """
-    with torch.random.fork_rng(devices=[]):  # a count must not change what is drawn next
+    with building():  # a count must not change what is drawn next
         network = build_network(
             genotype,
             space,

@@ -38,8 +38,8 @@ class Sum:
             self._total = term.clone() if scale is None else scale * term
         elif scale is None:
             self._total = self._total.add_(term)
-        else:
-            self._total = self._total.addcmul_(term, scale)
+        else:  # not in place, which `torch.func.vmap` would run one supernet after another
+            self._total = torch.addcmul(self._total, term, scale)
 
     def update(self, of: Callable[[Tensor | None], Tensor]) -> None:
         """Let a function add to the sum in place; it is given None where there is none yet."""

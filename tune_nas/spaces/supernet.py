@@ -6,8 +6,8 @@ This is the plain, readable form: what it computes is the truth that faster form
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Literal, cast
+from functools import cached_property, partial
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -178,6 +178,13 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.space = space
+        self._sizes: dict[str, Any] = {
+            "n_classes": n_classes,
+            "in_channels": in_channels,
+            "init_channels": init_channels,
+            "cells": cells,
+            "partial_channels": partial_channels,
+        }
         self.skip_dropout = 0.0
         self._draw_seed = 0
         self._generators: Generators = new_generator
@@ -212,6 +219,24 @@ class Supernet(nn.Module):
         )
         self._has_noise = any(isinstance(module, Noise) for module in self.modules())
 
+    @cached_property
+    def build(self) -> str:
+        """All but values and form: supernets of equal builds have the same state dict."""
+        return repr((self.space, self._sizes))
+
+    @property
+    def draws(self) -> bool:
+        """Whether operations draw something in a pass: noise, or what dropout drops."""
+        return self._has_noise or (self.training and self.skip_dropout > 0)
+
+    def hollow(self) -> Supernet:
+        """Return one of the same build by torch's operations, without memory for its state.
+
+        It is for `torch.func.functional_call`, which brings parameters and buffers along.
+        """
+        with torch.device("meta"):
+            return Supernet(self.space, **self._sizes, implementation="torch")
+
     def seed_draws(self, seed: int, generators: Generators = new_generator) -> None:
         """Seed what operations draw, as noise and dropout: the same in each pass until the next.
 
@@ -237,7 +262,7 @@ class Supernet(nn.Module):
             weights[name].check(cell, name)
 
         draws = None
-        if self._has_noise or self.skip_dropout > 0:
+        if self.draws:
             draws = self._generators(self._draw_seed, "operations", x.device)
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ from tune_nas.native.backend import MixKernels
 from tune_nas.native.chain import Stage, stages_of
 from tune_nas.native.gpu.launch import TritonKernels
 from tune_nas.native.mix import Chain, Term, mix
+from tune_nas.seeds import building
 from tune_nas.spaces.primitives import relu_conv_norm, separable_conv
 
 _FARTHEST = {torch.float32: 1e-3, torch.float64: 1e-9}  # of the norm: more is no rounding
@@ -63,7 +64,7 @@ def _sample(
     device: torch.device, dtype: torch.dtype, channels: int, kernels: MixKernels | None
 ) -> list[Tensor]:
     """Return a mix and all of its gradients: by kernels, or by torch's operations for None."""
-    with torch.random.fork_rng(devices=[]):  # building them draws weights
+    with building():
         separable = separable_conv(channels, 3, 2, _norm)
         dense = relu_conv_norm(channels, channels, 3, 1, _norm)
     operations = nn.ModuleList([separable, dense]).to(device, dtype)

@@ -1,0 +1,99 @@
+"""Where threads wait for one another, so that what is alike is computed at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+@dataclass(eq=False)
+class _Asked(Generic[Question, Answer]):
+    """A question that waits for its answer, or for the error that came instead."""
+
+    kind: Hashable
+    question: Question
+    rounds: int = 1
+    answer: Answer | None = None
+    error: BaseException | None = None
+    done: bool = False
+
+
+class Meeting(Generic[Question, Answer]):
+    """Answers the questions of threads in groups of one kind.
+
+    When every thread that is present has asked, one group is answered. Threads that run through
+    the same kinds of questions thus fall into step, whenever each of them came: the larger group
+    goes first, and the others wait until it has come to where they are. A group's wait counts too,
+    so that one which never meets the others gets its turn.
+
+    Args:
+        answer: Answers the questions of a group, one for each, in their order. It is called by one
+            thread at a time, while all others wait.
+    """
+
+    def __init__(self, answer: Callable[[Sequence[Question]], Sequence[Answer]]) -> None:
+        self._answer = answer
+        self._changed = threading.Condition()
+        self._present = 0
+        self._waiting: list[_Asked[Question, Answer]] = []
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Be present while the block lasts: the others wait for what this thread asks."""
+        with self._changed:
+            self._present += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._present -= 1
+                self._changed.notify_all()
+
+    def ask(self, kind: Hashable, question: Question) -> Answer:
+        """Return the answer to a question, once its group's turn has come.
+
+        Args:
+            kind: Questions of equal kinds are answered together.
+            question: The question.
+
+        Raises:
+            Exception: What answering the group raised.
+        """
+        asked: _Asked[Question, Answer] = _Asked(kind, question)
+        with self._changed:
+            self._waiting.append(asked)
+            while not asked.done:
+                if len(self._waiting) >= self._present:
+                    self._serve()
+                else:
+                    self._changed.wait()
+        if asked.error is not None:
+            raise asked.error
+        assert asked.answer is not None
+        return asked.answer
+
+    def _serve(self) -> None:
+        """Answer the group that weighs most: its size times the rounds that it has waited."""
+        groups: dict[Hashable, list[_Asked[Question, Answer]]] = {}
+        for asked in self._waiting:
+            groups.setdefault(asked.kind, []).append(asked)
+        group = max(groups.values(), key=lambda each: len(each) * max(one.rounds for one in each))
+        self._waiting = [asked for asked in self._waiting if asked not in group]
+        for asked in self._waiting:
+            asked.rounds += 1
+        try:
+            answers = self._answer([asked.question for asked in group])
+            for asked, answer in zip(group, answers, strict=True):
+                asked.answer = answer
+        except BaseException as error:  # it belongs to those who asked, whoever computes it
+            for asked in group:
+                asked.error = error
+        for asked in group:
+            asked.done = True
+        self._changed.notify_all()

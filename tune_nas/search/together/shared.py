@@ -1,0 +1,210 @@
+"""Searches that share a process: each in a thread of its own, their passes run as one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from tune_nas.search.graphs import Capture
+from tune_nas.search.objective import Batch, Found, Gradients, Objective, SeededBatch
+from tune_nas.search.together.meeting import Meeting
+from tune_nas.search.together.stack import FIELDS, Given, Mixing, Stack, Wanted
+from tune_nas.spaces import MixingWeights, Supernet
+
+
+class Asked(NamedTuple):
+    """A pass that a search asks for."""
+
+    supernet: Supernet
+    wanted: Wanted
+    images: Tensor
+    labels: Tensor | None
+    mixing: Mixing
+
+
+class Answer(NamedTuple):
+    """What a pass gave to one search; None where it is to run by itself."""
+
+    given: Given | None
+
+
+class Together:
+    """Lets searches of one process run passes that are alike as one.
+
+    Alike are passes of supernets of the same build (space, channels, cells), on batches of the same
+    size, for the same gradients. w, α, λ, rates and seeds are each search's own. What is like no
+    other pass, or draws inside of the supernet, runs by itself. Equal to a search alone but for
+    rounding: the order of sums depends on how many run together.
+
+    Args:
+        capture: Captures passes that are run often; None for none.
+    """
+
+    def __init__(self, capture: Capture | None = None) -> None:
+        self._capture = capture
+        self._meeting: Meeting[Asked, Answer] = Meeting(self._answer)
+        self._stacks: WeakKeyDictionary[Supernet, Stack] = WeakKeyDictionary()
+        self.stacked_passes = 0
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Run an epoch of one of the searches in the block: the others wait for its passes."""
+        with self._meeting.attended():
+            yield
+
+    def ask(self, asked: Asked) -> Given | None:
+        """Return what a pass gives, each tensor without K; None if it is to run by itself."""
+        return self._meeting.ask(_kind(asked), asked).given
+
+    def _answer(self, group: Sequence[Asked]) -> list[Answer]:
+        if len(group) == 1:
+            return [Answer(None)]
+        # in an order of their own, so that the same searches find the same stack
+        order = sorted(range(len(group)), key=lambda place: id(group[place].supernet))
+        members = [group[place] for place in order]
+        stack = self._stack_of([asked.supernet for asked in members])
+        labels = [asked.labels for asked in members if asked.labels is not None]
+        given = stack.run(
+            members[0].wanted,
+            torch.stack([asked.images for asked in members]),
+            torch.stack(labels) if labels else None,
+            {
+                cell: {
+                    field: torch.stack([asked.mixing[cell][field] for asked in members])
+                    for field in fields
+                }
+                for cell, fields in members[0].mixing.items()
+            },
+        )
+        self.stacked_passes += 1
+        by_place = dict(zip(order, range(len(group)), strict=True))
+        return [Answer(_of(given, by_place[place])) for place in range(len(group))]
+
+    def _stack_of(self, supernets: Sequence[Supernet]) -> Stack:
+        stack = self._stacks.get(supernets[0])
+        # some of its members may have left it for another one
+        there = stack is not None and all(self._stacks.get(each) is stack for each in supernets)
+        if stack is None or not there or len(stack.supernets) != len(supernets):
+            stack = Stack(supernets, self._capture)
+            self._stacks.update(dict.fromkeys(supernets, stack))
+        return stack
+
+
+@dataclass(frozen=True)
+class SharedObjective(Objective):
+    """The objective of a search that runs together with others.
+
+    Args:
+        together: The searches of the process.
+    """
+
+    together: Together | None = None
+
+    def differentiate(
+        self,
+        batch: Batch | SeededBatch,
+        *,
+        weights: bool,
+        alphas: bool,
+        mixing: MixingWeights | None = None,
+    ) -> Found:
+        """See `Objective.differentiate`."""
+        mixing = self.mixing(batch) if mixing is None else mixing
+        asked = self._asked(batch[0], batch[1], mixing, weights=weights, alphas=alphas)
+        given = self._ask(asked)
+        if asked is None or given is None or given.losses is None:
+            return super().differentiate(batch, weights=weights, alphas=alphas, mixing=mixing)
+        of_alphas = self._chained(mixing, asked.wanted.mixing, given.mixing) if alphas else []
+        return Found(given.losses, given.logits, given.weights, of_alphas)
+
+    def _chained(
+        self, mixing: MixingWeights, fields: Sequence[tuple[str, str]], found: Gradients
+    ) -> Gradients:
+        """Return ∇α from the gradients of mixing weights, which α's own graph leads to."""
+        pairs = [
+            (getattr(mixing[cell], field), gradient)
+            for (cell, field), gradient in zip(fields, found, strict=True)
+            if gradient is not None
+        ]
+        if not pairs:
+            return [None] * len(self.alpha_list)
+        tensors, of_mixing = zip(*pairs, strict=True)
+        return list(torch.autograd.grad(tensors, self.alpha_list, of_mixing, allow_unused=True))
+
+    def predict(self, images: Tensor, mixing: MixingWeights) -> Tensor:
+        """See `Objective.predict`."""
+        asked = self._asked(images, None, mixing, weights=False, alphas=False)
+        given = self._ask(asked)
+        return super().predict(images, mixing) if given is None else given.logits
+
+    def _ask(self, asked: Asked | None) -> Given | None:
+        if asked is None or self.together is None:
+            return None
+        return self.together.ask(asked)
+
+    def _asked(
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        mixing: MixingWeights,
+        *,
+        weights: bool,
+        alphas: bool,
+    ) -> Asked | None:
+        """Return a pass to be asked for; None if it cannot be run with others."""
+        supernet = self.supernet
+        if self.together is None or not isinstance(supernet, Supernet) or supernet.draws:
+            return None
+        tensors = {
+            cell: {
+                field: tensor for field in FIELDS if (tensor := getattr(of_cell, field)) is not None
+            }
+            for cell, of_cell in mixing.items()
+        }
+        differentiable = tuple(
+            (cell, field)
+            for cell, fields in tensors.items()
+            for field, tensor in fields.items()
+            if alphas and tensor.requires_grad
+        )
+        active = tuple(
+            (cell, None if of_cell.active is None else _nested(of_cell.active))
+            for cell, of_cell in mixing.items()
+        )
+        wanted = Wanted(
+            labels is not None,
+            weights,
+            differentiable,
+            active,
+            self.bfloat16 and labels is not None,
+            supernet.training,
+        )
+        return Asked(supernet, wanted, images, labels, tensors)
+
+
+def _nested(mask: Tensor) -> tuple[tuple[bool, ...], ...]:
+    return tuple(tuple(row) for row in mask.tolist())
+
+
+def _kind(asked: Asked) -> Hashable:
+    """Return what passes must agree in to be run as one."""
+    fields = tuple((cell, tuple(fields)) for cell, fields in asked.mixing.items())
+    images = asked.images
+    where = (images.shape, images.dtype, images.device)
+    return (asked.supernet.build, asked.wanted, fields, where)
+
+
+def _of(given: Given, place: int) -> Given:
+    """Return what was given to one of the supernets."""
+    return Given(
+        given.logits[place],
+        None if given.losses is None else given.losses[place],
+        [None if gradient is None else gradient[place] for gradient in given.weights],
+        [None if gradient is None else gradient[place] for gradient in given.mixing],
+    )
