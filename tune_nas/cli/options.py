@@ -60,6 +60,15 @@ Concurrency = Annotated[
     int | None,
     typer.Option("--concurrency", min=1, help="Most trials at a time.", rich_help_panel=_WHERE),
 ]
+Together = Annotated[
+    int | None,
+    typer.Option(
+        "--together",
+        help="Searches that share a process and run their passes as one.",
+        show_default="1",
+        rich_help_panel=_WHERE,
+    ),
+]
 CpusPerTrial = Annotated[
     float | None,
     typer.Option(
@@ -156,11 +165,12 @@ class Place:
     mlflow: Mlflow = None
     quiet: Quiet = False
 
-    def run_options(self, concurrency: int | None = 1) -> RunOptions:
+    def run_options(self, concurrency: int | None = 1, together: int | None = None) -> RunOptions:
         """Return what a run takes of them; it is shown live on a terminal.
 
         Args:
             concurrency: Most trials at a time; None for as many as there is room for.
+            together: Searches of a process; None for one.
         """
         from tune_nas.sweep import RunOptions
 
@@ -171,6 +181,7 @@ class Place:
             concurrency=concurrency,
             cpus_per_trial=self.cpus_per_trial,
             gpus_per_trial=self.gpus_per_trial,
+            together=together,
             quiet=self.quiet,
             live=sys.stderr.isatty() and not self.quiet,
         )

@@ -54,6 +54,7 @@ def sweep(
     seed: options.Seed = None,
     run_name: options.Name = None,
     concurrency: options.Concurrency = None,
+    together: options.Together = None,
     dry_run: options.DryRun = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
@@ -73,7 +74,7 @@ def sweep(
         "seed": seed,
     }
     config = load_sweep(name, **{key: value for key, value in changes.items() if value is not None})
-    where = place.run_options(concurrency)
+    where = place.run_options(concurrency, together)
     if dry_run:
         print_plan(config, where, output)
         return
@@ -165,6 +166,7 @@ def resume(
         str | None, typer.Argument(help="The latest unfinished one, if not named.")
     ] = None,
     concurrency: options.Concurrency = None,
+    together: options.Together = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Go on with a sweep, search or retrain after a crash or a Ctrl-C, as it was started."""
@@ -172,7 +174,7 @@ def resume(
     source = context.get_parameter_source("mlflow")
     if source is None or source.name != "COMMANDLINE":
         place = replace(place, mlflow=None)
-    where = place.run_options(concurrency)
+    where = place.run_options(concurrency, together)
     from tune_nas.sweep import resume_sweep
 
     with interruptible(name, place.storage):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tune_nas.sweep.callbacks import Interruption, Progress, Recorder, Tracked, describe
 from tune_nas.sweep.cluster import trials_at_once
+from tune_nas.sweep.host import WAITING_CPUS, HostedTrainable, hosting
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.queue import JobQueue
@@ -74,6 +76,26 @@ class StageRunner:
         source = OptunaSource(self._plan.sweep, self._plan.bases, records, portable, url)
         self._run("search", source, records)
 
+    @contextmanager
+    def _trainable(self, stage: str, at_once: int) -> Iterator[Any]:
+        """Have what runs a stage's jobs while the block lasts, and the processes that they share.
+
+        Args:
+            stage: The stage.
+            at_once: Trials at a time.
+        """
+        from ray import tune
+
+        options = self._options
+        if stage == "retrain" or not options.shares_processes:
+            resources = {"CPU": options.cpus, "GPU": options.gpus}
+            yield tune.with_resources(self._trainables.of(stage), resources)
+            return
+        together = options.searches_per_process
+        with hosting(at_once, together, cpus=options.cpus, gpus=options.gpus) as hosts:
+            hosted = tune.with_parameters(HostedTrainable, hosts=hosts)
+            yield tune.with_resources(hosted, {"CPU": WAITING_CPUS, "GPU": 0})
+
     def _run(self, stage: str, source: Source, records: Records) -> None:
         from ray import tune
 
@@ -81,7 +103,6 @@ class StageRunner:
 
         sweep, options = self._plan.sweep, self._options
         at_once = trials_at_once(options)
-        resources = {"CPU": options.cpus, "GPU": options.gpus}
         recorder = Recorder(records, sweep.search_metric)
         tracking = TrackingCallback(
             self._settings, self._sweep_run, describe, rank_by=sweep.search_metric
@@ -92,33 +113,36 @@ class StageRunner:
         if not options.quiet:
             progress = Progress(records, source.total, sweep.search_metric, live=options.live)
             callbacks.append(progress)
-        tuner = tune.Tuner(
-            tune.with_resources(self._trainables.of(stage), resources),
-            tune_config=tune.TuneConfig(
-                search_alg=JobQueue(source, records, at_once),
-                scheduler=make_scheduler(
-                    sweep, stage, total_epochs(self._plan.bases.first), records
+        with self._trainable(stage, min(at_once, source.total)) as trainable:
+            tuner = tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=JobQueue(source, records, at_once),
+                    scheduler=make_scheduler(
+                        sweep, stage, total_epochs(self._plan.bases.first), records
+                    ),
+                    # The next trial takes over the process of the last: starting one costs seconds.
+                    reuse_actors=True,
                 ),
-                # The next trial takes over the process of the last: starting one costs seconds.
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name=stage,
-                storage_path=self._plan.storage.root,
-                checkpoint_config=tune.CheckpointConfig(
-                    num_to_keep=_CHECKPOINTS_KEPT, checkpoint_frequency=1, checkpoint_at_end=True
+                run_config=tune.RunConfig(
+                    name=stage,
+                    storage_path=self._plan.storage.root,
+                    checkpoint_config=tune.CheckpointConfig(
+                        num_to_keep=_CHECKPOINTS_KEPT,
+                        checkpoint_frequency=1,
+                        checkpoint_at_end=True,
+                    ),
+                    failure_config=tune.FailureConfig(max_failures=options.max_failures),
+                    callbacks=callbacks,
+                    verbose=0,
                 ),
-                failure_config=tune.FailureConfig(max_failures=options.max_failures),
-                callbacks=callbacks,
-                verbose=0,
-            ),
-        )
-        try:
-            with interruption.watch():
-                tuner.fit()
-        except KeyboardInterrupt:
-            tracking.on_experiment_end(recorder.trials)
-            raise
-        finally:
-            if progress is not None:
-                progress.close()
+            )
+            try:
+                with interruption.watch():
+                    tuner.fit()
+            except KeyboardInterrupt:
+                tracking.on_experiment_end(recorder.trials)
+                raise
+            finally:
+                if progress is not None:
+                    progress.close()

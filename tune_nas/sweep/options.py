@@ -11,13 +11,13 @@ from typing import Any
 
 from tune_nas.errors import ConfigError
 
-_KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial")
+_KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together")
 _CPUS, _GPUS = 1.0, 0.0
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how trials run; nothing in here changes a result.
+    """Where and how trials run; nothing in here changes a result but for rounding.
 
     Args:
         storage: Folder or URI that sweeps are kept in, one folder each.
@@ -26,6 +26,7 @@ class RunOptions:
         concurrency: Trials at once; None for as many as there is room for.
         cpus_per_trial: CPUs that Ray reserves for a trial, fractions allowed; None for 1.
         gpus_per_trial: GPUs, fractions allowed; None for 0.
+        together: Searches that share a process, at most, and run their passes as one; None for 1.
         quiet: No progress on stderr.
         live: Progress as a table that is redrawn, for a terminal; else plain lines.
         max_failures: How often a trial is tried again, from its newest checkpoint.
@@ -42,6 +43,7 @@ class RunOptions:
     concurrency: int | None = None
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
+    together: int | None = None
     quiet: bool = False
     live: bool = False
     max_failures: int = 2
@@ -55,6 +57,13 @@ class RunOptions:
             raise ConfigError(f"--cpus-per-trial is {cpus:g}, but must be finite and > 0")
         if not (math.isfinite(gpus) and gpus >= 0):
             raise ConfigError(f"--gpus-per-trial is {gpus:g}, but must be finite and >= 0")
+        if self.together is not None and self.together < 1:
+            raise ConfigError(f"--together is {self.together}, but must be >= 1")
+        if self.shares_processes and self.searches_per_process * gpus > 1 + 1e-9:
+            raise ConfigError(
+                f"--together is {self.together} with --gpus-per-trial {gpus:g}, but their product "
+                "must be at most 1: the trials of a process share a GPU"
+            )
 
     @property
     def cpus(self) -> float:
@@ -65,6 +74,16 @@ class RunOptions:
     def gpus(self) -> float:
         """GPUs of a trial."""
         return _GPUS if self.gpus_per_trial is None else self.gpus_per_trial
+
+    @property
+    def searches_per_process(self) -> int:
+        """Searches of a process, at most."""
+        return self.together or 1
+
+    @property
+    def shares_processes(self) -> bool:
+        """Whether searches share processes."""
+        return self.searches_per_process > 1
 
     def kept(self) -> dict[str, Any]:
         """Return what a resume goes on with, as far as it was given."""

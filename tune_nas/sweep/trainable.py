@@ -63,6 +63,10 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         """Return the learner of a job; what a subclass has to define."""
         raise NotImplementedError
 
+    def make_learner(self) -> Learner:
+        """Return the learner of the trial's job."""
+        return self.build(self._job)
+
     @staticmethod
     def remarks(learner: Any) -> dict[str, str]:
         """Return what there is to say of a learner's last epoch, in words."""
@@ -84,7 +88,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._notes: list[str] = []
         self._reports: list[dict[str, Any]] = []
         self._reported = 0
-        self._learner = self.build(self._job)
+        self._learner = self.make_learner()
         if self._load_first(self._earlier()):
             known = sum(1 for report in self._reports if report["epoch"] <= config["recorded"])
             # A finished trial reports its end once more: Ray needs one result to close it.
@@ -150,7 +154,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
                 warnings.warn(note, stacklevel=2)
                 self._notes.append(note)
                 # A load that failed half-way must leave no trace.
-                self._learner = self.build(self._job)
+                self._learner = self.make_learner()
                 continue
             self._reports = reports
             return True

@@ -1,0 +1,134 @@
+"""Searches in a process that they share: the same results, checkpoints of their own, lost hosts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import CheckpointError, ConfigError
+from tune_nas.library import with_overrides
+from tune_nas.search import Search
+from tune_nas.sweep import RunOptions, run_sweep
+from tune_nas.sweep.host import HostedTrainable, hosting
+from tune_nas.sweep.records import Job
+from tune_nas.sweep.resolve import load_sweep
+
+TINY: dict[str, Any] = {
+    "space": {"name": "nasbench201", "init_channels": 4, "cells": 1},
+    "data": {"name": "fake", "train_images": 64, "resolution": 8},
+    "schedule": {"epochs": 3, "batch_size": 16},
+    "update": {"level": "mixed"},
+    "runtime": {"dtype": "float64", "device": "cpu"},
+}
+EXACT = 1e-9
+
+
+def truth(trial: TrialConfig) -> list[dict[str, float]]:
+    """Return the results of a search by itself, epoch by epoch."""
+    search = Search(trial)
+    while not search.done:
+        search.run_epoch()
+    return search.history
+
+
+def assert_same(found: list[dict[str, Any]], expected: list[dict[str, float]]) -> None:
+    assert [each["epoch"] for each in found] == [each["epoch"] for each in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        for key in ("train_loss", "valid_loss", "valid_accuracy", "entropy/normal"):
+            assert ours[key] == pytest.approx(theirs[key], rel=EXACT)
+
+
+def test_a_sweep_of_shared_processes_has_the_results_of_one_of_processes_of_their_own(
+    tmp_path: Path, ray_session: None
+) -> None:
+    (tmp_path / "trial.yaml").write_text(yaml.safe_dump(TINY))
+    content = {
+        "trial": str(tmp_path / "trial.yaml"),
+        "parameters": {"update.lambda": {"grid": [0, 1, float("inf")]}},
+        "retrain": 0,
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
+    sweep = load_sweep(tmp_path / "sweep.yaml")
+    where = {"storage": str(tmp_path / "runs"), "quiet": True, "cpus_per_trial": 0.4}
+    run_sweep(sweep, RunOptions(**where, together=2, concurrency=3), "shared")
+    results = [
+        json.loads(path.read_text())
+        for path in sorted((tmp_path / "runs/shared/search/records").glob("*.json"))
+    ]
+    assert [result["status"] for result in results] == ["finished"] * 3
+    for result in results:
+        trial = TrialConfig.model_validate(result["job"]["trial"])
+        assert_same(result["history"], truth(trial))
+
+
+def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
+    tmp_path: Path, ray_session: None
+) -> None:
+    import ray
+
+    trials = [with_overrides(TINY, {"seed": seed}) for seed in (1, 2)]
+    jobs = [Job(f"search-{t.seed}", "search", {}, t.seed, t.to_dict()) for t in trials]
+    with hosting(2, 2, cpus=0.3, gpus=0) as hosts:
+
+        class Hosted(HostedTrainable):
+            def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
+                super().setup(config, hosts)
+
+        def start(job: Job) -> Hosted:
+            return Hosted({"job": job.to_dict(), "resume_from": [], "recorded": 0})
+
+        running = [start(job) for job in jobs]
+        assert ray.get(hosts[0].occupied.remote()) == 2
+        for trainable, job in zip(running, jobs, strict=True):
+            trainable.step()
+            (tmp_path / job.id / "checkpoint_000000").mkdir(parents=True)
+            trainable.save_checkpoint(str(tmp_path / job.id / "checkpoint_000000"))
+        running[1].cleanup()
+        assert ray.get(hosts[0].occupied.remote()) == 1
+        ray.kill(hosts[0], no_restart=False)
+        with pytest.raises(ray.exceptions.RayError):
+            running[0].step()
+        again = start(jobs[0])
+        again.load_checkpoint(str(tmp_path / jobs[0].id / "checkpoint_000000"))
+        reports = [again.step() for _ in range(2)]
+        assert_same(reports, truth(trials[0])[1:])
+        assert reports[-1]["done"]
+        again.cleanup()
+    alone = Search(trials[1])
+    alone.load(tmp_path / jobs[1].id / "checkpoint_000000")
+    while not alone.done:
+        alone.run_epoch()
+    assert_same(alone.history, truth(trials[1]))
+
+
+def test_what_a_search_in_a_host_raises_is_said_in_its_own_words(
+    tmp_path: Path, ray_session: None
+) -> None:
+    trial = with_overrides(TINY, {})
+    with hosting(1, 2, cpus=0.3, gpus=0) as hosts:
+
+        class Hosted(HostedTrainable):
+            def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
+                super().setup(config, hosts)
+
+        job = Job("search-0", "search", {}, 0, trial.to_dict())
+        trainable = Hosted({"job": job.to_dict(), "resume_from": [], "recorded": 0})
+        with pytest.raises(CheckpointError, match="no whole checkpoint"):
+            trainable._learner.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"together": 0}, "--together is 0, but must be >= 1"),
+        ({"together": 8, "gpus_per_trial": 0.5}, "--together is 8 with --gpus-per-trial 0.5"),
+    ],
+)
+def test_senseless_options_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        RunOptions(**changes)

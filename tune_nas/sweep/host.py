@@ -1,0 +1,248 @@
+"""One process for several trials: their searches run their passes as one.
+
+Each trial keeps its own Ray trainable, which reports, checkpoints and is stopped as any other; its
+search lies in a process that it shares, in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import RayTaskError
+
+from tune_nas.errors import TuneNasError
+from tune_nas.sweep.records import Job
+from tune_nas.sweep.trainable import Learner, SearchTrainable, trial_of
+
+# What Ray reserves for a trial whose search is elsewhere: its own process only waits.
+WAITING_CPUS = 0.001
+_RETRIES = 3  # of what may be asked again while a lost process is being started anew
+
+
+class Standing(NamedTuple):
+    """How far a search is."""
+
+    epoch: int
+    done: bool
+    genotype: str
+    remarks: dict[str, str]
+
+
+class Host:
+    """The searches of one process; a Ray actor with a thread for each.
+
+    Args:
+        seats: How many searches there are at most, at a time.
+    """
+
+    def __init__(self, seats: int) -> None:
+        from tune_nas.search.graphs import capture_for
+        from tune_nas.search.together import Together
+
+        self._seats = seats
+        self._capture_for = capture_for
+        self._together: Together | None = None
+        self._searches: dict[str, Any] = {}
+
+    @ray.method(max_task_retries=_RETRIES)  # type: ignore[untyped-decorator]
+    def occupied(self) -> int:
+        """Return how many searches there are."""
+        return len(self._searches)
+
+    @ray.method(max_task_retries=_RETRIES)  # type: ignore[untyped-decorator]
+    def take(self, job: Mapping[str, Any]) -> Standing:
+        """Build the search of a job; it takes the place of an earlier one of the same trial."""
+        from tune_nas.runtime import resolve_device
+        from tune_nas.search import Search
+        from tune_nas.search.together import Together
+
+        own = Job(**job)
+        trial = trial_of(own)
+        if self._together is None:
+            device = resolve_device(trial.runtime.device)
+            self._together = Together(self._capture_for(trial.runtime, device))
+        self._searches.pop(own.id, None)
+        self._searches[own.id] = Search(trial, self._together)
+        return self._standing(own.id)
+
+    def run_epoch(self, trial: str) -> tuple[dict[str, Any], Standing]:
+        """Run an epoch of a trial's search, together with those of the others."""
+        import torch
+
+        search = self._searches[trial]
+        assert self._together is not None
+        torch.set_num_threads(self._seats * search.trial.runtime.threads)
+        with self._together.attended():
+            metrics = dict(search.run_epoch())
+        return metrics, self._standing(trial)
+
+    def files(self, trial: str) -> dict[str, bytes]:
+        """Return the checkpoint of a trial's search, file by file."""
+        with tempfile.TemporaryDirectory() as name:
+            self._searches[trial].save(Path(name))
+            return {path.name: path.read_bytes() for path in Path(name).iterdir()}
+
+    def restore(self, trial: str, files: Mapping[str, bytes]) -> Standing:
+        """Let a trial's search go on from a checkpoint.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
+        with tempfile.TemporaryDirectory() as name:
+            for file, content in files.items():
+                (Path(name) / file).write_bytes(content)
+            self._searches[trial].load(Path(name))
+        return self._standing(trial)
+
+    def leave(self, trial: str) -> None:
+        """Forget a trial's search."""
+        self._searches.pop(trial, None)
+
+    def _standing(self, trial: str) -> Standing:
+        search = self._searches[trial]
+        genotype = search.genotype.to_yaml()
+        return Standing(search.epoch, search.done, genotype, SearchTrainable.remarks(search))
+
+
+class _Text(NamedTuple):
+    """A genotype that is known as YAML."""
+
+    text: str
+
+    def to_yaml(self) -> str:
+        """Return it."""
+        return self.text
+
+
+class HostedSearch:
+    """A search that lies in a host's process; a `Learner` as any other.
+
+    Args:
+        host: The actor.
+        job: Whose search it is.
+    """
+
+    def __init__(self, host: Any, job: Job) -> None:
+        self._host, self._trial = host, job.id
+        self._standing: Standing = _of(host.take.remote(job.to_dict()))
+
+    @property
+    def epoch(self) -> int:
+        """Number of completed epochs."""
+        return self._standing.epoch
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch was run."""
+        return self._standing.done
+
+    @property
+    def genotype(self) -> _Text:
+        """What was found so far."""
+        return _Text(self._standing.genotype)
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """What there is to say of the last epoch."""
+        return self._standing.remarks
+
+    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        """Run one epoch and return its metrics."""
+        metrics, self._standing = _of(self._host.run_epoch.remote(self._trial))
+        return dict(metrics)
+
+    def save(self, folder: Path) -> None:
+        """Write the whole state into a folder; the manifest last, which tells that it is whole."""
+        from tune_nas.checkpoint import MANIFEST, write_atomically
+
+        files: dict[str, bytes] = _of(self._host.files.remote(self._trial))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in sorted(files, key=lambda name: name == MANIFEST):
+            write_atomically(folder / name, files[name])
+
+    def load(self, folder: Path) -> None:
+        """Take the state from a folder.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        self._standing = _of(self._host.restore.remote(self._trial, files))
+
+    def leave(self) -> None:
+        """Give up its place."""
+        self._host.leave.remote(self._trial)
+
+
+class HostedTrainable(SearchTrainable):
+    """A search in a process that it shares with others."""
+
+    def setup(self, config: dict[str, Any], hosts: Sequence[Any] = ()) -> None:
+        """Take a seat at the host that has most of them left, and go on as any trial."""
+        self.cleanup()
+        self._hosts = hosts
+        super().setup(config)
+
+    def make_learner(self) -> Learner:
+        """Return the search, in its host's process."""
+        occupied = [_of(host.occupied.remote()) for host in self._hosts]
+        return HostedSearch(self._hosts[occupied.index(min(occupied))], self._job)
+
+    @staticmethod
+    def remarks(learner: Any) -> dict[str, str]:
+        """Return what the search says of its last epoch."""
+        return dict(learner.remarks)
+
+    def cleanup(self) -> None:
+        """Give up the seat."""
+        learner = getattr(self, "_learner", None)
+        if isinstance(learner, HostedSearch):
+            learner.leave()
+
+
+@contextmanager
+def hosting(seats: int, together: int, cpus: float, gpus: float) -> Iterator[list[Any]]:
+    """Have processes for so many trials while the block lasts.
+
+    Args:
+        seats: Trials at a time.
+        together: Trials of a process, at most.
+        cpus: CPUs of a trial.
+        gpus: GPUs of a trial.
+    """
+    sizes = [min(together, seats - first) for first in range(0, seats, together)]
+    hosts = [
+        ray.remote(Host)
+        .options(
+            num_cpus=size * (cpus - WAITING_CPUS),
+            num_gpus=size * gpus,
+            max_concurrency=2 * size + 2,  # an epoch of each, and what is asked meanwhile
+            max_restarts=-1,
+        )
+        .remote(size)
+        for size in sizes
+    ]
+    try:
+        yield hosts
+    finally:
+        for host in hosts:
+            ray.kill(host)
+
+
+def _of(reference: Any) -> Any:
+    """Return what a host answers.
+
+    Raises:
+        TuneNasError: What the search raised, in its own words.
+    """
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, TuneNasError):
+            raise error.cause from None
+        raise
