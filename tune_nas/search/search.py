@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tune_nas.search.build import (
 from tune_nas.search.choices import Choices
 from tune_nas.search.decisions import Decisions
 from tune_nas.search.draws import Draws
+from tune_nas.search.evaluation import valid_metrics
 from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
 from tune_nas.search.identity import check_origin, check_same
@@ -207,16 +208,11 @@ class Search:
         trains = not tuning or self.selection.tuning_epochs > 0
         trained = self._train_epoch(tuning, on_step) if trains else {}
         weights = self.expected_weights()
-        valid_loss, valid_accuracy = self.evaluate(weights)
+        valid = valid_metrics(self, weights)
         self.epoch += 1
-        metrics: Metrics = {
-            "epoch": self.epoch,
-            **trained,
-            "valid_loss": valid_loss,
-            "valid_accuracy": valid_accuracy,
-        }
+        metrics: Metrics = {"epoch": self.epoch, **trained, **valid}
         if trains:
-            metrics["gap"] = metrics["train_accuracy"] - valid_accuracy
+            metrics["gap"] = metrics["train_accuracy"] - metrics["valid_accuracy"]
         self._alpha_history.add(self.alphas, weights)
         metrics |= self.relaxation.metrics()
         if self.smoothing is not None and not tuning:
@@ -224,7 +220,7 @@ class Search:
         for rule in acting:
             rule.after_epoch(metrics)
         self.decisions.see(self.epoch)
-        metrics |= self._describe(weights, valid_accuracy)
+        metrics |= self._describe(weights, valid["valid_accuracy"])
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
         self.history.append(metrics)
@@ -280,12 +276,15 @@ class Search:
             return self.relaxation.weights(self.alphas, self.betas)
 
     def evaluate(
-        self, weights: MixingWeights, batches: int | None = None, batch_statistics: bool = False
+        self,
+        weights: MixingWeights | Iterator[MixingWeights],
+        batches: int | None = None,
+        batch_statistics: bool = False,
     ) -> tuple[float, float]:
         """Return loss and accuracy in percent of the supernet on the valid half; it stays as it is.
 
         Args:
-            weights: Mixing weights.
+            weights: Mixing weights, or an iterator that has those of each batch.
             batches: How many batches; None for the whole half.
             batch_statistics: Whether batch normalisation uses those of the batch (train mode, as
                 DARTS-PT's code does), and not the running ones.
@@ -298,9 +297,10 @@ class Search:
         chosen = map(channels_last, itertools.islice(stream, batches))
         # Operations that draw (noise) draw the same in every evaluation.
         self.supernet.seed_draws(derive_seed(self.trial.seed, "evaluation"))
+        each = itertools.repeat(weights) if isinstance(weights, Mapping) else weights
         with self.objective.keeping_statistics():
             predict = self.objective.predict
-            return evaluate(lambda images: predict(images, weights), chosen, self.device)
+            return evaluate(lambda images: predict(images, next(each)), chosen, self.device)
 
     def _describe(self, weights: MixingWeights, valid_accuracy: float) -> Metrics:
         """Return what the epoch's α means."""

@@ -80,6 +80,9 @@ class Relaxation(ABC):
 
     default_init = "normal"
     is_drawn = False  # whether each pass draws its weights
+    # Whether the valid accuracy is that of draws, one for each batch, and not that of the expected
+    # weights: where nothing like the expected mixture is ever trained.
+    evaluates_draws = False
     competes = True  # whether the weights of an edge sum to 1
     # Whether a pass can be captured in a CUDA graph: it draws from the given generator alone, reads
     # no value back to the host, and what else it depends on is α, the mask and plain attributes.
@@ -96,7 +99,8 @@ class Relaxation(ABC):
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map the α of one cell type to its expected operation weights, both (edges, operations).
 
-        Evaluation and selection use them. Rows of the mask may be empty: their weights are 0.
+        Selection uses them, and evaluation does unless it draws. Rows of the mask may be empty:
+        their weights are 0.
         """
 
     def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:

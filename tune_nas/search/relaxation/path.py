@@ -24,6 +24,7 @@ class Path(Relaxation):
     """
 
     is_drawn = True
+    evaluates_draws = True
 
     def __init__(
         self, config: RelaxationConfig, space: Space, choices: Choices | None = None

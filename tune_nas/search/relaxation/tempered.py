@@ -20,6 +20,7 @@ class Tempered(Relaxation):
     """
 
     is_drawn = True
+    evaluates_draws = True
 
     def __init__(
         self, config: RelaxationConfig, space: Space, choices: Choices | None = None
