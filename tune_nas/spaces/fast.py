@@ -9,7 +9,7 @@ normalisation that ends it, so that neither its output nor its gradient takes a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar, cast
 
 import torch
@@ -18,7 +18,13 @@ from torch.nn import functional as F
 
 from tune_nas.spaces.backbone import join
 from tune_nas.spaces.normalisation import is_plain_norm, normalised, normalised_once
-from tune_nas.spaces.primitives import FactorizedReduce, PointwiseConv, run_operation, zeros_after
+from tune_nas.spaces.primitives import (
+    FactorizedReduce,
+    PointwiseConv,
+    add,
+    run_operation,
+    zeros_after,
+)
 from tune_nas.spaces.supernet import MixedCell, halved
 from tune_nas.spaces.weights import CellWeights
 
@@ -49,12 +55,10 @@ class Sum:
         """Add a number () to every value."""
         self._numbers.append(number)
 
-    def total(self, zeros: Tensor) -> Tensor:
-        """Return the sum; zeros of its shape are for where there was nothing but numbers."""
-        total = zeros if self._total is None else self._total
-        for number in self._numbers:
-            total = total + number
-        return total
+    def total(self, zeros: Callable[[], Tensor]) -> Tensor:
+        """Return the sum; it starts from zeros of its shape if it is of nothing but numbers."""
+        total = zeros() if self._total is None else self._total
+        return total.add_(add(self._numbers)) if self._numbers else total
 
 
 class Source:
@@ -233,9 +237,9 @@ class FastCell(MixedCell):
             if not present:
                 nodes.append(zeros_after(last.whole, stride))
                 continue
-            total = through.total(zeros_after(last.part, stride))
+            total = through.total(partial(zeros_after, last.part, stride))
             if self.groups > 1:
-                joined = torch.cat([total, around.total(total)], dim=1)
+                joined = torch.cat([total, around.total(partial(torch.zeros_like, total))], dim=1)
                 total = torch.channel_shuffle(joined, self.groups)
             nodes.append(total)
         return join(nodes, self.cell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -37,7 +37,7 @@ class _NativeSum(Sum):
         else:
             self._terms.append(Term(term, scale))
 
-    def total(self, zeros: Tensor) -> Tensor:
+    def total(self, zeros: Callable[[], Tensor]) -> Tensor:
         """See `Sum.total`."""
         if self._terms or self.chains:
             self.update(lambda so_far: mix(so_far, self._terms, self.chains))
