@@ -12,6 +12,7 @@
 #include "norm.h"
 #include "stage.h"
 #include "tiles.h"
+#include "winograd.h"
 
 namespace tune_nas {
 namespace {
@@ -34,18 +35,23 @@ Aligned<T> by_tap(const Tensor& weight, bool back) {
   return to;
 }
 
-// The sum over threads of gradients laid out as by_tap, laid out as the weight.
+// A gradient laid out as by_tap, laid out as the weight.
 template <class T>
-void to_weight(const Aligned<T>& sums, int threads, Tensor weight) {
+void to_weight(const Aligned<T>& by_tap, Tensor weight) {
   const int64_t outputs = weight.size(0), inputs = weight.size(1), taps = weight.size(2) * weight.size(3);
   T* to = weight.data_ptr<T>();
   for (int64_t o = 0; o < outputs; o++)
     for (int64_t i = 0; i < inputs; i++)
-      for (int64_t k = 0; k < taps; k++) {
-        T sum = 0;
-        for (int t = 0; t < threads; t++) sum += sums[t * weight.numel() + (k * inputs + i) * outputs + o];
-        *to++ = sum;
-      }
+      for (int64_t k = 0; k < taps; k++) *to++ = by_tap[(k * inputs + i) * outputs + o];
+}
+
+// The sums over threads, of which each has as many elements.
+template <class T>
+Aligned<T> of_threads(const Aligned<T>& sums, int threads) {
+  const size_t n = sums.size() / threads;
+  Aligned<T> to(sums.begin(), sums.begin() + n);
+  for (size_t at = n; at < sums.size(); at++) to[at % n] += sums[at];
+  return to;
 }
 
 struct Shape {
@@ -122,22 +128,23 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
   with_lanes(x, channels, [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int L = decltype(lanes)::value;
-    const Aligned<T> weight = by_tap<T>(dense_weight, false), before = affine<T>(normal, 1.0);
+    const Dense<T, L> dense(by_tap<T>(dense_weight, false), s.dense_kernel, s.out);
+    const Aligned<T> before = affine<T>(normal, 1.0);
     const Aligned<T> taps = depthwise_weight ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
     const T *scale = normal ? before.data() : nullptr, *shift = normal ? scale + channels : nullptr;
     const T* from = x.const_data_ptr<T>();
     T* to = y.data_ptr<T>();
     at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
-      Aligned<T> padded(s.padded().size()), middle(depthwise_weight ? s.out.size() : 0);
+      Aligned<T> padded(s.padded().size()), middle(depthwise_weight ? s.out.size() : 0), scratch;
       double* mine = sums.data() + at::get_thread_num() * 2 * channels;
       for (int64_t n = first; n < last; n++) {
         pad<T, L>(from + n * s.in.size(), s.in, scale, shift, s.border, padded.data());
         T* out = to + n * s.out.size();
         if (depthwise_weight) {
           run_depthwise<T, L>(s, s.stride, s.out, padded.data(), taps.data(), middle.data());
-          dense<T, L>(middle.data(), 1, weight.data(), s.out, out);
+          dense(middle.data(), out, scratch);
         } else {
-          dense<T, L>(padded.data(), s.dense_kernel, weight.data(), s.out, out);
+          dense(padded.data(), out, scratch);
         }
         if (by_batch) add_sums<T, L>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
       }
@@ -204,21 +211,24 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
         through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / channels);
     g_weight = along;
     const T* c3 = coefficients.data();
-    const Aligned<T> back = by_tap<T>(dense_weight, true), before = affine<T>(normal_before, 1.0);
+    const Dense<T, L> back(by_tap<T>(dense_weight, true), s.dense_kernel, s.out);
+    const Aligned<T> before = affine<T>(normal_before, 1.0);
     const Aligned<T> taps = separable ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
     const Aligned<T> taps_back = separable ? by_tap<T>(*depthwise_weight, true) : Aligned<T>();
     const T *a = normal_before ? before.data() : nullptr, *b = normal_before ? a + channels : nullptr;
     const T *from = x.const_data_ptr<T>(), *gs = g.const_data_ptr<T>(), *ys = y.const_data_ptr<T>();
     T* to = gx.data_ptr<T>();
-    Aligned<T> dense_all(threads * g_dense.numel(), T(0)), taps_all(threads * g_depthwise.numel(), T(0));
+    const bool tiled = has_tiles(s.dense_kernel, s.out);
+    const int64_t n_dense = tiled ? g_dense.numel() / 9 * kTaps : g_dense.numel();
+    Aligned<T> dense_all(threads * n_dense, T(0)), taps_all(threads * g_depthwise.numel(), T(0));
     at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
       const int thread = at::get_thread_num();
       const Plane padded = s.padded();
       const int row = padded.width * channels;
       Aligned<T> input(weights ? padded.size() : 0), spread(padded.size(), T(0));
       Aligned<T> gradient(separable ? s.out.size() : 0), middle(gradient.size());
-      Aligned<T> result(s.in.size());
-      T* dense_mine = dense_all.data() + g_dense.numel() * thread;
+      Aligned<T> result(s.in.size()), scratch;
+      T* dense_mine = dense_all.data() + n_dense * thread;
       T* taps_mine = taps_all.data() + g_depthwise.numel() * thread;
       double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
       for (int64_t n = first; n < last; n++) {
@@ -230,7 +240,7 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
             run_depthwise<T, L>(s, s.stride, s.out, input.data(), taps.data(), middle.data());
             dense_weights<T, L>(middle.data(), s.out.width * channels, channels, 1, gradient.data(), s.out.width * channels, s.out, dense_mine);
           }
-          dense<T, L>(gradient.data(), 1, back.data(), s.out, middle.data());
+          back(gradient.data(), middle.data(), scratch);
           for (int i = 0; i < s.out.height; i++)
             for (int j = 0; j < s.out.width; j++)
               std::memcpy(spread.data() + static_cast<size_t>(i * s.stride + s.border) * row + (j * s.stride + s.border) * channels,
@@ -239,16 +249,21 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
           run_depthwise<T, L>(s, 1, s.in, spread.data(), taps_back.data(), result.data());
         } else {
           place_gradient<T, L>(gn, yn, c3, s.out, row, 1, s.border, spread.data());
-          if (weights)
-            dense_weights<T, L>(input.data(), row, channels, s.dense_kernel,
-                                spread.data() + s.border * (row + channels), row, s.out, dense_mine);
-          dense<T, L>(spread.data(), s.dense_kernel, back.data(), s.in, result.data());
+          const T* gradient_in = spread.data() + s.border * (row + channels);
+          if (weights && tiled)
+            tile_weight_sums<T, L>(input.data(), gradient_in, s.out, dense_mine, scratch);
+          else if (weights)
+            dense_weights<T, L>(input.data(), row, channels, s.dense_kernel, gradient_in, row, s.out, dense_mine);
+          back(spread.data(), result.data(), scratch);
         }
         through_relu<T, L>(result.data(), xn, a, b, s.in, add, to + n * s.in.size(), result.data(), mine);
       }
     });
-    if (weights) to_weight<T>(dense_all, threads, g_dense);
-    if (weights && separable) to_weight<T>(taps_all, threads, g_depthwise);
+    if (weights) {
+      const Aligned<T> sums = of_threads(dense_all, threads);
+      to_weight<T>(tiled ? of_tile_sums<T, L>(sums) : sums, g_dense);
+    }
+    if (weights && separable) to_weight<T>(of_threads(taps_all, threads), g_depthwise);
   });
   const std::vector<double> total = over_threads(sums_before, channels);
   Tensor gx_sums = at::empty({2, channels}, at::kDouble);
