@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,15 +19,19 @@ from tune_nas.search import Search
 from tune_nas.search.together import Together
 
 # What draws which operations run, or draws inside of them, is like no other pass.
-BY_THEMSELVES = ("gdas", "milenas-gumbel", "rsps")
+BY_THEMSELVES = ("gdas", "gdas-code", "milenas-gumbel", "milenas-gumbel-code", "rsps")
 DOUBLE = {"runtime.dtype": "float64"}
 
 
 def run(searches: Sequence[Search], together: Together, epochs: int | None = None) -> None:
     """Run searches in a thread each, for so many epochs or to their ends."""
+    begin = threading.Barrier(len(searches))
 
     def run_one(search: Search) -> None:
         last = math.inf if epochs is None else search.epoch + epochs
+        with together.attended():
+            begin.wait(timeout=60)  # nobody runs by itself because others are not there yet
+            search.run_epoch()
         while not search.done and search.epoch < last:
             with together.attended():
                 search.run_epoch()
@@ -96,6 +101,18 @@ def test_each_search_ends_as_it_does_alone(name: str, shrink: Any) -> None:
         assert search.genotype == truth.genotype
         for ours, theirs in zip(search.history, truth.history, strict=True):
             assert ours["valid_accuracy"] == pytest.approx(theirs["valid_accuracy"], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", BY_THEMSELVES)
+def test_equal_paths_are_run_as_one(name: str, shrink: Any) -> None:
+    changes = ({**DOUBLE, "optimizer.weights.learning_rate": rate} for rate in (0.02, 0.03))
+    trials = [with_overrides(shrink(name), change) for change in changes]
+    together = Together()
+    searches = [Search(trial, together) for trial in trials]
+    run(searches, together)
+    assert together.stacked_passes > 0
+    for trial, search in zip(trials, searches, strict=True):
+        assert farthest(compared(search.state_dict()), compared(alone(trial).state_dict())) < 1e-9
 
 
 def test_one_step_is_equal_to_twelve_digits(shrink: Any) -> None:
