@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 
+from tune_nas.search.stepping import channels_last
 from tune_nas.seeds import derive_seed
 from tune_nas.spaces import MixingWeights
+from tune_nas.training import evaluate
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
@@ -28,6 +30,35 @@ def valid_metrics(search: Search, expected: MixingWeights) -> dict[str, float]:
     else:
         loss, accuracy = search.evaluate(expected)
     return {"valid_loss": loss, "valid_accuracy": accuracy}
+
+
+def on_valid_half(
+    search: Search,
+    weights: MixingWeights | Iterator[MixingWeights],
+    batches: int | None = None,
+    batch_statistics: bool = False,
+) -> tuple[float, float]:
+    """Return loss and accuracy in percent of the supernet on the valid half; it stays as it is.
+
+    Args:
+        search: The search.
+        weights: Mixing weights, or an iterator that has those of each batch.
+        batches: How many batches; None for the whole half.
+        batch_statistics: Whether batch normalisation uses those of the batch (train mode, as
+            DARTS-PT's code does), and not the running ones.
+    """
+    supernet, objective = search.supernet, search.objective
+    supernet.train(batch_statistics)
+    images, size = search.data.valid, search.trial.schedule.batch_size
+    if batches is not None:  # from the whole half: it may be in the order of the classes
+        images = images[:: max(1, len(images) // (batches * size))]
+    stream = search.data.evaluation_batches(images, size)
+    chosen = map(channels_last, itertools.islice(stream, batches))
+    # Operations that draw (noise) draw the same in every evaluation.
+    supernet.seed_draws(derive_seed(search.trial.seed, "evaluation"))
+    each = itertools.repeat(weights) if isinstance(weights, Mapping) else weights
+    with objective.keeping_statistics():
+        return evaluate(lambda images: objective.predict(images, next(each)), chosen, search.device)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +26,7 @@ from tune_nas.search.build import (
 from tune_nas.search.choices import Choices
 from tune_nas.search.decisions import Decisions
 from tune_nas.search.draws import Draws
-from tune_nas.search.evaluation import valid_metrics
+from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
 from tune_nas.search.identity import check_origin, check_same
@@ -38,12 +37,11 @@ from tune_nas.search.selection import make_selection
 from tune_nas.search.selection.selection import at_least_one_to_select
 from tune_nas.search.smoothing import make_smoothing
 from tune_nas.search.statistics import entropies, skip_advantage
-from tune_nas.search.stepping import Step, channels_last, run_steps
+from tune_nas.search.stepping import Step, run_steps
 from tune_nas.search.together import SharedObjective, Together
 from tune_nas.search.update import Update
-from tune_nas.seeds import derive_seed, make_generator
+from tune_nas.seeds import make_generator
 from tune_nas.spaces import Genotype, MixingWeights, Supernet, load_space
-from tune_nas.training import evaluate
 
 STATE_FILE = "search.pt"
 
@@ -281,26 +279,8 @@ class Search:
         batches: int | None = None,
         batch_statistics: bool = False,
     ) -> tuple[float, float]:
-        """Return loss and accuracy in percent of the supernet on the valid half; it stays as it is.
-
-        Args:
-            weights: Mixing weights, or an iterator that has those of each batch.
-            batches: How many batches; None for the whole half.
-            batch_statistics: Whether batch normalisation uses those of the batch (train mode, as
-                DARTS-PT's code does), and not the running ones.
-        """
-        self.supernet.train(batch_statistics)
-        images, size = self.data.valid, self.trial.schedule.batch_size
-        if batches is not None:  # from the whole half: it may be in the order of the classes
-            images = images[:: max(1, len(images) // (batches * size))]
-        stream = self.data.evaluation_batches(images, size)
-        chosen = map(channels_last, itertools.islice(stream, batches))
-        # Operations that draw (noise) draw the same in every evaluation.
-        self.supernet.seed_draws(derive_seed(self.trial.seed, "evaluation"))
-        each = itertools.repeat(weights) if isinstance(weights, Mapping) else weights
-        with self.objective.keeping_statistics():
-            predict = self.objective.predict
-            return evaluate(lambda images: predict(images, next(each)), chosen, self.device)
+        """Return loss and accuracy of the supernet on the valid half: see `on_valid_half`."""
+        return on_valid_half(self, weights, batches, batch_statistics)
 
     def _describe(self, weights: MixingWeights, valid_accuracy: float) -> Metrics:
         """Return what the epoch's α means."""
