@@ -74,6 +74,11 @@ class Recording(TorchDispatchMode):
             found += [args[3], args[4]]
         return [each for each in tree_flatten(found)[0] if isinstance(each, torch.Tensor)]
 
+    @property
+    def is_step(self) -> bool:
+        """Whether it has gradients, and so is no pass of an evaluation."""
+        return any("backward" in func._schema.name for func, *_ in self.calls)
+
     def undo(self) -> None:
         """Put all memory back that was written to."""
         for tensor, before in self._before.values():

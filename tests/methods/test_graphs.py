@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from recording import Recorder, Refuser
+from recording import Recorder, Recording, Refuser
 from states import differences
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -16,10 +16,10 @@ from tune_nas.config import RuntimeConfig
 from tune_nas.data import Images
 from tune_nas.library import with_overrides
 from tune_nas.search import Search, Update
-from tune_nas.search.graphs import CudaCapture, capture_for
+from tune_nas.search.graphs import KEPT, CapturedFunctions, CudaCapture, GraphedSteps, capture_for
 from tune_nas.search.optimisers import Optimisers
 from tune_nas.search.relaxation.tempered import Tempered
-from tune_nas.search.stepping import Step
+from tune_nas.search.stepping import Step, Steps
 
 SIMULTANEOUS = {"update.sequence": "simultaneous"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -53,6 +53,11 @@ def capturing(monkeypatch: pytest.MonkeyPatch, capture: Any) -> Any:
     """Let searches on this machine capture their steps."""
     monkeypatch.setattr("tune_nas.search.graphs.capture_for", lambda runtime, device: capture)
     return capture
+
+
+def steps_of(recorder: Recorder) -> list[Recording]:
+    """Return what was captured of steps, without the passes of evaluations."""
+    return [recording for recording in recorder.recordings if recording.is_step]
 
 
 def run(search: Search, folder: Path | None = None) -> dict[str, Any]:
@@ -94,17 +99,17 @@ def test_a_graph_is_captured_once_for_each_kind_of_step_and_anew_where_steps_cha
     counts = []
     while not search.done:
         search.run_epoch()
-        counts.append(len(recorder.recordings))
+        counts.append(len(steps_of(recorder)))
     # w alone and both, in the first epoch; w's learning rate falls, the graphs stay
     assert counts == [0, 2, 2]
     assert len({metrics["learning_rate/weights"] for metrics in search.history}) == 3
-    replays = sum(each.replays for each in recorder.recordings)
+    replays = sum(each.replays for each in steps_of(recorder))
     assert replays == 3 * 4 - 2 * 2  # all steps but two of each kind
 
     recorder = capturing(monkeypatch, Recorder())
     search = Search(shrink("sdarts-rs", **ALWAYS))
     run(search)
-    assert len(recorder.recordings) == search.epoch  # the radius grows in each epoch
+    assert len(steps_of(recorder)) == search.epoch  # the radius grows in each epoch
 
 
 def test_what_is_not_told_to_be_constant_shows(
@@ -117,6 +122,41 @@ def test_what_is_not_told_to_be_constant_shows(
     capturing(monkeypatch, Recorder())
     monkeypatch.setattr(Tempered, "constants", lambda self: {})
     assert "state.alphas.normal" in differences(written, run(Search(trial)))
+
+
+@pytest.mark.parametrize("name", ["milenas", "darts-pt", "drnas-progressive", "snas"])
+def test_the_passes_of_an_evaluation_are_captured(
+    name: str, shrink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = shrink(name, **ALWAYS)
+    capturing(monkeypatch, Recorder())
+    with monkeypatch.context() as as_written:
+        as_written.setattr(GraphedSteps, "predict", Steps.predict)
+        written = run(Search(trial))
+    recorder = capturing(monkeypatch, Recorder())
+    assert differences(written, run(Search(trial))) == []
+    evaluations = [recording for recording in recorder.recordings if not recording.is_step]
+    assert sum(each.replays for each in evaluations) > 1
+
+
+def test_of_many_functions_those_of_late_stay_captured() -> None:
+    recorder = Recorder()
+    functions = CapturedFunctions(recorder, "a test")
+
+    def ask(key: int) -> None:
+        for value in (1.0, 2.0, 3.0, 4.0):
+            found = functions.run(key, lambda x: x * key, torch.tensor(value))
+            assert float(found) == value * key
+
+    for key in range(KEPT):
+        ask(key)
+    ask(0)
+    assert len(recorder.recordings) == KEPT
+    ask(KEPT)  # takes the place of 1, which was asked for least lately
+    ask(0)
+    assert len(recorder.recordings) == KEPT + 1
+    ask(1)
+    assert len(recorder.recordings) == KEPT + 2
 
 
 @pytest.mark.parametrize("name", ["gdas", "rsps"])
@@ -163,7 +203,7 @@ def test_steps_are_captured_on_a_gpu_alone_and_where_they_may_be() -> None:
 def test_a_refusal_is_asked_for_once(shrink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     refuser = capturing(monkeypatch, Refuser())
     run(Search(shrink("darts-1st", **ALWAYS)))
-    assert refuser.asked == 1
+    assert refuser.asked == 2  # once for its steps, once for its evaluations
 
 
 @pytest.mark.parametrize("name", ["milenas-2nd", "sgas"])

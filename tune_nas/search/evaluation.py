@@ -47,7 +47,7 @@ def on_valid_half(
         batch_statistics: Whether batch normalisation uses those of the batch (train mode, as
             DARTS-PT's code does), and not the running ones.
     """
-    supernet, objective = search.supernet, search.objective
+    supernet = search.supernet
     supernet.train(batch_statistics)
     images, size = search.data.valid, search.trial.schedule.batch_size
     if batches is not None:  # from the whole half: it may be in the order of the classes
@@ -57,8 +57,8 @@ def on_valid_half(
     # Operations that draw (noise) draw the same in every evaluation.
     supernet.seed_draws(derive_seed(search.trial.seed, "evaluation"))
     each = itertools.repeat(weights) if isinstance(weights, Mapping) else weights
-    with objective.keeping_statistics():
-        return evaluate(lambda images: objective.predict(images, next(each)), chosen, search.device)
+    with search.objective.keeping_statistics():
+        return evaluate(lambda images: search.predict(images, next(each)), chosen, search.device)
 
 
 @torch.no_grad()

@@ -9,21 +9,28 @@ learning rate of w is read on the device. Whatever else a step depends on is con
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from tune_nas.config import RuntimeConfig
 from tune_nas.search.draws import Draws, Player, Tape
+from tune_nas.search.objective import Objective
 from tune_nas.search.relaxation import Relaxation
 from tune_nas.search.stepping import Picks, Seen, Step, Steps
+from tune_nas.spaces import CellWeights, MixingWeights, Supernet
 
 _LOG = logging.getLogger(__name__)
 
 # Steps of a kind that run as written before it is captured: they fill caches, make the optimisers'
 # states and compile kernels. They are steps of the search as any other.
 WARM_UP = 2
+# Functions that stay captured; each holds memory, and a selection evaluates under many masks.
+KEPT = 6
 
 
 class Capture(Protocol):
@@ -103,6 +110,74 @@ def make_steps(
     return GraphedSteps(capture, draws)
 
 
+class CapturedFunctions:
+    """Runs functions of tensors on the device; what is run often is captured.
+
+    Args:
+        capture: Captures them; None to run all as written.
+        what: What they are, for the line that is logged where that fails.
+    """
+
+    def __init__(self, capture: Capture | None, what: str) -> None:
+        self._capture, self._what = capture, what
+        self._runs: Counter[Hashable] = Counter()
+        self._captured: dict[Hashable, _CapturedFunction] = {}
+
+    def run(self, key: Hashable, function: Callable[..., Any], *inputs: Any) -> Any:
+        """Return what a function gives: nested containers of tensors.
+
+        Args:
+            key: Equal for equal functions on inputs of equal structure, shapes and types.
+            function: Reads and changes, besides its inputs, only memory that stays where it is.
+            inputs: Nested containers of tensors.
+        """
+        if self._capture is None:
+            return function(*inputs)
+        captured = self._captured.get(key)
+        if captured is None:
+            self._runs[key] += 1
+            if self._runs[key] <= WARM_UP:
+                return function(*inputs)
+            try:
+                captured = _CapturedFunction(function, inputs, self._capture)
+            except RuntimeError as error:
+                self._capture = None
+                self.reset()
+                _tell(_first_line(error), of=self._what)
+                return function(*inputs)
+            if len(self._captured) >= KEPT:
+                oldest = next(iter(self._captured))
+                del self._captured[oldest], self._runs[oldest]
+        self._captured[key] = self._captured.pop(key, captured)  # the newest comes last
+        return captured(inputs)
+
+    def reset(self) -> None:
+        """Drop what is captured."""
+        self._runs.clear()
+        self._captured.clear()
+
+
+class _CapturedFunction:
+    """A function that was captured; what it returns is a copy, as the next run writes over it."""
+
+    def __init__(self, function: Callable[..., Any], inputs: Any, capture: Capture) -> None:
+        self._inputs = tree_map_only(Tensor, Tensor.clone, inputs)
+        given: list[Any] = []
+
+        def run() -> None:
+            given[:] = [function(*self._inputs)]
+
+        self._replay = capture(run, ())
+        self._given = given[0]
+
+    def __call__(self, inputs: Any) -> Any:
+        for own, tensor in zip(tree_leaves(self._inputs), tree_leaves(inputs), strict=True):
+            if isinstance(own, Tensor):
+                own.copy_(tensor)
+        self._replay()
+        return tree_map_only(Tensor, Tensor.clone, self._given)
+
+
 class CapturedStep:
     """A step that was captured, to be run again and again.
 
@@ -153,6 +228,7 @@ class GraphedSteps(Steps):
     def __init__(self, capture: Capture, draws: Draws) -> None:
         super().__init__(draws)
         self._capture = capture
+        self._predictions = CapturedFunctions(capture, "an evaluation")
         self._constants: dict[str, Any] = {}
         self._captured: dict[bool, CapturedStep] = {}
         self._tapes: dict[bool, list[Tape]] = {}
@@ -163,14 +239,38 @@ class GraphedSteps(Steps):
         super().begin(step)
         constants = step.constants()
         if constants != self._constants:
-            self.reset()
+            self._drop_steps()
             self._constants = constants
 
     def reset(self) -> None:
         """Drop all graphs."""
+        self._drop_steps()
+        self._predictions.reset()
+
+    def _drop_steps(self) -> None:
         self._constants = {}
         self._captured.clear()
         self._tapes.clear()
+
+    def predict(self, objective: Objective, images: Tensor, mixing: MixingWeights) -> Tensor:
+        """Return the logits of images; a graph of its own, unless the supernet draws."""
+        supernet = objective.supernet
+        if not isinstance(supernet, Supernet) or supernet.draws:
+            return objective.predict(images, mixing)
+        running = tuple(cell.running() for cell in mixing.values())
+        tensors = {name: cell.tensors() for name, cell in mixing.items()}
+        fields = tuple((name, tuple(of_cell)) for name, of_cell in tensors.items())
+
+        def function(images: Tensor, tensors: Mapping[str, dict[str, Tensor]]) -> Tensor:
+            weights = {
+                name: CellWeights(**of_cell, active=mixing[name].active)
+                for name, of_cell in tensors.items()
+            }
+            return objective.predict(images, weights)
+
+        key = (tuple(images.shape), supernet.training, running, fields)
+        logits: Tensor = self._predictions.run(key, function, images, tensors)
+        return logits
 
     def run(self, moves_alphas: bool) -> Seen:
         """Run the next step, captured if it can be."""
@@ -195,7 +295,7 @@ class GraphedSteps(Steps):
                     self.step, picks, tapes[-1], self.draws, self._capture
                 )
             except RuntimeError as error:
-                self.reset()
+                self._drop_steps()
                 self._gave_up = True
                 _tell(_first_line(error))
         return self._captured.get(kind)
@@ -208,5 +308,5 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
 
 
-def _tell(reason: str) -> None:
-    _LOG.warning("no CUDA graphs, each kernel of a step is launched by itself: %s", reason)
+def _tell(reason: str, of: str = "a step") -> None:
+    _LOG.warning("no CUDA graphs, each kernel of %s is launched by itself: %s", of, reason)

@@ -273,6 +273,10 @@ class Search:
         with torch.no_grad():
             return self.relaxation.weights(self.alphas, self.betas)
 
+    def predict(self, images: Tensor, weights: MixingWeights) -> Tensor:
+        """Return the logits (n, classes) of images, in the mode that the supernet is in."""
+        return self._steps.predict(self.objective, images, weights)
+
     def evaluate(
         self,
         weights: MixingWeights | Iterator[MixingWeights],

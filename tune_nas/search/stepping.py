@@ -11,9 +11,10 @@ from torch import Tensor
 
 from tune_nas.data import Batches, Pick
 from tune_nas.search.draws import Draws
-from tune_nas.search.objective import Batch
+from tune_nas.search.objective import Batch, Objective
 from tune_nas.search.optimisers import Optimisers
 from tune_nas.search.update import Update
+from tune_nas.spaces import MixingWeights
 from tune_nas.training import Tally
 
 
@@ -135,6 +136,10 @@ class Steps:
     def run(self, moves_alphas: bool) -> Seen:
         """Run the next step."""
         return self.step.run(self.step.pick(moves_alphas))
+
+    def predict(self, objective: Objective, images: Tensor, mixing: MixingWeights) -> Tensor:
+        """Return the logits of images: see `Objective.predict`."""
+        return objective.predict(images, mixing)
 
     def reset(self) -> None:
         """Forget what depends on the search's state, because another one was loaded."""

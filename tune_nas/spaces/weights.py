@@ -30,6 +30,15 @@ class CellWeights:
     active: Tensor | None = None
     offsets: Tensor | None = None
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return by field all but ``active``, which is no part of what is computed with."""
+        fields = {"operations": self.operations, "edges": self.edges, "offsets": self.offsets}
+        return {name: tensor for name, tensor in fields.items() if tensor is not None}
+
+    def running(self) -> tuple[tuple[bool, ...], ...] | None:
+        """Return ``active`` as tuples, to be compared; None for all."""
+        return None if self.active is None else tuple(map(tuple, self.active.tolist()))
+
     def check(self, cell: CellSpace, name: str) -> None:
         """Raise a ValueError if a shape is not that of the cell, or ``active`` no CPU mask."""
         shape = (len(cell.edges), cell.n_operations)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tune_nas.search.graphs import Capture
 from tune_nas.search.objective import Batch, Found, Gradients, Objective, SeededBatch
 from tune_nas.search.together.meeting import Meeting
-from tune_nas.search.together.stack import FIELDS, Given, Mixing, Stack, Wanted
+from tune_nas.search.together.stack import Given, Mixing, Stack, Wanted
 from tune_nas.spaces import MixingWeights, Supernet
 
 
@@ -161,22 +161,14 @@ class SharedObjective(Objective):
         supernet = self.supernet
         if self.together is None or not isinstance(supernet, Supernet) or supernet.draws:
             return None
-        tensors = {
-            cell: {
-                field: tensor for field in FIELDS if (tensor := getattr(of_cell, field)) is not None
-            }
-            for cell, of_cell in mixing.items()
-        }
+        tensors = {cell: of_cell.tensors() for cell, of_cell in mixing.items()}
         differentiable = tuple(
             (cell, field)
             for cell, fields in tensors.items()
             for field, tensor in fields.items()
             if alphas and tensor.requires_grad
         )
-        active = tuple(
-            (cell, None if of_cell.active is None else _nested(of_cell.active))
-            for cell, of_cell in mixing.items()
-        )
+        active = tuple((cell, of_cell.running()) for cell, of_cell in mixing.items())
         wanted = Wanted(
             labels is not None,
             weights,
@@ -186,10 +178,6 @@ class SharedObjective(Objective):
             supernet.training,
         )
         return Asked(supernet, wanted, images, labels, tensors)
-
-
-def _nested(mask: Tensor) -> tuple[tuple[bool, ...], ...]:
-    return tuple(tuple(row) for row in mask.tolist())
 
 
 def _kind(asked: Asked) -> Hashable:

@@ -6,8 +6,9 @@ supernets become grouped ones, of K times the channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,13 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from tune_nas.search.graphs import WARM_UP, Capture
+from tune_nas.search.graphs import Capture, CapturedFunctions
 from tune_nas.spaces import CellWeights, MixingWeights, Supernet
 
 Mixing = dict[str, dict[str, Tensor]]
 """The tensors of mixing weights, by cell type and field."""
-
-FIELDS = ("operations", "edges", "offsets")  # of CellWeights; `active` is no tensor to be stacked
 
 
 class Wanted(NamedTuple):
@@ -67,9 +66,7 @@ class Stack:
     def __init__(self, supernets: Sequence[Supernet], capture: Capture | None = None) -> None:
         self.supernets = list(supernets)
         self._hollow = self.supernets[0].hollow()
-        self._capture = capture
-        self._runs: dict[Hashable, int] = {}
-        self._captured: dict[Hashable, _Captured] = {}
+        self._functions = CapturedFunctions(capture, "a pass of many searches")
         self._weights, self._statistics = (
             {name: _one_memory([each[name] for each in held]) for name in held[0]}
             for held in (
@@ -87,31 +84,15 @@ class Stack:
             labels: (K, n); None for logits alone.
             mixing: Each tensor with K in front.
         """
-        names = [(cell, field) for cell, fields in mixing.items() for field in fields]
         active = {
             cell: None if rows is None else torch.tensor(rows) for cell, rows in wanted.active
         }
-
-        def function(*inputs: Tensor) -> Given:
-            held: Mixing = {}
-            for (cell, field), tensor in zip(names, inputs[2:], strict=True):
-                held.setdefault(cell, {})[field] = tensor
-            return self._pass(wanted, active, inputs[0], inputs[1] if wanted.labels else None, held)
-
-        inputs = [
-            images,
-            images.new_empty(0) if labels is None else labels,
-            *(mixing[cell][field] for cell, field in names),
-        ]
-        if self._capture is None:
-            return function(*inputs)
-        key = (wanted, tuple(names), tuple(images.shape))
-        if key not in self._captured:
-            self._runs[key] = self._runs.get(key, 0) + 1
-            if self._runs[key] <= WARM_UP:
-                return function(*inputs)
-            self._captured[key] = _Captured(function, inputs, self._capture)
-        return self._captured[key](inputs)
+        fields = tuple((cell, tuple(tensors)) for cell, tensors in mixing.items())
+        key = (wanted, fields, tuple(images.shape))
+        given: Given = self._functions.run(
+            key, partial(self._pass, wanted, active), images, labels, mixing
+        )
+        return given
 
     def _pass(
         self,
@@ -161,38 +142,6 @@ class Stack:
         found = torch.autograd.grad(total, of_weights + of_mixing, allow_unused=True)
         n = len(of_weights)
         return Given(logits.detach(), losses.detach(), list(found[:n]), list(found[n:]))
-
-
-class _Captured:
-    """A pass that was captured; what it returns is a copy, since the next run writes over it."""
-
-    def __init__(
-        self, function: Callable[..., Given], inputs: Sequence[Tensor], capture: Capture
-    ) -> None:
-        self._inputs = [tensor.clone() for tensor in inputs]
-        given: list[Given] = []
-
-        def run() -> None:
-            given[:] = [function(*self._inputs)]
-
-        self._replay = capture(run, ())
-        self._given = given[0]
-
-    def __call__(self, inputs: Sequence[Tensor]) -> Given:
-        for own, tensor in zip(self._inputs, inputs, strict=True):
-            own.copy_(tensor)
-        self._replay()
-        held = self._given
-        return Given(
-            held.logits.clone(),
-            None if held.losses is None else held.losses.clone(),
-            _copies(held.weights),
-            _copies(held.mixing),
-        )
-
-
-def _copies(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-    return [None if tensor is None else tensor.clone() for tensor in tensors]
 
 
 def _one_memory(tensors: Sequence[Tensor]) -> Tensor:
