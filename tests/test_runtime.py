@@ -1,6 +1,7 @@
 """Devices, types and the process's set-up."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -72,3 +73,30 @@ def test_peak_memory_is_that_of_this_process() -> None:
     after = peak_memory_mib(torch.device("cpu"))
     assert int(block[-1]) == 1
     assert 200 < after < 1e5 and after >= before
+
+
+_FAULTS = """
+import resource, torch
+from tune_nas.config import RuntimeConfig
+from tune_nas.runtime import set_up_runtime
+
+set_up_runtime(RuntimeConfig(device="cpu", threads=1))
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [torch.ones(2**20) for _ in range(32)]
+    del held
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+def test_memory_that_a_step_frees_stays_for_the_next_one() -> None:
+    """128 MiB, which are 32,768 pages of 4 KiB; handed back, each would be a fault again."""
+    out = subprocess.run(
+        [sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True
+    )
+    assert int(out.stdout) < 1000

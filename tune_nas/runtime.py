@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sys
@@ -11,6 +12,9 @@ import torch
 
 from tune_nas.config import RuntimeConfig
 from tune_nas.errors import ConfigError
+
+# of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -54,7 +58,8 @@ def set_up_runtime(config: RuntimeConfig) -> tuple[torch.device, torch.dtype]:
     """Set the process up for a trial, so that the same trial gives the same result again.
 
     Sets the CPU threads, switches reduced-precision float32 (TF32) off and deterministic
-    algorithms on. The few CUDA operations that have no deterministic form still run.
+    algorithms on. The few CUDA operations that have no deterministic form still run. On a CPU, what
+    a step frees is kept for the next one.
 
     Returns:
         The device and the floating-point type of the trial.
@@ -64,6 +69,8 @@ def set_up_runtime(config: RuntimeConfig) -> tuple[torch.device, torch.dtype]:
     """
     device, dtype = resolve_device(config.device), resolve_dtype(config.dtype)
     torch.set_num_threads(config.threads)
+    if device.type == "cpu":
+        _keep_freed_memory()
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
@@ -74,6 +81,14 @@ def set_up_runtime(config: RuntimeConfig) -> tuple[torch.device, torch.dtype]:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
     return device, dtype
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed memory: the system would clear it anew when the next step wants it."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # other C libraries have none
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_MMAP_THRESHOLD, 2**25)  # bytes; the highest that every version takes
 
 
 def peak_memory_mib(device: torch.device) -> float:
