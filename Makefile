@@ -27,14 +27,18 @@ bench: $(VENV)/.installed
 		--output benchmarks/results/$$(date +%Y-%m-%d)-$$(uname -m).json
 	$(BIN)/python benchmarks/retrain_speed.py --docs docs/speed.md \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-$$(uname -m)-retrain.json
+	$(BIN)/python benchmarks/together.py --docs docs/speed.md \
+		--output benchmarks/results/$$(date +%Y-%m-%d)-$$(uname -m)-together.json
 
 # The core alone, on a machine with a GPU: torch, pydantic and pyyaml, and rich and torchvision here.
 bench-gpu: $(VENV)/.installed
-	$(BIN)/python benchmarks/steps.py --device cuda --rounds 9 \
+	$(BIN)/python benchmarks/steps.py --device cuda --batch-size 64 --rounds 9 \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda.json
 	$(BIN)/python benchmarks/retrain_speed.py --device cuda --init-channels 36 --cells 20 \
 		--batch-size 96 --steps 10 --rounds 9 \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda-retrain.json
+	$(BIN)/python benchmarks/together.py --device cuda --searches 8 --space darts --cells 8 \
+		--steps 20 --output benchmarks/results/$$(date +%Y-%m-%d)-cuda-together.json
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,27 +1,32 @@
 """Search and retraining as the authors' code does them, to hold this project's against.
 
-Images are augmented one by one, through Pillow and torchvision. A first-order search step: what it
+Images are augmented one by one, through Pillow and torchvision. A search step: what it
 does and this project does not: one loader that augments image by image, and a new iterator
 of the valid loader in every step; ``backward`` over all leaves, so that every pass computes the
-gradients of both w and α and one of them is thrown away; mixed level in three passes; optimisers
-tensor by tensor; NCHW; the accuracy read back in every step. Sources: quark0/darts
-``cnn/train_search.py`` and ``architect.py``; D-X-Y/AutoDL-Projects ``DARTS-V1.py``.
+gradients of both w and α and one of them is thrown away; mixed level in three passes; second order
+with a model that is made anew and a norm that is read back; optimisers tensor by tensor; NCHW; the
+accuracy read back in every step. Sources: quark0/darts ``cnn/train_search.py`` and
+``architect.py``; D-X-Y/AutoDL-Projects ``DARTS-V1.py`` and ``GDAS.py``, whose drawn paths run by
+themselves; the codes of PC-DARTS and DrNAS are the loop of DARTS at mixing weights of their own.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from tune_nas.data import Images
 from tune_nas.data.vision import import_torchvision
 from tune_nas.retrain import Retrain
 from tune_nas.search import Search
+
+Batch = tuple[Tensor, Tensor]
 
 WORKERS = 2
 
@@ -70,7 +75,7 @@ class OneByOne(Dataset[tuple[Tensor, int]]):
 
 
 class PublishedStep:
-    """Steps of a first-order search of the plain supernet.
+    """Steps of a search of the plain supernet.
 
     Args:
         search: Of the form ``plain``; its supernet is put into NCHW.
@@ -79,6 +84,7 @@ class PublishedStep:
     def __init__(self, search: Search) -> None:
         trial = search.trial
         self.search, self.level = search, trial.update.level
+        self.order, self.sequence = trial.update.order, trial.update.sequence
         search.supernet.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         size = trial.schedule.batch_size
         self.train, self.valid = (
@@ -96,35 +102,89 @@ class PublishedStep:
             foreach=False,
         )
         self.adam = torch.optim.Adam(
-            search.objective.alpha_list, alphas.learning_rate, betas=(0.5, 0.999), foreach=False
+            search.objective.alpha_list,
+            alphas.learning_rate,
+            betas=alphas.betas,
+            weight_decay=alphas.weight_decay,
+            foreach=False,
         )
         self.clip = weights.clip
 
     def __call__(self) -> None:
-        """Move α, then w; at single level both from one pass."""
+        """Take a step with the next batches."""
         train = next(self.train_batches)
-        if self.level != "single":
-            self.adam.zero_grad()
-            if self.level == "mixed":
-                self._backward(train)
-            self._backward(next(iter(self.valid)))
-            self.adam.step()
+        self.step(train, None if self.level == "single" else next(iter(self.valid)))
+
+    def step(self, train: Batch, valid: Batch | None) -> None:
+        """Move α and w, in the order of the trial; at single level both from one pass."""
+        if valid is not None and self.sequence != "weights-first":
+            self._move_alphas(train, valid)
         self.sgd.zero_grad()
-        if self.level == "single":
+        if valid is None:
             self.adam.zero_grad()
         logits = self._backward(train)
         torch.nn.utils.clip_grad_norm_(self.w, self.clip or 1e9)
         self.sgd.step()
-        if self.level == "single":
+        if valid is None:
             self.adam.step()
+        elif self.sequence == "weights-first":
+            self._move_alphas(train, valid)
         (logits.argmax(1) == train[1].to(logits.device)).float().mean().item()
 
-    def _backward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def _move_alphas(self, train: Batch, valid: Batch) -> None:
+        self.adam.zero_grad()
+        if self.order == 2:
+            self._unrolled(train, valid)
+        else:
+            if self.level == "mixed":
+                self._backward(train)
+            self._backward(valid)
+        self.adam.step()
+
+    def _backward(self, batch: Batch) -> Tensor:
+        loss, logits = self._loss(self.search.supernet, batch)
+        loss.backward()
+        return logits
+
+    def _loss(self, supernet: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         images, labels = (tensor.to(self.search.device) for tensor in batch)
         seeded = self.search.objective.seeded((images, labels))
-        logits = self.search.supernet(images, self.search.objective.mixing(seeded))
-        F.cross_entropy(logits, labels).backward()
-        return logits
+        logits = supernet(images, self.search.objective.mixing(seeded))
+        return F.cross_entropy(logits, labels), logits
+
+    def _unrolled(self, train: Batch, valid: Batch) -> None:
+        """Leave the gradients of α through one step of w, as ``Architect`` does.
+
+        A copy of the model holds the moved w. (The authors' is built and drawn anew, which takes
+        longer.)
+        """
+        supernet, alphas = self.search.supernet, self.search.objective.alpha_list
+        group = self.sgd.param_groups[0]
+        loss, _ = self._loss(supernet, train)
+        found = torch.autograd.grad(loss, self.w)
+        ahead = copy.deepcopy(supernet)
+        with torch.no_grad():
+            for moved, weight, gradient in zip(ahead.parameters(), self.w, found, strict=True):
+                buffer = self.sgd.state[weight].get("momentum_buffer")
+                direction = gradient + group["weight_decay"] * weight
+                if buffer is not None:
+                    direction = direction + group["momentum"] * buffer
+                moved.copy_(weight - group["lr"] * direction)
+        self._loss(ahead, valid)[0].backward()
+        vector = [moved.grad for moved in ahead.parameters()]
+        epsilon = 0.01 / torch.cat([each.flatten() for each in vector]).norm().item()
+        sides = []
+        for step in (epsilon, -2 * epsilon):
+            self._move(vector, step)
+            sides.append(torch.autograd.grad(self._loss(supernet, train)[0], alphas))
+        self._move(vector, epsilon)
+        for alpha, plus, minus in zip(alphas, *sides, strict=True):
+            alpha.grad -= group["lr"] * (plus - minus) / (2 * epsilon)
+
+    @torch.no_grad()
+    def _move(self, along: list[Tensor], step: float) -> None:
+        for weight, vector in zip(self.w, along, strict=True):
+            weight.add_(vector, alpha=step)
 
 
 def plain_retraining(retrain: Retrain) -> Callable[[Tensor, Tensor], None]:

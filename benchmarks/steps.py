@@ -1,14 +1,16 @@
 """A search step of the published form and of each form of the supernet, side by side.
 
 For each method the forms take turns, step by step; given are medians over the rounds and how many
-times faster than the form `published` (the authors' loop, benchmarks/published.py) or, where there
-is none for a method, than `plain`. One more pass of each form is traced for the rest: operations
-that run (launches on a GPU), values read back, bytes kept for the backward pass. The share of the
-machine's peak is the floating-point operations of the convolutions of a step over those that a
-large matrix product does in the same time, in the same run. On a GPU the form `graphs` is `fast`
-replayed as a CUDA graph, and the others are launched kernel by kernel.
+times faster than the form `published` (the authors' loop, benchmarks/published.py). One more pass
+of each form is traced for the rest: operations that run (launches on a GPU), values read back,
+bytes kept for the backward pass. The share of the machine's peak is the floating-point operations
+of the convolutions of a step, pixel by pixel, over those that a large matrix product does in the
+same time, in the same run. On a GPU the form `graphs` is `fast` replayed as a CUDA graph, and the
+others are launched kernel by kernel.
 
     python benchmarks/steps.py --output benchmarks/results/steps.json --docs docs/speed.md
+
+The output is written after each method; with --resume, what is in it already is not measured again.
 """
 
 from __future__ import annotations
@@ -31,25 +33,27 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from tune_nas.checkpoint import write_atomically
 from tune_nas.library import load_trial
 from tune_nas.search import Search
 
+SETTINGS = ("init_channels", "cells", "resolution", "rounds", "device", "date", "machine")
 FORMS = ("published", "plain", "torch", "fast")
 ON_GPU = (*FORMS, "graphs")
 
-# Name: trial, changes, whether the authors' loop is there, and passes that a step takes (forward;
-# backward of activations; of weights), as the form `fast` does them.
-METHODS: dict[str, tuple[str, dict[str, Any], bool, tuple[int, int, int]]] = {
-    "DARTS, first order": ("darts-1st", {}, True, (2, 2, 1)),
-    "DARTS, second order": ("darts-2nd", {}, False, (5, 5, 3)),
-    "MiLeNAS, simultaneous": ("milenas", {"update.sequence": "simultaneous"}, True, (2, 2, 1)),
-    "MiLeNAS, alphas first": ("milenas", {"update.sequence": "alphas-first"}, True, (3, 3, 1)),
-    "MiLeNAS, weights first": ("milenas", {"update.sequence": "weights-first"}, True, (3, 3, 1)),
-    "single level": ("single-level", {"update.sequence": "simultaneous"}, True, (1, 1, 1)),
-    "DARTS in NAS-Bench-201": ("darts-1st", {"space.name": "nasbench201"}, True, (2, 2, 1)),
-    "GDAS in NAS-Bench-201": ("gdas", {"space.name": "nasbench201"}, False, (2, 2, 1)),
-    "PC-DARTS": ("pc-darts", {"update.warmup": 0}, False, (2, 2, 1)),
-    "DrNAS": ("drnas", {"update.warmup": 0}, False, (2, 2, 1)),
+# Name: trial, changes, and passes that a step takes (forward; backward of activations; of weights),
+# as the form `fast` does them.
+METHODS: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
+    "DARTS, first order": ("darts-1st", {}, (2, 2, 1)),
+    "DARTS, second order": ("darts-2nd", {}, (5, 5, 3)),
+    "MiLeNAS, simultaneous": ("milenas", {"update.sequence": "simultaneous"}, (2, 2, 1)),
+    "MiLeNAS, alphas first": ("milenas", {"update.sequence": "alphas-first"}, (3, 3, 1)),
+    "MiLeNAS, weights first": ("milenas", {"update.sequence": "weights-first"}, (3, 3, 1)),
+    "single level": ("single-level", {"update.sequence": "simultaneous"}, (1, 1, 1)),
+    "DARTS in NAS-Bench-201": ("darts-1st", {"space.name": "nasbench201"}, (2, 2, 1)),
+    "GDAS in NAS-Bench-201": ("gdas", {"space.name": "nasbench201"}, (2, 2, 1)),
+    "PC-DARTS": ("pc-darts", {"update.warmup": 0}, (2, 2, 1)),
+    "DrNAS": ("drnas", {"update.warmup": 0}, (2, 2, 1)),
 }
 
 
@@ -142,14 +146,14 @@ def trace(search: Search, form: str) -> dict[str, float]:
     }
 
 
-def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str, Any]:
     """Return what was measured of a method, by form."""
-    trial, changes, has_published, passes = METHODS[name]
+    trial, changes, passes = METHODS[name]
     searches, steps = {}, {}
     forms = forms_on(options.device)
     # The first rounds are not counted: a graph is captured after two steps as written.
     warm_up = 4 if "graphs" in forms else 1
-    for form in forms if has_published else forms[1:]:
+    for form in forms:
         implementation = {"published": "plain", "graphs": "fast"}.get(form, form)
         config = load_trial(
             trial,
@@ -157,8 +161,8 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
                 "space.init_channels": options.init_channels,
                 "space.cells": options.cells,
                 "data.resolution": options.resolution,
-                "data.train_images": 2 * options.batch_size,
-                "schedule.batch_size": options.batch_size,
+                "data.train_images": 2 * batch_size,
+                "schedule.batch_size": batch_size,
                 "schedule.steps_per_epoch": 1,
                 "schedule.epochs": options.rounds + warm_up + 1,
                 "runtime.implementation": implementation,
@@ -181,12 +185,11 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     if "graphs" in searches:  # its kernels are those of `fast`
         traces["graphs"] = traces["fast"]
     medians = {form: statistics.median(values) for form, values in seconds.items()}
-    reference = medians["published" if has_published else "plain"]
     work = sum(passes) * traces["plain"]["forward_gflop"] * 1e9
     return {
         form: {
             "seconds": seconds[form],
-            "times_faster": reference / medians[form],
+            "times_faster": medians["published"] / medians[form],
             "share_of_peak": work / medians[form] / options.peak,
             **traces[form],
         }
@@ -194,20 +197,20 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def as_markdown(results: dict[str, Any], options: argparse.Namespace) -> str:
-    """Return the table that the documentation shows."""
+def as_markdown(results: dict[str, Any], batch_size: str, options: argparse.Namespace) -> str:
+    """Return the table of a batch size that the documentation shows."""
     columns = forms_on(options.device)
     lines = [
         f"{options.date}, {options.machine}; {options.init_channels} channels, {options.cells} "
         f"cells (NAS-Bench-201: 3 a stage), {options.resolution} pixels, batch "
-        f"{options.batch_size}, rounds: {options.rounds}.",
+        f"{batch_size}, rounds: {options.rounds}.",
         "",
         "| method | " + " | ".join(columns) + " | kept: plain | fast | operations: plain | fast |"
         " share of peak: fast |",
         "|---|" + "---:|" * (len(columns) + 5),
     ]
     for name, forms in results.items():
-        shown = [f"{forms[f]['times_faster']:.2f} ×" if f in forms else "" for f in columns]
+        shown = [f"{forms[f]['times_faster']:.2f} ×" for f in columns]
         plain, fast = forms["plain"], forms["fast"]
         lines.append(
             f"| {name} | {' | '.join(shown)} | {plain['kept_mb']:,.0f} MB | "
@@ -225,11 +228,12 @@ def main() -> None:
     parser.add_argument("--init-channels", type=int, default=16)
     parser.add_argument("--cells", type=int, default=8)
     parser.add_argument("--resolution", type=int, default=32)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--resume", action="store_true", help="keep what the output has")
     parser.add_argument("--docs", type=Path, help="a page whose table of steps is replaced")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -238,28 +242,42 @@ def main() -> None:
     where = torch.cuda.get_device_name() if on_gpu else f"{platform.machine()} CPU, one thread"
     options.machine = f"{where}, torch {torch.__version__.split('+')[0]}"
     options.peak = peak(options.device)
-    results: dict[str, Any] = {}
-    for name in options.methods:
-        results[name] = measure(name, options)
-        table = Table("form", "s/step", "times faster", "operations", "read back", "kept MB")
-        for form, found in results[name].items():
-            table.add_row(
-                form,
-                f"{statistics.median(found['seconds']):.3f}",
-                f"{found['times_faster']:.2f}",
-                f"{found['operations']:,}",
-                str(found["read_back"]),
-                f"{found['kept_mb']:,.0f}",
-            )
-        table.title = name
-        Console().print(table)
     if options.output is not None:
-        settings = {k: str(v) for k, v in vars(options).items() if k not in ("output", "docs")}
-        record = {"settings": settings, "results": results}
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(record, indent=1) + "\n")
+    settings = {key: str(getattr(options, key)) for key in SETTINGS}
+    record: dict[str, Any] = {"settings": settings, "results": {}}
+    if options.resume and options.output is not None and options.output.exists():
+        record = json.loads(options.output.read_text())
+        if record["settings"] != settings:
+            parser.error(f"{options.output} is of other settings: {record['settings']}")
+    for batch_size in options.batch_size:
+        results = record["results"].setdefault(str(batch_size), {})
+        for name in options.methods:
+            if name in results:
+                continue
+            results[name] = measure(name, batch_size, options)
+            show(f"{name}, batch {batch_size}", results[name])
+            if options.output is not None:
+                write_atomically(options.output, (json.dumps(record, indent=1) + "\n").encode())
     if options.docs is not None:
-        replace_table(options.docs, "steps", as_markdown(results, options))
+        tables = (as_markdown(found, size, options) for size, found in record["results"].items())
+        replace_table(options.docs, "steps", "\n\n".join(tables))
+
+
+def show(title: str, results: dict[str, Any]) -> None:
+    """Print what was measured of a method."""
+    table = Table("form", "s/step", "times faster", "operations", "read back", "kept MB")
+    for form, found in results.items():
+        table.add_row(
+            form,
+            f"{statistics.median(found['seconds']):.3f}",
+            f"{found['times_faster']:.2f}",
+            f"{found['operations']:,}",
+            str(found["read_back"]),
+            f"{found['kept_mb']:,.0f}",
+        )
+    table.title = title
+    Console().print(table)
 
 
 if __name__ == "__main__":
