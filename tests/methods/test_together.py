@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -192,3 +194,14 @@ def test_passes_that_are_captured_give_the_same(shrink: Any) -> None:
     assert sum(recording.replays for recording in recorder.recordings) > 0
     for trial, search in zip(trials, searches, strict=True):
         assert farthest(compared(search.state_dict()), compared(alone(trial).state_dict())) < 1e-9
+
+
+def test_searches_that_ended_are_let_go(shrink: Any) -> None:
+    trials = three(shrink("darts-1st", **{"schedule.epochs": 1}))
+    together = Together()
+    searches = [Search(trial, together) for trial in trials]
+    run(searches, together)
+    left = [weakref.ref(search.supernet) for search in searches]
+    del searches
+    gc.collect()
+    assert [reference() for reference in left] == [None] * 3

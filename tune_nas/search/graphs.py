@@ -72,9 +72,9 @@ class CudaCapture:
             torch.cuda.device(self.device),
             # torch does not put the stream back where a capture cannot be ended
             torch.cuda.stream(torch.cuda.current_stream(self.device)),
-            torch.cuda.graph(  # type: ignore[no-untyped-call]
+            torch.cuda.graph(
                 graph,
-                stream=torch.cuda.Stream(self.device),
+                stream=torch.cuda.Stream(self.device),  # type: ignore[no-untyped-call]
                 # what other searches of the process do meanwhile does not spoil it
                 capture_error_mode="thread_local",
             ),

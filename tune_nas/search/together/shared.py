@@ -90,7 +90,7 @@ class Together:
         stack = self._stacks.get(supernets[0])
         # some of its members may have left it for another one
         there = stack is not None and all(self._stacks.get(each) is stack for each in supernets)
-        if stack is None or not there or len(stack.supernets) != len(supernets):
+        if stack is None or not there or stack.size != len(supernets):
             stack = Stack(supernets, self._capture)
             self._stacks.update(dict.fromkeys(supernets, stack))
         return stack

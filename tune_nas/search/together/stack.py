@@ -64,14 +64,15 @@ class Stack:
     """
 
     def __init__(self, supernets: Sequence[Supernet], capture: Capture | None = None) -> None:
-        self.supernets = list(supernets)
-        self._hollow = self.supernets[0].hollow()
+        # It holds none of them: one that nobody else holds is gone, though its place stays.
+        self.size = len(supernets)
+        self._hollow = supernets[0].hollow()
         self._functions = CapturedFunctions(capture, "a pass of many searches")
         self._weights, self._statistics = (
             {name: _one_memory([each[name] for each in held]) for name in held[0]}
             for held in (
-                [dict(supernet.named_parameters()) for supernet in self.supernets],
-                [dict(supernet.named_buffers()) for supernet in self.supernets],
+                [dict(supernet.named_parameters()) for supernet in supernets],
+                [dict(supernet.named_buffers()) for supernet in supernets],
             )
         )
 
