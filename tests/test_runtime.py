@@ -88,15 +88,14 @@ def faults():
     del held
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-faults()
-print(faults())
+print(min(faults() for _ in range(5)))
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
 def test_memory_that_a_step_frees_stays_for_the_next_one() -> None:
-    """128 MiB, which are 32,768 pages of 4 KiB; handed back, each would be a fault again."""
+    """128 MiB, which are 32,768 pages of 4 KiB; handed back, nearly each would be a fault again."""
     out = subprocess.run(
         [sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True
     )
-    assert int(out.stdout) < 1000
+    assert int(out.stdout) < 8192

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 from ray.exceptions import RayTaskError
@@ -18,6 +18,10 @@ from ray.exceptions import RayTaskError
 from tune_nas.errors import TuneNasError
 from tune_nas.sweep.records import Job
 from tune_nas.sweep.trainable import Learner, SearchTrainable, trial_of
+
+if TYPE_CHECKING:  # a trial's own process has no need of torch
+    from tune_nas.search import Search
+    from tune_nas.search.together import Together
 
 # What Ray reserves for a trial whose search is elsewhere: its own process only waits.
 WAITING_CPUS = 0.001
@@ -41,13 +45,9 @@ class Host:
     """
 
     def __init__(self, seats: int) -> None:
-        from tune_nas.search.graphs import capture_for
-        from tune_nas.search.together import Together
-
         self._seats = seats
-        self._capture_for = capture_for
         self._together: Together | None = None
-        self._searches: dict[str, Any] = {}
+        self._searches: dict[str, Search] = {}
 
     @ray.method(max_task_retries=_RETRIES)  # type: ignore[untyped-decorator]
     def occupied(self) -> int:
@@ -59,13 +59,14 @@ class Host:
         """Build the search of a job; it takes the place of an earlier one of the same trial."""
         from tune_nas.runtime import resolve_device
         from tune_nas.search import Search
+        from tune_nas.search.graphs import capture_for
         from tune_nas.search.together import Together
 
         own = Job(**job)
         trial = trial_of(own)
         if self._together is None:
             device = resolve_device(trial.runtime.device)
-            self._together = Together(self._capture_for(trial.runtime, device))
+            self._together = Together(capture_for(trial.runtime, device))
         self._searches.pop(own.id, None)
         self._searches[own.id] = Search(trial, self._together)
         return self._standing(own.id)
