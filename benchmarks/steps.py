@@ -37,7 +37,7 @@ from tune_nas.checkpoint import write_atomically
 from tune_nas.library import load_trial
 from tune_nas.search import Search
 
-SETTINGS = ("init_channels", "cells", "resolution", "rounds", "device", "date", "machine")
+SETTINGS = ("init_channels", "cells", "resolution", "device", "date", "machine")
 FORMS = ("published", "plain", "torch", "fast")
 ON_GPU = (*FORMS, "graphs")
 
@@ -197,19 +197,19 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
     }
 
 
-def as_markdown(results: dict[str, Any], batch_size: str, options: argparse.Namespace) -> str:
+def as_markdown(batch_size: str, measured: dict[str, Any], options: argparse.Namespace) -> str:
     """Return the table of a batch size that the documentation shows."""
     columns = forms_on(options.device)
     lines = [
         f"{options.date}, {options.machine}; {options.init_channels} channels, {options.cells} "
         f"cells (NAS-Bench-201: 3 a stage), {options.resolution} pixels, batch "
-        f"{batch_size}, rounds: {options.rounds}.",
+        f"{batch_size}, rounds: {measured['rounds']}.",
         "",
         "| method | " + " | ".join(columns) + " | kept: plain | fast | operations: plain | fast |"
         " share of peak: fast |",
         "|---|" + "---:|" * (len(columns) + 5),
     ]
-    for name, forms in results.items():
+    for name, forms in measured["methods"].items():
         shown = [f"{forms[f]['times_faster']:.2f} ×" for f in columns]
         plain, fast = forms["plain"], forms["fast"]
         lines.append(
@@ -251,16 +251,19 @@ def main() -> None:
         if record["settings"] != settings:
             parser.error(f"{options.output} is of other settings: {record['settings']}")
     for batch_size in options.batch_size:
-        results = record["results"].setdefault(str(batch_size), {})
+        of_size = {"rounds": options.rounds, "methods": {}}
+        of_size = record["results"].setdefault(str(batch_size), of_size)
+        if of_size["rounds"] != options.rounds:
+            parser.error(f"{options.output} has {of_size['rounds']} rounds of batch {batch_size}")
         for name in options.methods:
-            if name in results:
+            if name in of_size["methods"]:
                 continue
-            results[name] = measure(name, batch_size, options)
-            show(f"{name}, batch {batch_size}", results[name])
+            of_size["methods"][name] = measure(name, batch_size, options)
+            show(f"{name}, batch {batch_size}", of_size["methods"][name])
             if options.output is not None:
                 write_atomically(options.output, (json.dumps(record, indent=1) + "\n").encode())
     if options.docs is not None:
-        tables = (as_markdown(found, size, options) for size, found in record["results"].items())
+        tables = (as_markdown(size, found, options) for size, found in record["results"].items())
         replace_table(options.docs, "steps", "\n\n".join(tables))
 
 
