@@ -14,6 +14,7 @@ from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.sweep import RunOptions, run_sweep
+from tune_nas.sweep.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.host import HostedTrainable, hosting
 from tune_nas.sweep.records import Job
 from tune_nas.sweep.resolve import load_sweep
@@ -132,3 +133,33 @@ def test_what_a_search_in_a_host_raises_is_said_in_its_own_words(
 def test_senseless_options_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         RunOptions(**changes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "changes", "size", "at_once"),
+    [
+        ([{"CPU": 2}], {"together": 8}, 2, 2),
+        ([{"CPU": 8}], {"together": 4}, 4, 8),
+        ([{"CPU": 3}, {"CPU": 3}], {"together": 2}, 2, 4),  # the third CPU of each has no pair
+        ([{"CPU": 2}, {"CPU": 8}], {"together": 4}, 4, 8),
+        ([{"CPU": 8}], {"together": 4, "concurrency": 3}, 4, 3),
+        ([{"CPU": 32, "GPU": 2}, {"CPU": 4}], {"together": 4, "gpus_per_trial": 0.25}, 4, 8),
+    ],
+)
+def test_a_process_and_its_searches_are_on_one_node(
+    nodes: list[dict[str, float]],
+    changes: dict[str, Any],
+    size: int,
+    at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    total = {kind: sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU")}
+    monkeypatch.setattr(ray, "cluster_resources", lambda: total)
+    monkeypatch.setattr(
+        ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes]
+    )
+    options = RunOptions(**changes)
+    assert searches_per_process(options) == size
+    assert trials_at_once(options) == at_once

@@ -123,7 +123,35 @@ def trials_at_once(options: RunOptions) -> int:
             )
         if needed > 0:
             room.append(int(there / needed + 1e-9))
-    return options.concurrency or max(1, min(room, default=1))
+    at_once = options.concurrency or max(1, min(room, default=1))
+    if not options.shares_processes:
+        return at_once
+    return min(at_once, searches_per_process(options) * _processes(options))
+
+
+def searches_per_process(options: RunOptions) -> int:
+    """Return how many searches share a process: as many as were asked for and fit on one node."""
+    return max(1, min(options.searches_per_process, max(_room_of_nodes(options), default=1)))
+
+
+def _processes(options: RunOptions) -> int:
+    """Return how many shared processes there is room for, each on one node."""
+    size = searches_per_process(options)
+    return max(1, sum(room // size for room in _room_of_nodes(options)))
+
+
+def _room_of_nodes(options: RunOptions) -> list[int]:
+    """Return how many trials each node has room for."""
+    import ray
+
+    rooms = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            room = [node["Resources"].get("CPU", 0.0) / options.cpus]
+            if options.gpus > 0:
+                room.append(node["Resources"].get("GPU", 0.0) / options.gpus)
+            rooms.append(int(min(room) + 1e-9))
+    return rooms
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_nas.sweep.callbacks import Interruption, Progress, Recorder, Tracked, describe
-from tune_nas.sweep.cluster import trials_at_once
+from tune_nas.sweep.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.host import WAITING_CPUS, HostedTrainable, hosting
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.plan import Plan
@@ -91,7 +91,7 @@ class StageRunner:
             resources = {"CPU": options.cpus, "GPU": options.gpus}
             yield tune.with_resources(self._trainables.of(stage), resources)
             return
-        together = options.searches_per_process
+        together = searches_per_process(options)
         with hosting(at_once, together, cpus=options.cpus, gpus=options.gpus) as hosts:
             hosted = tune.with_parameters(HostedTrainable, hosts=hosts)
             yield tune.with_resources(hosted, {"CPU": WAITING_CPUS, "GPU": 0})

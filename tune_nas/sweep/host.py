@@ -220,7 +220,7 @@ def hosting(seats: int, together: int, cpus: float, gpus: float) -> Iterator[lis
     hosts = [
         ray.remote(Host)
         .options(
-            num_cpus=size * (cpus - WAITING_CPUS),
+            num_cpus=size * max(cpus - WAITING_CPUS, 0.0),
             num_gpus=size * gpus,
             max_concurrency=2 * size + 2,  # an epoch of each, and what is asked meanwhile
             max_restarts=-1,
