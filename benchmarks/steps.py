@@ -209,7 +209,8 @@ def as_markdown(batch_size: str, measured: dict[str, Any], options: argparse.Nam
         " share of peak: fast |",
         "|---|" + "---:|" * (len(columns) + 5),
     ]
-    for name, forms in measured["methods"].items():
+    for name in (name for name in METHODS if name in measured["methods"]):
+        forms = measured["methods"][name]
         shown = [f"{forms[f]['times_faster']:.2f} ×" for f in columns]
         plain, fast = forms["plain"], forms["fast"]
         lines.append(
