@@ -209,8 +209,10 @@ def as_markdown(batch_size: str, measured: dict[str, Any], options: argparse.Nam
         " share of peak: fast |",
         "|---|" + "---:|" * (len(columns) + 5),
     ]
-    for name in (name for name in METHODS if name in measured["methods"]):
-        forms = measured["methods"][name]
+    for name in METHODS:
+        forms = measured["methods"].get(name)
+        if forms is None:
+            continue
         shown = [f"{forms[f]['times_faster']:.2f} ×" for f in columns]
         plain, fast = forms["plain"], forms["fast"]
         lines.append(

@@ -1,4 +1,4 @@
-"""Searches an hour of one machine: in processes of their own, and together in one.
+"""Many searches on one machine: in processes of their own, and together in one.
 
 So many searches run at once, each for some steps, in three ways: one after another in one process;
 each in a process of its own, as ``--gpus-per-trial 1/K`` puts them on a GPU; and as the threads of
@@ -20,6 +20,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -129,13 +130,8 @@ def all_together(options: argparse.Namespace) -> Callable[[], float]:
                 work(seed)
 
         barrier = threading.Barrier(options.searches)
-        threads = [
-            threading.Thread(target=attended, args=(seed,)) for seed in range(options.searches)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(options.searches) as pool:
+            list(pool.map(attended, range(options.searches)))
 
     def make(seed: int) -> None:
         searches[seed] = make_search(options, seed, together)

@@ -124,7 +124,6 @@ def test_one_step_is_equal_to_twelve_digits(shrink: Any) -> None:
     run(searches, together)
     for trial, search in zip(trials, searches, strict=True):
         truth = alone(trial)
-        # Adam divides α's gradient by its size: take the gradients' own means
         assert farthest(search.state_dict()["alphas"], truth.state_dict()["alphas"]) < 1e-12
         assert farthest(search.state_dict()["supernet"], truth.state_dict()["supernet"]) < 1e-12
 

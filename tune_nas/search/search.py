@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
 from tune_nas.search.identity import check_origin, check_same
+from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers, scheduled_rate
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.rules import Rule, make_rules
@@ -67,7 +69,9 @@ class Search:
 
     def __init__(self, trial: TrialConfig, together: Together | None = None) -> None:
         self.trial = trial
-        self._together = together
+        self._make_objective = (
+            Objective if together is None else partial(SharedObjective, together=together)
+        )
         self.space = load_space(trial.space.name)
         self.device, self.dtype = set_up_runtime(trial.runtime)
         self.data: SearchData = load_data(
@@ -116,14 +120,13 @@ class Search:
 
     def _connect(self) -> None:
         """Let the objective and the update work on the present supernet."""
-        self.objective = SharedObjective(
+        self.objective = self._make_objective(
             self.supernet,
             self.relaxation,
             self.alphas,
             self.betas,
             self._steps.draws,
             bfloat16=self.trial.runtime.autocast,
-            together=self._together,
         )
 
     @property

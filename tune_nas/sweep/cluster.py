@@ -131,7 +131,7 @@ def trials_at_once(options: RunOptions) -> int:
 
 def searches_per_process(options: RunOptions) -> int:
     """Return how many searches share a process: as many as were asked for and fit on one node."""
-    return max(1, min(options.searches_per_process, max(_room_of_nodes(options), default=1)))
+    return max(1, min(options.together or 1, max(_room_of_nodes(options), default=1)))
 
 
 def _processes(options: RunOptions) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_nas.sweep.callbacks import Interruption, Progress, Recorder, Tracked, describe
@@ -77,17 +77,17 @@ class StageRunner:
         self._run("search", source, records)
 
     @contextmanager
-    def _trainable(self, stage: str, at_once: int) -> Iterator[Any]:
+    def _trainable(self, stage: str, options: RunOptions, at_once: int) -> Iterator[Any]:
         """Have what runs a stage's jobs while the block lasts, and the processes that they share.
 
         Args:
             stage: The stage.
+            options: Where and how.
             at_once: Trials at a time.
         """
         from ray import tune
 
-        options = self._options
-        if stage == "retrain" or not options.shares_processes:
+        if not options.shares_processes:
             resources = {"CPU": options.cpus, "GPU": options.gpus}
             yield tune.with_resources(self._trainables.of(stage), resources)
             return
@@ -102,6 +102,8 @@ class StageRunner:
         from tune_nas.search import total_epochs
 
         sweep, options = self._plan.sweep, self._options
+        if stage == "retrain":  # searches alone share processes
+            options = replace(options, together=None)
         at_once = trials_at_once(options)
         recorder = Recorder(records, sweep.search_metric)
         tracking = TrackingCallback(
@@ -113,7 +115,7 @@ class StageRunner:
         if not options.quiet:
             progress = Progress(records, source.total, sweep.search_metric, live=options.live)
             callbacks.append(progress)
-        with self._trainable(stage, min(at_once, source.total)) as trainable:
+        with self._trainable(stage, options, min(at_once, source.total)) as trainable:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(

@@ -7,6 +7,7 @@ search lies in a process that it shares, in a thread of its own.
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ class Host:
 
     def __init__(self, seats: int) -> None:
         self._seats = seats
+        self._lock = threading.Lock()
         self._together: Together | None = None
         self._searches: dict[str, Search] = {}
 
@@ -64,9 +66,10 @@ class Host:
 
         own = Job(**job)
         trial = trial_of(own)
-        if self._together is None:
-            device = resolve_device(trial.runtime.device)
-            self._together = Together(capture_for(trial.runtime, device))
+        with self._lock:  # those that come first come at once, and have to meet
+            if self._together is None:
+                device = resolve_device(trial.runtime.device)
+                self._together = Together(capture_for(trial.runtime, device))
         self._searches.pop(own.id, None)
         self._searches[own.id] = Search(trial, self._together)
         return self._standing(own.id)

@@ -59,7 +59,7 @@ class RunOptions:
             raise ConfigError(f"--gpus-per-trial is {gpus:g}, but must be finite and >= 0")
         if self.together is not None and self.together < 1:
             raise ConfigError(f"--together is {self.together}, but must be >= 1")
-        if self.shares_processes and self.searches_per_process * gpus > 1 + 1e-9:
+        if self.shares_processes and (self.together or 1) * gpus > 1 + 1e-9:
             raise ConfigError(
                 f"--together is {self.together} with --gpus-per-trial {gpus:g}, but their product "
                 "must be at most 1: the trials of a process share a GPU"
@@ -76,14 +76,9 @@ class RunOptions:
         return _GPUS if self.gpus_per_trial is None else self.gpus_per_trial
 
     @property
-    def searches_per_process(self) -> int:
-        """Searches of a process, at most."""
-        return self.together or 1
-
-    @property
     def shares_processes(self) -> bool:
         """Whether searches share processes."""
-        return self.searches_per_process > 1
+        return (self.together or 1) > 1
 
     def kept(self) -> dict[str, Any]:
         """Return what a resume goes on with, as far as it was given."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -75,8 +75,7 @@ class Meeting(Generic[Question, Answer]):
                     self._changed.wait()
         if asked.error is not None:
             raise asked.error
-        assert asked.answer is not None
-        return asked.answer
+        return cast(Answer, asked.answer)
 
     def _serve(self) -> None:
         """Answer the group that weighs most: its size times the rounds that it has waited."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -28,12 +28,6 @@ class Asked(NamedTuple):
     mixing: Mixing
 
 
-class Answer(NamedTuple):
-    """What a pass gave to one search; None where it is to run by itself."""
-
-    given: Given | None
-
-
 class Together:
     """Lets searches of one process run passes that are alike as one.
 
@@ -48,7 +42,8 @@ class Together:
 
     def __init__(self, capture: Capture | None = None) -> None:
         self._capture = capture
-        self._meeting: Meeting[Asked, Answer] = Meeting(self._answer)
+        self._meeting: Meeting[Asked, Given | None] = Meeting(self._answer)
+        self._hollows: dict[str, Supernet] = {}
         self._stacks: WeakKeyDictionary[Supernet, Stack] = WeakKeyDictionary()
         self.stacked_passes = 0
 
@@ -60,14 +55,13 @@ class Together:
 
     def ask(self, asked: Asked) -> Given | None:
         """Return what a pass gives, each tensor without K; None if it is to run by itself."""
-        return self._meeting.ask(_kind(asked), asked).given
+        return self._meeting.ask(_kind(asked), asked)
 
-    def _answer(self, group: Sequence[Asked]) -> list[Answer]:
+    def _answer(self, group: Sequence[Asked]) -> Sequence[Given | None]:
         if len(group) == 1:
-            return [Answer(None)]
+            return [None]
         # in an order of their own, so that the same searches find the same stack
-        order = sorted(range(len(group)), key=lambda place: id(group[place].supernet))
-        members = [group[place] for place in order]
+        members = sorted(group, key=lambda asked: id(asked.supernet))
         stack = self._stack_of([asked.supernet for asked in members])
         labels = [asked.labels for asked in members if asked.labels is not None]
         given = stack.run(
@@ -83,15 +77,18 @@ class Together:
             },
         )
         self.stacked_passes += 1
-        by_place = dict(zip(order, range(len(group)), strict=True))
-        return [Answer(_of(given, by_place[place])) for place in range(len(group))]
+        places = {asked.supernet: place for place, asked in enumerate(members)}
+        return [_of(given, places[asked.supernet]) for asked in group]
 
     def _stack_of(self, supernets: Sequence[Supernet]) -> Stack:
         stack = self._stacks.get(supernets[0])
         # some of its members may have left it for another one
         there = stack is not None and all(self._stacks.get(each) is stack for each in supernets)
         if stack is None or not there or stack.size != len(supernets):
-            stack = Stack(supernets, self._capture)
+            build = supernets[0].build
+            if build not in self._hollows:
+                self._hollows[build] = supernets[0].hollow()
+            stack = Stack(supernets, self._hollows[build], self._capture)
             self._stacks.update(dict.fromkeys(supernets, stack))
         return stack
 
@@ -104,7 +101,7 @@ class SharedObjective(Objective):
         together: The searches of the process.
     """
 
-    together: Together | None = None
+    together: Together = field(kw_only=True)
 
     def differentiate(
         self,
@@ -144,9 +141,7 @@ class SharedObjective(Objective):
         return super().predict(images, mixing) if given is None else given.logits
 
     def _ask(self, asked: Asked | None) -> Given | None:
-        if asked is None or self.together is None:
-            return None
-        return self.together.ask(asked)
+        return None if asked is None else self.together.ask(asked)
 
     def _asked(
         self,
@@ -159,7 +154,7 @@ class SharedObjective(Objective):
     ) -> Asked | None:
         """Return a pass to be asked for; None if it cannot be run with others."""
         supernet = self.supernet
-        if self.together is None or not isinstance(supernet, Supernet) or supernet.draws:
+        if not isinstance(supernet, Supernet) or supernet.draws:
             return None
         tensors = {cell: of_cell.tensors() for cell, of_cell in mixing.items()}
         differentiable = tuple(

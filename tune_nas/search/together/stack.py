@@ -60,13 +60,16 @@ class Stack:
 
     Args:
         supernets: K of them, alike in `Supernet.build`.
+        hollow: One of that build without memory; what is run.
         capture: Captures what is run often on a device; None for none.
     """
 
-    def __init__(self, supernets: Sequence[Supernet], capture: Capture | None = None) -> None:
+    def __init__(
+        self, supernets: Sequence[Supernet], hollow: Supernet, capture: Capture | None
+    ) -> None:
         # It holds none of them: one that nobody else holds is gone, though its place stays.
         self.size = len(supernets)
-        self._hollow = supernets[0].hollow()
+        self._hollow = hollow
         self._functions = CapturedFunctions(capture, "a pass of many searches")
         self._weights, self._statistics = (
             {name: _one_memory([each[name] for each in held]) for name in held[0]}
