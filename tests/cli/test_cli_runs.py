@@ -228,6 +228,7 @@ def test_a_sweep_from_end_to_end(command_line) -> None:
     assert "best by supernet valid accuracy" in done.stdout
     assert lines[-1] == "all runs:      tune-nas ui"
     best = Path(lines[-2].removeprefix("best genotype: "))
+    assert best == Path("runs/tiny/genotypes/best.yaml")  # as it would be typed here
     # Progress is all that stderr has: one line for each trial that ended, one for each stage.
     progress = [line.split(":")[0] for line in done.stderr.splitlines()]
     assert progress == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -36,10 +37,16 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
         for line in (outcome.report.sentence(), *outcome.report.notes()):
             typer.echo(line)
         if outcome.best_genotype_path is not None:
-            typer.echo(f"best genotype: {outcome.best_genotype_path}")
+            typer.echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
         typer.echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
     if outcome.n_failed:
         raise typer.Exit(1)
+
+
+def _from_here(path: str) -> str:
+    """Return a path as it would be typed here: relative, if it is in this folder."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _ui_command(uri: str, storage: str) -> str:
