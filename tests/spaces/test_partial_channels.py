@@ -139,6 +139,38 @@ def test_one_part_and_equal_edges_are_darts(space: Space, weigh: Weigh) -> None:
     assert found == truth
 
 
+@pytest.mark.parametrize("form", ["torch", "fast"])
+def test_gradients_stay_in_channels_last(form: str) -> None:
+    space = load_space("darts")
+    net = Supernet(
+        space,
+        n_classes=3,
+        in_channels=1,
+        init_channels=16,
+        cells=4,
+        partial_channels=4,
+        implementation=form,  # type: ignore[arg-type]
+    ).to(torch.float64, memory_format=torch.channels_last)
+    layouts = []
+    for block in net.backbone.blocks[:-1]:  # pooling hands the last one an expanded gradient
+        for bridge in block.preprocess:
+            bridge.register_forward_hook(
+                lambda module, inputs, out: (
+                    out.register_hook(
+                        lambda g: layouts.append(g.is_contiguous(memory_format=torch.channels_last))
+                    )
+                    and None
+                )
+            )
+    images = X.contiguous(memory_format=torch.channels_last)
+    weights = {
+        name: CellWeights(torch.ones(len(cell.edges), cell.n_operations).double())
+        for name, cell in space.cells.items()
+    }
+    net(images, weights).sum().backward()
+    assert len(layouts) == 2 * 3 and all(layouts)
+
+
 def test_operations_have_a_kth_of_the_channels() -> None:
     space = load_space("darts")
     whole = Supernet(space, n_classes=10, init_channels=16, cells=8)

@@ -7,7 +7,7 @@ Nothing outside of this folder knows what they are made of: `mix` and `pool` are
 from tune_nas.native.build import build_kernels, kernels_for
 from tune_nas.native.chain import Stage, stages_of
 from tune_nas.native.mix import Chain, Term, mix
-from tune_nas.native.pooling import is_kernels_pool, pool
+from tune_nas.native.pooling import is_kernels_pool, normed_pool, pool
 
 __all__ = [
     "Chain",
@@ -17,6 +17,7 @@ __all__ = [
     "is_kernels_pool",
     "kernels_for",
     "mix",
+    "normed_pool",
     "pool",
     "stages_of",
 ]

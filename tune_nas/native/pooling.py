@@ -1,7 +1,8 @@
-"""Pooling by the kernels, as torch does it."""
+"""Pooling by the kernels, as torch does it, and with the normalisation that may follow."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_nas.native.mix import in_channels_last
+from tune_nas.spaces.normalisation import keep_statistics, normalised_once
 
 
 def is_kernels_pool(module: nn.MaxPool2d | nn.AvgPool2d) -> bool:
@@ -35,10 +37,36 @@ def pool(module: nn.MaxPool2d | nn.AvgPool2d, x: Tensor) -> Tensor:
     if x.device.type != "cpu":
         by_torch: Tensor = module(x)
         return by_torch
-    stride = module.stride if isinstance(module.stride, int) else module.stride[0]
-    inputs = (in_channels_last(x), isinstance(module, nn.MaxPool2d), stride)
-    out: Tensor = _Pool.apply(*inputs)  # type: ignore[no-untyped-call]
+    out: Tensor = _Pool.apply(in_channels_last(x), *_kind(module))  # type: ignore[no-untyped-call]
     return out
+
+
+def normed_pool(
+    module: nn.MaxPool2d | nn.AvgPool2d, norms: Sequence[nn.BatchNorm2d], x: Tensor
+) -> Tensor:
+    """Return what each of the norms makes of such a pooling, with the statistics of the batch.
+
+    On a CPU by the kernels, elsewhere by torch; see `normalised_once`.
+    """
+    if x.device.type != "cpu":
+        return normalised_once(norms, module(x))
+    out, mean, inverse_std = _NormedPool.apply(  # type: ignore[no-untyped-call]
+        in_channels_last(x), *_kind(module), norms[0].eps
+    )
+    keep_statistics(norms, mean, inverse_std, out.numel() // out.shape[1])
+    normed: Tensor = out
+    return normed
+
+
+def _kind(module: nn.MaxPool2d | nn.AvgPool2d) -> tuple[bool, int]:
+    stride = module.stride if isinstance(module.stride, int) else module.stride[0]
+    return isinstance(module, nn.MaxPool2d), stride
+
+
+def _by_torch(x: Tensor, maximal: bool, stride: int) -> Tensor:
+    if maximal:
+        return F.max_pool2d(x, 3, stride, 1)
+    return F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
 
 
 class _Pool(torch.autograd.Function):
@@ -46,7 +74,7 @@ class _Pool(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, maximal: bool, stride: int) -> Tensor:
         out, which = torch.ops.tune_nas.pool_forward(x, maximal, stride)
         ctx.save_for_backward(x, which)
-        ctx.maximal, ctx.stride = maximal, stride
+        ctx.kind = maximal, stride
         found: Tensor = out
         return found
 
@@ -56,12 +84,36 @@ class _Pool(torch.autograd.Function):
         gradient = in_channels_last(gradients[0])
         if torch.is_grad_enabled():  # a gradient of this gradient will be asked for
             with torch.enable_grad():
-                again = (
-                    F.max_pool2d(x, 3, ctx.stride, 1)
-                    if ctx.maximal
-                    else F.avg_pool2d(x, 3, ctx.stride, 1, count_include_pad=False)
-                )
+                again = _by_torch(x, *ctx.kind)
             (back,) = torch.autograd.grad(again, x, gradient, create_graph=True)
         else:
-            back = torch.ops.tune_nas.pool_backward(gradient, which, x.shape, ctx.stride)
+            back = torch.ops.tune_nas.pool_backward(gradient, which, x.shape, ctx.kind[1])
         return back, None, None
+
+
+class _NormedPool(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, maximal: bool, stride: int, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        out, which, normal = torch.ops.tune_nas.normed_pool_forward(x, maximal, stride, eps)
+        ctx.save_for_backward(x, out, which, normal)
+        ctx.kind, ctx.eps = (maximal, stride), eps
+        mean, inverse_std = normal.unbind()
+        ctx.mark_non_differentiable(mean, inverse_std)
+        return out, mean, inverse_std
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        x, out, which, normal = ctx.saved_tensors
+        gradient = in_channels_last(gradients[0])
+        if torch.is_grad_enabled():  # a gradient of this gradient will be asked for
+            with torch.enable_grad():
+                pooled = _by_torch(x, *ctx.kind)
+                again = F.batch_norm(pooled, None, None, training=True, eps=ctx.eps)
+            (back,) = torch.autograd.grad(again, x, gradient, create_graph=True)
+        else:
+            back = torch.ops.tune_nas.normed_pool_backward(
+                gradient, out, which, normal, x.shape, ctx.kind[1]
+            )
+        return back, None, None, None

@@ -81,7 +81,10 @@ class Source:
         active: list[list[bool]] | None,
     ) -> None:
         self.cell, self.whole, self._active = cell, whole, active
-        self.part = whole[:, : cell.width] if cell.groups > 1 else whole
+        self.part, self.rest = whole, whole[:, :0]
+        if cell.groups > 1:  # split once: the gradients of all edges become one once, in one layout
+            sizes = [cell.width, whole.shape[1] - cell.width]
+            self.part, self.rest = torch.split(whole, sizes, dim=1)
         self.rows = [row for row, edge in enumerate(cell.cell.edges) if edge.source == place]
         self.how, self.scales = cell.how, scales
         self._relu: Tensor | None = None
@@ -109,6 +112,11 @@ class Source:
             else:
                 total.add(run_operation(operation, self.part, draws, dropout), scale)
 
+    @cached_property
+    def around(self) -> Tensor:
+        """The channels that go around the operations of the edges that leave the node."""
+        return halved(self.rest, self.cell.strides[self.rows[0]])
+
     @property
     def relu(self) -> Tensor:
         """The node after ReLU."""
@@ -134,10 +142,13 @@ class Source:
         """Return what the pooling at a place makes of the node, without normalisation."""
         key = (self.cell.cell.operations[row][column], "pool")
         if key not in self._shared:
-            operation = self.cell.operations_of(row)[column]
-            pool = operation[0] if isinstance(operation, nn.Sequential) else operation
-            self._shared[key] = self.pool(cast(Pool, pool))
+            self._shared[key] = self.pool(self.pool_at(row, column))
         return self._shared[key]
+
+    def pool_at(self, row: int, column: int) -> Pool:
+        """Return the pooling at a place, without normalisation."""
+        operation = self.cell.operations_of(row)[column]
+        return cast(Pool, operation[0] if isinstance(operation, nn.Sequential) else operation)
 
     def pool(self, module: Pool) -> Tensor:
         """Return what a pooling makes of the node."""
@@ -152,8 +163,12 @@ class Source:
         key = (self.cell.cell.operations[row][column], "normed")
         if key not in self._shared:
             norms = [self._pool_norm(*place) for place in self._alike(row, column)]
-            self._shared[key] = normalised_once(norms, self.pooled(row, column))
+            self._shared[key] = self.normed_pool(norms, row, column)
         total.add(self._shared[key], scale)
+
+    def normed_pool(self, norms: Sequence[nn.BatchNorm2d], row: int, column: int) -> Tensor:
+        """Return what each of the norms makes of the pooling at a place."""
+        return normalised_once(norms, self.pooled(row, column))
 
     def _pool_norm(self, row: int, column: int) -> nn.BatchNorm2d:
         return _norm(cast(nn.Sequential, self.cell.operations_of(row)[column])[1])
@@ -230,8 +245,7 @@ class FastCell(MixedCell):
                     offset = weights.offsets[row]
                     through.add_number(offset if betas is None else betas[row] * offset)
                 if self.groups > 1:
-                    rest = halved(source.whole[:, self.width :], self.strides[row])
-                    around.add(rest, None if betas is None else betas[row])
+                    around.add(source.around, None if betas is None else betas[row])
             last = sources[self.cell.edges[rows[-1]].source]
             stride = self.strides[rows[-1]]
             if not present:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tune_nas.native import (
     Chain,
@@ -16,6 +16,7 @@ from tune_nas.native import (
     is_kernels_pool,
     kernels_for,
     mix,
+    normed_pool,
     pool,
     stages_of,
 )
@@ -60,6 +61,7 @@ class _NativeSource(Source):
         if self._native:
             self.how = cell.rest
             self.part = self.part.contiguous(memory_format=torch.channels_last)
+            self.rest = self.rest.contiguous(memory_format=torch.channels_last)
 
     def add_to(self, total: Sum, row: int, draws: torch.Generator | None, dropout: float) -> None:
         """See `Source.add_to`."""
@@ -78,6 +80,13 @@ class _NativeSource(Source):
         if self._native and is_kernels_pool(module):
             return pool(module, self.part)
         return super().pool(module)
+
+    def normed_pool(self, norms: Sequence[nn.BatchNorm2d], row: int, column: int) -> Tensor:
+        """See `Source.normed_pool`."""
+        module = self.pool_at(row, column)
+        if self._native and is_kernels_pool(module):
+            return normed_pool(module, norms, self.part)
+        return super().normed_pool(norms, row, column)
 
 
 class NativeCell(FastCell):

@@ -44,17 +44,30 @@ def normalised_once(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> Tensor:
         norms: Alike but for their running statistics, which are all updated in training mode.
         x: Their input, (n, channels, h, w).
     """
-    first = norms[0]
     out, mean, inverse_std = torch.native_batch_norm(
-        x, None, None, None, None, True, 0.0, first.eps
+        x, None, None, None, None, True, 0.0, norms[0].eps
     )
-    if first.training and first.track_running_stats:
-        with torch.no_grad():
-            n = x.numel() / x.shape[1]
-            variance = (inverse_std.square().reciprocal() - first.eps) * (n / (n - 1))
-            for norm in norms:
-                _update(norm, mean, variance)
+    keep_statistics(norms, mean, inverse_std, x.numel() // x.shape[1])
     return out
+
+
+def keep_statistics(
+    norms: Sequence[nn.BatchNorm2d], mean: Tensor, inverse_std: Tensor, count: int
+) -> None:
+    """Let the running statistics follow, in training mode and where there are any.
+
+    Args:
+        norms: Alike but for those statistics.
+        mean: That of the batch, (channels,).
+        inverse_std: One over its deviation, ε included, (channels,).
+        count: Of how many values they are.
+    """
+    if not norms[0].training or not norms[0].track_running_stats:
+        return
+    with torch.no_grad():
+        variance = (inverse_std.square().reciprocal() - norms[0].eps) * (count / (count - 1))
+        for norm in norms:
+            _update(norm, mean, variance)
 
 
 def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:

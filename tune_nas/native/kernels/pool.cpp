@@ -1,4 +1,5 @@
-// 3×3 pooling with a border of one, as torch.nn.AvgPool2d (count_include_pad=False) and MaxPool2d.
+// 3×3 pooling with a border of one, as torch.nn.AvgPool2d (count_include_pad=False) and MaxPool2d,
+// and with the normalisation by the batch that may follow, of which only the output is kept.
 // The backward pass gathers: each pixel of the input asks the windows that hold it.
 
 #include <ATen/ATen.h>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "norm.h"
 
 namespace tune_nas {
 namespace {
@@ -214,11 +216,83 @@ Tensor pool_backward(const Tensor& g, const Tensor& which, at::IntArrayRef sizes
   return gx;
 }
 
+// The sums over pixels of a and of a · b, by channel.
+template <class T, int L>
+std::vector<double> sums_of(const T* a, const T* b, int64_t images, Plane each) {
+  std::vector<double> sums(at::get_num_threads() * 2 * each.channels, 0.0);
+  at::parallel_for(0, images, 1, [&](int64_t first, int64_t last) {
+    add_sums<T, L>(a + first * each.size(), b + first * each.size(), (last - first) * each.height * each.width,
+                   each.channels, sums.data() + at::get_thread_num() * 2 * each.channels);
+  });
+  return over_threads(sums, each.channels);
+}
+
+// out = a · g + b · y + d by channel, the three one after the other; g and out may be the same.
+template <class T, int L>
+void combine(const T* g, const T* y, const Aligned<T>& coefficients, int64_t images, Plane each, T* out) {
+  const int channels = each.channels;
+  at::parallel_for(0, images, 1, [&](int64_t first, int64_t last) {
+    for (int c = 0; c < channels; c += L) {
+      const T* at_c = coefficients.data() + c;
+      const Vec<T, L> a = load<T, L>(at_c), b = load<T, L>(at_c + channels), d = load<T, L>(at_c + 2 * channels);
+      for (size_t at = first * each.size() + c; at < last * each.size(); at += channels)
+        store<T, L>(out + at, a * load<T, L>(g + at) + b * load<T, L>(y + at) + d);
+    }
+  });
+}
+
+// What pooling gives, normalised by the batch; where each maximum was found; mean and inverse.
+std::tuple<Tensor, Tensor, Tensor> normed_pool_forward(const Tensor& x, bool maximal, int64_t stride, double eps) {
+  auto [y, which] = pool_forward(x, maximal, stride);
+  const Plane each = plane(y);
+  Tensor normal;
+  with_lanes(y, each.channels, [&, &y = y](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    T* at = y.data_ptr<T>();
+    const Norm norm{{}, {}, true, 0.0, eps};
+    normal = norm.of(sums_of<T, L>(at, at, y.size(0), each), each.channels, y.numel() / each.channels);
+    Aligned<T> coefficients = affine<T>(normal, 1.0);  // scale and shift: nothing of a second value between them
+    coefficients.insert(coefficients.begin() + each.channels, each.channels, T(0));
+    combine<T, L>(at, at, coefficients, y.size(0), each, at);
+  });
+  return {y, which, normal};
+}
+
+// `out` and what follows it are as the way there has them.
+Tensor normed_pool_backward(const Tensor& g, const Tensor& out, const Tensor& which, const Tensor& normal,
+                            at::IntArrayRef sizes, int64_t stride) {
+  check(g, "g");
+  check(out, "out");
+  const Plane each = plane(g);
+  const int64_t count = g.numel() / each.channels;
+  Tensor before = at::empty_like(g);
+  with_lanes(g, each.channels, [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int L = decltype(lanes)::value;
+    const T *gs = g.const_data_ptr<T>(), *outs = out.const_data_ptr<T>();
+    const std::vector<double> sums = sums_of<T, L>(gs, outs, g.size(0), each);
+    const double* inverse = normal.const_data_ptr<double>() + each.channels;
+    Aligned<T> coefficients(3 * each.channels);
+    for (int c = 0; c < each.channels; c++) {
+      coefficients[c] = static_cast<T>(inverse[c]);
+      coefficients[each.channels + c] = static_cast<T>(-inverse[c] * sums[each.channels + c] / count);
+      coefficients[2 * each.channels + c] = static_cast<T>(-inverse[c] * sums[c] / count);
+    }
+    combine<T, L>(gs, outs, coefficients, g.size(0), each, before.data_ptr<T>());
+  });
+  return pool_backward(before, which, sizes, stride);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
   library.def("pool_forward(Tensor x, bool maximal, int stride) -> (Tensor, Tensor)", &pool_forward);
   library.def("pool_backward(Tensor g, Tensor which, int[] sizes, int stride) -> Tensor", &pool_backward);
+  library.def("normed_pool_forward(Tensor x, bool maximal, int stride, float eps) -> (Tensor, Tensor, Tensor)",
+              &normed_pool_forward);
+  library.def("normed_pool_backward(Tensor g, Tensor out, Tensor which, Tensor normal, int[] sizes, int stride) -> Tensor",
+              &normed_pool_backward);
 }
 
 }  // namespace tune_nas
