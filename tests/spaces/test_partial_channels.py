@@ -151,17 +151,17 @@ def test_gradients_stay_in_channels_last(form: str) -> None:
         partial_channels=4,
         implementation=form,  # type: ignore[arg-type]
     ).to(torch.float64, memory_format=torch.channels_last)
-    layouts = []
+    layouts: list[bool] = []
+
+    def note(gradient: Tensor) -> None:
+        layouts.append(gradient.is_contiguous(memory_format=torch.channels_last))
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        out.register_hook(note)
+
     for block in net.backbone.blocks[:-1]:  # pooling hands the last one an expanded gradient
         for bridge in block.preprocess:
-            bridge.register_forward_hook(
-                lambda module, inputs, out: (
-                    out.register_hook(
-                        lambda g: layouts.append(g.is_contiguous(memory_format=torch.channels_last))
-                    )
-                    and None
-                )
-            )
+            bridge.register_forward_hook(watch)
     images = X.contiguous(memory_format=torch.channels_last)
     weights = {
         name: CellWeights(torch.ones(len(cell.edges), cell.n_operations).double())

@@ -1,7 +1,7 @@
 """Kernels of our own for a CPU, compiled at first use; see docs/speed.md.
 
-Nothing outside of this folder knows what they are made of: `mix` and `pool` are used where
-`kernels_for` says that they can be.
+Nothing outside of this folder knows what they are made of: `mix`, `pool` and `normed_pool` are used
+where `kernels_for` says that they can be.
 """
 
 from tune_nas.native.build import build_kernels, kernels_for

@@ -81,7 +81,7 @@ class Source:
         active: list[list[bool]] | None,
     ) -> None:
         self.cell, self.whole, self._active = cell, whole, active
-        self.part, self.rest = whole, whole[:, :0]
+        self.part = whole
         if cell.groups > 1:  # split once: the gradients of all edges become one once, in one layout
             sizes = [cell.width, whole.shape[1] - cell.width]
             self.part, self.rest = torch.split(whole, sizes, dim=1)

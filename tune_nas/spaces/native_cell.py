@@ -61,7 +61,8 @@ class _NativeSource(Source):
         if self._native:
             self.how = cell.rest
             self.part = self.part.contiguous(memory_format=torch.channels_last)
-            self.rest = self.rest.contiguous(memory_format=torch.channels_last)
+            if cell.groups > 1:
+                self.rest = self.rest.contiguous(memory_format=torch.channels_last)
 
     def add_to(self, total: Sum, row: int, draws: torch.Generator | None, dropout: float) -> None:
         """See `Source.add_to`."""

@@ -252,7 +252,7 @@ std::tuple<Tensor, Tensor, Tensor> normed_pool_forward(const Tensor& x, bool max
     T* at = y.data_ptr<T>();
     const Norm norm{{}, {}, true, 0.0, eps};
     normal = norm.of(sums_of<T, L>(at, at, y.size(0), each), each.channels, y.numel() / each.channels);
-    Aligned<T> coefficients = affine<T>(normal, 1.0);  // scale and shift: nothing of a second value between them
+    Aligned<T> coefficients = affine<T>(normal, 1.0);  // scale and shift; nothing times y between them
     coefficients.insert(coefficients.begin() + each.channels, each.channels, T(0));
     combine<T, L>(at, at, coefficients, y.size(0), each, at);
   });
