@@ -49,10 +49,13 @@ def _seeded() -> None:
 
 
 def chain(
-    name: str, channels: int, stride: int = 1, tracked: bool = False
+    name: str, channels: int, stride: int = 1, tracked: bool = False, affine: bool = False
 ) -> tuple[nn.Module, list[Stage]]:
-    norm = partial(nn.BatchNorm2d, affine=False, track_running_stats=tracked)
+    norm = partial(nn.BatchNorm2d, affine=affine, track_running_stats=tracked)
     operation = BUILDERS[name](channels, stride, norm).to(DEVICE, torch.float64)
+    for weight in operation.parameters():
+        if weight.dim() == 1:  # scale or shift of a normalisation
+            nn.init.normal_(weight)
     operation.to(memory_format=torch.channels_last)
     stages = stages_of(operation)
     assert stages is not None
@@ -74,11 +77,12 @@ def assert_close(found: Sequence[Tensor], truth: Sequence[Tensor], tolerance: fl
     ("channels", "size", "statistics"),
     [(4, (5, 4), "running"), (16, (5, 5), "batch"), (24, (1, 3), "tracked")],
 )
+@pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize(("name", "stride"), KINDS)
 def test_a_chain_is_the_operation(
-    name: str, stride: int, channels: int, size: tuple[int, int], statistics: str
+    name: str, stride: int, affine: bool, channels: int, size: tuple[int, int], statistics: str
 ) -> None:
-    operation, stages = chain(name, channels, stride, tracked=statistics != "batch")
+    operation, stages = chain(name, channels, stride, statistics != "batch", affine)
     for stage in stages:
         if statistics != "batch":
             assert stage.norm.running_mean is not None and stage.norm.running_var is not None
@@ -220,7 +224,7 @@ def test_a_cell_is_the_plain_one(space: str, name: str, monkeypatch: pytest.Monk
 def test_second_derivatives_go_through() -> None:
     operation, stages = chain("sep_conv_3x3", 4, tracked=True)
     operation.eval()
-    other, other_stages = chain("nor_conv_3x3", 4)
+    other, other_stages = chain("nor_conv_3x3", 4, affine=True)
     x, scale = random(2, 4, 3, 3), random(3)
     weights = [*operation.parameters(), *other.parameters()]
 

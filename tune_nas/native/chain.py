@@ -20,8 +20,18 @@ class Stage:
 
     @property
     def weights(self) -> list[Tensor]:
-        """The weights that are learnt."""
+        """The weights that are learnt: those of the convolutions, then scale and shift."""
+        return [*self.convolutions, *self.gain_and_bias]
+
+    @property
+    def convolutions(self) -> list[Tensor]:
+        """The weights of the convolutions."""
         return [c.weight for c in (self.depthwise, self.dense) if c is not None]
+
+    @property
+    def gain_and_bias(self) -> list[Tensor]:
+        """Scale and shift of the normalisation, where it learns them."""
+        return [self.norm.weight, self.norm.bias] if self.norm.affine else []
 
     @property
     def shape(self) -> tuple[bool, int, int]:

@@ -103,7 +103,10 @@ class Layout:
         return [
             number
             for stage, start, by_batch in zip(self.stages, self.starts, self.by_batch, strict=True)
-            for number in (start, *stage.shape, by_batch, stage.norm.track_running_stats)
+            for number in (
+                *(start, *stage.shape, stage.norm.affine),
+                *(by_batch, stage.norm.track_running_stats),
+            )
         ]
 
     def terms(self, own: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -186,6 +189,9 @@ def _differentiable(
         else:
             mean, inverse = kept[2 * k + 1][:2].to(y.dtype)[..., None, None]
             y = (y - mean) * inverse
+        if stage.norm.affine:
+            gain, bias = (next(left)[:, None, None] for _ in ("gain", "bias"))
+            y = gain * y + bias
     addends = [*layout.terms(own, inputs), *ends, *([y] if layout.stages else [])]
     scaled = [scale * addend for scale, addend in zip(scales.unbind(), addends, strict=True)]
     everything = (scales, *tensors)

@@ -99,7 +99,7 @@ class _NormedPool(torch.autograd.Function):
         out, which, normal = torch.ops.tune_nas.normed_pool_forward(x, maximal, stride, eps)
         ctx.save_for_backward(x, out, which, normal)
         ctx.kind, ctx.eps = (maximal, stride), eps
-        mean, inverse_std = normal.unbind()
+        mean, inverse_std = normal[:2].unbind()
         ctx.mark_non_differentiable(mean, inverse_std)
         return out, mean, inverse_std
 

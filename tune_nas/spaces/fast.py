@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_nas.spaces.backbone import join
-from tune_nas.spaces.normalisation import is_plain_norm, normalised, normalised_once
+from tune_nas.spaces.normalisation import is_plain_norm, normalised, normalised_once, scaled
 from tune_nas.spaces.primitives import (
     FactorizedReduce,
     PointwiseConv,
@@ -157,7 +157,7 @@ class Source:
 
     def _add_normed_pool(self, total: Sum, row: int, column: int, scale: Tensor) -> None:
         norm = self._pool_norm(row, column)
-        if not norm.training and norm.track_running_stats:
+        if norm.affine or (not norm.training and norm.track_running_stats):
             total.add(normalised(norm, self.pooled(row, column), scale))
             return
         key = (self.cell.cell.operations[row][column], "normed")
@@ -185,9 +185,9 @@ class Source:
             scale = torch.stack([self.scales[other][place] for other, place in places])
             convolution = cast(nn.Conv2d, layers[0][1])
             out = F.conv2d(self.relu, kernel, padding=convolution.padding)
-            scale = scale.repeat_interleave(self.cell.width)
-            norm = _norm(layers[0][2])
-            out = F.batch_norm(out, None, None, scale, torch.zeros_like(scale), True, 0.0, norm.eps)
+            norms = [_norm(layer[2]) for layer in layers]
+            scale, shift = scaled(norms, scale.repeat_interleave(self.cell.width))
+            out = F.batch_norm(out, None, None, scale, shift, True, 0.0, norms[0].eps)
             chunks = torch.split(out, self.cell.width, dim=1)
             self._stacked.update(zip(places, chunks, strict=True))
         return self._stacked[row, column]

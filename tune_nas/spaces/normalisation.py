@@ -1,7 +1,6 @@
 """Batch normalisation taken apart: with an operation weight as its scale, once for several layers.
 
-Both give what ``torch.nn.BatchNorm2d`` without learnt scale and shift gives, and keep its running
-statistics.
+Both give what ``torch.nn.BatchNorm2d`` gives, and keep its running statistics.
 """
 
 from __future__ import annotations
@@ -15,33 +14,47 @@ from torch.nn import functional as F
 
 def is_plain_norm(module: nn.Module) -> bool:
     """Whether a module is a batch normalisation that the functions here can stand for."""
-    return isinstance(module, nn.BatchNorm2d) and not module.affine and module.momentum is not None
+    return isinstance(module, nn.BatchNorm2d) and module.momentum is not None
 
 
 def normalised(norm: nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
-    """Return scale · norm(x), the scale () as that of the normalisation itself."""
+    """Return scale · norm(x), the scale () as a part of that of the normalisation itself."""
     tracks = norm.track_running_stats
     if norm.training and tracks and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     # contiguous: an expanded weight gives wrong results in channels_last (torch 2.13, CPU)
-    weight = scale.expand(norm.num_features).contiguous()
+    weight, bias = scaled([norm], scale.expand(norm.num_features).contiguous())
     return F.batch_norm(
         x,
         norm.running_mean,
         norm.running_var,
         weight,
-        torch.zeros_like(weight),
+        bias,
         norm.training or not tracks,
         norm.momentum or 0.0,
         norm.eps,
     )
 
 
+def scaled(norms: Sequence[nn.BatchNorm2d], scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of one normalisation that stands for several, side by side.
+
+    Args:
+        norms: All with learnt scale and shift or all without.
+        scale: By what the outputs of each are scaled, (channels of all,).
+    """
+    if not norms[0].affine:
+        return scale, torch.zeros_like(scale)
+    gain, bias = torch.cat([n.weight for n in norms]), torch.cat([n.bias for n in norms])
+    return scale * gain, scale * bias
+
+
 def normalised_once(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> Tensor:
     """Return what each of the norms makes of x with the statistics of the batch.
 
     Args:
-        norms: Alike but for their running statistics, which are all updated in training mode.
+        norms: Without learnt scale and shift; alike but for their running statistics, which are
+            all updated in training mode.
         x: Their input, (n, channels, h, w).
     """
     out, mean, inverse_std = torch.native_batch_norm(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # a trial's own process has no need of torch
 
 # What Ray reserves for a trial whose search is elsewhere: its own process only waits.
 WAITING_CPUS = 0.001
+_PATIENCE = 10.0  # seconds; a process that is lost has no place to give up
 _RETRIES = 3  # of what may be asked again while a lost process is being started anew
 
 
@@ -179,8 +180,8 @@ class HostedSearch:
         self._standing = _of(self._host.restore.remote(self._trial, files))
 
     def leave(self) -> None:
-        """Give up its place."""
-        self._host.leave.remote(self._trial)
+        """Give up its place; once this returns, who asks finds it free."""
+        ray.wait([self._host.leave.remote(self._trial)], timeout=_PATIENCE)
 
 
 class HostedTrainable(SearchTrainable):

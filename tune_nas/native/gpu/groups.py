@@ -23,7 +23,8 @@ class Step:
     Attributes:
         start: -1 for what the stage before it made.
         origin: The input that its chain starts from.
-        weights: Those of the stage, depthwise first.
+        weights: Those of the stage's convolutions, depthwise first.
+        gain_and_bias: Those that the stage's normalisation learns.
     """
 
     place: int
@@ -31,6 +32,7 @@ class Step:
     origin: int
     stage: Stage
     weights: list[Tensor]
+    gain_and_bias: list[Tensor]
 
 
 @dataclass
@@ -82,8 +84,9 @@ def groups_of(layout: Layout, inputs: Sequence[Tensor], weights: Sequence[Tensor
             depth, origin = 0, start
             n, _, height, width = inputs[start].shape
             size = (n, height, width)
-        own = [_packed(next(left)) for _ in stage.weights]
-        step, by_batch = Step(place, start, origin, stage, own), layout.by_batch[place]
+        own = [_packed(next(left)) for _ in stage.convolutions]
+        learnt = [_packed(next(left)) for _ in stage.gain_and_bias]
+        step, by_batch = Step(place, start, origin, stage, own, learnt), layout.by_batch[place]
         alike = open_groups.setdefault(_kind(step, depth, size, by_batch), [])
         if not alike or not alike[-1].has_room_for(step):
             alike.append(Group(size, by_batch))
@@ -96,7 +99,7 @@ def groups_of(layout: Layout, inputs: Sequence[Tensor], weights: Sequence[Tensor
 def _kind(step: Step, depth: int, size: tuple[int, int, int], by_batch: bool) -> tuple[Any, ...]:
     norm = step.stage.norm
     laid_out = tuple((weight.shape, weight.stride()) for weight in step.weights)
-    statistics = (by_batch, norm.track_running_stats, norm.momentum, norm.eps)
+    statistics = (by_batch, norm.track_running_stats, norm.momentum, norm.eps, norm.affine)
     return depth, size, step.stage.shape, laid_out, statistics
 
 

@@ -65,7 +65,11 @@ class TritonKernels:
             found: dict[int, list[Tensor]] = {}
             for group in reversed(groups_of(layout, inputs, weights)):
                 found.update(way.through_stages(group, of_weights))
-            of_all = [gradient for place in sorted(found) for gradient in found[place]]
+            of_all = [
+                gradient
+                for place in sorted(found)
+                for gradient in (*found[place], *way.of_gain_and_bias(place))
+            ]
             return of_own, way.of_inputs, of_all, of_scales
 
 

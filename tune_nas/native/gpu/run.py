@@ -14,6 +14,7 @@ from tune_nas.native.gpu.sizes import (
     ROWS,
     blocks,
     ceil_div,
+    learnt,
     new_maps,
     new_sums,
     pixels_of,
@@ -53,7 +54,7 @@ class Run:
         self.ys = [torch.empty(0)] * n
         self.normals = []
         if n > 0:
-            shape = (n, 3, inputs[0].shape[1])
+            shape = (n, 5, inputs[0].shape[1])
             self.normals = list(
                 torch.empty(shape, dtype=torch.float64, device=inputs[0].device).unbind()
             )
@@ -95,10 +96,10 @@ class Run:
         )  # fmt: skip
         normals = side_by_side(self.normals[step.place] for step in steps)
         forward.finish_norm[(ceil_div(channels, 4), len(steps))](
-            partial, normals, *running(steps, normals), programs, pixels,
+            partial, normals, *running(steps, normals), *learnt(steps, normals), programs, pixels,
             N=power_of_two(len(steps)), C=channels, BLOCK=4, ROWS=ROWS,
             MOMENTUM=norm.momentum or 0.0, EPS=norm.eps, BY_BATCH=group.by_batch,
-            TRACKS=norm.track_running_stats, num_stages=1,
+            TRACKS=norm.track_running_stats, AFFINE=norm.affine, num_stages=1,
         )  # fmt: skip
 
     def add_all(self, out: Tensor, begun: bool, terms: Sequence[Tensor], scales: Tensor) -> None:

@@ -91,6 +91,13 @@ def strides_of(steps: Sequence[Step]) -> dict[str, int]:
     return {"DO": depthwise[0], "DT": depthwise[3], "WO": dense[0], "WI": dense[1], "WT": dense[3]}
 
 
+def learnt(steps: Sequence[Step], instead: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    """Return learnt scales and shifts; where there are none, what is not read."""
+    if not steps[0].stage.norm.affine:
+        return [instead] * 2
+    return [side_by_side(column) for column in zip(*(s.gain_and_bias for s in steps), strict=True)]
+
+
 def running(steps: Sequence[Step], instead: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
     """Return the running means, variances and counts; where there are none, what is not read."""
     if not steps[0].stage.norm.track_running_stats:

@@ -100,7 +100,7 @@ class WayBack:
         """Keep the coefficients of the stages at the places, from the sums of g and of g · y."""
         normals = tuple(self.run.normals[place] for place in places)
         n, channels = n_terms + len(places), self.g.shape[1]
-        found = partial.new_empty(max(1, len(places)), 3, channels)
+        found = partial.new_empty(max(1, len(places)), 5, channels)
         sums.finish_sums[(n,)](
             partial, normals or (partial,), partial if scales is None else scales, found,
             partial if of_scales is None else of_scales, programs,
@@ -124,6 +124,12 @@ class WayBack:
         if handed_on:
             self._separable_input(group, handed_on, middles)
         return found
+
+    def of_gain_and_bias(self, place: int) -> list[Tensor]:
+        """Return the gradients of what the normalisation of a stage learns."""
+        if not self.run.layout.stages[place].norm.affine:
+            return []
+        return list(self._coefficients[place][3:].to(self.g.dtype).unbind())
 
     def _is_wanted(self, step: Step) -> bool:
         return self.of_inputs[step.origin] is not None

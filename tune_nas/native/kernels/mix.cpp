@@ -21,36 +21,41 @@ using Floats = at::ArrayRef<double>;
 
 constexpr int64_t kPixelsInABlock = 64;  // of the sum, which stays in the cache for all terms
 
-// The chains as Python lists them. `stages` has six numbers of each stage: which input it starts
+// The chains as Python lists them. `stages` has seven numbers of each stage: which input it starts
 // from, -1 for what the stage before it made; whether it has a depthwise convolution; dilation;
-// stride; whether it is normalised by the batch; whether it has running statistics. `weights` has
-// one or two tensors of each.
+// stride; whether its normalisation learns gain and bias; whether that is by the batch; whether it
+// has running statistics. `weights` has of each, where there are such: the depthwise convolution,
+// the dense one, gain, bias.
 class Chains {
  public:
   struct Stage {
-    OptionalTensor depthwise;
+    OptionalTensor depthwise, gain, bias;
     Tensor dense;
     int64_t input, dilation, stride;
     bool by_batch, tracks, first, last;
   };
 
   Chains(TensorList weights, at::IntArrayRef stages) {
-    TORCH_CHECK(stages.size() % 6 == 0, "six numbers for each stage");
-    const int64_t n = stages.size() / 6;
+    TORCH_CHECK(stages.size() % kNumbers == 0, "seven numbers for each stage");
+    const int64_t n = stages.size() / kNumbers;
     size_t next = 0;
     for (int64_t k = 0; k < n; k++) {
-      const int64_t* at = stages.data() + 6 * k;
+      const int64_t* at = stages.data() + kNumbers * k;
       Stage stage;
       if (at[1]) stage.depthwise = weights[next++];
       stage.dense = weights[next++];
+      if (at[4]) stage.gain = weights[next++], stage.bias = weights[next++];
       stage.first = at[0] >= 0;
-      stage.last = k + 1 == n || at[6] >= 0;
+      stage.last = k + 1 == n || at[kNumbers] >= 0;
       stage.input = stage.first ? at[0] : all.back().input;
-      stage.dilation = at[2], stage.stride = at[3], stage.by_batch = at[4], stage.tracks = at[5];
+      stage.dilation = at[2], stage.stride = at[3], stage.by_batch = at[5], stage.tracks = at[6];
       all.push_back(stage);
     }
   }
   std::vector<Stage> all;
+
+ private:
+  static constexpr int64_t kNumbers = 7;
 };
 
 template <class F>
@@ -158,7 +163,8 @@ std::tuple<Tensor, std::vector<Tensor>> mix_forward(const OptionalTensor& total,
     number += 2;
     const auto [y, normal] = stage_forward(
         stage.first ? inputs[stage.input] : kept[kept.size() - 2], stage.first ? OptionalTensor() : kept.back(),
-        stage.depthwise, stage.dense, stage.dilation, stage.stride, mean, variance, stage.by_batch, momentum, eps);
+        stage.depthwise, stage.dense, stage.dilation, stage.stride,
+        Norm{mean, variance, stage.by_batch, momentum, eps, stage.gain, stage.bias});
     kept.push_back(y);
     kept.push_back(normal);
     if (!stage.last) continue;
@@ -212,19 +218,21 @@ std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::v
     if (stage.first && !wanted[stage.input] && !of_weights) {  // nothing but the scale's is left to ask for
       const double count = double(kept[2 * k].numel()) / kept[2 * k].size(1);
       if (stage.last)
-        of_scales[scale] = through_norm<double>(sums.const_data_ptr<double>(), kept[2 * k + 1], 1.0, false, count).second;
+        of_scales[scale] = through_norm<double>(sums.const_data_ptr<double>(), kept[2 * k + 1], 1.0, false, count).of_weight;
       continue;
     }
     const Tensor& x = stage.first ? inputs[stage.input] : kept[2 * k - 2];
     const bool add = stage.first && begun[stage.input];
     const Tensor into = stage.first && wanted[stage.input] ? of_inputs[stage.input] : at::empty_like(x);
     if (stage.first) begun[stage.input] = true;
-    const auto [of_depthwise, of_dense, sums_before, of_scale] = stage_backward(
+    const auto [of_depthwise, of_dense, of_norm, sums_before, of_scale] = stage_backward(
         flow, sums, kept[2 * k], kept[2 * k + 1], stage.last ? scales[scale] : 1.0, stage.by_batch, x,
         stage.first ? OptionalTensor() : kept[2 * k - 1], stage.depthwise, stage.dense, stage.dilation, stage.stride,
         of_weights, into, add);
     if (stage.last) of_scales[scale] = of_scale;
     if (of_weights) {
+      if (stage.gain)
+        for (const int64_t row : {1, 0}) of_all[--weight] = of_norm[row].to(g.scalar_type());
       of_all[--weight] = of_dense;
       if (stage.depthwise) of_all[--weight] = of_depthwise;
     }

@@ -52,15 +52,17 @@ inline std::vector<double> over_threads(const std::vector<double>& sums, int cha
   return total;
 }
 
-// A normalisation (y - mean) · inverse: mean and inverse of a channel, (2, channels) as double.
-// With `by_batch` they are those of y, and the running ones follow where `momentum` is above 0.
+// A normalisation gain · (y - mean) · inverse + bias: mean, inverse, gain and bias of a channel,
+// (4, channels) as double; those that learn nothing have a gain of 1 and no bias. With `by_batch`
+// mean and inverse are those of y, and the running ones follow where `momentum` is above 0.
 struct Norm {
   OptionalTensor mean, variance;
   bool by_batch;
   double momentum, eps;
+  OptionalTensor gain = {}, bias = {};
 
   at::Tensor of(const std::vector<double>& sums, int channels, int64_t count) const {
-    at::Tensor normal = at::empty({2, channels}, at::kDouble);
+    at::Tensor normal = at::empty({4, channels}, at::kDouble);
     double* to = normal.data_ptr<double>();
     for (int c = 0; c < channels; c++) {
       double centre, spread;
@@ -77,6 +79,8 @@ struct Norm {
       }
       to[c] = centre;
       to[channels + c] = 1.0 / std::sqrt(spread + eps);
+      to[2 * channels + c] = gain ? at(*gain, c) : 1.0;
+      to[3 * channels + c] = bias ? at(*bias, c) : 0.0;
     }
     return normal;
   }
@@ -104,32 +108,45 @@ Aligned<T> affine(const OptionalTensor& normal, double weight) {
   const double* from = normal->const_data_ptr<double>();
   Aligned<T> to(2 * channels);
   for (int64_t c = 0; c < channels; c++) {
-    to[c] = static_cast<T>(weight * from[channels + c]);
-    to[channels + c] = static_cast<T>(-weight * from[channels + c] * from[c]);
+    const double scale = from[2 * channels + c] * from[channels + c];
+    to[c] = static_cast<T>(weight * scale);
+    to[channels + c] = static_cast<T>(weight * (from[3 * channels + c] - scale * from[c]));
   }
   return to;
 }
 
 // What weight · norm(y) does to a gradient g: a · g + b · y + d by channel, the three one after the
-// other. `sums` are those of g and of g · y; returned too is the sum of g · norm(y).
+// other; and the gradients of the weight, and of gain and bias (2, channels).
 template <class T>
-std::pair<Aligned<T>, double> through_norm(const double* sums, const at::Tensor& normal, double weight,
-                                               bool by_batch, int64_t count) {
+struct ThroughNorm {
+  Aligned<T> coefficients;
+  double of_weight;
+  at::Tensor of_norm;
+};
+
+// `sums` are those of g and of g · y.
+template <class T>
+ThroughNorm<T> through_norm(const double* sums, const at::Tensor& normal, double weight, bool by_batch,
+                            int64_t count) {
   const int64_t channels = normal.size(1);
   const double *mean = normal.const_data_ptr<double>(), *inverse = mean + channels;
+  const double *gain = inverse + channels, *bias = gain + channels;
   Aligned<T> to(3 * channels, T(0));
-  double all = 0;
+  const at::Tensor norms = at::empty({2, channels}, at::kDouble);
+  double *of_norm = norms.data_ptr<double>(), of_weight = 0;
   for (int64_t c = 0; c < channels; c++) {
     const double along = inverse[c] * (sums[channels + c] - mean[c] * sums[c]);
-    const double a = weight * inverse[c];
-    all += along;
+    const double a = weight * gain[c] * inverse[c];
+    of_weight += gain[c] * along + bias[c] * sums[c];
+    of_norm[c] = weight * along;
+    of_norm[channels + c] = weight * sums[c];
     to[c] = static_cast<T>(a);
     if (!by_batch) continue;
     const double b = -a * inverse[c] * along / count;
     to[channels + c] = static_cast<T>(b);
     to[2 * channels + c] = static_cast<T>(-a * sums[c] / count - b * mean[c]);
   }
-  return {to, all};
+  return {to, of_weight, norms};
 }
 
 }  // namespace tune_nas

@@ -117,9 +117,7 @@ void run_depthwise_weights(const Shape& s, const T* padded, const T* g, T* gradi
 
 std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
-                                         int64_t dilation, int64_t stride,
-                                         const OptionalTensor& running_mean, const OptionalTensor& running_variance,
-                                         bool by_batch, double momentum, double eps) {
+                                         int64_t dilation, int64_t stride, const Norm& norm) {
   const Shape s = shape_of(x, depthwise_weight, dense_weight, dilation, stride);
   const int channels = s.in.channels;
   Tensor y = at::empty({s.images, channels, s.out.height, s.out.width},
@@ -146,11 +144,10 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
         } else {
           dense(padded.data(), out, scratch);
         }
-        if (by_batch) add_sums<T, L>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
+        if (norm.by_batch) add_sums<T, L>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
       }
     });
   });
-  const Norm norm{running_mean, running_variance, by_batch, momentum, eps};
   return {y, norm.of(over_threads(sums, channels), channels, y.numel() / channels)};
 }
 
@@ -190,7 +187,7 @@ void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane 
 
 }  // namespace
 
-std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
+std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
     const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
     const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add) {
@@ -203,14 +200,15 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
   std::vector<double> sums_before(threads * 2 * channels, 0.0);
   Tensor g_depthwise = at::empty(separable && weights ? depthwise_weight->sizes() : at::IntArrayRef({0}), x.options());
   Tensor g_dense = at::empty(weights ? dense_weight.sizes() : at::IntArrayRef({0}), x.options());
+  Tensor g_norm;
   double g_weight = 0;
   with_lanes(x, channels, [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int L = decltype(lanes)::value;
-    const auto [coefficients, along] =
+    const ThroughNorm<T> through =
         through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / channels);
-    g_weight = along;
-    const T* c3 = coefficients.data();
+    g_norm = through.of_norm, g_weight = through.of_weight;
+    const T* c3 = through.coefficients.data();
     const Dense<T, L> back(by_tap<T>(dense_weight, true), s.dense_kernel, s.out);
     const Aligned<T> before = affine<T>(normal_before, 1.0);
     const Aligned<T> taps = separable ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
@@ -268,7 +266,7 @@ std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
   const std::vector<double> total = over_threads(sums_before, channels);
   Tensor gx_sums = at::empty({2, channels}, at::kDouble);
   std::copy(total.begin(), total.end(), gx_sums.data_ptr<double>());
-  return {g_depthwise, g_dense, gx_sums, g_weight};
+  return {g_depthwise, g_dense, g_norm, gx_sums, g_weight};
 }
 
 }  // namespace tune_nas

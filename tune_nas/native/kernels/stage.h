@@ -13,18 +13,17 @@ namespace tune_nas {
 using at::Tensor;
 
 // The input of a stage is x, or norm(x) where `normal` is given. Returned: what the convolutions
-// make of it, y, and the mean and inverse of y's normalisation.
+// make of it, y, and y's normalisation as `Norm` writes it.
 std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
-                                         int64_t dilation, int64_t stride,
-                                         const OptionalTensor& running_mean, const OptionalTensor& running_variance,
-                                         bool by_batch, double momentum, double eps);
+                                         int64_t dilation, int64_t stride, const Norm& norm);
 
 // The backward pass of weight · norm(stage(x)). `sums` (2, channels) are those of g and of g · y.
 // The gradient of x (of norm(x), where `normal_before` is given) is written to gx, or added to it.
-// Returned: the gradients of the depthwise and the dense weights (empty without `weights`), the
-// sums of gx and gx · x where `normal_before` is given, and the gradient of weight.
-std::tuple<Tensor, Tensor, Tensor, double> stage_backward(
+// Returned: the gradients of the depthwise and the dense weights (empty without `weights`), that of
+// the normalisation's gain and bias, the sums of gx and gx · x where `normal_before` is given, and
+// the gradient of weight.
+std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
     const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
     const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add);

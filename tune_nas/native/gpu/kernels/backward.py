@@ -1,7 +1,7 @@
 """Kernels of the way back. See `parts` for the names.
 
-`gs` are gradients of what normalisations made of `ys`; with `coefficients` (3, C) they become those
-of the ys themselves.
+`gs` are gradients of what normalisations made of `ys`; with the first three rows of `coefficients`
+(5, C) they become those of the ys themselves.
 """
 
 import triton

@@ -74,9 +74,10 @@ def stage_forward(
 
 @triton.jit(do_not_specialize=["n_programs", "n_pixels"])
 def finish_norm(
-    partial, normals, means, variances, batches, n_programs, n_pixels,
+    partial, normals, means, variances, batches, gains, biases, n_programs, n_pixels,
     N: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr,
     MOMENTUM: tl.constexpr, EPS: tl.constexpr, BY_BATCH: tl.constexpr, TRACKS: tl.constexpr,
+    AFFINE: tl.constexpr,
 ):  # fmt: skip
     """The `normal` of each chain, and the running statistics, which follow where there are any.
 
@@ -114,6 +115,12 @@ def finish_norm(
     tl.store(normal + c, mean, mask=mask)
     tl.store(normal + C + c, 1.0 / tl.sqrt(variance + EPS), mask=mask)
     tl.store(normal + 2 * C + c, tl.zeros([BLOCK], tl.float64) + share, mask=mask)
+    gain, bias = tl.full([BLOCK], 1.0, tl.float64), tl.zeros([BLOCK], tl.float64)
+    if AFFINE:
+        gain = tl.load(pick(gains, chain, N) + c, mask=mask, other=0.0).to(tl.float64)
+        bias = tl.load(pick(biases, chain, N) + c, mask=mask, other=0.0).to(tl.float64)
+    tl.store(normal + 3 * C + c, gain, mask=mask)
+    tl.store(normal + 4 * C + c, bias, mask=mask)
 
 
 @triton.jit

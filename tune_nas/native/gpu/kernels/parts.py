@@ -2,8 +2,9 @@
 
 In all of them C is the number of channels and BC the next power of two, at least 16 (a dot product
 needs that); BP is how many pixels go through a program at a time; T the type of the values. What a
-normalisation needs is float64 by channel: `normal` is mean, inverse of the deviation, and the
-share that a pixel has in its statistics (1 / pixels; 0 for the running ones).
+normalisation needs is float64 by channel: `normal` is mean, inverse of the deviation, the share
+that a pixel has in its statistics (1 / pixels; 0 for the running ones), learnt scale and shift (1
+and 0 where nothing is learnt).
 """
 
 import triton
@@ -24,20 +25,23 @@ def affine(normal, weight, c, C: tl.constexpr, T: tl.constexpr):
     """Return scale and shift (BC,) of weight · norm(y) = scale · y + shift."""
     mean = tl.load(normal + c, mask=c < C, other=0.0)
     scale = weight * tl.load(normal + C + c, mask=c < C, other=0.0)
-    return scale.to(T), (-scale * mean).to(T)
+    scale *= tl.load(normal + 3 * C + c, mask=c < C, other=0.0)
+    shift = weight * tl.load(normal + 4 * C + c, mask=c < C, other=0.0)
+    return scale.to(T), (shift - scale * mean).to(T)
 
 
 @triton.jit
 def through_norm(one, along, normal, weight, c, C: tl.constexpr):
     """Return what weight · norm(y) does to a gradient g: a · g + b · y + d, by channel.
 
-    `one` and `along` are the sums of g and of g · y; returned too is the sum of g · norm(y).
+    `one` and `along` are the sums of g and of g · y; returned too is that of g · normed y, before
+    scale and shift.
     """
     mean = tl.load(normal + c, mask=c < C, other=0.0)
     inverse = tl.load(normal + C + c, mask=c < C, other=0.0)
     share = tl.load(normal + 2 * C + c, mask=c < C, other=0.0)
     normed = inverse * (along - mean * one)
-    a = weight * inverse
+    a = weight * inverse * tl.load(normal + 3 * C + c, mask=c < C, other=0.0)
     b = -a * inverse * normed * share
     return a, b, -a * one * share - b * mean, normed
 

@@ -43,6 +43,7 @@ def finish_sums(
 ):  # fmt: skip
     """From the sums of g and of g · y: the coefficients, and with SCALED the scales' gradients.
 
+    The coefficients (5, C) end with the gradients of learnt scale and shift.
     Grid: addends; the first N_TERMS of them are no ys. Without SCALED every weight is 1.
     """
     i = tl.program_id(0)
@@ -61,12 +62,15 @@ def finish_sums(
             weight *= tl.load(scales + i).to(tl.float64)
         normal = pick(normals, i - N_TERMS, N - N_TERMS)
         a, b, d, normed = through_norm(one, along, normal, weight, c, C)
-        along = tl.where(i >= N_TERMS, normed, along)
         if i >= N_TERMS:
-            coefficients += (i - N_TERMS) * 3 * C
+            gain = tl.load(normal + 3 * C + c, mask=c < C, other=0.0)
+            along = gain * normed + one * tl.load(normal + 4 * C + c, mask=c < C, other=0.0)
+            coefficients += (i - N_TERMS) * 5 * C
             tl.store(coefficients + c, a, mask=c < C)
             tl.store(coefficients + C + c, b, mask=c < C)
             tl.store(coefficients + 2 * C + c, d, mask=c < C)
+            tl.store(coefficients + 3 * C + c, weight * normed, mask=c < C)
+            tl.store(coefficients + 4 * C + c, weight * one, mask=c < C)
     if SCALED:
         tl.store(of_scales + i, tl.sum(along, 0))
 
