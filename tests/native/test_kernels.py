@@ -210,6 +210,47 @@ def test_pooling_and_its_normalisation_are_those_of_torch(
     assert distance(second, true_second) <= 1e-8
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("maximal", [True, False])
+def test_a_term_that_is_pooled_is_pooled_again_and_not_kept(maximal: bool, stride: int) -> None:
+    operation, stages = chain("sep_conv_3x3", 8, stride)
+    module = (
+        nn.MaxPool2d(3, stride, 1)
+        if maximal
+        else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+    )
+    x = torch.randn(3, 8, 6, 7, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+    scales = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    y = torch.randn_like(module(x)).requires_grad_()
+    plain = scales[0] * module(x) + scales[1] * y + scales[2] * operation(x)
+    kept = dict[int, Tensor]()
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        terms = [Term(x, scales[0], module), Term(y, scales[1])]
+        mixed = mix(None, terms, [Chain(x, stages, scales[2])])
+    assert distance(mixed, plain) <= 1e-12
+    maps = [tensor for tensor in kept.values() if tensor.dim() == 4 and tensor.shape[0] == 3]
+    assert len(maps) == 2 + len(stages)  # x, y and what the stages make
+    g = torch.randn_like(plain)
+    wanted = [x, y, scales, *operation.parameters()]
+    found = torch.autograd.grad(mixed, wanted, g, retain_graph=True)
+    truth = torch.autograd.grad(plain, wanted, g, create_graph=True)
+    for mine, theirs in zip(found, truth, strict=True):
+        assert distance(mine, theirs) <= 1e-12
+    again = torch.autograd.grad(mixed, wanted, g, create_graph=True)
+    second, true_second = (
+        torch.autograd.grad(sum(one.square().sum() for one in first), [x, scales])
+        for first in (again, truth)
+    )
+    for mine, theirs in zip(second, true_second, strict=True):
+        assert distance(mine, theirs) <= 1e-10
+
+
 def test_other_poolings_are_left_to_torch() -> None:
     assert is_kernels_pool(nn.MaxPool2d(3, 2, 1))
     assert is_kernels_pool(nn.AvgPool2d(3, 1, 1, count_include_pad=False))

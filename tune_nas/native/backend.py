@@ -119,6 +119,11 @@ class CpuKernels:
         return of_terms, of_inputs, of_all, scales.new_tensor(of_scales)
 
 
+def in_channels_last(x: Tensor) -> Tensor:
+    """Return a tensor as the kernels read it."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def mix_kernels(device: torch.device) -> MixKernels:
     """Return the kernels of a device; `kernels_for` must have said that there are some."""
     if device.type == "cpu":

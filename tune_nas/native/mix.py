@@ -12,19 +12,24 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.native.backend import MixKernels, mix_kernels
+from tune_nas.native.backend import MixKernels, in_channels_last, mix_kernels
 from tune_nas.native.chain import Stage
+from tune_nas.native.pooling import pool
 from tune_nas.spaces.primitives import add
 
 
 class Term(NamedTuple):
-    """scale · value: of (n, channels, h, w), and ()."""
+    """scale · value, or scale · pooling(value): of (n, channels, h, w), and ().
+
+    What a pooling makes of its value is computed again on the way back, and not kept.
+    """
 
     value: Tensor
     scale: Tensor
+    pooling: nn.MaxPool2d | nn.AvgPool2d | None = None
 
 
 class Chain(NamedTuple):
@@ -45,7 +50,7 @@ def mix(
 
     Args:
         total: (n, channels, h, w); it must not be needed for a gradient. None starts at zero.
-        terms: Terms of that shape.
+        terms: Terms of that shape, once they are pooled.
         chains: Chains whose output has that shape; of at least one stage each.
         kernels: What computes it; None for the kernels of the device.
     """
@@ -62,7 +67,10 @@ def mix(
             for chain, place in ((chain, places[id(chain.x)]) for chain in chains)
             for first in (True, *[False] * (len(chain.stages) - 1))
         ],
-        term_inputs=[places.get(id(term.value), -1) for term in terms],
+        term_inputs=[
+            -1 if term.pooling is not None else places.get(id(term.value), -1) for term in terms
+        ],
+        poolings=[term.pooling for term in terms],
         n_inputs=len(inputs),
     )
     scales = torch.stack([*(term.scale for term in terms), *(chain.scale for chain in chains)])
@@ -74,11 +82,6 @@ def mix(
     return out
 
 
-def in_channels_last(x: Tensor) -> Tensor:
-    """Return a tensor as the kernels read it."""
-    return x.contiguous(memory_format=torch.channels_last)
-
-
 class Layout:
     """How the tensors of a mix belong together.
 
@@ -86,13 +89,21 @@ class Layout:
         stages: The stages of all chains, one after the other.
         starts: The input that each of them starts from; -1 for what the stage before it made.
         term_inputs: The input that each term is; -1 for one of its own.
+        poolings: By what each term is pooled.
         n_inputs: How many inputs the chains have.
     """
 
     def __init__(
-        self, stages: list[Stage], starts: list[int], term_inputs: list[int], n_inputs: int
+        self,
+        stages: list[Stage],
+        starts: list[int],
+        term_inputs: list[int],
+        poolings: list[nn.MaxPool2d | nn.AvgPool2d | None],
+        n_inputs: int,
     ) -> None:
         self.stages, self.starts, self.term_inputs = stages, starts, term_inputs
+        self.poolings = [p for p, at in zip(poolings, term_inputs, strict=True) if at < 0]
+        self.pools = any(pooling is not None for pooling in self.poolings)
         self.n_own = term_inputs.count(-1)
         self.n_inputs = n_inputs
         self.weights = [weight for stage in stages for weight in stage.weights]
@@ -110,9 +121,15 @@ class Layout:
         ]
 
     def terms(self, own: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return the value of each term."""
+        """Return the value of each term, from those of its own after pooling."""
         left = iter(own)
         return [next(left) if at < 0 else inputs[at] for at in self.term_inputs]
+
+    def pooled(self, own: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the terms' own values, pooled where they are to be."""
+        if not self.pools:
+            return own
+        return [x if p is None else pool(p, x) for p, x in zip(self.poolings, own, strict=True)]
 
     def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Return the terms' own values, the inputs, and the weights, of all of them in a row."""
@@ -133,7 +150,7 @@ class _Mix(torch.autograd.Function):
         own, inputs, weights = layout.split(tensors)
         ctx.layout, ctx.kernels, ctx.mixes = layout, kernels, total is not None
         out, kept, ctx.state = kernels.mix_forward(
-            total, layout, scales, layout.terms(own, inputs), inputs, weights
+            total, layout, scales, layout.terms(layout.pooled(own), inputs), inputs, weights
         )
         if total is not None:
             ctx.mark_dirty(total)
@@ -152,18 +169,28 @@ class _Mix(torch.autograd.Function):
             return of_total, None, None, *_differentiable(layout, g, scales, tensors, kept)
         own, inputs, weights = layout.split(tensors)
         _, wanted, learnt = layout.split(ctx.needs_input_grad[4:])
+        leaves = pooled = own
+        if layout.pools:
+            with torch.enable_grad():
+                leaves = [x.detach().requires_grad_() for x in own]
+                pooled = layout.pooled(leaves)
         of_own, of_inputs, of_weights, of_scales = ctx.kernels.mix_backward(
             g,
             layout,
             ctx.state,
             scales,
-            layout.terms(own, inputs),
+            layout.terms(pooled, inputs),
             inputs,
             wanted,
             weights,
             kept,
             any(learnt),
         )
+        if layout.pools:
+            of_own = [
+                gradient if x is leaf else torch.autograd.grad(x, leaf, gradient)[0]
+                for x, leaf, gradient in zip(pooled, leaves, of_own, strict=True)
+            ]
         found = (*of_own, *of_inputs, *(of_weights or [None] * len(weights)))
         return of_total, None, None, of_scales, *found
 
@@ -192,7 +219,7 @@ def _differentiable(
         if stage.norm.affine:
             gain, bias = (next(left)[:, None, None] for _ in ("gain", "bias"))
             y = gain * y + bias
-    addends = [*layout.terms(own, inputs), *ends, *([y] if layout.stages else [])]
+    addends = [*layout.terms(layout.pooled(own), inputs), *ends, *([y] if layout.stages else [])]
     scaled = [scale * addend for scale, addend in zip(scales.unbind(), addends, strict=True)]
     everything = (scales, *tensors)
     asked = [tensor for tensor in everything if tensor.requires_grad]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.native.mix import in_channels_last
+from tune_nas.native.backend import in_channels_last
 from tune_nas.spaces.normalisation import keep_statistics, normalised_once
 
 

@@ -106,7 +106,7 @@ class Source:
                 reduce = cast(FactorizedReduce, operation)
                 total.add(normalised(_norm(reduce.norm), reduce.halves(self.relu), scale))
             elif how == "pool":
-                total.add(self.pooled(row, column), scale)
+                self.add_pool(total, row, column, scale)
             elif how == "normed pool":
                 self._add_normed_pool(total, row, column, scale)
             else:
@@ -128,7 +128,7 @@ class Source:
         """Whether an operation runs at all in this pass."""
         return self._active is None or self._active[row][column]
 
-    def _alike(self, row: int, column: int) -> list[tuple[int, int]]:
+    def alike(self, row: int, column: int) -> list[tuple[int, int]]:
         """Return the places, among all edges that leave the node, of the operation that is here."""
         name = self.cell.cell.operations[row][column]
         return [
@@ -137,6 +137,10 @@ class Source:
             for place, known in enumerate(self.cell.cell.operations[other])
             if known == name and self.runs(other, place)
         ]
+
+    def add_pool(self, total: Sum, row: int, column: int, scale: Tensor) -> None:
+        """Add the pooling at a place, without normalisation."""
+        total.add(self.pooled(row, column), scale)
 
     def pooled(self, row: int, column: int) -> Tensor:
         """Return what the pooling at a place makes of the node, without normalisation."""
@@ -162,7 +166,7 @@ class Source:
             return
         key = (self.cell.cell.operations[row][column], "normed")
         if key not in self._shared:
-            norms = [self._pool_norm(*place) for place in self._alike(row, column)]
+            norms = [self._pool_norm(*place) for place in self.alike(row, column)]
             self._shared[key] = self.normed_pool(norms, row, column)
         total.add(self._shared[key], scale)
 
@@ -176,7 +180,7 @@ class Source:
     def _dense(self, row: int, column: int) -> Tensor:
         """Return a dense convolution, normalised and scaled: all such of the node in one."""
         if (row, column) not in self._stacked:
-            places = self._alike(row, column)
+            places = self.alike(row, column)
             layers = [
                 cast(nn.Sequential, self.cell.operations_of(other)[place])
                 for other, place in places

@@ -28,7 +28,7 @@ class _NativeSum(Sum):
 
     def __init__(self) -> None:
         super().__init__()
-        self._terms: list[Term] = []
+        self.terms: list[Term] = []
         self.chains: list[Chain] = []
 
     def add(self, term: Tensor, scale: Tensor | None = None) -> None:
@@ -36,12 +36,12 @@ class _NativeSum(Sum):
         if scale is None or not kernels_for(term):
             super().add(term, scale)
         else:
-            self._terms.append(Term(term, scale))
+            self.terms.append(Term(term, scale))
 
     def total(self, zeros: Callable[[], Tensor]) -> Tensor:
         """See `Sum.total`."""
-        if self._terms or self.chains:
-            self.update(lambda so_far: mix(so_far, self._terms, self.chains))
+        if self.terms or self.chains:
+            self.update(lambda so_far: mix(so_far, self.terms, self.chains))
         return super().total(zeros)
 
 
@@ -75,6 +75,20 @@ class _NativeSource(Source):
             for column, stages in enumerate(self._chains[row])
             if stages and self.runs(row, column)
         ]
+
+    def add_pool(self, total: Sum, row: int, column: int, scale: Tensor) -> None:
+        """See `Source.add_pool`; where it is all that an edge runs, what it makes is not kept.
+
+        That is so for drawn paths. Else it is: to pool again costs more than there is to gain.
+        """
+        module = self.pool_at(row, column)
+        all_that_runs = sum(self.runs(row, other) for other in range(len(self.how[row]))) == 1
+        alone = all_that_runs and len(self.alike(row, column)) == 1
+        if not (alone and self._native and is_kernels_pool(module)):
+            super().add_pool(total, row, column, scale)
+            return
+        assert isinstance(total, _NativeSum)
+        total.terms.append(Term(self.part, scale, module))
 
     def pool(self, module: Pool) -> Tensor:
         """See `Source.pool`."""
