@@ -80,7 +80,6 @@ class CpuKernels:
     ) -> tuple[Tensor, list[Tensor], Any]:
         """See `MixKernels.mix_forward`."""
         numbers, factors = layout.numbers_of_stages(), scales.tolist()
-        norms = [stage.norm for stage in layout.stages]
         out, kept = torch.ops.tune_nas.mix_forward(
             total,
             terms,
@@ -88,12 +87,12 @@ class CpuKernels:
             weights,
             [
                 statistic
-                for norm in norms
+                for norm in (stage.norm for stage in layout.stages)
                 if norm.track_running_stats
                 for statistic in (norm.running_mean, norm.running_var, norm.num_batches_tracked)
             ],
             numbers,
-            [number for norm in norms for number in (norm.momentum or 0.0, norm.eps)],
+            [number for stage in layout.stages for number in stage.momentum_and_eps],
             factors,
         )
         return out, kept, (numbers, factors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -33,12 +34,17 @@ class Stage:
         """Scale and shift of the normalisation, where it learns them."""
         return [self.norm.weight, self.norm.bias] if self.norm.affine else []
 
-    @property
+    @cached_property
     def shape(self) -> tuple[bool, int, int]:
         """Whether it has a depthwise convolution, that one's dilation, its stride."""
         if self.depthwise is None:
             return False, 1, 1
         return True, self.depthwise.dilation[0], self.depthwise.stride[0]
+
+    @cached_property
+    def momentum_and_eps(self) -> tuple[float, float]:
+        """Those of the normalisation."""
+        return self.norm.momentum or 0.0, self.norm.eps
 
     @property
     def by_batch(self) -> bool:

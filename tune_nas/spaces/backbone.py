@@ -11,8 +11,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from tune_nas.spaces.primitives import FactorizedReduce, ResidualReduction, relu_conv_norm
+from tune_nas.spaces.primitives import (
+    FactorizedReduce,
+    ResidualReduction,
+    after_relu,
+    relu_conv_norm,
+)
 from tune_nas.spaces.registry import Norm
 from tune_nas.spaces.space import CellSpace, Space
 
@@ -45,9 +51,18 @@ class Block(nn.Module):
         self.preprocess = nn.ModuleList(preprocess)
         self.body = body
 
-    def inputs(self, states: Sequence[Tensor]) -> list[Tensor]:
-        """Return the cell's input nodes, from the outputs of the blocks before."""
-        return [module(state) for module, state in zip(self.preprocess, states, strict=True)]
+    def inputs(
+        self, states: Sequence[Tensor], active: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Return the cell's input nodes.
+
+        Args:
+            states: The outputs of the blocks before.
+            active: Those after ReLU, where the bridges are not to do that again, each by itself.
+        """
+        if active is None:
+            return [module(state) for module, state in zip(self.preprocess, states, strict=True)]
+        return [after_relu(module, x) for module, x in zip(self.preprocess, active, strict=True)]
 
 
 class Backbone(nn.Module):
@@ -61,6 +76,7 @@ class Backbone(nn.Module):
         in_channels: Channels of the images.
         init_channels: Channels of the first cell; None for the space's own.
         cells: Number of cells; None for the space's own.
+        share_relu: Whether what two cells start from goes through ReLU once, not once for each.
 
     Raises:
         ValueError: If a number is below 1.
@@ -76,9 +92,11 @@ class Backbone(nn.Module):
         in_channels: int,
         init_channels: int | None,
         cells: int | None,
+        share_relu: bool = False,
     ) -> None:
         super().__init__()
         skeleton = space.skeleton
+        self.share_relu = share_relu and skeleton.layout == "thirds"
         init_channels = skeleton.init_channels if init_channels is None else init_channels
         cells = skeleton.cells if cells is None else cells
         sizes = {
@@ -138,12 +156,15 @@ class Backbone(nn.Module):
             The last block's output, and that of the block at 2/3 of the network.
         """
         states = [self.stem(x)] * self.n_inputs
+        active = [F.relu(states[0])] * self.n_inputs if self.share_relu else None
         for index, block in enumerate(self.blocks):
             if isinstance(block, Block):
-                out = run(block, block.inputs(states))
+                out = run(block, block.inputs(states, active))
             else:
                 out = block(states[-1])
             states = [*states[1:], out]
+            if active is not None and index + 1 < len(self.blocks):
+                active = [*active[1:], F.relu(out)]
             if index == self.tap:
                 tapped = out
         return states[-1], tapped

@@ -79,6 +79,9 @@ def keep_statistics(
         return
     with torch.no_grad():
         variance = (inverse_std.square().reciprocal() - norms[0].eps) * (count / (count - 1))
+        kept = norms[0].running_mean
+        assert kept is not None
+        mean, variance = mean.to(kept), variance.to(kept)
         for norm in norms:
             _update(norm, mean, variance)
 
@@ -87,5 +90,5 @@ def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     assert norm.running_mean is not None and norm.running_var is not None
     assert norm.num_batches_tracked is not None and norm.momentum is not None
     norm.num_batches_tracked.add_(1)
-    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
-    norm.running_var.lerp_(variance.to(norm.running_var.dtype), norm.momentum)
+    norm.running_mean.lerp_(mean, norm.momentum)
+    norm.running_var.lerp_(variance, norm.momentum)

@@ -153,14 +153,28 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels_in, h, w) to (n, channels_out, ceil(h / 2), ceil(w / 2))."""
-        out: Tensor = self.norm(self.halves(F.relu(x)))
-        return out
+        return after_relu(self, F.relu(x))
 
     def halves(self, x: Tensor) -> Tensor:
         """Return both convolutions side by side, not normalised, of x after ReLU."""
         height, width = x.shape[2:]
         shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
         return torch.cat([self.straight(x), self.shifted(shifted)], dim=1)
+
+
+def after_relu(operation: nn.Module, x: Tensor) -> Tensor:
+    """Return what an operation that starts with ReLU makes of what ReLU has made of its input.
+
+    Args:
+        operation: A `FactorizedReduce`, or layers of which the first is ReLU.
+        x: (n, c, h, w), after ReLU.
+    """
+    if isinstance(operation, FactorizedReduce):
+        reduced: Tensor = operation.norm(operation.halves(x))
+        return reduced
+    for layer in list(operation.children())[1:]:
+        x = layer(x)
+    return x
 
 
 class ResidualReduction(nn.Module):

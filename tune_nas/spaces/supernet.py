@@ -115,9 +115,14 @@ class MixedCell(nn.Module):
                 nodes.append(torch.channel_shuffle(joined, self.groups))
         return join(nodes, self.cell)
 
+    @cached_property
+    def _operations(self) -> list[list[nn.Module]]:
+        # looking a module up in two containers takes longer than some operations do
+        return [list(cast(nn.ModuleList, edge)) for edge in self.edges]
+
     def operations_of(self, row: int) -> Sequence[nn.Module]:
         """Return the operations of an edge, in the order of their weights."""
-        return cast(Sequence[nn.Module], self.edges[row])
+        return self._operations[row]
 
 
 def halved(x: Tensor, stride: int) -> Tensor:
@@ -216,6 +221,7 @@ class Supernet(nn.Module):
             in_channels=in_channels,
             init_channels=init_channels,
             cells=cells,
+            share_relu=implementation != "plain",
         )
         self._has_noise = any(isinstance(module, Noise) for module in self.modules())
 
