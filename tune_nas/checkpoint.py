@@ -14,14 +14,17 @@ import json
 import os
 import pickle
 import re
+import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tune_nas.errors import CheckpointError
+from tune_nas.paths import is_uri
 
 MANIFEST = "manifest.json"
 
@@ -76,11 +79,39 @@ def load_state(folder: Path, *, name: str) -> dict[str, Any]:
     return state
 
 
-def newest_intact(folders: Iterable[Path], *, name: str) -> tuple[Path, dict[str, Any]]:
+@contextmanager
+def fetched(folder: str) -> Iterator[Path]:
+    """Yield a checkpoint's folder on this machine; what lies behind a URI is copied for so long.
+
+    Args:
+        folder: A path, or a URI that pyarrow reaches, which is then imported.
+
+    Raises:
+        CheckpointError: If it cannot be copied. One that is raised meanwhile names the URI.
+    """
+    if not is_uri(folder):
+        yield Path(folder).expanduser()
+        return
+    from pyarrow.fs import FileSystem, copy_files
+
+    with tempfile.TemporaryDirectory() as copy:
+        try:
+            filesystem, path = FileSystem.from_uri(folder)
+            copy_files(path, copy, source_filesystem=filesystem)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{folder}: cannot be fetched: {error}") from error
+        try:
+            yield Path(copy)
+        except CheckpointError as error:
+            raise CheckpointError(str(error).replace(copy, folder)) from error
+
+
+def newest_intact(folders: Iterable[str], *, name: str) -> tuple[str, dict[str, Any]]:
     """Return the newest checkpoint that is whole, with its state; warn of each damaged one.
 
     Args:
-        folders: Checkpoint folders whose names end in a number that grows with time.
+        folders: Checkpoint folders, as `fetched` takes them, whose names end in a number that
+            grows with time.
         name: File name of the state.
 
     Raises:
@@ -89,10 +120,11 @@ def newest_intact(folders: Iterable[Path], *, name: str) -> tuple[Path, dict[str
     candidates = sorted(folders, key=_number, reverse=True)
     for folder in candidates:
         try:
-            return folder, load_state(folder, name=name)
+            with fetched(folder) as local:
+                return folder, load_state(local, name=name)
         except CheckpointError as error:
             warnings.warn(f"skipped a checkpoint: {error}", stacklevel=2)
-    where = candidates[0].parent if candidates else "here"
+    where = candidates[0].rpartition("/")[0] if candidates else "here"
     raise CheckpointError(f"no whole checkpoint among the {len(candidates)} in {where}")
 
 
@@ -125,6 +157,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def _number(folder: Path) -> int:
-    digits = re.search(r"(\d+)$", folder.name)
+def _number(folder: str) -> int:
+    digits = re.search(r"(\d+)$", folder)
     return int(digits.group(1)) if digits else -1

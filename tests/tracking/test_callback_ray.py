@@ -49,6 +49,7 @@ def describe(trial_id: str, config: Mapping[str, Any]) -> TrialFacts:
 def local_ray() -> Iterator[None]:
     ray.shutdown()  # of a test before: some of Ray's functions start it unasked
     ray.init(
+        "local",  # not the cluster of somebody else on this machine
         num_cpus=1,
         include_dashboard=False,
         log_to_driver=False,

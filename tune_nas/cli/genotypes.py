@@ -11,6 +11,7 @@ import typer
 from tune_nas.cli import options
 from tune_nas.cli.output import Format, print_json
 from tune_nas.errors import ConfigError, GenotypeError
+from tune_nas.paths import is_uri
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
@@ -87,7 +88,7 @@ class Found:
 
 
 def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
-    """Return the genotype that a file holds, that a text is, or that an MLflow run found.
+    """Return the genotype that a file or URI holds, that a text is, or that an MLflow run found.
 
     Raises:
         GenotypeError: If it is none of them, or no genotype.
@@ -99,7 +100,19 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
         return Found(Genotype.parse(text), "genotype")
     if Path(text).is_file():
         return Found(Genotype.load(text), Path(text).stem)
+    if is_uri(text):
+        return Found(Genotype.parse(_read_uri(text)), Path(text).stem)
     return _of_run(text, options.mlflow_uri(mlflow, storage))
+
+
+def _read_uri(uri: str) -> str:
+    from tune_nas.sweep.storage import Storage
+
+    folder, _, name = uri.rpartition("/")
+    content = Storage(folder).read(name)
+    if content is None:
+        raise GenotypeError(f"{uri}: there is no such file")
+    return content
 
 
 def _of_run(name: str, uri: str) -> Found:

@@ -49,7 +49,7 @@ def select(
     own = origin.trial.selection.to_dict()
     kept = own["max_skips"] if selection == "magnitude" else {}
     changes = {
-        "start_from": str(origin.checkpoint),
+        "start_from": origin.checkpoint,
         "selection": {**own, "kind": selection, "max_skips": kept, "options": {}},
         **options.changes_of(data_dir, settings),
     }
@@ -81,6 +81,7 @@ def analyse(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
+    from tune_nas.checkpoint import fetched
     from tune_nas.library import with_overrides
     from tune_nas.search.analysis import analyse_edge
 
@@ -89,13 +90,14 @@ def analyse(
     changes = options.changes_of(data_dir, settings)
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
     found = []
-    for cell, name in places:
+    with fetched(origin.checkpoint) as checkpoint:
+        for cell, name in places:
 
-        def tell(operation: str, place: str = f"{cell} {name}") -> None:
-            if not quiet:
-                print(f"{place}: tuning with {operation} alone", file=sys.stderr, flush=True)
+            def tell(operation: str, place: str = f"{cell} {name}") -> None:
+                if not quiet:
+                    print(f"{place}: tuning with {operation} alone", file=sys.stderr, flush=True)
 
-        found.append(analyse_edge(trial, origin.checkpoint, cell, name, epochs, tell))
+            found.append(analyse_edge(trial, checkpoint, cell, name, epochs, tell))
     if output is Format.JSON:
         print_json({"checkpoint": origin.checkpoint, "epochs": epochs, "edges": _plain(found)})
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tune_nas.checkpoint import check_same_trial
@@ -17,7 +16,7 @@ def check_same(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     check_same_trial(_deciding(own), _deciding(saved))
 
 
-def check_origin(folder: Path, own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+def check_origin(folder: str, own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     """Check that a checkpoint is the end of the same search, whatever its selection was.
 
     Args:

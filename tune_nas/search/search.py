@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune_nas.checkpoint import load_state, save_state
+from tune_nas.checkpoint import fetched, load_state, save_state
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
 from tune_nas.errors import CheckpointError, TuneNasError
@@ -113,7 +113,7 @@ class Search:
         self.selection = make_selection(self)
         self.rules = make_rules(self)
         if trial.start_from is not None:
-            self._start_from(Path(trial.start_from))
+            self._start_from(trial.start_from)
 
     def _make_supernet(self, size: SupernetSize) -> Supernet:
         return make_supernet(self.space, self.data, size, self.trial, self.device, self.dtype)
@@ -376,14 +376,15 @@ class Search:
         """
         self._take(folder, load_state(folder, name=STATE_FILE))
 
-    def _start_from(self, folder: Path) -> None:
+    def _start_from(self, folder: str) -> None:
         """Take the state of a finished search, from which this one's own selection goes on."""
-        state = load_state(folder, name=STATE_FILE)
+        with fetched(folder) as local:
+            state = load_state(local, name=STATE_FILE)
         check_origin(folder, self.trial.to_dict(), state)
         own = {"trial": self.trial.to_dict(), "selection": self.selection.state_dict()}
         self._take(folder, {**state, **own})
 
-    def _take(self, folder: Path, state: Mapping[str, Any]) -> None:
+    def _take(self, folder: Path | str, state: Mapping[str, Any]) -> None:
         try:
             self.load_state_dict(state)
         except (KeyError, TypeError, RuntimeError) as error:

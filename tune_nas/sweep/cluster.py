@@ -27,14 +27,19 @@ _ENVIRONMENT = {
     # Ctrl-C reaches us as KeyboardInterrupt.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A server's client would print the address of every run, in the midst of JSON too.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _LOCAL = {
     # Ray then binds 127.0.0.1 alone: a sweep on one machine opens no port to the network.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
-# The default anyway; being asked for it stops a warning. Ray reads it once, when it is imported:
-# set later, it would divide this process from the servers that it starts.
+# The default anyway; being asked for it stops a warning. Ray reads these once, when it is imported:
+# set later, this one would divide this process from the servers that it starts.
 _BEFORE_IMPORT = {"RAY_AUTH_MODE": "token"}
+# Where something listens that is no Ray, a quarter of an hour would pass before Ray says so; twice
+# 40 seconds are enough.
+_BEFORE_IMPORT_OF_CLUSTER = {"RAY_NUM_REDIS_GET_RETRIES": "2"}
 _WAIT_SECONDS = 5.0
 
 
@@ -58,9 +63,14 @@ def check_address(address: str | None) -> None:
 
 def prepare_environment(address: str | None) -> None:
     """Set what Ray reads when it is imported; values that the user has set stay."""
-    early = {} if "ray" in sys.modules else _BEFORE_IMPORT
-    local = _LOCAL if is_local(address) else {}
-    for name, value in {**_ENVIRONMENT, **early, **local}.items():
+    local = is_local(address)
+    early = {**_BEFORE_IMPORT, **({} if local else _BEFORE_IMPORT_OF_CLUSTER)}
+    wanted = {
+        **_ENVIRONMENT,
+        **({} if "ray" in sys.modules else early),
+        **(_LOCAL if local else {}),
+    }
+    for name, value in wanted.items():
         os.environ.setdefault(name, value)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
+from tune_nas.paths import absolute, is_uri
 from tune_nas.sweep.records import FOLDER, Record, Records
 from tune_nas.sweep.storage import Storage
 
@@ -20,11 +21,11 @@ class Origin:
     """A checkpoint of a search.
 
     Args:
-        checkpoint: Its folder.
+        checkpoint: Its folder: an absolute path, or a URI where the storage is remote.
         trial: The search's trial.
     """
 
-    checkpoint: Path
+    checkpoint: str
     trial: TrialConfig
 
 
@@ -32,40 +33,42 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
     """Return the newest checkpoint of a search.
 
     Args:
-        text: The folder of a checkpoint, or of a trial's checkpoints; the name of a run in the
-            storage, with the trial's id where it has several, as ``lambda/search-00003``; or the
-            id, trial id or name of an MLflow run.
+        text: The folder or URI of a checkpoint, or of a trial's checkpoints; the name of a run in
+            the storage, with the trial's id where it has several, as ``lambda/search-00003``; or
+            the id, trial id or name of an MLflow run.
         storage: Where runs are kept.
         mlflow: URI of an MLflow store; None if there is none to look into.
 
     Raises:
-        StorageError: If there is no such search, or the storage is not on this machine.
+        StorageError: If there is no such search, or the storage cannot be reached.
         CheckpointError: If none of its checkpoints is whole.
     """
-    from tune_nas.checkpoint import load_state, newest_intact
+    from tune_nas.checkpoint import fetched, load_state, newest_intact
     from tune_nas.search.search import STATE_FILE
 
-    path = Path(text).expanduser()
-    if (path / STATE_FILE).is_file():
-        checkpoint, state = path, load_state(path, name=STATE_FILE)
+    if STATE_FILE in _names(text):
+        checkpoint = text
+        with fetched(text) as folder:
+            state = load_state(folder, name=STATE_FILE)
     else:
-        within = list(path.glob("checkpoint_*"))
-        folders = within or _checkpoints(_record(text, Storage(storage), mlflow))
+        folders = _checkpoints([text]) or _checkpoints(_record(text, storage, mlflow).folders)
         checkpoint, state = newest_intact(folders, name=STATE_FILE)
     try:
         trial = library.validate(TrialConfig, state["trial"], f"{checkpoint}")
     except KeyError as error:
         raise CheckpointError(f"{checkpoint}: made by another version: {error!r}") from error
-    return Origin(checkpoint.absolute(), trial)
+    return Origin(absolute(checkpoint), trial)
 
 
-def _record(text: str, storage: Storage, mlflow: str | None) -> Record:
+def _names(folder: str) -> list[str]:
+    """Return the names in a folder or behind a URI; none where there is no such folder."""
+    there = is_uri(folder) or Path(folder).expanduser().is_dir()
+    return Storage(folder).names() if there else []
+
+
+def _record(text: str, root: str, mlflow: str | None) -> Record:
     """Return the record of the search that a text names."""
-    if storage.local is None:
-        raise StorageError(
-            f"storage {storage.root} is not on this machine; fetch the checkpoint's folder, and "
-            "give its path"
-        )
+    storage = Storage(root)
     name, _, trial_id = text.partition("/")
     records = _records(storage.within(name))
     if not records and mlflow is not None:
@@ -102,10 +105,10 @@ def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
     return run.sweep, run.trial_id or ""
 
 
-def _checkpoints(record: Record) -> Iterable[Path]:
-    """Return the checkpoints of a trial's last session that has any."""
-    for folder in reversed(record.folders):
-        found = list(Path(folder).glob("checkpoint_*"))
+def _checkpoints(folders: Sequence[str]) -> list[str]:
+    """Return the checkpoints in the last of a trial's folders that has any."""
+    for folder in reversed(folders):
+        found = [f"{folder}/{name}" for name in _names(folder) if name.startswith("checkpoint_")]
         if found:
             return found
     return []

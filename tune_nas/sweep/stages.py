@@ -9,6 +9,7 @@ from typing import Any
 
 from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig
+from tune_nas.paths import absolute
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Job, Record, Records
 from tune_nas.sweep.resolve import BaseTrials, resolve, resolve_trials
@@ -81,13 +82,13 @@ def portable(trial: TrialConfig) -> dict[str, Any]:
     """Return a trial as plain containers, its paths absolute: workers run in other folders."""
     content = trial.to_dict()
     if Path(trial.space.name).is_file():
-        content["space"]["name"] = str(Path(trial.space.name).absolute())
+        content["space"]["name"] = absolute(trial.space.name)
     if trial.data.dir is not None:
-        content["data"]["dir"] = str(Path(trial.data.dir).expanduser().absolute())
+        content["data"]["dir"] = absolute(trial.data.dir)
     if trial.start_from is not None:
-        content["start_from"] = str(Path(trial.start_from).expanduser().absolute())
+        content["start_from"] = absolute(trial.start_from)
     if trial.benchmark.table not in (None, AUTO):
-        content["benchmark"]["table"] = str(Path(trial.benchmark.table).expanduser().absolute())
+        content["benchmark"]["table"] = absolute(trial.benchmark.table)
     return content
 
 

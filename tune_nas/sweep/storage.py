@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_nas.errors import StorageError
+from tune_nas.paths import is_uri
 
 
 class Storage:
@@ -23,7 +24,7 @@ class Storage:
     def __init__(self, root: str | Path) -> None:
         text = str(root)
         self.local: Path | None = None
-        if "://" not in text or text.startswith("file://"):
+        if not is_uri(text) or text.startswith("file://"):
             self.local = Path(text.removeprefix("file://")).expanduser().absolute()
             self.root = str(self.local)
             if self.local.is_file():
