@@ -70,9 +70,7 @@ def test_an_mlflow_run(tmp_path: Path) -> None:
 def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="'nothing' is neither a checkpoint nor a search in"):
         find_origin("nothing", str(tmp_path))
-    with pytest.raises(
-        StorageError, match="neither a checkpoint nor a search in mock:"
-    ):
+    with pytest.raises(StorageError, match="neither a checkpoint nor a search in mock:"):
         find_origin("nothing", "mock://bucket/runs")
     newest = add_trial(tmp_path, "one", "search-00000")
     (newest / "search.pt").write_bytes(b"damaged")

@@ -178,7 +178,12 @@ class Progress(Callback):  # type: ignore[misc]
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(stderr=True), transient=True, refresh_per_second=2)
+            self._live = Live(
+                console=Console(stderr=True),
+                transient=True,
+                refresh_per_second=2,
+                redirect_stdout=False,
+            )
             self._live.start()
         self._live.update(self._table())
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import socket
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from tune_nas.errors import ConfigError, StorageError
@@ -166,7 +167,10 @@ def _room_of_nodes(options: RunOptions) -> list[int]:
 
 @contextmanager
 def hidden_warnings(path: Path) -> Iterator[None]:
-    """Send what libraries log or warn of to a file instead of the terminal."""
+    """Send what libraries log, warn of or print to a file instead of the terminal.
+
+    Ray prints the death of a node to stdout, which is for JSON.
+    """
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -176,12 +180,23 @@ def hidden_warnings(path: Path) -> Iterator[None]:
     root.addHandler(handler)
     logging.captureWarnings(True)
     try:
-        yield
+        with redirect_stdout(_Printed()):
+            yield
     finally:
         logging.captureWarnings(False)
         root.removeHandler(handler)
         ray_logger.handlers = kept
         handler.close()
+
+
+class _Printed(io.TextIOBase):
+    """What is printed, as lines that are logged."""
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            if line.strip():
+                logging.getLogger("stdout").warning("%s", line)
+        return len(text)
 
 
 def is_local(address: str | None) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tune_nas.config import TrialConfig
@@ -175,10 +176,9 @@ def _run(
 
     uri = options.mlflow or plan.state.mlflow or _mlflow_uri(options, Storage(options.storage))
     settings = TrackerSettings(uri)
-    local = plan.storage.local
     with (
         _locked(plan),
-        nullcontext() if local is None else hidden_warnings(local / _LOG),
+        _logging_to(plan.storage),
         connect(options.address),
     ):
         trials_at_once(options)  # whether there is room, before MLflow hears of anything
@@ -203,6 +203,23 @@ def _run(
             outcome = conclude(plan, list(stages.values()), tracker, sweep_run)
             plan.write_state(status="finished")
     return outcome
+
+
+@contextmanager
+def _logging_to(storage: Storage) -> Iterator[None]:
+    """Keep what libraries warn of in the sweep's log; a remote one is added to at the end."""
+    if storage.local is not None:
+        with hidden_warnings(storage.local / _LOG):
+            yield
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder, _LOG)
+        try:
+            with hidden_warnings(path):
+                yield
+        finally:
+            if path.exists():
+                storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ class Storage:
         root: A path, a ``file://`` URI, or another URI (``s3://…``, ``gs://…``, ``mock://…``).
 
     Raises:
-        StorageError: If the URI's kind is not known, or the path is a file.
+        StorageError: If the URI's kind is not known, if it has a query, or the path is a file.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -30,8 +31,14 @@ class Storage:
             if self.local.is_file():
                 raise StorageError(f"storage {self.root} is a file, but must be a folder")
             return
+        if "?" in text:
+            raise StorageError(
+                f"storage is '{text}', but must have no '?'; where S3 is a server of your own, "
+                "AWS_ENDPOINT_URL says where"
+            )
         self.root = text.rstrip("/")
         self._remote, self._base = _filesystem(self.root)
+        self._made: set[str] = set()
 
     def within(self, name: str) -> Storage:
         """Return the storage of a folder in this one."""
@@ -65,7 +72,10 @@ class Storage:
                 _write_local(self.local / name, data)
                 return
             path = f"{self._base}/{name}"
-            self._remote.create_dir(path.rsplit("/", 1)[0], recursive=True)
+            folder = path.rpartition("/")[0]
+            if folder not in self._made:  # three requests to S3, where one is enough
+                self._remote.create_dir(folder, recursive=True)
+                self._made.add(folder)
             with self._remote.open_output_stream(path) as stream:  # visible once it is closed
                 stream.write(data)
         except OSError as error:
@@ -73,21 +83,30 @@ class Storage:
             raise StorageError(f"storage {self.root} cannot be written: {reason}") from error
 
     def names(self, folder: str = "") -> list[str]:
-        """Return the sorted names in a folder; none if there is no such folder."""
+        """Return the sorted names in a folder; none if there is no such folder.
+
+        Raises:
+            StorageError: If it cannot be listed.
+        """
         if self.local is not None:
             path = self.local / folder
             return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
         from pyarrow.fs import FileSelector
 
         selector = FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
-        return sorted(str(entry.base_name) for entry in self._remote.get_file_info(selector))
+        try:
+            entries = self._remote.get_file_info(selector)
+        except OSError as error:
+            raise StorageError(f"storage {self.root} cannot be listed: {error}") from error
+        return sorted(str(entry.base_name) for entry in entries)
 
     def remove(self) -> None:
-        """Remove the whole folder, as far as it is there."""
+        """Remove the whole folder, as far as it is there and that is possible."""
         if self.local is not None:
             shutil.rmtree(self.local, ignore_errors=True)
         else:
-            self._remote.delete_dir_contents(self._base, missing_dir_ok=True)
+            with suppress(OSError):
+                self._remote.delete_dir_contents(self._base, missing_dir_ok=True)
 
 
 def _write_local(path: Path, data: bytes) -> None:

@@ -1,0 +1,228 @@
+"""A sweep on a cluster of several nodes, with remote storage and an MLflow server."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto.server import ThreadedMotoServer
+
+from tune_nas.errors import StorageError
+from tune_nas.sweep.origin import find_origin
+from tune_nas.sweep.records import Records
+from tune_nas.sweep.storage import Storage
+from tune_nas.tracking import Tracker
+
+TUNE_NAS = str(Path(sys.executable).with_name("tune-nas"))
+SWEEP = {
+    "trial": "milenas",
+    "set": {
+        "data.train_images": 256,
+        "space.init_channels": 4,
+        "space.cells": 3,
+        "schedule.epochs": 6,
+        "schedule.batch_size": 32,
+        "runtime.implementation": "torch",
+        "retrain.epochs": 2,
+        "retrain.init_channels": 4,
+        "retrain.cells": 3,
+    },
+    "parameters": {"update.lambda": {"grid": [0, 1, float("inf")]}},
+    "seeds": 1,
+    "retrain": 1,
+}
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the URI of a folder on an S3 server of this machine."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in (
+        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ):
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    yield "s3://bucket/nas"
+    server.stop()
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path) -> Iterator[str]:
+    Tracker(f"sqlite:///{tmp_path}/server/mlflow.db")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [TUNE_NAS, "ui", "--port", str(port), "--storage", str(tmp_path / "server")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("runs: ")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
+@pytest.fixture
+def cluster(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Return the address of a cluster of two nodes with one CPU each, and its process."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", uuid.uuid4().hex)
+    command = [sys.executable, str(Path(__file__).with_name("nodes.py")), "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def run(folder: Path, *arguments: str) -> Any:
+    """Return the JSON that a command prints, and nothing beside it."""
+    command = [TUNE_NAS, *arguments, "--format", "json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def wait_for(reached: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert process.poll() is None, "it ended early"
+        assert time.monotonic() < deadline, "it hangs"
+        time.sleep(0.2)
+
+
+def histories(storage: Storage) -> dict[str, list[dict[str, float]]]:
+    """Return what the trials of a sweep reported, but for what is measured of the machine."""
+    return {
+        record.job.id: [
+            {key: value for key, value in metrics.items() if key not in ("seconds", "memory_mib")}
+            for metrics in record.history
+        ]
+        for stage in ("search", "retrain")
+        for record in Records(storage, stage)
+    }
+
+
+@pytest.mark.sweep
+def test_a_driver_and_a_node_that_are_killed_change_nothing(
+    tmp_path: Path, bucket: str, mlflow_server: str, cluster: tuple[str, subprocess.Popen[str]]
+) -> None:
+    file = tmp_path / "far.yaml"
+    file.write_text(yaml.safe_dump(SWEEP))
+    run(tmp_path, "sweep", str(file), "--storage", str(tmp_path / "near"))
+    expected = histories(Storage(tmp_path / "near" / "far"))
+    assert [len(expected[f"search-0000{i}"]) for i in range(3)] == [6, 6, 6]
+
+    address, nodes = cluster
+    far = Storage(bucket).within("far")
+    where = ("--storage", bucket, "--address", address, "--mlflow", mlflow_server)
+
+    def epochs() -> int:
+        try:
+            return sum(record.epoch for record in Records(far, "search"))
+        except StorageError:  # a record was written while it was read
+            return 0
+
+    driver = subprocess.Popen([TUNE_NAS, "sweep", str(file), *where], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: epochs() >= 4, driver)
+    finally:
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+    before = epochs()
+    assert before < 18
+    resume = [TUNE_NAS, "resume", *where, "--format", "json"]
+    with subprocess.Popen(
+        resume, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as resumed:
+        wait_for(lambda: epochs() >= before + 3, resumed)
+        nodes.send_signal(signal.SIGUSR1)
+        out, err = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0
+    found = json.loads(out)  # and no line of MLflow's or Ray's
+    assert "Traceback" not in err
+    assert far.read("log.txt")  # of the node's death
+
+    assert histories(far) == expected
+    runs = Tracker(mlflow_server).list_runs()
+    assert sorted(r.stage for r in runs) == ["retrain", "search", "search", "search", "sweep"]
+    assert {r.status for r in runs} == {"finished"}
+
+    best = found["best_genotype_path"]
+    assert best.startswith(f"{bucket}/far/")
+    assert run(tmp_path, "inspect", best)["space"] == "darts"
+    origin = find_origin("far/search-00001", bucket)
+    assert origin.checkpoint.startswith(f"{bucket}/far/search/search-00001")
+    assert find_origin(origin.checkpoint, bucket) == origin
+    selected = run(
+        tmp_path,
+        "select",
+        "far/search-00001",
+        "--selection",
+        "magnitude",
+        "--name",
+        "again",
+        *where,
+    )
+    (again,) = Records(Storage(bucket).within("again"), "search")
+    assert again.genotype == Records(far, "search")["search-00001"].genotype
+    assert selected["best_genotype_path"].startswith(f"{bucket}/again/")
+
+
+def test_storage_that_cannot_be_used_is_said(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StorageError, match=r"must have no '\?'.*AWS_ENDPOINT_URL says where"):
+        Storage(f"{bucket}?endpoint_override=127.0.0.1:9000")
+    with pytest.raises(StorageError, match=r"storage s3://other/nas cannot be written: .*'other'"):
+        Storage("s3://other/nas").write("state.json", "{}")
+    Storage("s3://other/nas").remove()
+    server = os.environ["AWS_ENDPOINT_URL"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nobody answers
+    with pytest.raises(StorageError, match=f"storage {bucket} cannot be listed: .*connect"):
+        Storage(bucket).names()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    storage = Storage(bucket)
+    assert storage.names() == [] and storage.read("none") is None
+    storage.write("a/b.txt", "ü")
+    storage.write("a/b.txt", "ä")
+    assert (storage.read("a/b.txt"), storage.within("a").names()) == ("ä", ["b.txt"])
+    storage.within("a").remove()
+    assert storage.names("a") == []
+
+
+def test_a_port_that_is_not_rays_is_not_tried_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "from tune_nas.sweep.cluster import prepare_environment\n"
+        "prepare_environment({!r})\n"
+        "from ray._private import ray_constants\n"
+        "print(ray_constants.NUM_REDIS_GET_RETRIES)"
+    )
+    monkeypatch.delenv("RAY_NUM_REDIS_GET_RETRIES", raising=False)
+    printed = [
+        subprocess.check_output([sys.executable, "-c", code.format(address)], text=True)
+        for address in ("127.0.0.1:6379", None)
+    ]
+    assert int(printed[0]) < 3 <= int(printed[1])
