@@ -32,7 +32,7 @@ bench: $(VENV)/.installed
 
 # The core alone, on a machine with a GPU: torch, pydantic and pyyaml, and rich and torchvision here.
 bench-gpu: $(VENV)/.installed
-	$(BIN)/python benchmarks/steps.py --device cuda --batch-size 64 --rounds 9 \
+	$(BIN)/python benchmarks/steps.py --device cuda --batch-size 64 --rounds 9 --steps 4 \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda.json
 	$(BIN)/python benchmarks/retrain_speed.py --device cuda --init-channels 36 --cells 20 \
 		--batch-size 96 --steps 10 --rounds 9 \

@@ -1,12 +1,13 @@
 """A search step of the published form and of each form of the supernet, side by side.
 
-For each method the forms take turns, step by step; given are medians over the rounds and how many
-times faster than the form `published` (the authors' loop, benchmarks/published.py). One more pass
-of each form is traced for the rest: operations that run (launches on a GPU), values read back,
-bytes kept for the backward pass. The share of the machine's peak is the floating-point operations
-of the convolutions of a step, pixel by pixel, over those that a large matrix product does in the
-same time, in the same run. On a GPU the form `graphs` is `fast` replayed as a CUDA graph, and the
-others are launched kernel by kernel.
+For each method the forms take turns, a few steps each (--steps); given are medians over the rounds
+and how many times faster than the form `published` (the authors' loop, benchmarks/published.py).
+One more pass of each form is traced for the rest: operations that run (launches on a GPU), values
+read back, bytes kept for the backward pass. The share of the machine's peak is the floating-point
+operations of the convolutions of a step, pixel by pixel, over those that a large matrix product
+does in the same time, in the same run. On a GPU the form `graphs` is `fast` replayed as a CUDA
+graph, and the others are launched kernel by kernel; seconds are given for a search epoch of
+CIFAR-10 too.
 
     python benchmarks/steps.py --output benchmarks/results/steps.json --docs docs/speed.md
 
@@ -37,9 +38,10 @@ from tune_nas.checkpoint import write_atomically
 from tune_nas.library import load_trial
 from tune_nas.search import Search
 
-SETTINGS = ("init_channels", "cells", "resolution", "device", "date", "machine")
+SETTINGS = ("init_channels", "cells", "resolution", "steps", "device", "date", "machine")
 FORMS = ("published", "plain", "torch", "fast")
 ON_GPU = (*FORMS, "graphs")
+CIFAR_10 = 25_000  # train images of a search, of which an epoch is made
 DRAWS = 16  # of which the pass that keeps most is taken, where what runs is drawn
 
 # Name: trial, changes, and passes that a step takes (forward; backward of activations; of weights),
@@ -82,27 +84,34 @@ def peak(device: str, rounds: int = 5) -> float:
     return 2 * side**3 / best
 
 
-def make_step(search: Search) -> Callable[[], float]:
-    """Return a function that runs one step of this project and says how long it took."""
+def make_turn(search: Search) -> Callable[[], float]:
+    """Return a function that runs some steps of this project and says how long one took."""
     device = str(search.device)
 
-    def step() -> float:
+    def turn() -> float:
         marks = [now(device)]
-        search.run_epoch(lambda done, steps: marks.append(now(device)))
-        return marks[-1] - marks[0]
 
-    return step
+        def mark(done: int, steps: int) -> None:
+            if done == steps:
+                marks.append((now(device) - marks[0]) / steps)
+
+        search.run_epoch(mark)
+        return marks[1]
+
+    return turn
 
 
-def make_published_step(search: Search) -> Callable[[], float]:
+def make_published_turn(search: Search) -> Callable[[], float]:
     published, device = PublishedStep(search), str(search.device)
+    steps = search.trial.schedule.steps_per_epoch or 1
 
-    def step() -> float:
+    def turn() -> float:
         start = now(device)
-        published()
-        return now(device) - start
+        for _ in range(steps):
+            published()
+        return (now(device) - start) / steps
 
-    return step
+    return turn
 
 
 def trace(search: Search, form: str) -> dict[str, float]:
@@ -154,7 +163,7 @@ def trace(search: Search, form: str) -> dict[str, float]:
 def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str, Any]:
     """Return what was measured of a method, by form."""
     trial, changes, passes = METHODS[name]
-    searches, steps = {}, {}
+    searches, turns = {}, {}
     forms = forms_on(options.device)
     # The first rounds are not counted: a graph is captured after two steps as written.
     warm_up = 4 if "graphs" in forms else 1
@@ -166,9 +175,9 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
                 "space.init_channels": options.init_channels,
                 "space.cells": options.cells,
                 "data.resolution": options.resolution,
-                "data.train_images": 2 * batch_size,
+                "data.train_images": 2 * batch_size * options.steps,
                 "schedule.batch_size": batch_size,
-                "schedule.steps_per_epoch": 1,
+                "schedule.steps_per_epoch": options.steps,
                 "schedule.epochs": options.rounds + warm_up + 1,
                 "runtime.implementation": implementation,
                 "runtime.graphs": "auto" if form == "graphs" else "never",
@@ -178,12 +187,12 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
             },
         )
         searches[form] = Search(config)
-        maker = make_published_step if form == "published" else make_step
-        steps[form] = maker(searches[form])
-    seconds: dict[str, list[float]] = {form: [] for form in steps}
+        maker = make_published_turn if form == "published" else make_turn
+        turns[form] = maker(searches[form])
+    seconds: dict[str, list[float]] = {form: [] for form in turns}
     for round_ in range(options.rounds + warm_up):
-        for form, step in steps.items():
-            duration = step()
+        for form, turn in turns.items():
+            duration = turn()
             if round_ >= warm_up:
                 seconds[form].append(duration)
     traces = {form: trace(searches[form], form) for form in searches if form != "graphs"}
@@ -195,10 +204,11 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
         form: {
             "seconds": seconds[form],
             "times_faster": medians["published"] / medians[form],
+            "epoch_seconds": medians[form] * (CIFAR_10 // batch_size),
             "share_of_peak": work / medians[form] / options.peak,
             **traces[form],
         }
-        for form in steps
+        for form in turns
     }
 
 
@@ -238,6 +248,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=32)
     parser.add_argument("--batch-size", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1, help="steps of a form in a round")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--output", type=Path)
@@ -277,11 +288,13 @@ def main() -> None:
 
 def show(title: str, results: dict[str, Any]) -> None:
     """Print what was measured of a method."""
-    table = Table("form", "s/step", "times faster", "operations", "read back", "kept MB")
+    columns = ("form", "s/step", "s/epoch", "times faster", "operations", "read back", "kept MB")
+    table = Table(*columns)
     for form, found in results.items():
         table.add_row(
             form,
-            f"{statistics.median(found['seconds']):.3f}",
+            f"{statistics.median(found['seconds']):.4f}",
+            f"{found['epoch_seconds']:,.1f}",
             f"{found['times_faster']:.2f}",
             f"{found['operations']:,}",
             str(found["read_back"]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,8 @@ from tune_nas.sweep.resolve import load_sweep
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-MakeSweep = Callable[..., SweepConfig]
+if TYPE_CHECKING:
+    from standin import MakeSweep
 
 
 @pytest.fixture

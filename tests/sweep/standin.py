@@ -18,10 +18,12 @@ import yaml
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.execution import Trainables
 from tune_nas.sweep.records import Job
 from tune_nas.sweep.trainable import EpochTrainable, trial_of
 
+MakeSweep = Callable[..., SweepConfig]
 GENOTYPE_FILE = Path(__file__).with_name("genotype.yaml")
 
 

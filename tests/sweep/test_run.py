@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeSweep
-from standin import TRAINABLES, write_sweep
+from standin import TRAINABLES, MakeSweep, write_sweep
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeSweep
-from standin import GENOTYPE_FILE, TRAINABLES, StandInTrainable
+from standin import GENOTYPE_FILE, TRAINABLES, MakeSweep, StandInTrainable
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, DataError, GenotypeError, StorageError, TuneNasError

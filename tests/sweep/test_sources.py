@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
-from conftest import MakeSweep
+from standin import MakeSweep
 
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Records

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import MakeSweep
+from standin import MakeSweep
 
 from tune_nas.errors import ConfigError
 from tune_nas.library import shipped_names

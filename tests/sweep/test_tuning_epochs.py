@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeSweep
+from standin import MakeSweep
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError

@@ -115,8 +115,11 @@ class Layout:
             number
             for stage, start, by_batch in zip(self.stages, self.starts, self.by_batch, strict=True)
             for number in (
-                *(start, *stage.shape, stage.norm.affine),
-                *(by_batch, stage.norm.track_running_stats),
+                start,
+                *stage.shape,
+                stage.norm.affine,
+                by_batch,
+                stage.norm.track_running_stats,
             )
         ]
 

@@ -1,6 +1,6 @@
 """Batch normalisation taken apart: with an operation weight as its scale, once for several layers.
 
-Both give what ``torch.nn.BatchNorm2d`` gives, and keep its running statistics.
+All give what ``torch.nn.BatchNorm2d`` gives, and keep its running statistics.
 """
 
 from __future__ import annotations
