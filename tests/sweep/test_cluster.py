@@ -61,8 +61,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ):
         monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="bucket")
-    yield "s3://bucket/nas"
+    name = f"bucket-{uuid.uuid4().hex}"  # what was stored stays with the process
+    boto3.client("s3").create_bucket(Bucket=name)
+    yield f"s3://{name}/nas"
     server.stop()
 
 
