@@ -84,13 +84,13 @@ def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
             return Hosted({"job": job.to_dict(), "resume_from": [], "recorded": 0})
 
         running = [start(job) for job in jobs]
-        assert ray.get(hosts[0].occupied.remote()) == 2
+        assert ray.get(hosts[0].free.remote()) == 0
         for trainable, job in zip(running, jobs, strict=True):
             trainable.step()
             (tmp_path / job.id / "checkpoint_000000").mkdir(parents=True)
             trainable.save_checkpoint(str(tmp_path / job.id / "checkpoint_000000"))
         running[1].cleanup()
-        assert ray.get(hosts[0].occupied.remote()) == 1
+        assert ray.get(hosts[0].free.remote()) == 1
         ray.kill(hosts[0], no_restart=False)
         with pytest.raises(ray.exceptions.RayError):
             running[0].step()
@@ -105,6 +105,31 @@ def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
     while not alone.done:
         alone.run_epoch()
     assert_same(alone.history, truth(trials[1]))
+
+
+def test_a_seat_is_free_once_its_trial_has_left_or_was_not_heard_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tune_nas.sweep import host as module
+
+    trials = [with_overrides(TINY, {"seed": seed}) for seed in (1, 2)]
+    one, two = (
+        Job(f"search-{t.seed}", "search", {}, t.seed, t.to_dict()).to_dict() for t in trials
+    )
+    host = module.Host(1)
+    assert host.take(one) is not None and host.free() == 0
+    assert host.take(two) is None
+    again = host.take(one)  # its own process was lost
+    assert again is not None and again.epoch == 0
+    host.leave(one["id"])
+    broken = {**two, "trial": {**two["trial"], "start_from": "/nowhere"}}
+    with pytest.raises(CheckpointError):
+        host.take(broken)
+    assert host.free() == 1
+    assert host.take(two) is not None and host.free() == 0
+    later = module.time.monotonic() + 2 * module._LONGEST_PAUSE
+    monkeypatch.setattr(module.time, "monotonic", lambda: later)
+    assert host.free() == 1
 
 
 def test_what_a_search_in_a_host_raises_is_said_in_its_own_words(

@@ -1,20 +1,23 @@
 """One process for several trials: their searches run their passes as one.
 
 Each trial keeps its own Ray trainable, which reports, checkpoints and is stopped as any other; its
-search lies in a process that it shares, in a thread of its own.
+search lies in a process that it shares, in a thread of its own. Where such a process is lost with
+its node, its trials wait for a seat in another, and go on there from their checkpoints.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 
 from tune_nas.errors import TuneNasError
 from tune_nas.sweep.records import Job
@@ -26,8 +29,11 @@ if TYPE_CHECKING:  # a trial's own process has no need of torch
 
 # What Ray reserves for a trial whose search is elsewhere: its own process only waits.
 WAITING_CPUS = 0.001
-_PATIENCE = 10.0  # seconds; a process that is lost has no place to give up
-_RETRIES = 3  # of what may be asked again while a lost process is being started anew
+_PATIENCE = 10.0  # seconds; a process that does not answer by then is lost
+_PAUSE = 1.0  # seconds, before seats are looked for again
+# Between two epochs a trial reports and checkpoints. Where that takes longer (seconds), its own
+# process was lost, and could not give up the seat.
+_LONGEST_PAUSE = 600.0
 
 
 class Standing(NamedTuple):
@@ -51,15 +57,22 @@ class Host:
         self._lock = threading.Lock()
         self._together: Together | None = None
         self._searches: dict[str, Search] = {}
+        self._used: dict[str, float] = {}  # by seat: when it was last; always, in an epoch
 
-    @ray.method(max_task_retries=_RETRIES)  # type: ignore[untyped-decorator]
-    def occupied(self) -> int:
-        """Return how many searches there are."""
-        return len(self._searches)
+    def free(self) -> int:
+        """Return how many seats there are left."""
+        with self._lock:
+            for trial, used in list(self._used.items()):
+                if time.monotonic() - used > _LONGEST_PAUSE:
+                    self._leave(trial)
+            return self._seats - len(self._used)
 
-    @ray.method(max_task_retries=_RETRIES)  # type: ignore[untyped-decorator]
-    def take(self, job: Mapping[str, Any]) -> Standing:
-        """Build the search of a job; it takes the place of an earlier one of the same trial."""
+    def take(self, job: Mapping[str, Any]) -> Standing | None:
+        """Build the search of a job, in the seat that its trial may have had before.
+
+        Returns:
+            How far it is; None if there is no seat left.
+        """
         from tune_nas.runtime import resolve_device
         from tune_nas.search import Search
         from tune_nas.search.graphs import capture_for
@@ -68,12 +81,20 @@ class Host:
         own = Job(**job)
         trial = trial_of(own)
         with self._lock:  # those that come first come at once, and have to meet
+            self._leave(own.id)
+            if len(self._used) >= self._seats:
+                return None
+            self._used[own.id] = math.inf
             if self._together is None:
                 device = resolve_device(trial.runtime.device)
                 self._together = Together(capture_for(trial.runtime, device))
-        self._searches.pop(own.id, None)
-        self._searches[own.id] = Search(trial, self._together)
-        return self._standing(own.id)
+        try:
+            with self._using(own.id):
+                self._searches[own.id] = Search(trial, self._together)
+                return self._standing(own.id)
+        except BaseException:
+            self.leave(own.id)
+            raise
 
     def run_epoch(self, trial: str) -> tuple[dict[str, Any], Standing]:
         """Run an epoch of a trial's search, together with those of the others."""
@@ -82,13 +103,13 @@ class Host:
         search = self._searches[trial]
         assert self._together is not None
         torch.set_num_threads(self._seats * search.trial.runtime.threads)
-        with self._together.attended():
+        with self._using(trial), self._together.attended():
             metrics = dict(search.run_epoch())
         return metrics, self._standing(trial)
 
     def files(self, trial: str) -> dict[str, bytes]:
         """Return the checkpoint of a trial's search, file by file."""
-        with tempfile.TemporaryDirectory() as name:
+        with self._using(trial), tempfile.TemporaryDirectory() as name:
             self._searches[trial].save(Path(name))
             return {path.name: path.read_bytes() for path in Path(name).iterdir()}
 
@@ -98,15 +119,30 @@ class Host:
         Raises:
             CheckpointError: If it is damaged.
         """
-        with tempfile.TemporaryDirectory() as name:
+        with self._using(trial), tempfile.TemporaryDirectory() as name:
             for file, content in files.items():
                 (Path(name) / file).write_bytes(content)
             self._searches[trial].load(Path(name))
         return self._standing(trial)
 
     def leave(self, trial: str) -> None:
-        """Forget a trial's search."""
+        """Forget a trial's search; its seat is free."""
+        with self._lock:
+            self._leave(trial)
+
+    def _leave(self, trial: str) -> None:
         self._searches.pop(trial, None)
+        self._used.pop(trial, None)
+
+    @contextmanager
+    def _using(self, trial: str) -> Iterator[None]:
+        """Keep a trial's seat while the block lasts, however long."""
+        self._used[trial] = math.inf
+        try:
+            yield
+        finally:
+            if trial in self._used:
+                self._used[trial] = time.monotonic()
 
     def _standing(self, trial: str) -> Standing:
         search = self._searches[trial]
@@ -129,12 +165,12 @@ class HostedSearch:
 
     Args:
         host: The actor.
-        job: Whose search it is.
+        trial: Whose search it is.
+        standing: How far it is.
     """
 
-    def __init__(self, host: Any, job: Job) -> None:
-        self._host, self._trial = host, job.id
-        self._standing: Standing = _of(host.take.remote(job.to_dict()))
+    def __init__(self, host: Any, trial: str, standing: Standing) -> None:
+        self._host, self._trial, self._standing = host, trial, standing
 
     @property
     def epoch(self) -> int:
@@ -188,15 +224,25 @@ class HostedTrainable(SearchTrainable):
     """A search in a process that it shares with others."""
 
     def setup(self, config: dict[str, Any], hosts: Sequence[Any] = ()) -> None:
-        """Take a seat at the host that has most of them left, and go on as any trial."""
+        """Take a seat at the host that has most of them left, and go on as any trial.
+
+        Where there is none, because hosts are lost, it waits for one.
+        """
         self.cleanup()
         self._hosts = hosts
         super().setup(config)
 
     def make_learner(self) -> Learner:
         """Return the search, in its host's process."""
-        occupied = [_of(host.occupied.remote()) for host in self._hosts]
-        return HostedSearch(self._hosts[occupied.index(min(occupied))], self._job)
+        for host in self._hosts:  # where a process of the same trial was lost
+            host.leave.remote(self._job.id)
+        while True:
+            for host in hosts_with_seats(self._hosts):
+                with suppress(RayActorError):  # it is lost
+                    standing = _of(host.take.remote(self._job.to_dict()))
+                    if standing is not None:
+                        return HostedSearch(host, self._job.id, standing)
+            time.sleep(_PAUSE)
 
     @staticmethod
     def remarks(learner: Any) -> dict[str, str]:
@@ -208,6 +254,18 @@ class HostedTrainable(SearchTrainable):
         learner = getattr(self, "_learner", None)
         if isinstance(learner, HostedSearch):
             learner.leave()
+
+
+def hosts_with_seats(hosts: Sequence[Any]) -> list[Any]:
+    """Return the hosts that have seats left, most first; those that are lost have none."""
+    asked = {host.free.remote(): host for host in hosts}
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
+    free = []
+    for answer in answered:
+        with suppress(RayActorError):
+            free.append((_of(answer), asked[answer]))
+    free.sort(key=lambda each: -each[0])
+    return [host for seats, host in free if seats > 0]
 
 
 @contextmanager
