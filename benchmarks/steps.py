@@ -89,14 +89,14 @@ def make_turn(search: Search) -> Callable[[], float]:
     device = str(search.device)
 
     def turn() -> float:
-        marks = [now(device)]
+        start, took = now(device), list[float]()
 
         def mark(done: int, steps: int) -> None:
             if done == steps:
-                marks.append((now(device) - marks[0]) / steps)
+                took.append((now(device) - start) / steps)
 
         search.run_epoch(mark)
-        return marks[1]
+        return took[0]
 
     return turn
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,15 +90,16 @@ def analyse(
     origin = _origin(run, storage, mlflow)
     changes = options.changes_of(data_dir, settings)
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
-    found = []
+
+    def tell(place: str, operation: str) -> None:
+        if not quiet:
+            print(f"{place}: tuning with {operation} alone", file=sys.stderr, flush=True)
+
     with fetched(origin.checkpoint) as checkpoint:
-        for cell, name in places:
-
-            def tell(operation: str, place: str = f"{cell} {name}") -> None:
-                if not quiet:
-                    print(f"{place}: tuning with {operation} alone", file=sys.stderr, flush=True)
-
-            found.append(analyse_edge(trial, checkpoint, cell, name, epochs, tell))
+        found = [
+            analyse_edge(trial, checkpoint, cell, name, epochs, partial(tell, f"{cell} {name}"))
+            for cell, name in places
+        ]
     if output is Format.JSON:
         print_json({"checkpoint": origin.checkpoint, "epochs": epochs, "edges": _plain(found)})
         return

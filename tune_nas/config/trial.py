@@ -195,8 +195,9 @@ class TrialConfig(Section):
 
     Args:
         seed: Decides everything that is drawn.
-        start_from: Checkpoint folder of a finished search of the same trial, whatever its selection
-            was; this trial's own selection then goes on from there. None for a whole search.
+        start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial,
+            whatever its selection was; this trial's own selection then goes on from there. None
+            for a whole search.
 
     Raises:
         pydantic.ValidationError: If a key is unknown or a value not legal.

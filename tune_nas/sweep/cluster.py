@@ -35,12 +35,14 @@ _LOCAL = {
     # Ray then binds 127.0.0.1 alone: a sweep on one machine opens no port to the network.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
-# The default anyway; being asked for it stops a warning. Ray reads these once, when it is imported:
-# set later, this one would divide this process from the servers that it starts.
+_CLUSTER = {
+    # Where something listens that is no Ray, a quarter of an hour would pass before Ray says so;
+    # twice 40 seconds are enough.
+    "RAY_NUM_REDIS_GET_RETRIES": "2",
+}
+# The default anyway; being asked for it stops a warning. Ray reads it once, when it is imported:
+# set later, it would divide this process from the servers that it starts.
 _BEFORE_IMPORT = {"RAY_AUTH_MODE": "token"}
-# Where something listens that is no Ray, a quarter of an hour would pass before Ray says so; twice
-# 40 seconds are enough.
-_BEFORE_IMPORT_OF_CLUSTER = {"RAY_NUM_REDIS_GET_RETRIES": "2"}
 _WAIT_SECONDS = 5.0
 
 
@@ -64,14 +66,9 @@ def check_address(address: str | None) -> None:
 
 def prepare_environment(address: str | None) -> None:
     """Set what Ray reads when it is imported; values that the user has set stay."""
-    local = is_local(address)
-    early = {**_BEFORE_IMPORT, **({} if local else _BEFORE_IMPORT_OF_CLUSTER)}
-    wanted = {
-        **_ENVIRONMENT,
-        **({} if "ray" in sys.modules else early),
-        **(_LOCAL if local else {}),
-    }
-    for name, value in wanted.items():
+    early = {} if "ray" in sys.modules else _BEFORE_IMPORT
+    where = _LOCAL if is_local(address) else _CLUSTER
+    for name, value in {**_ENVIRONMENT, **early, **where}.items():
         os.environ.setdefault(name, value)
 
 

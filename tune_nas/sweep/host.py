@@ -137,12 +137,16 @@ class Host:
     @contextmanager
     def _using(self, trial: str) -> Iterator[None]:
         """Keep a trial's seat while the block lasts, however long."""
-        self._used[trial] = math.inf
+        self._note_use(trial, math.inf)
         try:
             yield
         finally:
-            if trial in self._used:
-                self._used[trial] = time.monotonic()
+            self._note_use(trial, time.monotonic())
+
+    def _note_use(self, trial: str, when: float) -> None:
+        with self._lock:
+            if trial in self._used:  # it may have left meanwhile
+                self._used[trial] = when
 
     def _standing(self, trial: str) -> Standing:
         search = self._searches[trial]
@@ -234,8 +238,9 @@ class HostedTrainable(SearchTrainable):
 
     def make_learner(self) -> Learner:
         """Return the search, in its host's process."""
-        for host in self._hosts:  # where a process of the same trial was lost
-            host.leave.remote(self._job.id)
+        # where a process of the same trial was lost, it could not leave
+        left = [host.leave.remote(self._job.id) for host in self._hosts]
+        ray.wait(left, num_returns=len(left), timeout=_PATIENCE)
         while True:
             for host in hosts_with_seats(self._hosts):
                 with suppress(RayActorError):  # it is lost

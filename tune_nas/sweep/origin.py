@@ -46,12 +46,13 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
     from tune_nas.checkpoint import fetched, load_state, newest_intact
     from tune_nas.search.search import STATE_FILE
 
-    if STATE_FILE in _names(text):
+    names = _names(text)
+    if STATE_FILE in names:
         checkpoint = text
         with fetched(text) as folder:
             state = load_state(folder, name=STATE_FILE)
     else:
-        folders = _checkpoints([text]) or _checkpoints(_record(text, storage, mlflow).folders)
+        folders = _checkpoints(text, names) or _newest(_record(text, storage, mlflow))
         checkpoint, state = newest_intact(folders, name=STATE_FILE)
     try:
         trial = library.validate(TrialConfig, state["trial"], f"{checkpoint}")
@@ -105,10 +106,12 @@ def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
     return run.sweep, run.trial_id or ""
 
 
-def _checkpoints(folders: Sequence[str]) -> list[str]:
-    """Return the checkpoints in the last of a trial's folders that has any."""
-    for folder in reversed(folders):
-        found = [f"{folder}/{name}" for name in _names(folder) if name.startswith("checkpoint_")]
-        if found:
-            return found
-    return []
+def _newest(record: Record) -> list[str]:
+    """Return the checkpoints of a trial's last session that has any."""
+    sessions = (_checkpoints(folder, _names(folder)) for folder in reversed(record.folders))
+    return next(filter(None, sessions), [])
+
+
+def _checkpoints(folder: str, names: Sequence[str]) -> list[str]:
+    """Return the checkpoints in a folder that has such names."""
+    return [f"{folder}/{name}" for name in names if name.startswith("checkpoint_")]
