@@ -160,6 +160,10 @@ def test_a_driver_and_a_node_that_are_killed_change_nothing(
     with subprocess.Popen(
         resume, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as resumed:
+        wait_for(lambda: epochs() >= before + 1, resumed)
+        second = subprocess.run(resume, capture_output=True, text=True)
+        running = f"tune-nas: {bucket}/far is running, by another driver of the cluster\n"
+        assert (second.returncode, second.stderr) == (2, running)
         wait_for(lambda: epochs() >= before + 3, resumed)
         nodes.send_signal(signal.SIGUSR1)
         out, err = resumed.communicate(timeout=300)

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -44,6 +45,8 @@ _CLUSTER = {
 # set later, it would divide this process from the servers that it starts.
 _BEFORE_IMPORT = {"RAY_AUTH_MODE": "token"}
 _WAIT_SECONDS = 5.0
+_DRIVERS = "tune-nas"  # Ray's namespace of the sweeps that have a driver
+_LEAVING_SECONDS = 10.0  # after a driver was killed, until the cluster knows
 
 
 def check_address(address: str | None) -> None:
@@ -109,6 +112,43 @@ def connect(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def registered(sweep: str) -> Iterator[None]:
+    """Keep a second driver of a sweep out of the cluster while the block lasts.
+
+    An actor has the sweep's name there, which only one can have. It goes with the driver, however
+    that ends, and to another node if its own is lost.
+
+    Args:
+        sweep: The URI of its folder.
+
+    Raises:
+        StorageError: If another driver of it is there.
+    """
+    import ray
+    from ray.exceptions import ActorAlreadyExistsError
+
+    place = ray.remote(num_cpus=0, max_restarts=-1)(_Place).options(name=sweep, namespace=_DRIVERS)
+    deadline = time.monotonic() + _LEAVING_SECONDS
+    while True:
+        try:
+            actor = place.remote()
+            break
+        except ActorAlreadyExistsError as error:
+            if time.monotonic() > deadline:
+                message = f"{sweep} is running, by another driver of the cluster"
+                raise StorageError(message) from error
+            time.sleep(0.5)
+    try:
+        yield
+    finally:
+        ray.kill(actor)
+
+
+class _Place:
+    """Has a name, and does nothing."""
 
 
 def trials_at_once(options: RunOptions) -> int:

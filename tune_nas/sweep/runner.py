@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from tune_nas.sweep.cluster import (
     hidden_warnings,
     is_local,
     prepare_environment,
+    registered,
     trials_at_once,
 )
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
@@ -180,6 +181,7 @@ def _run(
         _locked(plan),
         _logging_to(plan.storage),
         connect(options.address),
+        _locked_in_cluster(plan, options.address),
     ):
         trials_at_once(options)  # whether there is room, before MLflow hears of anything
         tracker = settings.open()
@@ -333,7 +335,7 @@ def _latest(root: Storage) -> str:
 
 @contextmanager
 def _locked(plan: Plan) -> Iterator[None]:
-    """Keep a second driver out; the lock goes with the process, however that ends."""
+    """Keep a second driver out of a folder; the lock goes with the process, however that ends."""
     local = plan.storage.local
     if local is None:
         yield
@@ -350,6 +352,13 @@ def _locked(plan: Plan) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _locked_in_cluster(plan: Plan, address: str | None) -> AbstractContextManager[None]:
+    """Keep a second driver of a remote sweep out of the cluster; elsewhere it is not seen."""
+    if plan.storage.local is None and not is_local(address):
+        return registered(plan.storage.root)
+    return nullcontext()
 
 
 def _remove_if_empty(folder: Path) -> None:
