@@ -69,7 +69,7 @@ def test_two_published_steps_are_two_steps_of_this_project(case: str, published_
             own,
             step_weights=ours.optimisers.step_weights,
             step_alphas=ours.optimisers.step_alphas,
-            sgd=ours.optimisers.sgd_state(),
+            sgd=ours.optimisers.sgd_state,
         )
         loop.step(train, own)
     for mine, published in zip(

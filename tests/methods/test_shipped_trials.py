@@ -62,8 +62,11 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "update.lambda": 1.0,
         "relaxation.temperature": {"start": 10.0, "end": 0.1},
     },
-    "milenas-gumbel-code": {"relaxation.temperature": {"start": 10.0, "end": 1.0}},
-    "snas": {"relaxation.temperature": {"start": 1.0, "end": 0.03}},
+    "milenas-gumbel-code": {"relaxation.temperature": {"start": 10.0, "end": 1.03}},
+    "snas": {
+        "space.name": "darts-all-edges",
+        "relaxation.temperature": {"start": 1.0, "end": 0.03},
+    },
     "darts-pt": {
         "space.name": "darts-no-none",
         "selection.perturbation.interval": 5,

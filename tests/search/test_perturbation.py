@@ -18,6 +18,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.search import Search, total_epochs
 from tune_nas.search.influence import perturbed_choice, without_edges, without_operations
 from tune_nas.search.selection import Perturbation
+from tune_nas.search.smoothing import RandomSmoothing
 from tune_nas.spaces import MixingWeights
 
 
@@ -282,11 +283,30 @@ def test_tuning_is_at_the_published_rates_from_a_new_optimiser(tmp_path: Path) -
     assert not search.optimisers.weights.state
     n = search.selection.tuning_epochs
     assert n == 6
-    rates = [0.001 + 0.0015 * (1 + math.cos(math.pi * epoch / n)) / 2 for epoch in range(n)]
-    assert [search.selection.learning_rate(e) for e in range(n)] == pytest.approx(rates)
-    slow = {**changes, "optimizer.weights.learning_rate": 0.005}
-    low = Search(small_trial(tmp_path, **slow))
-    assert low.selection.learning_rate(5) == 0.0005  # never up to learning_rate_min
+    rates = [search.run_epoch()["learning_rate/weights"] for _ in range(n)]
+    assert rates == pytest.approx([0.0025] * n)
+
+
+def test_while_it_tunes_w_is_smoothed_with_the_last_radius_and_judged_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smoothing = {"kind": "random", "start": 0.1, "end": 0.3}
+    changes = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
+    trial = small_trial(
+        tmp_path, **changes, **{"schedule.epochs": 2, "relaxation.smoothing": smoothing}
+    )
+    radii: list[float] = []
+    perturbed = RandomSmoothing.perturbed
+
+    def seen(self: RandomSmoothing, *arguments: Any) -> Any:
+        radii.append(self.radius)
+        return perturbed(self, *arguments)
+
+    monkeypatch.setattr(RandomSmoothing, "perturbed", seen)
+    search = finished(trial)
+    assert search.steps_per_epoch == 1 and search.selection.tuning_epochs == 6
+    assert radii == pytest.approx([0.1, 0.2] + [0.3] * 6)  # once for each step of w, and no more
+    assert [metrics["smoothing_radius"] for metrics in search.history] == radii
 
 
 def test_decided_edges_keep_their_alpha_and_open_ones_go_on(tmp_path: Path) -> None:

@@ -61,12 +61,13 @@ def test_it_waits_for_as_many_epochs_in_a_row_as_patience_says(tmp_path: Path) -
 
 
 def test_it_stops_on_collapse_to_skip_connections(tmp_path: Path) -> None:
-    search = stopping(tmp_path, skips=6)
-    assert run(search, (2, 1), (2, 0)) == [None, "stopped at epoch 2: 6 skip connections"]
+    search = stopping(tmp_path, skips={"normal": 2})
+    reason = "stopped at epoch 2: 2 skip connections in the normal cell"
+    assert run(search, (3, 0), (2, 4)) == [None, reason]
 
 
 def test_it_does_not_stop_while_alpha_is_as_drawn_nor_after_the_last_epoch(tmp_path: Path) -> None:
-    changes = {"schedule.epochs": 3, "schedule.stop.skips": 1, "update.warmup": 2}
+    changes = {"schedule.epochs": 3, "schedule.stop.skips": {"normal": 1}, "update.warmup": 2}
     search = Search(small_trial(tmp_path, **changes))
     assert run(search, (0, 0), (0, 0), (0, 0)) == [None, None, None]
     assert search.done
@@ -88,7 +89,11 @@ def test_a_search_that_has_stopped_is_over_and_says_so_after_a_resume(tmp_path: 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("schedule.stop.convolutions", {"normals": 6}), ("selection.max_skips", {"normals": 2})],
+    [
+        ("schedule.stop.convolutions", {"normals": 6}),
+        ("schedule.stop.skips", {"normals": 2}),
+        ("selection.max_skips", {"normals": 2}),
+    ],
 )
 def test_a_cell_that_the_space_does_not_have_is_refused(
     key: str, value: dict[str, int], tmp_path: Path

@@ -109,7 +109,7 @@ def test_every_pass_of_a_step_has_a_draw_of_its_own_from_the_objectives_generato
             (valid.images, valid.labels),
             step_weights=lambda gradients: None,
             step_alphas=lambda gradients: None,
-            sgd=sgd,
+            sgd=lambda: sgd,
         )
         return list(seeds)
 

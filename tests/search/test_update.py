@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from tune_nas.config import RelaxationConfig, UpdateConfig
-from tune_nas.search.objective import Objective
+from tune_nas.search.objective import Gradients, Objective
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.unrolled import SgdState, unrolled_alpha_gradients
 from tune_nas.search.update import Update, coefficients
@@ -143,7 +144,7 @@ def run_step(problem: Problem, config: UpdateConfig) -> tuple[list[Tensor], list
         problem.valid if update.needs_valid else None,
         step_weights=mover(objective.weight_list, W_RATE),
         step_alphas=mover(objective.alpha_list, A_RATE),
-        sgd=problem.sgd(),
+        sgd=problem.sgd,
     )
     return (
         [x.detach().clone() for x in objective.weight_list],
@@ -261,6 +262,37 @@ def test_exact_second_order_is_the_derivative_of_the_loss_one_step_ahead(
         minus = ahead([x - h * d for x, d in zip(a, along, strict=True)])
         slope = sum(float((g * d).sum()) for g, d in zip(found, along, strict=True))
         assert slope == pytest.approx((plus - minus) / (2 * h), rel=1e-4, abs=1e-8)
+
+
+def test_weights_first_looks_ahead_with_the_momentum_of_the_step_that_was_taken(
+    problem: Problem,
+) -> None:
+    objective = problem.objective
+    optimizer = torch.optim.SGD(
+        objective.weight_list, lr=W_RATE, momentum=MOMENTUM, weight_decay=DECAY
+    )
+
+    def move(gradients: Gradients) -> None:
+        for weight, gradient in zip(objective.weight_list, gradients, strict=True):
+            weight.grad = gradient
+        optimizer.step()
+
+    def buffers() -> list[Any]:
+        return [optimizer.state[w].get("momentum_buffer") for w in objective.weight_list]
+
+    found: list[Any] = []
+    Update(
+        UpdateConfig(level="bilevel", order=2, sequence="weights-first", hessian="exact"), objective
+    ).step(
+        problem.train,
+        problem.valid,
+        step_weights=move,
+        step_alphas=found.extend,
+        sgd=lambda: SgdState(W_RATE, MOMENTUM, DECAY, False, buffers()),
+    )
+    problem.buffers = buffers()
+    truth = true_a_gradient(problem, objective.weight_list, objective.alpha_list, (0.0, 1.0), 2)
+    assert_near(found, truth, 1e-12)
 
 
 @pytest.mark.parametrize("lambda_", [0.1, 1.0, math.inf])

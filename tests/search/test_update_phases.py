@@ -113,7 +113,7 @@ def one_step(search: Search) -> tuple[Tensor, Tensor, list[Tensor]]:
         valid,
         step_weights=lambda gradients: None,
         step_alphas=seen.append,
-        sgd=SgdState(0.1, 0.0, 0.0, False, [None] * 99),
+        sgd=lambda: SgdState(0.1, 0.0, 0.0, False, [None] * 99),
     )
     batch = train if valid is None else valid
     search.supernet.train()

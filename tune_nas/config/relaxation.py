@@ -31,7 +31,7 @@ class SmoothingConfig(Section):
         kind: ``random``: uniform within the radius (SDARTS-RS); ``adversarial``: the worst found
             within it by projected gradient (SDARTS-ADV); ``none``.
         start: Radius ε before the first epoch; it grows linearly by epoch.
-        end: Radius after the last epoch; the published code never reaches it.
+        end: Radius after the last epoch, and while a selection tunes.
         steps: Gradient steps of ``adversarial``, of size 2ε / steps.
     """
 

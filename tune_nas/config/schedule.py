@@ -55,13 +55,13 @@ class StopConfig(Section):
     Args:
         convolutions: By cell type: stop when the genotype has no more convolutions than that in
             every type that is named (MiLeNAS: normal 6, reduction 0); empty for never.
-        skips: Stop when a genotype has that many skip connections: it has collapsed; None for
-            never.
+        skips: By cell type: stop when one that is named has that many skip connections: it has
+            collapsed (DARTS+: normal 2); empty for never.
         patience: Epochs in a row for which it must hold.
     """
 
     convolutions: dict[str, CountOrNone] = Field(default_factory=dict)
-    skips: Count | None = None
+    skips: dict[str, Count] = Field(default_factory=dict)
     patience: Count = 1
 
 

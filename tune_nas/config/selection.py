@@ -19,7 +19,7 @@ class PerturbationConfig(Section):
             (the least) valid ``loss``.
         order: The order in which edges are decided: ``random``, or ``fixed``: as in the space.
         interval: Epochs of tuning from one decision to the next.
-        learning_rate_factor: The tuning starts at that share of w's learning rate.
+        learning_rate_factor: Tuning has that share of w's first learning rate.
         batches: Valid batches of an evaluation; None for all images of the valid half.
     """
 

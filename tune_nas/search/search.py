@@ -203,7 +203,7 @@ class Search:
         self.update = Update(
             self.trial.update.in_epoch(self.epoch),
             self.objective,
-            None if tuning else self.smoothing,
+            self.smoothing,
         )
         # A selection that goes on from a checkpoint may have nothing to train.
         trains = not tuning or self.selection.tuning_epochs > 0
@@ -216,7 +216,7 @@ class Search:
             metrics["gap"] = metrics["train_accuracy"] - metrics["valid_accuracy"]
         self._alpha_history.add(self.alphas, weights)
         metrics |= self.relaxation.metrics()
-        if self.smoothing is not None and not tuning:
+        if self.smoothing is not None and trains:
             metrics["smoothing_radius"] = self.smoothing.radius
         for rule in acting:
             rule.after_epoch(metrics)
@@ -228,12 +228,12 @@ class Search:
         return metrics
 
     def _set_epoch(self) -> None:
-        """Set temperature and radius; after the search's own epochs they stay as they ended."""
+        """Set temperature and radius; a tuning keeps the temperature, at the radius's end."""
         epochs = self.trial.schedule.epochs
         at = min(self.epoch, self.search_epochs - 1)
         self.relaxation.set_epoch(at, epochs)
         if self.smoothing is not None:
-            self.smoothing.set_epoch(at, epochs)
+            self.smoothing.set_epoch(epochs if self.is_tuning else at, epochs)
 
     def moves_alphas(self, epoch: int) -> bool:
         """Whether α moves in an epoch, counted from 0: not while w warms up, in each stage."""

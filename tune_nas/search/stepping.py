@@ -92,7 +92,7 @@ class Step:
                 valid,
                 step_weights=self.optimisers.step_weights,
                 step_alphas=self.optimisers.step_alphas,
-                sgd=self.optimisers.sgd_state(),
+                sgd=self.optimisers.sgd_state,
             )
         else:
             output = self.update.step_weights_alone(train, self.optimisers.step_weights)

@@ -105,7 +105,7 @@ class Update:
         *,
         step_weights: Step,
         step_alphas: Step,
-        sgd: SgdState,
+        sgd: Callable[[], SgdState],
     ) -> StepOutput:
         """Move w and α once.
 
@@ -114,7 +114,7 @@ class Update:
             valid: The valid batch; None where ``needs_valid`` is false.
             step_weights: Moves w by given gradients.
             step_alphas: Moves α by given gradients.
-            sgd: The state of w's optimiser, which order 2 looks ahead with.
+            sgd: Gives the present state of w's optimiser, which order 2 looks ahead with.
         """
         if not self.moves_alphas:
             return self.step_weights_alone(train, step_weights)
@@ -139,7 +139,7 @@ class Update:
         valid: Batch | None,
         step_weights: Step,
         step_alphas: Step,
-        sgd: SgdState,
+        sgd: Callable[[], SgdState],
     ) -> StepOutput:
         """Take all gradients at the same (w, α), those of the train batch from one pass.
 
@@ -172,7 +172,9 @@ class Update:
             mixing = self.smoothing.around(self.objective, batch)
         return self.objective.differentiate(batch, weights=True, alphas=want_alphas, mixing=mixing)
 
-    def _alpha_gradients(self, train: Batch, valid: Batch | None, sgd: SgdState) -> Gradients:
+    def _alpha_gradients(
+        self, train: Batch, valid: Batch | None, sgd: Callable[[], SgdState]
+    ) -> Gradients:
         if self.config.order == 2:
             return self._unrolled(self.objective.seeded(train), valid, sgd, None)
         terms = [(1.0, self.objective.penalty())]
@@ -191,7 +193,7 @@ class Update:
         self,
         train: SeededBatch,
         valid: Batch | None,
-        sgd: SgdState,
+        sgd: Callable[[], SgdState],
         weight_gradients: Gradients | None,
     ) -> Gradients:
         terms: list[tuple[float, Batch | SeededBatch]] = []
@@ -203,7 +205,7 @@ class Update:
             self.objective,
             train,
             terms,
-            sgd=sgd,
+            sgd=sgd(),
             config=self.config,
             train_gradients=weight_gradients,
         )

@@ -28,7 +28,7 @@ def make_rules(search: Search) -> list[Rule]:
         (Stages, bool(schedule.stages)),
         (Greedy, schedule.greedy is not None),
         (LowerRate, schedule.rate_rule is not None),
-        (Stop, bool(schedule.stop.convolutions) or schedule.stop.skips is not None),
+        (Stop, bool(schedule.stop.convolutions or schedule.stop.skips)),
     ]
     rules = [rule(search) for rule, is_named in named if is_named]
     known: dict[str, type[Rule]] = {}

@@ -1,7 +1,7 @@
 """Stop a search when its genotype has become too small, or has collapsed.
 
 By model size: He et al., "MiLeNAS", CVPR 2020, Sec. 4.3. By skip connections: Liang et al.,
-"DARTS+", arXiv:1909.06035.
+"DARTS+", arXiv:1909.06035, criterion 1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_nas.search.parts import check_cells
 from tune_nas.search.rules.rule import Rule
-from tune_nas.spaces import Genotype, operation_kind
+from tune_nas.spaces import Genotype
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
@@ -33,6 +33,7 @@ class Stop(Rule):
         super().__init__(search)
         self.config = search.trial.schedule.stop
         check_cells("schedule.stop.convolutions", self.config.convolutions, search.space)
+        check_cells("schedule.stop.skips", self.config.skips, search.space)
         self._epochs = 0
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
@@ -49,14 +50,15 @@ class Stop(Rule):
     def _reason(self, genotype: Genotype) -> str | None:
         """Return what bound a genotype meets, in words; None for none."""
         bounds = self.config.convolutions
-        found = {name: _count(genotype, name, "convolution") for name in bounds}
+        found = {name: genotype.count("convolution", name) for name in bounds}
         if bounds and all(found[name] <= bound for name, bound in bounds.items()):
             (first, n), *others = found.items()
             words = [f"{n} convolution{'' if n == 1 else 's'} in the {first} cell"]
             return ", ".join([*words, *(f"{n} in the {name} cell" for name, n in others)])
-        skips = genotype.count("skip")
-        if self.config.skips is not None and skips >= self.config.skips:
-            return f"{skips} skip connection{'' if skips == 1 else 's'}"
+        for name, bound in self.config.skips.items():
+            skips = genotype.count("skip", name)
+            if skips >= bound:
+                return f"{skips} skip connection{'' if skips == 1 else 's'} in the {name} cell"
         return None
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,7 +68,3 @@ class Stop(Rule):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take it back."""
         self._epochs = state["epochs"]
-
-
-def _count(genotype: Genotype, cell: str, kind: str) -> int:
-    return sum(operation_kind(edge.operation) == kind for edge in genotype.cells[cell].edges)

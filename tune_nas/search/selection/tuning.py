@@ -7,23 +7,21 @@ from abc import abstractmethod
 from tune_nas.search.selection.greedy import read_decided
 from tune_nas.search.selection.selection import Selection
 from tune_nas.spaces import Genotype
-from tune_nas.training import cosine
 
 
 class Tuning(Selection):
     """Decides between epochs in which w is tuned (DARTS-PT, arXiv:2108.04392).
 
-    w's optimiser starts anew, at ``selection.perturbation.learning_rate_factor`` of the search's
-    first rate, on a cosine to the search's last one. α goes on by the trial's own update, as far as
-    its edges are still open.
+    w's optimiser starts anew, and its rate is ``selection.perturbation.learning_rate_factor`` of
+    the search's first one. (The authors' code makes a cosine for it, and never steps it.) α goes on
+    by the trial's own update, as far as its edges are still open. Smoothing keeps its last radius.
     """
 
     def learning_rate(self, epoch: int) -> float:
         """Return w's learning rate in a tuning epoch, counted from 0."""
         trial = self.search.trial
-        weights, factor = trial.optimizer.weights, trial.selection.perturbation.learning_rate_factor
-        start = factor * weights.learning_rate
-        return cosine(epoch, self.tuning_epochs, start, min(start, weights.learning_rate_min))
+        factor = trial.selection.perturbation.learning_rate_factor
+        return factor * trial.optimizer.weights.learning_rate
 
     def before_epoch(self) -> None:
         """Start w's optimiser anew before the first tuning epoch; then decide."""
