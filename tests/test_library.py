@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tune_nas.errors import ConfigError
 from tune_nas.library import (
@@ -14,6 +16,7 @@ from tune_nas.library import (
     read_yaml,
     with_overrides,
 )
+from tune_nas.sweep import load_sweep
 
 INF = float("inf")
 
@@ -84,6 +87,9 @@ def test_several_complaints_are_one_line() -> None:
         ("", "must hold a mapping of keys, not NoneType"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML, line 1: could not determine"),
         (b"\xff\xfe\x00", "cannot be read: not UTF-8 text"),
+        ("description: 2024-13-45", "not valid YAML: month must be in 1..12"),
+        ("[" * 3000, "not valid YAML: it is nested too deeply"),
+        ("a: 1\nb: {c: 1, c: 2}", "not valid YAML, line 2: the key 'c' is there twice"),
     ],
 )
 def test_an_unreadable_file_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -93,6 +99,28 @@ def test_an_unreadable_file_is_named(tmp_path: Path, content: str | bytes, messa
         read_yaml(path)
     assert str(error.value).startswith(f"{path}: {message}")
     assert "\n" not in str(error.value)
+
+
+def test_what_yaml_merges_is_not_there_twice(tmp_path: Path) -> None:
+    text = "a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, y: 3, 1: one, '1': text}"
+    path = tmp_path / "merged.yaml"
+    path.write_text(text)
+    assert read_yaml(path) == yaml.safe_load(text)
+    assert read_yaml(path)["c"].keys() == {"x", "y", 1, "1"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/sweeps.md"])
+def test_the_sweeps_of_the_documentation_can_be_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(yaml.safe_dump(load_trial("milenas").to_dict()))
+    root = Path(__file__).parents[1]
+    blocks = re.findall(r"```yaml\n(.*?)```", (root / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        Path("sweep.yaml").write_text(block, encoding="utf-8")
+        assert load_sweep("sweep.yaml").parameters
 
 
 def test_the_nearest_name_is_offered() -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tune_nas.config import TrialConfig, scaled
 from tune_nas.errors import ConfigError
+from tune_nas.yaml_text import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -61,8 +62,9 @@ def find(kind: str, name: str | Path) -> Path:
     text = str(name)
     if text in shipped_names(kind):
         return shipped_folder(kind) / f"{text}.yaml"
-    if Path(text).is_file():
-        return Path(text)
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
     known = shipped_names(kind)
     raise ConfigError(
         f"{kind} '{text}' is neither a file nor a shipped {kind}{nearest(text, known)}; "
@@ -77,7 +79,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: If it cannot be read, is not YAML or holds no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -143,7 +145,8 @@ def with_overrides(
 def check_key(key: str, where: str) -> None:
     """Raise a ConfigError that names the nearest right key if a trial has no such dotted key."""
     known = list(dotted_keys(TrialConfig))
-    sections = {known_key.rsplit(".", 1)[0] for known_key in known if "." in known_key}
+    paths = [known_key.split(".") for known_key in known]
+    sections = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
     if key not in known and key not in sections:
         raise ConfigError(f"{where}: unknown key '{key}'{nearest(key, known)}")
 
@@ -158,7 +161,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise ConfigError(f"'{text}' is not an assignment; write KEY=VALUE, as update.lambda=0.3")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"the value in '{text}' is not valid YAML") from error
 
@@ -217,7 +220,9 @@ def _complaint(model: type[BaseModel], problem: Any) -> str:
 def _place(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None)
-    return f", line {mark.line + 1}: {problem}" if mark and problem else ""
+    if mark and problem:
+        return f", line {mark.line + 1}: {problem}"
+    return f": {error}"
 
 
 def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:

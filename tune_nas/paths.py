@@ -10,6 +10,11 @@ def is_uri(place: str) -> bool:
     return "://" in place
 
 
-def absolute(place: str) -> str:
-    """Return a path from the root, ``~`` resolved; a URI as it is."""
-    return place if is_uri(place) else str(Path(place).expanduser().absolute())
+def absolute(place: str, folder: str = "") -> str:
+    """Return a path from the root, ``~`` resolved; a URI as it is.
+
+    Args:
+        place: A path or a URI.
+        folder: What a relative path is relative to; the working folder if empty.
+    """
+    return place if is_uri(place) else str(Path(folder, Path(place).expanduser()).absolute())

@@ -168,6 +168,7 @@ MISTAKES = {
     "no mapping": ("space: a\ncells: {normal: []}", "cell 'normal' must be a mapping as 0->2"),
     "bad edge": ("space: a\ncells: {normal: {2: none}}", "edge '2' must be written SOURCE->TARGET"),
     "bad YAML": ("space: [", "is no genotype and not valid YAML"),
+    "no date": ("space: 2024-13-45", "is no genotype and not valid YAML"),
     "number": ("42", "'42' is no genotype; write Genotype(normal=…), |op~0|+… or YAML"),
 }
 

@@ -113,6 +113,13 @@ MISTAKES = {
         change(NORMAL + "operations", ["none"]),
         "all of [none] are excluded, so nothing is left",
     ),
+    "nothing but none": (
+        lambda content: (
+            change(NORMAL + "excluded", [])(content),
+            change(NORMAL + "operations", ["none"])(content),
+        ),
+        "all operations are 'none', so that nothing reaches the output",
+    ),
     "operations no list": (change(NORMAL + "operations", "none"), "must be a list, not 'none'"),
     "unknown node": (
         change(NORMAL + "edges", ["0->2", "1->2", "1->9"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tune_nas.config.section import Count, CountOrNone, Decay, Fraction, Section
 
@@ -61,7 +61,9 @@ class StopConfig(Section):
     """
 
     convolutions: dict[str, CountOrNone] = Field(default_factory=dict)
-    skips: dict[str, Count] = Field(default_factory=dict)
+    skips: Annotated[dict[str, Count], BeforeValidator(lambda value: value or {})] = Field(
+        default_factory=dict
+    )
     patience: Count = 1
 
 
@@ -140,7 +142,8 @@ class ScheduleConfig(Section):
 def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
     """Return the dotted keys that give a trial another length, in the same proportions.
 
-    Every number of epochs that ``update`` and ``schedule`` name is scaled with ``schedule.epochs``.
+    Every epoch at which ``update`` or ``schedule`` has something happen is scaled with
+    ``schedule.epochs``. Numbers of epochs to look back over (``patience``, ``history``) stay.
 
     Args:
         trial: A whole trial, as ``TrialConfig.to_dict`` returns it.
@@ -155,8 +158,11 @@ def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
     if update["warmup"]:
         changes["update.warmup"] = at_least(0, update["warmup"])
     if update["phases"]:
+        ends: list[int] = []
+        for phase in update["phases"]:
+            ends.append(at_least(ends[-1] + 1 if ends else 0, phase["until"]))
         changes["update.phases"] = [
-            {**phase, "until": at_least(0, phase["until"])} for phase in update["phases"]
+            {**phase, "until": end} for phase, end in zip(update["phases"], ends, strict=True)
         ]
     if schedule["greedy"] is not None:
         greedy = schedule["greedy"]

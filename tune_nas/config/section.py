@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -13,7 +13,8 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
-Pixels = Annotated[int, Field(ge=4)]
+Pixels = Annotated[int, Field(ge=4, le=4096)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
 
 
 class Section(BaseModel):
@@ -22,6 +23,17 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads ``yes`` as true, and true counts as 1 in Python."""
+        field = cls.model_fields.get(info.field_name or "")
+        if isinstance(value, bool) and field is not None:
+            kinds = (field.annotation, *get_args(field.annotation))
+            if int in kinds or float in kinds:
+                raise ValueError("must be a number")
+        return value
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers with the names that YAML uses (``lambda``, not ``lambda_``)."""

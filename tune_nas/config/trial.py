@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from tune_nas.config.relaxation import RelaxationConfig
 from tune_nas.config.schedule import ScheduleConfig
-from tune_nas.config.section import Count, Decay, Pixels, Rate, Section
+from tune_nas.config.section import Count, Decay, Pixels, Rate, Section, Threads
 from tune_nas.config.selection import SelectionConfig
 from tune_nas.config.together import check_together
 from tune_nas.config.update import UpdateConfig
@@ -129,7 +129,7 @@ class RuntimeConfig(Section):
     """
 
     device: str = "auto"
-    threads: Count = 1
+    threads: Threads = 1
     dtype: Literal["float32", "float64"] = "float32"
     autocast: bool = False
     implementation: Literal["plain", "torch", "fast"] = "fast"

@@ -40,7 +40,7 @@ def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, t
             f"data.dir is not given, but {config.name} needs it: the folder that holds "
             f"'{dataset.base_folder}'"
         )
-    folder = Path(config.dir)
+    folder = Path(config.dir).expanduser()
     if not config.download:
         _check_folder(folder, dataset)
     # torchvision checks the sums of all files, and so reads them; here of this part's alone.

@@ -29,7 +29,7 @@ def read_folder(config: DataConfig, part: Part) -> Source:
     """
     if config.dir is None:
         raise DataError(f"data.dir is not given, but folder needs it; {_LAYOUT}")
-    root = Path(config.dir)
+    root = Path(config.dir).expanduser()
     problem = folder_problem(root)
     if problem is not None:
         raise DataError(f"data.dir: '{root}' {problem}; {_LAYOUT}")

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config import Count, Section
 from tune_nas.spaces import operations as _operations  # noqa: F401  (registers them)
-from tune_nas.spaces.registry import check_operation
+from tune_nas.spaces.registry import check_operation, operation_kind
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -55,6 +55,8 @@ class CellDescription(Section):
         for names in lists:
             if set(names) <= set(self.excluded):
                 raise ValueError(f"all of [{', '.join(names)}] are excluded, so nothing is left")
+        if all(operation_kind(name) == "none" for names in lists for name in names):
+            raise ValueError("all operations are 'none', so that nothing reaches the output")
         return self
 
     @model_validator(mode="after")

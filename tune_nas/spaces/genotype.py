@@ -14,6 +14,7 @@ from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.spaces import notation
 from tune_nas.spaces.registry import KINDS, check_operation, operation_kind
 from tune_nas.spaces.space import Edge, Space
+from tune_nas.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -264,8 +265,8 @@ def _cell_from_yaml(name: Any, content: Any) -> CellGenotype:
 
 def _safe_yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+        return parse_yaml(text)
+    except yaml.YAMLError as error:
         raise GenotypeError(
             f"'{notation.shorten(text)}' is no genotype and not valid YAML: "
             f"{' '.join(str(error).split())}"
