@@ -142,6 +142,19 @@ def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         )
 
 
+@contextmanager
+def taking(folder: Path | str) -> Iterator[None]:
+    """Have a state that does not fit told as one of another version, while the block takes it.
+
+    Raises:
+        CheckpointError: If it does not fit.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder}: made by another version: {error!r}") from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tune_nas.checkpoint import save_state
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, GenotypeError, TuneNasError
 from tune_nas.retrain import STATE_FILE, Retrain
@@ -274,6 +275,11 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(tmp_path:
         Retrain(_trial(), Genotype.from_darts(swapped)).load(tmp_path)
     with pytest.raises(CheckpointError):
         retrain.load(tmp_path / "absent")
+    state = retrain.state_dict()
+    del state["batches"]
+    save_state(tmp_path / "old", state, name=STATE_FILE)
+    with pytest.raises(CheckpointError, match="made by another version"):
+        retrain.load(tmp_path / "old")
 
 
 def test_a_genotype_of_another_space_is_refused() -> None:

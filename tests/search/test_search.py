@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from searching import DARTS, assert_resumes_to_the_bit, tiny_trial
+from searching import (
+    DARTS,
+    assert_resumes_to_the_bit,
+    assert_same_state,
+    small_trial,
+    tiny_trial,
+)
 
 from tune_nas.checkpoint import save_state
 from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
@@ -122,6 +129,30 @@ def test_a_state_of_another_version_is_a_checkpoint_error(tmp_path: Path) -> Non
     save_state(tmp_path, state, name="search.pt")
     with pytest.raises(CheckpointError, match="another version"):
         search.load(tmp_path)
+    save_state(tmp_path, {**search.state_dict(), "draws": torch.zeros(3)}, name="search.pt")
+    with pytest.raises(CheckpointError, match="another version"):
+        search.load(tmp_path)
+
+
+def test_a_space_that_was_changed_since_is_no_longer_the_same(tmp_path: Path) -> None:
+    trial = small_trial(tmp_path)
+    Search(trial).save(tmp_path / "checkpoint")
+    path = Path(trial.space.name)
+    own = path.read_text()
+    path.write_text(own.replace("name: small", "name: small\ndescription: the same"))
+    Search(trial).load(tmp_path / "checkpoint")
+    path.write_text(own.replace("avg_pool_3x3", "max_pool_3x3"))
+    with pytest.raises(CheckpointError, match=r"space 'small' is not as it was .*: cells differ"):
+        Search(trial).load(tmp_path / "checkpoint")
+
+
+def test_a_state_stays_as_it_was_while_the_search_goes_on() -> None:
+    search = Search(tiny_trial())
+    search.run_epoch()
+    state = search.state_dict()
+    kept = copy.deepcopy(state)
+    search.run_epoch()
+    assert_same_state(kept, state)
 
 
 def test_the_benchmark_table_is_refused_outside_of_its_space() -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tune_nas.checkpoint import check_same_trial, load_state, save_state
+from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.data import RetrainData, load_data
 from tune_nas.errors import CheckpointError, TuneNasError
@@ -244,7 +244,9 @@ class Retrain:
         Raises:
             CheckpointError: If it is damaged, absent or of another trial or genotype.
         """
-        self.load_state_dict(load_state(folder, name=STATE_FILE))
+        state = load_state(folder, name=STATE_FILE)
+        with taking(folder):
+            self.load_state_dict(state)
 
 
 def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,23 @@ def check_same(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     check_same_trial(_deciding(own), _deciding(saved))
 
 
+def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) -> None:
+    """Raise a CheckpointError if a space is not as it was; a user may have changed its file.
+
+    Args:
+        own: The space's description now.
+        saved: That of the checkpoint; None in those from before there was one.
+    """
+    if saved is None:
+        return
+    differing = [key for key in own if key != "description" and own[key] != saved.get(key)]
+    if differing:
+        raise CheckpointError(
+            f"space '{own['name']}' is not as it was at the checkpoint: {', '.join(differing)} "
+            "differ; put its file back, or start anew"
+        )
+
+
 def check_origin(folder: str, own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     """Check that a checkpoint is the end of the same search, whatever its selection was.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune_nas.checkpoint import fetched, load_state, save_state
+from tune_nas.checkpoint import fetched, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
-from tune_nas.errors import CheckpointError, TuneNasError
+from tune_nas.errors import TuneNasError
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.search.alpha_history import AlphaHistory
 from tune_nas.search.build import (
@@ -30,7 +31,7 @@ from tune_nas.search.draws import Draws
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
-from tune_nas.search.identity import check_origin, check_same
+from tune_nas.search.identity import check_origin, check_same, check_same_space
 from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers, scheduled_rate
 from tune_nas.search.relaxation import make_relaxation
@@ -303,12 +304,13 @@ class Search:
         """Return everything that the rest of the search depends on, as containers and tensors."""
         return {
             "trial": self.trial.to_dict(),
+            "space": self.space.to_dict(),
             "epoch": self.epoch,
             "size": self.size._asdict(),
             "supernet": _copies(self.supernet.state_dict()),
             "alphas": _copies(self.alphas),
             "betas": _copies(self.betas),
-            "optimisers": self.optimisers.state_dict(),
+            "optimisers": copy.deepcopy(self.optimisers.state_dict()),
             "draws": self._draws.get_state(),
             "batch_size": self.batch_size,
             "train_batches": self._train.state_dict(),
@@ -328,9 +330,10 @@ class Search:
         """Go on from a state of the same trial.
 
         Raises:
-            CheckpointError: If the state is of another trial.
+            CheckpointError: If the state is of another trial, or of another form of its space.
         """
         check_same(self.trial.to_dict(), state["trial"])
+        check_same_space(self.space.to_dict(), state.get("space"))
         self._steps.reset()
         self.epoch = state["epoch"]
         if SupernetSize(**state["size"]) != self.size:
@@ -385,10 +388,8 @@ class Search:
         self._take(folder, {**state, **own})
 
     def _take(self, folder: Path | str, state: Mapping[str, Any]) -> None:
-        try:
+        with taking(folder):
             self.load_state_dict(state)
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise CheckpointError(f"{folder}: made by another version: {error!r}") from error
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

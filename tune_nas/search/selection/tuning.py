@@ -14,7 +14,7 @@ class Tuning(Selection):
 
     w's optimiser starts anew, and its rate is ``selection.perturbation.learning_rate_factor`` of
     the search's first one. (The authors' code makes a cosine for it, and never steps it.) α goes on
-    by the trial's own update, as far as its edges are still open. Smoothing keeps its last radius.
+    by the trial's own update, as far as its edges are still open. Smoothing goes on, at its end.
     """
 
     def learning_rate(self, epoch: int) -> float:
