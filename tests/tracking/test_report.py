@@ -93,6 +93,13 @@ def test_a_single_trial_has_no_deviation(make_result: Make) -> None:
     assert "90.00 ± –" in text_of(report)
 
 
+def test_an_infinite_value_has_no_deviation(make_result: Make) -> None:
+    results = [make_result(1, 90.0, seed=0), make_result(1, math.inf, seed=1)]
+    (row,) = Report("s", LAMBDA, results, "valid_accuracy").rows()
+    assert (row.statistics["valid_accuracy"].mean, row.n) == (math.inf, 2)
+    assert row.statistics["valid_accuracy"].std is None
+
+
 def test_stopped_and_failed_trials_count_but_in_no_mean(make_result: Make) -> None:
     results = [
         make_result(1, 90.0, seed=0),

@@ -1,14 +1,17 @@
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from tune_nas.errors import StorageError
 from tune_nas.tracking import Tracker
+from tune_nas.tracking.store import sqlite_uri
 
 
 def failure(uri: str, **changes: object) -> tuple[str, float]:
@@ -120,3 +123,38 @@ def test_a_new_store_is_made_quietly_without_telemetry_and_in_its_place_alone(
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in folder.iterdir()] == ["new"]
     assert [path.name for path in (folder / "new").iterdir()] == ["mlflow.db"]
+
+
+def test_two_processes_may_make_a_new_store_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from tune_nas.tracking import Tracker\n"
+        "print(Tracker(sys.argv[1]).sweep_run(sys.argv[2], {}))"
+    )
+    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/new/mlflow.db"]
+    both = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in "ab"]
+    printed = {process.communicate(timeout=120)[0].strip() for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    runs = Tracker(f"sqlite:///{tmp_path}/new/mlflow.db").list_runs()
+    assert {run.run_id for run in runs} == printed and len(printed) == 2
+
+
+def test_a_user_in_the_address_of_a_server_is_not_taken_for_its_name() -> None:
+    """It answers, so that MLflow is asked; and what it then says has no password."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        message, _ = failure(f"http://joe:s3cret@127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert "cannot be used" in message
+    assert "joe:…@127.0.0.1" in message and "s3cret" not in message
+
+
+@pytest.mark.parametrize("name", ["a?b", "r%41"])
+def test_a_folder_that_no_uri_can_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StorageError, match="has a '\\?' or '%', with which no MLflow store can be"):
+        sqlite_uri(tmp_path / name / "mlflow.db")
+
+
+def test_no_message_has_a_password() -> None:
+    message, _ = failure("foo://joe:s3cret@127.0.0.1/db")
+    assert "s3cret" not in message

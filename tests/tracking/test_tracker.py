@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
-from tune_nas.library import dotted_keys, load_trial, shipped_names, with_overrides
 from tune_nas.spaces import Genotype, load_space
 from tune_nas.tracking import Tracker
 from tune_nas.tracking.tracker import as_text, flatten
@@ -215,11 +213,8 @@ def test_nested_settings_become_dotted_keys() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", shipped_names("trial"))
-def test_a_trial_is_read_back_from_its_parameters(name: str) -> None:
-    trial = load_trial(name)
-    known = set(dotted_keys(TrialConfig))
-    texts = {key: as_text(value) for key, value in flatten(trial.to_dict()).items()}
-    again = with_overrides({}, {k: yaml.safe_load(v) for k, v in texts.items() if k in known})
-    for section in ("space", "data", "relaxation", "update", "optimizer", "schedule", "retrain"):
-        assert getattr(again, section) == getattr(trial, section)
+def test_a_path_among_the_settings_is_a_legal_name(tracker: Tracker) -> None:
+    run = tracker.sweep_run("s", {"set_in": {"in (2)/a+b~.yaml": {"seed": 1}, "/r//x.yaml": {}}})
+    (found,) = tracker.list_runs()
+    assert found.run_id == run
+    assert found.parameters == {"set_in.in _2_/a_b_.yaml.seed": "1"}

@@ -95,6 +95,8 @@ class TrackingCallback(Callback):  # type: ignore[misc]
             the experiment, so a function of a module or a callable object, not a lambda.
         scheduler: What to call that which stops trials early.
         rank_by: Metric that is named in the reason of an early stop.
+        has_ended: Tells of a trial's id whether it has ended: Ray also calls a trial TERMINATED
+            that an error in the driver has cut short. None to believe Ray.
     """
 
     def __init__(
@@ -105,12 +107,14 @@ class TrackingCallback(Callback):  # type: ignore[misc]
         *,
         scheduler: str = "ASHA",
         rank_by: str = "valid_accuracy",
+        has_ended: Callable[[str], bool] | None = None,
     ) -> None:
         self.settings = settings
         self.sweep_run_id = sweep_run_id
         self.describe = describe
         self.scheduler = scheduler
         self.rank_by = rank_by
+        self._has_ended = has_ended
         self.problems: list[str] = []
         self._tracker: Tracker | None = None
         self._runs: dict[str, str] = {}
@@ -121,6 +125,7 @@ class TrackingCallback(Callback):  # type: ignore[misc]
         """Leave out what belongs to this process: the client and what it knows of its store."""
         fresh: dict[str, Any] = {
             "problems": [],
+            "_has_ended": None,
             "_tracker": None,
             "_runs": {},
             "_waiting": {},
@@ -213,6 +218,8 @@ class TrackingCallback(Callback):  # type: ignore[misc]
     def _settle(self, trial: Trial) -> None:
         """Close a run that still should be: it was interrupted, or a kill cut in before."""
         end = {"TERMINATED": "complete", "ERROR": "error"}.get(trial.status, "interrupted")
+        if self._has_ended is not None and not self._has_ended(trial.trial_id):
+            end = "interrupted"
         run = self._open_tracker().find_trial(self.sweep_run_id, trial.trial_id)
         if end == "interrupted":
             if run is not None and run.state == "RUNNING":

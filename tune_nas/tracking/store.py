@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import logging
 import os
@@ -10,6 +11,8 @@ import sqlite3
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -46,6 +49,20 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+def sqlite_uri(path: Path) -> str:
+    """Return the URI of a sqlite file.
+
+    Raises:
+        StorageError: If its path has what means something else in a URI.
+    """
+    if set("?%") & set(str(path)):
+        raise StorageError(
+            f"{path.parent} has a '?' or '%', with which no MLflow store can be there; "
+            "take another folder, or give --mlflow"
+        )
+    return f"sqlite:///{path}"
+
+
 def connect(
     uri: str, *, experiment: str, artifact_location: str | None = None, create: bool = True
 ) -> tuple[MlflowClient, str]:
@@ -62,25 +79,55 @@ def connect(
         StorageError: If the store cannot be reached or written, is damaged or of another MLflow
             version, or (with ``create=False``) is absent.
     """
-    _check_reachable(uri, create)
-    prepare_environment()
-    from mlflow import MlflowClient
+    with _one_at_a_time(uri, create):
+        _check_reachable(uri, create)
+        prepare_environment()
+        from mlflow import MlflowClient
 
+        try:
+            client = MlflowClient(tracking_uri=uri)
+            known = client.get_experiment_by_name(experiment)
+            if known is not None:
+                if known.lifecycle_stage == "deleted":
+                    client.restore_experiment(known.experiment_id)
+                return client, str(known.experiment_id)
+            if not create:
+                raise StorageError(
+                    f"MLflow store {without_password(uri)} has no experiment '{experiment}'"
+                )
+            location = artifact_location or _beside(uri)
+            return client, str(client.create_experiment(experiment, location))
+        except StorageError:
+            raise
+        except Exception as error:  # SQLAlchemy, requests and MLflow each raise their own
+            raise _cannot("be used", uri, error) from error
+
+
+@contextmanager
+def _one_at_a_time(uri: str, create: bool) -> Iterator[None]:
+    """Let one process of this machine at a time open a sqlite store.
+
+    Of two that make the tables of a new one, both fail, and the file stays half made.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        yield
+        return
     try:
-        client = MlflowClient(tracking_uri=uri)
-        known = client.get_experiment_by_name(experiment)
-        if known is not None:
-            if known.lifecycle_stage == "deleted":
-                client.restore_experiment(known.experiment_id)
-            return client, str(known.experiment_id)
-        if not create:
-            raise StorageError(f"MLflow store {uri} has no experiment '{experiment}'")
-        location = artifact_location or _beside(uri)
-        return client, str(client.create_experiment(experiment, location))
-    except StorageError:
-        raise
-    except Exception as error:  # SQLAlchemy, requests and MLflow each raise their own
-        raise StorageError(f"MLflow store {uri} cannot be used: {one_line(error)}") from error
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+    except FileNotFoundError:
+        yield  # what is not there is said by who looks for it
+        return
+    except OSError as error:
+        raise _cannot("be used", uri, error) from error
+    try:
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def one_line(error: BaseException) -> str:
@@ -112,15 +159,15 @@ def _check_reachable(uri: str, create: bool) -> None:
         elif parts.hostname and (port := parts.port or _database_port(parts.scheme)):
             socket.create_connection((parts.hostname, port), timeout=_WAIT_SECONDS).close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise StorageError(
-            f"MLflow store {_without_password(uri)} cannot be reached: {one_line(error)}"
-        ) from error
+        raise _cannot("be reached", uri, error) from error
 
 
 def _ask_server(uri: str) -> None:
     """Raise OSError unless something answers; what it answers is MLflow's to judge."""
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_WAIT_SECONDS).close()
+        parts = urlsplit(f"{uri.rstrip('/')}/health")
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])  # urllib knows no user there
+        urllib.request.urlopen(bare.geturl(), timeout=_WAIT_SECONDS).close()
     except urllib.error.HTTPError:
         return
     except urllib.error.URLError as error:
@@ -137,7 +184,6 @@ def _check_sqlite(uri: str, path: Path, create: bool) -> None:
     if not create and not path.is_file():
         raise StorageError(f"there is no MLflow store {uri}: nothing has been tracked there yet")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Asking for the write lock tells a read-only or damaged file from a good one.
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
         try:
@@ -147,10 +193,19 @@ def _check_sqlite(uri: str, path: Path, create: bool) -> None:
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:
-        raise StorageError(f"MLflow store {uri} cannot be used: {one_line(error)}") from error
+        raise _cannot("be used", uri, error) from error
 
 
-def _without_password(uri: str) -> str:
+def _cannot(what: str, uri: str, error: BaseException) -> StorageError:
+    reason = one_line(error)
+    password = urlsplit(uri).password
+    if password is not None:
+        reason = reason.replace(password, "…")
+    return StorageError(f"MLflow store {without_password(uri)} cannot {what}: {reason}")
+
+
+def without_password(uri: str) -> str:
+    """Return a URI as it may be shown."""
     parts = urlsplit(uri)
     if parts.password is None:
         return uri

@@ -37,8 +37,9 @@ class Statistic:
 
     @property
     def std(self) -> float | None:
-        """Their sample standard deviation (n − 1); None of a single value."""
-        return statistics.stdev(self.values) if self.n > 1 else None
+        """Their sample standard deviation (n − 1); None of a single value, or with an infinity."""
+        known = self.n > 1 and all(map(math.isfinite, self.values))
+        return statistics.stdev(self.values) if known else None
 
     def text(self, name: MetricName) -> str:
         """Return ``91.20 ± 0.31``; ``91.20 ± –`` of a single value."""

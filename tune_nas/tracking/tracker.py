@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 import tempfile
 import time
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ import yaml
 
 from tune_nas.errors import StorageError
 from tune_nas.tracking.figures import render
-from tune_nas.tracking.store import connect
+from tune_nas.tracking.store import connect, without_password
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -268,7 +270,8 @@ class Tracker:
         """
         matches = [run for run in self.list_runs() if text in (run.run_id, run.trial_id, run.name)]
         if not matches:
-            raise StorageError(f"MLflow store {self.uri} has no run with id or name '{text}'")
+            store = without_password(self.uri)
+            raise StorageError(f"MLflow store {store} has no run with id or name '{text}'")
         if len(matches) > 1:
             ids = ", ".join(run.run_id for run in matches[:4])
             raise StorageError(f"{len(matches)} runs are called '{text}'; give an id: {ids}")
@@ -308,7 +311,7 @@ class Tracker:
         """Log what the run lacks: MLflow refuses to change a parameter, and a kill can cut in."""
         from mlflow.entities import Param
 
-        flat = flatten(parameters)
+        flat = {_parameter_name(key): value for key, value in flatten(parameters).items()}
         new = [Param(key, as_text(value)) for key, value in flat.items() if key not in known]
         if new:
             content = yaml.safe_dump(_plain(parameters), sort_keys=False, allow_unicode=True)
@@ -334,6 +337,11 @@ class Tracker:
             token = page.token
             if not token:
                 return runs
+
+
+def _parameter_name(key: str) -> str:
+    """Return a key as MLflow takes one: a path in it may have any character."""
+    return posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
