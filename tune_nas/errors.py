@@ -26,3 +26,7 @@ class CheckpointError(TuneNasError, OSError):
 
 class StorageError(TuneNasError, OSError):
     """A folder, store or cluster that a command needs cannot be used."""
+
+
+class NameTakenError(StorageError):
+    """A run's name is another one's, which lies in the same storage or is running there."""

@@ -144,6 +144,40 @@ def test_damaged_ray_state_and_checkpoints_are_of_no_consequence(
     assert {run.state for run in mine} == {"FINISHED"}
 
 
+def test_an_error_in_the_driver_is_said_as_it_is_and_a_resume_goes_on(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = make_sweep({"pause": 0.1}, parameters={"update.lambda": {"grid": [0, 1]}})
+    add, count = Records.add, iter(range(3))
+
+    def full(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
+        if next(count, None) is None:
+            raise StorageError("storage cannot be written: no space left on device")
+        return add(self, job_id, result, stopped=stopped)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "add", full)
+        with pytest.raises(StorageError, match=r"^storage cannot be written: no space left"):
+            run_sweep(sweep, options(tmp_path, concurrency=1), "full", trainables=TRAINABLES)
+    tracker = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    ends = {run.stage: (run.state, run.tags.get("reason")) for run in tracker.list_runs()}
+    assert ends["search"] == ("KILLED", "interrupted after epoch 3 of 4; resume the sweep")
+    assert ends["sweep"][0] == "FAILED"
+    resumed = resume_sweep("full", options(tmp_path), trainables=TRAINABLES)
+    assert [result.status for result in resumed.results] == ["finished"] * 2
+    assert {run.state for run in tracker.list_runs()} == {"FINISHED"}
+
+
+def test_a_metric_that_no_search_reports_ends_the_sweep_with_its_first_trial(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None
+) -> None:
+    sweep = make_sweep(metric="genotype/skip")
+    with pytest.raises(ConfigError, match="which no search reports; did you mean 'genotype/skips'"):
+        run_sweep(sweep, options(tmp_path, concurrency=1), "wrong", trainables=TRAINABLES)
+    records = Records(Storage(tmp_path / "runs" / "wrong"), "search")
+    assert [record.epoch for record in records] == [4]
+
+
 def test_a_damaged_record_is_one_line(tmp_path: Path, make_sweep: MakeSweep) -> None:
     storage = Storage(tmp_path / "runs" / "x")
     sweep = make_sweep()
@@ -209,7 +243,10 @@ def test_bad_places_are_one_line_and_nothing_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "input"]
 
 
-def test_ctrl_c_leaves_a_sweep_that_a_second_driver_cannot_disturb(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_a_sweep_that_a_second_driver_cannot_disturb(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     """The first driver holds a lock while it runs; after Ctrl-C it leaves no run RUNNING."""
     file = write_sweep(tmp_path / "input", {"pause": 0.3}, epochs=60)
     arguments = ["start", str(tmp_path / "runs"), "1", str(file)]
@@ -224,8 +261,8 @@ def test_ctrl_c_leaves_a_sweep_that_a_second_driver_cannot_disturb(tmp_path: Pat
         wait_for(lambda: epochs(tmp_path) >= 2, process)
         with pytest.raises(StorageError, match=f"is running, in process {process.pid}"):
             resume_sweep("killed", options(tmp_path), trainables=TRAINABLES)
-        os.kill(process.pid, signal.SIGINT)
-        assert process.wait(timeout=60) != 0
+        os.kill(process.pid, number)
+        assert process.wait(timeout=60) == -signal.SIGINT  # as KeyboardInterrupt ends Python
     finally:
         if process.poll() is None:
             process.kill()

@@ -22,6 +22,7 @@ from tune_nas.sweep.resolve import BaseTrials
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker
 
+LEAST, OR_NONE = "but must be finite and >= 0.01", "but must be finite, and 0 or >= 0.01"
 TINY = {
     "space": {"name": "darts", "init_channels": 4, "cells": 2},
     "data": {"name": "fake", "train_images": 32},
@@ -63,11 +64,13 @@ def options(folder: Path, **more: Any) -> RunOptions:
     ("changes", "says"),
     [
         ({"concurrency": 0}, "--concurrency is 0, but must be >= 1"),
-        ({"cpus_per_trial": 0}, "--cpus-per-trial is 0, but must be finite and > 0"),
-        ({"cpus_per_trial": -1}, "--cpus-per-trial is -1, but must be finite and > 0"),
-        ({"cpus_per_trial": float("nan")}, "--cpus-per-trial is nan, but must be finite and > 0"),
-        ({"gpus_per_trial": -0.5}, "--gpus-per-trial is -0.5, but must be finite and >= 0"),
-        ({"gpus_per_trial": float("inf")}, "--gpus-per-trial is inf, but must be finite and >= 0"),
+        ({"cpus_per_trial": 0}, "--cpus-per-trial is 0, but must be finite and >= 0.01"),
+        ({"cpus_per_trial": -1}, "--cpus-per-trial is -1, but must be finite and >= 0.01"),
+        ({"cpus_per_trial": 1e-5}, "--cpus-per-trial is 1e-05, but must be finite and >= 0.01"),
+        ({"cpus_per_trial": float("nan")}, f"--cpus-per-trial is nan, {LEAST}"),
+        ({"gpus_per_trial": -0.5}, f"--gpus-per-trial is -0.5, {OR_NONE}"),
+        ({"gpus_per_trial": 1e-5}, f"--gpus-per-trial is 1e-05, {OR_NONE}"),
+        ({"gpus_per_trial": float("inf")}, f"--gpus-per-trial is inf, {OR_NONE}"),
     ],
 )
 def test_numbers_out_of_range(changes: dict[str, Any], says: str) -> None:

@@ -11,12 +11,13 @@ import optuna
 import pytest
 from standin import MakeSweep
 
+from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Records
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.scheduler import Asha
 from tune_nas.sweep.sources import DefineByRun, OptunaSource
-from tune_nas.sweep.stages import portable, ranked, repeat_jobs, retrain_jobs
+from tune_nas.sweep.stages import ranked, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.storage import Storage
 
 PARAMETERS: dict[str, Any] = {
@@ -33,7 +34,7 @@ def sweep(make_sweep: MakeSweep) -> SweepConfig:
 
 
 def source(sweep: SweepConfig, records: Records, url: str | None = None) -> OptunaSource:
-    return OptunaSource(sweep, base_trials(sweep), records, portable, url)
+    return OptunaSource(sweep, base_trials(sweep), records, url)
 
 
 def play(drawn: OptunaSource, records: Records, count: int) -> None:
@@ -112,6 +113,56 @@ def test_random_and_seeds_decide_what_is_drawn(make_sweep: MakeSweep, tmp_path: 
         assert job is not None
         drawn[searcher, seed] = job.parameters["optimizer.weights.learning_rate"]
     assert drawn["random", 0] != drawn["random", 1]
+
+
+def test_values_that_do_not_go_together_are_drawn_again(
+    make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ends of the range divide by 4; most of what lies between does not."""
+    sweep = make_sweep(
+        searcher="random",
+        trials=6,
+        set={"relaxation.partial_channels": 4},
+        parameters={"space.init_channels": {"int": [8, 32]}},
+    )
+    records = Records(Storage(tmp_path), "search")
+    drawn = source(sweep, records)
+    jobs = [drawn.next() for _ in range(6)]
+    channels = [job.parameters["space.init_channels"] for job in jobs if job is not None]
+    assert len(channels) == 6 and all(count % 4 == 0 for count in channels)
+    assert drawn.next() is None
+    states = [trial.state.name for trial in drawn.study.trials]
+    assert states.count("RUNNING") == 6 and states.count("FAIL") == len(states) - 6 > 0
+
+    def refuse(*_: Any) -> None:
+        raise ConfigError("they do not go together")
+
+    monkeypatch.setattr("tune_nas.sweep.sources.resolve", refuse)
+    with pytest.raises(ConfigError, match="not go together; so it is with each of 100 draws"):
+        source(sweep, Records(Storage(tmp_path / "none"), "search")).next()
+
+
+def test_a_list_of_a_choice_is_known_again(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    betas = {"choice": [[0.5, "999e-3"], [0.9, "1e-1"]]}
+    sweep = make_sweep(searcher="random", trials=3, parameters={"optimizer.alphas.betas": betas})
+    records = Records(Storage(tmp_path), "search")
+    first = source(sweep, records).next()
+    assert first is not None
+    records.start(first)
+    again = Records(Storage(tmp_path), "search")
+    assert source(sweep, again).next() == again[first.id].job
+
+
+def test_a_trial_that_has_diverged_is_no_winner(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    sweep = make_sweep(retrain=2)
+    records = Records(Storage(tmp_path), "search")
+    accuracies = [math.nan, 50.0, math.inf]
+    for job, accuracy in zip(search_jobs(sweep, base_trials(sweep)), accuracies, strict=True):
+        records.start(job)
+        records.add(job.id, {"epoch": 4, "valid_accuracy": accuracy, "genotype": "g"})
+        records.end(job.id)
+    (only,) = retrain_jobs(sweep, records, Records(Storage(tmp_path), "repeat"))
+    assert only.parent == "search-00001"
 
 
 def test_the_define_by_run_space_can_be_pickled(sweep: SweepConfig) -> None:

@@ -116,7 +116,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"update.lambda": {"loguniform": [0, 1]}}}, "low must be > 0"),
     ({"parameters": {"update.lambda": {"uniform": [0, 1]}}}, "searcher 'random' or 'tpe'"),
     ({"parameters": {"update.lambda": {"grid": [1, 1]}}}, "a value twice"),
+    ({"parameters": {"update.lambda": {"grid": [1, "1"]}}}, "once more; give each value once"),
     ({"parameters": {"update": {"grid": [1]}}}, "is a section"),
+    ({"seed": True}, "seed is True, but must be a number"),
+    ({"set": {"schedule.epochs": True}}, "schedule.epochs is True, but must be a number"),
+    ({"set": {"runtime.threads": 10**11}}, "runtime.threads is 100000000000, but must be <= 1024"),
     ({"parameters": {"seed": {"grid": [1]}}}, "'seeds'"),
     ({"parameters": {}}, "none left to vary"),
     ({"parameters": {"update.lambda": {"grid": [1], "when": {"update.levl": 1}}}}, "update.level"),
@@ -144,6 +148,28 @@ def test_bad_sweeps_say_what_is_wrong_in_one_line(changes: dict[str, Any], says:
         load_sweep("lambda", **changes)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_key_whose_condition_does_not_hold_goes_where_it_cannot_stay(
+    make_sweep: MakeSweep,
+) -> None:
+    level = {"grid": ["bilevel", "mixed"]}
+    rate = "optimizer.weights.learning_rate"
+    mixed = {"update.level": "mixed"}
+    sweep = make_sweep(
+        trial="milenas",
+        parameters={
+            "update.level": level,
+            "update.lambda": {"grid": [0.5], "when": mixed},
+            rate: {"grid": [0.1], "when": mixed},
+        },
+    )
+    (_, _, bilevel), (_, _, other) = resolve_trials(sweep)
+    assert (bilevel.update.lambda_, other.update.lambda_) == (None, 0.5)
+    stays = {"relaxation.kind": {"grid": ["softmax", "sigmoid"]}}
+    stays[rate] = {"grid": [0.1], "when": {"relaxation.kind": "sigmoid"}}
+    (_, _, softmax), _ = resolve_trials(make_sweep(trial="single-level", parameters=stays))
+    assert softmax.optimizer.weights.learning_rate == 0.005
 
 
 def test_asha_never_compares_trials_of_different_length(make_sweep: MakeSweep) -> None:

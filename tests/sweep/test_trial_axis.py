@@ -111,6 +111,9 @@ def test_another_length_scales_what_happens_at_epochs() -> None:
         "schedule.greedy.warmup": 3,
         "schedule.greedy.every": 2,
     }
+    near = {"phases": [{"until": end, "set": {"order": 2}} for end in (10, 14)]}
+    phases = scaled(TrialConfig.model_validate({"update": near}).to_dict(), 5)["update.phases"]
+    assert [phase["until"] for phase in phases] == [1, 2]
     staged = TrialConfig.model_validate({"schedule": {"stages": STAGES}}).to_dict()
     assert [stage["epochs"] for stage in scaled(staged, 21)["schedule.stages"]] == [10, 11]
     # 29 of 100 is 29 of 100, though 100 · 0.29 is 28.999…

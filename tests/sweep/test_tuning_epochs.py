@@ -14,9 +14,8 @@ from tune_nas.library import with_overrides
 from tune_nas.sweep import estimate
 from tune_nas.sweep.callbacks import Progress, Recorder
 from tune_nas.sweep.records import Job, Records
-from tune_nas.sweep.resolve import base_trials
+from tune_nas.sweep.resolve import base_trials, portable
 from tune_nas.sweep.scheduler import make_scheduler
-from tune_nas.sweep.stages import portable
 from tune_nas.sweep.storage import Storage
 
 PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 2}
@@ -32,7 +31,7 @@ class Trial:
 
 
 def job(trial: TrialConfig) -> Job:
-    return Job("search-00000", "search", {}, 0, portable(trial))
+    return Job("search-00000", "search", {}, 0, portable(trial, "").to_dict())
 
 
 def test_a_job_counts_the_epochs_of_its_tuning() -> None:

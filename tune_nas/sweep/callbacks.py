@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 
+from tune_nas.errors import ConfigError
+from tune_nas.library import nearest
 from tune_nas.sweep.records import DECISIONS, Job, Record, Records
 from tune_nas.tracking import TrialFacts, stop_reason
 from tune_nas.tracking.labels import plural
@@ -48,7 +50,11 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Record the result, and whether the scheduler has stopped the trial at it."""
+        """Record the result, and whether the scheduler has stopped the trial at it.
+
+        Raises:
+            ConfigError: If a search has ended, and none reports what the sweep ranks by.
+        """
         self.trials = trials
         if result.get("notes"):
             _logger.warning(result["notes"])
@@ -59,6 +65,22 @@ class Recorder(Callback):  # type: ignore[misc]
             value = result.get(self._metric)
             reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
+        if record.epoch == epochs and self._records.stage != "retrain":
+            self._check_metric()
+
+    def _check_metric(self) -> None:
+        """Stop a sweep that would rank by what no search reports.
+
+        Raises:
+            ConfigError: If none does.
+        """
+        last = [record.history[-1] for record in self._records if record.history]
+        known = sorted({name for metrics in last for name in metrics})
+        if self._metric not in known:
+            raise ConfigError(
+                f"metric is '{self._metric}', which no search reports"
+                f"{nearest(self._metric, known)}; they report {', '.join(known)}"
+            )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record why a trial failed for good."""
@@ -91,10 +113,10 @@ class Tracked(Callback):  # type: ignore[misc]
 
 
 class Interruption(Callback):  # type: ignore[misc]
-    """Turns Ctrl-C into KeyboardInterrupt between two steps of Ray, not within one.
+    """Turns Ctrl-C and SIGTERM into KeyboardInterrupt between two steps of Ray, not within one.
 
     Raised at any place, it can be lost in Ray's event loop, or cut a write to MLflow in half. A
-    second Ctrl-C is raised at once.
+    second one is raised at once.
     """
 
     def __init__(self) -> None:
@@ -110,17 +132,22 @@ class Interruption(Callback):  # type: ignore[misc]
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.getsignal(signal.SIGINT)
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def put_back() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
         def press(number: int, frame: FrameType | None) -> None:
             self._pressed = True
-            signal.signal(signal.SIGINT, before)
+            put_back()
 
-        signal.signal(signal.SIGINT, press)
+        for number in before:
+            signal.signal(number, press)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            put_back()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Raise what was asked for.

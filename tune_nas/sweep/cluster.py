@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -105,13 +107,27 @@ def connect(address: str | None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a node that does not start raises no more special one
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StorageError(f"Ray cluster {address or 'local'} cannot be used: {reason}") from error
     try:
-        yield
+        with _terminated_as_interrupted():
+            yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does; Ray, once it is started, would abort at it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -208,7 +224,7 @@ def hidden_warnings(path: Path) -> Iterator[None]:
 
     Ray prints the death of a node to stdout, which is for JSON.
     """
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = _QuietHandler(path, encoding="utf-8", delay=True)
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, ray_logger = logging.getLogger(), logging.getLogger("ray")
@@ -224,6 +240,13 @@ def hidden_warnings(path: Path) -> Iterator[None]:
         root.removeHandler(handler)
         ray_logger.handlers = kept
         handler.close()
+
+
+class _QuietHandler(logging.FileHandler):
+    """Says nothing of a full disk: what else is written there does."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Pass."""
 
 
 class _Printed(io.TextIOBase):

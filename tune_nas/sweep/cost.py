@@ -54,9 +54,10 @@ def estimate(
     bases = bases or base_trials(sweep)
     check_metric(sweep, bases)
     trials = resolve_trials(sweep, bases)
-    repeats = sweep.repeat_best * len(sweep.repeat_seeds) if sweep.repeat_best else 0
     grid = sweep.searcher == "grid"
     first = len(trials) if grid else sweep.n_drawn
+    configurations = first // len(sweep.seed_list) if grid else first
+    repeats = min(sweep.repeat_best, configurations) * len(sweep.repeat_seeds)
     timed: dict[str, tuple[float, int]] = {}
     epochs, seconds = 0, 0.0
     for _, _, trial in trials:
@@ -103,15 +104,22 @@ def _epoch_seconds(trial: TrialConfig) -> tuple[float, int]:
     import torch
 
     from tune_nas.search import Search
+    from tune_nas.search.graphs import WARM_UP
 
     torch.set_num_threads(trial.runtime.threads)
     search = Search(library.with_overrides(trial, {"update.warmup": 0, "start_from": None}))
+    on_gpu = search.device.type == "cuda"
+    warm_up = WARM_UP + 1 if on_gpu else 1  # there, until the step is captured
     times: list[float] = []
     steps_of_epoch = 1
 
     def on_step(step: int, steps: int) -> None:
         nonlocal steps_of_epoch
         steps_of_epoch = steps
+        if step < warm_up:
+            return
+        if on_gpu:
+            torch.cuda.synchronize(search.device)
         times.append(time.perf_counter())
         if len(times) > _STEPS:
             raise _EnoughError
@@ -123,5 +131,5 @@ def _epoch_seconds(trial: TrialConfig) -> tuple[float, int]:
         pass
     else:
         return time.perf_counter() - began, steps_of_epoch
-    # The first step warms up; validation, which is not timed, is about a third of the passes.
+    # Validation, which is not timed, is about a third of the passes.
     return (times[-1] - times[0]) / (len(times) - 1) * steps_of_epoch * 1.3, len(times) - 1

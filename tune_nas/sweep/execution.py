@@ -16,7 +16,6 @@ from tune_nas.sweep.queue import JobQueue
 from tune_nas.sweep.records import Job, Records
 from tune_nas.sweep.scheduler import make_scheduler
 from tune_nas.sweep.sources import ListSource, OptunaSource, Source
-from tune_nas.sweep.stages import portable
 from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTrainable
 from tune_nas.tracking import TrackerSettings, TrackingCallback
 
@@ -73,7 +72,7 @@ class StageRunner:
             for leftover in local.glob(f"{_STUDY}*"):
                 leftover.unlink()
         url = None if local is None else f"sqlite:///{local / _STUDY}"
-        source = OptunaSource(self._plan.sweep, self._plan.bases, records, portable, url)
+        source = OptunaSource(self._plan.sweep, self._plan.bases, records, url)
         self._run("search", source, records)
 
     @contextmanager
@@ -98,6 +97,7 @@ class StageRunner:
 
     def _run(self, stage: str, source: Source, records: Records) -> None:
         from ray import tune
+        from ray.tune.error import TuneError
 
         from tune_nas.search import total_epochs
 
@@ -107,7 +107,11 @@ class StageRunner:
         at_once = trials_at_once(options)
         recorder = Recorder(records, sweep.search_metric)
         tracking = TrackingCallback(
-            self._settings, self._sweep_run, describe, rank_by=sweep.search_metric
+            self._settings,
+            self._sweep_run,
+            describe,
+            rank_by=sweep.search_metric,
+            has_ended=lambda job_id: records[job_id].ended,
         )
         interruption = Interruption()
         callbacks: list[Any] = [recorder, tracking, Tracked(records, tracking), interruption]
@@ -145,6 +149,15 @@ class StageRunner:
             except KeyboardInterrupt:
                 tracking.on_experiment_end(recorder.trials)
                 raise
+            except TuneError as error:
+                raise _first(error) from None
             finally:
                 if progress is not None:
                     progress.close()
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return what went wrong in the driver: Ray's error has it as a text, with its traceback."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error

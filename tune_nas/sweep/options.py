@@ -13,6 +13,7 @@ from tune_nas.errors import ConfigError
 
 _KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together")
 _CPUS, _GPUS = 1.0, 0.0
+_LEAST = 0.01  # Ray counts ten-thousandths, and takes less for nothing
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ class RunOptions:
         at_once, cpus, gpus = self.concurrency, self.cpus, self.gpus
         if at_once is not None and at_once < 1:
             raise ConfigError(f"--concurrency is {at_once}, but must be >= 1")
-        if not (math.isfinite(cpus) and cpus > 0):
-            raise ConfigError(f"--cpus-per-trial is {cpus:g}, but must be finite and > 0")
-        if not (math.isfinite(gpus) and gpus >= 0):
-            raise ConfigError(f"--gpus-per-trial is {gpus:g}, but must be finite and >= 0")
+        if not (math.isfinite(cpus) and cpus >= _LEAST):
+            raise ConfigError(f"--cpus-per-trial is {cpus:g}, but must be finite and >= {_LEAST:g}")
+        if not (math.isfinite(gpus) and (gpus == 0 or gpus >= _LEAST)):
+            rule = f"must be finite, and 0 or >= {_LEAST:g}"
+            raise ConfigError(f"--gpus-per-trial is {gpus:g}, but {rule}")
         if self.together is not None and self.together < 1:
             raise ConfigError(f"--together is {self.together}, but must be >= 1")
         if self.shares_processes and (self.together or 1) * gpus > 1 + 1e-9:

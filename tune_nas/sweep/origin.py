@@ -61,6 +61,18 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
     return Origin(absolute(checkpoint), trial)
 
 
+def find_record(text: str, root: str) -> Record | None:
+    """Return the search that a text names in a storage, as ``lambda/search-00003``; or None.
+
+    Raises:
+        StorageError: If the run of that name has several, or the storage cannot be reached.
+    """
+    name = text.partition("/")[0]
+    if not _records(Storage(root).within(name)):
+        return None
+    return _record(text, root, None)
+
+
 def _names(folder: str) -> list[str]:
     """Return the names in a folder or behind a URI; none where there is no such folder."""
     there = is_uri(folder) or Path(folder).expanduser().is_dir()

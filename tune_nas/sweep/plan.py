@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from dataclasses import asdict, dataclass, field
@@ -14,8 +15,9 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
-from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.resolve import BaseTrials, portable
 from tune_nas.sweep.storage import Storage
+from tune_nas.yaml_text import parse_yaml
 
 SWEEP, TRIALS, STATE = "sweep.yaml", "trials.yaml", "state.json"
 
@@ -34,6 +36,7 @@ class State:
         genotype: What a ``retrain`` trains, as YAML.
         parent_run: MLflow run that this genotype comes from.
         options: What `RunOptions.kept` says that a resume goes on with.
+        folder: Where it was started: what relative paths in it are relative to.
     """
 
     kind: str = "sweep"
@@ -45,6 +48,7 @@ class State:
     genotype: str | None = None
     parent_run: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    folder: str = field(default_factory=os.getcwd)
 
 
 @dataclass
@@ -87,7 +91,7 @@ def read_plan(storage: Storage) -> Plan:
     for name in (SWEEP, TRIALS):
         text = storage.read(name)
         try:
-            contents[name] = yaml.safe_load(text or "")
+            contents[name] = parse_yaml(text or "")
         except yaml.YAMLError as error:
             raise StorageError(f"{storage.root}/{name} is damaged: not valid YAML") from error
         if not isinstance(contents[name], dict):
@@ -98,11 +102,15 @@ def read_plan(storage: Storage) -> Plan:
     }
     if not trials:
         raise StorageError(f"{storage.root}/{TRIALS} is damaged; nothing to resume")
+    state = read_state(storage)
+    if state is None:
+        raise StorageError(f"{storage.root}/{STATE} is missing or damaged; nothing to resume")
+    bases = {name: portable(trial, state.folder) for name, trial in trials.items()}
     return Plan(
         storage,
         library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}"),
-        BaseTrials(trials),
-        read_state(storage) or State(),
+        BaseTrials(bases, state.folder),
+        state,
     )
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tune_nas import library
-from tune_nas.benchmark import SPACE, find_table, user_table
+from tune_nas.benchmark import AUTO, SPACE, find_table, user_table
 from tune_nas.config import TrialConfig, scaled
 from tune_nas.errors import ConfigError
+from tune_nas.paths import absolute
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.parameters import TRIAL, Parameter, check_conditions, combinations, meets
 
 _EMBEDDED = "digits"
+_DECIDE_LENGTH = (TRIAL, "space", "schedule", "selection", "start_from")
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
 
 
@@ -25,9 +29,11 @@ class BaseTrials:
 
     Args:
         trials: By the names that the sweep has for them; one, unless the trial itself is swept.
+        folder: What relative paths in them, and among the swept values, are relative to.
     """
 
     trials: Mapping[str, TrialConfig]
+    folder: str = field(default_factory=os.getcwd)
 
     @property
     def first(self) -> TrialConfig:
@@ -142,18 +148,40 @@ def resolve_trials(
         some = list(itertools.islice(points, _MOST_CHECKED))
         checked = [(parameters, resolve(sweep, bases, parameters, seed)) for parameters in some]
         trials = [({}, seed, trial) for trial in bases.trials.values()]
+        if sweep.scheduler == "asha":
+            checked += _of_any_length(sweep, bases)
     if sweep.scheduler == "asha":
-        _check_lengths(sweep, checked)
+        _check_lengths(sweep, [(point, portable(trial, bases.folder)) for point, trial in checked])
     return trials
+
+
+def _of_any_length(
+    sweep: SweepConfig, bases: BaseTrials
+) -> Iterator[tuple[dict[str, Any], TrialConfig]]:
+    """Yield trials of a drawn sweep in which what decides their length varies, and that alone."""
+    swept = sweep.parameters
+    names = {key for key in swept if key.split(".")[0] in _DECIDE_LENGTH}
+    while more := {c for key in names for c in swept[key].when if c in swept} - names:
+        names |= more
+    points = combinations({key: swept[key] for key in swept if key in names}, bases.values)
+    for point in itertools.islice(points, _MOST_CHECKED):
+        with suppress(ConfigError):  # it may be legal with other values of the rest alone
+            yield point, resolve(sweep, bases, point, sweep.seed_list[0])
 
 
 def _grid(
     sweep: SweepConfig, bases: BaseTrials, points: Iterator[dict[str, Any]]
 ) -> Iterator[tuple[dict[str, Any], int, TrialConfig]]:
+    given: dict[str, dict[str, Any]] = {}
     for parameters in points:
         for seed in sweep.seed_list:
             trial = resolve(sweep, bases, parameters, seed)
-            yield reported(parameters, trial), seed, trial
+            values = reported(parameters, trial)
+            if (twin := given.setdefault(repr((values, seed)), parameters)) is not parameters:
+                raise ConfigError(
+                    f"sweep '{sweep.name}': {parameters} is {twin} once more; give each value once"
+                )
+            yield values, seed, trial
 
 
 def resolve(
@@ -161,14 +189,49 @@ def resolve(
 ) -> TrialConfig:
     """Return the trial of one choice of parameters and one seed.
 
+    A swept key whose condition does not hold is as the trial has it; by default if that makes no
+    legal trial (λ of a trial whose level is swept).
+
     Raises:
         ConfigError: If the values do not go together.
     """
     text = ", ".join(f"{key}={value}" for key, value in parameters.items())
     keys = {key: value for key, value in parameters.items() if key != TRIAL}
-    return library.with_overrides(
-        bases.of(parameters), {**keys, "seed": seed}, where=f"sweep '{sweep.name}' at {text}"
-    )
+
+    def made(**changes: Any) -> TrialConfig:
+        own = {**changes, **keys, "seed": seed}
+        return library.with_overrides(bases.of(parameters), own, f"sweep '{sweep.name}' at {text}")
+
+    left_out = sweep.parameters.keys() - parameters.keys() - {TRIAL}
+    try:
+        return made()
+    except ConfigError:
+        if not left_out:
+            raise
+        usual = trial_values(TrialConfig())
+        with suppress(ConfigError):
+            return made(**{key: usual[key] for key in left_out})
+        raise
+
+
+def portable(trial: TrialConfig, folder: str) -> TrialConfig:
+    """Return a trial with absolute paths: workers, and a resume, run in other folders.
+
+    Args:
+        trial: The trial.
+        folder: What its relative paths are relative to.
+    """
+    content = trial.to_dict()
+    space = absolute(trial.space.name, folder)
+    if Path(space).is_file() and trial.space.name not in library.shipped_names("space"):
+        content["space"]["name"] = space
+    if trial.data.dir is not None:
+        content["data"]["dir"] = absolute(trial.data.dir, folder)
+    if trial.start_from is not None:
+        content["start_from"] = absolute(trial.start_from, folder)
+    if trial.benchmark.table not in (None, AUTO):
+        content["benchmark"]["table"] = absolute(trial.benchmark.table, folder)
+    return library.validate(TrialConfig, content, f"trial '{trial.name}'")
 
 
 def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:

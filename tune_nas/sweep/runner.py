@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,23 +16,30 @@ from tune_nas.sweep.cluster import (
     hidden_warnings,
     is_local,
     prepare_environment,
-    registered,
     trials_at_once,
 )
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
-from tune_nas.sweep.options import RunOptions, storage_option
+from tune_nas.sweep.locking import check_free, locked, locked_in_cluster
+from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude
 from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.records import Job, Records
-from tune_nas.sweep.resolve import BaseTrials, base_trials, check_metric, resolve_trials
-from tune_nas.sweep.stages import STAGES, portable, repeat_jobs, retrain_jobs, search_jobs
+from tune_nas.sweep.resolve import (
+    BaseTrials,
+    base_trials,
+    check_metric,
+    portable,
+    resolve_trials,
+)
+from tune_nas.sweep.stages import STAGES, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker, TrackerSettings
+from tune_nas.tracking.store import one_line, sqlite_uri
 
 if TYPE_CHECKING:
     from tune_nas.sweep.execution import StageRunner, Trainables
 
-_LOG, _LOCK = "log.txt", ".lock"
+_LOG = "log.txt"
 
 
 def run_sweep(
@@ -54,7 +59,8 @@ def run_sweep(
 
     Raises:
         ConfigError: If a trial cannot start.
-        StorageError: If the name exists, or storage, cluster or MLflow store cannot be used.
+        NameTakenError: If the name exists.
+        StorageError: If storage, cluster or MLflow store cannot be used.
     """
     sweep = sweep.model_copy(update={"name": name or sweep.name})
     return _start(sweep, base_trials(sweep), State(kind="sweep"), options, trainables)
@@ -117,7 +123,8 @@ def resume_sweep(
     options = options.or_else(plan.state.options)
     plan.state.options = options.kept()
     check_address(options.address)
-    return _run(plan, options, trainables, resumed=True)
+    with locked(plan):
+        return _run(plan, options, trainables, resumed=True)
 
 
 def _single(trial: TrialConfig, name: str | None, **changes: Any) -> SweepConfig:
@@ -135,15 +142,12 @@ def _start(
 ) -> SweepOutcome:
     """Check everything that can be checked; only then write."""
     prepare_environment(options.address)
-    if "/" in sweep.name or sweep.name in ("", ".", ".."):
-        raise ConfigError(f"name is '{sweep.name}', but must be fit for a folder, without '/'")
+    if set('/"\n') & set(sweep.name) or sweep.name in ("", ".", ".."):
+        name = " ".join(sweep.name.split())
+        raise ConfigError(f"name is '{name}', but must be fit for a folder, without '/' and '\"'")
     root = Storage(options.storage)
     storage = root.within(sweep.name)
-    if storage.names():
-        there = read_state(storage)
-        resume = f"tune-nas resume {sweep.name}{storage_option(options.storage)}"
-        hint = f", or go on with it: {resume}" if there and there.status != "finished" else ""
-        raise StorageError(f"'{sweep.name}' exists in {root.root}; choose another --name{hint}")
+    check_free(storage, sweep.name, options)
     check_metric(sweep, bases)
     trials = [trial for _, _, trial in resolve_trials(sweep, bases)]
     if is_local(options.address):
@@ -156,16 +160,24 @@ def _start(
     state.options = options.kept()
     plan = Plan(storage, sweep, bases, state)
     made_root = root.local is not None and not root.local.exists()
-    try:
-        plan.write()
-        return _run(plan, options, trainables, resumed=False)
-    except TuneNasError:
-        if not storage.names("search") and not storage.names("retrain"):
-            # Nothing has run: leave nothing behind.
-            storage.remove()
-            if made_root and root.local is not None:
-                _remove_if_empty(root.local)
-        raise
+    with locked(plan):
+        check_free(storage, sweep.name, options)  # nobody else has begun it meanwhile
+        try:
+            plan.write()
+            return _run(plan, options, trainables, resumed=False)
+        except TuneNasError:
+            if _is_untouched(plan):
+                storage.remove()
+                if made_root and root.local is not None:
+                    _remove_if_empty(root.local)
+            raise
+
+
+def _is_untouched(plan: Plan) -> bool:
+    """Whether nothing has run of a sweep, and what lies there is its own."""
+    there = read_state(plan.storage)
+    own = there is None or there.identity == plan.state.identity
+    return own and not plan.storage.names("search") and not plan.storage.names("retrain")
 
 
 def _run(
@@ -178,10 +190,9 @@ def _run(
     uri = options.mlflow or plan.state.mlflow or _mlflow_uri(options, Storage(options.storage))
     settings = TrackerSettings(uri)
     with (
-        _locked(plan),
         _logging_to(plan.storage),
         connect(options.address),
-        _locked_in_cluster(plan, options.address),
+        locked_in_cluster(plan, options.address),
     ):
         trials_at_once(options)  # whether there is room, before MLflow hears of anything
         tracker = settings.open()
@@ -232,8 +243,8 @@ def _closing(tracker: Tracker, sweep_run: str) -> Iterator[None]:
     except KeyboardInterrupt:
         tracker.finish(sweep_run, "KILLED", reason="interrupted by Ctrl-C; a resume goes on")
         raise
-    except TuneNasError as error:
-        tracker.finish(sweep_run, "FAILED", error=str(error))
+    except Exception as error:
+        tracker.finish(sweep_run, "FAILED", error=one_line(error))
         raise
 
 
@@ -259,7 +270,7 @@ def _given_genotype(plan: Plan) -> Job:
         stage="retrain",
         parameters={},
         seed=plan.bases.first.seed,
-        trial=portable(plan.bases.first),
+        trial=portable(plan.bases.first, plan.bases.folder).to_dict(),
         genotype=plan.state.genotype,
         parent_run=plan.state.parent_run,
     )
@@ -318,7 +329,7 @@ def _mlflow_uri(options: RunOptions, root: Storage) -> str:
             f"storage {root.root} is remote, where no sqlite file can be; give an MLflow server: "
             "--mlflow http://HOST:PORT"
         )
-    return f"sqlite:///{root.local / 'mlflow.db'}"
+    return sqlite_uri(root.local / "mlflow.db")
 
 
 def _latest(root: Storage) -> str:
@@ -331,34 +342,6 @@ def _latest(root: Storage) -> str:
     if not started:
         raise StorageError(f"there is nothing to resume in {root.root}")
     return max(started, key=lambda name: started[name])
-
-
-@contextmanager
-def _locked(plan: Plan) -> Iterator[None]:
-    """Keep a second driver out of a folder; the lock goes with the process, however that ends."""
-    local = plan.storage.local
-    if local is None:
-        yield
-        return
-    with (local / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise StorageError(
-                f"'{plan.sweep.name}' is running, in process {file.read().strip() or 'unknown'}"
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def _locked_in_cluster(plan: Plan, address: str | None) -> AbstractContextManager[None]:
-    """Keep a second driver of a remote sweep out of the cluster; elsewhere it is not seen."""
-    if plan.storage.local is None and not is_local(address):
-        return registered(plan.storage.root)
-    return nullcontext()
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.parameters import Fixed, Parameter, ordered
 from tune_nas.sweep.records import Job, Record, Records
-from tune_nas.sweep.resolve import BaseTrials, reported, resolve
+from tune_nas.sweep.resolve import BaseTrials, portable, reported, resolve
 
 if TYPE_CHECKING:
     import optuna
 
-Prepare = Callable[[TrialConfig], dict[str, Any]]
+
+_DRAWS = 100  # for one trial, until its values go together
 
 
 class Source(Protocol):
@@ -41,8 +42,12 @@ class ListSource:
     """
 
     def __init__(self, jobs: Sequence[Job], records: Records) -> None:
-        done = {record.job.id for record in records if record.ended}
-        self._left = [job for job in jobs if job.id not in done]
+        known = {record.job.id: record for record in records}
+        self._left = [
+            known[job.id].job if job.id in known else job
+            for job in jobs
+            if job.id not in known or not known[job.id].ended
+        ]
         self.total = len(jobs)
 
     def next(self) -> Job | None:
@@ -65,7 +70,6 @@ class OptunaSource:
         sweep: The sweep; its ``seed`` decides what is drawn.
         bases: Its trials.
         records: What an earlier session did.
-        prepare: Makes a job's trial of a resolved one.
         storage: Optuna storage URL to keep the study in, for others to look at; None for memory.
     """
 
@@ -74,13 +78,12 @@ class OptunaSource:
         sweep: SweepConfig,
         bases: BaseTrials,
         records: Records,
-        prepare: Prepare,
         storage: str | None = None,
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._sweep, self._bases, self._prepare = sweep, bases, prepare
+        self._sweep, self._bases = sweep, bases
         self._space = DefineByRun(sweep.parameters, bases.values)
         self.total = sweep.n_drawn
         self.study = optuna.create_study(
@@ -119,17 +122,34 @@ class OptunaSource:
 
     def _ask(self, known: Job | None = None) -> Job:
         """Draw the next trial, or put a known one into the study again."""
-        number = self._number(known)
-        self.study.sampler = self._sampler(number)
-        if known is not None:
+        self.study.sampler = self._sampler(self._number(known))
+        if known is None:
+            trial, job = self._draw()
+        else:
             self.study.enqueue_trial(self._space.drawn(known.parameters))
-        trial = self.study.ask()
-        job = known or self._job(number, self._space(trial))
-        if known is not None:
+            trial, job = self.study.ask(), known
             self._space(trial)
         trial.set_user_attr("trial_id", job.id)
         self._trials[job.id] = trial
         return job
+
+    def _draw(self) -> tuple[optuna.Trial, Job]:
+        """Draw until the values go together: of ranges the ends alone were tried beforehand.
+
+        Raises:
+            ConfigError: If they do not in many draws.
+        """
+        from optuna.trial import TrialState
+
+        refused: ConfigError | None = None
+        for _ in range(_DRAWS):
+            trial = self.study.ask()
+            try:
+                return trial, self._job(self._number(None), self._space(trial))
+            except ConfigError as error:
+                self.study.tell(trial, state=TrialState.FAIL)
+                refused = error
+        raise ConfigError(f"{refused}; so it is with each of {_DRAWS} draws") from refused
 
     def _number(self, known: Job | None) -> int:
         if known is not None:
@@ -141,7 +161,8 @@ class OptunaSource:
         seed = self._sweep.seed_list[0]
         trial = resolve(self._sweep, self._bases, parameters, seed)
         kept = reported(parameters, trial)
-        return Job(f"search-{number:05d}", "search", kept, seed, self._prepare(trial))
+        content = portable(trial, self._bases.folder).to_dict()
+        return Job(f"search-{number:05d}", "search", kept, seed, content)
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         import optuna
@@ -199,7 +220,9 @@ def _same(listed: Any, value: Any) -> bool:
     """Whether a listed value became this one in the trial (1 became 1.0, '1e-3' became 0.001)."""
     if listed == value:
         return True
+    if isinstance(listed, list) and isinstance(value, list | tuple):
+        return len(listed) == len(value) and all(map(_same, listed, value))
     try:
         return float(listed) == float(value)
     except (TypeError, ValueError):
-        return str(listed) == str(list(value)) if isinstance(value, tuple) else False
+        return False

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
-from tune_nas.benchmark import AUTO
-from tune_nas.config import TrialConfig
-from tune_nas.paths import absolute
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Job, Record, Records
-from tune_nas.sweep.resolve import BaseTrials, resolve, resolve_trials
+from tune_nas.sweep.resolve import BaseTrials, portable, resolve, resolve_trials
 
 STAGES = ("search", "repeat", "retrain")
 
 
 def search_jobs(sweep: SweepConfig, bases: BaseTrials) -> list[Job]:
     """Return the searches of a grid."""
-    return [
-        Job(f"search-{number:05d}", "search", parameters, seed, portable(trial))
-        for number, (parameters, seed, trial) in enumerate(resolve_trials(sweep, bases))
-    ]
+    jobs: list[Job] = []
+    for parameters, seed, resolved in resolve_trials(sweep, bases):
+        trial = portable(resolved, bases.folder).to_dict()
+        jobs.append(Job(f"search-{len(jobs):05d}", "search", parameters, seed, trial))
+    return jobs
 
 
 def repeat_jobs(sweep: SweepConfig, bases: BaseTrials, searched: Records) -> list[Job]:
@@ -31,7 +28,8 @@ def repeat_jobs(sweep: SweepConfig, bases: BaseTrials, searched: Records) -> lis
     for group in ranked(sweep, searched)[: sweep.repeat_best]:
         parameters = group[0].job.parameters
         for seed in sweep.repeat_seeds:
-            trial = portable(resolve(sweep, bases, parameters, seed))
+            resolved = resolve(sweep, bases, parameters, seed)
+            trial = portable(resolved, bases.folder).to_dict()
             jobs.append(Job(f"repeat-{len(jobs):05d}", "repeat", parameters, seed, trial))
     return jobs
 
@@ -64,11 +62,13 @@ def retrain_jobs(sweep: SweepConfig, searched: Records, repeated: Records) -> li
 def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
     """Return the finished trials by configuration, the configuration of the best mean first.
 
-    Trials that were stopped early or failed are left out: their last value is of another epoch.
+    Trials that were stopped early or failed are left out: their last value is of another epoch. So
+    are those whose value is no finite number: they have diverged.
     """
     groups: dict[str, list[Record]] = {}
     for record in records:
-        known = record.value(sweep.search_metric) is not None and record.genotype is not None
+        value = record.value(sweep.search_metric)
+        known = value is not None and math.isfinite(value) and record.genotype is not None
         if record.status == "finished" and known:
             groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
     return sorted(
@@ -76,20 +76,6 @@ def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
         key=lambda group: statistics.mean(_score(sweep, record) for record in group),
         reverse=True,
     )
-
-
-def portable(trial: TrialConfig) -> dict[str, Any]:
-    """Return a trial as plain containers, its paths absolute: workers run in other folders."""
-    content = trial.to_dict()
-    if Path(trial.space.name).is_file():
-        content["space"]["name"] = absolute(trial.space.name)
-    if trial.data.dir is not None:
-        content["data"]["dir"] = absolute(trial.data.dir)
-    if trial.start_from is not None:
-        content["start_from"] = absolute(trial.start_from)
-    if trial.benchmark.table not in (None, AUTO):
-        content["benchmark"]["table"] = absolute(trial.benchmark.table)
-    return content
 
 
 def _score(sweep: SweepConfig, record: Record) -> float:

@@ -24,6 +24,8 @@ class Storage:
 
     def __init__(self, root: str | Path) -> None:
         text = str(root)
+        if not text.strip():
+            raise StorageError("storage is empty, but must be a folder or a URI")
         self.local: Path | None = None
         if not is_uri(text) or text.startswith("file://"):
             self.local = Path(text.removeprefix("file://")).expanduser().absolute()
