@@ -131,9 +131,12 @@ def test_a_storage_that_cannot_be_written(command_line) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--cpus-per-trial", "0"], "--cpus-per-trial is 0, but must be finite and > 0"),
-        (["--cpus-per-trial", "nan"], "--cpus-per-trial is nan, but must be finite and > 0"),
-        (["--gpus-per-trial", "-1"], "--gpus-per-trial is -1, but must be finite and >= 0"),
+        (["--cpus-per-trial", "0"], "--cpus-per-trial is 0, but must be finite and >= 0.01"),
+        (["--cpus-per-trial", "nan"], "--cpus-per-trial is nan, but must be finite and >= 0.01"),
+        (
+            ["--gpus-per-trial", "-1"],
+            "--gpus-per-trial is -1, but must be finite, and 0 or >= 0.01",
+        ),
     ],
 )
 def test_resources_out_of_range(command_line, arguments: list[str], message: str) -> None:

@@ -88,6 +88,26 @@ def test_a_run(command_line) -> None:
     assert "has no artifact 'genotype.yaml'" in command_line.refused("inspect", sweep)
 
 
+def test_a_search_by_the_name_that_it_has_in_the_storage(command_line) -> None:
+    from tune_nas.library import load_trial
+    from tune_nas.spaces import Genotype
+    from tune_nas.sweep.records import Job, Records
+    from tune_nas.sweep.storage import Storage
+
+    records = Records(Storage("runs/mine"), "search")
+    found = {"search-00000": CELL_201, "search-00001": None}
+    for name, cell in found.items():
+        records.start(Job(name, "search", {}, 0, load_trial("milenas").to_dict()))
+        if cell is not None:
+            text = Genotype.parse(cell).to_yaml()
+            records.add(name, {"epoch": 1, "genotype": text})
+    assert command_line.json("inspect", "mine/search-00000") == command_line.json(
+        "inspect", CELL_201
+    )
+    assert "has no genotype yet" in command_line.refused("inspect", "mine/search-00001")
+    assert "'mine' has 2 searches; name one" in command_line.refused("inspect", "mine")
+
+
 @pytest.mark.parametrize("name", ["cells.svg", "cells.png"])
 def test_drawings(command_line, name: str) -> None:
     command_line.ok("inspect", DARTS_V2, "--draw", name)

@@ -132,6 +132,32 @@ def test_options_of_a_retrain_reach_it(command_line, calls: list[Call]) -> None:
     assert (parent, calls[0].name) == (None, "retrain-cell")
 
 
+@pytest.mark.parametrize(
+    "text", ["", "MiLeNAS: first order", "[draft] mine", "2024-01-01", "true", "a # the images"]
+)
+def test_a_retrain_of_a_run_has_its_trial_whatever_it_says(
+    command_line, calls: list[Call], text: str
+) -> None:
+    from tune_nas.library import load_trial, with_overrides
+    from tune_nas.spaces import Genotype, load_space
+    from tune_nas.tracking import Tracker
+
+    stop = {"convolutions": {"normal": 2}}
+    trial = load_trial("milenas", {"description": text, "name": "123", "schedule.stop": stop})
+    tracker = Tracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    name = "search space=mine/own.yaml seed=0"
+    run = tracker.trial_run(
+        tracker.sweep_run("s", {}), "t", stage="search", parameters=trial.to_dict(), name=name
+    )
+    found = Genotype.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    tracker.log_genotype(run, found, load_space("nasbench201"))
+    command_line.run("retrain", run, "--epochs", "3")
+    again, genotype, parent = calls[0].what
+    assert again == with_overrides(trial, {"retrain.epochs": 3})
+    assert (Genotype.parse(genotype), parent) == (found, run)
+    assert calls[0].name == "retrain-search-space=mine-own.yaml-seed=0"
+
+
 def test_a_resume_goes_on_where_it_was_unless_it_is_told(
     command_line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +236,22 @@ def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
     assert "1 at a time" in one
     assert "the retrains come on top" in one
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    program = str(Path(sys.executable).with_name("tune-nas"))
+    done = subprocess.run(
+        ["sh", "-c", f"{program} list trials >&-"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_that_knows_no_greek_is_no_error() -> None:
+    program = str(Path(sys.executable).with_name("tune-nas"))
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([program, "list", "sweeps"], capture_output=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"lambda" in done.stdout
 
 
 @pytest.mark.sweep

@@ -80,7 +80,11 @@ BAD = [
     (("select", "end", "--selection", "best"), "selection.kind is 'best', but must be one of"),
     (("select", "end", "--selection", "greedy"), "give schedule.greedy"),
     (("select", "end", "--selection", "magnitude", "--set", "seed=1"), "seed differ"),
-    (("analyse", "end", "--edge", "1->3"), "must be written CELL:EDGE, as normal:0->2"),
+    (
+        ("select", "end", "--selection", "sampled", "--set", "selection.kind=magnitude"),
+        "--set has selection.kind, but --selection says which",
+    ),
+    (("analyse", "end", "--edge", "1->3"), "must be written CELL:EDGE, as 'normal:0->2' in quotes"),
     (("analyse", "end", "--edge", "normal:3->1"), "the normal cell has no edge '3->1'"),
     (("analyse", "end", "--edge", "odd:0->1"), "the cell is 'odd', but must be one of normal"),
     (("analyse", "end", "--edge", "normal:0->1", "--epochs", "0"), "must be >= 1"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -21,13 +23,19 @@ class OneLineErrors(TyperGroup):
 
         Exceptions that are no user's doing pass through, with their traceback.
         """
+        sys.stdout = sys.stdout or io.StringIO()  # there is none where a shell has closed it
+        sys.stderr = sys.stderr or io.StringIO()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal may know no λ
+                stream.reconfigure(errors="replace")
         try:
             status = super().main(*args, **{**options, "standalone_mode": False})
         except Exception as error:
             line = _line(error)
             if line is None:
                 raise
-            print(f"tune-nas: {line}", file=sys.stderr)
+            if line:
+                print(f"tune-nas: {line}", file=sys.stderr)
             sys.exit(2)
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -93,5 +101,8 @@ app.add_typer(benchmark.app, name="benchmark")
 
 def main() -> NoReturn:
     """Run the command line; the entry point of the ``tune-nas`` script."""
-    app()
-    raise SystemExit
+    try:
+        app()
+        raise SystemExit
+    finally:  # what ends now is not to be interrupted once more
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,13 +34,18 @@ def inspect(
     space: options.Space = None,
     init_channels: Annotated[
         int | None,
-        typer.Option(min=1, help="Channels of the first cell; the space's usual if none."),
+        typer.Option(
+            min=1, max=4096, help="Channels of the first cell; the space's usual if none."
+        ),
     ] = None,
     cells: Annotated[
-        int | None, typer.Option(min=1, help="Cells (of a stage, where there are stages).")
+        int | None,
+        typer.Option(min=1, max=1000, help="Cells (of a stage, where there are stages)."),
     ] = None,
-    image_size: Annotated[int, typer.Option(min=1, help="Side of the images, in pixels.")] = 32,
-    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
+    image_size: Annotated[
+        int, typer.Option(min=1, max=4096, help="Side of the images, in pixels.")
+    ] = 32,
+    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes.")] = 10,
     draw: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the cells into a .svg or .png.")
     ] = None,
@@ -78,13 +86,13 @@ class Found:
     Args:
         name: Short name of the source, fit for a file name.
         run_id: The MLflow run that found it; None if it is not from a run.
-        trial: That run's trial, None if it is not from a run.
+        settings: The trial that found it, where it is known already.
     """
 
     genotype: Genotype
     name: str
     run_id: str | None = None
-    trial: TrialConfig | None = None
+    settings: Mapping[str, Any] | None = None
 
 
 def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
@@ -102,7 +110,7 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
         return Found(Genotype.load(text), Path(text).stem)
     if is_uri(text):
         return Found(Genotype.parse(_read_uri(text)), Path(text).stem)
-    return _of_run(text, options.mlflow_uri(mlflow, storage))
+    return _of_record(text, storage, mlflow) or _of_run(text, options.mlflow_uri(mlflow, storage))
 
 
 def _read_uri(uri: str) -> str:
@@ -115,11 +123,29 @@ def _read_uri(uri: str) -> str:
     return content
 
 
-def _of_run(name: str, uri: str) -> Found:
-    import yaml
+def _of_record(name: str, storage: str, mlflow: str | None) -> Found | None:
+    """Return what a search in the storage has found, and its run where there is MLflow."""
+    from tune_nas.errors import StorageError
+    from tune_nas.spaces import Genotype
+    from tune_nas.sweep.origin import find_record
+    from tune_nas.tracking import Tracker
 
-    from tune_nas.config import TrialConfig
-    from tune_nas.library import dotted_keys, with_overrides
+    record = find_record(name, storage)
+    if record is None:
+        return None
+    if record.genotype is None:
+        raise GenotypeError(f"'{name}' has no genotype yet")
+    run_id = None
+    with suppress(StorageError):  # the genotype is known without it
+        uri = options.mlflow_uri(mlflow, storage)
+        runs = Tracker(uri, create=False).list_runs() if options.exists(uri) else []
+        of_sweep = [run for run in runs if run.sweep == name.partition("/")[0]]
+        run_id = next((run.run_id for run in of_sweep if run.trial_id == record.job.id), None)
+    short = name.replace("/", "-")
+    return Found(Genotype.parse(record.genotype), short, run_id, record.job.trial)
+
+
+def _of_run(name: str, uri: str) -> Found:
     from tune_nas.spaces import Genotype
     from tune_nas.tracking import Tracker
 
@@ -128,10 +154,30 @@ def _of_run(name: str, uri: str) -> Found:
     tracker = Tracker(uri, create=False)
     run = tracker.find_run(name)
     text = tracker.read_artifact(run.run_id, "genotype.yaml").decode()
-    keys = set(dotted_keys(TrialConfig))
-    values = {key: yaml.safe_load(value) for key, value in run.parameters.items() if key in keys}
-    trial = with_overrides({}, values, where=f"the trial of run '{name}'")
-    return Found(Genotype.parse(text), run.name.replace(" ", "-"), run.run_id, trial)
+    short = re.sub(r"[^\w.=+-]+", "-", run.name).strip("-.")
+    return Found(Genotype.parse(text), short, run.run_id)
+
+
+def trial_of(found: Found, storage: str, mlflow: str | None) -> TrialConfig | None:
+    """Return the trial that found a genotype; None if it is from no run.
+
+    Raises:
+        StorageError: If the run has none.
+        ConfigError: If this version does not know a key of it.
+    """
+    if found.run_id is None and found.settings is None:
+        return None
+    from tune_nas.config import TrialConfig
+    from tune_nas.library import validate
+    from tune_nas.tracking import Tracker
+    from tune_nas.yaml_text import parse_yaml
+
+    settings = found.settings
+    if settings is None:
+        tracker = Tracker(options.mlflow_uri(mlflow, storage), create=False)
+        artifact = tracker.read_artifact(str(found.run_id), "parameters.yaml")
+        settings = parse_yaml(artifact.decode())
+    return validate(TrialConfig, settings, f"the trial of '{found.name}'")
 
 
 def _facts(

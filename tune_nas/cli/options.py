@@ -212,13 +212,14 @@ def mlflow_uri(mlflow: str | None, storage: str) -> str:
         StorageError: If there is none given and the storage is remote.
     """
     from tune_nas.sweep.storage import Storage
+    from tune_nas.tracking.store import sqlite_uri
 
     if mlflow is not None:
         return mlflow
     local = Storage(storage).local
     if local is None:
         raise StorageError(f"storage {storage} is remote; say where MLflow is: --mlflow URI")
-    return f"sqlite:///{local / 'mlflow.db'}"
+    return sqlite_uri(local / "mlflow.db")
 
 
 def exists(uri: str) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,11 @@ from tune_nas.cli import options
 from tune_nas.cli.groups import spread
 from tune_nas.cli.outcome import print_outcome, print_plan
 from tune_nas.cli.output import Format
-from tune_nas.errors import ConfigError
+from tune_nas.errors import ConfigError, NameTakenError
 from tune_nas.sweep.options import storage_option
+
+if TYPE_CHECKING:
+    from tune_nas.sweep.outcome import SweepOutcome
 
 _HOW = "How a sweep is searched"
 
@@ -78,11 +81,11 @@ def sweep(
     if dry_run:
         print_plan(config, where, output)
         return
-    run_name = run_name or free_name(config.name, place.storage)
     from tune_nas.sweep import run_sweep
 
-    with interruptible(run_name, place.storage):
-        outcome = run_sweep(config, where, run_name)
+    outcome = named(
+        run_name, config.name, place.storage, lambda name: run_sweep(config, where, name)
+    )
     print_outcome(outcome, output, place.storage)
 
 
@@ -103,11 +106,11 @@ def search(
     changes |= {} if seed is None else {"seed": seed}
     config = load_trial(trial, changes, epochs=epochs)
     where = place.run_options()
-    run_name = run_name or free_name(config.name, place.storage)
     from tune_nas.sweep import run_search
 
-    with interruptible(run_name, place.storage):
-        outcome = run_search(config, where, run_name)
+    outcome = named(
+        run_name, config.name, place.storage, lambda name: run_search(config, where, name)
+    )
     print_outcome(outcome, output, place.storage)
 
 
@@ -134,7 +137,7 @@ def retrain(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Train one genotype from scratch."""
-    from tune_nas.cli.genotypes import find_genotype
+    from tune_nas.cli.genotypes import find_genotype, trial_of
     from tune_nas.library import load_trial, with_overrides
 
     found = find_genotype(genotype, place.storage, place.mlflow)
@@ -143,18 +146,22 @@ def retrain(
         changes = {"retrain.epochs": epochs, **changes}
     if seed is not None:
         changes["seed"] = seed
-    if trial is None and found.trial is not None:
-        config = with_overrides(found.trial, changes, where=f"the trial of run '{genotype}'")
+    own = trial_of(found, place.storage, place.mlflow) if trial is None else None
+    if own is not None:
+        config = with_overrides(own, changes, where=f"the trial of run '{genotype}'")
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
     where = place.run_options()
-    run_name = run_name or free_name(f"retrain-{found.name}", place.storage)
     from tune_nas.sweep import run_retrain
 
-    with interruptible(run_name, place.storage):
-        outcome = run_retrain(
-            config, found.genotype.to_yaml(), where, run_name, parent_run=found.run_id
-        )
+    outcome = named(
+        run_name,
+        f"retrain-{found.name}",
+        place.storage,
+        lambda name: run_retrain(
+            config, found.genotype.to_yaml(), where, name, parent_run=found.run_id
+        ),
+    )
     print_outcome(outcome, output, place.storage)
 
 
@@ -180,6 +187,30 @@ def resume(
     with interruptible(name, place.storage):
         outcome = resume_sweep(name, where)
     print_outcome(outcome, output, place.storage)
+
+
+def named(
+    name: str | None, usual: str, storage: str, run: Callable[[str], SweepOutcome]
+) -> SweepOutcome:
+    """Run under a name; where none is given under one that is free, though others start too.
+
+    Args:
+        name: The name; None for the usual one, with a number if that is taken.
+        usual: The usual name.
+        storage: Where the run is to lie.
+        run: Runs under a name.
+
+    Raises:
+        NameTakenError: If the name that is given is taken.
+    """
+    while True:
+        chosen = name or free_name(usual, storage)
+        try:
+            with interruptible(chosen, storage):
+                return run(chosen)
+        except NameTakenError:
+            if name is not None:
+                raise
 
 
 def free_name(name: str, storage: str) -> str:

@@ -12,7 +12,7 @@ from tune_nas.cli import options
 from tune_nas.cli.groups import spread
 from tune_nas.cli.outcome import print_outcome
 from tune_nas.cli.output import Format, print_json, print_table
-from tune_nas.cli.runs import free_name, interruptible
+from tune_nas.cli.runs import named
 from tune_nas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,22 +46,28 @@ def select(
     """Select another genotype from a finished search, as a run of its own."""
     from tune_nas.library import with_overrides
 
+    given = options.changes_of(data_dir, settings)
+    if not given.keys().isdisjoint(("selection", "selection.kind")):
+        raise ConfigError("--set has selection.kind, but --selection says which; leave it out")
     origin = _origin(run, place.storage, place.mlflow)
     own = origin.trial.selection.to_dict()
     kept = own["max_skips"] if selection == "magnitude" else {}
     changes = {
         "start_from": origin.checkpoint,
         "selection": {**own, "kind": selection, "max_skips": kept, "options": {}},
-        **options.changes_of(data_dir, settings),
+        **given,
     }
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
     where = place.run_options()
     short = selection.rpartition(":")[2]
-    run_name = run_name or free_name(f"{trial.name}-{short}", place.storage)
     from tune_nas.sweep import run_search
 
-    with interruptible(run_name, place.storage):
-        outcome = run_search(trial, where, run_name)
+    outcome = named(
+        run_name,
+        f"{trial.name}-{short}",
+        place.storage,
+        lambda name: run_search(trial, where, name),
+    )
     print_outcome(outcome, output, place.storage)
 
 
@@ -69,7 +75,7 @@ def analyse(
     run: Run,
     edge: Annotated[
         list[str],
-        typer.Option(metavar="CELL:EDGE", help="An edge, as normal:0->2; repeatable."),
+        typer.Option(metavar="CELL:EDGE", help="An edge, as 'normal:0->2' in quotes; repeatable."),
     ],
     epochs: Annotated[
         int, typer.Option(min=1, help="Epochs of tuning for each operation, until it converges.")
@@ -119,7 +125,9 @@ def _origin(run: str, storage: str, mlflow: str | None) -> Origin:
 def _parse_edge(text: str) -> tuple[str, str]:
     cell, colon, edge = text.partition(":")
     if not colon or "->" not in edge:
-        raise ConfigError(f"--edge is '{text}', but must be written CELL:EDGE, as normal:0->2")
+        raise ConfigError(
+            f"--edge is '{text}', but must be written CELL:EDGE, as 'normal:0->2' in quotes"
+        )
     return cell.strip(), edge.replace(" ", "")
 
 
