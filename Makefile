@@ -30,14 +30,17 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/together.py --docs docs/speed.md \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-$$(uname -m)-together.json
 
-# The core alone, on a machine with a GPU: torch, pydantic and pyyaml, and rich and torchvision here.
-bench-gpu: $(VENV)/.installed
-	$(BIN)/python benchmarks/steps.py --device cuda --batch-size 64 --rounds 9 --steps 4 \
+# On a machine with a GPU. The core alone is needed: torch, pydantic and pyyaml, and here rich and
+# torchvision; the Python is that of $(VENV) where there is one, and nothing is installed.
+GPU_PYTHON := PYTHONPATH=. $(or $(wildcard $(BIN)/python),$(PYTHON))
+
+bench-gpu:
+	$(GPU_PYTHON) benchmarks/steps.py --device cuda --data fake --batch-size 64 --rounds 9 --steps 4 \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda.json
-	$(BIN)/python benchmarks/retrain_speed.py --device cuda --init-channels 36 --cells 20 \
+	$(GPU_PYTHON) benchmarks/retrain_speed.py --device cuda --init-channels 36 --cells 20 \
 		--batch-size 96 --steps 10 --rounds 9 \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda-retrain.json
-	$(BIN)/python benchmarks/together.py --device cuda --searches 8 --space darts --cells 8 \
+	$(GPU_PYTHON) benchmarks/together.py --device cuda --searches 8 --space darts --cells 8 \
 		--steps 20 --output benchmarks/results/$$(date +%Y-%m-%d)-cuda-together.json
 
 clean:

@@ -3,9 +3,10 @@
 So many searches run at once, each for some steps, in three ways: one after another in one process;
 each in a process of its own, as ``--gpus-per-trial 1/K`` puts them on a GPU; and as the threads of
 one process that run their passes as one (``--together K``). Every way starts at the same time for
-all of its searches and is over when the last of them is; the ways take turns. Steps before the
-first counted one warm up: kernels compile, graphs are captured. On a CPU every process has one
-thread, and the shared one as many as there are searches.
+all of its searches and is over when the last of them is. On a CPU the ways take turns, every
+process has one thread, and the shared one as many as there are searches; on a GPU, which has no
+room for the searches of all ways, each way comes in one piece. Steps before the first counted one
+warm up: kernels compile, graphs are captured.
 
     python benchmarks/together.py --searches 2 --docs docs/speed.md
 """
@@ -13,15 +14,16 @@ thread, and the shared one as many as there are searches.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import platform
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,6 @@ from tune_nas.search import Search
 from tune_nas.search.graphs import capture_for
 from tune_nas.search.together import Together
 
-WAYS = ("one after another", "processes", "together")
 WARM_UP = 4
 
 
@@ -69,7 +70,8 @@ def make_search(options: argparse.Namespace, seed: int, together: Together | Non
     return search
 
 
-def one_after_another(options: argparse.Namespace) -> Callable[[], float]:
+@contextmanager
+def one_after_another(options: argparse.Namespace) -> Iterator[Callable[[], float]]:
     searches = [make_search(options, seed, None) for seed in range(options.searches)]
     for search in searches:
         steps(search, WARM_UP)
@@ -81,7 +83,7 @@ def one_after_another(options: argparse.Namespace) -> Callable[[], float]:
             steps(search, options.steps)
         return time.perf_counter() - start
 
-    return run
+    yield run
 
 
 def in_process(options: argparse.Namespace, seed: int, orders: Any, ready: Any) -> None:
@@ -96,14 +98,18 @@ def in_process(options: argparse.Namespace, seed: int, orders: Any, ready: Any) 
             orders.send(True)
 
 
-def in_processes(options: argparse.Namespace) -> Callable[[], float]:
+@contextmanager
+def in_processes(options: argparse.Namespace) -> Iterator[Callable[[], float]]:
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(options.searches + 1)
-    pipes = []
+    pipes, processes = [], []
     for seed in range(options.searches):
         ours, theirs = context.Pipe()
-        context.Process(target=in_process, args=(options, seed, theirs, ready), daemon=True).start()
+        arguments = (options, seed, theirs, ready)
+        processes.append(context.Process(target=in_process, args=arguments, daemon=True))
         pipes.append(ours)
+    for process in processes:
+        process.start()
     ready.wait()
 
     def run() -> float:
@@ -114,10 +120,15 @@ def in_processes(options: argparse.Namespace) -> Callable[[], float]:
             pipe.recv()
         return time.perf_counter() - start
 
-    return run
+    yield run
+    for pipe in pipes:
+        pipe.send(False)
+    for process in processes:
+        process.join()
 
 
-def all_together(options: argparse.Namespace) -> Callable[[], float]:
+@contextmanager
+def all_together(options: argparse.Namespace) -> Iterator[Callable[[], float]]:
     config = load_trial(options.trial, trial_changes(options, 0)).runtime
     together = Together(capture_for(config, torch.device(options.device)))
     searches: list[Search | None] = [None] * options.searches
@@ -149,7 +160,14 @@ def all_together(options: argparse.Namespace) -> Callable[[], float]:
         at_once(lambda seed: advance(seed, options.steps))
         return time.perf_counter() - start
 
-    return run
+    yield run
+
+
+WAYS = {
+    "one after another": one_after_another,
+    "processes": in_processes,
+    "together": all_together,
+}
 
 
 def as_markdown(record: dict[str, Any]) -> str:
@@ -190,19 +208,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     on_gpu = options.device.startswith("cuda")
     where = torch.cuda.get_device_name() if on_gpu else f"{platform.machine()} CPU"
-    ways = dict(
-        zip(
-            WAYS,
-            (one_after_another(options), in_processes(options), all_together(options)),
-            strict=True,
-        )
-    )
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(options.rounds):
-        for way, run in ways.items():
-            seconds[way].append(run())
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    for group in [[way] for way in WAYS] if on_gpu else [list(WAYS)]:
+        with ExitStack() as stack:
+            runs = {way: stack.enter_context(WAYS[way](options)) for way in group}
+            for _ in range(options.rounds):
+                for way, run in runs.items():
+                    seconds[way].append(run())
+        del runs, run
+        if on_gpu:
+            gc.collect()
+            torch.cuda.empty_cache()
     done = options.searches * options.steps
     rates = {way: done / statistics.median(each) for way, each in seconds.items()}
+    one = rates[next(iter(WAYS))]
     record = {
         "settings": {
             **{k: str(v) for k, v in vars(options).items() if k not in ("output", "docs")},
@@ -210,8 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "machine": f"{where}, torch {torch.__version__.split('+')[0]}",
         },
         "results": {
-            way: {"seconds": seconds[way], "rate": rates[way], "times": rates[way] / rates[WAYS[0]]}
-            for way in ways
+            way: {"seconds": seconds[way], "rate": rates[way], "times": rates[way] / one}
+            for way in WAYS
         },
     }
     print(as_markdown(record))

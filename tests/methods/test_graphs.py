@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,33 @@ def test_of_many_functions_those_of_late_stay_captured() -> None:
     assert len(recorder.recordings) == KEPT + 1
     ask(1)
     assert len(recorder.recordings) == KEPT + 2
+
+
+def test_a_function_is_captured_in_a_thread_that_has_run_it() -> None:
+    """Handles of libraries are made at a thread's first call, which cannot be captured."""
+    recorder = Recorder()
+    functions = CapturedFunctions(recorder, "a test")
+
+    def ask(times: int) -> int:
+        for _ in range(times):
+            functions.run("key", lambda x: x + 1, torch.tensor(1.0))
+        return len(recorder.recordings)
+
+    with ThreadPoolExecutor(1) as other:
+        assert [ask(2), other.submit(ask, 2).result()] == [0, 0]
+        assert other.submit(ask, 1).result() == 1
+    assert ask(1) == 1
+
+
+def test_what_is_replayed_holds_nothing_of_where_its_inputs_come_from() -> None:
+    functions = CapturedFunctions(Recorder(), "a test")
+    leaf = torch.ones(3, requires_grad=True)
+    for _ in range(5):
+        found = functions.run("key", lambda x: x * 2, leaf.exp())
+    assert found.grad_fn is None
+    (captured,) = functions._captured.values()
+    (own,) = captured._inputs
+    assert own.grad_fn is None and not own.requires_grad
 
 
 @pytest.mark.parametrize("name", ["gdas", "rsps"])
@@ -321,6 +349,24 @@ def test_on_a_gpu_graphs_are_steps_as_written_but_for_rounding(
         torch.testing.assert_close(graphed.alphas[cell], alpha, rtol=1e-6, atol=1e-9)
     for one, other in zip(graphed.history, written.history, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-6)
+
+
+@needs_gpu
+@pytest.mark.parametrize("case", ["darts", "milenas, simultaneous", "snas", "sgas", "pc-darts"])
+def test_on_a_gpu_the_default_form_is_captured_and_searches_as_the_readable_one(
+    case: str, shrink: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With Triton's kernels in the graph, where there is Triton."""
+    name, changes = CASES[case]
+    changes = {**ON_GPU, **changes, "space.init_channels": 8}
+    fast = Search(shrink(name, **{**changes, "runtime.implementation": "fast"}))
+    run(fast)
+    assert not caplog.records
+    assert isinstance(fast._steps, GraphedSteps) and fast._steps.n_captured > 0
+    plain = Search(shrink(name, **{**changes, "runtime.implementation": "plain"}))
+    run(plain)
+    for cell, alpha in plain.alphas.items():
+        torch.testing.assert_close(fast.alphas[cell], alpha, rtol=1e-6, atol=1e-9)
 
 
 @needs_gpu

@@ -9,6 +9,8 @@ learning rate of w is read on the device. Whatever else a step depends on is con
 from __future__ import annotations
 
 import logging
+import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
@@ -52,7 +54,9 @@ class Capture(Protocol):
 
 
 class CudaCapture:
-    """Captures by a CUDA graph with a memory pool of its own.
+    """Captures by CUDA graphs that share their memory, as they never run at once.
+
+    What one of them returns stays its own as long as it is held.
 
     Args:
         device: The GPU.
@@ -60,26 +64,36 @@ class CudaCapture:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        # cuBLAS keeps a workspace for each stream that it ever saw
+        self._stream: torch.cuda.Stream | None = None
+        self._pool: Any = None
+        self._alive: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()
 
     def __call__(
         self, function: Callable[[], None], generators: Sequence[torch.Generator]
     ) -> Callable[[], None]:
         """See `Capture`."""
-        graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            graph.register_generator_state(generator)
-        with (
-            torch.cuda.device(self.device),
-            # torch does not put the stream back where a capture cannot be ended
-            torch.cuda.stream(torch.cuda.current_stream(self.device)),
-            torch.cuda.graph(
-                graph,
-                stream=torch.cuda.Stream(self.device),  # type: ignore[no-untyped-call]
-                # what other searches of the process do meanwhile does not spoil it
-                capture_error_mode="thread_local",
-            ),
-        ):
-            function()
+        with torch.cuda.device(self.device):
+            graph = torch.cuda.CUDAGraph()
+            for generator in generators:
+                graph.register_generator_state(generator)
+            if self._stream is None:
+                self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            if not self._alive:  # torch does not take a pool again whose graphs are all gone
+                self._pool = torch.cuda.graph_pool_handle()
+            with (
+                # torch does not put the stream back where a capture cannot be ended
+                torch.cuda.stream(torch.cuda.current_stream(self.device)),
+                torch.cuda.graph(
+                    graph,
+                    pool=self._pool,
+                    stream=self._stream,
+                    # what other searches of the process do meanwhile does not spoil it
+                    capture_error_mode="thread_local",
+                ),
+            ):
+                function()
+        self._alive.add(graph)
         return graph.replay
 
 
@@ -125,7 +139,8 @@ class CapturedFunctions:
 
     def __init__(self, capture: Capture | None, what: str) -> None:
         self._capture, self._what = capture, what
-        self._runs: Counter[Hashable] = Counter()
+        # by thread: what a library makes at its first call in a thread cannot be captured
+        self._runs: Counter[tuple[Hashable, int]] = Counter()
         self._captured: dict[Hashable, _CapturedFunction] = {}
 
     def run(self, key: Hashable, function: Callable[..., Any], *inputs: Any) -> Any:
@@ -140,8 +155,9 @@ class CapturedFunctions:
             return function(*inputs)
         captured = self._captured.get(key)
         if captured is None:
-            self._runs[key] += 1
-            if self._runs[key] <= WARM_UP:
+            here = (key, threading.get_ident())
+            self._runs[here] += 1
+            if self._runs[here] <= WARM_UP:
                 return function(*inputs)
             try:
                 captured = _CapturedFunction(function, inputs, self._capture)
@@ -152,7 +168,9 @@ class CapturedFunctions:
                 return function(*inputs)
             if len(self._captured) >= KEPT:
                 oldest = next(iter(self._captured))
-                del self._captured[oldest], self._runs[oldest]
+                del self._captured[oldest]
+                for run in [run for run in self._runs if run[0] == oldest]:
+                    del self._runs[run]
         self._captured[key] = self._captured.pop(key, captured)  # the newest comes last
         return captured(inputs)
 
@@ -166,7 +184,7 @@ class _CapturedFunction:
     """A function that was captured; what it returns is a copy, as the next run writes over it."""
 
     def __init__(self, function: Callable[..., Any], inputs: Any, capture: Capture) -> None:
-        self._inputs = tree_map_only(Tensor, Tensor.clone, inputs)
+        self._inputs = tree_map_only(Tensor, _copy, inputs)
         given: list[Any] = []
 
         def run() -> None:
@@ -178,9 +196,14 @@ class _CapturedFunction:
     def __call__(self, inputs: Any) -> Any:
         for own, tensor in zip(tree_leaves(self._inputs), tree_leaves(inputs), strict=True):
             if isinstance(own, Tensor):
-                own.copy_(tensor)
+                own.copy_(tensor.detach())
         self._replay()
-        return tree_map_only(Tensor, Tensor.clone, self._given)
+        return tree_map_only(Tensor, _copy, self._given)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """Return a copy that holds nothing of where a tensor comes from."""
+    return tensor.detach().clone()
 
 
 class CapturedStep:
@@ -238,6 +261,11 @@ class GraphedSteps(Steps):
         self._captured: dict[bool, CapturedStep] = {}
         self._tapes: dict[bool, list[Tape]] = {}
         self._gave_up = False
+
+    @property
+    def n_captured(self) -> int:
+        """Kinds of steps that are captured now."""
+        return len(self._captured)
 
     def begin(self, step: Step) -> None:
         """Take the step of a new epoch; graphs of another one are dropped, and their memory."""

@@ -115,6 +115,8 @@ class Objective:
                 names = [name for name, _ in self.supernet.named_parameters()]
                 replaced = dict(zip(names, weights, strict=True))
                 logits = functional_call(self.supernet, replaced, (images, mixing))
+        if self.bfloat16:  # of the loss that precision would lose too much
+            logits = logits.float()
         return F.cross_entropy(logits, labels), logits
 
     def differentiate(
@@ -157,7 +159,7 @@ class Objective:
     def at(self, weights: Sequence[Tensor]) -> Iterator[None]:
         """Hold w at other values; w and the running statistics are put back to the bit."""
         parameters = self.weight_list
-        kept = [parameter.detach().clone() for parameter in parameters]
+        kept = _copies(parameters)
         with self.keeping_statistics():
             _assign(parameters, weights)
             try:
@@ -169,7 +171,7 @@ class Objective:
     def keeping_statistics(self) -> Iterator[None]:
         """Undo what forward passes do to the running statistics of batch normalisation."""
         buffers = list(self.supernet.buffers())
-        kept = [buffer.clone() for buffer in buffers]
+        kept = _copies(buffers)
         try:
             yield
         finally:
@@ -230,7 +232,19 @@ def _seed(batch: Batch | SeededBatch) -> int | None:
     return batch.seed if isinstance(batch, SeededBatch) else None
 
 
+def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    copies = [torch.empty_like(tensor, requires_grad=False) for tensor in tensors]
+    _assign(copies, tensors)
+    return copies
+
+
 def _assign(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy values, those of a type at once: a GPU has a launch for each call."""
     with torch.no_grad():
-        for target, value in zip(targets, values, strict=True):
-            target.copy_(value)
+        for dtype in {target.dtype for target in targets}:
+            pairs = [
+                (target, value)
+                for target, value in zip(targets, values, strict=True)
+                if target.dtype == dtype
+            ]
+            torch._foreach_copy_([target for target, _ in pairs], [value for _, value in pairs])

@@ -131,11 +131,15 @@ def _alphas_at(
 
 
 def _moved(weights: Sequence[Tensor], vector: Gradients, step: Tensor) -> list[Tensor]:
+    """Return weights + step · vector."""
+    places = [place for place, along in enumerate(vector) if along is not None]
     with torch.no_grad():
-        return [
-            weight.clone() if along is None else weight + step * along
-            for weight, along in zip(weights, vector, strict=True)
-        ]
+        scaled = torch._foreach_mul([along for along in vector if along is not None], step)
+        found = torch._foreach_add([weights[place] for place in places], scaled)
+        moved = list(weights)  # where there is no gradient the weight stays
+        for place, weight in zip(places, found, strict=True):
+            moved[place] = weight
+        return moved
 
 
 def _unrolled_weights(

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-import subprocess
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from triton import TritonError
 
 from tune_nas.native.backend import MixKernels
 from tune_nas.native.chain import Stage, stages_of
@@ -41,7 +39,7 @@ def kernels_agree(
     """
     try:
         found = _sample(device, dtype, channels, kernels or TritonKernels())
-    except (TritonError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+    except Exception as error:  # compiler, driver and Triton itself each raise their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     else:
         truth = _sample(torch.device("cpu"), torch.float64, channels, None)

@@ -30,7 +30,7 @@ from tune_nas.native.gpu.sizes import (
 if TYPE_CHECKING:
     from tune_nas.native.mix import Layout
 
-ADDENDS = 28  # of a launch: a bit for each in an int32; a multiple of 4, for their scales' places
+ADDENDS = 12  # of a launch: with more, registers spill; a multiple of 4, for their scales' places
 
 
 class Run:
