@@ -134,6 +134,19 @@ def test_a_state_of_another_version_is_a_checkpoint_error(tmp_path: Path) -> Non
         search.load(tmp_path)
 
 
+def test_a_checkpoint_from_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
+    search = Search(tiny_trial())
+    state = search.state_dict()
+    del state["space"], state["trial"]["schedule"]["carry"]
+    state["trial"]["schedule"]["stop"]["skips"] = None
+    save_state(tmp_path, state, name="search.pt")
+    search.load(tmp_path)
+    state["trial"]["schedule"]["gone"] = 1
+    save_state(tmp_path, state, name="search.pt")
+    with pytest.raises(CheckpointError, match="of another version: its trial: unknown key"):
+        search.load(tmp_path)
+
+
 def test_a_space_that_was_changed_since_is_no_longer_the_same(tmp_path: Path) -> None:
     trial = small_trial(tmp_path)
     Search(trial).save(tmp_path / "checkpoint")

@@ -6,14 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from tune_nas.checkpoint import check_same_trial
-from tune_nas.errors import CheckpointError
+from tune_nas.config import TrialConfig
+from tune_nas.errors import CheckpointError, ConfigError
+from tune_nas.library import validate
 
 _IGNORED = ("name", "description", "retrain", "benchmark", "runtime", "start_from")
 
 
 def check_same(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    """Raise a CheckpointError if a checkpoint is of a trial of another result."""
-    check_same_trial(_deciding(own), _deciding(saved))
+    """Raise a CheckpointError if a checkpoint is of a trial of another result.
+
+    What keys have come since it was made have their defaults.
+    """
+    try:
+        now = validate(TrialConfig, saved, "its trial").to_dict()
+    except ConfigError as error:
+        raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+    check_same_trial(_deciding(own), _deciding(now))
 
 
 def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) -> None:
