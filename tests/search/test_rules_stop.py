@@ -66,6 +66,13 @@ def test_it_stops_on_collapse_to_skip_connections(tmp_path: Path) -> None:
     assert run(search, (3, 0), (2, 4)) == [None, reason]
 
 
+def test_null_is_never_and_a_number_is_refused(tmp_path: Path) -> None:
+    assert stopping(tmp_path, skips=None).rules == []
+    for value in (0, 6):
+        with pytest.raises(ConfigError, match=f"skips is {value}, but must be a mapping"):
+            stopping(tmp_path, skips=value)
+
+
 def test_it_does_not_stop_while_alpha_is_as_drawn_nor_after_the_last_epoch(tmp_path: Path) -> None:
     changes = {"schedule.epochs": 3, "schedule.stop.skips": {"normal": 1}, "update.warmup": 2}
     search = Search(small_trial(tmp_path, **changes))

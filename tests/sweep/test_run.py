@@ -152,7 +152,8 @@ def test_an_error_in_the_driver_is_said_as_it_is_and_a_resume_goes_on(
 
     def full(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
         if next(count, None) is None:
-            raise StorageError("storage cannot be written: no space left on device")
+            full = OSError("no space left on device")
+            raise StorageError("storage cannot be written: no space left on device") from full
         return add(self, job_id, result, stopped=stopped)
 
     with monkeypatch.context() as patch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tune_nas.paths import is_uri
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
     from tune_nas.spaces import CellSpace, Genotype, Space
+    from tune_nas.sweep.records import Record
 
 # Of operations, with what the command calls them; noise is counted where a space has it.
 _KINDS = {"convolution": "convolutions", "skip": "skips", "pool": "pools", "noise": "noises"}
@@ -85,14 +85,16 @@ class Found:
 
     Args:
         name: Short name of the source, fit for a file name.
-        run_id: The MLflow run that found it; None if it is not from a run.
-        settings: The trial that found it, where it is known already.
+        run_id: The MLflow run that found it; None if it is not named by one.
+        sweep: The sweep in the storage that found it; empty if it is not named by one.
+        record: Its search in that sweep.
     """
 
     genotype: Genotype
     name: str
     run_id: str | None = None
-    settings: Mapping[str, Any] | None = None
+    sweep: str = ""
+    record: Record | None = None
 
 
 def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
@@ -110,7 +112,7 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
         return Found(Genotype.load(text), Path(text).stem)
     if is_uri(text):
         return Found(Genotype.parse(_read_uri(text)), Path(text).stem)
-    return _of_record(text, storage, mlflow) or _of_run(text, options.mlflow_uri(mlflow, storage))
+    return _of_record(text, storage) or _of_run(text, options.mlflow_uri(mlflow, storage))
 
 
 def _read_uri(uri: str) -> str:
@@ -123,26 +125,17 @@ def _read_uri(uri: str) -> str:
     return content
 
 
-def _of_record(name: str, storage: str, mlflow: str | None) -> Found | None:
-    """Return what a search in the storage has found, and its run where there is MLflow."""
-    from tune_nas.errors import StorageError
+def _of_record(name: str, storage: str) -> Found | None:
     from tune_nas.spaces import Genotype
     from tune_nas.sweep.origin import find_record
-    from tune_nas.tracking import Tracker
 
     record = find_record(name, storage)
     if record is None:
         return None
     if record.genotype is None:
         raise GenotypeError(f"'{name}' has no genotype yet")
-    run_id = None
-    with suppress(StorageError):  # the genotype is known without it
-        uri = options.mlflow_uri(mlflow, storage)
-        runs = Tracker(uri, create=False).list_runs() if options.exists(uri) else []
-        of_sweep = [run for run in runs if run.sweep == name.partition("/")[0]]
-        run_id = next((run.run_id for run in of_sweep if run.trial_id == record.job.id), None)
-    short = name.replace("/", "-")
-    return Found(Genotype.parse(record.genotype), short, run_id, record.job.trial)
+    short, sweep = name.replace("/", "-"), name.partition("/")[0]
+    return Found(Genotype.parse(record.genotype), short, sweep=sweep, record=record)
 
 
 def _of_run(name: str, uri: str) -> Found:
@@ -165,19 +158,35 @@ def trial_of(found: Found, storage: str, mlflow: str | None) -> TrialConfig | No
         StorageError: If the run has none.
         ConfigError: If this version does not know a key of it.
     """
-    if found.run_id is None and found.settings is None:
+    if found.run_id is None and found.record is None:
         return None
     from tune_nas.config import TrialConfig
     from tune_nas.library import validate
     from tune_nas.tracking import Tracker
     from tune_nas.yaml_text import parse_yaml
 
-    settings = found.settings
-    if settings is None:
+    if found.record is not None:
+        settings = found.record.job.trial
+    else:
         tracker = Tracker(options.mlflow_uri(mlflow, storage), create=False)
         artifact = tracker.read_artifact(str(found.run_id), "parameters.yaml")
         settings = parse_yaml(artifact.decode())
     return validate(TrialConfig, settings, f"the trial of '{found.name}'")
+
+
+def run_of(found: Found, storage: str, mlflow: str | None) -> str | None:
+    """Return the MLflow run that found a genotype; None if there is none, or no MLflow."""
+    if found.record is None:
+        return found.run_id
+    from tune_nas.errors import StorageError
+    from tune_nas.tracking import Tracker
+
+    with suppress(StorageError):  # the genotype is known without it
+        uri = options.mlflow_uri(mlflow, storage)
+        for run in Tracker(uri, create=False).list_runs() if options.exists(uri) else []:
+            if (run.sweep, run.trial_id) == (found.sweep, found.record.job.id):
+                return run.run_id
+    return None
 
 
 def _facts(

@@ -137,7 +137,7 @@ def retrain(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Train one genotype from scratch."""
-    from tune_nas.cli.genotypes import find_genotype, trial_of
+    from tune_nas.cli.genotypes import find_genotype, run_of, trial_of
     from tune_nas.library import load_trial, with_overrides
 
     found = find_genotype(genotype, place.storage, place.mlflow)
@@ -152,15 +152,14 @@ def retrain(
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
     where = place.run_options()
+    parent = run_of(found, place.storage, place.mlflow)
     from tune_nas.sweep import run_retrain
 
     outcome = named(
         run_name,
         f"retrain-{found.name}",
         place.storage,
-        lambda name: run_retrain(
-            config, found.genotype.to_yaml(), where, name, parent_run=found.run_id
-        ),
+        lambda name: run_retrain(config, found.genotype.to_yaml(), where, name, parent_run=parent),
     )
     print_outcome(outcome, output, place.storage)
 

@@ -61,9 +61,9 @@ class StopConfig(Section):
     """
 
     convolutions: dict[str, CountOrNone] = Field(default_factory=dict)
-    skips: Annotated[dict[str, Count], BeforeValidator(lambda value: value or {})] = Field(
-        default_factory=dict
-    )
+    skips: Annotated[
+        dict[str, Count], BeforeValidator(lambda value: {} if value is None else value)
+    ] = Field(default_factory=dict)  # null, which it was, is never
     patience: Count = 1
 
 

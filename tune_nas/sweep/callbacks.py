@@ -65,7 +65,8 @@ class Recorder(Callback):  # type: ignore[misc]
             value = result.get(self._metric)
             reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
-        if record.epoch == epochs and self._records.stage != "retrain":
+        searched = record.epoch == epochs and self._records.stage != "retrain"
+        if searched and self._metric not in record.history[-1]:
             self._check_metric()
 
     def _check_metric(self) -> None:

@@ -150,14 +150,8 @@ class StageRunner:
                 tracking.on_experiment_end(recorder.trials)
                 raise
             except TuneError as error:
-                raise _first(error) from None
+                # what went wrong in the driver; Ray has made a text of it, with its traceback
+                raise (error.__context__ or error) from None
             finally:
                 if progress is not None:
                     progress.close()
-
-
-def _first(error: BaseException) -> BaseException:
-    """Return what went wrong in the driver: Ray's error has it as a text, with its traceback."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return error

@@ -67,10 +67,18 @@ def find_record(text: str, root: str) -> Record | None:
     Raises:
         StorageError: If the run of that name has several, or the storage cannot be reached.
     """
-    name = text.partition("/")[0]
-    if not _records(Storage(root).within(name)):
+    name, _, trial_id = text.partition("/")
+    records = _records(Storage(root).within(name))
+    if not records:
         return None
-    return _record(text, root, None)
+    if not trial_id and len(records) == 1:
+        return next(iter(records.values()))
+    if trial_id not in records:
+        none = f", none of which is '{trial_id}'" if trial_id else ""
+        raise StorageError(
+            f"'{name}' has {len(records)} searches{none}; name one, as {name}/{next(iter(records))}"
+        )
+    return records[trial_id]
 
 
 def _names(folder: str) -> list[str]:
@@ -80,23 +88,13 @@ def _names(folder: str) -> list[str]:
 
 
 def _record(text: str, root: str, mlflow: str | None) -> Record:
-    """Return the record of the search that a text names."""
-    storage = Storage(root)
-    name, _, trial_id = text.partition("/")
-    records = _records(storage.within(name))
-    if not records and mlflow is not None:
-        name, trial_id = _of_mlflow(text, mlflow)
-        records = _records(storage.within(name))
-    if not records:
-        raise StorageError(f"'{text}' is neither a checkpoint nor a search in {storage.root}")
-    if not trial_id and len(records) == 1:
-        return next(iter(records.values()))
-    if trial_id not in records:
-        none = f", none of which is '{trial_id}'" if trial_id else ""
-        raise StorageError(
-            f"'{name}' has {len(records)} searches{none}; name one, as {name}/{next(iter(records))}"
-        )
-    return records[trial_id]
+    """Return the record of the search that a text names, in the storage or in MLflow."""
+    found = find_record(text, root)
+    if found is None and mlflow is not None:
+        found = find_record("/".join(_of_mlflow(text, mlflow)), root)
+    if found is None:
+        raise StorageError(f"'{text}' is neither a checkpoint nor a search in {Storage(root).root}")
+    return found
 
 
 def _records(storage: Storage) -> dict[str, Record]:

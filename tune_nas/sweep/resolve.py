@@ -151,7 +151,7 @@ def resolve_trials(
         if sweep.scheduler == "asha":
             checked += _of_any_length(sweep, bases)
     if sweep.scheduler == "asha":
-        _check_lengths(sweep, [(point, portable(trial, bases.folder)) for point, trial in checked])
+        _check_lengths(sweep, checked, bases.folder)
     return trials
 
 
@@ -253,7 +253,7 @@ def trial_values(trial: TrialConfig) -> dict[str, Any]:
 
 
 def _check_lengths(
-    sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]]
+    sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]], folder: str
 ) -> None:
     """Refuse a grace period as long as a trial, and trials that ASHA could not compare."""
     from tune_nas.search import total_epochs
@@ -262,7 +262,7 @@ def _check_lengths(
     known: dict[str, int] = {}
     for parameters, trial in trials:
         decides = repr((trial.space.name, trial.schedule, trial.selection, trial.start_from))
-        known[decides] = known.get(decides) or total_epochs(trial)
+        known[decides] = known.get(decides) or total_epochs(portable(trial, folder))
         text = parameters.get(TRIAL) or ", ".join(f"{k}={v}" for k, v in parameters.items())
         by_length.setdefault(known[decides], text)
     shortest, longest = min(by_length), max(by_length)
