@@ -5,7 +5,12 @@ class TuneNasError(Exception):
     """Root of all errors that this package raises on purpose.
 
     The message is one line: what is wrong, where, and what would be right.
+
+    Attributes:
+        passing: Whether the same work may succeed later, without a change of its input.
     """
+
+    passing = False
 
 
 class ConfigError(TuneNasError, ValueError):
@@ -20,12 +25,22 @@ class DataError(TuneNasError, OSError):
     """A data set is absent, unreadable or damaged."""
 
 
+class DataUnavailableError(DataError):
+    """The files of a data set cannot be reached now; they may be later."""
+
+    passing = True
+
+
 class CheckpointError(TuneNasError, OSError):
     """A checkpoint is absent, damaged or of another trial."""
+
+    passing = True
 
 
 class StorageError(TuneNasError, OSError):
     """A folder, store or cluster that a command needs cannot be used."""
+
+    passing = True
 
 
 class NameTakenError(StorageError):

@@ -1,7 +1,10 @@
 """A search without torch: deterministic, instant, and as slow or as broken as a test wants it.
 
 The trial's description is JSON that says how: ``pause`` (seconds per epoch), ``fail`` (a seed
-whose second epoch raises), ``fail_once`` (a file: the second epoch raises until it exists).
+whose second epoch raises), ``fail_once`` (a file: the second epoch raises until it exists),
+``fail_until`` (a file: with λ = 1 the second epoch raises until it exists), ``raise`` (the name of
+one of our errors: with λ = 1 it is raised ``at`` ``epoch`` or ``start``, and a line added to the
+file ``tries``).
 """
 
 from __future__ import annotations
@@ -10,17 +13,20 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from tune_nas import errors
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.execution import Trainables
-from tune_nas.sweep.records import Job
+from tune_nas.sweep.records import Job, Records
 from tune_nas.sweep.trainable import EpochTrainable, trial_of
 
 MakeSweep = Callable[..., SweepConfig]
@@ -43,6 +49,7 @@ class StandIn:
         self.trial, self.given = trial, genotype
         section = trial.schedule if genotype is None else trial.retrain
         self.epochs, self.epoch, self.state = section.epochs, 0, float(trial.seed)
+        self._raise("start")
 
     @property
     def done(self) -> bool:
@@ -88,9 +95,19 @@ class StandIn:
         state = json.loads(content)
         self.epoch, self.state = state["epoch"], state["state"]
 
+    def _raise(self, at: str) -> None:
+        if self.trial.update.lambda_ == 1 and self.given is None and self.orders.get("at") == at:
+            with Path(self.orders["tries"]).open("a") as file:
+                file.write("tried\n")
+            raise getattr(errors, self.orders["raise"])("it fails, as it was told to")
+
     def _fail(self) -> None:
         if self.epoch != 1:
             return
+        self._raise("epoch")
+        until = self.orders.get("fail_until")
+        if until and self.trial.update.lambda_ == 1 and not Path(until).exists():
+            raise ValueError("failed until something is there")
         if self.orders.get("fail") == self.trial.seed:
             raise ValueError("the second epoch failed\nas it was told to")
         once = self.orders.get("fail_once")
@@ -126,3 +143,18 @@ def write_sweep(folder: Path, orders: dict[str, Any] | None = None, **changes: A
     (folder / "trial.yaml").write_text(yaml.safe_dump(trial))
     (folder / "test.yaml").write_text(yaml.safe_dump(sweep))
     return folder / "test.yaml"
+
+
+@contextmanager
+def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]:
+    """Let the driver die when it has recorded so many results."""
+    add, count = Records.add, iter(range(results))
+
+    def add_or_crash(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
+        if next(count, None) is None:
+            raise KeyboardInterrupt
+        return add(self, job_id, result, stopped=stopped)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Records, "add", add_or_crash)
+        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
@@ -12,12 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import TRAINABLES, MakeSweep, write_sweep
+from standin import TRAINABLES, MakeSweep, crash_after, write_sweep
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
@@ -33,21 +32,6 @@ pytestmark = pytest.mark.sweep
 
 def options(folder: Path, **more: Any) -> RunOptions:
     return RunOptions(**{"storage": str(folder / "runs"), "quiet": True, **more})
-
-
-@contextlib.contextmanager
-def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]:
-    """Let the driver die when it has recorded so many results."""
-    add, count = Records.add, iter(range(results))
-
-    def add_or_crash(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
-        if next(count, None) is None:
-            raise KeyboardInterrupt
-        return add(self, job_id, result, stopped=stopped)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Records, "add", add_or_crash)
-        yield
 
 
 def test_a_grid_runs_to_its_end_and_leaves_everything(
@@ -162,7 +146,8 @@ def test_an_error_in_the_driver_is_said_as_it_is_and_a_resume_goes_on(
             run_sweep(sweep, options(tmp_path, concurrency=1), "full", trainables=TRAINABLES)
     tracker = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
     ends = {run.stage: (run.state, run.tags.get("reason")) for run in tracker.list_runs()}
-    assert ends["search"] == ("KILLED", "interrupted after epoch 3 of 4; resume the sweep")
+    by = "interrupted by an error of the driver"
+    assert ends["search"] == ("KILLED", f"{by} after epoch 3 of 4; resume the sweep")
     assert ends["sweep"][0] == "FAILED"
     resumed = resume_sweep("full", options(tmp_path), trainables=TRAINABLES)
     assert [result.status for result in resumed.results] == ["finished"] * 2

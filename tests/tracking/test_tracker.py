@@ -8,7 +8,7 @@ import yaml
 from tune_nas.errors import StorageError
 from tune_nas.spaces import Genotype, load_space
 from tune_nas.tracking import Tracker
-from tune_nas.tracking.tracker import as_text, flatten
+from tune_nas.tracking.names import as_text, flatten
 
 
 def rows(store: str, query: str) -> list[tuple[object, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
-    """Print the report of a run; leave with status 1 if a trial of it failed.
+    """Print the report of a run, and on stderr what MLflow lacks of it.
 
     Raises:
-        typer.Exit: With status 1, if a trial failed.
+        typer.Exit: With status 1, if a trial failed, or MLflow lacks something.
     """
     if output is Format.JSON:
         print_json(
@@ -30,6 +31,7 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
                 "best_genotype_path": outcome.best_genotype_path,
                 "mlflow": outcome.mlflow_uri,
                 "failed": outcome.n_failed,
+                "untracked": [*outcome.untracked, *outcome.remarks],
             }
         )
     else:
@@ -39,7 +41,12 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
         if outcome.best_genotype_path is not None:
             typer.echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
         typer.echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
-    if outcome.n_failed:
+    resume = f"tune-nas resume {outcome.report.sweep}{storage_option(storage)}"
+    for line in outcome.untracked:
+        print(f"tune-nas: {line}; send it with: {resume}", file=sys.stderr)
+    for line in outcome.remarks:
+        print(f"tune-nas: not tracked: {line}", file=sys.stderr)
+    if outcome.n_failed or outcome.untracked or outcome.remarks:
         raise typer.Exit(1)
 
 

@@ -171,6 +171,10 @@ def resume(
     name: Annotated[
         str | None, typer.Argument(help="The latest unfinished one, if not named.")
     ] = None,
+    failed: Annotated[
+        bool,
+        typer.Option("--failed", help="Try failed trials again, also of a finished sweep."),
+    ] = False,
     concurrency: options.Concurrency = None,
     together: options.Together = None,
     output: options.OutputFormat = Format.TABLE,
@@ -184,7 +188,7 @@ def resume(
     from tune_nas.sweep import resume_sweep
 
     with interruptible(name, place.storage):
-        outcome = resume_sweep(name, where)
+        outcome = resume_sweep(name, where, failed=failed)
     print_outcome(outcome, output, place.storage)
 
 

@@ -28,12 +28,15 @@ def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port.")] = 5000,
 ) -> None:
     """Open the MLflow UI on the runs; Ctrl-C ends it."""
+    from tune_nas.tracking.store import correct_moved
+
     uri = options.mlflow_uri(mlflow, storage)
     if uri.startswith(("http://", "https://")):
         typer.echo(f"the store is a server that has its UI already: {_runs_table(uri)}")
         return
     if not options.exists(uri):
         raise StorageError(f"there is no MLflow store at {uri}; run a search or a sweep first")
+    correct_moved(uri)
     _check_port(port)
     # A termination ends the server too, and Ctrl-C also where a shell had it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -32,6 +32,7 @@ from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
 from tune_nas.search.identity import check_origin, check_same, check_same_space
+from tune_nas.search.metrics import Metrics, make_numbers
 from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers, scheduled_rate
 from tune_nas.search.relaxation import make_relaxation
@@ -47,8 +48,6 @@ from tune_nas.seeds import make_generator
 from tune_nas.spaces import Genotype, MixingWeights, Supernet, load_space
 
 STATE_FILE = "search.pt"
-
-Metrics = dict[str, float]
 
 
 class Search:
@@ -217,12 +216,15 @@ class Search:
             metrics["gap"] = metrics["train_accuracy"] - metrics["valid_accuracy"]
         self._alpha_history.add(self.alphas, weights)
         metrics |= self.relaxation.metrics()
+        make_numbers(metrics, self.relaxation)
         if self.smoothing is not None and trains:
             metrics["smoothing_radius"] = self.smoothing.radius
         for rule in acting:
             rule.after_epoch(metrics)
+            make_numbers(metrics, rule)
         self.decisions.see(self.epoch)
         metrics |= self._describe(weights, valid["valid_accuracy"])
+        make_numbers(metrics, self.selection)
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
         self.history.append(metrics)

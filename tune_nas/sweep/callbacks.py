@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 
 from tune_nas.errors import ConfigError
 from tune_nas.library import nearest
-from tune_nas.sweep.records import DECISIONS, Job, Record, Records
-from tune_nas.tracking import TrialFacts, stop_reason
+from tune_nas.sweep.interruption import Interruption
+from tune_nas.sweep.records import DECISIONS, Record, Records
+from tune_nas.sweep.reports import report_of
+from tune_nas.tracking import stop_reason
 from tune_nas.tracking.labels import plural
 from tune_nas.tracking.outcome import ENDED
 
@@ -41,7 +38,6 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def __init__(self, records: Records, metric: str) -> None:
         self._records, self._metric = records, metric
-        self.trials: list[Any] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out: Ray pickles this with the experiment, and it is never read."""
@@ -55,7 +51,6 @@ class Recorder(Callback):  # type: ignore[misc]
         Raises:
             ConfigError: If a search has ended, and none reports what the sweep ranks by.
         """
-        self.trials = trials
         if result.get("notes"):
             _logger.warning(result["notes"])
         record = self._records[trial.trial_id]
@@ -83,81 +78,38 @@ class Recorder(Callback):  # type: ignore[misc]
                 f"{nearest(self._metric, known)}; they report {', '.join(known)}"
             )
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Record that a trial failed and is tried again."""
+        from tune_nas.tracking.outcome import error_line
+
+        self._records.retried(trial.trial_id, trial.num_failures, error_line(trial))
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record why a trial failed for good."""
         from tune_nas.tracking.outcome import error_line
 
         line = error_line(trial)
         _logger.warning("trial %s failed: %s", trial.trial_id, line)
-        self._records.explain(trial.trial_id, line)
+        self._records.explain(trial.trial_id, line, lasting=trial.fails_again)
 
 
-class Tracked(Callback):  # type: ignore[misc]
-    """Notes in the records that MLflow has a trial's end; comes after the tracking callback."""
+class InterruptionCallback(Callback):  # type: ignore[misc]
+    """Raises a deferred interruption between two steps of Ray."""
 
-    def __init__(self, records: Records, tracking: Any) -> None:
-        self._records, self._tracking = records, tracking
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
-        return {}
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note the end of a trial that finished or was stopped."""
-        if not self._tracking.problems:
-            self._records.tracked(trial.trial_id)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note the end of a trial that failed."""
-        if not self._tracking.problems:
-            self._records.tracked(trial.trial_id)
-
-
-class Interruption(Callback):  # type: ignore[misc]
-    """Turns Ctrl-C and SIGTERM into KeyboardInterrupt between two steps of Ray, not within one.
-
-    Raised at any place, it can be lost in Ray's event loop, or cut a write to MLflow in half. A
-    second one is raised at once.
-    """
-
-    def __init__(self) -> None:
-        self._pressed = False
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out: Ray pickles this with the experiment, and it is never read."""
         return {}
-
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Listen while the block lasts; only a main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def put_back() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-        def press(number: int, frame: FrameType | None) -> None:
-            self._pressed = True
-            put_back()
-
-        for number in before:
-            signal.signal(number, press)
-        try:
-            yield
-        finally:
-            put_back()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Raise what was asked for.
 
         Raises:
-            KeyboardInterrupt: After a Ctrl-C.
+            KeyboardInterrupt: After a Ctrl-C or SIGTERM.
         """
-        if self._pressed:
-            raise KeyboardInterrupt
+        self._interruption.check()
 
 
 class Progress(Callback):  # type: ignore[misc]
@@ -289,30 +241,3 @@ class Progress(Callback):  # type: ignore[misc]
     @staticmethod
     def _line(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
-
-
-def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a trainable reported, without Ray's own entries."""
-    from tune_nas.tracking.callback import metrics_of
-
-    own = {key: result[key] for key in ("genotype", ENDED) if isinstance(result.get(key), str)}
-    return {**metrics_of(result), **own}
-
-
-def describe(trial_id: str, config: Mapping[str, Any]) -> TrialFacts:
-    """Tell the tracking callback what it has to know about a trial."""
-    return facts_of(Job(**config["job"]))
-
-
-def facts_of(job: Job) -> TrialFacts:
-    """Return what MLflow shows of a job."""
-    return TrialFacts(
-        stage=job.stage,
-        settings=job.trial,
-        epochs=job.epochs,
-        space=job.trial["space"]["name"],
-        name=f"{job.stage} {job.label}",
-        tags={key: str(value) for key, value in job.parameters.items()},
-        parent=job.parent,
-        parent_run=job.parent_run,
-    )

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -111,23 +109,9 @@ def connect(address: str | None) -> Iterator[None]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StorageError(f"Ray cluster {address or 'local'} cannot be used: {reason}") from error
     try:
-        with _terminated_as_interrupted():
-            yield
+        yield
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does; Ray, once it is started, would abort at it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tune_nas.sweep.callbacks import Interruption, Progress, Recorder, Tracked, describe
+from tune_nas.sweep.callbacks import InterruptionCallback, Progress, Recorder
 from tune_nas.sweep.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.host import WAITING_CPUS, HostedTrainable, hosting
+from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.queue import JobQueue
 from tune_nas.sweep.records import Job, Records
 from tune_nas.sweep.scheduler import make_scheduler
 from tune_nas.sweep.sources import ListSource, OptunaSource, Source
+from tune_nas.sweep.tracking import SweepTracking, TrackingCallback
 from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTrainable
-from tune_nas.tracking import TrackerSettings, TrackingCallback
 
 _STUDY = "optuna.db"
 _CHECKPOINTS_KEPT = 2
@@ -42,8 +43,8 @@ class StageRunner:
         plan: The sweep.
         options: Where and how.
         trainables: What runs the jobs.
-        settings: The MLflow store.
-        sweep_run: The sweep's MLflow run.
+        tracking: Its MLflow runs.
+        interruption: Raised between two steps of Ray.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class StageRunner:
         plan: Plan,
         options: RunOptions,
         trainables: Trainables,
-        settings: TrackerSettings,
-        sweep_run: str,
+        tracking: SweepTracking,
+        interruption: Interruption,
     ) -> None:
         self._plan, self._options, self._trainables = plan, options, trainables
-        self._settings, self._sweep_run = settings, sweep_run
+        self._tracking, self._interruption = tracking, interruption
 
     def run_list(self, stage: str, jobs: Sequence[Job], records: Records) -> None:
         """Run jobs that are known beforehand; those that have ended are not run again."""
@@ -105,16 +106,11 @@ class StageRunner:
         if stage == "retrain":  # searches alone share processes
             options = replace(options, together=None)
         at_once = trials_at_once(options)
-        recorder = Recorder(records, sweep.search_metric)
-        tracking = TrackingCallback(
-            self._settings,
-            self._sweep_run,
-            describe,
-            rank_by=sweep.search_metric,
-            has_ended=lambda job_id: records[job_id].ended,
-        )
-        interruption = Interruption()
-        callbacks: list[Any] = [recorder, tracking, Tracked(records, tracking), interruption]
+        callbacks: list[Any] = [
+            Recorder(records, sweep.search_metric),
+            TrackingCallback(self._tracking, records),
+            InterruptionCallback(self._interruption),
+        ]
         progress = None
         if not options.quiet:
             progress = Progress(records, source.total, sweep.search_metric, live=options.live)
@@ -144,11 +140,8 @@ class StageRunner:
                 ),
             )
             try:
-                with interruption.watch():
+                with self._interruption.deferred():
                     tuner.fit()
-            except KeyboardInterrupt:
-                tracking.on_experiment_end(recorder.trials)
-                raise
             except TuneError as error:
                 # what went wrong in the driver; Ray has made a text of it, with its traceback
                 raise (error.__context__ or error) from None

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import Records
 from tune_nas.tracking import Report, Tracker, TrialResult, plot_axis, render
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _logger = logging.getLogger(__name__)
 
@@ -24,6 +29,8 @@ class SweepOutcome:
         best_genotype_path: File of the best genotype; None if no trial can be ranked.
         mlflow_uri: The store that has the runs.
         n_failed: How many trials failed.
+        untracked: What MLflow lacks and a resume sends, in a line each; empty for nothing.
+        remarks: What no MLflow store takes, e.g. a damaged genotype, in a line each.
     """
 
     report: Report
@@ -32,12 +39,14 @@ class SweepOutcome:
     best_genotype_path: str | None
     mlflow_uri: str
     n_failed: int
+    untracked: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
-def conclude(plan: Plan, stages: list[Records], tracker: Tracker, sweep_run: str) -> SweepOutcome:
-    """Write the results of a sweep whose trials have all ended, and close its MLflow run."""
+def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome:
+    """Write the results of a sweep whose trials have all ended into its folder."""
     sweep, storage = plan.sweep, plan.storage
-    results = [record.result() for records in stages for record in records]
+    results = [record.result() for records in phases for record in records]
     report = Report(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode)
     content = json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False)
     storage.write("results.json", content)
@@ -49,24 +58,41 @@ def conclude(plan: Plan, stages: list[Records], tracker: Tracker, sweep_run: str
     if best is not None:
         storage.write("genotypes/best.yaml", best)
         best_path = f"{storage.root}/genotypes/best.yaml"
-    markdown = report.markdown()
-    storage.write("report.md", markdown)
-    tracker.log_artifact(sweep_run, markdown.encode(), "report.md")
-    _draw(plan, report, tracker, sweep_run)
-    failed = sum(result.status == "failed" for result in results)
-    error = f"{failed} of {len(results)} trials failed" if failed else None
-    tracker.finish(sweep_run, "FAILED" if failed == len(results) else "FINISHED", error=error)
-    return SweepOutcome(report, results, storage.root, best_path, tracker.uri, failed)
-
-
-def _draw(plan: Plan, report: Report, tracker: Tracker, sweep_run: str) -> None:
-    """Draw the metric over the swept value; a figure that cannot be drawn takes nothing down."""
-    if not plan.sweep.parameters:
-        return
-    try:
-        figure = plot_axis(report)
+    storage.write("report.md", report.markdown())
+    figure = _figure(plan, report)
+    if figure is not None:
         for kind in ("svg", "png"):
-            plan.storage.write(f"figure.{kind}", render(figure, kind))
-        tracker.log_figure(sweep_run, figure, "figure")
+            storage.write(f"figure.{kind}", render(figure, kind))
+    failed = sum(result.status == "failed" for result in results)
+    return SweepOutcome(report, results, storage.root, best_path, mlflow_uri, failed)
+
+
+def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracker, str], None]]:
+    """Return what writes the sweep's own MLflow run, in order: its report, its figure, its end."""
+    failed, n = outcome.n_failed, len(outcome.results)
+    error = f"{failed} of {n} trials failed" if failed else None
+
+    def log_report(tracker: Tracker, run_id: str) -> None:
+        tracker.log_artifact(run_id, outcome.report.markdown().encode(), "report.md")
+
+    def log_figure(tracker: Tracker, run_id: str) -> None:
+        for name in ("figure.svg", "figure.png"):
+            content = plan.storage.read_bytes(name)
+            if content is not None:
+                tracker.log_artifact(run_id, content, name)
+
+    def finish(tracker: Tracker, run_id: str) -> None:
+        tracker.finish(run_id, "FAILED" if failed == n else "FINISHED", error=error)
+
+    return [log_report, log_figure, finish]
+
+
+def _figure(plan: Plan, report: Report) -> Figure | None:
+    """Return the metric over the swept value; a figure that cannot be drawn takes nothing down."""
+    if not plan.sweep.parameters:
+        return None
+    try:
+        return plot_axis(report)
     except ValueError as error:
         _logger.warning("no figure: %s", error)
+        return None

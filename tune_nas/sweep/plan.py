@@ -28,10 +28,11 @@ class State:
 
     Args:
         kind: ``sweep``, ``search`` or ``retrain``.
-        status: ``running`` until everything is written, then ``finished``.
+        status: ``running`` until everything is written, then ``finished``; ``untracked`` if only
+            MLflow lacks something.
         stage: The stage that was begun last.
         started: Seconds since 1970.
-        mlflow: URI of the MLflow store.
+        mlflow: URI of the MLflow store; empty for the one in the storage, which may be moved.
         identity: Tells the sweep from others of its name in a shared MLflow store.
         genotype: What a ``retrain`` trains, as YAML.
         parent_run: MLflow run that this genotype comes from.

@@ -5,11 +5,30 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ray.exceptions import RayTaskError
+from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search import SearchAlgorithm
 
+from tune_nas.errors import TuneNasError
 from tune_nas.sweep.records import Job, Records
 from tune_nas.sweep.sources import Source
+
+
+class JobTrial(Trial):  # type: ignore[misc]
+    """A Ray trial that is not tried again where it would only fail in the same way."""
+
+    fails_again = False
+
+    def handle_error(self, exc: Any = None) -> None:
+        """Note whether the error is one that trying again does not cure."""
+        cause = exc.cause if isinstance(exc, RayTaskError) else exc
+        self.fails_again = isinstance(cause, TuneNasError) and not cause.passing
+        super().handle_error(exc)
+
+    def should_recover(self) -> bool:
+        """Return whether the trial is tried again, from its newest checkpoint."""
+        return not self.fails_again and bool(super().should_recover())
 
 
 class JobQueue(SearchAlgorithm):  # type: ignore[misc]
@@ -78,6 +97,7 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         trial = _create_trial_from_spec(
             spec, self._parser, evaluated_params={}, experiment_tag=job.id, trial_id=job.id
         )
+        trial.__class__ = JobTrial  # Ray's function makes a trial of Ray's own class
         trial.relative_logdir = trial.storage.trial_dir_name = folder
         record.folders.append(f"{self._records.root}/{self._records.stage}/{folder}")
         self._records.save(record)

@@ -8,6 +8,7 @@ them. Ray's own experiment state (pickles, written now and then) is never read b
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -82,8 +83,14 @@ class Record:
         status: ``running``, ``stopping`` (the scheduler has stopped it; its end is not noted
             yet), ``stopped early``, ``finished`` or ``failed``.
         orders: For each epoch of the history, its place among all results of the stage.
-        folders: The trial's folders, one per session of the sweep, oldest first.
+        folders: The trial's folders, one per session of the sweep, oldest first. Their names
+            alone are in the file, so that the storage can be moved.
         tracked: Whether MLflow has its end.
+        times: When each epoch of the history was recorded, in seconds since 1970; absent in the
+            records of older versions.
+        failures: How often it failed and was tried again.
+        last_error: Of the last such failure, in one line.
+        lasting: Whether trying it again would fail in the same way.
     """
 
     job: Job
@@ -95,11 +102,20 @@ class Record:
     genotype: str | None = None
     folders: list[str] = field(default_factory=list)
     tracked: bool = False
+    times: list[float] = field(default_factory=list)
+    failures: int = 0
+    last_error: str = ""
+    lasting: bool = False
 
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to run."""
         return self.status != "running"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, and its end is recorded."""
+        return self.status not in ("running", "stopping")
 
     @property
     def epoch(self) -> int:
@@ -193,6 +209,7 @@ class Records:
         self._order += 1
         record.history.append(numbers)
         record.orders.append(self._order)
+        record.times.append(time.time())
         record.genotype = result.get("genotype") or record.genotype
         record.reason = result.get(ENDED, "")
         if stopped:
@@ -212,15 +229,33 @@ class Records:
         self.save(record)
         return record
 
-    def explain(self, job_id: str, error: str) -> None:
+    def explain(self, job_id: str, error: str, *, lasting: bool = False) -> None:
         """Put the error of a failed trial into words, once they are known."""
         record = self._records[job_id]
         record.error = record.reason = error
+        record.lasting = lasting
+        self.save(record)
+
+    def retried(self, job_id: str, failures: int, error: str) -> None:
+        """Record that a trial failed and is tried again."""
+        record = self._records[job_id]
+        record.failures, record.last_error = failures, error
+        self.save(record)
+
+    def reopen(self, job_id: str) -> None:
+        """Let a failed trial continue from its newest checkpoint."""
+        record = self._records[job_id]
+        record.status, record.reason, record.error, record.tracked = "running", "", None, False
         self.save(record)
 
     def tracked(self, job_id: str) -> None:
         """Record that MLflow has the trial's end."""
         self._records[job_id].tracked = True
+        self.save(self._records[job_id])
+
+    def untracked(self, job_id: str) -> None:
+        """Record that MLflow does not have the trial's end."""
+        self._records[job_id].tracked = False
         self.save(self._records[job_id])
 
     def in_order(self) -> list[tuple[Record, dict[str, float]]]:
@@ -235,12 +270,18 @@ class Records:
     def save(self, record: Record) -> None:
         """Write a record's file."""
         path = f"{self.stage}/{FOLDER}/{record.job.id}.json"
-        self._storage.write(path, json.dumps(asdict(record), ensure_ascii=False))
+        names = [folder.rpartition("/")[2] for folder in record.folders]
+        content = {**asdict(record), "folders": names}
+        self._storage.write(path, json.dumps(content, ensure_ascii=False))
 
     def _load(self, name: str) -> Record:
         try:
             content = json.loads(self._storage.read(name) or "")
-            return Record(**{**content, "job": Job(**content["job"])})
+            record = Record(**{**content, "job": Job(**content["job"])})
+            # older versions wrote absolute paths, which a move of the storage made wrong
+            names = [folder.rpartition("/")[2] for folder in record.folders]
+            record.folders = [f"{self._storage.root}/{self.stage}/{name}" for name in names]
+            return record
         except (ValueError, TypeError, KeyError) as error:
             raise StorageError(
                 f"{self._storage.root}/{name} is damaged: not the record of a trial ({error}); "

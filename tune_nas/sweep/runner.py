@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from tune_nas.sweep.cluster import (
     trials_at_once,
 )
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
+from tune_nas.sweep.failed import reopen_failed
+from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.locking import check_free, locked, locked_in_cluster
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.outcome import SweepOutcome, conclude
+from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
 from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.records import Job, Records
 from tune_nas.sweep.resolve import (
@@ -34,10 +37,11 @@ from tune_nas.sweep.resolve import (
 from tune_nas.sweep.stages import STAGES, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker, TrackerSettings
-from tune_nas.tracking.store import one_line, sqlite_uri
+from tune_nas.tracking.store import sqlite_path, sqlite_uri
 
 if TYPE_CHECKING:
     from tune_nas.sweep.execution import StageRunner, Trainables
+    from tune_nas.sweep.tracking import SweepTracking
 
 _LOG = "log.txt"
 
@@ -104,26 +108,34 @@ def run_retrain(
 
 
 def resume_sweep(
-    name: str | None, options: RunOptions, *, trainables: Trainables | None = None
+    name: str | None,
+    options: RunOptions,
+    *,
+    failed: bool = False,
+    trainables: Trainables | None = None,
 ) -> SweepOutcome:
-    """Go on with a sweep, search or retrain after a crash, a Ctrl-C or a power cut.
+    """Resume a sweep, search or retraining run after a crash, Ctrl-C or power cut.
 
     Args:
         name: Of the folder; None for the latest that has not finished.
         options: Where and how; what is None stays as it was when it was started.
+        failed: Whether to try failed trials again, also of a sweep that has finished.
         trainables: What runs the trials.
 
     Raises:
         StorageError: If there is nothing to resume, or it is running.
     """
     root = Storage(options.storage)
-    plan = read_plan(root.within(name or _latest(root)))
-    if plan.state.status == "finished":
+    plan = read_plan(root.within(name or _latest(root, finished=failed)))
+    if plan.state.status == "finished" and not failed:
         raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.or_else(plan.state.options)
     plan.state.options = options.kept()
+    plan.state.mlflow = options.mlflow or plan.state.mlflow
     check_address(options.address)
     with locked(plan):
+        if failed:
+            reopen_failed(plan)
         return _run(plan, options, trainables, resumed=True)
 
 
@@ -154,9 +166,10 @@ def _start(
         _check_devices(trials)
     _preflight(trials, state, trainables, retrains=sweep.retrain != 0)
     check_address(options.address)
-    state.mlflow = _mlflow_uri(options, root)
-    if not state.mlflow.startswith("sqlite:"):
-        Tracker(state.mlflow)
+    state.mlflow = options.mlflow or ""
+    uri = _mlflow_uri(state, root)
+    if not uri.startswith("sqlite:"):
+        Tracker(uri)
     state.options = options.kept()
     plan = Plan(storage, sweep, bases, state)
     made_root = root.local is not None and not root.local.exists()
@@ -185,37 +198,40 @@ def _run(
 ) -> SweepOutcome:
     prepare_environment(options.address)  # before anything imports ray
     from tune_nas.sweep.execution import StageRunner, Trainables
-    from tune_nas.sweep.reconcile import reconcile
+    from tune_nas.sweep.tracking import SweepTracking
 
-    uri = options.mlflow or plan.state.mlflow or _mlflow_uri(options, Storage(options.storage))
-    settings = TrackerSettings(uri)
-    with (
-        _logging_to(plan.storage),
-        connect(options.address),
-        locked_in_cluster(plan, options.address),
-    ):
-        trials_at_once(options)  # whether there is room, before MLflow hears of anything
-        tracker = settings.open()
-        sweep_run = tracker.sweep_run(
-            plan.sweep.name,
-            plan.sweep.to_dict(),
-            {"tune_nas.kind": plan.state.kind},
-            identity=plan.state.identity,
-        )
-        with _closing(tracker, sweep_run):
-            stages = {stage: Records(plan.storage, stage) for stage in STAGES}
-            if resumed:
-                for records in stages.values():
-                    reconcile(tracker, sweep_run, records, plan.sweep.search_metric)
-            runner = StageRunner(plan, options, trainables or Trainables(), settings, sweep_run)
-            if plan.state.kind == "retrain":
-                _enter(plan, "retrain")
-                runner.run_list("retrain", [_given_genotype(plan)], stages["retrain"])
-            else:
-                _run_stages(plan, runner, stages)
-            outcome = conclude(plan, list(stages.values()), tracker, sweep_run)
-            plan.write_state(status="finished")
-    return outcome
+    settings = TrackerSettings(_mlflow_uri(plan.state, Storage(options.storage)))
+    phases = {stage: Records(plan.storage, stage) for stage in STAGES}
+    interruption = Interruption()
+    with _logging_to(plan.storage):
+        if plan.state.status == "untracked":  # no trial is left to run
+            tracking = SweepTracking(plan, settings, phases)
+            with interruption.watch(), tracking.closing(interruption):
+                return _conclude(plan, tracking, phases)
+        with connect(options.address), locked_in_cluster(plan, options.address):
+            trials_at_once(options)  # whether there is room, before MLflow hears of anything
+            tracking = SweepTracking(plan, settings, phases)
+            with interruption.watch(), tracking.closing(interruption):
+                if resumed:
+                    tracking.settle()
+                runner = StageRunner(
+                    plan, options, trainables or Trainables(), tracking, interruption
+                )
+                if plan.state.kind == "retrain":
+                    _enter(plan, "retrain")
+                    runner.run_list("retrain", [_given_genotype(plan)], phases["retrain"])
+                else:
+                    _run_stages(plan, runner, phases)
+                return _conclude(plan, tracking, phases)
+
+
+def _conclude(plan: Plan, tracking: SweepTracking, phases: Mapping[str, Records]) -> SweepOutcome:
+    """Write the results, then whatever MLflow lacks; without it, the sweep has not finished."""
+    outcome = conclude(plan, list(phases.values()), tracking.uri)
+    tracking.conclude(tracking_actions(plan, outcome))
+    missing = tracking.missing()
+    plan.write_state(status="untracked" if missing else "finished")
+    return replace(outcome, untracked=missing, remarks=tracking.remarks())
 
 
 @contextmanager
@@ -235,19 +251,6 @@ def _logging_to(storage: Storage) -> Iterator[None]:
                 storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
 
 
-@contextmanager
-def _closing(tracker: Tracker, sweep_run: str) -> Iterator[None]:
-    """Leave no sweep's run RUNNING after a Ctrl-C, or after an error that ends the sweep."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        tracker.finish(sweep_run, "KILLED", reason="interrupted by Ctrl-C; a resume goes on")
-        raise
-    except Exception as error:
-        tracker.finish(sweep_run, "FAILED", error=one_line(error))
-        raise
-
-
 def _run_stages(plan: Plan, runner: StageRunner, stages: dict[str, Records]) -> None:
     sweep, bases = plan.sweep, plan.bases
     _enter(plan, "search")
@@ -255,13 +258,13 @@ def _run_stages(plan: Plan, runner: StageRunner, stages: dict[str, Records]) -> 
         runner.run_list("search", search_jobs(sweep, bases), stages["search"])
     else:
         runner.run_drawn(stages["search"])
+    search, repeat, retrain = (stages[name] for name in STAGES)
     if sweep.repeat_best:
         _enter(plan, "repeat")
-        runner.run_list("repeat", repeat_jobs(sweep, bases, stages["search"]), stages["repeat"])
+        runner.run_list("repeat", repeat_jobs(sweep, bases, search, repeat), repeat)
     if sweep.retrain:
         _enter(plan, "retrain")
-        jobs = retrain_jobs(sweep, stages["search"], stages["repeat"])
-        runner.run_list("retrain", jobs, stages["retrain"])
+        runner.run_list("retrain", retrain_jobs(sweep, search, repeat, retrain), retrain)
 
 
 def _given_genotype(plan: Plan) -> Job:
@@ -321,23 +324,28 @@ def _preflight(
             found.retrain.check(trial, state.genotype)
 
 
-def _mlflow_uri(options: RunOptions, root: Storage) -> str:
-    if options.mlflow:
-        return options.mlflow
-    if root.local is None:
+def _mlflow_uri(state: State, root: Storage) -> str:
+    """Return the store that a sweep was given, else the one in its storage."""
+    own = None if root.local is None else root.local / "mlflow.db"
+    given = sqlite_path(state.mlflow)
+    # Older versions recorded the path of the storage's own store; the storage may have been moved.
+    moved = given is not None and not given.exists() and own is not None and own.exists()
+    if state.mlflow and not moved:
+        return state.mlflow
+    if own is None:
         raise StorageError(
             f"storage {root.root} is remote, where no sqlite file can be; give an MLflow server: "
             "--mlflow http://HOST:PORT"
         )
-    return sqlite_uri(root.local / "mlflow.db")
+    return sqlite_uri(own)
 
 
-def _latest(root: Storage) -> str:
+def _latest(root: Storage, *, finished: bool) -> str:
     started = {}
     for name in root.names():
         if STATE in root.names(name):
             state = read_state(root.within(name)) or State(started=0.0)
-            if state.status != "finished":
+            if finished or state.status != "finished":
                 started[name] = state.started
     if not started:
         raise StorageError(f"there is nothing to resume in {root.root}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import statistics
 from collections.abc import Iterable
@@ -22,7 +24,9 @@ def search_jobs(sweep: SweepConfig, bases: BaseTrials) -> list[Job]:
     return jobs
 
 
-def repeat_jobs(sweep: SweepConfig, bases: BaseTrials, searched: Records) -> list[Job]:
+def repeat_jobs(
+    sweep: SweepConfig, bases: BaseTrials, searched: Records, repeated: Records
+) -> list[Job]:
     """Return the searches that repeat the best configurations over new seeds."""
     jobs: list[Job] = []
     for group in ranked(sweep, searched)[: sweep.repeat_best]:
@@ -31,10 +35,12 @@ def repeat_jobs(sweep: SweepConfig, bases: BaseTrials, searched: Records) -> lis
             resolved = resolve(sweep, bases, parameters, seed)
             trial = portable(resolved, bases.folder).to_dict()
             jobs.append(Job(f"repeat-{len(jobs):05d}", "repeat", parameters, seed, trial))
-    return jobs
+    return with_known_ids(jobs, repeated)
 
 
-def retrain_jobs(sweep: SweepConfig, searched: Records, repeated: Records) -> list[Job]:
+def retrain_jobs(
+    sweep: SweepConfig, searched: Records, repeated: Records, retrained: Records
+) -> list[Job]:
     """Return the retrains: the best genotype of every swept value, or of the best ones."""
     if sweep.retrain == 0:
         return []
@@ -45,7 +51,7 @@ def retrain_jobs(sweep: SweepConfig, searched: Records, repeated: Records) -> li
     else:
         count = sweep.retrain
     best = [max(group, key=lambda record: _score(sweep, record)) for group in groups[:count]]
-    return [
+    jobs = [
         Job(
             id=f"retrain-{number:05d}",
             stage="retrain",
@@ -57,6 +63,27 @@ def retrain_jobs(sweep: SweepConfig, searched: Records, repeated: Records) -> li
         )
         for number, record in enumerate(best)
     ]
+    return with_known_ids(jobs, retrained)
+
+
+def with_known_ids(jobs: Iterable[Job], records: Iterable[Record]) -> list[Job]:
+    """Return jobs with the ids under which they were started before, and unused ids for the rest.
+
+    What is best may have changed since a phase was begun: a failed trial was tried again.
+    """
+    known = {_identity(record.job): record.job.id for record in records}
+    used, numbers = set(known.values()), itertools.count()
+    named = []
+    for job in jobs:
+        job_id = known.get(_identity(job))
+        while job_id is None or (job_id in used and _identity(job) not in known):
+            job_id = f"{job.stage}-{next(numbers):05d}"
+        named.append(dataclasses.replace(job, id=job_id))
+    return named
+
+
+def _identity(job: Job) -> str:
+    return repr((sorted(job.parameters.items()), job.seed, job.genotype, job.parent))
 
 
 def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:

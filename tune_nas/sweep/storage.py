@@ -50,16 +50,28 @@ class Storage:
         """Return a file's text, or None if there is no such file.
 
         Raises:
-            StorageError: If it is there but cannot be read.
+            StorageError: If it exists but cannot be read.
+        """
+        content = self.read_bytes(name)
+        try:
+            return None if content is None else content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise StorageError(f"{self.root}/{name} cannot be read: {error}") from error
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Return a file's content, or None if there is no such file.
+
+        Raises:
+            StorageError: If it exists but cannot be read.
         """
         try:
             if self.local is not None:
-                return (self.local / name).read_text(encoding="utf-8")
+                return (self.local / name).read_bytes()
             with self._remote.open_input_stream(f"{self._base}/{name}") as stream:
-                return str(stream.read().decode("utf-8"))
+                return bytes(stream.read())
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise StorageError(f"{self.root}/{name} cannot be read: {error}") from error
 
     def write(self, name: str, content: str | bytes) -> None:

@@ -82,7 +82,18 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Build everything from the config, then go on where an earlier session stopped."""
+        """Build everything from the config, and resume where an earlier session stopped.
+
+        An error is raised by the first step: Ray tries a trial again whose step fails, but not one
+        that fails here in a process that it takes over from another trial.
+        """
+        self._failure: Exception | None = None
+        try:
+            self._set_up(config)
+        except Exception as error:
+            self._failure = error
+
+    def _set_up(self, config: dict[str, Any]) -> None:
         self._job = Job(**config["job"])
         self._resume_from: list[str] = config.get("resume_from", [])
         self._notes: list[str] = []
@@ -101,6 +112,8 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Run an epoch, or report one that the driver has not seen yet."""
+        if self._failure is not None:
+            raise self._failure
         if self._reported == len(self._reports):
             metrics = dict(self._learner.run_epoch())
             genotype = self._learner.genotype.to_yaml()
@@ -126,6 +139,8 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         Where none is whole, the trial starts again: it comes to the same results. Each damaged
         one is warned of.
         """
+        if self._failure is not None:
+            return
         newest = Path(checkpoint)
         folder = self._storage.trial_fs_path if self._storage else str(newest.parent)
         system = self._storage.storage_filesystem if self._storage else None

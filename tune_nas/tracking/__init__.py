@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tune_nas.tracking.alphas import plot_alphas
     from tune_nas.tracking.axis_plot import plot_axis
-    from tune_nas.tracking.callback import TrackingCallback, TrialFacts
     from tune_nas.tracking.cells import draw_cells
     from tune_nas.tracking.figures import render
     from tune_nas.tracking.outcome import stop_reason, summarise_error
     from tune_nas.tracking.report import Report
     from tune_nas.tracking.results import TrialResult
-    from tune_nas.tracking.tracker import TrackedRun, Tracker, TrackerSettings
+    from tune_nas.tracking.run_writer import End, RunWriter, TrackedTrial
+    from tune_nas.tracking.tracked_run import TrackedRun
+    from tune_nas.tracking.tracker import Tracker, TrackerSettings
 
 _MODULE_OF = {
+    "End": "run_writer",
     "Report": "report",
-    "TrackedRun": "tracker",
+    "RunWriter": "run_writer",
+    "TrackedRun": "tracked_run",
+    "TrackedTrial": "run_writer",
     "Tracker": "tracker",
     "TrackerSettings": "tracker",
-    "TrackingCallback": "callback",
-    "TrialFacts": "callback",
     "TrialResult": "results",
     "draw_cells": "cells",
     "plot_alphas": "alphas",
@@ -37,12 +39,13 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "End",
     "Report",
+    "RunWriter",
     "TrackedRun",
+    "TrackedTrial",
     "Tracker",
     "TrackerSettings",
-    "TrackingCallback",
-    "TrialFacts",
     "TrialResult",
     "draw_cells",
     "plot_alphas",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tune_nas.errors import StorageError
+from tune_nas.tracking.moved import beside, correct_locations
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,8 +28,9 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # Whatever MLflow logs as an error it also raises, and we turn that into one line.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-    # By default a lost server is tried for four minutes, while the sweep waits.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # By default a lost server is tried for four minutes, while the sweep waits. And a request that
+    # creates a run must not be sent twice: what could not be written is written later.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
 }
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -81,6 +83,7 @@ def connect(
     """
     with _one_at_a_time(uri, create):
         _check_reachable(uri, create)
+        correct_moved(uri)
         prepare_environment()
         from mlflow import MlflowClient
 
@@ -95,12 +98,28 @@ def connect(
                 raise StorageError(
                     f"MLflow store {without_password(uri)} has no experiment '{experiment}'"
                 )
-            location = artifact_location or _beside(uri)
+            path = sqlite_path(uri)
+            location = artifact_location or (None if path is None else beside(path))
             return client, str(client.create_experiment(experiment, location))
         except StorageError:
             raise
         except Exception as error:  # SQLAlchemy, requests and MLflow each raise their own
             raise _cannot("be used", uri, error) from error
+
+
+def correct_moved(uri: str) -> None:
+    """Point a sqlite store that was moved with its files to them; leave any other store alone.
+
+    Raises:
+        StorageError: If it was moved, and cannot be written.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        return
+    try:
+        correct_locations(path)
+    except (OSError, sqlite3.Error) as error:
+        raise _cannot("be corrected after it was moved", uri, error) from error
 
 
 @contextmanager
@@ -130,16 +149,27 @@ def _one_at_a_time(uri: str, create: bool) -> Iterator[None]:
         os.close(folder)
 
 
+# What MLflow answers to a request that it would refuse each time: its store is there.
+_REFUSALS = (
+    "BAD_REQUEST",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "PERMISSION_DENIED",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the store has refused a request, rather than failed to answer it."""
+    return getattr(error, "error_code", None) in _REFUSALS
+
+
 def one_line(error: BaseException) -> str:
     """Return the first line of an error's message, at most 200 characters of it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if len(text) <= 200 else text[:199] + "…"
-
-
-def _beside(uri: str) -> str | None:
-    path = sqlite_path(uri)
-    return None if path is None else (path.resolve().parent / "mlartifacts").as_uri()
 
 
 def _check_reachable(uri: str, create: bool) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tune_nas.errors import StorageError
+from tune_nas.tracking.artifacts import Artifacts
 from tune_nas.tracking.figures import render
+from tune_nas.tracking.names import as_text, flatten, legal_names, plain
 from tune_nas.tracking.store import connect, without_password
+from tune_nas.tracking.tracked_run import (
+    IDENTITY,
+    PARENT,
+    STAGE,
+    SWEEP,
+    SWEEP_RUN,
+    TRIAL,
+    TrackedRun,
+    tracked_run,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +33,6 @@ if TYPE_CHECKING:
 
     from tune_nas.spaces import Genotype, Space
 
-SWEEP, SWEEP_RUN, IDENTITY = "tune_nas.sweep", "tune_nas.sweep_run", "tune_nas.identity"
-TRIAL, STAGE, PARENT = "tune_nas.trial_id", "tune_nas.stage", "mlflow.parentRunId"
 STATES = ("FINISHED", "FAILED", "KILLED")
 _STATUS_OF = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
 _PARAMETERS_PER_CALL = 100
@@ -44,34 +51,6 @@ class TrackerSettings:
         return Tracker(
             self.uri, experiment=self.experiment, artifact_location=self.artifact_location
         )
-
-
-@dataclass(frozen=True)
-class TrackedRun:
-    """A run as it stands in the store.
-
-    Args:
-        state: MLflow's own word: RUNNING, FINISHED, FAILED or KILLED.
-        status: Ours: running, finished, stopped early, failed or interrupted.
-        stage: sweep, search, repeat or retrain.
-        parent: Run id of the run that this one hangs under.
-        parameters: As text, which is how MLflow keeps them.
-        metrics: The newest value of each.
-        started: Seconds since 1970.
-    """
-
-    run_id: str
-    name: str
-    sweep: str
-    stage: str
-    trial_id: str | None
-    parent: str | None
-    state: str
-    status: str
-    parameters: dict[str, str]
-    metrics: dict[str, float]
-    tags: dict[str, str]
-    started: float
 
 
 class Tracker:
@@ -101,6 +80,7 @@ class Tracker:
         self._client, self.experiment_id = connect(
             uri, experiment=experiment, artifact_location=artifact_location, create=create
         )
+        self._artifacts = Artifacts(self._client, uri)
         self._logged_steps: dict[str, set[int]] = {}
 
     def sweep_run(
@@ -156,26 +136,52 @@ class Tracker:
     def find_trial(self, sweep_run_id: str, trial_id: str) -> TrackedRun | None:
         """Return the run of a trial of the sweep, or None."""
         found = self._search({SWEEP_RUN: sweep_run_id, TRIAL: trial_id})
-        return _tracked(found[0]) if found else None
+        return tracked_run(found[0]) if found else None
 
-    def log_epoch(self, run_id: str, step: int, metrics: Mapping[str, float]) -> bool:
+    def log_epoch(
+        self, run_id: str, step: int, metrics: Mapping[str, float], time_ms: int | None = None
+    ) -> bool:
         """Log an epoch's metrics in one call, unless the store has that epoch already.
 
+        Args:
+            run_id: The run.
+            step: The epoch.
+            metrics: Its metrics; a name that MLflow does not accept is made legal.
+            time_ms: When it ended, in milliseconds since 1970. Give the same time whenever the
+                epoch is logged again: MLflow's database then stores it once, even if an earlier
+                request arrives late. None for now.
+
         Returns:
-            Whether it was logged; False for an epoch that a resumed trial runs again.
+            Whether it was logged; False if the store has it.
         """
-        steps = self._steps(run_id)
+        steps = self.steps(run_id)
         if step in steps:
             return False
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        values = {**metrics, "epoch": float(step)}
-        self._client.log_batch(
-            run_id, metrics=[Metric(key, float(value), now, step) for key, value in values.items()]
-        )
+        names = legal_names(metrics)
+        values = {**{names[key]: value for key, value in metrics.items()}, "epoch": float(step)}
+        at = round(time.time() * 1000) if time_ms is None else time_ms
+        batch = [Metric(key, float(value), at, step) for key, value in values.items()]
+        self._client.log_batch(run_id, metrics=batch)
         steps.add(step)
         return True
+
+    def steps(self, run_id: str) -> set[int]:
+        """Return the epochs that the store has of a run; asked for once, then cached."""
+        if run_id not in self._logged_steps:
+            history = self._client.get_metric_history(run_id, "epoch")
+            self._logged_steps[run_id] = {entry.step for entry in history}
+        return self._logged_steps[run_id]
+
+    def forget(self) -> None:
+        """Drop what is cached of the store: after a failed request it may be wrong."""
+        self._logged_steps.clear()
+        self._artifacts.forget()
+
+    def started_ms(self, run_id: str) -> int:
+        """Return when a run was started, in milliseconds since 1970."""
+        return int(self._client.get_run(run_id).info.start_time)
 
     def log_genotype(self, run_id: str, genotype: Genotype, space: Space) -> None:
         """Log a genotype: YAML artifact, the tag that the run table shows, drawings of its cells.
@@ -202,13 +208,7 @@ class Tracker:
 
     def log_artifact(self, run_id: str, content: Path | bytes, name: str) -> None:
         """Log a file or bytes under a name, which may contain folders (``cells/normal.svg``)."""
-        data = content if isinstance(content, bytes) else Path(content).read_bytes()
-        target = PurePosixPath(name)
-        folder = None if target.parent == PurePosixPath(".") else str(target.parent)
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / target.name
-            path.write_bytes(data)
-            self._client.log_artifact(run_id, str(path), folder)
+        self._artifacts.log(run_id, content, name)
 
     def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return the content of an artifact.
@@ -216,11 +216,7 @@ class Tracker:
         Raises:
             StorageError: If the run has no such artifact.
         """
-        try:
-            with tempfile.TemporaryDirectory() as scratch:
-                return Path(self._client.download_artifacts(run_id, name, scratch)).read_bytes()
-        except Exception as error:  # each kind of artifact store raises its own
-            raise StorageError(f"run {run_id} has no artifact '{name}'") from error
+        return self._artifacts.read(run_id, name)
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
@@ -256,11 +252,26 @@ class Tracker:
 
     def runs(self, sweep_run_id: str) -> list[TrackedRun]:
         """Return the trials of a sweep, oldest first."""
-        return [_tracked(run) for run in reversed(self._search({SWEEP_RUN: sweep_run_id}))]
+        return [tracked_run(run) for run in reversed(self._search({SWEEP_RUN: sweep_run_id}))]
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run, e.g. one of two that a request sent twice has created."""
+        self._client.delete_run(run_id)
+
+    def has_run(self, run_id: str) -> bool:
+        """Return whether the store has a run, and it is not deleted."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
 
     def list_runs(self) -> list[TrackedRun]:
         """Return every run of the experiment, newest first."""
-        return [_tracked(run) for run in self._search({})]
+        return [tracked_run(run) for run in self._search({})]
 
     def find_run(self, text: str) -> TrackedRun:
         """Return the run with this id, trial id or name.
@@ -286,9 +297,11 @@ class Tracker:
     ) -> str:
         found = self._search(own)
         if found:
-            run = found[0]
+            run = self._only(found) if {IDENTITY, TRIAL} & set(own) else found[0]
             run_id = str(run.info.run_id)
             self._reopen(run)
+            if run.data.tags.get(PARENT) != tags.get(PARENT, run.data.tags.get(PARENT)):
+                self._client.set_tag(run_id, PARENT, tags[PARENT])
         else:
             run = self._client.create_run(
                 self.experiment_id, tags={**tags, **own, "status": "running"}, run_name=name
@@ -296,6 +309,24 @@ class Tracker:
             run_id = str(run.info.run_id)
         self._log_parameters(run_id, parameters, known=run.data.params)
         return run_id
+
+    def _only(self, found: list[Run]) -> Run:
+        """Return the run to continue of several with the same identity; delete the others.
+
+        A request to create a run whose answer was lost may have been carried out, and sent again.
+        """
+
+        def progress(run: Run) -> tuple[bool, float, float]:
+            has_trials = bool(self._search({SWEEP_RUN: run.info.run_id}))
+            return has_trials, run.data.metrics.get("epoch", 0.0), -run.info.start_time
+
+        if len(found) == 1:
+            return found[0]
+        kept = max(found, key=progress)
+        for run in found:
+            if run is not kept:
+                self.delete(str(run.info.run_id))
+        return kept
 
     def _reopen(self, run: Run) -> None:
         run_id = run.info.run_id
@@ -311,19 +342,14 @@ class Tracker:
         """Log what the run lacks: MLflow refuses to change a parameter, and a kill can cut in."""
         from mlflow.entities import Param
 
-        flat = {_parameter_name(key): value for key, value in flatten(parameters).items()}
-        new = [Param(key, as_text(value)) for key, value in flat.items() if key not in known]
+        flat = flatten(parameters)
+        names = legal_names(flat)
+        new = [Param(names[k], as_text(v)) for k, v in flat.items() if names[k] not in known]
         if new:
-            content = yaml.safe_dump(_plain(parameters), sort_keys=False, allow_unicode=True)
+            content = yaml.safe_dump(plain(parameters), sort_keys=False, allow_unicode=True)
             self.log_artifact(run_id, content.encode(), "parameters.yaml")
         for start in range(0, len(new), _PARAMETERS_PER_CALL):
             self._client.log_batch(run_id, params=new[start : start + _PARAMETERS_PER_CALL])
-
-    def _steps(self, run_id: str) -> set[int]:
-        if run_id not in self._logged_steps:
-            history = self._client.get_metric_history(run_id, "epoch")
-            self._logged_steps[run_id] = {entry.step for entry in history}
-        return self._logged_steps[run_id]
 
     def _search(self, tags: Mapping[str, str]) -> list[Run]:
         condition = " and ".join(f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items())
@@ -339,61 +365,6 @@ class Tracker:
                 return runs
 
 
-def _parameter_name(key: str) -> str:
-    """Return a key as MLflow takes one: a path in it may have any character."""
-    return posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one with dotted keys, as ``{"update.lambda": 1.0}``."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value if isinstance(value, bool | int | float | None) else str(value)
-
-
-def as_text(value: Any) -> str:
-    """Return a parameter as YAML has it: ``null``, ``true``, ``[0.5, 0.999]``; text unchanged."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(as_text(entry) for entry in value)}]"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {as_text(entry)}' for key, entry in value.items())}}}"
-    return str(value)
-
-
 def _quoted(value: str) -> str:
     quote = "'" if "'" not in value else '"'
     return f"{quote}{value}{quote}"
-
-
-def _tracked(run: Run) -> TrackedRun:
-    tags = run.data.tags
-    return TrackedRun(
-        run_id=run.info.run_id,
-        name=run.info.run_name,
-        sweep=tags.get(SWEEP, ""),
-        stage=tags.get(STAGE, ""),
-        trial_id=tags.get(TRIAL),
-        parent=tags.get(PARENT),
-        state=run.info.status,
-        status=tags.get("status", ""),
-        parameters=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        tags=dict(tags),
-        started=run.info.start_time / 1000,
-    )

@@ -1,0 +1,120 @@
+"""Which failed trials are tried again: by Ray at once, and by a resume with ``--failed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import TRAINABLES, MakeSweep
+
+from tune_nas.errors import StorageError
+from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
+from tune_nas.sweep.records import Job, Record, Records
+from tune_nas.sweep.stages import with_known_ids
+from tune_nas.sweep.storage import Storage
+from tune_nas.tracking import Tracker
+
+pytestmark = pytest.mark.sweep
+TWO = {"update.lambda": {"grid": [0, 1]}}
+
+
+def options(folder: Path, **more: Any) -> RunOptions:
+    return RunOptions(**{"storage": str(folder / "runs"), "quiet": True, "concurrency": 1, **more})
+
+
+@pytest.mark.parametrize(
+    ("error", "at", "tries"),
+    [
+        ("TuneNasError", "epoch", 1),  # a loss that is no longer finite
+        ("DataError", "start", 1),  # an image that is damaged
+        ("ConfigError", "start", 1),
+        ("DataUnavailableError", "start", 3),
+        ("StorageError", "epoch", 3),
+    ],
+)
+def test_what_would_fail_in_the_same_way_is_tried_once(
+    error: str, at: str, tries: int, make_sweep: MakeSweep, tmp_path: Path, ray_session: None
+) -> None:
+    orders = {"raise": error, "at": at, "tries": str(tmp_path / "tries")}
+    sweep = make_sweep(orders, parameters=TWO)
+    outcome = run_sweep(sweep, options(tmp_path), "x", trainables=TRAINABLES)
+    assert len((tmp_path / "tries").read_text().splitlines()) == tries
+    (failed,) = [result for result in outcome.results if result.status == "failed"]
+    assert failed.error == f"{error}: it fails, as it was told to"
+    if tries == 1:
+        record = tmp_path / "runs/x/search/records/search-00001.json"
+        says = (
+            f"'x' has 1 failed trial, which would fail in the same way: {failed.error}; "
+            f"to run it again, remove {record}"
+        )
+        with pytest.raises(StorageError) as refused:
+            resume_sweep("x", options(tmp_path), failed=True, trainables=TRAINABLES)
+        assert str(refused.value) == says
+
+
+def test_a_passing_failure_is_tried_again_from_its_checkpoint(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None
+) -> None:
+    """The best trial failed, so another was retrained; then the best is, and MLflow has it all."""
+    orders = {"fail_until": str(tmp_path / "back")}
+    sweep = make_sweep(orders, parameters=TWO, retrain=1)
+    where = options(tmp_path, max_failures=0)
+    first = run_sweep(sweep, where, "x", trainables=TRAINABLES)
+    assert [result.status for result in first.results] == ["finished", "failed", "finished"]
+    with pytest.raises(StorageError, match="'x' has finished; there is nothing to resume"):
+        resume_sweep("x", where, trainables=TRAINABLES)
+    (tmp_path / "back").touch()
+    second = resume_sweep(None, where, failed=True, trainables=TRAINABLES)
+    smooth = run_sweep(make_sweep(parameters=TWO), where, "smooth", trainables=TRAINABLES)
+    assert [r.history for r in second.results[:2]] == [r.history for r in smooth.results]
+    retrained = {r.trial_id: (r.parent, r.status) for r in second.results if r.stage == "retrain"}
+    assert retrained == {
+        "retrain-00000": ("search-00000", "finished"),
+        "retrain-00001": ("search-00001", "finished"),
+    }
+    assert second.results[2] == first.results[2]
+    assert second.n_failed == 0
+    runs = [run for run in Tracker(second.mlflow_uri).list_runs() if run.sweep == "x"]
+    assert len(runs) == 5
+    assert {(run.state, run.tags.get("error")) for run in runs} == {("FINISHED", None)}
+    with pytest.raises(StorageError, match="'x' has no failed trial; there is nothing to try"):
+        resume_sweep("x", where, failed=True, trainables=TRAINABLES)
+
+
+def test_jobs_keep_the_ids_that_they_were_started_with() -> None:
+    def job(job_id: str, seed: int) -> Job:
+        return Job(job_id, "repeat", {"update.lambda": 1.0}, seed, {})
+
+    records = [Record(job("repeat-00000", 5)), Record(job("repeat-00002", 7))]
+    jobs = [job(f"repeat-{n:05d}", seed) for n, seed in enumerate((6, 7, 8, 5))]
+    assert [(j.id, j.seed) for j in with_known_ids(jobs, records)] == [
+        ("repeat-00001", 6),
+        ("repeat-00002", 7),
+        ("repeat-00003", 8),
+        ("repeat-00000", 5),
+    ]
+    assert with_known_ids(jobs, []) == jobs
+
+
+def test_a_record_of_an_older_version_and_one_that_was_moved(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "old" / "x")
+    records = Records(storage, "search")
+    record = records.start(Job("search-00000", "search", {}, 0, {}))
+    record.folders.append(f"{storage.root}/search/search-00000")
+    records.add("search-00000", {"epoch": 1, "valid_accuracy": 5.0})
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = Records(Storage(tmp_path / "new" / "x"), "search")["search-00000"]
+    assert moved.folders == [str(tmp_path / "new/x/search/search-00000")]
+    assert moved.history == record.history
+    file = tmp_path / "new/x/search/records/search-00000.json"
+    import json
+
+    content = json.loads(file.read_text())
+    for key in ("times", "failures", "last_error", "lasting"):
+        del content[key]
+    content["folders"] = [str(tmp_path / "old/x/search/search-00000")]  # as they were written
+    file.write_text(json.dumps(content))
+    before = Records(Storage(tmp_path / "new" / "x"), "search")["search-00000"]
+    assert before.folders == moved.folders
+    assert (before.times, before.failures, before.lasting) == ([], 0, False)

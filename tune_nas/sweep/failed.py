@@ -1,0 +1,40 @@
+"""Failed trials of a sweep, tried again."""
+
+from __future__ import annotations
+
+from tune_nas.errors import StorageError
+from tune_nas.sweep.plan import Plan
+from tune_nas.sweep.records import FOLDER, Records
+from tune_nas.sweep.stages import STAGES
+from tune_nas.tracking.labels import plural
+
+
+def reopen_failed(plan: Plan) -> None:
+    """Let the failed trials of a sweep continue, but those that would fail in the same way.
+
+    A trial whose loss diverges, or that meets a damaged image, fails again: it is run once more
+    only if its record is removed.
+
+    Raises:
+        StorageError: If there is no trial to try again.
+    """
+    name, n_lasting, lasting = plan.sweep.name, 0, ""
+    reopened = False
+    for phase in STAGES:
+        records = Records(plan.storage, phase)
+        for record in records:
+            if record.status != "failed":
+                continue
+            if record.lasting:
+                n_lasting += 1
+                file = f"{phase}/{FOLDER}/{record.job.id}.json"
+                lasting = f"{record.error}; to run it again, remove {plan.storage.root}/{file}"
+            else:
+                records.reopen(record.job.id)
+                reopened = True
+    if not reopened and n_lasting:
+        failed = plural(n_lasting, "failed trial")
+        raise StorageError(f"'{name}' has {failed}, which would fail in the same way: {lasting}")
+    if not reopened:
+        raise StorageError(f"'{name}' has no failed trial; there is nothing to try again")
+    plan.write_state(status="running")

@@ -1,0 +1,70 @@
+"""Ctrl-C and SIGTERM: raised where they do no harm, and ignored while the end is written."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+
+class Interruption:
+    """Turns Ctrl-C and SIGTERM into one KeyboardInterrupt.
+
+    Within `deferred` the first signal waits for the next `check`: raised anywhere, it can be lost
+    in Ray's event loop or cut a write to MLflow in half. A second signal is raised at once. Once
+    one was raised, further signals are ignored until the end of `watch`, so that nothing is left
+    half-closed.
+
+    Attributes:
+        reason: What interrupted: ``Ctrl-C`` or ``SIGTERM``; ``Ctrl-C`` before any signal.
+    """
+
+    def __init__(self) -> None:
+        self.reason = _NAMES[signal.SIGINT]
+        self._pressed = self._raised = self._deferring = False
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Handle both signals while the block lasts; only a main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in _NAMES}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let the first signal wait for `check` while the block lasts."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+
+    def check(self) -> None:
+        """Raise what was deferred, or was raised before and lost.
+
+        Raises:
+            KeyboardInterrupt: After a signal.
+        """
+        if self._pressed:
+            self._raised = True
+            raise KeyboardInterrupt
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._raised:
+            return
+        self.reason = _NAMES[signal.Signals(number)]
+        waits = self._deferring and not self._pressed
+        self._pressed = True
+        if not waits:
+            self._raised = True
+            raise KeyboardInterrupt

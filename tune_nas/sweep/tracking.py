@@ -1,0 +1,281 @@
+"""MLflow written from the records: while trials run, and whatever is missing at the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ray.tune import Callback
+
+from tune_nas.errors import StorageError
+from tune_nas.sweep.checkpoint_files import newest_files
+from tune_nas.sweep.interruption import Interruption
+from tune_nas.sweep.plan import Plan
+from tune_nas.sweep.records import Record, Records
+from tune_nas.tracking import End, RunWriter, TrackedTrial, Tracker, TrackerSettings
+from tune_nas.tracking.labels import plural
+from tune_nas.tracking.store import is_refusal, one_line, without_password
+
+_logger = logging.getLogger(__name__)
+
+# A store that fails is left alone for a while: each call to a lost server takes seconds, in which
+# no trial would get on.
+_SILENCE_SECONDS = 30.0
+_PAUSES = (0.0, 2.0, 5.0)  # seconds before each try to write what is missing at the end
+_ENDS = {"finished": End("FINISHED"), "failed": End("FAILED")}
+
+
+class SweepTracking:
+    """Keeps MLflow's runs of a sweep as its records are; an outage of the store ends nothing.
+
+    What cannot be written is tried again when its trial reports next, and in `settle`. `missing`
+    then says what the store still lacks.
+
+    Args:
+        plan: The sweep.
+        settings: The store.
+        phases: The records of each phase.
+
+    Raises:
+        StorageError: If the store cannot be used at the start.
+    """
+
+    def __init__(
+        self, plan: Plan, settings: TrackerSettings, phases: Mapping[str, Records]
+    ) -> None:
+        self._plan, self._phases = plan, phases
+        self.uri = settings.uri
+        self._tracker = settings.open()
+        self.sweep_run = open_sweep_run(self._tracker, plan)
+        self._writer = RunWriter(self._tracker, self.sweep_run)
+        self._silent_until = 0.0
+        self._problems: dict[str, str] = {}
+        self._of_sweep: list[Callable[[], None]] = []
+
+    def update(self, records: Records, job_id: str) -> None:
+        """Write a trial as its record is now; return at once while the store is left alone."""
+        if time.monotonic() >= self._silent_until:
+            self._write(records, records[job_id])
+
+    def settle(self) -> None:
+        """Write everything that the store lacks, those trials included that it lost meanwhile."""
+        for pause in _PAUSES:
+            time.sleep(pause)
+            self._silent_until = 0.0
+            self._check_ended()
+            for records, record in self._all():
+                if record.status == "stopping":
+                    records.end(record.job.id)
+                if not record.tracked and not self._silent:
+                    self._write(records, record)
+            while self._of_sweep and not self._silent:
+                if not self._attempt("", self._of_sweep[0]):
+                    break
+                self._of_sweep.pop(0)
+            if not self._silent:
+                return
+
+    def conclude(self, actions: list[Callable[[Tracker, str], None]]) -> None:
+        """Write everything that is missing, then the sweep's own run.
+
+        Args:
+            actions: Write the sweep's own files and its end, given the tracker and its run.
+        """
+        self._of_sweep = [lambda act=act: act(self._tracker, self.sweep_run) for act in actions]  # type: ignore[misc]
+        self.settle()
+
+    def missing(self) -> list[str]:
+        """Return what could not be written and may be later, in a line; empty for nothing."""
+        known = [record for _, record in self._all()]
+        lost = [record.job.id for record in known if not record.tracked]
+        if not lost and not self._of_sweep:
+            return []
+        what = [f"{len(lost)} of {plural(len(known), 'trial')}"] if lost else []
+        what += ["the sweep's own files"] if self._of_sweep else []
+        reasons = [self._problems[key] for key in [*lost, ""] if key in self._problems]
+        because = f" ({reasons[-1]})" if reasons else ""
+        store = without_password(self.uri)
+        return [f"MLflow store {store} lacks {' and '.join(what)}{because}"]
+
+    def remarks(self) -> list[str]:
+        """Return what the trials have that no MLflow store takes, in a line each."""
+        return list(self._writer.remarks.values())
+
+    @contextmanager
+    def closing(self, interruption: Interruption) -> Iterator[None]:
+        """Leave no run RUNNING after an interruption, or after an error that ends the sweep."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            by = interruption.reason
+            self._close("KILLED", f"interrupted by {by}", f"interrupted by {by}; resume the sweep")
+            raise
+        except Exception as error:
+            self._close("FAILED", "interrupted by an error of the driver", "", one_line(error))
+            raise
+
+    def _close(self, state: str, cause: str, reason: str, error: str | None = None) -> None:
+        self._silent_until = 0.0
+        with suppress(StorageError):  # of a full disk, which is told already
+            for records, record in self._all():
+                if not self._silent and not record.tracked:
+                    self._write(records, record, cause)
+        if not self._silent:
+            finish = self._tracker.finish
+            self._attempt("", lambda: finish(self.sweep_run, state, error, reason=reason))
+
+    @property
+    def _silent(self) -> bool:
+        return time.monotonic() < self._silent_until
+
+    def _all(self) -> Iterator[tuple[Records, Record]]:
+        for records in self._phases.values():
+            for record in records:
+                yield records, record
+
+    def _check_ended(self) -> None:
+        """Mark trials as untracked that the store does not have as they ended.
+
+        The store may be another one than before, or have lost its runs.
+        """
+        ended = [pair for pair in self._all() if pair[1].tracked]
+        if not ended:
+            return
+
+        def check() -> None:
+            runs = self._tracker.runs(self.sweep_run)
+            for records, record in ended:
+                if not self._writer.knows(tracked_trial(record), runs):
+                    records.untracked(record.job.id)
+
+        self._attempt("", check)
+
+    def _write(self, records: Records, record: Record, interrupted: str = "") -> None:
+        parent = self._untracked_parent(record)
+        if parent is not None:  # a retraining run is nested under its search, which must be there
+            self._write(*parent)
+            if self._silent:
+                return
+        trial = tracked_trial(record, interrupted)
+        if self._attempt(record.job.id, lambda: self._writer.write(trial)) and record.closed:
+            records.tracked(record.job.id)
+
+    def _untracked_parent(self, record: Record) -> tuple[Records, Record] | None:
+        if record.job.parent is None:
+            return None
+        for records, other in self._all():
+            if other.job.id == record.job.parent:
+                return None if other.tracked else (records, other)
+        return None
+
+    def _attempt(self, what: str, action: Callable[[], Any]) -> bool:
+        try:
+            action()
+        except Exception as error:  # MLflow's stores each raise their own; none may end the sweep
+            self._writer.forget()
+            if not is_refusal(error):
+                self._silent_until = time.monotonic() + _SILENCE_SECONDS
+            line = one_line(error)
+            if self._problems.get(what) != line:
+                _logger.warning("MLflow, %s: %s", what or "the sweep's run", line)
+            self._problems[what] = line
+            return False
+        self._problems.pop(what, None)
+        return True
+
+
+class TrackingCallback(Callback):  # type: ignore[misc]
+    """Has MLflow written whenever Ray has news of a trial; comes after the `Recorder`.
+
+    Args:
+        tracking: The sweep's.
+        records: Of the phase.
+    """
+
+    def __init__(self, tracking: SweepTracking, records: Records) -> None:
+        self._tracking, self._records = tracking, records
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Open the trial's run, or reopen it."""
+        self._tracking.update(self._records, trial.trial_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Log the epoch."""
+        self._tracking.update(self._records, trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that the trial failed and is tried again."""
+        self._tracking.update(self._records, trial.trial_id)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Close the run of a trial that finished or was stopped."""
+        self._tracking.update(self._records, trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Close the run of a trial that failed for good."""
+        self._tracking.update(self._records, trial.trial_id)
+
+
+def open_sweep_run(tracker: Tracker, plan: Plan) -> str:
+    """Return the id of the sweep's MLflow run: found and reopened, or created.
+
+    Raises:
+        StorageError: If the store fails.
+    """
+    try:
+        return tracker.sweep_run(
+            plan.sweep.name,
+            plan.sweep.to_dict(),
+            {"tune_nas.kind": plan.state.kind},
+            identity=plan.state.identity,
+        )
+    except StorageError:
+        raise
+    except Exception as error:  # MLflow's stores each raise their own
+        store = without_password(tracker.uri)
+        raise StorageError(f"MLflow store {store} cannot be used: {one_line(error)}") from error
+
+
+def tracked_trial(record: Record, interrupted: str = "") -> TrackedTrial:
+    """Return what MLflow is to have of a record.
+
+    Args:
+        record: The record.
+        interrupted: What has interrupted the trial if it has not ended; empty if it goes on.
+    """
+    job = record.job
+    end = None
+    if record.status == "stopped early":
+        end = End(outcome="stopped early", reason=record.reason)
+    elif record.closed:
+        state = _ENDS[record.status].state
+        end = End(state, reason=record.reason, error=record.error)
+    elif interrupted:
+        after = f"{interrupted} after epoch {record.epoch} of {job.epochs}; resume the sweep"
+        end = End("KILLED", reason=after)
+    return TrackedTrial(
+        trial_id=job.id,
+        stage=job.stage,
+        settings=job.trial,
+        space=job.trial["space"]["name"],
+        name=f"{job.stage} {job.label}",
+        tags={key: str(value) for key, value in job.parameters.items()},
+        failures=record.failures,
+        last_error=record.last_error,
+        parent=job.parent,
+        parent_run=job.parent_run,
+        history=list(record.history),
+        times=list(record.times),
+        genotype=record.genotype,
+        files=newest_files(record.folders),
+        end=end,
+    )

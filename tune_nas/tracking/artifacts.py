@@ -1,0 +1,65 @@
+"""Files of MLflow runs, in the store that their run is in."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from tune_nas.errors import StorageError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+
+class Artifacts:
+    """Writes and reads the files of runs.
+
+    MLflow's client caches where a run's files are by the run's id alone, for all stores of a
+    process: of a store and its copy, one would write into the folder of the other. So each tracker
+    has a cache of its own.
+
+    Args:
+        client: The store's client.
+        uri: The store.
+    """
+
+    def __init__(self, client: MlflowClient, uri: str) -> None:
+        self._client, self._uri = client, uri
+        self._repositories: dict[str, ArtifactRepository] = {}
+
+    def log(self, run_id: str, content: Path | bytes, name: str) -> None:
+        """Log a file or bytes under a name, which may contain folders (``cells/normal.svg``)."""
+        data = content if isinstance(content, bytes) else Path(content).read_bytes()
+        target = PurePosixPath(name)
+        folder = None if target.parent == PurePosixPath(".") else str(target.parent)
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / target.name
+            path.write_bytes(data)
+            self._of(run_id).log_artifact(str(path), folder)
+
+    def read(self, run_id: str, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            StorageError: If the run has no such file.
+        """
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                path = self._of(run_id).download_artifacts(name, scratch)
+                return Path(path).read_bytes()
+        except Exception as error:  # each kind of artifact store raises its own
+            raise StorageError(f"run {run_id} has no artifact '{name}'") from error
+
+    def forget(self) -> None:
+        """Drop the cache: after a failed request it may be wrong."""
+        self._repositories.clear()
+
+    def _of(self, run_id: str) -> ArtifactRepository:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if run_id not in self._repositories:
+            location = self._client.get_run(run_id).info.artifact_uri
+            self._repositories[run_id] = get_artifact_repository(location, tracking_uri=self._uri)
+        return self._repositories[run_id]

@@ -1,0 +1,181 @@
+"""Makes the store have what a trial's record has: a run, its epochs, its files, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tune_nas.errors import TuneNasError
+from tune_nas.tracking.store import one_line
+from tune_nas.tracking.tracked_run import TrackedRun
+from tune_nas.tracking.tracker import Tracker
+
+FILES = ("alphas.csv", "best.yaml", "decisions.csv", "perturbation.csv")
+
+
+@dataclass(frozen=True)
+class End:
+    """How a trial ended.
+
+    Args:
+        state: MLflow's word: FINISHED, FAILED or KILLED.
+        outcome: The tag ``status``; None for finished, failed or interrupted.
+        reason: Why, in words; empty if it ran to its last epoch.
+        error: Of a failed trial, in one line.
+    """
+
+    state: str = "FINISHED"
+    outcome: str | None = None
+    reason: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class TrackedTrial:
+    """Everything that the store is to have of a trial.
+
+    Args:
+        trial_id: Its id, kept across a resume.
+        stage: ``search``, ``repeat`` or ``retrain``.
+        settings: Everything that decides the trial; logged as parameters.
+        space: Name or path of its space, for the drawings.
+        name: What MLflow's run table shows.
+        tags: Further tags, e.g. the swept values.
+        failures: How often it failed and was tried again.
+        last_error: Of the last such failure, in one line.
+        parent: Trial id of the search that a retraining run belongs to, if it is in the same sweep.
+        parent_run: Its MLflow run id, if it is not.
+        history: The metrics of each epoch, with ``epoch``, in order.
+        times: When each epoch was recorded, in seconds since 1970; may be shorter than the history.
+        genotype: Of the last epoch, as YAML.
+        files: Returns a file of the newest checkpoint, or None if there is no such file.
+        end: None while it runs.
+    """
+
+    trial_id: str
+    stage: str
+    settings: Mapping[str, Any]
+    space: str
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    failures: int = 0
+    last_error: str = ""
+    parent: str | None = None
+    parent_run: str | None = None
+    history: Sequence[Mapping[str, float]] = ()
+    times: Sequence[float] = ()
+    genotype: str | None = None
+    files: Callable[[str], bytes | None] = lambda name: None
+    end: End | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch; 0 for none."""
+        return int(self.history[-1]["epoch"]) if self.history else 0
+
+
+class RunWriter:
+    """Writes the trials of a sweep. Writing a trial again changes nothing that is right already.
+
+    Args:
+        tracker: The store.
+        sweep_run_id: The sweep's run.
+
+    Attributes:
+        remarks: What a trial has that cannot be logged, in a line each, e.g. a damaged genotype.
+    """
+
+    def __init__(self, tracker: Tracker, sweep_run_id: str) -> None:
+        self._tracker, self._sweep_run_id = tracker, sweep_run_id
+        self._runs: dict[str, str] = {}
+        self._failures: dict[str, int] = {}
+        self.remarks: dict[str, str] = {}
+
+    def write(self, trial: TrackedTrial) -> None:
+        """Write whatever the store lacks of a trial.
+
+        Raises:
+            Exception: Whatever MLflow raises if the store cannot be reached or refuses it.
+        """
+        run_id = self._run(trial)
+        if trial.failures != self._failures.get(trial.trial_id, 0):
+            tags = {"failures": str(trial.failures), "last_error": trial.last_error}
+            self._tracker.set_tags(run_id, tags)
+            self._failures[trial.trial_id] = trial.failures
+        logged = self._tracker.steps(run_id)
+        for position, metrics in enumerate(trial.history):
+            if (step := int(metrics["epoch"])) not in logged:
+                time_ms = self._time(run_id, trial, position)
+                self._tracker.log_epoch(run_id, step, metrics, time_ms)
+        if trial.end is None:
+            return
+        if trial.end.state != "KILLED":
+            self._write_files(run_id, trial)
+        end = trial.end
+        self._tracker.finish(
+            run_id, end.state, error=end.error, outcome=end.outcome, reason=end.reason
+        )
+        self._runs.pop(trial.trial_id)  # if the trial continues after all, its run is reopened
+
+    def forget(self) -> None:
+        """Drop what is cached of the store: after a failed request it may be wrong."""
+        self._runs.clear()
+        self._failures.clear()
+        self._tracker.forget()
+
+    def knows(self, trial: TrackedTrial, runs: Sequence[TrackedRun]) -> bool:
+        """Return whether a trial that has ended is among the store's runs as it ended."""
+        found = [run for run in runs if run.trial_id == trial.trial_id]
+        return (
+            len(found) == 1
+            and trial.end is not None
+            and found[0].state == trial.end.state
+            and (not trial.history or found[0].metrics.get("epoch") == trial.epoch)
+        )
+
+    def _run(self, trial: TrackedTrial) -> str:
+        if trial.trial_id not in self._runs:
+            self._runs[trial.trial_id] = self._tracker.trial_run(
+                self._sweep_run_id,
+                trial.trial_id,
+                stage=trial.stage,
+                parameters=trial.settings,
+                tags=trial.tags,
+                parent=self._parent(trial),
+                name=trial.name,
+            )
+        return self._runs[trial.trial_id]
+
+    def _parent(self, trial: TrackedTrial) -> str | None:
+        """Return the run that a trial's run is nested under; None for the sweep's."""
+        if trial.parent_run is not None and self._tracker.has_run(trial.parent_run):
+            return trial.parent_run
+        if trial.parent is None:
+            return None
+        found = self._tracker.find_trial(self._sweep_run_id, trial.parent)
+        return None if found is None else found.run_id
+
+    def _time(self, run_id: str, trial: TrackedTrial, position: int) -> int:
+        if position < len(trial.times):
+            return round(trial.times[position] * 1000)
+        # Recorded by a version that kept no times: any time that is always the same.
+        return self._tracker.started_ms(run_id) + position
+
+    def _write_files(self, run_id: str, trial: TrackedTrial) -> None:
+        from tune_nas.spaces import Genotype, load_space
+
+        if trial.genotype is not None:
+            try:
+                genotype = Genotype.from_yaml(trial.genotype)
+                self._tracker.log_genotype(run_id, genotype, load_space(trial.space))
+            except TuneNasError as error:
+                self.remarks[trial.trial_id] = f"the genotype of {trial.name}: {one_line(error)}"
+        for name in FILES:
+            content = trial.files(name)
+            if content is None:
+                continue
+            if name == "alphas.csv":
+                self._tracker.log_alphas(run_id, content)
+            else:
+                self._tracker.log_artifact(run_id, content, name)

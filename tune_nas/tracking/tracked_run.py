@@ -1,0 +1,59 @@
+"""A run as it stands in the store, and the tags by which it is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+SWEEP, SWEEP_RUN, IDENTITY = "tune_nas.sweep", "tune_nas.sweep_run", "tune_nas.identity"
+TRIAL, STAGE, PARENT = "tune_nas.trial_id", "tune_nas.stage", "mlflow.parentRunId"
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run as it stands in the store.
+
+    Args:
+        state: MLflow's own word: RUNNING, FINISHED, FAILED or KILLED.
+        status: Ours: running, finished, stopped early, failed or interrupted.
+        stage: sweep, search, repeat or retrain.
+        parent: Run id of the run that this one hangs under.
+        parameters: As text, which is how MLflow keeps them.
+        metrics: The newest value of each.
+        started: Seconds since 1970.
+    """
+
+    run_id: str
+    name: str
+    sweep: str
+    stage: str
+    trial_id: str | None
+    parent: str | None
+    state: str
+    status: str
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    started: float
+
+
+def tracked_run(run: Run) -> TrackedRun:
+    """Return a run of MLflow's client in our words."""
+    tags = run.data.tags
+    return TrackedRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        sweep=tags.get(SWEEP, ""),
+        stage=tags.get(STAGE, ""),
+        trial_id=tags.get(TRIAL),
+        parent=tags.get(PARENT),
+        state=run.info.status,
+        status=tags.get("status", ""),
+        parameters=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        tags=dict(tags),
+        started=run.info.start_time / 1000,
+    )
