@@ -113,7 +113,7 @@ def assert_whole(server: str, outcome: SweepOutcome) -> list[TrackedRun]:
     assert sweep.state == "FINISHED"
     trials = [run for run in sweeps if run.stage != "sweep"]
     ids = {result.trial_id: result for result in outcome.results}
-    assert Counter(run.trial_id for run in trials) == Counter(ids)
+    assert Counter(run.trial_id for run in trials) == Counter(list(ids))
     by_trial = {run.trial_id: run for run in trials}
     for run in trials:
         result = ids[run.trial_id or ""]
