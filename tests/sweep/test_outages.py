@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,11 +25,11 @@ from tune_nas.cli.outcome import print_outcome
 from tune_nas.cli.output import Format
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
-from tune_nas.sweep import RunOptions, SweepOutcome, resume_sweep, run_search, run_sweep
+from tune_nas.sweep import RunOptions, resume_sweep, run_search, run_sweep
 from tune_nas.sweep.plan import read_plan
 from tune_nas.sweep.records import Records
 from tune_nas.sweep.storage import Storage
-from tune_nas.tracking import RunWriter, Tracker
+from tune_nas.tracking import RunWriter, Tracker, TrialResult
 from tune_nas.tracking.tracked_run import TrackedRun
 
 pytestmark = pytest.mark.sweep
@@ -105,14 +106,14 @@ def epochs_of(folder: Path, name: str, phase: str) -> int:
         return 0
 
 
-def assert_whole(server: str, outcome: SweepOutcome) -> list[TrackedRun]:
+def assert_whole(server: str, name: str, results: list[TrialResult]) -> list[TrackedRun]:
     """Every trial has one run, closed as it ended, with each of its epochs once."""
     client, tracker = MlflowClient(server), Tracker(server)
-    sweeps = [run for run in tracker.list_runs() if run.sweep == outcome.report.sweep]
+    sweeps = [run for run in tracker.list_runs() if run.sweep == name]
     (sweep,) = [run for run in sweeps if run.stage == "sweep"]
     assert sweep.state == "FINISHED"
     trials = [run for run in sweeps if run.stage != "sweep"]
-    ids = {result.trial_id: result for result in outcome.results}
+    ids = {result.trial_id: result for result in results}
     assert Counter(run.trial_id for run in trials) == Counter(list(ids))
     by_trial = {run.trial_id: run for run in trials}
     for run in trials:
@@ -152,7 +153,7 @@ def test_a_server_lost_across_the_end_of_a_phase(
     outcome = run_sweep(sweep, options(tmp_path, proxy), name, trainables=TRAINABLES)
     assert proxy.spoiled
     assert (outcome.untracked, outcome.remarks) == ([], [])
-    assert len(assert_whole(server, outcome)) == 6
+    assert len(assert_whole(server, outcome.report.sweep, outcome.results)) == 6
     assert read_plan(Storage(tmp_path / "runs" / name)).state.status == "finished"
 
 
@@ -195,7 +196,7 @@ def test_a_server_lost_to_the_end_is_one_line_and_a_resume_sends_what_it_lacks(
     sent = resume_sweep(None, options(tmp_path, proxy, mlflow=None), trainables=TRAINABLES)
     assert sent.untracked == []
     assert sent.results == outcome.results
-    assert len(assert_whole(server, sent)) == 4
+    assert len(assert_whole(server, "end", sent.results)) == 4
     with pytest.raises(StorageError, match="has finished; there is nothing to resume"):
         resume_sweep("end", options(tmp_path, proxy), trainables=TRAINABLES)
 
@@ -241,27 +242,41 @@ def test_answers_that_are_lost_double_nothing(
     read_plan(Storage(folder)).write_state(status="untracked")
     outcome = resume_sweep(name, options(tmp_path, proxy), trainables=TRAINABLES)
     assert outcome.untracked == []
-    assert_whole(server, outcome)
+    assert_whole(server, outcome.report.sweep, outcome.results)
 
 
+@pytest.mark.parametrize("case", ["deleted", "another"])
 def test_a_store_that_is_gone_or_another_one_gets_every_run(
-    tmp_path: Path, ray_session: None, make_sweep: MakeSweep
+    case: str,
+    tmp_path: Path,
+    ray_session: None,
+    make_sweep: MakeSweep,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between the interruption and the resume mlflow.db was deleted, or another is given."""
-    for name, other in (("deleted", None), ("other", f"sqlite:///{tmp_path}/new/mlflow.db")):
-        where = RunOptions(storage=str(tmp_path / name), **QUIET)
-        monkeypatch = pytest.MonkeyPatch()
-        with crash_after(monkeypatch, EPOCHS + 2):
-            run_sweep(make_sweep(retrain=1), where, name, trainables=TRAINABLES)
-        ended = Records(Storage(tmp_path / name / name), "search")["search-00000"]
-        assert (ended.status, ended.tracked) == ("finished", True)
-        if other is None:
-            (tmp_path / name / "mlflow.db").unlink()
-        again = RunOptions(storage=str(tmp_path / name), mlflow=other, **QUIET)
-        outcome = resume_sweep(name, again, trainables=TRAINABLES)
-        uri = other or f"sqlite:///{tmp_path / name}/mlflow.db"
+    store = tmp_path / "runs" / "mlflow.db"
+    where = RunOptions(storage=str(tmp_path / "runs"), **QUIET)
+    with crash_after(monkeypatch, EPOCHS + 2):
+        run_sweep(make_sweep(retrain=1), where, "killed", trainables=TRAINABLES)
+    ended = Records(Storage(tmp_path / "runs" / "killed"), "search")["search-00000"]
+    assert (ended.status, ended.tracked) == ("finished", True)
+    if case == "another":
+        uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+        other = RunOptions(storage=str(tmp_path / "runs"), mlflow=uri, **QUIET)
+        outcome = resume_sweep("killed", other, trainables=TRAINABLES)
         assert outcome.mlflow_uri == uri
-        assert len(assert_whole(uri, outcome)) == 4
+        assert read_plan(Storage(outcome.folder)).state.mlflow == uri
+        assert len(assert_whole(uri, "killed", outcome.results)) == 4
+        return
+    store.unlink()
+    # In a process of its own, as SQLAlchemy's pool here has the deleted file open.
+    driver = [sys.executable, str(Path(__file__).with_name("driver.py"))]
+    subprocess.run([*driver, "resume", str(tmp_path / "runs"), "1"], check=True, timeout=300)
+    shutil.copy(store, store.with_name("copy.db"))
+    phases = [Records(Storage(tmp_path / "runs/killed"), name) for name in ("search", "retrain")]
+    results = [record.result() for records in phases for record in records]
+    uri = f"sqlite:///{store.with_name('copy.db')}"
+    assert len(assert_whole(uri, "killed", results)) == 4
 
 
 def test_files_of_a_trial_whose_driver_died_before_it_wrote_them(
@@ -352,4 +367,4 @@ def test_ctrl_c_in_an_outage_is_no_traceback(
     monkeypatch.undo()
     proxy.mode = "open"
     outcome = resume_sweep("out", options(tmp_path, proxy), trainables=TRAINABLES)
-    assert_whole(server, outcome)
+    assert_whole(server, outcome.report.sweep, outcome.results)

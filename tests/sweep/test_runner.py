@@ -183,3 +183,20 @@ def test_a_file_is_no_storage(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(StorageError, match="runs is a file, but must be a folder"):
         resume_sweep(None, options(tmp_path))
+
+
+def test_a_moved_storage_goes_on_in_its_own_store(
+    make_sweep: MakeSweep, tmp_path: Path, two_cpus: None, interrupted: list[RunOptions]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(make_sweep(), options(tmp_path / "old"), "cut", trainables=TRAINABLES)
+    plan = read_plan(Storage(tmp_path / "old" / "runs" / "cut"))
+    assert plan.state.mlflow == ""
+    # as older versions recorded it
+    plan.write_state(mlflow=f"sqlite:///{tmp_path}/old/runs/mlflow.db")
+    (tmp_path / "old").rename(tmp_path / "new")
+    with pytest.raises(KeyboardInterrupt):
+        resume_sweep("cut", options(tmp_path / "new"), trainables=TRAINABLES)
+    assert not (tmp_path / "old").exists()
+    (run,) = Tracker(f"sqlite:///{tmp_path}/new/runs/mlflow.db").list_runs()
+    assert (run.state, run.tags["reason"]) == ("KILLED", "interrupted by Ctrl-C; resume the sweep")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tune_nas.sweep.execution import StageRunner, Trainables
     from tune_nas.sweep.tracking import SweepTracking
 
-_LOG = "log.txt"
+_LOG, _STORE = "log.txt", "mlflow.db"
 
 
 def run_sweep(
@@ -131,7 +131,7 @@ def resume_sweep(
         raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.or_else(plan.state.options)
     plan.state.options = options.kept()
-    plan.state.mlflow = options.mlflow or plan.state.mlflow
+    plan.state.mlflow = options.mlflow or _unless_moved(plan.state.mlflow, root)
     check_address(options.address)
     with locked(plan):
         if failed:
@@ -326,18 +326,24 @@ def _preflight(
 
 def _mlflow_uri(state: State, root: Storage) -> str:
     """Return the store that a sweep was given, else the one in its storage."""
-    own = None if root.local is None else root.local / "mlflow.db"
-    given = sqlite_path(state.mlflow)
-    # Older versions recorded the path of the storage's own store; the storage may have been moved.
-    moved = given is not None and not given.exists() and own is not None and own.exists()
-    if state.mlflow and not moved:
+    if state.mlflow:
         return state.mlflow
-    if own is None:
+    if root.local is None:
         raise StorageError(
             f"storage {root.root} is remote, where no sqlite file can be; give an MLflow server: "
             "--mlflow http://HOST:PORT"
         )
-    return sqlite_uri(own)
+    return sqlite_uri(root.local / _STORE)
+
+
+def _unless_moved(uri: str, root: Storage) -> str:
+    """Return a recorded store; nothing, for the storage's own, if that was moved with its storage.
+
+    Older versions recorded the path of the storage's own store too.
+    """
+    path = sqlite_path(uri)
+    gone = path is not None and path.name == _STORE and not path.exists()
+    return "" if gone and root.local is not None and (root.local / _STORE).exists() else uri
 
 
 def _latest(root: Storage, *, finished: bool) -> str:
@@ -356,7 +362,7 @@ def _remove_if_empty(folder: Path) -> None:
     if not folder.is_dir():
         return
     names = {path.name for path in folder.iterdir()}
-    if names <= {"mlflow.db"}:
+    if names <= {_STORE}:
         for name in names:
             (folder / name).unlink()
         folder.rmdir()
