@@ -67,6 +67,11 @@ class RelaxationConfig(Section):
         init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight``
             where it is given; the paper has none there.
         temperature: τ of ``gumbel`` and ``concrete``.
+        unsampled: How operations that ``gumbel`` did not sample enter the sum of their edge:
+            ``left-out``, so that α has the gradient of the sampled operation alone;
+            ``as-numbers``: as their weight, a number, which is 0 and has a gradient; ``auto``: as
+            the authors' cells do it, left-out in cells whose output is ``concat`` (DARTS's), as
+            numbers where it is ``last`` (NAS-Bench-201's).
         smoothing: Perturbation of the weights while w steps.
         partial_channels: K: one K-th of a node's channels goes through the operations, the others
             around them, then all are shuffled (PC-DARTS); 1 for all.
@@ -80,6 +85,7 @@ class RelaxationConfig(Section):
     init: Literal["auto", "normal", "uniform-weight"] = "auto"
     init_std: Rate | None = None
     temperature: TemperatureConfig = TemperatureConfig()
+    unsampled: Literal["auto", "left-out", "as-numbers"] = "auto"
     smoothing: SmoothingConfig = SmoothingConfig()
     partial_channels: Annotated[int, Field(ge=1)] = 1
     edge_normalisation: bool = False

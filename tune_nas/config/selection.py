@@ -18,6 +18,9 @@ class PerturbationConfig(Section):
         criterion: What the supernet loses most of without the operation: valid ``accuracy``, or
             (the least) valid ``loss``.
         order: The order in which edges are decided: ``random``, or ``fixed``: as in the space.
+        edges: How the edges of a node are compared: ``alone``: each is removed by itself, and the
+            edges whose removal costs most stay (Algorithm 1); ``one-by-one``: the least harmful
+            edge is removed, and the others are evaluated again without it.
         interval: Epochs of tuning from one decision to the next.
         learning_rate_factor: Tuning has that share of w's first learning rate.
         batches: Valid batches of an evaluation; None for all images of the valid half.
@@ -25,6 +28,7 @@ class PerturbationConfig(Section):
 
     criterion: Literal["accuracy", "loss"] = "accuracy"
     order: Literal["random", "fixed"] = "random"
+    edges: Literal["alone", "one-by-one"] = "alone"
     interval: Count = 5
     learning_rate_factor: Positive = 0.1
     batches: Count | None = None
