@@ -314,6 +314,33 @@ def test_kl_is_that_of_torch_over_the_open_edges() -> None:
     assert relaxation.penalty(alphas) is None
 
 
+def test_kl_all_counts_pruned_operations_and_decided_edges() -> None:
+    """KL of the code of DrNAS: over every operation of every edge, whatever was pruned."""
+    space = load_space("darts-no-none")
+    choices = Choices(space)
+    relaxation = relaxation_of(
+        "dirichlet", space, choices, penalty={"kind": "kl-all", "weight": 0.5}
+    )
+    alphas = alphas_of(relaxation)
+    true = torch.zeros((), dtype=torch.float64)
+    for alpha in alphas.values():
+        own = F.elu(alpha) + 1
+        true = true + 0.5 * kl_divergence(Dirichlet(own), Dirichlet(torch.ones_like(own))).sum()
+    (wanted, _) = torch.autograd.grad(true, list(alphas.values()))
+    kept = torch.ones(14, 7, dtype=torch.bool)
+    kept[3, 2:] = False
+    for prune in (False, True):
+        if prune:
+            choices.keep("normal", kept)
+            choices.decide("normal", 0, 1)
+        found = relaxation.penalty(alphas)
+        assert found is not None
+        torch.testing.assert_close(found, true)
+        (gradient, _) = torch.autograd.grad(found, list(alphas.values()))
+        torch.testing.assert_close(gradient, wanted)
+        assert gradient[3, 2:].all()
+
+
 def test_the_zero_one_loss_has_its_gradient_and_leaves_decided_edges_alone() -> None:
     space = load_space("nasbench201")
     choices = Choices(space)
@@ -396,6 +423,7 @@ def test_a_path_is_an_architecture_of_the_space_and_all_are_as_likely() -> None:
     [
         ({"kind": "gumbel", "smoothing": {"kind": "random"}}, "has no weights to smooth"),
         ({"kind": "softmax", "penalty": {"kind": "kl"}}, "belongs to relaxation.kind 'dirichlet'"),
+        ({"kind": "gumbel", "penalty": {"kind": "kl-all"}}, "belongs to relaxation.kind 'dirichl"),
         ({"kind": "path", "edge_normalisation": True}, "draws edges whatever β is"),
         ({"kind": "path", "partial_channels": 3}, "partial_channels is 3, but must divide the ch"),
     ],

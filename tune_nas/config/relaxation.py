@@ -45,12 +45,14 @@ class PenaltyConfig(Section):
     """A term that α's loss has besides cross-entropy.
 
     Args:
-        kind: ``kl``: KL(Dir(elu(α) + 1) ‖ Dir(1)) of dirichlet (DrNAS); ``zero-one``:
-            −mean (σ(α) − 0.5)² of sigmoid (FairDARTS); ``none``.
+        kind: ``kl``: KL(Dir(elu(α) + 1) ‖ Dir(1)) of dirichlet (DrNAS), over the operations that
+            open edges still have; ``kl-all``: over all operations of all edges, also those that
+            were pruned, as the code of DrNAS has it; ``zero-one``: −mean (σ(α) − 0.5)² of sigmoid
+            (FairDARTS); ``none``.
         weight: Its factor (DrNAS: 1e-3; FairDARTS: 10).
     """
 
-    kind: Literal["none", "kl", "zero-one"] = "none"
+    kind: Literal["none", "kl", "kl-all", "zero-one"] = "none"
     weight: Rate = 1e-3
 
 
@@ -114,7 +116,7 @@ class RelaxationConfig(Section):
                 "relaxation.edge_normalisation is true, but relaxation.kind 'path' draws edges "
                 "whatever β is"
             )
-        owners = {"kl": "dirichlet", "zero-one": "sigmoid"}
+        owners = {"kl": "dirichlet", "kl-all": "dirichlet", "zero-one": "sigmoid"}
         owner = owners.get(self.penalty.kind)
         if owner is not None and self.kind != owner:
             raise ValueError(
