@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tune_nas.config import AugmentConfig, SpaceConfig, TrialConfig
-from tune_nas.library import dotted_keys, shipped_names, with_overrides
+from tune_nas.library import dotted_keys, load_trial, shipped_names, stored_trial, with_overrides
 
 counts = st.integers(1, 10_000)
 rates = st.floats(0, 1e6, allow_nan=False)
@@ -155,3 +155,17 @@ def test_the_papers_values_are_the_defaults() -> None:
 def test_names_of_shipped_files_are_told_apart() -> None:
     names = [name for kind in ("trial", "space", "sweep") for name in shipped_names(kind)]
     assert len(set(names)) == len(names)
+
+
+def test_a_stored_trial_keeps_the_rules_of_the_version_that_wrote_it() -> None:
+    """A key that it lacks stands for what trials did before the key existed."""
+    pt, gdas, darts = (load_trial(name).to_dict() for name in ("darts-pt", "gdas", "darts-1st"))
+    assert stored_trial(pt, "it").selection.perturbation.edges == "alone"
+    assert stored_trial(gdas, "it").relaxation.unsampled == "auto"
+    for content in (pt, gdas, darts):
+        del content["selection"]["perturbation"]["edges"], content["relaxation"]["unsampled"]
+    assert stored_trial(pt, "it").selection.perturbation.edges == "one-by-one"
+    assert stored_trial(gdas, "it").relaxation.unsampled == "as-numbers"
+    # what reads neither of them has their defaults: another selection can follow from it
+    assert stored_trial(darts, "it") == load_trial("darts-1st")
+    assert stored_trial(gdas, "it").selection == load_trial("gdas").selection

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tune_nas.config import TrialConfig, scaled
+from tune_nas.config import TrialConfig, earlier_rules, scaled
 from tune_nas.errors import ConfigError
 from tune_nas.yaml_text import parse_yaml
 
@@ -125,6 +125,21 @@ def load_trial(
     trial = validate(TrialConfig, content, str(name))
     length = {} if epochs is None else scaled(trial.to_dict(), epochs)
     return with_overrides(content, {**length, **(overrides or {})}, where=f"trial '{name}'")
+
+
+def stored_trial(content: Mapping[str, Any], where: str) -> TrialConfig:
+    """Build a trial that was stored in full, by this version or an earlier one.
+
+    Keys that did not exist yet have their defaults, or the value that stands for the rule that the
+    trial ran by (see `tune_nas.config.earlier`).
+
+    Raises:
+        ConfigError: If this version does not know a key of it, or a value is not legal.
+    """
+    filled = dict(content)
+    for key, value in earlier_rules(content).items():
+        filled = _set(filled, key.split("."), value)
+    return validate(TrialConfig, filled, where)
 
 
 def with_overrides(

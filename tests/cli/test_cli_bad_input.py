@@ -197,6 +197,20 @@ def test_a_genotype_of_another_space(command_line) -> None:
     assert "darts" in command_line.refused("retrain", cell, "--space", "darts")
 
 
+@pytest.mark.parametrize("command", ["inspect", "retrain"])
+def test_an_operation_that_the_assumed_space_lacks(command_line, command: str) -> None:
+    """The published notation does not name its space: the message does, and how to name another."""
+    nodes = "[('nor_conv_3x3', 0), ('skip_connect', 1), ('skip_connect', 0), ('skip_connect', 1)]"
+    cell = f"Genotype(normal={nodes}, normal_concat=[2, 3], reduce={nodes}, reduce_concat=[2, 3])"
+    message = command_line.refused(command, cell)
+    assert "edge 0->2: 'nor_conv_3x3' is not one of max_pool_3x3, avg_pool_3x3" in message
+    assert "the operations of space 'darts' there" in message
+    assert message.endswith("if it is of another space, name that with --space")
+    message = command_line.refused(command, cell, "--space", "s1")
+    assert "space 's1'" in message
+    assert "--space" not in message
+
+
 def test_a_gpu_that_is_not_there(command_line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     message = command_line.refused("search", "milenas", "--set", "runtime.device=cuda")

@@ -16,7 +16,7 @@ TINY: dict[str, Any] = {
     "data": {"name": "fake", "train_images": 32, "resolution": 8},
     "schedule": {"epochs": 1, "batch_size": 16},
     "retrain": {"init_channels": 4, "cells": 1},
-    "selection": {"max_skips": {"normal": 2}},
+    "selection": {"max_skips": {"normal": 2}, "rank_by": "softmax"},
 }
 
 
@@ -54,6 +54,8 @@ def test_select_asks_for_a_search_that_starts_there(
     assert first.start_from == second.start_from == str(command_line.folder / checkpoint)
     assert (first.selection.kind, first.selection.perturbation.interval) == ("perturbation", 2)
     assert (first.selection.max_skips, second.selection.max_skips) == ({}, {"normal": 2})
+    assert (first.selection.rank_by, second.selection.rank_by) == ("weights", "softmax")
+    assert first.selection.perturbation.edges == "alone"
     assert Search(first).epochs == 1 + 2 * 5 + 1
 
 

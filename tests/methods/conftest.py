@@ -87,6 +87,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "rsps": {"selection.sampled.genotypes": 3},
 }
+OWN["drnas-progressive-code"] = OWN["drnas-progressive"]
 
 
 def small_space(folder: Path, *, with_none: bool = True) -> str:

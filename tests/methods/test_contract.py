@@ -142,7 +142,7 @@ def check_alphas(name: str, states: States, gradients: list[list[bool]]) -> None
         return
     # of α in the normal and in the reduction cell, and of both β where there are any
     assert gradients[0] == [True] * (4 if name == "pc-darts" else 2)
-    if name in ("p-darts", "drnas-progressive"):  # each stage starts with w alone
+    if name == "p-darts" or name.startswith("drnas-progressive"):  # each stage starts with w alone
         assert all(moved[1::2])
         anew = name == "p-darts"  # where α is drawn again
         assert moved[2::2] == [anew] * len(moved[2::2])
@@ -186,7 +186,7 @@ def check_choices(name: str, search: Search, states: States) -> None:
         each = 2 if name == "p-darts" else 1
         assert size("cells") == [cells for cells in (3, 4, 5) for _ in range(each)]
         assert remaining() == [{kept} for kept in (4, 3, 2) for _ in range(each)]
-    if name == "drnas-progressive":
+    if name.startswith("drnas-progressive"):
         assert size("partial_channels") == [6, 6, 4, 4]
         assert remaining() == [{3}, {3}, {2}, {2}]
     if name.startswith("sgas"):
@@ -209,7 +209,11 @@ def test_a_trial_fits_its_own_space(name: str) -> None:
     """The trial as it is shipped, a fifth as long, but for its sizes and images."""
     trial = load_trial(name)
     sizes = {
-        "space.init_channels": {"pc-darts": 4, "drnas-progressive": 12}.get(name, 2),
+        "space.init_channels": {
+            "pc-darts": 4,
+            "drnas-progressive": 12,
+            "drnas-progressive-code": 12,
+        }.get(name, 2),
         "space.cells": 1 if trial.space.name == "nasbench201" else 3,
         "selection.sampled.genotypes": 2,
     }

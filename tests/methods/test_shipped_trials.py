@@ -39,6 +39,11 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "p-darts-code": ("softmax", "bilevel", 1, "α w", "magnitude", 75, 96, 0.025, 0.0, 6e-4),
     "drnas": ("dirichlet", "bilevel", 1, "α w", "magnitude", 100, 64, 0.025, 0.001, 3e-4),
     "drnas-progressive": ("dirichlet", "bilevel", 1, "α w", "magnitude", 50, 64, 0.1, 0.0, 6e-4),
+    "drnas-code": ("dirichlet", "bilevel", 1, "α w", "magnitude", 100, 64, 0.025, 0.001, 3e-4),
+    "drnas-progressive-code": (
+        *("dirichlet", "bilevel", 1, "α w", "magnitude"),
+        *(50, 64, 0.1, 0.0, 6e-4),
+    ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
     "rsps": ("path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
 }
@@ -52,17 +57,26 @@ PARTICULARS: dict[str, dict[str, Any]] = {
     "milenas-code": {"update.lambda": 1.0, "optimizer.weights.clip": 0.0},
     "milenas-2nd": {"update.second_order_form": "eq6", "update.unrolled_momentum": False},
     "milenas-2nd-code": {"update.second_order_form": "printed", "optimizer.weights.clip": 0.0},
-    "gdas": {"relaxation.temperature": {"start": 10.0, "end": 0.1}},
+    "gdas": {
+        "relaxation.temperature": {"start": 10.0, "end": 0.1},
+        "relaxation.unsampled": "auto",
+        "optimizer.weights.unsampled": "keep",
+    },
     "gdas-code": {
         "space.name": "nasbench201",
         "optimizer.weights.nesterov": True,
         "optimizer.weights.weight_decay": 5e-4,
+        "optimizer.weights.unsampled": "update",
+        "relaxation.unsampled": "auto",
     },
     "milenas-gumbel": {
         "update.lambda": 1.0,
         "relaxation.temperature": {"start": 10.0, "end": 0.1},
     },
-    "milenas-gumbel-code": {"relaxation.temperature": {"start": 10.0, "end": 1.03}},
+    "milenas-gumbel-code": {
+        "relaxation.temperature": {"start": 10.0, "end": 1.03},
+        "optimizer.weights.unsampled": "update",
+    },
     "snas": {
         "space.name": "darts-all-edges",
         "relaxation.temperature": {"start": 1.0, "end": 0.03},
@@ -72,13 +86,18 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "selection.perturbation.interval": 5,
         "selection.perturbation.criterion": "accuracy",
         "selection.perturbation.order": "random",
+        "selection.perturbation.edges": "alone",
         "selection.perturbation.learning_rate_factor": 0.1,
     },
     "sdarts-rs": {
         "relaxation.smoothing": {"kind": "random", "start": 0.03, "end": 0.3, "steps": 7}
     },
     "sdarts-adv": {"relaxation.smoothing.kind": "adversarial", "relaxation.smoothing.steps": 7},
-    "sdarts-pt": {"space.name": "darts-no-none", "relaxation.smoothing.kind": "random"},
+    "sdarts-pt": {
+        "space.name": "darts-no-none",
+        "relaxation.smoothing.kind": "random",
+        "selection.perturbation.edges": "alone",
+    },
     "sgas": {
         "schedule.greedy": {
             **{"criterion": 1, "warmup": 9, "every": 5},
@@ -105,6 +124,15 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "space.cells": 20,
         "retrain.batch_size": 64,
     },
+    "drnas": {"selection.rank_by": "weights"},
+    "drnas-code": {"selection.rank_by": "softmax", "space.name": "darts-no-none"},
+    "drnas-progressive-code": {
+        "selection.rank_by": "softmax",
+        "update.warmup": 10,
+        "schedule.carry": "weights",
+        "space.init_channels": 36,
+        "space.cells": 20,
+    },
     "fairdarts": {
         "space.name": "darts-no-none",
         "relaxation.penalty": {"kind": "zero-one", "weight": 10.0},
@@ -112,7 +140,10 @@ PARTICULARS: dict[str, dict[str, Any]] = {
     },
     "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
 }
-OWN_RETRAIN = ("pc-darts", "p-darts", "p-darts-code", "drnas", "drnas-progressive")
+OWN_RETRAIN = (
+    *("pc-darts", "p-darts", "p-darts-code"),
+    *("drnas", "drnas-code", "drnas-progressive", "drnas-progressive-code"),
+)
 
 
 def value_of(trial: TrialConfig, key: str) -> Any:
@@ -170,6 +201,7 @@ def test_the_switch_is_at_epoch_35() -> None:
             [(25, 5, None, None, 0.1), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)],
         ),
         ("drnas-progressive", [(25, None, 6, None, 0.0), (25, None, 4, 4, 0.0)]),
+        ("drnas-progressive-code", [(25, None, 6, None, 0.0), (25, None, 4, 4, 0.0)]),
     ],
 )
 def test_the_stages_are_the_papers(name: str, stages: list[tuple[Any, ...]]) -> None:

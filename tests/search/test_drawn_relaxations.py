@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +22,10 @@ from tune_nas.spaces import CellWeights, Space, Supernet, load_space
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def relaxation_of(kind: str, space: Space, choices: Choices | None = None) -> Relaxation:
-    return make_relaxation(RelaxationConfig(kind=kind, init_std=1.0), space, choices)
+def relaxation_of(
+    kind: str, space: Space, choices: Choices | None = None, **changes: Any
+) -> Relaxation:
+    return make_relaxation(RelaxationConfig(kind=kind, init_std=1.0, **changes), space, choices)
 
 
 def alphas_of(relaxation: Relaxation, seed: int = 0) -> dict[str, Tensor]:
@@ -39,10 +42,17 @@ def draws(relaxation: Relaxation, alphas: dict[str, Tensor], n: int) -> Tensor:
     )
 
 
-def tiny(space: Space) -> Supernet:
+def tiny(space: Space, implementation: Any = "plain") -> Supernet:
     torch.manual_seed(0)
     cells = 3 if space.skeleton.layout == "thirds" else 1
-    net = Supernet(space, n_classes=3, in_channels=1, init_channels=2, cells=cells)
+    net = Supernet(
+        space,
+        n_classes=3,
+        in_channels=1,
+        init_channels=2,
+        cells=cells,
+        implementation=implementation,
+    )
     return net.double()
 
 
@@ -109,10 +119,21 @@ def test_the_temperature_is_linear_and_stays_after_the_search() -> None:
     assert relaxation.metrics()["temperature"] == 10.0
 
 
-@pytest.mark.parametrize("space_name", ["darts", "nasbench201"])
-def test_gumbel_runs_one_path_as_the_full_computation_would(space_name: str) -> None:
+# How operations that a pass did not sample enter the sums, and whether as numbers.
+UNSAMPLED = [
+    ("darts", "auto", False),
+    ("darts", "as-numbers", True),
+    ("nasbench201", "auto", True),
+    ("nasbench201", "left-out", False),
+]
+
+
+@pytest.mark.parametrize(("space_name", "unsampled", "numbers"), UNSAMPLED)
+def test_gumbel_runs_one_path_as_the_full_computation_would(
+    space_name: str, unsampled: str, numbers: bool
+) -> None:
     space = load_space(space_name)
-    relaxation, net = relaxation_of("gumbel", space), tiny(space)
+    relaxation, net = relaxation_of("gumbel", space, unsampled=unsampled), tiny(space)
     relaxation.set_epoch(1, 2)
     for seed in range(3):
         weights = relaxation.weights(alphas_of(relaxation), seed=seed)
@@ -120,7 +141,8 @@ def test_gumbel_runs_one_path_as_the_full_computation_would(space_name: str) -> 
         for cell in weights.values():
             assert cell.active is not None and (cell.active.sum(dim=1) == 1).all()
             assert torch.equal(cell.operations.detach(), cell.active.double())
-            assert not cell.offsets.any()  # type: ignore[union-attr]
+            assert (cell.offsets is not None) == numbers
+            assert cell.offsets is None or not cell.offsets.any()
         one, all_run = net(X, weights), net(X, full)
         assert torch.equal(one, all_run)
         parameters = list(net.parameters())
@@ -134,40 +156,59 @@ def test_gumbel_runs_one_path_as_the_full_computation_would(space_name: str) -> 
                 torch.testing.assert_close(gradient, true, rtol=1e-12, atol=1e-14)
 
 
-def test_gumbel_gives_alpha_the_gradient_of_gdas() -> None:
-    """dL/dα_j = Σ_k p_k (δ_kj − p_j) / τ · G_k, by hand.
+@pytest.mark.parametrize("implementation", ["plain", "torch", "fast"])
+@pytest.mark.parametrize(("space_name", "unsampled", "numbers"), UNSAMPLED)
+def test_gumbel_gives_alpha_the_gradient_of_gdas(
+    space_name: str, unsampled: str, numbers: bool, implementation: str
+) -> None:
+    """dL/dα_j = Σ_k p_k (δ_kj − p_j) / τ · G_k, by hand, in float64.
 
-    G_k is ⟨dL/dy, o(x)⟩ for the drawn operation, and Σ dL/dy for those that enter as a number,
-    where y is the sum over the edge.
+    G_k is ⟨dL/dy, o_k(x)⟩ for the sampled operation, where y is the sum over the edge. For the
+    others it is Σ dL/dy where they enter as a number, and 0 where they are left out: the edge is
+    then the sampled operation times its weight, so that only this weight has a gradient.
     """
-    space = load_space("nasbench201")
-    relaxation, net = relaxation_of("gumbel", space), tiny(space)
+    space = load_space(space_name)
+    relaxation = relaxation_of("gumbel", space, unsampled=unsampled)
+    net, plain = tiny(space, implementation), tiny(space)
     relaxation.set_epoch(9, 10)
     tau = relaxation.metrics()["temperature"]
     alphas = alphas_of(relaxation)
+    moved = torch.zeros(len(space.cells["normal"].edges))
     for seed in range(4):
-        weights = relaxation.weights(alphas, seed=seed)["normal"]
-        loss = net(X, {"normal": weights}).square().sum()
-        (found,) = torch.autograd.grad(loss, [alphas["normal"]])
+        weights = relaxation.weights(alphas, seed=seed)
+        loss = net(X, weights).square().sum()
+        found = dict(zip(alphas, torch.autograd.grad(loss, list(alphas.values())), strict=True))
 
-        numbers = torch.zeros(6, dtype=torch.float64, requires_grad=True)
-        ones = weights.active.double().requires_grad_()  # type: ignore[union-attr]
-        by_hand = CellWeights(ones, active=weights.active, offsets=numbers)
-        again = net(X, {"normal": by_hand}).square().sum()
-        of_drawn, of_number = torch.autograd.grad(again, [ones, numbers])
-        reached = torch.where(weights.active, of_drawn, of_number[:, None])  # type: ignore[arg-type]
-        # the noise of this draw, as the seed has it
-        relaxed = relaxation.soft_choice(  # type: ignore[attr-defined]
-            alphas["normal"], torch.ones(6, 5, dtype=torch.bool), generator_of(seed)
-        ).detach()
-        mean = (relaxed * reached).sum(dim=1, keepdim=True)
-        truth = relaxed * (reached - mean) / tau
-        torch.testing.assert_close(found, truth, rtol=1e-10, atol=1e-14)
-        assert (found.abs() > 0).any(dim=1).sum() >= 5
+        ones, by_hand, sums = {}, {}, {}
+        for name, cell in weights.items():
+            assert cell.active is not None
+            ones[name] = cell.active.double().requires_grad_()
+            sums[name] = torch.zeros(len(cell.active), dtype=torch.float64, requires_grad=True)
+            by_hand[name] = CellWeights(ones[name], active=cell.active, offsets=sums[name])
+        again = plain(X, by_hand).square().sum()
+        leaves = [*ones.values(), *sums.values()]
+        gradients = torch.autograd.grad(again, leaves)
+        for place, (name, cell) in enumerate(weights.items()):
+            of_sampled, of_number = gradients[place], gradients[place + len(weights)]
+            others = of_number[:, None] if numbers else torch.zeros(())
+            reached = torch.where(cell.active, of_sampled, others)  # type: ignore[arg-type]
+            # the noise of this draw, as the seed has it
+            soft = relaxation.soft_choice(  # type: ignore[attr-defined]
+                alphas[name], torch.ones_like(cell.active), generator_of(seed, name)
+            ).detach()
+            mean = (soft * reached).sum(dim=1, keepdim=True)
+            truth = soft * (reached - mean) / tau
+            scale = float(truth.abs().max())
+            torch.testing.assert_close(found[name], truth, rtol=1e-9, atol=1e-12 * scale)
+        moved += found["normal"].abs().sum(dim=1) > 0
+        sampled_none = weights["normal"].active[:, 0]  # type: ignore[index]
+        if not numbers:  # nothing of such an edge depends on α
+            assert not found["normal"][sampled_none].any()
+    assert (moved > 0).all()
 
 
-def generator_of(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(derive_seed(seed, "normal"))
+def generator_of(seed: int, name: str = "normal") -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(seed, name))
 
 
 def test_an_edge_that_drew_none_still_has_a_gradient() -> None:
@@ -273,6 +314,33 @@ def test_kl_is_that_of_torch_over_the_open_edges() -> None:
     assert relaxation.penalty(alphas) is None
 
 
+def test_kl_all_counts_pruned_operations_and_decided_edges() -> None:
+    """KL of the code of DrNAS: over every operation of every edge, whatever was pruned."""
+    space = load_space("darts-no-none")
+    choices = Choices(space)
+    relaxation = relaxation_of(
+        "dirichlet", space, choices, penalty={"kind": "kl-all", "weight": 0.5}
+    )
+    alphas = alphas_of(relaxation)
+    true = torch.zeros((), dtype=torch.float64)
+    for alpha in alphas.values():
+        own = F.elu(alpha) + 1
+        true = true + 0.5 * kl_divergence(Dirichlet(own), Dirichlet(torch.ones_like(own))).sum()
+    (wanted, _) = torch.autograd.grad(true, list(alphas.values()))
+    kept = torch.ones(14, 7, dtype=torch.bool)
+    kept[3, 2:] = False
+    for prune in (False, True):
+        if prune:
+            choices.keep("normal", kept)
+            choices.decide("normal", 0, 1)
+        found = relaxation.penalty(alphas)
+        assert found is not None
+        torch.testing.assert_close(found, true)
+        (gradient, _) = torch.autograd.grad(found, list(alphas.values()))
+        torch.testing.assert_close(gradient, wanted)
+        assert gradient[3, 2:].all()
+
+
 def test_the_zero_one_loss_has_its_gradient_and_leaves_decided_edges_alone() -> None:
     space = load_space("nasbench201")
     choices = Choices(space)
@@ -355,6 +423,7 @@ def test_a_path_is_an_architecture_of_the_space_and_all_are_as_likely() -> None:
     [
         ({"kind": "gumbel", "smoothing": {"kind": "random"}}, "has no weights to smooth"),
         ({"kind": "softmax", "penalty": {"kind": "kl"}}, "belongs to relaxation.kind 'dirichlet'"),
+        ({"kind": "gumbel", "penalty": {"kind": "kl-all"}}, "belongs to relaxation.kind 'dirichl"),
         ({"kind": "path", "edge_normalisation": True}, "draws edges whatever β is"),
         ({"kind": "path", "partial_channels": 3}, "partial_channels is 3, but must divide the ch"),
     ],

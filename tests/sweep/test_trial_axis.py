@@ -20,6 +20,7 @@ from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_trials
 from tune_nas.sweep.sources import DefineByRun
 from tune_nas.sweep.stages import search_jobs
 from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.trainable import trial_of
 
 TWO = {"grid": ["darts-1st", "milenas"]}
 
@@ -207,6 +208,30 @@ def test_a_sweep_keeps_its_trials_for_a_resume(tmp_path: Path) -> None:
     jobs = search_jobs(again.sweep, again.bases)
     assert [job.parameters for job in jobs] == [{"trial": name} for name in names]
     assert [job.trial["update"]["lambda"] for job in jobs] == [0.0, 2.0]
+
+
+def test_a_sweep_of_an_earlier_version_keeps_its_rules(tmp_path: Path) -> None:
+    """Also in the trials that it has not started yet: none of them mixes with the others."""
+    names = ["darts-pt", "gdas"]
+    sweep = load_sweep(write(tmp_path, parameters={"trial": {"grid": names}}))
+    plan = Plan(Storage(tmp_path / "runs" / "old"), sweep, base_trials(sweep), State())
+    plan.write()
+    path = tmp_path / "runs" / "old" / "trials.yaml"
+    stored = yaml.safe_load(path.read_text())
+    for name in names:
+        del stored[name]["selection"]["perturbation"]["edges"]
+        del stored[name]["relaxation"]["unsampled"]
+    path.write_text(yaml.safe_dump(stored))
+    again = read_plan(plan.storage)
+    jobs = search_jobs(again.sweep, again.bases)
+    edges, unsampled = (
+        [job.trial["selection"]["perturbation"]["edges"] for job in jobs],
+        [job.trial["relaxation"]["unsampled"] for job in jobs],
+    )
+    assert (edges, unsampled) == (["one-by-one", "alone"], ["auto", "as-numbers"])
+    # and of a trial that was recorded by that version
+    del jobs[0].trial["selection"]["perturbation"]["edges"]
+    assert trial_of(jobs[0]).selection.perturbation.edges == "one-by-one"
 
 
 @pytest.mark.sweep

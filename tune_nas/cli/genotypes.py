@@ -60,7 +60,7 @@ def inspect(
         raise ConfigError(f"--draw is '{draw}', but must end in .svg or .png")
     found = find_genotype(genotype, storage, mlflow).genotype
     described = load_space(space or found.space)
-    found.check(described)
+    check_in(found, described, assumed=space is None)
     facts = _facts(
         found,
         described,
@@ -113,6 +113,27 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
     if is_uri(text):
         return Found(Genotype.parse(_read_uri(text)), Path(text).stem)
     return _of_record(text, storage) or _of_run(text, options.mlflow_uri(mlflow, storage))
+
+
+def check_in(genotype: Genotype, space: Space, *, assumed: bool) -> None:
+    """Check that a space holds a genotype.
+
+    Args:
+        genotype: The genotype.
+        space: The space.
+        assumed: Whether no option named the space: the message then says which option does.
+
+    Raises:
+        GenotypeError: If it does not.
+    """
+    try:
+        genotype.check(space)
+    except GenotypeError as error:
+        if not assumed:
+            raise
+        raise GenotypeError(
+            f"{error}; if it is of another space, name that with --space"
+        ) from error
 
 
 def _read_uri(uri: str) -> str:

@@ -137,8 +137,9 @@ def retrain(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Train one genotype from scratch."""
-    from tune_nas.cli.genotypes import find_genotype, run_of, trial_of
+    from tune_nas.cli.genotypes import check_in, find_genotype, run_of, trial_of
     from tune_nas.library import load_trial, with_overrides
+    from tune_nas.spaces import load_space
 
     found = find_genotype(genotype, place.storage, place.mlflow)
     changes = of_trial.changes()
@@ -151,6 +152,7 @@ def retrain(
         config = with_overrides(own, changes, where=f"the trial of run '{genotype}'")
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
+    check_in(found.genotype, load_space(config.space.name), assumed="space.name" not in changes)
     where = place.run_options()
     parent = run_of(found, place.storage, place.mlflow)
     from tune_nas.sweep import run_retrain

@@ -51,10 +51,10 @@ def select(
         raise ConfigError("--set has selection.kind, but --selection says which; leave it out")
     origin = _origin(run, place.storage, place.mlflow)
     own = origin.trial.selection.to_dict()
-    kept = own["max_skips"] if selection == "magnitude" else {}
+    others = {} if selection == "magnitude" else {"max_skips": {}, "rank_by": "weights"}
     changes = {
         "start_from": origin.checkpoint,
-        "selection": {**own, "kind": selection, "max_skips": kept, "options": {}},
+        "selection": {**own, "kind": selection, "options": {}, **others},
         **given,
     }
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")

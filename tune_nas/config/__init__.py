@@ -4,6 +4,7 @@ A key of a trial is written with dots (``update.lambda``); `tune_nas.library` re
 applies overrides and turns validation errors into one line.
 """
 
+from tune_nas.config.earlier import earlier_rules
 from tune_nas.config.relaxation import (
     RELAXATIONS,
     PenaltyConfig,
@@ -69,5 +70,6 @@ __all__ = [
     "UpdateConfig",
     "UpdatePhase",
     "WeightsOptimizer",
+    "earlier_rules",
     "scaled",
 ]

@@ -45,12 +45,14 @@ class PenaltyConfig(Section):
     """A term that α's loss has besides cross-entropy.
 
     Args:
-        kind: ``kl``: KL(Dir(elu(α) + 1) ‖ Dir(1)) of dirichlet (DrNAS); ``zero-one``:
-            −mean (σ(α) − 0.5)² of sigmoid (FairDARTS); ``none``.
+        kind: ``kl``: KL(Dir(elu(α) + 1) ‖ Dir(1)) of dirichlet (DrNAS), over the operations that
+            open edges still have; ``kl-all``: over all operations of all edges, also those that
+            were pruned, as the code of DrNAS has it; ``zero-one``: −mean (σ(α) − 0.5)² of sigmoid
+            (FairDARTS); ``none``.
         weight: Its factor (DrNAS: 1e-3; FairDARTS: 10).
     """
 
-    kind: Literal["none", "kl", "zero-one"] = "none"
+    kind: Literal["none", "kl", "kl-all", "zero-one"] = "none"
     weight: Rate = 1e-3
 
 
@@ -67,6 +69,11 @@ class RelaxationConfig(Section):
         init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight``
             where it is given; the paper has none there.
         temperature: τ of ``gumbel`` and ``concrete``.
+        unsampled: How operations that ``gumbel`` did not sample enter the sum of their edge:
+            ``left-out``, so that α has the gradient of the sampled operation alone;
+            ``as-numbers``: as their weight, a number, which is 0 and has a gradient; ``auto``: as
+            the authors' cells do it, left-out in cells whose output is ``concat`` (DARTS's), as
+            numbers where it is ``last`` (NAS-Bench-201's).
         smoothing: Perturbation of the weights while w steps.
         partial_channels: K: one K-th of a node's channels goes through the operations, the others
             around them, then all are shuffled (PC-DARTS); 1 for all.
@@ -80,6 +87,7 @@ class RelaxationConfig(Section):
     init: Literal["auto", "normal", "uniform-weight"] = "auto"
     init_std: Rate | None = None
     temperature: TemperatureConfig = TemperatureConfig()
+    unsampled: Literal["auto", "left-out", "as-numbers"] = "auto"
     smoothing: SmoothingConfig = SmoothingConfig()
     partial_channels: Annotated[int, Field(ge=1)] = 1
     edge_normalisation: bool = False
@@ -108,7 +116,7 @@ class RelaxationConfig(Section):
                 "relaxation.edge_normalisation is true, but relaxation.kind 'path' draws edges "
                 "whatever β is"
             )
-        owners = {"kl": "dirichlet", "zero-one": "sigmoid"}
+        owners = {"kl": "dirichlet", "kl-all": "dirichlet", "zero-one": "sigmoid"}
         owner = owners.get(self.penalty.kind)
         if owner is not None and self.kind != owner:
             raise ValueError(

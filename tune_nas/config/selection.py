@@ -18,6 +18,9 @@ class PerturbationConfig(Section):
         criterion: What the supernet loses most of without the operation: valid ``accuracy``, or
             (the least) valid ``loss``.
         order: The order in which edges are decided: ``random``, or ``fixed``: as in the space.
+        edges: How the edges of a node are compared: ``alone``: each is removed by itself, and the
+            edges whose removal costs most stay (Algorithm 1); ``one-by-one``: the least harmful
+            edge is removed, and the others are evaluated again without it.
         interval: Epochs of tuning from one decision to the next.
         learning_rate_factor: Tuning has that share of w's first learning rate.
         batches: Valid batches of an evaluation; None for all images of the valid half.
@@ -25,6 +28,7 @@ class PerturbationConfig(Section):
 
     criterion: Literal["accuracy", "loss"] = "accuracy"
     order: Literal["random", "fixed"] = "random"
+    edges: Literal["alone", "one-by-one"] = "alone"
     interval: Count = 5
     learning_rate_factor: Positive = 0.1
     batches: Count | None = None
@@ -51,6 +55,9 @@ class SelectionConfig(Section):
             your own.
         max_skips: By cell type: at most that many skip connections; the weakest give way to the
             next operation (P-DARTS: normal 2).
+        rank_by: What ``magnitude`` ranks operations and edges by: the relaxation's expected
+            ``weights``, or ``softmax``: softmax(α) whatever the relaxation is, as the code of DrNAS
+            does. On one edge both have the same order, among edges they often have not.
         perturbation: Settings of that kind.
         sampled: Settings of that kind.
         options: Keyword arguments of a class of your own.
@@ -58,6 +65,7 @@ class SelectionConfig(Section):
 
     kind: str = "magnitude"
     max_skips: dict[str, CountOrNone] = Field(default_factory=dict)
+    rank_by: Literal["weights", "softmax"] = "weights"
     perturbation: PerturbationConfig = PerturbationConfig()
     sampled: SampledConfig = SampledConfig()
     options: dict[str, Any] = Field(default_factory=dict)
@@ -78,5 +86,10 @@ class SelectionConfig(Section):
             raise ValueError(
                 f"selection.max_skips is given, but belongs to selection.kind 'magnitude', "
                 f"not '{self.kind}'"
+            )
+        if self.rank_by != "weights" and self.kind != "magnitude":
+            raise ValueError(
+                f"selection.rank_by is '{self.rank_by}', but belongs to selection.kind "
+                f"'magnitude', not '{self.kind}'"
             )
         return self

@@ -74,6 +74,10 @@ class WeightsOptimizer(Section):
 
     Args:
         clip: Largest norm of the w gradient; 0 for no clipping. α is never clipped.
+        unsampled: What a step does to weights without a gradient, those of operations that its pass
+            did not run: ``keep``: nothing; ``update``: momentum and weight decay move them, from
+            the first step on in which they had a gradient (as PyTorch did before version 2.0, whose
+            ``zero_grad`` left gradients of 0).
     """
 
     learning_rate: Rate = 0.025
@@ -82,6 +86,7 @@ class WeightsOptimizer(Section):
     nesterov: bool = False
     weight_decay: Rate = 3e-4
     clip: Rate = 5.0
+    unsampled: Literal["keep", "update"] = "keep"
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> WeightsOptimizer:

@@ -132,6 +132,7 @@ def analyse_edge(
             **trial.selection.to_dict(),
             "kind": f"{__name__}:{Discretised.__name__}",
             "max_skips": {},
+            "rank_by": "weights",
             "options": options,
         }
         return Search(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tune_nas.checkpoint import check_same_trial
-from tune_nas.config import TrialConfig
+from tune_nas.config import TrialConfig, earlier_rules
 from tune_nas.errors import CheckpointError, ConfigError
-from tune_nas.library import validate
+from tune_nas.library import stored_trial, with_overrides
 
 _IGNORED = ("name", "description", "retrain", "benchmark", "runtime", "start_from")
 
@@ -16,13 +16,35 @@ _IGNORED = ("name", "description", "retrain", "benchmark", "runtime", "start_fro
 def check_same(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """Raise a CheckpointError if a checkpoint is of a trial of another result.
 
-    What keys have come since it was made have their defaults.
+    Keys that did not exist when it was made have the values that it was made with.
     """
     try:
-        now = validate(TrialConfig, saved, "its trial").to_dict()
+        now = stored_trial(saved, "its trial").to_dict()
     except ConfigError as error:
         raise CheckpointError(f"the checkpoint is of another version: {error}") from error
     check_same_trial(_deciding(own), _deciding(now))
+
+
+def with_rules_of(
+    trial: TrialConfig, saved: Mapping[str, Any], leave: str | None = None
+) -> TrialConfig:
+    """Return a trial with the rules of an earlier version that a checkpoint was made with.
+
+    A rule that the trial sets to another value than the default stays: the checkpoint then is of
+    another trial.
+
+    Args:
+        trial: The trial that resumes from the checkpoint.
+        saved: The checkpoint's trial, as plain containers.
+        leave: A section whose rules are the trial's own.
+    """
+    own, default = trial.to_dict(), TrialConfig().to_dict()
+    rules = {
+        key: value
+        for key, value in earlier_rules(saved).items()
+        if _value(own, key) == _value(default, key) and key.partition(".")[0] != leave
+    }
+    return with_overrides(trial, rules) if rules else trial
 
 
 def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) -> None:
@@ -71,6 +93,13 @@ def check_origin(folder: str, own: Mapping[str, Any], state: Mapping[str, Any]) 
             f"start_from is '{folder}', but its own selection, '{saved['selection']['kind']}', has "
             f"gone on since the search ended with epoch {end}; take the checkpoint of that epoch"
         )
+
+
+def _value(trial: Mapping[str, Any], key: str) -> Any:
+    held: Any = trial
+    for part in key.split("."):
+        held = held[part]
+    return held
 
 
 def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:

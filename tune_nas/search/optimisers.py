@@ -40,6 +40,7 @@ class Optimisers:
         self.config, self._capturable = config, capturable
         self._alphas, self._choices = alphas, choices
         self._architecture = [*alphas.values(), *betas.values()]
+        self._supernet: nn.Module | None = None
         self.restart_alphas()
         self.restart_weights(supernet)
 
@@ -47,6 +48,9 @@ class Optimisers:
         """Let w's optimiser start anew, on the weights of a supernet."""
         config = self.config.weights
         self._parameters = list(supernet.parameters())
+        if supernet is not self._supernet:
+            # Which weights have had a gradient in a step.
+            self._supernet, self._trained = supernet, [False] * len(self._parameters)
         kind = CapturableSgd if self._capturable else torch.optim.SGD
         self.weights: torch.optim.SGD = kind(
             self._parameters,
@@ -69,11 +73,26 @@ class Optimisers:
 
     def step_weights(self, gradients: Gradients) -> None:
         """Move w, its gradient clipped."""
+        if self.config.weights.unsampled == "update":
+            gradients = self._with_zeros(gradients)
         _give(self._parameters, gradients)
         if self.config.weights.clip > 0:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.config.weights.clip)
         self.weights.step()
         self.weights.zero_grad(set_to_none=True)
+
+    def _with_zeros(self, gradients: Gradients) -> Gradients:
+        """Return gradients with 0 for weights that have none now and had one in an earlier step."""
+        self._trained = [
+            trained or gradient is not None
+            for trained, gradient in zip(self._trained, gradients, strict=True)
+        ]
+        return [
+            torch.zeros_like(parameter) if gradient is None and trained else gradient
+            for parameter, gradient, trained in zip(
+                self._parameters, gradients, self._trained, strict=True
+            )
+        ]
 
     def step_alphas(self, gradients: Gradients) -> None:
         """Move α and β; α of edges that are no longer open stays."""
@@ -107,17 +126,25 @@ class Optimisers:
                 self.weights.state[parameter].get("momentum_buffer")
                 for parameter in group["params"]
             ],
+            moving=self._trained if self.config.weights.unsampled == "update" else None,
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states of both."""
-        return {"weights": self.weights.state_dict(), "alphas": self.alphas.state_dict()}
+        """Return the states of both, and which weights a step has trained, where that counts."""
+        state: dict[str, Any] = {
+            "weights": self.weights.state_dict(),
+            "alphas": self.alphas.state_dict(),
+        }
+        if self.config.weights.unsampled == "update":
+            state["trained"] = list(self._trained)
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the states back."""
         self.weights.load_state_dict(state["weights"])
         self.set_learning_rate(self.weights.param_groups[0]["lr"])
         self.alphas.load_state_dict(state["alphas"])
+        self._trained = list(state.get("trained", self._trained))
 
 
 def scheduled_rate(trial: TrialConfig, epoch: int) -> float:

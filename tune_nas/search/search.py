@@ -31,7 +31,7 @@ from tune_nas.search.draws import Draws
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
-from tune_nas.search.identity import check_origin, check_same, check_same_space
+from tune_nas.search.identity import check_origin, check_same, check_same_space, with_rules_of
 from tune_nas.search.metrics import Metrics, make_numbers
 from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers, scheduled_rate
@@ -334,8 +334,10 @@ class Search:
         Raises:
             CheckpointError: If the state is of another trial, or of another form of its space.
         """
-        check_same(self.trial.to_dict(), state["trial"])
+        trial = with_rules_of(self.trial, state["trial"])
+        check_same(trial.to_dict(), state["trial"])
         check_same_space(self.space.to_dict(), state.get("space"))
+        self._keep_rules(trial)
         self._steps.reset()
         self.epoch = state["epoch"]
         if SupernetSize(**state["size"]) != self.size:
@@ -385,9 +387,14 @@ class Search:
         """Take the state of a finished search, from which this one's own selection goes on."""
         with fetched(folder) as local:
             state = load_state(local, name=STATE_FILE)
+        self._keep_rules(with_rules_of(self.trial, state["trial"], leave="selection"))
         check_origin(folder, self.trial.to_dict(), state)
         own = {"trial": self.trial.to_dict(), "selection": self.selection.state_dict()}
         self._take(folder, {**state, **own})
+
+    def _keep_rules(self, trial: TrialConfig) -> None:
+        """Take a trial that differs in the rules of an earlier version alone."""
+        self.trial, self.relaxation.config = trial, trial.relaxation
 
     def _take(self, folder: Path | str, state: Mapping[str, Any]) -> None:
         with taking(folder):

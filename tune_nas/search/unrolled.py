@@ -36,6 +36,7 @@ class SgdState:
         weight_decay: Factor of w in the direction.
         nesterov: Whether the momentum is Nesterov's.
         buffers: Momentum buffer per weight; None before its first step.
+        moving: Per weight whether the optimizer moves it without a gradient; None for none of them.
     """
 
     learning_rate: float | Tensor
@@ -43,6 +44,7 @@ class SgdState:
     weight_decay: float
     nesterov: bool
     buffers: Sequence[Tensor | None]
+    moving: Sequence[bool] | None = None
 
 
 def unrolled_alpha_gradients(
@@ -147,12 +149,17 @@ def _unrolled_weights(
 ) -> list[Tensor]:
     """Return w' as torch's SGD would step from w, momentum and weight decay included."""
     momentum = sgd.momentum if config.unrolled_momentum else 0.0
+    moving = sgd.moving or [False] * len(weights)
     moved = []
-    for weight, gradient, buffer in zip(weights, train_gradients, sgd.buffers, strict=True):
-        if gradient is None:  # SGD leaves such a weight alone
+    for weight, gradient, buffer, moves in zip(
+        weights, train_gradients, sgd.buffers, moving, strict=True
+    ):
+        if gradient is None and not moves:  # SGD leaves such a weight alone
             moved.append(weight)
             continue
-        direction = gradient + sgd.weight_decay * weight
+        direction = sgd.weight_decay * weight
+        if gradient is not None:
+            direction = gradient + direction
         if momentum != 0:
             ahead = direction if buffer is None else direction + momentum * buffer
             direction = direction + momentum * ahead if sgd.nesterov else ahead

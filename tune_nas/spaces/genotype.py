@@ -215,7 +215,8 @@ class Genotype:
                 ]
                 if edge.operation not in legal:
                     raise GenotypeError(
-                        f"{where}: '{edge.operation}' is not one of {', '.join(legal)}"
+                        f"{where}: '{edge.operation}' is not one of {', '.join(legal)}, "
+                        f"the operations of space '{space.name}' there"
                     )
             for node in known.nodes:
                 found = sum(edge.target == node for edge in cell.edges)

@@ -55,7 +55,7 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
         folders = _checkpoints(text, names) or _newest(_record(text, storage, mlflow))
         checkpoint, state = newest_intact(folders, name=STATE_FILE)
     try:
-        trial = library.validate(TrialConfig, state["trial"], f"{checkpoint}")
+        trial = library.stored_trial(state["trial"], f"{checkpoint}")
     except KeyError as error:
         raise CheckpointError(f"{checkpoint}: made by another version: {error!r}") from error
     return Origin(absolute(checkpoint), trial)

@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from tune_nas import library
-from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.resolve import BaseTrials, portable
@@ -98,7 +97,7 @@ def read_plan(storage: Storage) -> Plan:
         if not isinstance(contents[name], dict):
             raise StorageError(f"{storage.root}/{name} is missing or damaged; nothing to resume")
     trials = {
-        name: library.validate(TrialConfig, trial, f"{storage.root}/{TRIALS}, trial '{name}'")
+        name: library.stored_trial(trial, f"{storage.root}/{TRIALS}, trial '{name}'")
         for name, trial in contents[TRIALS].items()
     }
     if not trials:

@@ -241,7 +241,7 @@ def _on_cpu(trial: TrialConfig) -> TrialConfig:
 
 def trial_of(job: Job) -> TrialConfig:
     """Return a job's trial as a model."""
-    return library.validate(TrialConfig, job.trial, f"trial {job.id}")
+    return library.stored_trial(job.trial, f"trial {job.id}")
 
 
 def checkpoints(folder: str, filesystem: Any = None) -> Iterator[Path]:

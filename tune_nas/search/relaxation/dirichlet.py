@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tune_nas.config import RelaxationConfig
+from tune_nas.search.choices import Choices
 from tune_nas.search.relaxation.base import Alphas, Relaxation, Sample, register_relaxation
 from tune_nas.search.relaxation.penalty import kl_to_flat
+from tune_nas.spaces import Space
 
 
 @register_relaxation("dirichlet")
@@ -19,6 +22,12 @@ class Dirichlet(Relaxation):
 
     is_drawn = True
     capturable = True
+
+    def __init__(
+        self, config: RelaxationConfig, space: Space, choices: Choices | None = None
+    ) -> None:
+        super().__init__(config, space, choices)
+        self._everything = Choices(space)  # nothing of it is ever decided or pruned
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to the mean of the distribution, each concentration over their sum."""
@@ -33,14 +42,20 @@ class Dirichlet(Relaxation):
         return Sample(_shares(gammas, mask).to(alphas.dtype))
 
     def penalty(self, alphas: Alphas) -> Tensor | None:
-        """Return weight · Σ KL(Dir(elu(α) + 1) ‖ Dir(1)) over open edges, where asked for."""
-        if self.config.penalty.kind != "kl":
+        """Return weight · Σ KL(Dir(elu(α) + 1) ‖ Dir(1)), where asked for.
+
+        The sum is over the open edges and the operations that they still have; for ``kl-all`` over
+        all edges and operations of the space.
+        """
+        kind = self.config.penalty.kind
+        if kind not in ("kl", "kl-all"):
             return None
+        choices = self._everything if kind == "kl-all" else self.choices
         total = kl_to_flat(
             [
                 concentrations(alpha)[places].reshape(-1, count)
                 for name, alpha in alphas.items()
-                for count, places in self.choices.undecided_places(name, alpha.device)
+                for count, places in choices.undecided_places(name, alpha.device)
                 if count > 1
             ]
         )

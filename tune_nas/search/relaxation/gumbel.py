@@ -6,19 +6,24 @@ arXiv:1910.04465, Eq. 4 to 6.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from tune_nas.search.relaxation.base import Sample, register_relaxation
 from tune_nas.search.relaxation.tempered import Tempered
+from tune_nas.seeds import Generators
 
 
 @register_relaxation("gumbel")
 class Gumbel(Tempered):
     """The hard choice of a Gumbel-softmax draw; backward, the soft one (straight-through).
 
-    Only the drawn operation is run. The others have weight 0 and enter an edge's sum as that
-    number, as in the authors' code: their α gets its gradient without their outputs.
+    Only the sampled operation is run. ``relaxation.unsampled`` says how the others enter an edge's
+    sum: not at all, so that α has the gradient of the sampled operation's weight (the paper, and
+    the authors' cell for the space of DARTS), or each as its weight, a number, which is 0 and has
+    the gradient of the soft choice (the authors' cell for NAS-Bench-201).
     """
 
     def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
@@ -31,3 +36,15 @@ class Gumbel(Tempered):
             active=drawn.cpu(),
             offsets=through.masked_fill(drawn, 0.0).sum(dim=1),
         )
+
+    def _draw(
+        self, name: str, alpha: Tensor, mask: Tensor, seed: int | None, generators: Generators
+    ) -> Sample:
+        drawn = super()._draw(name, alpha, mask, seed, generators)
+        return drawn if self._as_numbers(name) else replace(drawn, offsets=None)
+
+    def _as_numbers(self, name: str) -> bool:
+        """Return whether unsampled operations enter the sums of a cell type as numbers."""
+        if self.config.unsampled == "auto":
+            return self.cells[name].output == "last"
+        return self.config.unsampled == "as-numbers"

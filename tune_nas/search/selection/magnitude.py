@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tune_nas.search.parts import check_cells
+from tune_nas.search.relaxation import softmax_where
 from tune_nas.search.selection.selection import Selection, register_selection
 from tune_nas.spaces import (
     CellGenotype,
@@ -46,7 +48,17 @@ class Magnitude(Selection):
         search = self.search
         with torch.no_grad():
             weights = search.relaxation.weights(search.alphas, search.betas)
+            if search.trial.selection.rank_by == "softmax":
+                weights = {
+                    name: replace(cell, operations=self._softmax(name))
+                    for name, cell in weights.items()
+                }
         return select_by_magnitude(search.space, weights, self.max_skips)
+
+    def _softmax(self, name: str) -> Tensor:
+        """Return softmax(α) of a cell type over the operations that each edge still has."""
+        alpha = self.search.alphas[name]
+        return softmax_where(alpha, self.search.choices.remaining(name, alpha.device))
 
 
 def select_by_magnitude(

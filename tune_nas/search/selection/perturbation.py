@@ -40,7 +40,7 @@ class Perturbation(Tuning):
 
     One decision of every cell type comes at a time, ``selection.perturbation.interval`` epochs
     after the one before: first the operation of every edge, then, for each node that has more edges
-    than a genotype keeps, which of them stay (the least harmful one goes, again and again).
+    than a genotype keeps, which of them stay, as ``selection.perturbation.edges`` says.
 
     Where ``schedule.greedy`` decides all edges while the search runs, nothing is left to do here:
     those decisions take their operations by perturbation.
@@ -100,16 +100,20 @@ class Perturbation(Tuning):
         self.search.choices.decide(name, row, column)
 
     def _take_edges_out(self, name: str, cell: CellSpace, node: int) -> None:
-        criterion = self.search.trial.selection.perturbation.criterion
+        """Remove the surplus edges of a node: all by one comparison, or each by one of its own."""
+        config = self.search.trial.selection.perturbation
         present = self._present(name, cell, node)
-        while len(present) > cell.kept_inputs(node):
+        while surplus := len(present) - cell.kept_inputs(node):
             found = without_edges(self.search, name, present)
-            # Of equally harmless ones the last, so that the earlier stay.
-            least = min(reversed(found), key=lambda evaluation: evaluation.harm(criterion)).what
+            # Of equally harmless edges the last is removed, so that the earlier ones stay.
+            order = sorted(found, key=lambda one: (one.harm(config.criterion), -one.what))
+            count = surplus if config.edges == "alone" else 1
+            removed = [evaluation.what for evaluation in order[:count]]
             for evaluation in found:
-                self._note(name, evaluation.what, "edge", evaluation, evaluation.what == least)
-            self.search.choices.prune(name, least)
-            present.remove(least)
+                self._note(name, evaluation.what, "edge", evaluation, evaluation.what in removed)
+            for row in removed:
+                self.search.choices.prune(name, row)
+                present.remove(row)
 
     def _note(self, name: str, row: int, out: str, found: Evaluation, chosen: bool) -> None:
         edge = str(self.search.space.cells[name].edges[row])
