@@ -138,17 +138,22 @@ def retrain(
 ) -> None:
     """Train one genotype from scratch."""
     from tune_nas.cli.genotypes import find_genotype, run_of, trial_of
-    from tune_nas.library import load_trial, with_overrides
+    from tune_nas.config.effects import check_retraining
+    from tune_nas.library import load_trial, with_overrides, with_settings
 
     found = find_genotype(genotype, place.storage, place.mlflow)
     changes = of_trial.changes()
+    check_retraining(changes)
     if epochs is not None:
         changes = {"retrain.epochs": epochs, **changes}
     if seed is not None:
         changes["seed"] = seed
     own = trial_of(found, place.storage, place.mlflow) if trial is None else None
     if own is not None:
-        config = with_overrides(own, changes, where=f"the trial of run '{genotype}'")
+        of_run = f"the trial of run '{genotype}'"
+        config = with_settings(
+            lambda settings: with_overrides(own, settings, of_run), changes, of_run
+        )
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
     where = place.run_options()

@@ -19,7 +19,7 @@ from tune_nas.config.schedule import (
     StopConfig,
     scaled,
 )
-from tune_nas.config.section import Count, Section
+from tune_nas.config.section import Count, Section, dotted_keys
 from tune_nas.config.selection import (
     SELECTIONS,
     PerturbationConfig,
@@ -69,5 +69,6 @@ __all__ = [
     "UpdateConfig",
     "UpdatePhase",
     "WeightsOptimizer",
+    "dotted_keys",
     "scaled",
 ]
