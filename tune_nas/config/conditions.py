@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tune_nas.config.relaxation import RELAXATIONS
+
 Content = Mapping[str, Any]
 """A trial as plain containers: `TrialConfig.to_dict`."""
 
@@ -49,6 +51,19 @@ def one_of(key: str, *values: Any) -> Condition:
     wanted = values[0] if len(values) == 1 else list(values)
     return Condition(
         (key,), lambda trial: value_of(trial, key) in values, f"{key} {words}", {key: wanted}
+    )
+
+
+def _other_than(*values: str) -> Condition:
+    """Return the condition that the relaxation is none of some."""
+    key = "relaxation.kind"
+    others = [name for name in RELAXATIONS if name not in values]
+    words = " or ".join(map(_shown, values))
+    return Condition(
+        (key,),
+        lambda trial: value_of(trial, key) not in values,
+        f"{key} other than {words}",
+        {key: others},
     )
 
 
@@ -126,7 +141,7 @@ _MIXED = one_of("update.level", "mixed")
 _SEVERAL_EPOCHS = Condition(
     (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
 )
-_HAS_ALPHA = one_of("relaxation.kind", "softmax", "sigmoid", "gumbel", "concrete", "dirichlet")
+_HAS_ALPHA = _other_than("path")
 _SMOOTHS = one_of("relaxation.smoothing.kind", "random", "adversarial")
 _TUNES = Condition(
     ("schedule.greedy",), lambda trial: trial["schedule"]["greedy"] is None, "schedule.greedy null"
@@ -140,9 +155,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.init_std": (_HAS_ALPHA,),
     "relaxation.temperature": (one_of("relaxation.kind", "gumbel", "concrete"),),
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
-    "relaxation.smoothing": (
-        one_of("relaxation.kind", "softmax", "sigmoid", "concrete", "dirichlet"),
-    ),
+    "relaxation.smoothing": (_other_than("gumbel", "path"),),
     "relaxation.smoothing.start": (_SMOOTHS,),
     "relaxation.smoothing.end": (
         _SMOOTHS,
