@@ -48,4 +48,4 @@ def declared_reads(key: str, text: str) -> Sequence[str] | None:
         ConfigError: If importing the module fails.
     """
     reads: Sequence[str] | None = getattr(import_named(key, text), "reads", None)
-    return reads
+    return (reads,) if isinstance(reads, str) else reads

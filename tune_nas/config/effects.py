@@ -171,6 +171,13 @@ def _is_declared(trial: TrialConfig, key: str, reads: Reads) -> bool:
                 continue
             declared = reads(named, name)
             claimed = [named.partition(".")[0]] if declared is None else declared
+            for prefix in claimed:
+                if not any(
+                    f"{leaf}.".startswith(f"{prefix}.") for leaf in dotted_keys(TrialConfig)
+                ):
+                    raise ConfigError(
+                        f"{named} is '{name}', whose `reads` has '{prefix}', no key of a trial"
+                    )
             if any(key == prefix or key.startswith(f"{prefix}.") for prefix in claimed):
                 return True
     return False
