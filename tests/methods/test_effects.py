@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Shrink
 from states import differences
 
 from tune_nas.config import Section, TrialConfig, dotted_keys
@@ -19,6 +18,7 @@ from tune_nas.library import find, load_trial, read_yaml, shipped_names, with_ov
 from tune_nas.search import Search
 from tune_nas.user_code import declared_reads
 
+Shrink = Callable[..., TrialConfig]
 NAMES = shipped_names("trial")
 KEYS = list(dotted_keys(TrialConfig))
 

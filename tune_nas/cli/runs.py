@@ -12,6 +12,7 @@ import typer
 
 from tune_nas.cli import options
 from tune_nas.cli.groups import spread
+from tune_nas.cli.notes import note_ineffective
 from tune_nas.cli.outcome import print_outcome, print_plan
 from tune_nas.cli.output import Format
 from tune_nas.errors import ConfigError, NameTakenError
@@ -63,7 +64,7 @@ def sweep(
 ) -> None:
     """Run many searches, retrain the winners and compare."""
     from tune_nas.sweep.config import EPOCHS
-    from tune_nas.sweep.resolve import load_sweep
+    from tune_nas.sweep.resolve import base_trials, load_sweep
 
     assigned = of_trial.changes()
     changes = {
@@ -77,6 +78,9 @@ def sweep(
         "seed": seed,
     }
     config = load_sweep(name, **{key: value for key, value in changes.items() if value is not None})
+    if not place.quiet:
+        for of_sweep, base in base_trials(config).trials.items():
+            note_ineffective(of_sweep, base, {*config.set, *config.parameters})
     where = place.run_options(concurrency, together)
     if dry_run:
         print_plan(config, where, output)
@@ -105,6 +109,8 @@ def search(
     changes = of_trial.changes()
     changes |= {} if seed is None else {"seed": seed}
     config = load_trial(trial, changes, epochs=epochs)
+    if not place.quiet:
+        note_ineffective(trial, config, changes)
     where = place.run_options()
     from tune_nas.sweep import run_search
 

@@ -195,7 +195,14 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "optimizer.alphas": (_MOVES,),
     "optimizer.alphas.betas": (one_of("optimizer.alphas.kind", "adam"),),
     "optimizer.alphas.momentum": (one_of("optimizer.alphas.kind", "sgd"),),
-    "schedule.greedy.history": (one_of("schedule.greedy.criterion", 2),),
+    "schedule.greedy.history": (
+        Condition(
+            ("schedule.greedy.criterion",),
+            lambda trial: value_of(trial, "schedule.greedy.criterion") != 1,
+            "schedule.greedy.criterion 2",
+            {"schedule.greedy.criterion": 2},
+        ),
+    ),
     "schedule.carry": (
         Condition(
             ("schedule.stages",),
