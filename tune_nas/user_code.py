@@ -30,11 +30,18 @@ def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
     sys.path[:0] = added
     try:
         return getattr(importlib.import_module(module_name), name, None)
-    except Exception as error:
-        raise ConfigError(f"{key} is '{text}', but importing it fails: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{key} is '{text}', but importing it fails: {said(error)}") from error
     finally:
         for folder in added:
             sys.path.remove(folder)
+
+
+def said(error: BaseException) -> str:
+    """Return what an error of the user's code says, in one line."""
+    if isinstance(error, SystemExit):  # which would end the program without a message
+        return f"it calls sys.exit ({error.code!r})"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def declared_reads(key: str, text: str) -> Sequence[str] | None:

@@ -125,6 +125,12 @@ def test_a_genotype_imports_nothing(monkeypatch, tmp_path: Path) -> None:
 BAD = {
     "no module": ("", "nothing_there", "it must be a function that returns a module"),
     "error": ("1 / 0", "f", "importing it fails: division by zero"),
+    "exit": ("raise SystemExit(3)", "f", "importing it fails: it calls sys.exit (3)"),
+    "exit later": (
+        "def f(channels, stride, norm):\n    raise SystemExit",
+        "f",
+        "fails for a tensor of shape (2, 16, 7, 5): it calls sys.exit (None)",
+    ),
     "no kind": (
         "def f(channels, stride, norm):\n    return nn.AvgPool2d(3, stride, padding=1)",
         "f",

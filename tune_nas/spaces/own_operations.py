@@ -13,7 +13,7 @@ from torch import nn
 from tune_nas.errors import ConfigError
 from tune_nas.seeds import building
 from tune_nas.spaces.registry import Build, is_own_operation, operation_names, register_own
-from tune_nas.user_code import import_named
+from tune_nas.user_code import import_named, said
 
 _KEY = "operations"
 _IMAGES = (2, 0)  # none at all is how multiply-adds are counted
@@ -70,9 +70,8 @@ def _probe(name: str, build: Build) -> bool:
             with building(0), torch.no_grad():
                 module = build(channels, stride, nn.BatchNorm2d).eval()
                 shape = tuple(module(torch.zeros(given)).shape)
-        except Exception as error:
-            words = " ".join(str(error).split())
-            raise ConfigError(f"{at} fails for a tensor of shape {given}: {words}") from error
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"{at} fails for a tensor of shape {given}: {said(error)}") from error
         expected = (images, channels, -(-height // stride), -(-width // stride))
         if shape != expected:
             raise ConfigError(f"{at} maps shape {given} to {shape}, but must map it to {expected}")
