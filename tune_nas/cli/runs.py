@@ -144,12 +144,12 @@ def retrain(
 ) -> None:
     """Train one genotype from scratch."""
     from tune_nas.cli.genotypes import find_genotype, run_of, trial_of
-    from tune_nas.config.effects import check_retraining
+    from tune_nas.config.effects import check_read
     from tune_nas.library import load_trial, with_overrides, with_settings
 
     found = find_genotype(genotype, place.storage, place.mlflow)
     changes = of_trial.changes()
-    check_retraining(changes)
+    check_read(changes, "retraining")
     if epochs is not None:
         changes = {"retrain.epochs": epochs, **changes}
     if seed is not None:

@@ -93,16 +93,15 @@ def analyse(
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
     from tune_nas.checkpoint import fetched
-    from tune_nas.library import with_overrides, with_settings
+    from tune_nas.config.effects import check_read
+    from tune_nas.library import with_overrides
     from tune_nas.search.analysis import analyse_edge
 
     places = [_parse_edge(text) for text in edge]
     origin = _origin(run, storage, mlflow)
     changes = options.changes_of(data_dir, settings)
-    of_run = f"the trial of '{run}'"
-    trial = with_settings(
-        lambda settings: with_overrides(origin.trial, settings, of_run), changes, of_run
-    )
+    check_read(changes, "analysis")
+    trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
 
     def tell(place: str, operation: str) -> None:
         if not quiet:

@@ -16,11 +16,18 @@ Reads = Callable[[str, str], Sequence[str] | None]
 declares to read, or None if it declares nothing."""
 
 _PHASES = "update.phases"
-_RETRAINING_READS = (
-    *("name", "description", "seed", "retrain", "runtime", "space.name"),
-    *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
-    "data.resolution",
-)
+READS = {
+    "retraining": (
+        *("name", "description", "seed", "retrain", "runtime", "space.name"),
+        *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
+        "data.resolution",
+    ),
+    "analysis": (
+        *("runtime", "data.dir", "data.download"),
+        *("selection.perturbation.batches", "selection.perturbation.learning_rate_factor"),
+    ),
+}
+"""The keys and sections that a retraining, and an analysis of a finished search, read."""
 _OWN_PARTS = ("relaxation.kind", "selection.kind", "schedule.rules")
 
 
@@ -85,19 +92,24 @@ def set_keys(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, setting
 
 
-def check_retraining(settings: Mapping[str, Any]) -> None:
-    """Refuse settings that have no effect when a given genotype is retrained.
+def check_read(settings: Mapping[str, Any], task: str) -> None:
+    """Refuse settings that have no effect on something other than a search.
+
+    Args:
+        settings: Dotted keys with their values.
+        task: A key of `READS`.
 
     Raises:
-        ConfigError: Names the key and, where there is one, the key of ``retrain`` of that name.
+        ConfigError: Names the key and, where there is one, the key that is read of that name.
     """
     leaves = set(dotted_keys(TrialConfig))
     for key, _ in set_keys(settings):
-        if any(f"{key}.".startswith(f"{read}.") for read in _RETRAINING_READS):
+        if any(f"{key}.".startswith(f"{read}.") for read in READS[task]):
             continue
         own = f"retrain.{key.partition('.')[2]}"
-        hint = f"; did you mean '{own}'?" if own in leaves else ""
-        raise ConfigError(f"{key} is set, but has no effect on a retraining{hint}")
+        hint = f"; did you mean '{own}'?" if task == "retraining" and own in leaves else ""
+        article = "an" if task[0] in "aeiou" else "a"
+        raise ConfigError(f"{key} is set, but has no effect on {article} {task}{hint}")
 
 
 def set_value(trial: TrialConfig, key: str) -> Any:
