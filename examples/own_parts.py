@@ -26,6 +26,8 @@ class Sharpening(Relaxation):
         end: Temperature of the last epoch; the first has 1. From ``relaxation.options``.
     """
 
+    reads = ()  # no key of the trial: --set relaxation.temperature.end=1 is refused, not ignored
+
     def __init__(
         self,
         config: RelaxationConfig,
@@ -55,6 +57,7 @@ class Sharpening(Relaxation):
 class StopWhenSettled(Rule):
     """Ends the search when the genotype has been the same for `patience` epochs."""
 
+    reads = ()
     patience = 3
 
     def __init__(self, search: Search) -> None:
@@ -85,6 +88,8 @@ class MostCertain(Selection):
     Args:
         power: Exponent of the certainty; 0 is selection by magnitude. From ``selection.options``.
     """
+
+    reads = ()
 
     def __init__(self, search: Search, *, power: float = 1.0) -> None:
         super().__init__(search)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tune_nas.config import TrialConfig, earlier_rules, scaled
+from tune_nas.config import TrialConfig, dotted_keys, earlier_rules, scaled
+from tune_nas.config.effects import no_effect, set_keys, set_value
 from tune_nas.errors import ConfigError
+from tune_nas.user_code import declared_reads
 from tune_nas.yaml_text import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -118,13 +120,47 @@ def load_trial(
         epochs: Its epochs, with which what happens at certain epochs is scaled; None for its own.
 
     Raises:
-        ConfigError: If the file, a key or a value is not valid.
+        ConfigError: If the file, a key or a value is not valid, or an override has no effect.
     """
     path = find("trial", name)
     content = {"name": path.stem, **read_yaml(path)}
     trial = validate(TrialConfig, content, str(name))
     length = {} if epochs is None else scaled(trial.to_dict(), epochs)
-    return with_overrides(content, {**length, **(overrides or {})}, where=f"trial '{name}'")
+    where = f"trial '{name}'"
+    return with_settings(
+        lambda settings: with_overrides(content, {**length, **settings}, where),
+        overrides or {},
+        where,
+    )
+
+
+def with_settings(
+    make: Callable[[Mapping[str, Any]], TrialConfig], settings: Mapping[str, Any], where: str
+) -> TrialConfig:
+    """Return a trial with the keys set that a user gives, and refuse those without effect.
+
+    A key without effect is accepted if the trial is not valid without it: ``selection.options={}``
+    beside a selection that takes none.
+
+    Args:
+        make: Makes the trial from settings.
+        settings: Dotted keys with their values.
+        where: Starts the message.
+
+    Raises:
+        ConfigError: If a key is unknown, a value is not legal, or a key has no effect.
+    """
+    trial = make(settings)
+    for key, setting in set_keys(settings):
+        reason = no_effect(trial, key, declared_reads)
+        if reason is None:
+            continue
+        try:
+            make({other: value for other, value in settings.items() if other != setting})
+        except ConfigError:
+            continue
+        raise ConfigError(f"{where}: {key} is {_shown(set_value(trial, key))}, but {reason}")
+    return trial
 
 
 def stored_trial(content: Mapping[str, Any], where: str) -> TrialConfig:
@@ -186,26 +222,6 @@ def plain_rule(message: str) -> str:
     for pattern, rule in _RULES:
         message = re.sub(pattern, rule, message)
     return message
-
-
-def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield every dotted key of a model, with the names that YAML uses."""
-    for name, field in model.model_fields.items():
-        key = prefix + (field.alias or name)
-        inner = _section(field.annotation)
-        if inner is None:
-            yield key
-        else:
-            yield from dotted_keys(inner, f"{key}.")
-
-
-def _section(annotation: Any) -> type[BaseModel] | None:
-    if get_origin(annotation) is list:
-        return None
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
 
 
 def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:

@@ -67,6 +67,22 @@ def test_a_bad_value_of_a_sweep(command_line, arguments: list[str], message: str
     assert message in command_line.refused("sweep", "lambda", *arguments)
 
 
+@pytest.mark.parametrize("command", [["sweep", "lambda"], ["search", "milenas"]])
+def test_a_key_without_effect(command_line, command: list[str]) -> None:
+    message = command_line.refused(*command, "--set", "relaxation.temperature.end=1")
+    assert "has no effect where relaxation.kind is 'softmax'; it needs relaxation.kind" in message
+
+
+def test_a_key_without_effect_on_a_retraining(command_line) -> None:
+    cell = "|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
+    message = command_line.refused("retrain", cell, "--set", "schedule.epochs=3")
+    assert message == (
+        "schedule.epochs is set, but has no effect on a retraining; did you mean 'retrain.epochs'?"
+    )
+    message = command_line.refused("retrain", cell, "--set", "update={level: single}")
+    assert message == "update.level is set, but has no effect on a retraining"
+
+
 def test_a_lambda_below_zero(command_line) -> None:
     rule = "update.lambda is -1, but must be >= 0"
     assert rule in command_line.refused("search", "milenas", "--set", "update.lambda=-1")

@@ -78,6 +78,17 @@ def test_a_shown_trial_is_the_trial(command_line, name: str) -> None:
     assert TrialConfig.model_validate(content) == load_trial(name)
 
 
+def test_a_shown_trial_names_the_keys_without_effect(command_line) -> None:
+    lines = command_line.ok("show", "gdas").splitlines()
+    comments = [line for line in lines if line.startswith("#")]
+    assert comments[0] == "# no effect on this trial:"
+    assert "#   update.epsilon: update.order is 1" in comments
+    assert not any("temperature" in line for line in comments)
+    assert "#   relaxation.temperature.end: relaxation.kind is 'softmax'" in (
+        command_line.ok("show", "darts-1st").splitlines()
+    )
+
+
 def test_a_shown_sweep_loads_again(command_line) -> None:
     from tune_nas.sweep.resolve import load_sweep
 

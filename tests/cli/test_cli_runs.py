@@ -254,6 +254,29 @@ def test_a_terminal_that_knows_no_greek_is_no_error() -> None:
     assert b"lambda" in done.stdout
 
 
+def test_a_key_without_effect_in_a_trial_file_is_noted(calls: list[Call], command_line) -> None:
+    text = "relaxation: {temperature: {start: 10.0, end: 0.5}}\nupdate: {epsilon: 0.01}\n"
+    Path("mine.yaml").write_text(text, encoding="utf-8")
+    note = (
+        "tune-nas: note: mine.yaml: relaxation.temperature.end is 0.5, but has no effect where "
+        "relaxation.kind is 'softmax'; it needs relaxation.kind 'gumbel' or 'concrete'\n"
+    )
+    assert command_line.run("search", "mine.yaml")[2] == note
+    assert command_line.run("search", "mine.yaml", "--quiet")[2] == ""
+    assert command_line.run("search", "mine.yaml", "--set", "relaxation.kind=gumbel")[2] == ""
+
+    sweep = "trial: mine.yaml\nparameters: {KEY: {grid: VALUES}}\n"
+    Path("order.yaml").write_text(
+        sweep.replace("KEY", "update.order").replace("VALUES", "[1, 2]"), encoding="utf-8"
+    )
+    assert command_line.run("sweep", "order.yaml")[2] == note
+    Path("kind.yaml").write_text(
+        sweep.replace("KEY", "relaxation.kind").replace("VALUES", "[softmax, gumbel]"),
+        encoding="utf-8",
+    )
+    assert command_line.run("sweep", "kind.yaml")[2] == ""
+
+
 @pytest.mark.sweep
 def test_a_sweep_from_end_to_end(command_line) -> None:
     Path("tiny.yaml").write_text(SWEEP, encoding="utf-8")

@@ -86,6 +86,15 @@ BAD = [
         ("select", "end", "--selection", "sampled", "--set", "selection.kind=magnitude"),
         "--set has selection.kind, but --selection says which",
     ),
+    (
+        ("select", "end", "--selection", "magnitude", "--set", "selection.sampled.batches=2"),
+        "the trial of 'end': selection.sampled.batches is 2, but has no effect where "
+        "selection.kind is 'magnitude'; it needs selection.kind 'sampled'",
+    ),
+    (
+        ("analyse", "end", "--edge", "normal:0->1", "--set", "selection.sampled.batches=2"),
+        "selection.sampled.batches is set, but has no effect on an analysis",
+    ),
     (("analyse", "end", "--edge", "1->3"), "must be written CELL:EDGE, as 'normal:0->2' in quotes"),
     (("analyse", "end", "--edge", "normal:3->1"), "the normal cell has no edge '3->1'"),
     (("analyse", "end", "--edge", "odd:0->1"), "the cell is 'odd', but must be one of normal"),

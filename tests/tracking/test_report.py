@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.tracking import Report, TrialResult
 from tune_nas.tracking.labels import axis_label, normalise, order_key, value_label
 
@@ -212,7 +213,17 @@ def test_values_come_by_size_with_inf_last_then_texts() -> None:
         ("optimizer.weights.learning_rate", "w learning rate"),
         ("relaxation.kind", "relaxation"),
         ("schedule.batch_size", "batch size"),
+        ("retrain.batch_size", "retrain.batch_size"),
+        ("relaxation.temperature.end", "temperature.end"),
+        ("relaxation.smoothing.end", "smoothing.end"),
+        ("selection.perturbation.order", "perturbation.order"),
+        ("trial", "trial"),
     ],
 )
 def test_swept_keys_have_short_names(key: str, label: str) -> None:
     assert axis_label(key) == label
+
+
+def test_no_two_keys_have_the_same_name() -> None:
+    labels = [axis_label(key) for key in dotted_keys(TrialConfig)]
+    assert sorted(labels) == sorted(set(labels))

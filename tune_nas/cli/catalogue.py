@@ -49,11 +49,17 @@ def list_(
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A trial, a space or a sweep.")],
 ) -> None:
-    """Print the resolved YAML of a trial, a space or a sweep: every key with its value."""
+    """Print the resolved YAML of a trial, a space or a sweep: every key with its value.
+
+    The keys of a trial that have no effect follow as comments, each with the reason.
+    """
     import yaml
 
-    content = _RESOLVERS[_kind_of(name)](name)
+    kind = _kind_of(name)
+    content = _RESOLVERS[kind](name)
     typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    if kind == "trial":
+        typer.echo(_without_effect(name), nl=False)
 
 
 def _shipped(kind: str) -> list[dict[str, Any]]:
@@ -112,6 +118,19 @@ def _trial(name: str) -> dict[str, Any]:
     from tune_nas.library import load_trial
 
     return load_trial(name).to_dict()
+
+
+def _without_effect(name: str) -> str:
+    """Return the keys without effect on a search, as lines of comment; empty if there are none."""
+    from tune_nas.config import TrialConfig, dotted_keys
+    from tune_nas.config.effects import no_effect
+    from tune_nas.library import load_trial
+    from tune_nas.user_code import declared_reads
+
+    trial = load_trial(name)
+    reasons = [no_effect(trial, key, declared_reads) for key in dotted_keys(TrialConfig)]
+    lines = [f"#   {reason.key}: {reason.found}\n" for reason in reasons if reason is not None]
+    return "".join(["# no effect on this trial:\n", *lines]) if lines else ""
 
 
 def _space(name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 
 from tune_nas.cli import options
 from tune_nas.cli.groups import spread
+from tune_nas.cli.notes import note_ineffective
 from tune_nas.cli.outcome import print_outcome, print_plan
 from tune_nas.cli.output import Format
 from tune_nas.errors import ConfigError, NameTakenError
@@ -63,7 +64,7 @@ def sweep(
 ) -> None:
     """Run many searches, retrain the winners and compare."""
     from tune_nas.sweep.config import EPOCHS
-    from tune_nas.sweep.resolve import load_sweep
+    from tune_nas.sweep.resolve import base_trials, load_sweep
 
     assigned = of_trial.changes()
     changes = {
@@ -77,6 +78,9 @@ def sweep(
         "seed": seed,
     }
     config = load_sweep(name, **{key: value for key, value in changes.items() if value is not None})
+    if not place.quiet:
+        for of_sweep, base in base_trials(config).trials.items():
+            note_ineffective(of_sweep, base, {*config.set, *config.parameters})
     where = place.run_options(concurrency, together)
     if dry_run:
         print_plan(config, where, output)
@@ -105,6 +109,8 @@ def search(
     changes = of_trial.changes()
     changes |= {} if seed is None else {"seed": seed}
     config = load_trial(trial, changes, epochs=epochs)
+    if not place.quiet:
+        note_ineffective(trial, config, changes)
     where = place.run_options()
     from tune_nas.sweep import run_search
 
@@ -138,18 +144,23 @@ def retrain(
 ) -> None:
     """Train one genotype from scratch."""
     from tune_nas.cli.genotypes import check_in, find_genotype, run_of, trial_of
-    from tune_nas.library import load_trial, with_overrides
+    from tune_nas.config.effects import check_read
+    from tune_nas.library import load_trial, with_overrides, with_settings
     from tune_nas.spaces import load_space
 
     found = find_genotype(genotype, place.storage, place.mlflow)
     changes = of_trial.changes()
+    check_read(changes, "retraining")
     if epochs is not None:
         changes = {"retrain.epochs": epochs, **changes}
     if seed is not None:
         changes["seed"] = seed
     own = trial_of(found, place.storage, place.mlflow) if trial is None else None
     if own is not None:
-        config = with_overrides(own, changes, where=f"the trial of run '{genotype}'")
+        of_run = f"the trial of run '{genotype}'"
+        config = with_settings(
+            lambda settings: with_overrides(own, settings, of_run), changes, of_run
+        )
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
     check_in(found.genotype, load_space(config.space.name), assumed="space.name" not in changes)

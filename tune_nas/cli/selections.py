@@ -44,7 +44,7 @@ def select(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Select another genotype from a finished search, as a run of its own."""
-    from tune_nas.library import with_overrides
+    from tune_nas.library import with_overrides, with_settings
 
     given = options.changes_of(data_dir, settings)
     if not given.keys().isdisjoint(("selection", "selection.kind")):
@@ -55,9 +55,13 @@ def select(
     changes = {
         "start_from": origin.checkpoint,
         "selection": {**own, "kind": selection, "options": {}, **others},
-        **given,
     }
-    trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
+    of_run = f"the trial of '{run}'"
+    trial = with_settings(
+        lambda settings: with_overrides(origin.trial, {**changes, **settings}, of_run),
+        given,
+        of_run,
+    )
     where = place.run_options()
     short = selection.rpartition(":")[2]
     from tune_nas.sweep import run_search
@@ -89,12 +93,14 @@ def analyse(
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
     from tune_nas.checkpoint import fetched
+    from tune_nas.config.effects import check_read
     from tune_nas.library import with_overrides
     from tune_nas.search.analysis import analyse_edge
 
     places = [_parse_edge(text) for text in edge]
     origin = _origin(run, storage, mlflow)
     changes = options.changes_of(data_dir, settings)
+    check_read(changes, "analysis")
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
 
     def tell(place: str, operation: str) -> None:

@@ -20,7 +20,7 @@ from tune_nas.config.schedule import (
     StopConfig,
     scaled,
 )
-from tune_nas.config.section import Count, Section
+from tune_nas.config.section import Count, Section, dotted_keys
 from tune_nas.config.selection import (
     SELECTIONS,
     PerturbationConfig,
@@ -70,6 +70,7 @@ __all__ = [
     "UpdateConfig",
     "UpdatePhase",
     "WeightsOptimizer",
+    "dotted_keys",
     "earlier_rules",
     "scaled",
 ]

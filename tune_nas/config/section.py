@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, get_args
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -56,3 +57,23 @@ def check_part(kind: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(kind, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     raise ValueError(f"must be one of {', '.join(known)}, or module:Class of your own{hint}")
+
+
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key of a model, with the names that YAML uses."""
+    for name, field in model.model_fields.items():
+        key = prefix + (field.alias or name)
+        inner = _section(field.annotation)
+        if inner is None:
+            yield key
+        else:
+            yield from dotted_keys(inner, f"{key}.")
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    if get_origin(annotation) is list:
+        return None
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

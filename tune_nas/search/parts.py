@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from tune_nas.errors import ConfigError
 from tune_nas.spaces import Space
+from tune_nas.user_code import import_named
 
 Part = TypeVar("Part")
 
@@ -30,25 +28,10 @@ def find_part(key: str, kind: str, known: Mapping[str, type[Part]], base: type[A
     """
     if kind in known:
         return known[kind]
-    module_name, _, class_name = kind.partition(":")
-    found: Any = getattr(_import(key, kind, module_name), class_name, None)
+    found = import_named(key, kind)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigError(f"{key} is '{kind}', but must be a class derived from {base.__name__}")
     return found
-
-
-def _import(key: str, kind: str, module_name: str) -> Any:
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigError(f"{key} is '{kind}', but importing it fails: {error}") from error
-    finally:
-        if added:
-            sys.path.remove(here)
 
 
 def register_in(registry: dict[str, type[Part]], kind: str) -> Callable[[type[Part]], type[Part]]:

@@ -9,6 +9,7 @@ from tune_nas.spaces.counting import (
 from tune_nas.spaces.genotype import CellGenotype, Genotype, GenotypeEdge
 from tune_nas.spaces.network import Network, build_network
 from tune_nas.spaces.registry import (
+    Norm,
     build_operation,
     operation_kind,
     operation_names,
@@ -28,6 +29,7 @@ __all__ = [
     "MixingWeights",
     "ModelSize",
     "Network",
+    "Norm",
     "Space",
     "Supernet",
     "build_network",

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config import Count, Section
 from tune_nas.spaces import operations as _operations  # noqa: F401  (registers them)
-from tune_nas.spaces.registry import check_operation, operation_kind
+from tune_nas.spaces.own_operations import load_operation
+from tune_nas.spaces.registry import check_operation, is_own_operation, operation_kind
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -50,6 +51,8 @@ class CellDescription(Section):
         for names in [*lists, list(self.excluded)]:
             for name in names:
                 check_operation(name)
+                if is_own_operation(name):
+                    load_operation(name)
             if len(set(names)) < len(names):
                 raise ValueError(f"operation named twice in [{', '.join(names)}]")
         for names in lists:

@@ -166,7 +166,7 @@ def from_nasbench201(text: str) -> Cells:
     if len(text) > _LONGEST:
         raise GenotypeError("NAS-Bench-201's notation is |op~0|+|op~0|op~1|+…; this is too long")
     for target, part in enumerate(text.strip().split("+"), start=1):
-        if not re.fullmatch(r"\|(?:\w+~\d{1,4}\|)+", part):
+        if not re.fullmatch(r"\|(?:[\w.:]+~\d{1,4}\|)+", part):
             raise GenotypeError(
                 f"'{shorten(part)}' must be written |operation~source|, as |skip_connect~0|"
             )

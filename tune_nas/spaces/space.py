@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from tune_nas.errors import ConfigError
 from tune_nas.library import find, read_yaml, validate
 from tune_nas.spaces.description import (
     CellDescription,
@@ -17,6 +18,7 @@ from tune_nas.spaces.description import (
     SpaceDescription,
     SupernetDescription,
 )
+from tune_nas.spaces.own_operations import load_operations
 
 
 class Edge(NamedTuple):
@@ -123,13 +125,21 @@ class Space:
 def load_space(name: str | Path) -> Space:
     """Load a shipped space by name, or a user's own by the path of its YAML file.
 
-    A file without the key ``name`` is named as the file.
+    A file without the key ``name`` is named as the file. Operations of the user's own,
+    ``module:function``, are imported: from the file's folder, as Python finds them, or from the
+    folder that the command runs in.
 
     Raises:
-        ConfigError: If there is no such space, or its file is not valid.
+        ConfigError: If there is no such space, its file is not valid, or an operation cannot be
+            imported.
     """
     path = find("space", name)
-    return Space.from_dict({"name": path.stem, **read_yaml(path)}, f"space '{name}'")
+    content = read_yaml(path)
+    try:
+        load_operations(content, path.resolve().parent)
+    except ConfigError as error:
+        raise ConfigError(f"space '{name}': {error}") from error
+    return Space.from_dict({"name": path.stem, **content}, f"space '{name}'")
 
 
 def _cell_space(cell: CellDescription) -> CellSpace:

@@ -12,10 +12,11 @@ from typing import Any
 
 from tune_nas import library
 from tune_nas.benchmark import AUTO, SPACE, find_table, user_table
-from tune_nas.config import TrialConfig, scaled
+from tune_nas.config import TrialConfig, dotted_keys, scaled
 from tune_nas.errors import ConfigError
 from tune_nas.paths import absolute
 from tune_nas.sweep.config import EPOCHS, SweepConfig
+from tune_nas.sweep.effects import check_set, check_swept
 from tune_nas.sweep.parameters import TRIAL, Parameter, check_conditions, combinations, meets
 
 _EMBEDDED = "digits"
@@ -59,7 +60,8 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
             ``epochs`` takes the place of every ``schedule.epochs`` of the file.
 
     Raises:
-        ConfigError: If the file, a key, a value or any trial of a grid is not valid.
+        ConfigError: If the file, a key, a value or any trial of a grid is not valid, or a key that
+            is set or swept has no effect.
     """
     path = library.find("sweep", name_or_path)
     content = {"name": path.stem, **library.read_yaml(path)}
@@ -85,7 +87,7 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     sweep = library.validate(SweepConfig, content, f"sweep '{name_or_path}'")
     if not sweep.parameters:
         raise ConfigError(f"sweep '{name_or_path}': parameters has none left to vary; give one")
-    resolve_trials(sweep)
+    _check_effects(sweep, [*assigned, *([EPOCHS] if "epochs" in changes else [])])
     return sweep
 
 
@@ -102,7 +104,8 @@ def base_trials(sweep: SweepConfig) -> BaseTrials:
 
 def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
     where = f"trial '{name}'"
-    own, fixed = library.load_trial(name, sweep.set_in.get(name)), sweep.set
+    own, fixed = library.load_trial(name), sweep.set
+    own = library.with_overrides(own, sweep.set_in.get(name, {}), where)
     if sweep.epochs is not None:
         own = library.with_overrides(own, scaled(own.to_dict(), sweep.epochs), where)
         fixed = _without_epochs(fixed)
@@ -110,6 +113,33 @@ def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
     if trial.data.name == _EMBEDDED and sweep.embedded:
         return library.with_overrides(own, {**sweep.embedded, **fixed}, where)
     return trial
+
+
+def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
+    """Resolve a sweep, and refuse keys that are set or swept and have no effect.
+
+    Args:
+        sweep: The sweep.
+        changed: Keys that the caller has set, not the file.
+    """
+    _, points = _resolved(sweep, base_trials(sweep))
+    check_swept(sweep, points)
+
+    def is_needed(key: str) -> bool:
+        """Return whether some trial is not valid without a fixed key."""
+        fixed = {other: value for other, value in sweep.set.items() if other != key}
+        own = {
+            name: {other: value for other, value in keys.items() if other != key}
+            for name, keys in sweep.set_in.items()
+        }
+        without = sweep.model_copy(update={"set": fixed, "set_in": own})
+        try:
+            _resolved(without, base_trials(without))
+        except ConfigError:
+            return True
+        return False
+
+    check_set(sweep, points, changed, is_needed)
 
 
 def resolve_trials(
@@ -128,12 +158,18 @@ def resolve_trials(
     Raises:
         ConfigError: If any trial is not valid; names the sweep, the values and the rule.
     """
+    return _resolved(sweep, bases or base_trials(sweep))[0]
+
+
+def _resolved(
+    sweep: SweepConfig, bases: BaseTrials
+) -> tuple[list[tuple[dict[str, Any], int, TrialConfig]], list[tuple[dict[str, Any], TrialConfig]]]:
+    """Return what `resolve_trials` does, and the trials that were validated, with their values."""
     where = f"sweep '{sweep.name}'"
     for key, parameter in sweep.parameters.items():
         _check_leaf(key, where)
         for condition in parameter.when:
             _check_leaf(condition, f"{where}, when of {key}")
-    bases = bases or base_trials(sweep)
     try:
         fixed = [trial_values(trial) for trial in bases.trials.values()]
         check_conditions(sweep.parameters, fixed)
@@ -146,13 +182,12 @@ def resolve_trials(
     else:
         seed = sweep.seed_list[0]
         some = list(itertools.islice(points, _MOST_CHECKED))
-        checked = [(parameters, resolve(sweep, bases, parameters, seed)) for parameters in some]
+        checked = [(values, resolve(sweep, bases, values, seed)) for values in some]
         trials = [({}, seed, trial) for trial in bases.trials.values()]
-        if sweep.scheduler == "asha":
-            checked += _of_any_length(sweep, bases)
     if sweep.scheduler == "asha":
-        _check_lengths(sweep, checked, bases.folder)
-    return trials
+        others = [] if sweep.searcher == "grid" else list(_of_any_length(sweep, bases))
+        _check_lengths(sweep, [*checked, *others], bases.folder)
+    return trials, checked
 
 
 def _of_any_length(
@@ -244,7 +279,7 @@ def trial_values(trial: TrialConfig) -> dict[str, Any]:
     """Return every dotted key of a trial with its value; None for those of an absent section."""
     content = trial.to_dict()
     values = {}
-    for key in library.dotted_keys(TrialConfig):
+    for key in dotted_keys(TrialConfig):
         value: Any = content
         for part in key.split("."):
             value = None if value is None else value[part]
@@ -324,5 +359,5 @@ def _check_leaf(key: str, where: str) -> None:
     if key == TRIAL:
         return
     library.check_key(key, where)
-    if key not in library.dotted_keys(TrialConfig):
+    if key not in dotted_keys(TrialConfig):
         raise ConfigError(f"{where}: '{key}' is a section; name one of its keys, as {key}.…")

@@ -197,7 +197,7 @@ def _box(
 
 
 def _operation_label(operation: str) -> str:
-    return re.sub(r"(\d)x(\d)", r"\1×\2", operation.replace("_", " "))
+    return re.sub(r"(\d)x(\d)", r"\1×\2", operation.rpartition(":")[2].replace("_", " "))
 
 
 def _node_label(kind: str, number: int, space: CellSpace) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tune_nas.config import TrialConfig, dotted_keys
+
 _NAMES = {
     "update.lambda": "λ",
     "update.lambda_prime": "λ'",
@@ -18,6 +20,7 @@ _NAMES = {
     "data.name": "data",
     "optimizer.alphas.kind": "α optimizer",
 }
+_RETRAIN = "retrain."
 _PREFIXES = {"optimizer.alphas.": "α ", "optimizer.weights.": "w "}
 
 
@@ -66,13 +69,26 @@ def metric_name(key: str) -> MetricName:
 
 
 def axis_label(key: str) -> str:
-    """Return what a swept dotted key is called: ``update.lambda`` is λ."""
+    """Return what a swept dotted key is called: ``update.lambda`` is λ.
+
+    A key without a name of its own has as much of its end as no other key of a search has:
+    ``temperature.end``. Keys of the retraining are told from those by ``retrain``.
+    """
     if key in _NAMES:
         return _NAMES[key]
     for prefix, sign in _PREFIXES.items():
         if key.startswith(prefix):
             return sign + key.removeprefix(prefix).replace("_", " ")
-    return key.rsplit(".", 1)[-1].replace("_", " ")
+    label = key if key.startswith(_RETRAIN) else _shortest_end(key)
+    return label if "." in label else label.replace("_", " ")
+
+
+def _shortest_end(key: str) -> str:
+    others = [other for other in dotted_keys(TrialConfig) if not other.startswith(_RETRAIN)]
+    parts = key.split(".")
+    ends = (".".join(parts[-length:]) for length in range(1, len(parts)))
+    alone = (end for end in ends if sum(f".{o}".endswith(f".{end}") for o in others) <= 1)
+    return next(alone, key)
 
 
 def value_label(value: Any) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -78,6 +78,9 @@ class Relaxation(ABC):
         choices: What is still open; None for everything.
     """
 
+    # What a class of the user's own reads of the trial, besides what every relaxation does: keys or
+    # sections; None for the whole section `relaxation`. Other keys are refused as without effect.
+    reads: ClassVar[Sequence[str] | None] = None
     default_init = "normal"
     is_drawn = False  # whether each pass draws its weights
     # Whether the valid accuracy is that of draws, one for each batch, and not that of the expected

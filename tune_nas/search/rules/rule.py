@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
@@ -22,6 +22,10 @@ class Rule:
     Raises:
         ConfigError: If it does not fit the search.
     """
+
+    # What a class of the user's own reads of the trial: keys or sections; None for the whole
+    # section that names it, `schedule` or `selection`. Others are refused as without effect.
+    reads: ClassVar[Sequence[str] | None] = None
 
     def __init__(self, search: Search) -> None:
         self.search = search

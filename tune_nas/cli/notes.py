@@ -1,0 +1,35 @@
+"""Lines on stderr about keys of a user's trial file that have no effect; they stop nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tune_nas.config import TrialConfig
+
+
+def note_ineffective(name: str, trial: TrialConfig, changed: Collection[str] = ()) -> None:
+    """Print a line for each key in a trial's file that has no effect, and another value than usual.
+
+    Args:
+        name: A shipped trial, of which nothing is said, or the path of a file.
+        trial: The trial that the file has become.
+        changed: Keys that are set or swept: what these make ineffective is not the file's matter.
+    """
+    from tune_nas.config import TrialConfig
+    from tune_nas.config.effects import no_effect, set_keys, set_value
+    from tune_nas.library import find, read_yaml, shipped_names
+    from tune_nas.user_code import declared_reads
+
+    if name in shipped_names("trial"):
+        return
+    usual = TrialConfig()
+    for key, setting in set_keys(read_yaml(find("trial", name))):
+        reason = no_effect(trial, key, declared_reads)
+        if reason is None or {key, setting, *reason.keys} & set(changed):
+            continue
+        value = set_value(trial, key)
+        if "phases." in key or value != set_value(usual, key):
+            print(f"tune-nas: note: {name}: {key} is {value!r}, but {reason}", file=sys.stderr)

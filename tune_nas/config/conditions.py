@@ -1,0 +1,244 @@
+"""The conditions under which a trial reads its keys; a key without any is always read.
+
+`CONDITIONS` is the declaration. The tests hold it against the code: they record which keys a search
+reads, and they change every key that it does not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tune_nas.config.relaxation import RELAXATIONS
+
+Content = Mapping[str, Any]
+"""A trial as plain containers: `TrialConfig.to_dict`."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What other keys must be for a key to be read.
+
+    Args:
+        keys: The keys that it depends on.
+        holds: Whether it holds in a trial.
+        needs: What it asks for, in words that follow "it needs".
+        when: It as the condition (``when``) of a swept key; empty if it cannot be written so.
+    """
+
+    keys: tuple[str, ...]
+    holds: Callable[[Content], bool]
+    needs: str
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+    def found(self, content: Content) -> str:
+        """Return the values that the keys have, in words: ``relaxation.kind is 'softmax'``."""
+        return " and ".join(f"{key} is {_shown(value_of(content, key))}" for key in self.keys)
+
+
+def value_of(content: Content, key: str) -> Any:
+    """Return the value of a dotted key; None in a section that is absent."""
+    value: Any = content
+    for part in key.split("."):
+        value = None if value is None else value[part]
+    return value
+
+
+def one_of(key: str, *values: Any) -> Condition:
+    """Return the condition that a key has one of some values."""
+    words = " or ".join(_shown(value) for value in values)
+    wanted = values[0] if len(values) == 1 else list(values)
+    return Condition(
+        (key,), lambda trial: value_of(trial, key) in values, f"{key} {words}", {key: wanted}
+    )
+
+
+def _other_than(*values: str) -> Condition:
+    """Return the condition that the relaxation is none of some."""
+    key = "relaxation.kind"
+    others = [name for name in RELAXATIONS if name not in values]
+    words = " or ".join(map(_shown, values))
+    return Condition(
+        (key,),
+        lambda trial: value_of(trial, key) not in values,
+        f"{key} other than {words}",
+        {key: others},
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "given" if value else "empty"
+    return "null" if value is None else repr(value)
+
+
+def _positive(key: str) -> Condition:
+    return Condition((key,), lambda trial: value_of(trial, key) > 0, f"{key} > 0")
+
+
+def _own(key: str) -> Condition:
+    return Condition(
+        (key,),
+        lambda trial: ":" in value_of(trial, key),
+        f"a class of your own (module:Class) as {key}",
+    )
+
+
+def _left_to_the_trial(key: str) -> Condition:
+    """Return the condition that there are no stages, or one that does not give the key itself."""
+
+    def holds(trial: Content) -> bool:
+        stages = trial["schedule"]["stages"]
+        return not stages or any(stage[key] is None for stage in stages)
+
+    return Condition(("schedule.stages",), holds, f"a stage that leaves {key} to the trial")
+
+
+def tunes(trial: Content) -> bool:
+    """Return whether a search has, or may have, epochs after its own in which w is tuned."""
+    kind = trial["selection"]["kind"]
+    return ":" in kind or (kind == "perturbation" and trial["schedule"]["greedy"] is None)
+
+
+def _cosine_moves(trial: Content) -> bool:
+    schedule = trial["schedule"]
+    restarts = schedule["stages"] and schedule["carry"] == "nothing"
+    lengths = (
+        [stage["epochs"] for stage in schedule["stages"]] if restarts else [schedule["epochs"]]
+    )
+    return any(length > 1 for length in lengths)
+
+
+def _radius_grows(trial: Content) -> bool:
+    return trial["schedule"]["epochs"] > 1 or tunes(trial)
+
+
+def _terms_differ(trial: Content) -> bool:
+    """Return whether the two terms of α's loss have different factors."""
+    update = trial["update"]
+    if update["lambda_prime"] is not None:
+        return bool(update["lambda_prime"] != 0.5)
+    return update["lambda"] not in (None, 1.0)
+
+
+def _warmup_counts(trial: Content) -> bool:
+    schedule = trial["schedule"]
+    stop, rules = schedule["stop"], schedule["rules"]
+    read = stop["convolutions"] or stop["skips"] or schedule["rate_rule"] or rules
+    return trial["update"]["level"] != "none" or bool(read)
+
+
+def _has_table(trial: Content) -> bool:
+    name = str(trial["space"]["name"])  # a file may hold the space, too
+    return name == "nasbench201" or "/" in name or "." in name
+
+
+_EPOCHS = "schedule.epochs"
+_MOVES = one_of("update.level", "single", "bilevel", "mixed")
+_SECOND_ORDER = one_of("update.order", 2)
+_MIXED = one_of("update.level", "mixed")
+_SEVERAL_EPOCHS = Condition(
+    (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
+)
+_HAS_ALPHA = _other_than("path")
+_SMOOTHS = one_of("relaxation.smoothing.kind", "random", "adversarial")
+_TUNES = Condition(
+    ("schedule.greedy",), lambda trial: trial["schedule"]["greedy"] is None, "schedule.greedy null"
+)
+
+CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
+    "space.cells": (_left_to_the_trial("cells"),),
+    "data.download": (one_of("data.name", "cifar10", "cifar100"),),
+    "data.single_level": (one_of("update.level", "single"),),
+    "relaxation.init": (_HAS_ALPHA,),
+    "relaxation.init_std": (_HAS_ALPHA,),
+    "relaxation.temperature": (one_of("relaxation.kind", "gumbel", "concrete"),),
+    "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
+    "relaxation.smoothing": (_other_than("gumbel", "path"),),
+    "relaxation.smoothing.start": (_SMOOTHS,),
+    "relaxation.smoothing.end": (
+        _SMOOTHS,
+        Condition((_EPOCHS,), _radius_grows, f"{_EPOCHS} > 1"),
+    ),
+    "relaxation.smoothing.steps": (one_of("relaxation.smoothing.kind", "adversarial"),),
+    "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
+    "relaxation.edge_normalisation": (_HAS_ALPHA,),
+    "relaxation.penalty": (one_of("relaxation.kind", "sigmoid", "dirichlet"), _MOVES),
+    "relaxation.penalty.weight": (one_of("relaxation.penalty.kind", "kl", "kl-all", "zero-one"),),
+    "relaxation.unsampled": (one_of("relaxation.kind", "gumbel"), _MOVES),
+    "relaxation.options": (_own("relaxation.kind"),),
+    "update.order": (one_of("update.level", "bilevel", "mixed"),),
+    "update.sequence": (_MOVES,),
+    "update.lambda": (_MIXED,),
+    "update.lambda_prime": (_MIXED,),
+    "update.hessian": (_SECOND_ORDER,),
+    "update.epsilon": (_SECOND_ORDER, one_of("update.hessian", "finite-difference")),
+    "update.unrolled_momentum": (_SECOND_ORDER, _positive("optimizer.weights.momentum")),
+    "update.second_order_form": (
+        _MIXED,
+        _SECOND_ORDER,
+        Condition(
+            ("update.lambda", "update.lambda_prime"),
+            _terms_differ,
+            "update.lambda other than 1 or update.lambda_prime other than 0.5",
+        ),
+    ),
+    "update.alphas_batch": (one_of("update.level", "single"),),
+    "update.weight_steps": (_MOVES,),
+    "update.warmup": (
+        Condition(("update.level",), _warmup_counts, "update.level other than 'none'"),
+    ),
+    "optimizer.weights.learning_rate_min": (
+        Condition((_EPOCHS,), _cosine_moves, f"{_EPOCHS} > 1"),
+    ),
+    "optimizer.weights.nesterov": (_positive("optimizer.weights.momentum"),),
+    "optimizer.weights.unsampled": (one_of("relaxation.kind", "gumbel", "path"),),
+    "optimizer.alphas": (_MOVES,),
+    "optimizer.alphas.betas": (one_of("optimizer.alphas.kind", "adam"),),
+    "optimizer.alphas.momentum": (one_of("optimizer.alphas.kind", "sgd"),),
+    "schedule.greedy.history": (
+        Condition(
+            ("schedule.greedy.criterion",),
+            lambda trial: value_of(trial, "schedule.greedy.criterion") != 1,
+            "schedule.greedy.criterion 2",
+            {"schedule.greedy.criterion": 2},
+        ),
+    ),
+    "schedule.carry": (
+        Condition(
+            ("schedule.stages",),
+            lambda trial: len(trial["schedule"]["stages"]) > 1,
+            "schedule.stages, at least two",
+        ),
+    ),
+    "schedule.stop.patience": (
+        Condition(
+            ("schedule.stop.convolutions", "schedule.stop.skips"),
+            lambda trial: bool(
+                trial["schedule"]["stop"]["convolutions"] or trial["schedule"]["stop"]["skips"]
+            ),
+            "a bound in one of them",
+        ),
+    ),
+    "selection.max_skips": (one_of("selection.kind", "magnitude"),),
+    "selection.rank_by": (
+        one_of("selection.kind", "magnitude"),
+        one_of("relaxation.kind", "sigmoid", "dirichlet"),
+    ),
+    "selection.perturbation": (one_of("selection.kind", "perturbation"),),
+    "selection.perturbation.edges": (_TUNES,),
+    "selection.perturbation.order": (_TUNES,),
+    "selection.perturbation.interval": (_TUNES,),
+    "selection.perturbation.learning_rate_factor": (_TUNES,),
+    "selection.sampled": (one_of("selection.kind", "sampled"),),
+    "selection.options": (_own("selection.kind"),),
+    "benchmark.table": (Condition(("space.name",), _has_table, "space.name 'nasbench201'"),),
+    "retrain.learning_rate_min": (
+        Condition(
+            ("retrain.epochs",), lambda trial: trial["retrain"]["epochs"] > 1, "retrain.epochs > 1"
+        ),
+    ),
+    "retrain.nesterov": (_positive("retrain.momentum"),),
+}
+"""By key or section; a key is read where all conditions of it and of its sections hold."""

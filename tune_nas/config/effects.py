@@ -1,0 +1,195 @@
+"""Which keys of a trial have an effect on its result, given the values of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tune_nas.config.conditions import CONDITIONS, Condition, Content, tunes, value_of
+from tune_nas.config.section import dotted_keys
+from tune_nas.config.trial import TrialConfig
+from tune_nas.errors import ConfigError
+
+Reads = Callable[[str, str], Sequence[str] | None]
+"""Takes a key that names a class of the user's own, and that name; returns the keys that the class
+declares to read, or None if it declares nothing."""
+
+_PHASES = "update.phases"
+READS = {
+    "retraining": (
+        *("name", "description", "seed", "retrain", "runtime", "space.name"),
+        *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
+        "data.resolution",
+    ),
+    "analysis": (
+        *("runtime", "data.dir", "data.download"),
+        *("selection.perturbation.batches", "selection.perturbation.learning_rate_factor"),
+    ),
+}
+"""The keys and sections that a retraining, and an analysis of a finished search, read."""
+_OWN_PARTS = ("relaxation.kind", "selection.kind", "schedule.rules")
+
+
+@dataclass(frozen=True)
+class NoEffect:
+    """Why a key of a trial has no effect.
+
+    Args:
+        key: The key.
+        found: The values of other keys because of which it has none, in words.
+        needs: What it needs instead, in words.
+        keys: Those other keys.
+        when: The condition (``when``) under which it may be swept; empty if there is none such.
+    """
+
+    key: str
+    found: str
+    needs: str
+    keys: tuple[str, ...]
+    when: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"has no effect where {self.found}; it needs {self.needs}"
+
+
+def no_effect(trial: TrialConfig, key: str, reads: Reads) -> NoEffect | None:
+    """Return why a key has no effect on a trial's result; None if it has one.
+
+    Args:
+        trial: The trial.
+        key: A dotted key, or ``update.phases.N.set.KEY``.
+        reads: What the user's own parts declare; asked only where it matters.
+    """
+    views = list(_views(trial))
+    if key.startswith(f"{_PHASES}."):
+        _, _, number, _, inner = key.split(".", 4)
+        views = [view for view in views if view.phase == int(number)]
+        key_read = f"update.{inner}"
+    else:
+        views = [view for view in views if key not in view.overridden]
+        key_read = key
+        if not views:
+            found = f"{_PHASES} set it for every epoch in which α moves"
+            return NoEffect(key, found, "an epoch of none of them", (_PHASES,), {})
+    conditions = _conditions(key_read)
+    unmet = [_first_unmet(conditions, view.content) for view in views]
+    if None in unmet or not unmet or _is_declared(trial, key, reads):
+        return None
+    condition, content = unmet[-1], views[-1].content
+    assert condition is not None
+    return NoEffect(key, condition.found(content), condition.needs, condition.keys, condition.when)
+
+
+def set_keys(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the keys that settings give, each with the setting that gives it.
+
+    A section is taken apart into its keys, and phases of the update into theirs.
+    """
+    leaves = set(dotted_keys(TrialConfig))
+    for setting, value in changes.items():
+        for key in _leaves(setting, value, leaves):
+            yield key, setting
+
+
+def check_read(settings: Mapping[str, Any], task: str) -> None:
+    """Refuse settings that have no effect on something other than a search.
+
+    Args:
+        settings: Dotted keys with their values.
+        task: A key of `READS`.
+
+    Raises:
+        ConfigError: Names the key and, where there is one, the key that is read of that name.
+    """
+    leaves = set(dotted_keys(TrialConfig))
+    for key, _ in set_keys(settings):
+        if any(f"{key}.".startswith(f"{read}.") for read in READS[task]):
+            continue
+        own = f"retrain.{key.partition('.')[2]}"
+        hint = f"; did you mean '{own}'?" if task == "retraining" and own in leaves else ""
+        article = "an" if task[0] in "aeiou" else "a"
+        raise ConfigError(f"{key} is set, but has no effect on {article} {task}{hint}")
+
+
+def set_value(trial: TrialConfig, key: str) -> Any:
+    """Return the value of a key that `set_keys` yields."""
+    if not key.startswith(f"{_PHASES}."):
+        return value_of(trial.to_dict(), key)
+    _, _, number, _, inner = key.split(".", 4)
+    return trial.update.phases[int(number)].set[inner]
+
+
+def _leaves(key: str, value: Any, leaves: set[str]) -> Iterator[str]:
+    if key in leaves:
+        yield key
+        phases = value if key == _PHASES and isinstance(value, list) else []
+        for number, phase in enumerate(phases):
+            for inner in phase["set"]:
+                yield f"{key}.{number}.set.{inner}"
+    elif isinstance(value, Mapping):
+        for inner, entry in value.items():
+            yield from _leaves(f"{key}.{inner}", entry, leaves)
+    elif isinstance(value, str):  # the short form, `space: darts`
+        yield f"{key}.name"
+
+
+@dataclass(frozen=True)
+class _View:
+    """A trial as some of its epochs have it: with the update of a phase in place of its own."""
+
+    content: Content
+    overridden: frozenset[str] = frozenset()
+    phase: int | None = None
+
+
+def _views(trial: TrialConfig) -> Iterator[_View]:
+    """Yield a trial as it is in each phase in which α moves; last, as it is after them."""
+    content, phases = trial.to_dict(), trial.update.phases
+    start = 0
+    for number, phase in enumerate(phases):
+        if any(_alphas_move(trial, epoch) for epoch in range(start, phase.until)):
+            update = trial.update.in_epoch(phase.until - 1).to_dict()
+            overridden = frozenset(f"update.{key}" for key in phase.set)
+            yield _View({**content, "update": update}, overridden, number)
+        start = phase.until
+    if start < trial.schedule.epochs or tunes(content):
+        yield _View(content)
+
+
+def _alphas_move(trial: TrialConfig, epoch: int) -> bool:
+    _, start = trial.schedule.stage_of(epoch)
+    return epoch - start >= trial.update.warmup
+
+
+def _conditions(key: str) -> list[Condition]:
+    """Return the conditions of a key and of the sections that it is in, the outermost first."""
+    parts = key.split(".")
+    prefixes = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    return [condition for prefix in prefixes for condition in CONDITIONS.get(prefix, ())]
+
+
+def _first_unmet(conditions: Sequence[Condition], content: Content) -> Condition | None:
+    return next((each for each in conditions if not each.holds(content)), None)
+
+
+def _is_declared(trial: TrialConfig, key: str, reads: Reads) -> bool:
+    """Return whether an own part reads a key: what it declares, or all of its section."""
+    content = trial.to_dict()
+    for named in _OWN_PARTS:
+        value = value_of(content, named)
+        for name in value if isinstance(value, list) else [value]:
+            if ":" not in name:
+                continue
+            declared = reads(named, name)
+            claimed = [named.partition(".")[0]] if declared is None else declared
+            for prefix in claimed:
+                if not any(
+                    f"{leaf}.".startswith(f"{prefix}.") for leaf in dotted_keys(TrialConfig)
+                ):
+                    raise ConfigError(
+                        f"{named} is '{name}', whose `reads` has '{prefix}', no key of a trial"
+                    )
+            if any(key == prefix or key.startswith(f"{prefix}.") for prefix in claimed):
+                return True
+    return False

@@ -1,0 +1,89 @@
+"""Operations of a user's own, which a space's file names as ``module:function``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tune_nas.errors import ConfigError
+from tune_nas.seeds import building
+from tune_nas.spaces.registry import Build, is_own_operation, operation_names, register_own
+from tune_nas.user_code import import_named, said
+
+_KEY = "operations"
+_IMAGES = (2, 0)  # none at all is how multiply-adds are counted
+_PROBE = (16, 7, 5)  # channels, height, width; odd sides show how a stride of 2 rounds
+
+
+def load_operations(content: Mapping[str, Any], folder: Path) -> None:
+    """Import every operation of the user's own that the content of a space's file names.
+
+    Genotypes name operations, too, but import none: they come from anywhere.
+
+    Args:
+        content: What the file holds, not validated yet.
+        folder: The file's folder, where modules are looked for first.
+
+    Raises:
+        ConfigError: If one cannot be imported, or is not an operation.
+    """
+    cells = content.get("cells")
+    for cell in cells.values() if isinstance(cells, Mapping) else ():
+        if isinstance(cell, Mapping):
+            for name in dict.fromkeys(_names(cell.get(_KEY))):
+                load_operation(name, [folder])
+
+
+def load_operation(name: str, folders: Sequence[Path] = ()) -> None:
+    """Import an operation that is named ``module:function``, and register it under that name.
+
+    Args:
+        name: The name; nothing is done if it is registered already.
+        folders: Where to look for the module first.
+
+    Raises:
+        ConfigError: If it cannot be imported, or does not keep to what `register_operation` asks
+            of an operation.
+    """
+    if name in operation_names():
+        return
+    build = import_named(_KEY, name, folders)
+    if not callable(build):
+        raise ConfigError(f"{_KEY} has '{name}', but it must be a function that returns a module")
+    learns = _probe(name, build)
+    register_own(name, build, learns=learns)
+
+
+def _probe(name: str, build: Build) -> bool:
+    """Build an operation, check its shapes, and return whether it has parameters at stride 1."""
+    channels, height, width = _PROBE
+    learns = False
+    for images, stride in itertools.product(_IMAGES, (1, 2)):
+        given = (images, *_PROBE)
+        at = f"{_KEY} has '{name}', which at stride {stride}"
+        try:
+            with building(0), torch.no_grad():
+                module = build(channels, stride, nn.BatchNorm2d).eval()
+                shape = tuple(module(torch.zeros(given)).shape)
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"{at} fails for a tensor of shape {given}: {said(error)}") from error
+        expected = (images, channels, -(-height // stride), -(-width // stride))
+        if shape != expected:
+            raise ConfigError(f"{at} maps shape {given} to {shape}, but must map it to {expected}")
+        if stride == 1:
+            learns = any(True for _ in module.parameters())
+    return learns
+
+
+def _names(operations: Any) -> Iterator[str]:
+    """Yield the own operations in a list, or in the lists of a mapping from edges."""
+    if isinstance(operations, Mapping):
+        for names in operations.values():
+            yield from _names(names)
+    elif isinstance(operations, list):
+        yield from (name for name in operations if is_own_operation(name))

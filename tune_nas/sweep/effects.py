@@ -1,0 +1,104 @@
+"""Keys of a sweep that have no effect on its trials: they would make trials that are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from tune_nas.config import TrialConfig
+from tune_nas.config.effects import NoEffect, no_effect, set_keys, set_value
+from tune_nas.errors import ConfigError
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.parameters import TRIAL
+from tune_nas.user_code import declared_reads
+
+Point = tuple[Mapping[str, Any], TrialConfig]
+"""The swept values of a trial, and the trial."""
+
+_COUNTED = ("retrain.init_channels", "retrain.cells")  # a search counts parameters at that size
+
+
+def check_swept(sweep: SweepConfig, points: Iterable[Point]) -> None:
+    """Refuse a swept key that has no effect in some trial: it needs a condition (``when``).
+
+    In a random or TPE search a key is not judged by the value of a range, of which only the two
+    ends are among the points.
+
+    Raises:
+        ConfigError: Names the key, the value that makes it ineffective, and the condition.
+    """
+    ranges = {key for key, parameter in sweep.parameters.items() if parameter.is_range}
+    refused: dict[str, NoEffect] = {}
+    effective: set[str] = set()
+    for parameters, trial in points:
+        for key in parameters.keys() - {TRIAL}:
+            reason = _swept_in_vain(sweep, trial, key)
+            if reason is None:
+                effective.add(key)
+            elif not ranges & set(reason.keys):
+                refused.setdefault(key, reason)
+    for key in sweep.parameters:
+        if key in refused:
+            reason = refused[key]
+            where = f"sweep '{sweep.name}': {key} is swept, but has no effect where {reason.found}"
+            if key in effective and reason.when:
+                (other, wanted), *_ = reason.when.items()
+                advice = f"add when: {{{other}: {_yaml(wanted)}}} to it"
+            else:
+                advice = f"it needs {reason.needs}"
+            raise ConfigError(f"{where}; {advice}")
+
+
+def check_set(
+    sweep: SweepConfig,
+    points: Iterable[Point],
+    changed: Collection[str],
+    is_needed: Callable[[str], bool],
+) -> None:
+    """Refuse a fixed key (``set``, ``set_in``) that has no effect in any trial that it is set in.
+
+    Args:
+        sweep: The sweep.
+        points: Its trials.
+        changed: Keys that the caller has changed in the file; what these make ineffective among
+            the keys of the file is not refused.
+        is_needed: Whether some trial is not valid without a fixed key: such a key is accepted.
+
+    Raises:
+        ConfigError: Names the key, the value that makes it ineffective, and what it needs.
+    """
+    trials = [(parameters.get(TRIAL, sweep.trial), trial) for parameters, trial in points]
+    groups: list[tuple[str, Mapping[str, Any], list[TrialConfig]]] = [
+        ("set", sweep.set, [trial for _, trial in trials]),
+        *(
+            (f"set_in of '{name}'", keys, [trial for own, trial in trials if own == name])
+            for name, keys in sweep.set_in.items()
+        ),
+    ]
+    for where, settings, found in groups:
+        for key, setting in set_keys(settings):
+            reasons = [no_effect(trial, key, declared_reads) for trial in found]
+            reason = reasons[0] if reasons and None not in reasons else None
+            if reason is None or is_needed(setting):
+                continue
+            if setting not in changed and any(
+                _overlap(key, other) for key in reason.keys for other in changed
+            ):
+                continue
+            value = set_value(found[0], key)
+            raise ConfigError(f"sweep '{sweep.name}': {where} has {key}: {value!r}, which {reason}")
+
+
+def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect | None:
+    if sweep.retrain == 0 and key.startswith("retrain.") and key not in _COUNTED:
+        return NoEffect(key, "retrain is 0", "retrain 'each' or a number", ("retrain",), {})
+    return no_effect(trial, key, declared_reads)
+
+
+def _overlap(key: str, other: str) -> bool:
+    """Return whether one key is the other, or is in it."""
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+
+
+def _yaml(value: Any) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)

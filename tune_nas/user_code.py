@@ -1,0 +1,58 @@
+"""Importing what a user names as ``module:name``: parts of a trial, operations of a space."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tune_nas.errors import ConfigError
+
+
+def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
+    """Import a module and return what it has under a name; None if it has nothing there.
+
+    A module is found as Python finds it, in the given folders, and in the folder that the command
+    runs in.
+
+    Args:
+        key: The key that names it, for the message.
+        text: ``module:name``.
+        folders: Where to look first.
+
+    Raises:
+        ConfigError: If importing the module fails.
+    """
+    module_name, _, name = text.partition(":")
+    added = [str(folder) for folder in (*folders, Path.cwd()) if str(folder) not in sys.path]
+    sys.path[:0] = added
+    try:
+        return getattr(importlib.import_module(module_name), name, None)
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{key} is '{text}', but importing it fails: {said(error)}") from error
+    finally:
+        for folder in added:
+            sys.path.remove(folder)
+
+
+def said(error: BaseException) -> str:
+    """Return what an error of the user's code says, in one line."""
+    if isinstance(error, SystemExit):  # which would end the program without a message
+        return f"it calls sys.exit ({error.code!r})"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def declared_reads(key: str, text: str) -> Sequence[str] | None:
+    """Return the keys that a part of the user's own declares to read; None if it declares nothing.
+
+    Args:
+        key: The key that names the part.
+        text: ``module:Class``.
+
+    Raises:
+        ConfigError: If importing the module fails.
+    """
+    reads: Sequence[str] | None = getattr(import_named(key, text), "reads", None)
+    return (reads,) if isinstance(reads, str) else reads
