@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from tune_nas.library import find, read_yaml, validate
+from tune_nas.errors import ConfigError
+from tune_nas.library import find, read_yaml, shipped_names, validate
 from tune_nas.spaces.description import (
     CellDescription,
     SkeletonDescription,
@@ -126,10 +127,23 @@ def load_space(name: str | Path) -> Space:
     A file without the key ``name`` is named as the file.
 
     Raises:
-        ConfigError: If there is no such space, or its file is not valid.
+        ConfigError: If there is no such space, its file is not valid, or it has the name of a
+            shipped space but is another one: its genotypes would be read with the shipped one.
     """
     path = find("space", name)
-    return Space.from_dict({"name": path.stem, **read_yaml(path)}, f"space '{name}'")
+    space = _read_space(path, f"space '{name}'")
+    if space.name in shipped_names("space") and str(name) != space.name:
+        shipped = _read_space(find("space", space.name), space.name)
+        if {**space.to_dict(), "description": ""} != {**shipped.to_dict(), "description": ""}:
+            raise ConfigError(
+                f"space '{name}': its name is '{space.name}', but that is a shipped space, with "
+                f"which its genotypes would be read; give it another, as name: my-{space.name}"
+            )
+    return space
+
+
+def _read_space(path: Path, where: str) -> Space:
+    return Space.from_dict({"name": path.stem, **read_yaml(path)}, where)
 
 
 def _cell_space(cell: CellDescription) -> CellSpace:
