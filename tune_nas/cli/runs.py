@@ -119,7 +119,9 @@ def retrain(
     genotype: Annotated[
         str,
         typer.Argument(
-            metavar="GENOTYPE|RUN", help="A genotype as text, its file, or an MLflow run."
+            metavar="GENOTYPE|FILE|RUN",
+            help="A genotype as text, a published name, a number of NAS-Bench-201, a file "
+            "(FILE:NAME where it has several), or a run.",
         ),
     ],
     of_trial: options.TrialOptions,
@@ -137,8 +139,15 @@ def retrain(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Train one genotype from scratch."""
-    from tune_nas.cli.genotypes import find_genotype, run_of, trial_of
+    from tune_nas.cli.genotypes import (
+        check_space_is_known,
+        find_genotype,
+        fit_to_space,
+        run_of,
+        trial_of,
+    )
     from tune_nas.library import load_trial, with_overrides
+    from tune_nas.spaces import load_space
 
     found = find_genotype(genotype, place.storage, place.mlflow)
     changes = of_trial.changes()
@@ -151,6 +160,11 @@ def retrain(
         config = with_overrides(own, changes, where=f"the trial of run '{genotype}'")
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
+        if config.space.name == found.genotype.space:
+            check_space_is_known(config.space.name)
+    trained = found.genotype
+    if own is None:
+        trained = fit_to_space(found, load_space(config.space.name))
     where = place.run_options()
     parent = run_of(found, place.storage, place.mlflow)
     from tune_nas.sweep import run_retrain
@@ -159,7 +173,7 @@ def retrain(
         run_name,
         f"retrain-{found.name}",
         place.storage,
-        lambda name: run_retrain(config, found.genotype.to_yaml(), where, name, parent_run=parent),
+        lambda name: run_retrain(config, trained.to_yaml(), where, name, parent_run=parent),
     )
     print_outcome(outcome, output, place.storage)
 
