@@ -47,6 +47,17 @@ def test_data_sets_are_listed(command_line) -> None:
     assert all(row["description"] for row in rows)
 
 
+def test_published_genotypes_are_listed_with_their_sources(command_line) -> None:
+    rows = {row["name"]: row for row in command_line.json("list", "genotypes")}
+    assert rows["PDARTS"] == {
+        "name": "PDARTS",
+        "space": "darts",
+        "paper": "Chen et al., P-DARTS, arXiv:1904.12760",
+        "source": "chenxin061/pdarts genotypes.py",
+    }
+    assert all(row["space"] in shipped_names("space") for row in rows.values())
+
+
 def test_listing_runs_creates_no_store(command_line) -> None:
     assert command_line.json("list", "runs") == []
     assert command_line.ok("list", "runs") == "no runs in runs yet\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,166 @@ def test_a_search_by_the_name_that_it_has_in_the_storage(command_line) -> None:
     assert "'mine' has 2 searches; name one" in command_line.refused("inspect", "mine")
 
 
+def test_the_skeleton_that_is_counted_is_named(command_line) -> None:
+    size = ("--init-channels", "48", "--cells", "14", "--classes", "1000")
+    small = command_line.ok("inspect", "DARTS_V2", *size)
+    large = command_line.ok("inspect", "DARTS_V2", *size, "--image-size", "224")
+    row = (
+        "skeleton       one 3 × 3 convolution of stride 1, as for CIFAR-10; reduction cells at 1/3"
+    )
+    assert row in small and row in large
+    # The published network has 574 M: its stem halves the images three times.
+    assert "multiply-adds  31,113,100,264" in large
+    assert "Published ImageNet figures are not of this skeleton" in large
+    assert "ImageNet" not in small
+    facts = command_line.json("inspect", "42")
+    assert facts["skeleton"] == "stages"
+    assert facts["stem"] == "one 3 × 3 convolution of stride 1, as for CIFAR-10"
+
+
+def test_a_published_name_and_a_number_of_the_benchmark(command_line) -> None:
+    assert command_line.json("inspect", "DARTS_V2") == command_line.json("inspect", DARTS_V2)
+    cell = "|avg_pool_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+    assert command_line.json("inspect", "9") == command_line.json("inspect", cell)
+    assert command_line.json("inspect", "nasbench201:9") == command_line.json("inspect", cell)
+
+
+def test_a_run_and_a_published_genotype_of_one_name(command_line) -> None:
+    add_search("DARTS_V2", CELL_201)
+    add_search("42", CELL_201)
+    add_search("NASNet", CELL_201)
+    wanted = command_line.json("inspect", CELL_201)
+    line = command_line.refused("inspect", "DARTS_V2")
+    assert line == (
+        "'DARTS_V2' is a run in runs and a published genotype; write published:DARTS_V2, or name "
+        "the run's search, as DARTS_V2/search-00000"
+    )
+    assert "write nasbench201:42, or" in command_line.refused("inspect", "42")
+    for run in ("DARTS_V2/search-00000", "42/search-00000", "NASNet"):
+        assert command_line.json("inspect", run) == wanted
+    assert command_line.json("inspect", "published:DARTS_V2")["space"] == "darts"
+
+
+def add_search(name: str, cell: str, **changes: Any) -> None:
+    from tune_nas.library import load_trial
+    from tune_nas.spaces import Genotype
+    from tune_nas.sweep.records import Job, Records
+    from tune_nas.sweep.storage import Storage
+
+    records = Records(Storage(f"runs/{name}"), "search")
+    trial = load_trial("milenas", changes).to_dict()
+    records.start(Job("search-00000", "search", {}, 0, trial))
+    genotype = cell if "space:" in cell else Genotype.parse(cell).to_yaml()
+    records.add("search-00000", {"epoch": 1, "genotype": genotype})
+
+
+def test_one_genotype_of_a_file(command_line) -> None:
+    from tune_nas.spaces import Genotype
+
+    first = Genotype.parse("PDARTS").to_darts()
+    Path("genotypes.py").write_text(f"first = {first}\nsecond = {DARTS_V2}\n", encoding="utf-8")
+    assert command_line.json("inspect", "genotypes.py:second") == command_line.json(
+        "inspect", DARTS_V2
+    )
+    assert command_line.json("inspect", "genotypes.py:1") == command_line.json("inspect", "PDARTS")
+    assert command_line.refused("inspect", "genotypes.py") == (
+        "genotypes.py: has 2 genotypes; name one, as FILE:second: first, second"
+    )
+    line = command_line.refused("inspect", "genotypes.py:third")
+    assert line == "genotypes.py: has no genotype 'third'; it has first, second"
+    uri = f"file://{Path.cwd()}/genotypes.py"
+    assert command_line.json("inspect", f"{uri}:second") == command_line.json("inspect", DARTS_V2)
+    assert "absent.py: there is no such file" in command_line.refused(
+        "inspect", f"file://{Path.cwd()}/absent.py"
+    )
+
+
+def test_a_file_whose_name_looks_like_a_genotype(command_line) -> None:
+    for name in ("(a copy).txt", "0->2.txt", "[draft]"):
+        Path(name).write_text(DARTS_V2, encoding="utf-8")
+        assert command_line.json("inspect", name) == command_line.json("inspect", DARTS_V2)
+
+
+def test_what_inspect_prints_can_be_inspected(command_line) -> None:
+    for genotype in ("DARTS_V2", "9", "FairDARTS_b"):
+        printed = command_line.ok("inspect", genotype, "--format", "json")
+        Path("facts.json").write_text(printed, encoding="utf-8")
+        assert command_line.ok("inspect", "facts.json", "--format", "json") == printed
+        assert command_line.ok("inspect", printed, "--format", "json") == printed
+
+
+OWN = """\
+name: shallow
+cells:
+  normal: &cell
+    inputs: 2
+    nodes: 2
+    operations: [skip_connect, sep_conv_3x3]
+    output: concat
+    inputs_per_node: 1
+  reduction: *cell
+skeleton: {layout: thirds, init_channels: 4, cells: 3}
+"""
+OF_OWN = """\
+space: shallow
+cells:
+  normal: {0->2: sep_conv_3x3, 2->3: skip_connect}
+  reduction: {1->2: skip_connect, 1->3: sep_conv_3x3}
+"""
+
+
+def test_a_genotype_of_a_space_of_ones_own(command_line) -> None:
+    Path("own.yaml").write_text(OWN, encoding="utf-8")
+    Path("best.yaml").write_text(OF_OWN, encoding="utf-8")
+    message = (
+        "the genotype is of space 'shallow', which is not a shipped one; "
+        "name the file that describes it: --space FILE"
+    )
+    assert command_line.refused("inspect", "best.yaml") == message
+    assert command_line.refused("retrain", "best.yaml") == message
+    facts = command_line.json("inspect", "best.yaml", "--space", "own.yaml")
+    assert (facts["space"], facts["cells"]) == ("shallow", 3)
+    add_search("mine", OF_OWN, **{"space.name": str(Path("own.yaml").resolve())})
+    assert command_line.json("inspect", "mine") == facts  # a run knows the file of its space
+
+
+def test_a_space_that_calls_itself_as_a_shipped_one_is_refused(command_line) -> None:
+    Path("own.yaml").write_text(OWN.replace("shallow", "darts"), encoding="utf-8")
+    line = command_line.refused("show", "own.yaml")
+    assert line == (
+        "space 'own.yaml': its name is 'darts', but that is a shipped space, with which its "
+        "genotypes would be read; give it another, as name: my-darts"
+    )
+    for arguments in (("inspect", "DARTS_V2"), ("retrain", "DARTS_V2"), ("search", "milenas")):
+        assert line.partition(": ")[2] in command_line.refused(*arguments, "--space", "own.yaml")
+    # A copy of the shipped one changes nothing.
+    Path("own.yaml").write_text(command_line.ok("show", "darts"), encoding="utf-8")
+    assert command_line.json("inspect", "DARTS_V2", "--space", "own.yaml")["space"] == "darts"
+
+
+def test_a_space_that_is_assumed_is_told_with_those_that_fit(command_line) -> None:
+    noisy = DARTS_V2.replace("dil_conv_3x3", "noise").replace("max_pool_3x3", "sep_conv_3x3")
+    noisy = noisy.replace("skip_connect", "noise")
+    line = command_line.refused("inspect", noisy)
+    assert line == (
+        "normal cell, edge 0->4: 'noise' is not one of max_pool_3x3, avg_pool_3x3, skip_connect, "
+        "sep_conv_3x3, sep_conv_5x5, dil_conv_3x3, dil_conv_5x5; its text names no space, so "
+        "'darts' is assumed; give --space s4"
+    )
+    assert command_line.refused("retrain", noisy) == line
+    fair = (
+        "Genotype(normal=[('sep_conv_3x3', 2, 0), ('sep_conv_3x3', 2, 1), ('sep_conv_3x3', 3, 1), "
+        "('dil_conv_3x3', 4, 0), ('sep_conv_5x5', 4, 1), ('dil_conv_5x5', 5, 1)], "
+        "normal_concat=range(2, 6), reduce=[('skip_connect', 2, 0), ('dil_conv_3x3', 2, 1), "
+        "('skip_connect', 3, 0), ('dil_conv_3x3', 3, 1), ('max_pool_3x3', 4, 0), "
+        "('sep_conv_3x3', 4, 1), ('skip_connect', 5, 2), ('max_pool_3x3', 5, 0)], "
+        "reduce_concat=range(2, 6))"
+    )
+    assert "assumed; give --space darts-all-edges" in command_line.refused("inspect", fair)
+    facts = command_line.json("inspect", fair, "--space", "darts-all-edges")
+    assert facts == command_line.json("inspect", "FairDARTS_b")
+
+
 @pytest.mark.parametrize("name", ["cells.svg", "cells.png"])
 def test_drawings(command_line, name: str) -> None:
     command_line.ok("inspect", DARTS_V2, "--draw", name)
@@ -120,7 +281,13 @@ def test_drawings(command_line, name: str) -> None:
     [
         (["nothing"], "'nothing' is neither a genotype nor a file, and there are no runs yet"),
         (["|foo~0|+|none~0|none~1|+|none~0|none~1|none~2|"], "'foo'"),
-        (["Genotype(normal=__import__('os'))"], "does not parse"),
+        (["Genotype(normal=__import__('os'))"], "but this has normal"),
+        (
+            ["NASNet"],
+            "NASNet (Zoph et al., arXiv:1707.07012) is a cell that no space holds: it has",
+        ),
+        (["PC_DARTS_cifr"], "there are no runs yet; did you mean the published 'PC_DARTS_cifar'?"),
+        (["15625"], "'15625' is no cell: NAS-Bench-201 numbers its cells from 0 to 15624"),
         ([DARTS_V2, "--space", "nasbench201"], "space 'nasbench201' has the cells normal"),
         ([DARTS_V2, "--space", "dart"], "did you mean 'darts'?"),
         ([DARTS_V2, "--draw", "cells.pdf"], "must end in .svg or .png"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tune_nas.sweep import RunOptions, SweepConfig, SweepOutcome
 from tune_nas.tracking import Report, TrialResult
@@ -130,6 +131,31 @@ def test_options_of_a_retrain_reach_it(command_line, calls: list[Call]) -> None:
     assert (trial.space.name, trial.retrain.epochs, trial.retrain.cells) == ("nasbench201", 3, 2)
     assert trial.schedule.epochs == 50
     assert (parent, calls[0].name) == (None, "retrain-cell")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "space", "name", "wanted"),
+    [
+        (["9"], "nasbench201", "9", "nasbench201:9"),
+        (["PC_DARTS_cifar"], "darts", "PC_DARTS_cifar", "PC_DARTS_cifar"),
+        (["many.py:second"], "darts", "second", "PDARTS"),
+        (["many.py:1", "--space", "darts-no-none"], "darts-no-none", "1", "DARTS_V2"),
+        (["FairDARTS_b"], "darts-all-edges", "FairDARTS_b", "FairDARTS_b"),
+    ],
+)
+def test_a_retrain_takes_what_inspect_takes(
+    command_line, calls: list[Call], arguments: list[str], space: str, name: str, wanted: str
+) -> None:
+    from tune_nas.spaces import Genotype
+
+    first, second = (Genotype.parse(known).to_darts() for known in ("DARTS_V2", "PDARTS"))
+    Path("many.py").write_text(f"first = {first}\nsecond = {second}\n", encoding="utf-8")
+    status, _, err = command_line.run("retrain", *arguments)
+    assert (status, err) == (1, "")
+    trial, genotype, _ = calls[0].what
+    assert trial.space.name == space
+    assert Genotype.parse(genotype) == Genotype(space, Genotype.parse(wanted).cells)
+    assert calls[0].name == f"retrain-{name}"
 
 
 @pytest.mark.parametrize(
@@ -277,6 +303,24 @@ def test_a_key_without_effect_in_a_trial_file_is_noted(calls: list[Call], comman
     assert command_line.run("sweep", "kind.yaml")[2] == ""
 
 
+def every_genotype_in(folder: Path) -> list[str]:
+    """Return every file of a run that has a genotype, once for each; Ray's own are left out."""
+    found: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix not in (".yaml", ".json") or "space: " not in path.read_text():
+            continue
+        content = yaml.safe_load(path.read_text())
+        if path.name == "results.json":
+            found += [f"{path}:{result['trial_id']}" for result in content]
+        elif path.name == "reports.json":
+            found += [f"{path}:{report['epoch']}" for report in content]
+        elif path.name == "best_by_size.yaml":
+            found += [f"{path}:{size}" for size in content]
+        elif path.name != "trials.yaml" and not path.name.startswith("experiment_state"):
+            found.append(str(path))
+    return found
+
+
 @pytest.mark.sweep
 def test_a_sweep_from_end_to_end(command_line) -> None:
     Path("tiny.yaml").write_text(SWEEP, encoding="utf-8")
@@ -308,4 +352,10 @@ def test_a_sweep_from_end_to_end(command_line) -> None:
     assert command_line.json("inspect", str(best))["space"] == "darts"
     searched = next(run["run_id"] for run in runs if run["stage"] == "search")
     assert command_line.json("inspect", searched)["space"] == "darts"
+    found = every_genotype_in(Path("runs/tiny"))
+    names = {name.partition(":")[0].rpartition("/")[2] for name in found}
+    assert {"results.json", "reports.json", "genotype.yaml", "best_by_size.yaml"} <= names
+    assert {"best.yaml", "search-00000.json", "retrain-00000.json"} <= names
+    for name in found:
+        assert command_line.json("inspect", name)["space"] == "darts", name
     assert "'tiny' has finished" in command_line.refused("resume", "tiny")

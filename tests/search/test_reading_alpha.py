@@ -114,8 +114,9 @@ def test_the_best_genotype_of_each_size_is_kept() -> None:
         best.see(genotype, epoch, accuracy)
     entries = yaml.safe_load(best.to_yaml())
     assert list(entries) == [0, 3]
-    assert entries[3] == {"epoch": 3, "valid_accuracy": 60.0, "genotype": CELL}
-    assert entries[0] == {"epoch": 2, "valid_accuracy": 20.0, "genotype": ALL_SKIP}
+    space = {"space": "nasbench201"}
+    assert entries[3] == {"epoch": 3, "valid_accuracy": 60.0, **space, "genotype": CELL}
+    assert entries[0] == {"epoch": 2, "valid_accuracy": 20.0, **space, "genotype": ALL_SKIP}
     again = BestBySize()
     again.load_state_dict(best.state_dict())
     assert again.entries == best.entries

@@ -105,8 +105,10 @@ def test_the_files_of_a_checkpoint_say_what_the_search_found(tmp_path: Path) -> 
     assert len(rows) == 2 * 2 * 14 * 8
     last = [float(row["alpha"]) for row in rows if row["epoch"] == "2" and row["cell"] == "normal"]
     assert last == pytest.approx(search.alphas["normal"].detach().flatten().tolist(), rel=1e-6)
-    best = yaml.safe_load((tmp_path / "best.yaml").read_text())
+    best = yaml.safe_load((tmp_path / "best_by_size.yaml").read_text())
     size = search.genotype.count("convolution")
+    picked = Genotype.load(tmp_path / "best_by_size.yaml", str(size))
+    assert (picked.space, picked.count("convolution")) == ("darts", size)
     assert best[size]["valid_accuracy"] == max(
         metrics["valid_accuracy"]
         for metrics in search.history
@@ -154,9 +156,23 @@ def test_a_space_that_was_changed_since_is_no_longer_the_same(tmp_path: Path) ->
     own = path.read_text()
     path.write_text(own.replace("name: small", "name: small\ndescription: the same"))
     Search(trial).load(tmp_path / "checkpoint")
+    path.write_text(own.replace("name: small", "name: another"))
+    Search(trial).load(tmp_path / "checkpoint")
     path.write_text(own.replace("avg_pool_3x3", "max_pool_3x3"))
     with pytest.raises(CheckpointError, match=r"space 'small' is not as it was .*: cells differ"):
         Search(trial).load(tmp_path / "checkpoint")
+
+
+def test_the_table_by_size_of_an_older_checkpoint_gets_the_space(tmp_path: Path) -> None:
+    search = Search(tiny_trial(space=DARTS))
+    search.run_epoch()
+    state = search.state_dict()
+    for _, entry in state["findings"]["entries"]:
+        del entry["space"]
+    save_state(tmp_path, state, name="search.pt")
+    again = Search(tiny_trial(space=DARTS))
+    again.load(tmp_path)
+    assert {entry["space"] for entry in again.findings.best_by_size.entries.values()} == {"darts"}
 
 
 def test_a_state_stays_as_it_was_while_the_search_goes_on() -> None:

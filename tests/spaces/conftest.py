@@ -1,5 +1,6 @@
 """What the tests of spaces share: every space there is, published genotypes, random weights."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import yaml
 
 from tune_nas.library import shipped_names
 from tune_nas.spaces import CellWeights, Genotype, Space, Supernet, load_space
+
+sys.path.insert(0, str(Path(__file__).parent))  # for pasted.py
 
 PUBLISHED = {
     "DARTS_V1": "Genotype(normal=[('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 0), "

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +26,7 @@ def test_random_genotypes_survive_every_notation(space, picker, data):
     genotype = picker(space, pick)
     genotype.check(space)
     assert Genotype.parse(genotype.to_yaml()) == genotype
+    assert replace(Genotype.parse(str(genotype)), space=space.name) == genotype
     assert hash(Genotype.from_yaml(genotype.to_yaml())) == hash(genotype)
     shapes = {(cell.n_inputs, cell.inputs_per_node) for cell in space.cells.values()}
     if shapes == {(2, 2)}:
@@ -114,62 +116,164 @@ DARTS = (
 MISTAKES = {
     "code is not run": (
         DARTS.format(normal="__import__('os').getcwd()", concat="[2]"),
-        "does not parse: only range(a, b) may be called",
+        "line 1, column 17: '__import__('os').getcwd()' is normal, but must be a list of pairs",
     ),
-    "range of code": (
-        DARTS.format(normal="[]", concat="range(open('x'))"),
-        "DARTS's notation does not parse",
+    "code in a range": (
+        DARTS.format(normal="[('none', 0), ('none', 1)]", concat="range(open('x'))"),
+        "'range(open('x'))' is normal_concat, but must be all intermediate nodes, [2]",
+    ),
+    "a variable": (
+        "genotype = Genotype(normal=gene_normal, normal_concat=concat, reduce=[], reduce_concat=c)",
+        "line 1, column 28: 'gene_normal' is normal, but must be a list of pairs",
     ),
     "unknown operation": (
         DARTS.format(normal="[('sep_conv_3x', 0), ('none', 1)]", concat="[2]"),
-        "edge 0->2: unknown operation 'sep_conv_3x'; did you mean 'sep_conv_3x3'?",
+        "line 1, column 18: ('sep_conv_3x', 0) in normal has an unknown operation 'sep_conv_3x'; "
+        "did you mean 'sep_conv_3x3'?",
+    ),
+    "unknown operation in another line": (
+        DARTS.format(normal="[('none', 0),\n  ('sep_conv_3x', 1)]", concat="[2]"),
+        "line 2, column 3: ('sep_conv_3x', 1) in normal has an unknown operation",
     ),
     "one edge": (
         DARTS.format(normal="[('none', 0)]", concat="[2]"),
-        "normal must be a list of pairs, two for each node",
+        "('none', 0) in normal is the last of 1 pairs, but there must be two for each node",
     ),
     "no pair": (
         DARTS.format(normal="[('none', 0), 'none']", concat="[2]"),
-        "normal: 'none' must be a pair as ('sep_conv_3x3', 0)",
+        "line 1, column 31: 'none' in normal must be a pair as ('sep_conv_3x3', 0)",
+    ),
+    "half a node": (
+        DARTS.format(normal="[('none', 0), ('none', 0.5)]", concat="[2]"),
+        "('none', 0.5) in normal must be a pair as ('sep_conv_3x3', 0)",
+    ),
+    "a truth for a node": (
+        DARTS.format(normal="[('none', 0), ('none', True)]", concat="[2]"),
+        "('none', True) in normal must be a pair",
     ),
     "forward edge": (
         DARTS.format(normal="[('none', 0), ('none', 3)]", concat="[2]"),
-        "edge 3->2 must lead from a node >= 0 to a later one",
+        "('none', 3) in normal is an edge 3->2, but must lead to a later node",
+    ),
+    "negative source": (
+        DARTS.format(normal="[('none', 0), ('none', -1)]", concat="[2]"),
+        "('none', -1) in normal is an edge -1->2, but must lead to a later node",
+    ),
+    "an endless number": (
+        DARTS.format(normal=f"[('none', 0), ('none', 0x{'f' * 9000})]", concat="[2]"),
+        "in normal must be a pair as ('sep_conv_3x3', 0)",
+    ),
+    "after letters of two bytes": (
+        "é = " + DARTS.format(normal="[('é', 0), ('nothing', 1)]", concat="[2]"),
+        "line 1, column 22: ('é', 0) in normal has an unknown operation 'é'",
+    ),
+    "lines of Windows": (
+        DARTS.format(normal="[('none', 0),\r\n('nothing', 1)]", concat="[2]"),
+        "line 2, column 1: ('nothing', 1) in normal has an unknown operation 'nothing'",
     ),
     "edge twice": (
         DARTS.format(normal="[('none', 0), ('skip_connect', 0)]", concat="[2]"),
-        "edge 0->2 is there twice",
+        "column 31: ('skip_connect', 0) in normal is an operation of edge 0->2, which is there "
+        "twice; it has 'none' already",
     ),
     "other concat": (
         DARTS.format(normal="[('none', 0), ('none', 1)]", concat="[1, 2]"),
-        "normal_concat must be all intermediate nodes, [2]",
+        "[1, 2] is normal_concat, but must be all intermediate nodes, [2]",
     ),
     "mixed concat": (
         DARTS.format(normal="[('none', 0), ('none', 1)]", concat="['2', 2]"),
-        "normal_concat must be all intermediate nodes, [2]",
+        "['2', 2] is normal_concat, but must be all intermediate nodes, [2]",
     ),
     "endless range": (
         DARTS.format(normal="[('none', 0), ('none', 1)]", concat="range(1000000000000000)"),
-        "does not parse: only range(a, b) may be called",
+        "'range(1000000000000000)' is normal_concat, but must be all intermediate nodes",
+    ),
+    "more concat than nodes": (
+        DARTS.format(normal="[('none', 0), ('none', 1)]", concat="[2, 3]"),
+        "is normal, but has no edge into node 3",
+    ),
+    "mixed triples": (
+        DARTS.format(normal="[('none', 2, 0), ('none', 1)]", concat="[2]"),
+        "('none', 2, 0) in normal has two numbers of nodes, as FairDARTS's",
+    ),
+    "triples in pairs of a node": (
+        DARTS.format(normal="[(('none', 2, 0), ('none', 2, 1))]", concat="[2]"),
+        "GDAS's third entry is a weight, as 0.5",
+    ),
+    "triples the other way round": (
+        DARTS.format(normal="[('none', 0, 2), ('none', 1, 2)]", concat="[2]"),
+        "('none', 0, 2) in normal has the target 0, which is none of [2]; "
+        "write (operation, target, source)",
     ),
     "missing field": (
         "Genotype(normal=[])",
-        "DARTS's notation has normal, normal_concat, reduce, reduce_concat, but this has normal",
+        "line 1, column 1: DARTS's notation has normal, normal_concat, reduce, reduce_concat, but "
+        "this has normal",
     ),
-    "unnamed": ("Genotype([])", "arguments must be named"),
-    "broken": ("Genotype(normal=[", "DARTS's notation does not parse"),
-    "nested": ("Genotype(normal=" + "(" * 5000, "DARTS's notation does not parse"),
-    "too long": ("Genotype(" + " " * 30_000 + ")", "DARTS's notation is Genotype(normal="),
-    "bad node": ("|none~0|+none", "'none' must be written |operation~source|"),
-    "missing source": ("|none~0|+|none~0|", "'|none~0|' must name each source from 0 to 1 once"),
-    "unknown cell operation": ("|conv~0|", "edge 0->1: unknown operation 'conv'"),
+    "unknown field": ("Genotype(norm=[])", "[] is the field norm; DARTS's notation has normal, "),
+    "field twice": ("{'normal': [], 'normal': []}", "[] is the field normal for the second time"),
+    "keyword twice": ("Genotype(normal=[], normal=[])", "[] is the field normal for the second"),
+    "too many fields": ("Genotype([], [], [], [], 1)", "'1' is one field too many"),
+    "unpacked": ("Genotype(**fields)", "'fields' is the field None; DARTS's notation has normal"),
+    "broken": ("Genotype(normal=[", "Genotype(' does not parse: its bracket is never closed"),
+    "bad syntax": ("Genotype(normal=[0 1])", "line 1, column 18: does not parse: invalid syntax"),
+    "nested": ("Genotype(normal=" + "(" * 5000, "'Genotype(' is nested too deeply"),
+    "a long sum": (
+        DARTS.format(normal="0" + "+0" * 9000, concat="[2]"),
+        "line 1, column 1",
+    ),
+    "too long": ("Genotype(" + " " * 30_000 + ")", "is longer than 20,000 characters"),
+    "bad node": (
+        "|none~0|+none",
+        "line 1, column 10: 'none' must be written |operation~source|, as |skip_connect~0|",
+    ),
+    "bad cell": ("|nor-conv~0|", "line 1, column 1: '|nor-conv~0|' must be written |operation~"),
+    "no cell": ("|", "'|' must be written |operation~source|"),
+    "missing source": (
+        "|none~0|+|none~0|",
+        "line 1, column 10: '|none~0|' must name each source from 0 to 1 once, for node 2",
+    ),
+    "unknown cell operation": (
+        "|none~0|+\n|conv~0|none~1|",
+        "line 2, column 2: 'conv~0' has an unknown operation 'conv'",
+    ),
+    "other number of nodes": (
+        "Structure(4 nodes with |none~0|)",
+        "line 1, column 1: 'Structure(4 nodes with' is not true: the cell has 2 nodes",
+    ),
+    "bad edge in one line": (
+        "normal: 0->2 skip_connect, 1-2 none; reduction: 0->2 none",
+        "line 1, column 28: '1-2 none' must be an edge, as 0->2 skip_connect",
+    ),
+    "unknown operation in one line": (
+        "normal: 0->2 skip; reduction: 0->2 none",
+        "line 1, column 9: '0->2 skip' has an unknown operation 'skip'",
+    ),
+    "cell twice in one line": (
+        "normal: 0->2 none; normal: 0->2 none",
+        "line 1, column 19: 'normal: 0->2 none' must be a cell, as normal: 0->2 skip_connect",
+    ),
+    "edge twice in one line": (
+        "normal: 0->2 none, 0->2 skip_connect",
+        "cell 'normal': edge 0->2 is there twice",
+    ),
     "wrong keys": ("space: darts", "a genotype has the keys 'space' and 'cells', and no others"),
     "no cells": ("space: darts\ncells: []", "space must be a name, and cells a mapping of cells"),
     "no mapping": ("space: a\ncells: {normal: []}", "cell 'normal' must be a mapping as 0->2"),
     "bad edge": ("space: a\ncells: {normal: {2: none}}", "edge '2' must be written SOURCE->TARGET"),
     "bad YAML": ("space: [", "is no genotype and not valid YAML"),
     "no date": ("space: 2024-13-45", "is no genotype and not valid YAML"),
-    "number": ("42", "'42' is no genotype; write Genotype(normal=…), |op~0|+… or YAML"),
+    "number": ("15625", "'15625' is no cell: NAS-Bench-201 numbers its cells from 0 to 15624"),
+    "negative number": ("-1", "'-1' is no cell: NAS-Bench-201 numbers its cells from 0 to 15624"),
+    "fraction": ("1.5", "'1.5' is no genotype; write Genotype(normal=…), |op~0|+…, YAML, a pub"),
+    "six numbers": (
+        "[3, 1, 4, 1, 0, 2]",
+        # worked out by hand: NAS-Bench-201's order is 0->1, 0->2, 1->2, …, NASLib's 0->1, 0->2, …
+        "'[3, 1, 4, 1, 0, 2]' does not say in whose order it is; write NAS-Bench-201: "
+        "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+"
+        "|skip_connect~0|none~1|nor_conv_1x1~2| or NASLib: "
+        "|nor_conv_1x1~0|+|none~0|none~1|+|avg_pool_3x3~0|skip_connect~1|nor_conv_3x3~2|",
+    ),
 }
 
 

@@ -305,7 +305,7 @@ def test_files_of_a_trial_whose_driver_died_before_it_wrote_them(
     (run,) = [run for run in tracker.list_runs() if run.stage == "search"]
     assert run.state == "FINISHED"
     checkpoint = max((tmp_path / "runs/window/search/search-00000").glob("checkpoint_*"))
-    for name in ("alphas.csv", "best.yaml"):
+    for name in ("alphas.csv", "best_by_size.yaml"):
         assert tracker.read_artifact(run.run_id, name) == (checkpoint / name).read_bytes()
     assert tracker.read_artifact(run.run_id, "alphas.png").startswith(b"\x89PNG")
 

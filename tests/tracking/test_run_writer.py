@@ -127,7 +127,7 @@ def test_a_retry_is_noted(opened: Store) -> None:
 
 def test_the_files_of_an_ended_trial(opened: Store, nb201: str) -> None:
     csv = b"epoch,cell,source,target,operation,alpha,weight\n1,normal,0,1,none,0.0,1.0\n"
-    files = {"alphas.csv": csv, "best.yaml": b"3: {}\n"}
+    files = {"alphas.csv": csv, "best_by_size.yaml": b"3: {}\n"}
     genotype = Genotype.parse(nb201)
     trial = make_trial("t1", 4, genotype=genotype.to_yaml(), files=files.get)
     opened.writer.write(trial)
@@ -137,7 +137,14 @@ def test_the_files_of_an_ended_trial(opened: Store, nb201: str) -> None:
     assert run.data.tags["genotype"] == nb201
     names = {entry.path for entry in opened.client.list_artifacts(run.info.run_id)}
     assert names == {
-        *("genotype.yaml", "cells.svg", "cells.png", "alphas.csv", "alphas.png", "best.yaml"),
+        *(
+            "genotype.yaml",
+            "cells.svg",
+            "cells.png",
+            "alphas.csv",
+            "alphas.png",
+            "best_by_size.yaml",
+        ),
         "parameters.yaml",
     }
     text = opened.tracker.read_artifact(run.info.run_id, "genotype.yaml").decode()

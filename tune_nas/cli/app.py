@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tune_nas import __version__
-from tune_nas.cli import benchmark, catalogue, genotypes, runs, selections, ui
+from tune_nas.cli import benchmark, catalogue, inspection, runs, selections, ui
 from tune_nas.errors import TuneNasError
 
 
@@ -94,7 +94,7 @@ app.command("select")(selections.select)
 app.command("analyse")(selections.analyse)
 app.command("list")(catalogue.list_)
 app.command("show")(catalogue.show)
-app.command("inspect")(genotypes.inspect)
+app.command("inspect")(inspection.inspect)
 app.command("ui")(ui.ui)
 app.add_typer(benchmark.app, name="benchmark")
 

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     SPACES = "spaces"
     SWEEPS = "sweeps"
     DATA = "data"
+    GENOTYPES = "genotypes"
     RUNS = "runs"
 
 
@@ -31,11 +32,13 @@ def list_(
     mlflow: options.Mlflow = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """List the shipped trials, spaces and sweeps, the data sets, or your runs."""
+    """List shipped trials, spaces and sweeps, data sets, published genotypes, or your runs."""
     if kind is Kind.RUNS:
         rows = _runs(options.mlflow_uri(mlflow, storage))
     elif kind is Kind.DATA:
         rows = _data_sets()
+    elif kind is Kind.GENOTYPES:
+        rows = _genotypes()
     else:
         rows = _shipped(kind.value.removesuffix("s"))
     if output is Format.JSON:
@@ -75,6 +78,15 @@ def _data_sets() -> list[dict[str, Any]]:
     from tune_nas.data import dataset_description, dataset_names
 
     return [{"name": name, "description": dataset_description(name)} for name in dataset_names()]
+
+
+def _genotypes() -> list[dict[str, Any]]:
+    from tune_nas.spaces.notation import published_genotypes
+
+    return [
+        {"name": known.name, "space": known.space, "paper": known.paper, "source": known.source}
+        for known in published_genotypes()
+    ]
 
 
 def _runs(uri: str) -> list[dict[str, Any]]:

@@ -1,82 +1,25 @@
-"""`tune-nas inspect`: what a genotype is."""
+"""Finding the genotype that a command is given: as text, by name, in a file or of a run."""
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING
 
 from tune_nas.cli import options
-from tune_nas.cli.output import Format, print_json
 from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.paths import is_uri
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
-    from tune_nas.spaces import CellSpace, Genotype, Space
+    from tune_nas.spaces import Genotype, Space
+    from tune_nas.spaces.notation import Reading
     from tune_nas.sweep.records import Record
 
-# Of operations, with what the command calls them; noise is counted where a space has it.
-_KINDS = {"convolution": "convolutions", "skip": "skips", "pool": "pools", "noise": "noises"}
-
-
-def inspect(
-    genotype: Annotated[
-        str,
-        typer.Argument(
-            metavar="GENOTYPE|FILE|RUN", help="A genotype as text, its file, or an MLflow run."
-        ),
-    ],
-    space: options.Space = None,
-    init_channels: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=4096, help="Channels of the first cell; the space's usual if none."
-        ),
-    ] = None,
-    cells: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Cells (of a stage, where there are stages)."),
-    ] = None,
-    image_size: Annotated[
-        int, typer.Option(min=1, max=4096, help="Side of the images, in pixels.")
-    ] = 32,
-    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of classes.")] = 10,
-    draw: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the cells into a .svg or .png.")
-    ] = None,
-    storage: options.Storage = "runs",
-    mlflow: options.Mlflow = None,
-    output: options.OutputFormat = Format.TABLE,
-) -> None:
-    """Print a genotype's cells, its operations, its parameters and its multiply-adds."""
-    from tune_nas.spaces import load_space
-
-    if draw is not None and draw.suffix not in (".svg", ".png"):
-        raise ConfigError(f"--draw is '{draw}', but must end in .svg or .png")
-    found = find_genotype(genotype, storage, mlflow).genotype
-    described = load_space(space or found.space)
-    check_in(found, described, assumed=space is None)
-    facts = _facts(
-        found,
-        described,
-        init_channels=init_channels,
-        cells=cells,
-        image_size=image_size,
-        n_classes=classes,
-    )
-    if draw is not None:
-        from tune_nas.tracking import draw_cells, render
-
-        draw.write_bytes(render(draw_cells(found, described), draw.suffix.removeprefix(".")))
-    if output is Format.JSON:
-        print_json(facts)
-    else:
-        _print(facts, described)
+_TEXT_SIGNS = ("Genotype(", "|", "\n", "->")
+_TEXT_STARTS = ("{", "[", "(")
 
 
 @dataclass(frozen=True)
@@ -88,6 +31,7 @@ class Found:
         run_id: The MLflow run that found it; None if it is not named by one.
         sweep: The sweep in the storage that found it; empty if it is not named by one.
         record: Its search in that sweep.
+        assumed: Whether its text does not name the space, so that the usual one is taken.
     """
 
     genotype: Genotype
@@ -95,55 +39,176 @@ class Found:
     run_id: str | None = None
     sweep: str = ""
     record: Record | None = None
+    assumed: bool = False
 
 
 def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
-    """Return the genotype that a file or URI holds, that a text is, or that an MLflow run found.
-
-    Raises:
-        GenotypeError: If it is none of them, or no genotype.
-        StorageError: If there is no such run.
-    """
-    from tune_nas.spaces import Genotype
-
-    if any(sign in text for sign in ("Genotype(", "|", "\n")):  # it is the genotype itself
-        return Found(Genotype.parse(text), "genotype")
-    if Path(text).is_file():
-        return Found(Genotype.load(text), Path(text).stem)
-    if is_uri(text):
-        return Found(Genotype.parse(_read_uri(text)), Path(text).stem)
-    return _of_record(text, storage) or _of_run(text, options.mlflow_uri(mlflow, storage))
-
-
-def check_in(genotype: Genotype, space: Space, *, assumed: bool) -> None:
-    """Check that a space holds a genotype.
+    """Return the genotype of a file or URI, of a text, of a published name or of a run.
 
     Args:
-        genotype: The genotype.
-        space: The space.
-        assumed: Whether no option named the space: the message then says which option does.
+        text: ``FILE`` or ``FILE:NAME``, the genotype itself, a name that is published, a number of
+            NAS-Bench-201, or the name of a run.
+        storage: Where runs are kept.
+        mlflow: URI of the MLflow store; None for the storage's own.
 
     Raises:
-        GenotypeError: If it does not.
+        GenotypeError: If it is none of them, no genotype, or both a run and a published name.
+        StorageError: If there is no such run.
     """
+    if _is_file(text):
+        return _of_file(text)
+    if any(sign in text for sign in _TEXT_SIGNS) or text.lstrip().startswith(_TEXT_STARTS):
+        return _read(text, "genotype")
+    if is_uri(text):
+        return _of_uri(text)
+    path, colon, pick = text.rpartition(":")
+    if colon and _is_file(path):
+        return _of_file(path, pick)
+    return _named(text, storage, mlflow)
+
+
+def _is_file(path: str) -> bool:
     try:
-        genotype.check(space)
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a whole genotype is too long for a name
+        return False
+
+
+def _read(text: str, name: str, pick: str | None = None, where: str = "") -> Found:
+    from tune_nas.spaces import Genotype
+    from tune_nas.spaces.notation import read_genotype
+
+    try:
+        reading = read_genotype(text, pick)
+        return Found(Genotype.of_reading(reading), name, assumed=reading.assumed)
     except GenotypeError as error:
-        if not assumed:
-            raise
-        raise GenotypeError(
-            f"{error}; if it is of another space, name that with --space"
-        ) from error
+        raise GenotypeError(f"{where}: {error}" if where else str(error)) from error
 
 
-def _read_uri(uri: str) -> str:
+def _of_file(path: str, pick: str | None = None) -> Found:
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenotypeError(f"{path}: cannot be read: {error}") from error
+    return _read(text, pick or Path(path).stem, pick, path)
+
+
+def _of_uri(uri: str) -> Found:
+    for place, pick in ((uri, None), uri.rpartition(":")[::2]):
+        content = _read_uri(place)
+        if content is not None:
+            return _read(content, pick or Path(place).stem, pick, place)
+    raise GenotypeError(f"{uri}: there is no such file")
+
+
+def _read_uri(uri: str) -> str | None:
     from tune_nas.sweep.storage import Storage
 
     folder, _, name = uri.rpartition("/")
-    content = Storage(folder).read(name)
-    if content is None:
-        raise GenotypeError(f"{uri}: there is no such file")
-    return content
+    return Storage(folder).read(name) if is_uri(uri) and name else None
+
+
+def _named(name: str, storage: str, mlflow: str | None) -> Found:
+    """Return the genotype of a run, or that which is published under a name or a number."""
+    from tune_nas.spaces import Genotype
+
+    known, refused = _published(name)
+    is_run = _is_run(name, storage)
+    if known is None and (refused is None or is_run):
+        return _of_record(name, storage) or _of_run(name, options.mlflow_uri(mlflow, storage))
+    if known is None:
+        raise refused or AssertionError
+    if is_run:
+        kind = "nasbench201" if name.isdecimal() else "published"
+        raise GenotypeError(
+            f"'{name}' is a run in {storage} and a published genotype; "
+            f"write {kind}:{name}, or name the run's search, as {name}/search-00000"
+        )
+    return Found(Genotype.of_reading(known), re.sub(r"\W+", "-", name))
+
+
+def _published(name: str) -> tuple[Reading | None, GenotypeError | None]:
+    """Return what is published under a name, or why a cell of another space is refused."""
+    from tune_nas.spaces.notation import read_name
+
+    try:
+        return read_name(name), None
+    except GenotypeError as error:
+        return None, error
+
+
+def _is_run(name: str, storage: str) -> bool:
+    from tune_nas.sweep.storage import Storage
+
+    return name in Storage(storage).names()
+
+
+def space_of(found: Found, space: str | None, storage: str, mlflow: str | None) -> Space:
+    """Return the space of a genotype: the given one, that of its run, or the shipped one.
+
+    Raises:
+        ConfigError: If it has a space that is not shipped, and no file of it is given.
+    """
+    from tune_nas.library import shipped_names
+    from tune_nas.spaces import load_space
+
+    if space is not None:
+        return load_space(space)
+    name = found.genotype.space
+    if name not in shipped_names("space"):
+        trial = trial_of(found, storage, mlflow)
+        name = name if trial is None else trial.space.name
+        check_space_is_known(name)
+    return load_space(name)
+
+
+def check_space_is_known(name: str) -> None:
+    """Raise a ConfigError that names ``--space`` if a space is neither shipped nor a file."""
+    from tune_nas.library import shipped_names
+
+    if name not in shipped_names("space") and not Path(name).is_file():
+        raise ConfigError(
+            f"the genotype is of space '{name}', which is not a shipped one; "
+            "name the file that describes it: --space FILE"
+        )
+
+
+def fit_to_space(found: Found, space: Space) -> Genotype:
+    """Return the genotype as a space has it.
+
+    Where the space keeps every edge, one that is left out is ``none``; where the genotype's text
+    did not name its space, the genotype is of this one.
+
+    Raises:
+        GenotypeError: If the space does not hold it; names those that do, if this one was assumed.
+    """
+    genotype = found.genotype.completed(space)
+    if found.assumed:
+        genotype = replace(genotype, space=space.name)
+    try:
+        genotype.check(space)
+    except GenotypeError as error:
+        if not found.assumed or found.genotype.space != space.name:
+            raise
+        others = _spaces_that_hold(found)
+        hint = " or ".join(f"--space {name}" for name in others[:3]) or "--space FILE"
+        raise GenotypeError(
+            f"{error}; its text names no space, so '{space.name}' is assumed; give {hint}"
+        ) from error
+    return genotype
+
+
+def _spaces_that_hold(found: Found) -> list[str]:
+    from tune_nas.library import shipped_names
+    from tune_nas.spaces import load_space
+
+    names = []
+    for name in shipped_names("space"):
+        with suppress(GenotypeError):
+            space = load_space(name)
+            found.genotype.completed(space).check(space)
+            names.append(name)
+    return names
 
 
 def _of_record(name: str, storage: str) -> Found | None:
@@ -164,7 +229,13 @@ def _of_run(name: str, uri: str) -> Found:
     from tune_nas.tracking import Tracker
 
     if not options.exists(uri):
-        raise GenotypeError(f"'{name}' is neither a genotype nor a file, and there are no runs yet")
+        from tune_nas.spaces.notation import nearest_published
+
+        near = nearest_published(name)
+        hint = f"; did you mean the published '{near}'?" if near else ""
+        raise GenotypeError(
+            f"'{name}' is neither a genotype nor a file, and there are no runs yet{hint}"
+        )
     tracker = Tracker(uri, create=False)
     run = tracker.find_run(name)
     text = tracker.read_artifact(run.run_id, "genotype.yaml").decode()
@@ -208,114 +279,3 @@ def run_of(found: Found, storage: str, mlflow: str | None) -> str | None:
             if (run.sweep, run.trial_id) == (found.sweep, found.record.job.id):
                 return run.run_id
     return None
-
-
-def _facts(
-    genotype: Genotype,
-    space: Space,
-    *,
-    init_channels: int | None,
-    cells: int | None,
-    image_size: int,
-    n_classes: int,
-) -> dict[str, Any]:
-    from tune_nas.spaces import model_size
-
-    size = model_size(
-        genotype,
-        space,
-        image_size=image_size,
-        n_classes=n_classes,
-        init_channels=init_channels,
-        cells=cells,
-    )
-    usual_channels, usual_cells = space.final_size
-    n_cells = cells or usual_cells
-    kinds = _kinds_in(space)
-    return {
-        "space": space.name,
-        "genotype": str(genotype),
-        "init_channels": init_channels or usual_channels,
-        "cells": n_cells,
-        "image_size": image_size,
-        "classes": n_classes,
-        "parameters": size.parameters,
-        "multiply_adds": size.multiply_adds,
-        **{name: genotype.count(kind) for kind, name in kinds.items()},
-        "by_cell": {
-            cell: {name: genotype.count(kind, cell) for kind, name in kinds.items()}
-            for cell in genotype.cells
-        },
-        "in_network": _counts_in_network(genotype, space, n_cells, kinds),
-        "edges": {
-            cell: [
-                {"source": edge.source, "target": edge.target, "operation": edge.operation}
-                for edge in found.edges
-            ]
-            for cell, found in genotype.cells.items()
-        },
-    }
-
-
-def _kinds_in(space: Space) -> dict[str, str]:
-    from tune_nas.spaces.registry import operation_kind
-
-    named = {name for cell in space.cells.values() for row in cell.operations for name in row}
-    noisy = any(operation_kind(name) == "noise" for name in named)
-    return {kind: name for kind, name in _KINDS.items() if noisy or kind != "noise"}
-
-
-def _counts_in_network(
-    genotype: Genotype, space: Space, n_cells: int, kinds: dict[str, str]
-) -> dict[str, int]:
-    """Count the operations of each kind in all cells of the network together."""
-    from tune_nas.spaces.backbone import plan
-
-    stack = [place.cell for place in plan(space.skeleton.layout, 1, n_cells) if place.cell]
-    return {name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in kinds.items()}
-
-
-def _print(facts: dict[str, Any], space: Space) -> None:
-    for cell, edges in facts["edges"].items():
-        typer.echo(f"{cell} cell\n{_drawing(edges, space.cells[cell])}\n")
-    n_cells = "1 cell" if facts["cells"] == 1 else f"{facts['cells']} cells"
-    stages = " in each of 3 stages" if space.skeleton.layout == "stages" else ""
-    side, by_cell = facts["image_size"], facts["by_cell"]
-    counts = [
-        (
-            name,
-            ", ".join(f"{count[name]} {cell}" for cell, count in by_cell.items())
-            + f" cell; {facts['in_network'][name]} in the network",
-        )
-        for name in facts["in_network"]
-    ]
-    rows = [
-        ("space", facts["space"]),
-        ("network", f"{facts['init_channels']} channels, {n_cells}{stages}"),
-        ("images", f"{side} × {side}, {facts['classes']} classes"),
-        ("parameters", f"{facts['parameters']:,}"),
-        ("multiply-adds", f"{facts['multiply_adds']:,}"),
-        *counts,
-    ]
-    for name, value in rows:
-        typer.echo(f"{name:<14} {value}")
-    typer.echo(f"\n{facts['genotype']}")
-
-
-def _drawing(edges: list[dict[str, Any]], cell: CellSpace) -> str:
-    """Return a line for each node: its incoming edges with their operations as arrows.
-
-    Input nodes are named as papers do: the cell before is c_{k-1}, the one before it c_{k-2}.
-    """
-    names = {node: f"c_{{k-{cell.n_inputs - node}}}" for node in range(cell.n_inputs)}
-    names |= {node: f"node {node}" for node in cell.nodes}
-    width = max(len(name) for name in names.values())
-    longest = max(len(edge["operation"]) for edge in edges)
-    lines = []
-    for node in cell.nodes:
-        for edge in (edge for edge in edges if edge["target"] == node):
-            arrow = f"── {edge['operation']} {'─' * (longest - len(edge['operation']))}─▶"
-            lines.append(f"  {names[edge['source']]:>{width}} {arrow} {names[node]}")
-    kept = cell.nodes if cell.output == "concat" else cell.nodes[-1:]
-    lines.append(f"  {' + '.join(names[node] for node in kept)} ─▶ c_{{k}}")
-    return "\n".join(lines)

@@ -125,7 +125,9 @@ def retrain(
     genotype: Annotated[
         str,
         typer.Argument(
-            metavar="GENOTYPE|RUN", help="A genotype as text, its file, or an MLflow run."
+            metavar="GENOTYPE|FILE|RUN",
+            help="A genotype as text, a published name, a number of NAS-Bench-201, a file "
+            "(FILE:NAME where it has several), or a run.",
         ),
     ],
     of_trial: options.TrialOptions,
@@ -143,7 +145,13 @@ def retrain(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Train one genotype from scratch."""
-    from tune_nas.cli.genotypes import check_in, find_genotype, run_of, trial_of
+    from tune_nas.cli.genotypes import (
+        check_space_is_known,
+        find_genotype,
+        fit_to_space,
+        run_of,
+        trial_of,
+    )
     from tune_nas.config.effects import check_read
     from tune_nas.library import load_trial, with_overrides, with_settings
     from tune_nas.spaces import load_space
@@ -163,7 +171,11 @@ def retrain(
         )
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
-    check_in(found.genotype, load_space(config.space.name), assumed="space.name" not in changes)
+        if config.space.name == found.genotype.space:
+            check_space_is_known(config.space.name)
+    trained = found.genotype
+    if own is None:
+        trained = fit_to_space(found, load_space(config.space.name))
     where = place.run_options()
     parent = run_of(found, place.storage, place.mlflow)
     from tune_nas.sweep import run_retrain
@@ -172,7 +184,7 @@ def retrain(
         run_name,
         f"retrain-{found.name}",
         place.storage,
-        lambda name: run_retrain(config, found.genotype.to_yaml(), where, name, parent_run=parent),
+        lambda name: run_retrain(config, trained.to_yaml(), where, name, parent_run=parent),
     )
     print_outcome(outcome, output, place.storage)
 

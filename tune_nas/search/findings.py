@@ -59,8 +59,10 @@ class Findings:
         return self.best_by_size.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them back."""
+        """Take them back; older checkpoints do not name the space."""
         self.best_by_size.load_state_dict(dict(state))
+        for entry in self.best_by_size.entries.values():
+            entry.setdefault("space", self.space.name)
 
 
 def _load_benchmark(trial: TrialConfig, space: Space) -> BenchmarkTable | None:

@@ -56,7 +56,8 @@ def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) ->
     """
     if saved is None:
         return
-    differing = [key for key in own if key != "description" and own[key] != saved.get(key)]
+    told_apart = [key for key in own if key not in ("name", "description")]
+    differing = [key for key in told_apart if own[key] != saved.get(key)]
     if differing:
         raise CheckpointError(
             f"space '{own['name']}' is not as it was at the checkpoint: {', '.join(differing)} "

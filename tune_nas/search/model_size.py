@@ -11,6 +11,9 @@ import yaml
 
 from tune_nas.spaces import Genotype
 
+BEST_BY_SIZE = "best_by_size.yaml"
+"""Its file in a checkpoint; it was ``best.yaml`` in older ones."""
+
 
 class BestBySize:
     """Keeps, for each number of convolutions, the genotype of the best epoch so far."""
@@ -26,6 +29,7 @@ class BestBySize:
             self.entries[size] = {
                 "epoch": epoch,
                 "valid_accuracy": valid_accuracy,
+                "space": genotype.space,
                 "genotype": str(genotype),
             }
 

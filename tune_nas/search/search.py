@@ -33,6 +33,7 @@ from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
 from tune_nas.search.identity import check_origin, check_same, check_same_space, with_rules_of
 from tune_nas.search.metrics import Metrics, make_numbers
+from tune_nas.search.model_size import BEST_BY_SIZE
 from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers, scheduled_rate
 from tune_nas.search.relaxation import make_relaxation
@@ -368,7 +369,7 @@ class Search:
         files = {
             "genotype.yaml": self.genotype.to_yaml(),
             "alphas.csv": self._alpha_history.to_csv(),
-            "best.yaml": self.findings.best_by_size.to_yaml(),
+            BEST_BY_SIZE: self.findings.best_by_size.to_yaml(),
             **self.selection.files(),
         }
         if self.decisions.entries:

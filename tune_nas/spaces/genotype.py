@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -14,7 +13,8 @@ from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.spaces import notation
 from tune_nas.spaces.registry import KINDS, check_operation, operation_kind
 from tune_nas.spaces.space import Edge, Space
-from tune_nas.yaml_text import parse_yaml
+
+NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,7 @@ class Genotype:
                 return form()
             except GenotypeError:
                 continue
-        cells = (
-            f"{name}: " + ", ".join(f"{edge} {edge.operation}" for edge in cell.edges)
-            for name, cell in self.cells.items()
-        )
-        return "; ".join(cells)
+        return notation.to_edge_list(self._triples())
 
     def to_yaml(self) -> str:
         """Return the YAML form, with a line for each edge."""
@@ -99,18 +95,12 @@ class Genotype:
 
     @classmethod
     def from_yaml(cls, text: str) -> Genotype:
-        """Read the YAML form.
+        """Read the YAML form alone.
 
         Raises:
             GenotypeError: If it is not YAML, or not that of a genotype.
         """
-        content = _safe_yaml(text)
-        if not isinstance(content, dict) or set(content) != {"space", "cells"}:
-            raise GenotypeError("a genotype has the keys 'space' and 'cells', and no others")
-        space, cells = content["space"], content["cells"]
-        if not isinstance(space, str) or not isinstance(cells, dict) or not cells:
-            raise GenotypeError("space must be a name, and cells a mapping of cells")
-        return cls(space, {str(name): _cell_from_yaml(name, cell) for name, cell in cells.items()})
+        return cls.of_reading(notation.read_yaml(text))
 
     def to_darts(self) -> str:
         """Return ``Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=…, …)``.
@@ -122,16 +112,12 @@ class Genotype:
 
     @classmethod
     def from_darts(cls, text: str, space: str = "darts") -> Genotype:
-        """Read DARTS's notation, with or without ``NAME =`` before it.
-
-        Args:
-            text: The notation.
-            space: Name of the space, which the notation does not say.
+        """Read DARTS's notation, as `parse` does, of a space that it does not name.
 
         Raises:
-            GenotypeError: If it does not parse.
+            GenotypeError: If `parse` refuses the text.
         """
-        return cls._from_triples(space, notation.from_darts(text))
+        return replace(cls.parse(text), space=space)
 
     def to_nasbench201(self) -> str:
         """Return ``|nor_conv_3x3~0|+|none~0|skip_connect~1|+…``.
@@ -143,51 +129,80 @@ class Genotype:
 
     @classmethod
     def from_nasbench201(cls, text: str, space: str = "nasbench201") -> Genotype:
-        """Read NAS-Bench-201's notation.
+        """Read NAS-Bench-201's notation, as `parse` does, of a space that it does not name.
+
+        Raises:
+            GenotypeError: If `parse` refuses the text.
+        """
+        return replace(cls.parse(text), space=space)
+
+    @classmethod
+    def parse(cls, text: str, pick: str | None = None) -> Genotype:
+        """Read a genotype in any form: see docs/spaces.md.
 
         Args:
-            text: The notation.
-            space: Name of the space, which the notation does not say.
+            text: A genotype, or a text that contains one: a log, a Python file, JSON.
+            pick: Which one, if it contains several: its name, or the line that it starts in.
 
         Raises:
-            GenotypeError: If it does not parse.
+            GenotypeError: If there is none or more than one, or it is not valid.
         """
-        return cls._from_triples(space, notation.from_nasbench201(text))
+        return cls.of_reading(notation.read_genotype(text, pick))
 
     @classmethod
-    def parse(cls, text: str) -> Genotype:
-        """Read a genotype in any of the three forms.
+    def load(cls, path: str | Path, pick: str | None = None) -> Genotype:
+        """Read a genotype in any form from a text file; ``pick`` as in `parse`.
 
         Raises:
-            GenotypeError: If it is none of them, or not valid.
-        """
-        start = text.lstrip()
-        if start.startswith("|"):
-            return cls.from_nasbench201(text)
-        if notation.looks_like_darts(start):
-            return cls.from_darts(text)
-        if not isinstance(_safe_yaml(text), dict):
-            raise GenotypeError(
-                f"'{notation.shorten(text)}' is no genotype; "
-                "write Genotype(normal=…), |op~0|+… or YAML"
-            )
-        return cls.from_yaml(text)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Genotype:
-        """Read a genotype in any form from a text file.
-
-        Raises:
-            GenotypeError: If the file cannot be read, or its text is no genotype.
+            GenotypeError: If the file cannot be read, or `parse` refuses its text.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise GenotypeError(f"{path}: cannot be read: {error}") from error
         try:
-            return cls.parse(text)
+            return cls.parse(text, pick)
         except GenotypeError as error:
             raise GenotypeError(f"{path}: {error}") from error
+
+    @classmethod
+    def of_reading(cls, reading: notation.Reading) -> Genotype:
+        """Build a genotype from what a notation has.
+
+        Raises:
+            GenotypeError: If an edge or an operation is not legal.
+        """
+        cells = {}
+        for name, edges in reading.cells.items():
+            try:
+                cells[name] = CellGenotype.of(edges)
+            except GenotypeError as error:
+                raise GenotypeError(f"cell '{name}': {error}") from error
+        return cls(reading.space, cells)
+
+    def completed(self, space: Space) -> Genotype:
+        """Return the genotype as a space has it whose genotypes keep every edge.
+
+        An edge that the genotype leaves out is ``none`` there, if that is one of its operations;
+        FairDARTS's notation has no other way to say so.
+        """
+        cells = {}
+        for name, cell in self.cells.items():
+            known = space.cells.get(name)
+            edges = [(edge.source, edge.target, edge.operation) for edge in cell.edges]
+            if known is not None and known.inputs_per_node is None:
+                held = {edge[:2] for edge in edges}
+                targets = {edge[1] for edge in edges}
+                edges += [
+                    (*edge, NONE)
+                    for edge, operations in zip(known.edges, known.operations, strict=True)
+                    if edge not in held
+                    and edge.target in targets
+                    and NONE in operations
+                    and NONE not in known.excluded
+                ]
+            cells[name] = CellGenotype.of(edges)
+        return Genotype(self.space, cells)
 
     def check(self, space: Space) -> None:
         """Check that a space holds this genotype; its name is not compared.
@@ -248,27 +263,3 @@ class Genotype:
             name: [(edge.source, edge.target, edge.operation) for edge in cell.edges]
             for name, cell in self.cells.items()
         }
-
-    @classmethod
-    def _from_triples(cls, space: str, cells: notation.Cells) -> Genotype:
-        return cls(space, {name: CellGenotype.of(edges) for name, edges in cells.items()})
-
-
-def _cell_from_yaml(name: Any, content: Any) -> CellGenotype:
-    if not isinstance(content, dict):
-        raise GenotypeError(f"cell {name!r} must be a mapping as 0->2: sep_conv_3x3")
-    edges = [(*notation.parse_edge(str(key)), str(value)) for key, value in content.items()]
-    try:
-        return CellGenotype.of(edges)
-    except GenotypeError as error:
-        raise GenotypeError(f"cell {name!r}: {error}") from error
-
-
-def _safe_yaml(text: str) -> Any:
-    try:
-        return parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise GenotypeError(
-            f"'{notation.shorten(text)}' is no genotype and not valid YAML: "
-            f"{' '.join(str(error).split())}"
-        ) from error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.errors import ConfigError
-from tune_nas.library import find, read_yaml, validate
+from tune_nas.library import find, read_yaml, shipped_names, validate
 from tune_nas.spaces.description import (
     CellDescription,
     SkeletonDescription,
@@ -130,16 +130,29 @@ def load_space(name: str | Path) -> Space:
     folder that the command runs in.
 
     Raises:
-        ConfigError: If there is no such space, its file is not valid, or an operation cannot be
-            imported.
+        ConfigError: If there is no such space, its file is not valid, an operation cannot be
+            imported, or it has the name of a shipped space but is another one: its genotypes would
+            be read with the shipped one.
     """
     path = find("space", name)
+    space = _read_space(path, f"space '{name}'")
+    if space.name in shipped_names("space") and str(name) != space.name:
+        shipped = _read_space(find("space", space.name), space.name)
+        if {**space.to_dict(), "description": ""} != {**shipped.to_dict(), "description": ""}:
+            raise ConfigError(
+                f"space '{name}': its name is '{space.name}', but that is a shipped space, with "
+                f"which its genotypes would be read; give it another, as name: my-{space.name}"
+            )
+    return space
+
+
+def _read_space(path: Path, where: str) -> Space:
     content = read_yaml(path)
     try:
         load_operations(content, path.resolve().parent)
     except ConfigError as error:
-        raise ConfigError(f"space '{name}': {error}") from error
-    return Space.from_dict({"name": path.stem, **content}, f"space '{name}'")
+        raise ConfigError(f"{where}: {error}") from error
+    return Space.from_dict({"name": path.stem, **content}, where)
 
 
 def _cell_space(cell: CellDescription) -> CellSpace:

@@ -11,7 +11,8 @@ from tune_nas.tracking.store import one_line
 from tune_nas.tracking.tracked_run import TrackedRun
 from tune_nas.tracking.tracker import Tracker
 
-FILES = ("alphas.csv", "best.yaml", "decisions.csv", "perturbation.csv")
+# `best.yaml` is the name that older versions gave to the table by size.
+FILES = ("alphas.csv", "best_by_size.yaml", "best.yaml", "decisions.csv", "perturbation.csv")
 
 
 @dataclass(frozen=True)

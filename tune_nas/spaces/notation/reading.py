@@ -1,0 +1,152 @@
+"""Reading one genotype from a text in any form that is known."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from tune_nas.errors import GenotypeError
+from tune_nas.spaces.notation.cells import Reading
+from tune_nas.spaces.notation.documents import find_in_document, parse_document
+from tune_nas.spaces.notation.nasbench201 import (
+    SPACE,
+    cell_of_index,
+    cells_of_numbers,
+    read_nasbench201,
+)
+from tune_nas.spaces.notation.published import find_published, nearest_published
+from tune_nas.spaces.notation.scan import Candidate, cell_at, find_all
+from tune_nas.spaces.notation.text import shorten
+
+_NAME = re.compile(r"(?:published:)?[A-Za-z_][\w.-]*")
+_INDEX = re.compile(r"(?:nasbench201:)?(-?\d{1,9})")
+_NUMBERS = re.compile(r"[(\[]\s*[0-4]\s*(?:,\s*[0-4]\s*){5},?\s*[)\]]")
+_KEY = re.compile(r"\s*(?:#.*\n\s*)*(?:---\s*)?['\"]?[\w./-]+['\"]?[ \t]*:(?:\s|$)")
+_MAX_LISTED = 12
+
+
+def read_genotype(text: str, pick: str | None = None) -> Reading:
+    """Read the genotype that a text has, in whatever form; of several, the one that is named.
+
+    Args:
+        text: The text.
+        pick: Name of the genotype, or the number of the line that it starts in.
+
+    Raises:
+        GenotypeError: If it has none or several, or the one that it has is not valid.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    bare = text.strip()
+    if pick is None:
+        named = read_name(bare)
+        if named is not None:
+            return named
+    candidates = _candidates(text)
+    if not candidates:
+        if bare.startswith("|"):
+            cell, offsets, _ = cell_at(text, text.find("|"))
+            return Reading(read_nasbench201(cell, text, offsets), SPACE, assumed=True)
+        raise _no_genotype(bare)
+    return _chosen(candidates, pick)
+
+
+def read_name(text: str) -> Reading | None:
+    """Read a published name or a number of NAS-Bench-201; None if the text is neither.
+
+    Either may have ``published:`` or ``nasbench201:`` before it, where something else has the same
+    name.
+
+    Raises:
+        GenotypeError: If there is no cell of that number, or the name is of another space.
+    """
+    index = _INDEX.fullmatch(text)
+    if index:
+        return Reading(cell_of_index(int(index[1])), SPACE, assumed=False)
+    if not _NAME.fullmatch(text):
+        return None
+    found = find_published(text)
+    return None if found is None else found.read()
+
+
+def _candidates(text: str) -> list[Candidate]:
+    """Return what the text has: as a document if it is one, else wherever it looks like it."""
+    if _KEY.match(text) or text.lstrip()[:1] in ("{", "["):
+        try:
+            content = parse_document(text)
+        except GenotypeError:
+            content = None
+        found = find_in_document(content)
+        if found:
+            return found
+    return find_all(text)
+
+
+def _chosen(candidates: list[Candidate], pick: str | None) -> Reading:
+    labels = _labels(candidates)
+    if pick is None:
+        if len(candidates) == 1 or _all_alike(candidates):
+            return candidates[0].read()
+        raise GenotypeError(
+            f"has {len(candidates)} genotypes; name one, as FILE:{labels[-1]}: {_listed(labels)}"
+        )
+    named = [entry for entry in candidates if pick in (entry.name, str(entry.line or ""))]
+    if not named:
+        near = difflib.get_close_matches(pick, labels, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"it has {_listed(labels)}"
+        raise GenotypeError(f"has no genotype '{pick}'; {hint}")
+    if len(named) > 1 and not _all_alike(named):
+        lines = _listed([str(entry.line) for entry in named])
+        raise GenotypeError(
+            f"has {len(named)} genotypes '{pick}'; name one by the line that it starts in: {lines}"
+        )
+    return named[0].read()
+
+
+def _all_alike(candidates: list[Candidate]) -> bool:
+    try:
+        readings = [candidate.read() for candidate in candidates]
+    except GenotypeError:
+        return False
+    first = {name: sorted(edges) for name, edges in readings[0].cells.items()}
+    return all(
+        reading.space == readings[0].space
+        and {name: sorted(edges) for name, edges in reading.cells.items()} == first
+        for reading in readings
+    )
+
+
+def _labels(candidates: list[Candidate]) -> list[str]:
+    """Return by what each can be picked: its name, or its line if that is no single one's."""
+    names = [entry.name for entry in candidates]
+    return [
+        entry.name if entry.name and names.count(entry.name) == 1 else str(entry.line or entry.name)
+        for entry in candidates
+    ]
+
+
+def _listed(labels: list[str]) -> str:
+    shown = labels[:_MAX_LISTED]
+    more = len(labels) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _no_genotype(text: str) -> GenotypeError:
+    if _NUMBERS.fullmatch(text):
+        numbers = [int(number) for number in re.findall(r"\d", text)]
+        listed = " or ".join(f"{order}: {cell}" for order, cell in cells_of_numbers(numbers))
+        return GenotypeError(f"'{text}' does not say in whose order it is; write {listed}")
+    near = nearest_published(text) if _NAME.fullmatch(text) else None
+    if near:
+        return GenotypeError(f"'{text}' is no genotype; did you mean the published '{near}'?")
+    try:
+        content = parse_document(text)
+    except GenotypeError as error:
+        return error
+    if isinstance(content, dict) and {"space", "cells"} & set(content):
+        return GenotypeError("a genotype has the keys 'space' and 'cells', and no others")
+    if isinstance(content, dict | list):
+        return GenotypeError("has no genotype; in YAML it has the keys 'space' and 'cells'")
+    return GenotypeError(
+        f"'{shorten(text)}' is no genotype; write Genotype(normal=…), |op~0|+…, YAML, a published "
+        "name as DARTS_V2 or a number of NAS-Bench-201"
+    )
