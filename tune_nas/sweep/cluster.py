@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from tune_nas.errors import ConfigError, StorageError
+from tune_nas.errors import StorageError
+from tune_nas.sweep import room
 from tune_nas.sweep.options import RunOptions
 
 _ENVIRONMENT = {
@@ -168,54 +169,34 @@ class _Place:
 
 
 def trials_at_once(options: RunOptions) -> int:
-    """Return how many trials run at once: what was asked for, else as many as there is room for.
+    """Return the number of trials that run at a time: as asked for, else as many as fit.
+
+    On one machine no more than fit: Optuna would otherwise choose trials that only wait. A cluster
+    may grow.
 
     Raises:
-        ConfigError: If not even one trial has room.
+        ConfigError: If not even one trial fits.
     """
-    import ray
-
-    resources = ray.cluster_resources()
-    room = []
-    needs = (("cpus", "CPU", options.cpus), ("gpus", "GPU", options.gpus))
-    for option, kind, needed in needs:
-        there = float(resources.get(kind, 0.0))
-        if needed > there:
-            raise ConfigError(
-                f"--{option}-per-trial is {needed:g}, but must be at most {there:g}, which is what "
-                "the machine or cluster has"
-            )
-        if needed > 0:
-            room.append(int(there / needed + 1e-9))
-    at_once = options.concurrency or max(1, min(room, default=1))
-    if not options.shares_processes:
-        return at_once
-    return min(at_once, searches_per_process(options) * _processes(options))
+    nodes = _nodes()
+    room.check_room(nodes, options)
+    fitting = room.trials_at_once(nodes, options)
+    if options.concurrency is None:
+        return fitting
+    grows = not is_local(options.address) and not options.shares_processes
+    return options.concurrency if grows else min(options.concurrency, fitting)
 
 
 def searches_per_process(options: RunOptions) -> int:
-    """Return how many searches share a process: as many as were asked for and fit on one node."""
-    return max(1, min(options.together or 1, max(_room_of_nodes(options), default=1)))
+    """Return the number of searches that share a process: as asked for, if they fit on one node."""
+    return room.searches_per_process(_nodes(), options)
 
 
-def _processes(options: RunOptions) -> int:
-    """Return how many shared processes there is room for, each on one node."""
-    size = searches_per_process(options)
-    return max(1, sum(room // size for room in _room_of_nodes(options)))
-
-
-def _room_of_nodes(options: RunOptions) -> list[int]:
-    """Return how many trials each node has room for."""
+def _nodes() -> list[room.Node]:
+    """Return the nodes of the cluster that are alive."""
     import ray
 
-    rooms = []
-    for node in ray.nodes():
-        if node["Alive"]:
-            room = [node["Resources"].get("CPU", 0.0) / options.cpus]
-            if options.gpus > 0:
-                room.append(node["Resources"].get("GPU", 0.0) / options.gpus)
-            rooms.append(int(min(room) + 1e-9))
-    return rooms
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [room.Node(float(r.get("CPU", 0)), float(r.get("GPU", 0))) for r in resources]
 
 
 @contextmanager
