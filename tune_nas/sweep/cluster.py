@@ -16,7 +16,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from tune_nas.errors import StorageError
-from tune_nas.sweep import room
+from tune_nas.sweep import local_ray, room
 from tune_nas.sweep.options import RunOptions
 
 _ENVIRONMENT = {
@@ -53,12 +53,16 @@ _LEAVING_SECONDS = 10.0  # after a driver was killed, until the cluster knows
 
 
 def check_address(address: str | None) -> None:
-    """Fail within seconds if nothing listens at a cluster's address.
+    """Fail within seconds if nothing listens at a cluster's address, or none can be started here.
 
     Raises:
-        StorageError: If the address is not valid or cannot be reached.
+        StorageError: If the address is not valid or cannot be reached, or if Ray's temporary
+            folder on this machine cannot be used.
     """
-    if address in (None, "", "local", "auto"):
+    if is_local(address):
+        local_ray.check_temporary_folder()
+        return
+    if address == "auto":
         return
     host, colon, port = str(address).removeprefix("ray://").rpartition(":")
     if not colon or not port.isdecimal():
@@ -88,7 +92,7 @@ def connect(address: str | None) -> Iterator[None]:
         address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto``, or None for this machine alone.
 
     Raises:
-        StorageError: If the cluster cannot be reached.
+        StorageError: If Ray cannot be started, or the cluster cannot be reached.
     """
     local = is_local(address)
     prepare_environment(address)
@@ -97,25 +101,28 @@ def connect(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if not local:
-        check_address(address)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ray.init(
-                address="local" if local else address,
-                include_dashboard=False if local else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    except Exception as error:  # a node that does not start raises no more special one
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StorageError(f"Ray cluster {address or 'local'} cannot be used: {reason}") from error
+    check_address(address)
+    if local:
+        local_ray.start()
+    else:
+        _join(str(address))
     try:
         with _terminated_as_interrupted():
             yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises no more special one
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StorageError(f"Ray cluster {address} cannot be used: {reason}") from error
 
 
 @contextmanager
