@@ -13,6 +13,7 @@ import typer
 from tune_nas.cli import options
 from tune_nas.cli.output import Format, print_json
 from tune_nas.errors import ConfigError, GenotypeError
+from tune_nas.files import write_atomically
 from tune_nas.paths import is_uri
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def inspect(
     if draw is not None:
         from tune_nas.tracking import draw_cells, render
 
-        draw.write_bytes(render(draw_cells(found, described), draw.suffix.removeprefix(".")))
+        drawing = render(draw_cells(found, described), draw.suffix.removeprefix("."))
+        write_atomically(draw, drawing)
     if output is Format.JSON:
         print_json(facts)
     else:

@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 from tune_nas.errors import StorageError
@@ -231,10 +231,20 @@ def hidden_warnings(path: Path) -> Iterator[None]:
 
 
 class _QuietHandler(logging.FileHandler):
-    """Says nothing of a full disk: what else is written there does."""
+    """Says nothing of a full disk, in closing neither: it would hide the error that is told of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, if the file can be opened."""
+        with suppress(OSError):
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Pass."""
+
+    def close(self) -> None:
+        """Close the file; what could not be written so far is lost."""
+        with suppress(OSError):
+            super().close()
 
 
 class _Printed(io.TextIOBase):

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 from tune_nas.errors import NameTakenError, StorageError
 from tune_nas.sweep.cluster import is_local, registered
@@ -51,10 +52,18 @@ def locked(plan: Plan) -> Iterator[None]:
         except OSError as error:
             reason = error.strerror or str(error)
             raise StorageError(f"storage {local} cannot be locked: {reason}") from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        _note_owner(file.fileno(), local)
         yield
+
+
+def _note_owner(descriptor: int, local: Path) -> None:
+    """Write this process's id into the lock's file, past its buffer: closing would try again."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"storage {local} cannot be written: {_LOCK}: {reason}") from error
 
 
 def locked_in_cluster(plan: Plan, address: str | None) -> AbstractContextManager[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from tune_nas.sweep.cluster import (
     trials_at_once,
 )
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
+from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.locking import check_free, locked, locked_in_cluster
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude
@@ -190,6 +191,7 @@ def _run(
     uri = options.mlflow or plan.state.mlflow or _mlflow_uri(options, Storage(options.storage))
     settings = TrackerSettings(uri)
     with (
+        told_by_name(plan.storage.root, uri),
         _logging_to(plan.storage),
         connect(options.address),
         locked_in_cluster(plan, options.address),
@@ -230,9 +232,17 @@ def _logging_to(storage: Storage) -> Iterator[None]:
         try:
             with hidden_warnings(path):
                 yield
-        finally:
-            if path.exists():
-                storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
+        except BaseException:
+            with suppress(OSError):  # it would hide the error that is told of
+                _append(storage, path)
+            raise
+        _append(storage, path)
+
+
+def _append(storage: Storage, path: Path) -> None:
+    """Add a file to the log in the storage, if it was made."""
+    if path.exists():
+        storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
 
 
 @contextmanager
