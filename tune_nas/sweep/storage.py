@@ -97,14 +97,29 @@ class Storage:
         if self.local is not None:
             path = self.local / folder
             return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        return sorted(str(entry.base_name) for entry in self._entries(folder))
+
+    def modified(self, folder: str) -> float:
+        """Return when a file in a folder was last written, in seconds since 1970; 0 for never.
+
+        Raises:
+            StorageError: If it cannot be listed.
+        """
+        if self.local is not None:
+            path = self.local / folder
+            entries = path.iterdir() if path.is_dir() else iter(())
+            return max((entry.stat().st_mtime for entry in entries), default=0.0)
+        return max((entry.mtime_ns / 1e9 for entry in self._entries(folder)), default=0.0)
+
+    def _entries(self, folder: str) -> list[Any]:
+        """Return what pyarrow knows of the files in a remote folder."""
         from pyarrow.fs import FileSelector
 
         selector = FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
         try:
-            entries = self._remote.get_file_info(selector)
+            return list(self._remote.get_file_info(selector))
         except OSError as error:
             raise StorageError(f"storage {self.root} cannot be listed: {error}") from error
-        return sorted(str(entry.base_name) for entry in entries)
 
     def remove(self) -> None:
         """Remove the whole folder, as far as it is there and that is possible."""
