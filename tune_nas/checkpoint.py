@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
 import re
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 
 from tune_nas.errors import CheckpointError
+from tune_nas.files import write_atomically
 from tune_nas.paths import is_uri
 
 MANIFEST = "manifest.json"
@@ -153,21 +153,6 @@ def taking(folder: Path | str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: made by another version: {error!r}") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _number(folder: str) -> int:

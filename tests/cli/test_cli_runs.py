@@ -103,6 +103,15 @@ def test_options_of_a_sweep_reach_it(command_line, calls: list[Call]) -> None:
     assert (call.name, status, err) == ("mine", 1, "")
 
 
+def test_gpus_that_would_be_idle_are_said(command_line, calls: list[Call]) -> None:
+    _, _, err = command_line.run("search", "milenas", "--gpus-per-trial", "2")
+    assert err == (
+        "tune-nas: note: --gpus-per-trial is 2, but a trial computes on one GPU: of each trial's "
+        "GPUs 1 will be idle\n"
+    )
+    assert calls[0].options.gpus == 2
+
+
 def test_a_set_key_is_no_longer_swept(command_line, calls: list[Call]) -> None:
     parameters = "{update.lambda: {grid: [0, 1]}, update.order: {grid: [1]}}"
     Path("mine.yaml").write_text(f"trial: milenas\nparameters: {parameters}", encoding="utf-8")

@@ -180,8 +180,6 @@ def test_a_process_and_its_searches_are_on_one_node(
 ) -> None:
     import ray
 
-    total = {kind: sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU")}
-    monkeypatch.setattr(ray, "cluster_resources", lambda: total)
     monkeypatch.setattr(
         ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes]
     )

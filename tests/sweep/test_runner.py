@@ -40,7 +40,7 @@ def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
         yield
 
     monkeypatch.setattr("tune_nas.sweep.runner.connect", connect)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,54 @@ def test_a_refused_connection_is_one_line_at_once(scheme: str, free_port: int) -
     assert seconds < 2
 
 
-def test_a_server_that_never_answers_is_given_up_soon(silent_server: int) -> None:
-    message, seconds = failure(f"http://127.0.0.1:{silent_server}")
+def test_a_server_that_never_answers_is_given_up(
+    silent_server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    message, _ = failure(f"http://127.0.0.1:{silent_server}")
     assert "cannot be reached" in message
-    assert seconds < 9
+    assert "timed out" in message
+
+
+class SlowHandler(BaseHTTPRequestHandler):
+    """Is well, and takes 1.5 s to say so; knows nothing of MLflow."""
+
+    def do_GET(self) -> None:
+        healthy = self.path == "/health"
+        time.sleep(1.5 if healthy else 0)
+        with suppress(OSError):  # who asked may be gone
+            self.send_response(200 if healthy else 404)
+            self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_slow_server_is_waited_for_as_long_as_mlflow_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        message, _ = failure(uri)
+        assert "cannot be reached: timed out" in message
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+        message, _ = failure(uri)
+        assert "cannot be used" in message and "404" in message  # it was asked for runs
+        server.shutdown()
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-3", "1.5", "", "1e9", "999999999999"])
+def test_a_waiting_time_that_is_none_is_refused(
+    free_port: int, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", text)
+    message, _ = failure(f"http://127.0.0.1:{free_port}")
+    assert message == (
+        f"MLFLOW_HTTP_REQUEST_TIMEOUT is '{text}', but must be a whole number of seconds from 1 to "
+        "86400; try 8"
+    )
 
 
 def test_a_password_is_not_shown(free_port: int) -> None:

@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tune_nas.cli import options
 from tune_nas.cli.output import Format, print_json, print_table
 from tune_nas.errors import ConfigError
+from tune_nas.paths import is_uri
+
+if TYPE_CHECKING:
+    from tune_nas.sweep.drivers import DriverStatus
+    from tune_nas.tracking import TrackedRun
 
 
 class Kind(StrEnum):
@@ -34,7 +39,7 @@ def list_(
 ) -> None:
     """List shipped trials, spaces and sweeps, data sets, published genotypes, or your runs."""
     if kind is Kind.RUNS:
-        rows = _runs(options.mlflow_uri(mlflow, storage))
+        rows = _runs(options.mlflow_uri(mlflow, storage), storage)
     elif kind is Kind.DATA:
         rows = _data_sets()
     elif kind is Kind.GENOTYPES:
@@ -89,25 +94,83 @@ def _genotypes() -> list[dict[str, Any]]:
     ]
 
 
-def _runs(uri: str) -> list[dict[str, Any]]:
-    if not options.exists(uri):
-        return []
+def _runs(uri: str, storage: str) -> list[dict[str, Any]]:
+    """Return the runs of a store, newest first; of one that runs, whether its driver is alive."""
     from tune_nas.tracking import Tracker
+    from tune_nas.tracking.tracked_run import IDENTITY, SWEEP_RUN
 
-    return [
+    runs = Tracker(uri, create=False).list_runs() if options.exists(uri) else []
+    identities = {run.run_id: run.tags[IDENTITY] for run in runs if IDENTITY in run.tags}
+    drivers = _Drivers(storage)
+    rows = [
         {
             "sweep": run.sweep,
             "name": run.name,
             "stage": run.stage,
             "status": run.status,
             "reason": run.tags.get("reason", ""),
-            "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
+            "started": run.started,
             "epoch": run.metrics.get("epoch"),
             **{key: run.metrics.get(key) for key in ("valid_accuracy", "test_accuracy")},
             "run_id": run.run_id,
+            **drivers.of_run(run, identities.get(run.tags.get(SWEEP_RUN, run.run_id))),
         }
-        for run in Tracker(uri, create=False).list_runs()
+        for run in runs
     ]
+    rows += drivers.untracked(uri, set(identities.values()))
+    rows.sort(key=lambda row: -row["started"])
+    clock = "%Y-%m-%d %H:%M:%S"
+    return [
+        {**row, "started": time.strftime(clock, time.localtime(row["started"]))} for row in rows
+    ]
+
+
+class _Drivers:
+    """What a storage tells of the drivers of sweeps, each looked at once.
+
+    Args:
+        storage: The storage; a remote one is not reached before it is needed.
+    """
+
+    def __init__(self, storage: str) -> None:
+        self._storage = storage
+        self._known: dict[tuple[str, str | None], DriverStatus] = {}
+
+    def of_run(self, run: TrackedRun, identity: str | None) -> dict[str, Any]:
+        """Return the status and reason of a run that MLflow has as running; else nothing."""
+        if run.status != "running":
+            return {}
+        found = self._status(run.sweep, identity)
+        reason = found.reason if run.stage == "sweep" else ""
+        return {"status": found.status, "reason": reason}
+
+    def untracked(self, uri: str, known: set[str]) -> list[dict[str, Any]]:
+        """Return rows of the sweeps that began, and have no run in the store that they name."""
+        from tune_nas.sweep.drivers import without_runs
+        from tune_nas.sweep.storage import Storage
+
+        if is_uri(self._storage):
+            return []
+        return [
+            {
+                "sweep": name,
+                "name": name,
+                "stage": "sweep",
+                "status": found.status,
+                "reason": found.reason,
+                "started": state.started,
+                **dict.fromkeys(("epoch", "valid_accuracy", "test_accuracy", "run_id")),
+            }
+            for name, state in without_runs(Storage(self._storage), known).items()
+            if state.mlflow == uri and (found := self._status(name, state.identity))
+        ]
+
+    def _status(self, name: str, identity: str | None) -> DriverStatus:
+        from tune_nas.sweep.drivers import driver_status
+
+        if (name, identity) not in self._known:
+            self._known[name, identity] = driver_status(self._storage, name, identity)
+        return self._known[name, identity]
 
 
 def _kind_of(name: str) -> str:

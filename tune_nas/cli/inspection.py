@@ -11,6 +11,7 @@ from tune_nas.cli import options
 from tune_nas.cli.genotypes import find_genotype, fit_to_space, space_of
 from tune_nas.cli.output import Format, print_json
 from tune_nas.errors import ConfigError
+from tune_nas.files import write_atomically
 
 if TYPE_CHECKING:
     from tune_nas.spaces import CellSpace, Genotype, Space
@@ -77,7 +78,8 @@ def inspect(
     if draw is not None:
         from tune_nas.tracking import draw_cells, render
 
-        draw.write_bytes(render(draw_cells(found, described), draw.suffix.removeprefix(".")))
+        drawing = render(draw_cells(found, described), draw.suffix.removeprefix("."))
+        write_atomically(draw, drawing)
     if output is Format.JSON:
         print_json(facts)
     else:

@@ -79,7 +79,7 @@ GpusPerTrial = Annotated[
     float | None,
     typer.Option(
         "--gpus-per-trial",
-        help="GPUs of a trial; fractions share one.",
+        help="GPUs of a trial; fractions share one, more than 1 must be whole.",
         show_default="0",
         rich_help_panel=_WHERE,
     ),
@@ -168,13 +168,15 @@ class Place:
     def run_options(self, concurrency: int | None = 1, together: int | None = None) -> RunOptions:
         """Return what a run takes of them; it is shown live on a terminal.
 
+        Prints a line on stderr for what is allowed but probably not intended.
+
         Args:
             concurrency: Most trials at a time; None for as many as there is room for.
             together: Searches of a process; None for one.
         """
         from tune_nas.sweep import RunOptions
 
-        return RunOptions(
+        options = RunOptions(
             storage=self.storage,
             mlflow=self.mlflow,
             address=self.address,
@@ -185,6 +187,9 @@ class Place:
             quiet=self.quiet,
             live=sys.stderr.isatty() and not self.quiet,
         )
+        for remark in options.remarks:
+            typer.echo(f"tune-nas: note: {remark}", err=True)
+        return options
 
 
 def changes_of(data_dir: str | None, settings: Sequence[str] | None) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
-from tune_nas.errors import ConfigError, StorageError
+from tune_nas.errors import StorageError
+from tune_nas.sweep import local_ray, room
 from tune_nas.sweep.options import RunOptions
 
 _ENVIRONMENT = {
@@ -50,12 +51,16 @@ _LEAVING_SECONDS = 10.0  # after a driver was killed, until the cluster knows
 
 
 def check_address(address: str | None) -> None:
-    """Fail within seconds if nothing listens at a cluster's address.
+    """Fail within seconds if nothing listens at a cluster's address, or none can be started here.
 
     Raises:
-        StorageError: If the address is not valid or cannot be reached.
+        StorageError: If the address is not valid or cannot be reached, or if Ray's temporary
+            folder on this machine cannot be used.
     """
-    if address in (None, "", "local", "auto"):
+    if is_local(address):
+        local_ray.check_temporary_folder()
+        return
+    if address == "auto":
         return
     host, colon, port = str(address).removeprefix("ray://").rpartition(":")
     if not colon or not port.isdecimal():
@@ -85,7 +90,7 @@ def connect(address: str | None) -> Iterator[None]:
         address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto``, or None for this machine alone.
 
     Raises:
-        StorageError: If the cluster cannot be reached.
+        StorageError: If Ray cannot be started, or the cluster cannot be reached.
     """
     local = is_local(address)
     prepare_environment(address)
@@ -94,24 +99,27 @@ def connect(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if not local:
-        check_address(address)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ray.init(
-                address="local" if local else address,
-                include_dashboard=False if local else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    except Exception as error:  # a node that does not start raises no more special one
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StorageError(f"Ray cluster {address or 'local'} cannot be used: {reason}") from error
+    check_address(address)
+    if local:
+        local_ray.start()
+    else:
+        _join(str(address))
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises no more special one
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StorageError(f"Ray cluster {address} cannot be used: {reason}") from error
 
 
 @contextmanager
@@ -152,54 +160,34 @@ class _Place:
 
 
 def trials_at_once(options: RunOptions) -> int:
-    """Return how many trials run at once: what was asked for, else as many as there is room for.
+    """Return the number of trials that run at a time: as asked for, else as many as fit.
+
+    On one machine no more than fit: Optuna would otherwise choose trials that only wait. A cluster
+    may grow.
 
     Raises:
-        ConfigError: If not even one trial has room.
+        ConfigError: If not even one trial fits.
     """
-    import ray
-
-    resources = ray.cluster_resources()
-    room = []
-    needs = (("cpus", "CPU", options.cpus), ("gpus", "GPU", options.gpus))
-    for option, kind, needed in needs:
-        there = float(resources.get(kind, 0.0))
-        if needed > there:
-            raise ConfigError(
-                f"--{option}-per-trial is {needed:g}, but must be at most {there:g}, which is what "
-                "the machine or cluster has"
-            )
-        if needed > 0:
-            room.append(int(there / needed + 1e-9))
-    at_once = options.concurrency or max(1, min(room, default=1))
-    if not options.shares_processes:
-        return at_once
-    return min(at_once, searches_per_process(options) * _processes(options))
+    nodes = _nodes()
+    room.check_room(nodes, options)
+    fitting = room.trials_at_once(nodes, options)
+    if options.concurrency is None:
+        return fitting
+    grows = not is_local(options.address) and not options.shares_processes
+    return options.concurrency if grows else min(options.concurrency, fitting)
 
 
 def searches_per_process(options: RunOptions) -> int:
-    """Return how many searches share a process: as many as were asked for and fit on one node."""
-    return max(1, min(options.together or 1, max(_room_of_nodes(options), default=1)))
+    """Return the number of searches that share a process: as asked for, if they fit on one node."""
+    return room.searches_per_process(_nodes(), options)
 
 
-def _processes(options: RunOptions) -> int:
-    """Return how many shared processes there is room for, each on one node."""
-    size = searches_per_process(options)
-    return max(1, sum(room // size for room in _room_of_nodes(options)))
-
-
-def _room_of_nodes(options: RunOptions) -> list[int]:
-    """Return how many trials each node has room for."""
+def _nodes() -> list[room.Node]:
+    """Return the nodes of the cluster that are alive."""
     import ray
 
-    rooms = []
-    for node in ray.nodes():
-        if node["Alive"]:
-            room = [node["Resources"].get("CPU", 0.0) / options.cpus]
-            if options.gpus > 0:
-                room.append(node["Resources"].get("GPU", 0.0) / options.gpus)
-            rooms.append(int(min(room) + 1e-9))
-    return rooms
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [room.Node(float(r.get("CPU", 0)), float(r.get("GPU", 0))) for r in resources]
 
 
 @contextmanager
@@ -227,10 +215,20 @@ def hidden_warnings(path: Path) -> Iterator[None]:
 
 
 class _QuietHandler(logging.FileHandler):
-    """Says nothing of a full disk: what else is written there does."""
+    """Says nothing of a full disk, in closing neither: it would hide the error that is told of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, if the file can be opened."""
+        with suppress(OSError):
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Pass."""
+
+    def close(self) -> None:
+        """Close the file; what could not be written so far is lost."""
+        with suppress(OSError):
+            super().close()
 
 
 class _Printed(io.TextIOBase):

@@ -12,6 +12,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.resolve import BaseTrials, base_trials, check_metric, resolve_trials
+from tune_nas.sweep.room import Node, trials_at_once
 
 _STEPS = 3
 
@@ -69,7 +70,7 @@ def estimate(
     # Of a drawn sweep these are the base trials; which ones are drawn or repeated nobody knows.
     share = ((0 if grid else first) + repeats) / len(trials) + grid
     epochs, seconds = round(epochs * share), seconds * share
-    at_once = min(_room(options or RunOptions()), first)
+    at_once = min(_at_once(options or RunOptions()), first)
     whose = "each trial" if len(timed) > 1 else "the first trial"
     return Estimate(
         searches=first + repeats,
@@ -83,14 +84,12 @@ def estimate(
     )
 
 
-def _room(options: RunOptions) -> int:
-    """Return how many trials run at once on this machine."""
+def _at_once(options: RunOptions) -> int:
+    """Return the number of trials that run at a time on this machine."""
     import torch
 
-    room = (os.cpu_count() or 1) / options.cpus
-    if options.gpus > 0:
-        room = min(room, torch.cuda.device_count() / options.gpus)
-    return min(options.concurrency or sys.maxsize, max(1, int(room + 1e-9)))
+    node = Node(os.cpu_count() or 1, torch.cuda.device_count())
+    return min(options.concurrency or sys.maxsize, trials_at_once([node], options))
 
 
 def _retrains(sweep: SweepConfig, points: int) -> int:

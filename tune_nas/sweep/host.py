@@ -20,6 +20,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from tune_nas.errors import TuneNasError
+from tune_nas.files import write_atomically
 from tune_nas.sweep.records import Job
 from tune_nas.sweep.trainable import Learner, SearchTrainable, trial_of
 
@@ -203,7 +204,7 @@ class HostedSearch:
 
     def save(self, folder: Path) -> None:
         """Write the whole state into a folder; the manifest last, which tells that it is whole."""
-        from tune_nas.checkpoint import MANIFEST, write_atomically
+        from tune_nas.checkpoint import MANIFEST
 
         files: dict[str, bytes] = _of(self._host.files.remote(self._trial))
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import IO, NamedTuple
 
 from tune_nas.errors import NameTakenError, StorageError
 from tune_nas.sweep.cluster import is_local, registered
@@ -14,6 +18,7 @@ from tune_nas.sweep.plan import Plan, read_state
 from tune_nas.sweep.storage import Storage
 
 _LOCK = ".lock"
+_LOOKS, _INSTANT = 3, 0.05  # seconds
 
 
 def check_free(storage: Storage, name: str, options: RunOptions) -> None:
@@ -42,19 +47,90 @@ def locked(plan: Plan) -> Iterator[None]:
         raise StorageError(f"storage {local} cannot be written: {reason}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except BlockingIOError as error:
-            file.seek(0)
-            raise NameTakenError(
-                f"'{plan.sweep.name}' is running, in process {file.read().strip() or 'unknown'}"
-            ) from error
+            owner = read_owner(local)
+            process = owner.process or "unknown"
+            if owner.may_be_alive_elsewhere:
+                process += f" on {owner.host}"
+            message = f"'{plan.sweep.name}' is running, in process {process}"
+            raise NameTakenError(message) from error
         except OSError as error:
             reason = error.strerror or str(error)
             raise StorageError(f"storage {local} cannot be locked: {reason}") from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        _note_owner(file.fileno(), local)
         yield
+
+
+def is_locked(local: Path) -> bool:
+    """Return whether a driver holds the lock of a folder; it is not created.
+
+    Raises:
+        OSError: If the lock cannot be read.
+    """
+    try:
+        with (local / _LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+class Owner(NamedTuple):
+    """The process that has, or last had, a lock; empty where that is not known."""
+
+    process: str = ""
+    host: str = ""
+    boot: str = ""
+
+    @property
+    def may_be_alive_elsewhere(self) -> bool:
+        """Whether it ran on another machine, whose locks a shared folder may not show here."""
+        here = _this_process()
+        return bool(self.host) and self.host != here.host and self.boot != here.boot
+
+
+def read_owner(local: Path) -> Owner:
+    """Return the owner that is noted in a folder's lock."""
+    try:
+        fields = (local / _LOCK).read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return Owner()
+    return Owner(*fields[:3])
+
+
+def _this_process() -> Owner:
+    # Containers of a machine have names of their own, but one kernel, and so one lock.
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        boot = "unknown"
+    return Owner(str(os.getpid()), socket.gethostname() or "unknown", boot)
+
+
+def _take(file: IO[str]) -> None:
+    """Lock a file; who only looks whether it is locked holds it for an instant.
+
+    Raises:
+        BlockingIOError: If another process has it.
+    """
+    for _ in range(_LOOKS):
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_INSTANT)
+    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _note_owner(descriptor: int, local: Path) -> None:
+    """Write this process into the lock's file, past its buffer: closing would try again."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, " ".join(_this_process()).encode())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"storage {local} cannot be written: {_LOCK}: {reason}") from error
 
 
 def locked_in_cluster(plan: Plan, address: str | None) -> AbstractContextManager[None]:

@@ -59,6 +59,10 @@ class RunOptions:
         if not (math.isfinite(gpus) and (gpus == 0 or gpus >= _LEAST)):
             rule = f"must be finite, and 0 or >= {_LEAST:g}"
             raise ConfigError(f"--gpus-per-trial is {gpus:g}, but {rule}")
+        if gpus > 1 and gpus % 1:
+            raise ConfigError(
+                f"--gpus-per-trial is {gpus:g}, but must be whole if it is more than 1; try 1"
+            )
         if self.together is not None and self.together < 1:
             raise ConfigError(f"--together is {self.together}, but must be >= 1")
         if self.shares_processes and (self.together or 1) * gpus > 1 + 1e-9:
@@ -81,6 +85,16 @@ class RunOptions:
     def shares_processes(self) -> bool:
         """Whether searches share processes."""
         return (self.together or 1) > 1
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is allowed but probably not intended, a line each."""
+        if self.gpus <= 1:
+            return []
+        return [
+            f"--gpus-per-trial is {self.gpus:g}, but a trial computes on one GPU: of each trial's "
+            f"GPUs {self.gpus - 1:g} will be idle"
+        ]
 
     def kept(self) -> dict[str, Any]:
         """Return what a resume goes on with, as far as it was given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from tune_nas.sweep.cluster import (
 )
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
 from tune_nas.sweep.failed import reopen_failed
+from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.locking import check_free, locked, locked_in_cluster
 from tune_nas.sweep.options import RunOptions
@@ -203,7 +204,7 @@ def _run(
     settings = TrackerSettings(_mlflow_uri(plan.state, Storage(options.storage)))
     phases = {stage: Records(plan.storage, stage) for stage in STAGES}
     interruption = Interruption()
-    with _logging_to(plan.storage):
+    with told_by_name(plan.storage.root, settings.uri), _logging_to(plan.storage):
         if plan.state.status == "untracked":  # no trial is left to run
             tracking = SweepTracking(plan, settings, phases)
             with interruption.watch(), tracking.closing(interruption):
@@ -246,9 +247,17 @@ def _logging_to(storage: Storage) -> Iterator[None]:
         try:
             with hidden_warnings(path):
                 yield
-        finally:
-            if path.exists():
-                storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
+        except BaseException:
+            with suppress(OSError):  # it would hide the error that is told of
+                _append(storage, path)
+            raise
+        _append(storage, path)
+
+
+def _append(storage: Storage, path: Path) -> None:
+    """Add a file to the log in the storage, if it was made."""
+    if path.exists():
+        storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
 
 
 def _run_stages(plan: Plan, runner: StageRunner, stages: dict[str, Records]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tune_nas.errors import StorageError
+from tune_nas.files import write_atomically
 from tune_nas.paths import is_uri
 
 
@@ -78,23 +78,27 @@ class Storage:
         """Write a file: a crash leaves the old one or the new one.
 
         Raises:
-            StorageError: If it cannot be written.
+            StorageError: If it cannot be written; names the file.
         """
         data = content.encode("utf-8") if isinstance(content, str) else content
         try:
             if self.local is not None:
-                _write_local(self.local / name, data)
+                path = self.local / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, data)
                 return
-            path = f"{self._base}/{name}"
-            folder = path.rpartition("/")[0]
+            target = f"{self._base}/{name}"
+            folder = target.rpartition("/")[0]
             if folder not in self._made:  # three requests to S3, where one is enough
                 self._remote.create_dir(folder, recursive=True)
                 self._made.add(folder)
-            with self._remote.open_output_stream(path) as stream:  # visible once it is closed
+            with self._remote.open_output_stream(target) as stream:  # visible once it is closed
                 stream.write(data)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StorageError(f"storage {self.root} cannot be written: {reason}") from error
+            raise StorageError(
+                f"storage {self.root} cannot be written: {name}: {reason}"
+            ) from error
 
     def names(self, folder: str = "") -> list[str]:
         """Return the sorted names in a folder; none if there is no such folder.
@@ -105,14 +109,29 @@ class Storage:
         if self.local is not None:
             path = self.local / folder
             return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        return sorted(str(entry.base_name) for entry in self._entries(folder))
+
+    def modified(self, folder: str) -> float:
+        """Return when a file in a folder was last written, in seconds since 1970; 0 for never.
+
+        Raises:
+            StorageError: If it cannot be listed.
+        """
+        if self.local is not None:
+            path = self.local / folder
+            entries = path.iterdir() if path.is_dir() else iter(())
+            return max((entry.stat().st_mtime for entry in entries), default=0.0)
+        return max((entry.mtime_ns / 1e9 for entry in self._entries(folder)), default=0.0)
+
+    def _entries(self, folder: str) -> list[Any]:
+        """Return what pyarrow knows of the files in a remote folder."""
         from pyarrow.fs import FileSelector
 
         selector = FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
         try:
-            entries = self._remote.get_file_info(selector)
+            return list(self._remote.get_file_info(selector))
         except OSError as error:
             raise StorageError(f"storage {self.root} cannot be listed: {error}") from error
-        return sorted(str(entry.base_name) for entry in entries)
 
     def remove(self) -> None:
         """Remove the whole folder, as far as it is there and that is possible."""
@@ -121,16 +140,6 @@ class Storage:
         else:
             with suppress(OSError):
                 self._remote.delete_dir_contents(self._base, missing_dir_ok=True)
-
-
-def _write_local(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _filesystem(uri: str) -> tuple[Any, str]:

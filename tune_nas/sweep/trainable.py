@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +15,8 @@ from ray.tune import Trainable
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
-from tune_nas.errors import CheckpointError
+from tune_nas.errors import CheckpointError, StorageError, TuneNasError
+from tune_nas.files import write_atomically
 from tune_nas.sweep.records import DECISIONS, Job
 from tune_nas.tracking.outcome import ENDED
 
@@ -131,7 +133,23 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         """Write the learner's state, and the results reported so far."""
         folder = Path(checkpoint_dir)
         self._learner.save(folder)
-        (folder / REPORTS).write_text(json.dumps(self._reports), encoding="utf-8")
+        write_atomically(folder / REPORTS, json.dumps(self._reports).encode())
+
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """Save a checkpoint and copy it to the storage.
+
+        Raises:
+            StorageError: If one of both cannot be written; names the file or the storage.
+        """
+        try:
+            return super().save(checkpoint_dir)
+        except TuneNasError:
+            raise
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            storage = self._storage.trial_fs_path if self._storage else checkpoint_dir
+            where = error.filename or storage
+            raise StorageError(f"checkpoint cannot be written: {where}: {reason}") from error
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Take a checkpoint's state; if it is damaged, that of the newest older one that is not.

@@ -35,6 +35,7 @@ _ENVIRONMENT = {
 }
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _WAIT_SECONDS = 4.0
+_LONGEST_WAIT = 86_400
 
 
 def prepare_environment() -> None:
@@ -188,6 +189,8 @@ def _check_reachable(uri: str, create: bool) -> None:
             _ask_server(uri)
         elif parts.hostname and (port := parts.port or _database_port(parts.scheme)):
             socket.create_connection((parts.hostname, port), timeout=_WAIT_SECONDS).close()
+    except StorageError:
+        raise
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise _cannot("be reached", uri, error) from error
 
@@ -197,13 +200,31 @@ def _ask_server(uri: str) -> None:
     try:
         parts = urlsplit(f"{uri.rstrip('/')}/health")
         bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])  # urllib knows no user there
-        urllib.request.urlopen(bare.geturl(), timeout=_WAIT_SECONDS).close()
+        urllib.request.urlopen(bare.geturl(), timeout=_request_seconds()).close()
     except urllib.error.HTTPError:
         return
     except urllib.error.URLError as error:
         # Whether a certificate may be unknown is among MLflow's own settings.
         if not isinstance(error.reason, ssl.SSLError):
             raise OSError(str(error.reason)) from error
+
+
+def _request_seconds() -> int:
+    """Return how long MLflow waits for an answer: a slow server is given as long when it is asked.
+
+    Raises:
+        StorageError: If the environment has no whole number of seconds that is at most a day.
+    """
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    text = os.environ.get(name, _ENVIRONMENT[name])
+    try:
+        seconds = int(text)
+    except ValueError:
+        seconds = 0
+    if not 1 <= seconds <= _LONGEST_WAIT:
+        rule = f"a whole number of seconds from 1 to {_LONGEST_WAIT}"
+        raise StorageError(f"{name} is '{text}', but must be {rule}; try {_ENVIRONMENT[name]}")
+    return seconds
 
 
 def _database_port(scheme: str) -> int | None:

@@ -1,0 +1,96 @@
+"""Whether the driver of a sweep is alive, as far as its folder tells."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from tune_nas.errors import StorageError
+from tune_nas.sweep.locking import is_locked, read_owner
+from tune_nas.sweep.options import storage_option
+from tune_nas.sweep.plan import STATE, State, read_state
+from tune_nas.sweep.records import FOLDER
+from tune_nas.sweep.stages import STAGES
+from tune_nas.sweep.storage import Storage
+from tune_nas.tracking.labels import plural
+
+RUNNING, LOST = "running", "lost"
+
+
+@dataclass(frozen=True)
+class DriverStatus:
+    """What is known of a driver.
+
+    Args:
+        status: ``running`` or ``lost``.
+        reason: How it is known, or what to do, in words.
+    """
+
+    status: str
+    reason: str = ""
+
+
+def driver_status(storage: str, name: str, identity: str | None) -> DriverStatus:
+    """Return whether the driver of a sweep that has not ended is alive.
+
+    Only the folder is looked at: a lock that a process of this machine has is certain, one that
+    another machine had is not, and a remote storage has none.
+
+    Args:
+        storage: Where sweeps are kept.
+        name: Name of the sweep.
+        identity: Tells it from others of its name; None where that is not known.
+    """
+    try:
+        folder = Storage(storage).within(name)
+        state = read_state(folder)
+        if state is None or identity not in (None, state.identity):
+            return _unknown(f"it is not in {Storage(storage).root}")
+        return _status(folder, state, f"tune-nas resume {name}{storage_option(storage)}")
+    except (OSError, StorageError) as error:
+        return _unknown(f"its folder cannot be read: {error}")
+
+
+def without_runs(root: Storage, known: set[str]) -> dict[str, State]:
+    """Return the unfinished sweeps of a storage that MLflow has no run of, by name.
+
+    Args:
+        root: Where sweeps are kept.
+        known: Identities of the sweeps that have a run.
+    """
+    states = {
+        name: state
+        for name in root.names()
+        if STATE in root.names(name) and (state := read_state(root.within(name)))
+    }
+    return {
+        name: state
+        for name, state in states.items()
+        if state.status != "finished" and state.identity not in known
+    }
+
+
+def _status(folder: Storage, state: State, resume: str) -> DriverStatus:
+    if folder.local is not None and is_locked(folder.local):
+        return DriverStatus(RUNNING)
+    if state.status == "finished":
+        return DriverStatus(LOST, "the sweep has finished, but MLflow was not told")
+    if folder.local is None:
+        return _silent(folder, f"if its driver is gone, resume with: {resume}")
+    owner = read_owner(folder.local)
+    if not owner.may_be_alive_elsewhere:
+        return DriverStatus(LOST, f"its driver is gone; resume with: {resume}")
+    return _silent(folder, f"if its driver on {owner.host} is gone, resume with: {resume}")
+
+
+def _silent(folder: Storage, hint: str) -> DriverStatus:
+    """Return what is known where no lock tells: how long ago a result was written."""
+    newest = max((folder.modified(f"{stage}/{FOLDER}") for stage in STAGES), default=0.0)
+    if not newest:
+        return DriverStatus(RUNNING, f"no result yet; {hint}")
+    minutes = max(0, int(time.time() - newest) // 60)
+    return DriverStatus(RUNNING, f"last result {plural(minutes, 'minute')} ago; {hint}")
+
+
+def _unknown(why: str) -> DriverStatus:
+    return DriverStatus(RUNNING, f"as far as MLflow knows; {why}")

@@ -1,0 +1,64 @@
+"""Telling of a full disk: which file or store, in one line, whoever ran into it."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tune_nas.errors import StorageError, TuneNasError
+from tune_nas.tracking.store import without_password
+
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+# As operating systems, pyarrow and sqlite say it; errors of libraries often keep the text alone.
+_WORDS = ("no space left on device", "disk quota exceeded", "database or disk is full")
+
+
+@contextmanager
+def told_by_name(storage: str, mlflow: str) -> Iterator[None]:
+    """Turn an error that a full disk caused into one line, while the block lasts.
+
+    Args:
+        storage: Root of the sweep's storage.
+        mlflow: URI of its MLflow store.
+
+    Raises:
+        StorageError: If a disk is full; names the file where the error does, else the store.
+    """
+    try:
+        yield
+    except TuneNasError:
+        raise
+    except Exception as error:
+        chain = list(_chain(error))
+        full = next((each for each in chain if _is_of_a_full_disk(each)), None)
+        if full is None:
+            raise
+        where = f"storage {storage}"
+        if any(type(each).__module__.startswith("mlflow") for each in chain):
+            where = f"MLflow store {without_password(mlflow)}"
+        filename = getattr(full, "filename", None)
+        file = f"{filename}: " if filename else ""
+        raise StorageError(f"{where} cannot be written: {file}{_reason(full)}") from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, the outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_of_a_full_disk(error: BaseException) -> bool:
+    known = isinstance(error, OSError) and error.errno in _NUMBERS
+    return known or any(words in str(error).lower() for words in _WORDS)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the shortest text that says that the disk is full."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, sqlite3.Error):
+        return str(error)
+    return next(words for words in _WORDS if words in str(error).lower())

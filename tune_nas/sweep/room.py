@@ -1,0 +1,73 @@
+"""How many trials run at a time on given nodes, as Ray would place them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tune_nas.errors import ConfigError
+from tune_nas.sweep.options import RunOptions
+
+_UNITS = 10_000  # Ray counts ten-thousandths of a CPU or GPU
+
+
+class Node(NamedTuple):
+    """The resources of one machine."""
+
+    cpus: float
+    gpus: float = 0.0
+
+
+def check_room(nodes: Sequence[Node], options: RunOptions) -> None:
+    """Check that at least one trial fits on one of the nodes; Ray would wait forever otherwise.
+
+    Raises:
+        ConfigError: If no node has the CPUs and GPUs of a trial.
+    """
+    needs = (("cpus", options.cpus), ("gpus", options.gpus))
+    for kind, needed in needs:
+        largest = max((getattr(node, kind) for node in nodes), default=0.0)
+        if needed > largest:
+            owner = "the machine" if len(nodes) == 1 else "the largest node"
+            raise ConfigError(
+                f"--{kind}-per-trial is {needed:g}, but must be at most {largest:g}, which is what "
+                f"{owner} has"
+            )
+    if not any(_trials_on(node, options) for node in nodes):
+        raise ConfigError(
+            f"--cpus-per-trial is {options.cpus:g} with --gpus-per-trial {options.gpus:g}, but no "
+            "node has both; use fewer of one"
+        )
+
+
+def trials_at_once(nodes: Sequence[Node], options: RunOptions) -> int:
+    """Return the number of trials that fit on the nodes at a time, at least 1."""
+    if not options.shares_processes:
+        return max(1, sum(_trials_on(node, options) for node in nodes))
+    size = searches_per_process(nodes, options)
+    return size * max(1, sum(_trials_on(node, options, size) for node in nodes))
+
+
+def searches_per_process(nodes: Sequence[Node], options: RunOptions) -> int:
+    """Return the number of searches that share a process, all on one node, at least 1."""
+    largest = max((_trials_on(node, options) for node in nodes), default=1)
+    return max(1, min(options.together or 1, largest))
+
+
+def _trials_on(node: Node, options: RunOptions, size: int = 1) -> int:
+    """Return the number of processes with ``size`` trials each that fit on a node.
+
+    A process gets its fraction of a GPU from a single GPU: 0.15 fits 6 times on one, and 12 times
+    on two, not 13 times.
+    """
+    on_cpus = _times(node.cpus, size * options.cpus)
+    if options.gpus == 0:
+        return on_cpus
+    per_gpu = _times(1, size * options.gpus)
+    on_gpus = int(node.gpus) * per_gpu if per_gpu else _times(node.gpus, size * options.gpus)
+    return min(on_cpus, on_gpus)
+
+
+def _times(available: float, needed: float) -> int:
+    """Return how many times a quantity fits into another, in Ray's units."""
+    return round(available * _UNITS) // max(1, round(needed * _UNITS))
