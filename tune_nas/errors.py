@@ -24,6 +24,10 @@ class CheckpointError(TuneNasError, OSError):
     """A checkpoint is absent, damaged or of another trial."""
 
 
+class DivergedError(TuneNasError, ArithmeticError):
+    """The loss of a search or of a training is no longer finite."""
+
+
 class StorageError(TuneNasError, OSError):
     """A folder, store or cluster that a command needs cannot be used."""
 
