@@ -37,6 +37,10 @@ class CheckpointError(TuneNasError, OSError):
     passing = True
 
 
+class DivergedError(TuneNasError, ArithmeticError):
+    """The loss of a search or of a training is no longer finite."""
+
+
 class StorageError(TuneNasError, OSError):
     """A folder, store or cluster that a command needs cannot be used."""
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tune_nas.checkpoint import save_state
 from tune_nas.config import TrialConfig
-from tune_nas.errors import CheckpointError, GenotypeError, TuneNasError
+from tune_nas.errors import CheckpointError, DivergedError, GenotypeError, TuneNasError
 from tune_nas.retrain import STATE_FILE, Retrain
 from tune_nas.spaces import CellGenotype, Genotype, build_network, count_parameters, load_space
 
@@ -293,7 +293,7 @@ def test_a_finished_training_and_a_diverged_one_say_so() -> None:
     with pytest.raises(TuneNasError, match="the training is over: 1 of 1 epochs"):
         retrain.run_epoch()
     diverging = Retrain(_trial(learning_rate=1e30, clip=0.0), DARTS)
-    with pytest.raises(TuneNasError, match=r"loss is (nan|inf) in epoch 1; a lower retrain"):
+    with pytest.raises(DivergedError, match=r"loss is (nan|inf) in epoch 1; a lower retrain"):
         diverging.run_epoch()
     assert (diverging.epoch, diverging.history) == (0, [])
 

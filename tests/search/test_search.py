@@ -20,7 +20,7 @@ from searching import (
 )
 
 from tune_nas.checkpoint import save_state
-from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
+from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.spaces import Genotype
@@ -197,7 +197,7 @@ def test_a_search_that_is_over_or_diverged_says_so() -> None:
     diverging = Search(
         tiny_trial(**{"optimizer.weights.learning_rate": 1e30, "optimizer.weights.clip": 0})
     )
-    with pytest.raises(TuneNasError, match=r"train loss is (nan|inf)"):
+    with pytest.raises(DivergedError, match=r"train loss is (nan|inf)"):
         diverging.run_epoch()
 
 

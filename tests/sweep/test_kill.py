@@ -38,6 +38,14 @@ DRAWN: dict[str, Any] = {
     "retrain": 1,
 }
 
+FEW: dict[str, Any] = {
+    **DRAWN,
+    "parameters": {
+        "optimizer.weights.learning_rate": {"choice": [0.003, 0.03, 0.3]},
+        "update.lambda": {"choice": [0, 1, float("inf")]},
+    },
+}
+
 
 def start(folder: Path, command: str, concurrency: int, sweep: Path) -> subprocess.Popen[bytes]:
     arguments = [command, str(folder / "runs"), str(concurrency), str(sweep)]
@@ -91,10 +99,13 @@ def runs(outcome: SweepOutcome) -> list[tuple[Any, ...]]:
 
 
 def test_killed_twice_ends_as_one_that_ran_through(tmp_path: Path, ray_session: None) -> None:
-    """One trial at a time: same trials, results, ASHA and Optuna decisions, MLflow runs."""
+    """One trial at a time: same trials, results, ASHA and Optuna decisions, MLflow runs.
+
+    There are fewer configurations than trials, so that some are sampled again.
+    """
     options = {"concurrency": 1, "quiet": True}
     through, killed = tmp_path / "through", tmp_path / "killed"
-    file = write_sweep(tmp_path / "input", {"pause": 0.03}, **DRAWN)
+    file = write_sweep(tmp_path / "input", {"pause": 0.03}, **FEW)
     whole = run_sweep(
         load_sweep(file),
         RunOptions(storage=str(through / "runs"), **options),
@@ -116,6 +127,8 @@ def test_killed_twice_ends_as_one_that_ran_through(tmp_path: Path, ray_session: 
         assert expected, stage
         assert what_came_of(records(killed, "killed", stage)) == expected
     assert resumed.results == whole.results
+    runs_of = [(str(result.parameters), result.seed) for result in whole.results[:14]]
+    assert len(set(runs_of)) == 14 and len({seed for _, seed in runs_of}) > 1
     statuses = {result.status for result in whole.results}
     assert statuses == {"finished", "stopped early"}
     assert study(killed, "killed") == study(through, "killed")

@@ -85,7 +85,9 @@ def test_a_stopped_trial_is_told_as_pruned_with_its_last_value(
     play(drawn, records, 7)
     told = optuna.load_study(study_name=sweep.name, storage=url).trials
     states = [trial.state.name for trial in told]
-    assert states == ["COMPLETE"] * 2 + ["PRUNED"] + ["COMPLETE"] * 2 + ["PRUNED", "FAIL"]
+    assert states == ["COMPLETE"] * 2 + ["PRUNED"] + ["COMPLETE"] * 2 + ["PRUNED"] * 2
+    failed = [trial.user_attrs.get("failed", False) for trial in told]
+    assert failed == [False] * 6 + [True] and told[6].value is None
     last = records["search-00002"].history[-1]
     assert last["epoch"] == 2
     assert told[2].intermediate_values == {2: last["valid_accuracy"]}
@@ -163,6 +165,31 @@ def test_a_trial_that_has_diverged_is_no_winner(make_sweep: MakeSweep, tmp_path:
         records.end(job.id)
     (only,) = retrain_jobs(sweep, records, Records(Storage(tmp_path), "repeat"))
     assert only.parent == "search-00001"
+
+
+def test_a_configuration_with_a_diverged_seed_is_picked_last(
+    make_sweep: MakeSweep, tmp_path: Path
+) -> None:
+    key = "optimizer.weights.learning_rate"
+    parameters = {key: {"grid": [0.1, 0.2, 0.3]}}
+    sweep = make_sweep(parameters=parameters, seeds=3, retrain=2)
+    records = Records(Storage(tmp_path), "search")
+    values = {0.1: (99, math.nan, 98), 0.2: (80, 81, 82), 0.3: (90, 91, 92)}
+    for rate, of_rate in values.items():
+        for seed, value in enumerate(of_rate):
+            finished(records, f"search-{rate}-{seed}", value, seed=seed, rate=rate)
+    found = [(group[0].job.parameters[key], len(group)) for group in ranked(sweep, records)]
+    assert found == [(0.3, 3), (0.2, 3), (0.1, 2)]
+    # A search that raised because its loss was NaN counts as diverged too; another failure not.
+    error = "DivergedError: the train loss is nan in epoch 8"
+    for seed, why in ((3, error), (4, "ValueError: no")):
+        rate = {3: 0.3, 4: 0.2}[seed]
+        records._records[f"x{seed}"] = make_record(f"x{seed}", seed, **{key: rate})
+        records.end(f"x{seed}", error=why)
+    found = [(group[0].job.parameters[key], len(group)) for group in ranked(sweep, records)]
+    assert found == [(0.2, 3), (0.1, 2), (0.3, 3)]
+    jobs = retrain_jobs(sweep, records, Records(Storage(tmp_path), "repeat"))
+    assert [job.parent for job in jobs] == ["search-0.2-2", "search-0.1-0"]
 
 
 def test_the_define_by_run_space_can_be_pickled(sweep: SweepConfig) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from tune_nas.errors import GenotypeError, StorageError
@@ -176,6 +177,65 @@ def test_the_names_of_many_methods_stay_apart(make_result: Make) -> None:
     boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
     assert all(box.y0 >= 0 for box in boxes)
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def sampled(make: Make) -> list[TrialResult]:
+    """Eight searches, of which λ = 2 and λ = 3 were repeated with two new seeds each."""
+    results = [make(value, 80.0 + value) for value in range(8)]
+    return results + [
+        make(value, 70.0 + value + seed, seed=seed, stage="repeat", trial_id=f"r{value}{seed}")
+        for value in (2, 3)
+        for seed in (1, 2)
+    ]
+
+
+def marks(panel: Axes, marker: str) -> list[tuple[float, list[float]]]:
+    """Return what is drawn with a marker: x rounded to a category, and the heights."""
+    lines = [line for line in panel.lines if line.get_marker() == marker and len(line.get_xdata())]
+    points = [(round(float(line.get_xdata()[0])), list(line.get_ydata())) for line in lines]
+    return sorted(points)
+
+
+def test_a_sampled_sweep_shows_every_search_and_marks_the_repeats(make_result: Make) -> None:
+    figure = plot_axis(Report("s", ["update.lambda"], sampled(make_result), "valid_accuracy"))
+    (panel,) = figure.axes
+    assert marks(panel, "o") == [(value, [80.0 + value]) for value in range(8)]
+    assert marks(panel, "s") == [(2, [73.0, 74.0]), (3, [74.0, 75.0])]
+    (means,) = panel.containers
+    heights = list(means.lines[0].get_ydata())
+    assert heights[2:4] == [73.5, 74.5] and all(map(math.isnan, heights[:2] + heights[4:]))
+    assert "a dot is a search, a square a repeat" in figure.get_suptitle()
+
+
+def test_single_trials_are_not_joined(make_result: Make) -> None:
+    values = {0: (90.0, 92.0), 1: (80.0,), 2: (70.0, 72.0), 3: (60.0, 62.0)}
+    results = [make_result(v, a, seed=s) for v, of in values.items() for s, a in enumerate(of)]
+    results += [
+        make_result(
+            v, stage="retrain", trial_id=f"r{v}", parent=f"{v}-0", metrics={"test_accuracy": 9}
+        )
+        for v in values
+    ]
+    report = Report("s", ["update.lambda"], results, "valid_accuracy")
+    accuracy, retrained = plot_axis(report).axes
+    (means,) = accuracy.containers
+    heights = list(means.lines[0].get_ydata())
+    assert math.isnan(heights[1]) and heights[:1] + heights[2:] == [91.0, 71.0, 61.0]
+    assert marks(accuracy, "o")[1] == (1, [80.0])
+    # Every value was retrained once: four points, no line.
+    assert retrained.containers == [] and len(marks(retrained, "o")) == 4
+    assert all(line.get_linestyle() == "None" for line in retrained.lines)
+
+
+def test_two_ranges_are_two_panels_and_absent_values_have_no_place(make_result: Make) -> None:
+    results = [
+        make_result(0, 80.0, trial_id=str(i), parameters={"a": 1.5**i, "b": i}) for i in range(14)
+    ]
+    results.append(make_result(0, 85.0, trial_id="x", parameters={"a": 1.0}))
+    one, two = plot_axis(Report("s", ["a", "b"], results, "valid_accuracy")).axes
+    assert (len(marks(one, "o")), len(marks(two, "o"))) == (15, 14)
+    assert one.get_legend() is None
+    assert two.get_xlim()[1] < 20
 
 
 def test_nothing_to_plot_is_said(make_result: Make) -> None:

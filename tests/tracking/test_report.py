@@ -94,11 +94,79 @@ def test_a_single_trial_has_no_deviation(make_result: Make) -> None:
     assert "90.00 ± –" in text_of(report)
 
 
-def test_an_infinite_value_has_no_deviation(make_result: Make) -> None:
-    results = [make_result(1, 90.0, seed=0), make_result(1, math.inf, seed=1)]
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_has_diverged(make_result: Make, bad: float) -> None:
+    """λ = 10 has the best value of all, in the one seed of three that did not diverge."""
+    results = [make_result(10, value, seed=s) for s, value in enumerate((95.0, bad, bad))]
+    results += [make_result(1, value, seed=s) for s, value in enumerate((90.0, 91.0, 92.0))]
+    report = Report("s", LAMBDA, results, "valid_accuracy")
+    one, ten = report.rows()
+    assert (ten.n, ten.diverged, ten.failed, ten.statistics["valid_accuracy"].n) == (1, 2, 0, 1)
+    assert report.ranking() == [one, ten]
+    assert report.best() == results[5]
+    lines = [line.split("│")[1:-1] for line in text_of(report).splitlines() if "│" in line]
+    assert [[cell.strip() for cell in line] for line in lines] == [
+        ["1", "3", "0", "91.00 ± 1.00"],
+        ["10", "1", "2", "95.00 ± –"],
+    ]
+    assert "| λ | n | diverged | valid % |" in report.markdown()
+    assert "| **1** | **3** | **0** | **91.00 ± 1.00** |" in report.markdown()
+    assert report.to_dict()["rows"][1]["diverged"] == 2
+    assert report.notes() == [
+        f"search 10-{seed} (λ = 10, seed {seed}) diverged: its loss or metric is not finite"
+        for seed in (1, 2)
+    ]
+
+
+def test_divergence_is_known_by_its_error_and_by_a_loss(make_result: Make) -> None:
+    message = "DivergedError: the train loss is nan in epoch 2; a lower … may help"
+    results = [
+        make_result(1, 90.0, seed=0),
+        make_result(1, 80.0, seed=1, status="failed", error=message),
+        make_result(1, 80.0, seed=2, metrics={"valid_loss": math.nan}),
+        make_result(1, 80.0, seed=3, status="failed", error="ValueError: no"),
+        make_result(1, 80.0, seed=4, metrics={"entropy/mean": math.nan}),
+    ]
     (row,) = Report("s", LAMBDA, results, "valid_accuracy").rows()
-    assert (row.statistics["valid_accuracy"].mean, row.n) == (math.inf, 2)
-    assert row.statistics["valid_accuracy"].std is None
+    assert [trial.seed for trial in row.trials] == [0, 4]
+    assert (row.diverged, row.failed) == (2, 1)
+
+
+def test_a_metric_that_some_trials_lack_has_its_own_n(make_result: Make) -> None:
+    results = [make_result(1, 90.0 + s, seed=s) for s in range(3)]
+    results[0].metrics["gap"] = 2.0
+    assert "2.00 ± –, n=1" in text_of(Report("s", LAMBDA, results, "valid_accuracy"))
+
+
+def test_the_same_search_counts_once(make_result: Make) -> None:
+    """Sweeps of earlier versions hold it several times, with the same result each time."""
+    results = [make_result(1, 90.0, trial_id=f"same{i}") for i in range(4)]
+    results += [make_result(1, 92.0, seed=1), make_result(1, seed=1, status="failed", trial_id="x")]
+    report = Report("s", LAMBDA, results, "valid_accuracy")
+    (row,) = report.rows()
+    accuracy = row.statistics["valid_accuracy"]
+    assert (row.n, row.failed, accuracy.n, accuracy.mean) == (2, 0, 2, 91.0)
+    assert accuracy.std == pytest.approx(math.sqrt(2))
+
+
+def test_retrains_that_diverged_rank_last_where_retrains_rank(make_result: Make) -> None:
+    results = [make_result(v, 90.0 - v, seed=s) for v in (1, 2) for s in (0, 1)]
+    for value, accuracies in ((1, (95.0, math.nan)), (2, (70.0, 72.0))):
+        results += [
+            make_result(
+                value,
+                stage="retrain",
+                trial_id=f"r{value}{seed}",
+                parent=f"{value}-{seed}",
+                metrics={"test_accuracy": accuracy},
+            )
+            for seed, accuracy in enumerate(accuracies)
+        ]
+    report = Report("s", LAMBDA, results, "retrain/test_accuracy")
+    assert [row.values["update.lambda"] for row in report.ranking()] == [2, 1]
+    one, _ = report.rows()
+    assert (one.retrains_diverged, one.retrains_failed, one.diverged) == (1, 0, 0)
+    assert "1 retrain diverged" in report.sentence()
 
 
 def test_stopped_and_failed_trials_count_but_in_no_mean(make_result: Make) -> None:
@@ -164,9 +232,23 @@ def test_only_what_was_repeated_is_ranked(make_result: Make) -> None:
         make_result(v, a, seed=s, stage="repeat", trial_id=f"r{v}{s}")
         for v, s, a in ((0.1, 1, 90.0), (0.1, 2, 92.0), (0.2, 1, 93.0), (0.2, 2, 95.0))
     ]
-    ranking = Report("s", LAMBDA, results, "valid_accuracy").ranking()
+    report = Report("s", LAMBDA, results, "valid_accuracy")
+    ranking = report.ranking()
     assert [(row.values["update.lambda"], row.n) for row in ranking] == [(0.2, 2), (0.1, 2)]
     assert ranking[0].statistics["valid_accuracy"].mean == 94.0
+    assert [row.values["update.lambda"] for row in report.not_repeated()] == [0.3]
+    assert [trial.metrics["valid_accuracy"] for trial in ranking[0].searched] == [94.0]
+    assert "| **0.2** | **2 repeats** | **94.00 ± 1.41** |" in report.markdown()
+    assert "| 0.3 | 1 | 99.00 ± – |" in report.markdown()
+
+
+def test_where_all_repeats_failed_the_searches_are_ranked(make_result: Make) -> None:
+    results = [make_result(v, 90.0 + v) for v in (1, 2)]
+    results.append(
+        make_result(2, stage="repeat", trial_id="r", status="failed", error="ValueError: no")
+    )
+    ranking = Report("s", LAMBDA, results, "valid_accuracy").ranking()
+    assert [row.values["update.lambda"] for row in ranking] == [1]
 
 
 def test_two_axes_and_conditional_values(make_result: Make) -> None:

@@ -1,5 +1,6 @@
 """Every situation's sentence, word for word, with numbers worked out by hand."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from tune_nas.tracking import Report, TrialResult
@@ -187,4 +188,91 @@ def test_one_retrain_cannot_rank(make_result: Make) -> None:
     results += retrains(make_result, {1: 95.0})
     assert sentence(results).endswith(
         "; retrain test accuracy is known for λ = 1 alone (95.00 %, n = 1)."
+    )
+
+
+def repeated(make: Make, values: dict[object, Sequence[float]]) -> list[TrialResult]:
+    return [
+        make(value, accuracy, seed=seed, stage="repeat", trial_id=f"repeat-{value}-{seed}")
+        for value, accuracies in values.items()
+        for seed, accuracy in enumerate(accuracies, start=1)
+    ]
+
+
+def test_one_repeated_configuration_is_compared_with_the_searches(make_result: Make) -> None:
+    found = searches(make_result, {value: (80.0 + value,) for value in range(8)})
+    # λ = 7: mean 83, s = √2; λ = 6 was searched once, with 86.
+    assert sentence([*found, *repeated(make_result, {7: (82.0, 84.0)})]) == (
+        "λ = 7: supernet valid accuracy 83.00 ± 1.41 %, n = 2 repeats; the best of 7 not repeated "
+        "is λ = 6 (86.00 %, n = 1), 3.00 better and more than one standard deviation (1.41); "
+        f"{SUPERNETS}."
+    )
+
+
+def test_repeats_are_compared_with_each_other_and_with_the_rest(make_result: Make) -> None:
+    found = searches(make_result, {0: (80.0,), 1: (90.0,), 9: (91.0,)})
+    text = sentence([*found, *repeated(make_result, {1: (89.0, 91.0), 9: (94.0, 96.0)})])
+    assert text.startswith(
+        "λ = 9 best by supernet valid accuracy (95.00 ± 1.41 %, n = 2 repeats); the difference to "
+        "λ = 1 (90.00 ± 1.41 %, n = 2 repeats), 5.00, is more than one standard deviation (1.41; "
+        "3.5 times it), itself rough with so few seeds; the one not repeated is λ = 0 (80.00 %, "
+        "n = 1), 15.00 worse and more than one standard deviation (1.41); "
+    )
+
+
+def test_the_rest_by_a_loss_and_without_a_deviation(make_result: Make) -> None:
+    results = [make_result(v, metrics={"valid_loss": loss}) for v, loss in ((0, 0.5), (1, 0.25))]
+    again = {"stage": "repeat", "trial_id": "r", "seed": 1, "metrics": {"valid_loss": 0.75}}
+    text = sentence([*results, make_result(1, **again)], "valid_loss", "min")
+    assert text.startswith(
+        "λ = 1: valid_loss 0.7500, n = 1 repeat; the one not repeated is λ = 0 (0.5000, n = 1), "
+        "0.2500 better."
+    )
+
+
+def test_diverged_seeds_are_named_and_rank_last(make_result: Make) -> None:
+    values = {0: (80.0, 81.0, 82.0), 1: (90.0, 91.0, 92.0), 10: (95.0, math.nan, math.nan)}
+    text = sentence(searches(make_result, values))
+    assert text == (
+        "λ = 1 best by supernet valid accuracy (91.00 ± 1.00 %, n = 3); the difference to λ = 0 "
+        "(81.00 ± 1.00 %, n = 3), 10.00, is more than one standard deviation (1.00; 10.0 times "
+        f"it); {SUPERNETS}; 2 of 3 seeds of λ = 10 diverged, so it ranks last."
+    )
+
+
+def test_all_but_one_have_diverged_seeds(make_result: Make) -> None:
+    values = {1: (90.0, 92.0), 10: (95.0, math.nan), 99: (96.0, math.inf)}
+    assert sentence(searches(make_result, values)) == (
+        "λ = 1: supernet valid accuracy 91.00 ± 1.41 %, n = 2; everything else has seeds that "
+        f"diverged; {SUPERNETS}; 1 of 2 seeds of λ = 10 and 1 of 2 seeds of λ = 99 diverged, so "
+        "these rank last."
+    )
+
+
+def test_where_all_have_diverged_seeds_they_are_compared(make_result: Make) -> None:
+    values = {v: (90.0 + v, 91.0 + v, math.nan) for v in range(5)}
+    text = sentence(searches(make_result, values))
+    assert text.startswith("λ = 4 best by supernet valid accuracy (94.50 ± 0.71 %, n = 2); the")
+    assert text.endswith("; 5 trials of 5 values diverged.")
+
+
+def test_nothing_but_divergence(make_result: Make) -> None:
+    assert sentence(searches(make_result, {0: (math.nan,), 1: (math.inf,)})) == (
+        "Nothing can be ranked: no trial ran to its end (0 failed, 0 stopped early, 2 diverged)."
+    )
+
+
+def test_failed_seeds_make_a_mean_one_of_survivors(make_result: Make) -> None:
+    found = searches(make_result, {0: (80.0, 82.0), 1: (90.0,)})
+    found.append(make_result(1, seed=1, status="failed", error="x"))
+    assert sentence(found).endswith(
+        "; 1 trial failed and counts in no mean, so some means are of the survivors alone."
+    )
+
+
+def test_one_retrained_of_several_searches_has_nothing_beside_it(make_result: Make) -> None:
+    results = searches(make_result, {0: (80.0,), 1: (90.0,)})
+    text = sentence(results + retrains(make_result, {1: 95.0}), "retrain/test_accuracy")
+    assert text.startswith(
+        "λ = 1: retrain test accuracy 95.00 %, n = 1; nothing else was retrained to compare it to;"
     )

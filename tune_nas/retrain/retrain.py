@@ -19,7 +19,7 @@ from torch.nn import functional
 from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.data import RetrainData, load_data
-from tune_nas.errors import CheckpointError, TuneNasError
+from tune_nas.errors import CheckpointError, DivergedError, TuneNasError
 from tune_nas.retrain.compiled import TrainingPass, compile_pays
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import building, derive_seed, make_generator
@@ -120,7 +120,8 @@ class Retrain:
             on_step: Called after each step with the steps done and the steps of the epoch.
 
         Raises:
-            TuneNasError: If the training is over, or its loss is no longer finite.
+            TuneNasError: If the training is over.
+            DivergedError: If its loss is no longer finite.
         """
         if self.done:
             raise TuneNasError(
@@ -134,7 +135,7 @@ class Retrain:
         self.network.drop_path_probability = self._recipe.drop_path * self.epoch / self.epochs
         train = self._train_epoch(on_step)
         if not math.isfinite(train.loss):
-            raise TuneNasError(
+            raise DivergedError(
                 f"the train loss is {train.loss} in epoch {self.epoch + 1}; "
                 "a lower retrain.learning_rate may help"
             )

@@ -16,7 +16,7 @@ from torch import Tensor
 from tune_nas.checkpoint import fetched, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
-from tune_nas.errors import TuneNasError
+from tune_nas.errors import DivergedError, TuneNasError
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.search.alpha_history import AlphaHistory
 from tune_nas.search.build import (
@@ -191,7 +191,8 @@ class Search:
             on_step: Called after each step with the steps done and the steps of the epoch.
 
         Raises:
-            TuneNasError: If the search is over, or its loss is no longer finite.
+            TuneNasError: If the search is over.
+            DivergedError: If its loss is no longer finite.
         """
         if self.done:
             raise TuneNasError(f"the search is over: {self.epoch} of {self.epochs} epochs are run")
@@ -264,7 +265,7 @@ class Search:
             on_step=on_step,
         )
         if not math.isfinite(tally.loss):
-            raise TuneNasError(
+            raise DivergedError(
                 f"the train loss is {tally.loss} in epoch {self.epoch + 1}; "
                 "a lower optimizer.weights.learning_rate may help"
             )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tune_nas.config import Count, Section
 from tune_nas.sweep.parameters import TRIAL, Parameter, ordered
 
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+SEEDS = 2**31  # they are counted from 0
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 _DEFAULT_TRIALS = 20
 _DEFAULT_BEST = 3
 EPOCHS = "schedule.epochs"
@@ -38,6 +39,33 @@ class AshaConfig(Section):
 
     grace_period: Count = 4
     reduction_factor: Annotated[float, Field(ge=2, le=3)] = 2.0
+
+
+class TpeConfig(Section):
+    """Arguments of Optuna's TPE sampler, by the names that Optuna has for them.
+
+    They are recorded with the sweep, because Optuna's defaults differ between its versions.
+
+    Args:
+        multivariate: Sample all keys jointly instead of one by one.
+        group: Sample jointly the keys that occur together, so that conditional keys (``when``)
+            take part. None: true if a key is conditional and ``multivariate`` is true.
+        constant_liar: Avoid configurations close to those of running trials.
+        n_startup_trials: Number of trials that are sampled at random first.
+        n_ei_candidates: Number of candidates, of which the most promising one is taken.
+    """
+
+    multivariate: bool = True
+    group: bool | None = None
+    constant_liar: bool = True
+    n_startup_trials: Count = 10
+    n_ei_candidates: Count = 24
+
+    @model_validator(mode="after")
+    def _joint(self) -> TpeConfig:
+        if self.group and not self.multivariate:
+            raise ValueError("group is true, but needs multivariate: true; set group: false")
+        return self
 
 
 class RepeatConfig(Section):
@@ -68,10 +96,11 @@ class SweepConfig(Section):
             first sweep takes minutes. With other data the trial's own hold. ``set`` goes before.
         parameters: Dotted keys to vary, each with its values; and ``trial``, with names or paths.
         seeds: How many seeds for each grid point (counted from ``seed``), or a list of them.
-            random and tpe search each configuration once, with the first, and repeat the best
-            over as many new ones.
+            random and tpe search each configuration with the first, and repeat the best over as
+            many new ones. A configuration that is sampled again runs with the next seed.
         searcher: ``grid``: every combination; ``random`` or ``tpe`` (Optuna): ``trials`` drawn.
         scheduler: ``asha`` stops hopeless trials early; ``none`` runs each to its end.
+        tpe: Arguments of the TPE sampler. None: the defaults of the installed Optuna.
         trials: How many configurations random and tpe draw; None for 20.
         metric: What the sweep ranks by: ``valid_accuracy`` of the supernet, another metric of a
             search (``benchmark/cifar10_test`` where a table is configured), or
@@ -96,6 +125,7 @@ class SweepConfig(Section):
     searcher: Literal["grid", "random", "tpe"] = "grid"
     scheduler: Literal["none", "asha"] = "none"
     asha: AshaConfig = AshaConfig()
+    tpe: Annotated[TpeConfig | None, Field(validate_default=True)] = TpeConfig()
     trials: Count | None = None
     metric: Annotated[str, Field(min_length=1)] = "valid_accuracy"
     mode: Literal["max", "min"] = "max"
@@ -114,6 +144,14 @@ class SweepConfig(Section):
         if len(listed) != len(set(listed)):
             raise ValueError("must not name a seed twice")
         return value
+
+    @field_validator("tpe")
+    @classmethod
+    def _tpe(cls, value: TpeConfig | None, info: ValidationInfo) -> TpeConfig | None:
+        if value is None or value.group is not None:
+            return value
+        conditional = any(key.when for key in info.data.get("parameters", {}).values())
+        return value.model_copy(update={"group": conditional and value.multivariate})
 
     @field_validator("retrain", mode="before")
     @classmethod
@@ -163,6 +201,12 @@ class SweepConfig(Section):
         repeats = self.repeat.seeds if self.repeat is not None else None
         first = max(searched) + 1
         return [first + offset for offset in range(repeats or len(self.seed_list))]
+
+    @property
+    def next_seed(self) -> int:
+        """The first seed for a configuration that is sampled again; no other stage uses it."""
+        repeats = self.repeat_seeds if self.repeat_best else []
+        return max([self.seed_list[0], *repeats]) + 1
 
     @property
     def repeat_best(self) -> int:

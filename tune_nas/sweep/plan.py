@@ -96,6 +96,8 @@ def read_plan(storage: Storage) -> Plan:
             raise StorageError(f"{storage.root}/{name} is damaged: not valid YAML") from error
         if not isinstance(contents[name], dict):
             raise StorageError(f"{storage.root}/{name} is missing or damaged; nothing to resume")
+    # Recorded by a version that took the defaults of the Optuna that it ran on: so it continues.
+    contents[SWEEP].setdefault("tpe", None)
     trials = {
         name: library.stored_trial(trial, f"{storage.root}/{TRIALS}, trial '{name}'")
         for name, trial in contents[TRIALS].items()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tune_nas import library
+from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
-from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.config import SEEDS, SweepConfig
 from tune_nas.sweep.parameters import Fixed, Parameter, ordered
 from tune_nas.sweep.records import Job, Record, Records
 from tune_nas.sweep.resolve import BaseTrials, portable, reported, resolve
+from tune_nas.sweep.samplers import make_sampler
 
 if TYPE_CHECKING:
     import optuna
 
+
+_logger = logging.getLogger(__name__)
 
 _DRAWS = 100  # for one trial, until its values go together
 
@@ -66,6 +74,9 @@ class OptunaSource:
     was interrupted. A trial that ASHA stopped is told as PRUNED with its last value: told as
     complete, as Ray's own OptunaSearch does, its early value would rank beside final ones.
 
+    A configuration that is sampled again runs with the next seed: with the same one, it would only
+    repeat its result. One that failed is not run again.
+
     Args:
         sweep: The sweep; its ``seed`` decides what is drawn.
         bases: Its trials.
@@ -92,6 +103,8 @@ class OptunaSource:
             direction="maximize" if sweep.mode == "max" else "minimize",
         )
         self._trials: dict[str, optuna.Trial] = {}
+        self._seeds: dict[str, set[int]] = {}  # of each configuration that was sampled
+        self._failed: set[str] = set()  # configurations
         self._left: list[Job] = []
         for record in records:
             self._ask(record.job)
@@ -101,18 +114,29 @@ class OptunaSource:
                 self._left.append(record.job)
 
     def next(self) -> Job | None:
-        """Return a job that was interrupted, else a new one, or None if there is none left."""
+        """Return a job that was interrupted, else a new one, or None if there is none left.
+
+        Raises:
+            ConfigError: If no valid configuration can be sampled.
+        """
         if self._left:
             return self._left.pop(0)
         return self._ask() if len(self._trials) < self.total else None
 
     def tell(self, record: Record) -> None:
-        """Tell the study: finished is COMPLETE, stopped early is PRUNED, failed is FAIL."""
+        """Tell the study: finished is COMPLETE, stopped early is PRUNED, failed is PRUNED too.
+
+        A failed trial is told without a value, and so is one whose value is not finite; TPE counts
+        them as the worst. It ignores what is told as FAIL, and where it knows of no trial it
+        expects the most: it would sample little else.
+        """
         from optuna.trial import TrialState
 
         trial, value = self._trials[record.job.id], record.value(self._sweep.search_metric)
-        if record.status == "failed" or value is None:
-            self.study.tell(trial, state=TrialState.FAIL)
+        if record.status == "failed" or value is None or not math.isfinite(value):
+            self._failed.add(_configuration(record.job.trial))
+            trial.set_user_attr("failed", True)
+            self.study.tell(trial, state=TrialState.PRUNED)
             return
         trial.report(value, record.epoch)
         if record.status == "finished":
@@ -120,36 +144,67 @@ class OptunaSource:
         else:
             self.study.tell(trial, state=TrialState.PRUNED)
 
-    def _ask(self, known: Job | None = None) -> Job:
-        """Draw the next trial, or put a known one into the study again."""
-        self.study.sampler = self._sampler(self._number(known))
+    def _ask(self, known: Job | None = None) -> Job | None:
+        """Sample the next trial, or put a known one into the study again."""
+        number = self._number(known)
+        self.study.sampler = make_sampler(self._sweep, number)
         if known is None:
-            trial, job = self._draw()
+            sampled = self._sample(number)
+            if sampled is None:
+                return None
+            trial, job = sampled
         else:
             self.study.enqueue_trial(self._space.drawn(known.parameters))
             trial, job = self.study.ask(), known
             self._space(trial)
         trial.set_user_attr("trial_id", job.id)
         self._trials[job.id] = trial
+        self._seeds.setdefault(_configuration(job.trial), set()).add(job.seed)
         return job
 
-    def _draw(self) -> tuple[optuna.Trial, Job]:
-        """Draw until the values go together: of ranges the ends alone were tried beforehand.
+    def _sample(self, number: int) -> tuple[optuna.Trial, Job] | None:
+        """Sample until the values go together and have not failed.
+
+        Whether they go together is checked beforehand for the ends of ranges alone. What is
+        refused counts as running meanwhile, so that TPE moves away from it; if that does not
+        help, the second half of the samples is random.
+
+        Returns:
+            None if, in many samples, all values that go together have failed.
 
         Raises:
-            ConfigError: If they do not in many draws.
+            ConfigError: If no values go together in many samples.
         """
         from optuna.trial import TrialState
 
-        refused: ConfigError | None = None
-        for _ in range(_DRAWS):
-            trial = self.study.ask()
-            try:
-                return trial, self._job(self._number(None), self._space(trial))
-            except ConfigError as error:
+        error: ConfigError | None = None
+        refused: list[optuna.Trial] = []
+        failed = 0
+        try:
+            while len(refused) < _DRAWS:
+                if len(refused) == _DRAWS // 2:
+                    self.study.sampler = make_sampler(self._sweep, number, "random")
+                trial = self.study.ask()
+                try:
+                    job = self._job(number, self._space(trial))
+                except ConfigError as raised:
+                    error = raised
+                else:
+                    if _configuration(job.trial) not in self._failed:
+                        return trial, job
+                    failed += 1
+                refused.append(trial)
+        finally:
+            for trial in refused:
                 self.study.tell(trial, state=TrialState.FAIL)
-                refused = error
-        raise ConfigError(f"{refused}; so it is with each of {_DRAWS} draws") from refused
+        if not failed:
+            raise ConfigError(f"{error}; so it is with each of {_DRAWS} draws") from error
+        _logger.warning(
+            "sampling ends after %d of %d trials: what is sampled has failed before",
+            len(self._trials),
+            self.total,
+        )
+        return None
 
     def _number(self, known: Job | None) -> int:
         if known is not None:
@@ -158,20 +213,15 @@ class OptunaSource:
         return next(n for n in numbers if f"search-{n:05d}" not in self._trials)
 
     def _job(self, number: int, parameters: dict[str, Any]) -> Job:
-        seed = self._sweep.seed_list[0]
-        trial = resolve(self._sweep, self._bases, parameters, seed)
-        kept = reported(parameters, trial)
+        """Return the job of sampled values, with the first seed that they have not run with."""
+        first = self._sweep.seed_list[0]
+        trial = resolve(self._sweep, self._bases, parameters, first)
         content = portable(trial, self._bases.folder).to_dict()
-        return Job(f"search-{number:05d}", "search", kept, seed, content)
-
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        import optuna
-
-        # One seed each, that no other sweep seed's trials share: numbers stay below 100,000.
-        seed = (self._sweep.seed * 100_003 + number) % 2**32
-        if self._sweep.searcher == "random":
-            return optuna.samplers.RandomSampler(seed=seed)
-        return optuna.samplers.TPESampler(seed=seed)
+        used = self._seeds.get(_configuration(content), set())
+        seeds = itertools.chain([first], itertools.count(self._sweep.next_seed))
+        seed = next(seed for seed in (seed % SEEDS for seed in seeds) if seed not in used)
+        kept = reported(parameters, trial)
+        return Job(f"search-{number:05d}", "search", kept, seed, {**content, "seed": seed})
 
 
 class DefineByRun:
@@ -226,3 +276,12 @@ def _same(listed: Any, value: Any) -> bool:
         return float(listed) == float(value)
     except (TypeError, ValueError):
         return False
+
+
+def _configuration(trial: Mapping[str, Any]) -> str:
+    """Return everything that decides a trial's result but its seed, as text.
+
+    Keys that the record of an earlier version lacks have their defaults.
+    """
+    content = library.validate(TrialConfig, trial, "trial").to_dict()
+    return json.dumps({**content, "seed": None}, sort_keys=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Job, Record, Records
 from tune_nas.sweep.resolve import BaseTrials, portable, resolve, resolve_trials
+from tune_nas.tracking.summary import distinct, has_diverged
 
 STAGES = ("search", "repeat", "retrain")
 
@@ -90,19 +91,29 @@ def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
     """Return the finished trials by configuration, the configuration of the best mean first.
 
     Trials that were stopped early or failed are left out: their last value is of another epoch. So
-    are those whose value is no finite number: they have diverged.
+    are those that diverged, and of equal searches all but one. A configuration of which a seed
+    diverged comes after all others: the mean of the other seeds is no fair comparison.
     """
     groups: dict[str, list[Record]] = {}
     for record in records:
-        value = record.value(sweep.search_metric)
-        known = value is not None and math.isfinite(value) and record.genotype is not None
-        if record.status == "finished" and known:
-            groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
-    return sorted(
-        groups.values(),
-        key=lambda group: statistics.mean(_score(sweep, record) for record in group),
-        reverse=True,
-    )
+        groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
+    ranks: list[tuple[bool, float, list[Record]]] = []
+    for group in groups.values():
+        results = distinct([record.result() for record in group])
+        lost = {r.trial_id for r in results if has_diverged(r, sweep.search_metric)}
+        kept = {r.trial_id for r in results} - lost
+        known = [record for record in group if record.job.id in kept and _is_known(sweep, record)]
+        if known:
+            mean = statistics.mean(_score(sweep, record) for record in known)
+            ranks.append((not lost, mean, known))
+    return [known for *_, known in sorted(ranks, key=lambda rank: rank[:2], reverse=True)]
+
+
+def _is_known(sweep: SweepConfig, record: Record) -> bool:
+    """Whether a trial ran to its end and can be ranked."""
+    value = record.value(sweep.search_metric)
+    known = value is not None and math.isfinite(value) and record.genotype is not None
+    return record.status == "finished" and known
 
 
 def _score(sweep: SweepConfig, record: Record) -> float:

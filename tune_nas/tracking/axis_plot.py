@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tune_nas.tracking.labels import (
     order_key,
     value_label,
 )
-from tune_nas.tracking.summary import Row
+from tune_nas.tracking.summary import Row, metric_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,11 +28,14 @@ _OTHERS = ("valid_accuracy", "gap", RETRAIN, "benchmark/cifar10_test")
 
 
 def plot_axis(report: Report) -> Figure:
-    """Draw a sweep: mean ± sample standard deviation, and each trial as a dot.
+    """Draw a sweep: mean ± sample standard deviation, and each trial that ran to its end.
+
+    A search is a dot; where some were repeated, a repeat is a square, and means are of repeats.
+    Means of several trials are joined by a line where the values are numbers.
 
     One swept key: a panel for each of the ranked metric, the supernet's accuracy, the gap, and the
     retrain and benchmark accuracies, as far as they are known. Two: the same, a colour for each
-    value of the second. More: the ranked metric against each key.
+    value of the second, if there are few of them. More: the ranked metric against each key.
     Values come in a row, by size with inf last, whatever their distances; more than 12 different
     numbers come on a numeric axis, logarithmic where they span two decades.
 
@@ -40,11 +44,12 @@ def plot_axis(report: Report) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    rows = report.ranking()
+    rows = [*report.ranking(), *report.not_repeated()]
     if not rows:
         raise ValueError("the report has no trial that can be ranked, so there is nothing to plot")
     axes = report.axes or [""]
-    if len(axes) <= 2:
+    few = len(axes) == 1 or (len(axes) == 2 and len(_values(rows, axes[1])) <= len(PALETTE))
+    if few:
         panels = [(axes[0], name) for name in _metrics(report, rows)]
     else:
         panels = [(axis, report.rank_by) for axis in axes]
@@ -55,9 +60,11 @@ def plot_axis(report: Report) -> Figure:
     figure.patch.set_facecolor("white")
     for number, (axis, name) in enumerate(panels):
         panel = figure.add_subplot(1, len(panels), number + 1)
-        series = _series(rows, axes[1] if len(axes) == 2 else None)
-        _draw(panel, rows, axis, name, series, with_means=len(axes) <= 2)
-    note = "mean ± sample standard deviation; a dot is a trial" if len(axes) <= 2 else "trials"
+        series = _series(rows, axes[1] if few and len(axes) == 2 else None)
+        _draw(panel, rows, axis, name, series, with_means=few)
+    repeats = any(row.stage == "repeat" for row in rows)
+    marks = "a dot is a search, a square a repeat" if repeats else "a dot is a trial"
+    note = f"mean ± sample standard deviation; {marks}" if few else marks
     figure.suptitle(f"Sweep {report.sweep}: {note}", color=INK, fontsize=11, x=0.01, ha="left")
     return figure
 
@@ -68,20 +75,28 @@ def _metrics(report: Report, rows: list[Row]) -> list[MetricName]:
 
 
 def _categories(rows: Sequence[Row], axis: str) -> list[Any]:
-    """Return the values that come in a row, each with its label; none on a numeric axis."""
-    values: list[Any] = sorted({row.values.get(axis) for row in rows}, key=order_key)
-    numeric = all(order_key(value)[0] == 0 and abs(value) != float("inf") for value in values)
-    return [] if numeric and len(values) > _MOST_CATEGORIES else values
+    """Return the values that come in a row, each with its label; none on a numeric axis.
+
+    On a numeric axis the rows in which the key has no value have no place.
+    """
+    values = _values(rows, axis)
+    present = [value for value in values if value is not None]
+    numeric = all(order_key(value)[0] == 0 and abs(value) != float("inf") for value in present)
+    return [] if numeric and len(present) > _MOST_CATEGORIES else values
+
+
+def _values(rows: Sequence[Row], axis: str) -> list[Any]:
+    """Return the different values of a swept key, in order."""
+    return sorted({row.values.get(axis) for row in rows}, key=order_key)
 
 
 def _series(rows: Sequence[Row], axis: str | None) -> list[tuple[str, list[Row]]]:
     if axis is None:
         return [("", list(rows))]
-    values = sorted({row.values[axis] for row in rows}, key=order_key)
     label = axis_label(axis)
     return [
         (f"{label} = {value_label(value)}", [row for row in rows if row.values[axis] == value])
-        for value in values
+        for value in _values(rows, axis)
     ]
 
 
@@ -94,11 +109,14 @@ def _draw(
     *,
     with_means: bool,
 ) -> None:
-    values = sorted({row.values.get(axis) for row in rows}, key=order_key)
-    place = _places(panel, values, _categories(rows, axis))
+    categories = _categories(rows, axis)
+    if not categories:
+        rows = [row for row in rows if row.values.get(axis) is not None]
+    values = _values(rows, axis)
+    place = _places(panel, values, categories)
     shift = 0.0 if place is None else min(0.16, 0.6 / len(series))
     for number, (label, members) in enumerate(series):
-        known = [row for row in members if name.key in row.statistics]
+        known = [row for row in members if row in rows and name.key in row.statistics]
         known.sort(key=lambda row: order_key(row.values.get(axis)))
         offset = (number - (len(series) - 1) / 2) * shift
         at = [_at(row.values.get(axis), place, offset) for row in known]
@@ -107,10 +125,14 @@ def _draw(
         beside = 0.0
         if place is not None and with_means:
             beside = 0.2 if len(series) == 1 else 0.35 * shift
-        _draw_trials(panel, [x + beside for x in at], known, name, colour, faint=with_means)
+        for x, row in zip(at, known, strict=True):
+            aside = beside if row.statistics[name.key].n > 1 else 0.0
+            _draw_trials(panel, x + aside, row, name, colour, faint=with_means)
         if with_means:
             in_order = all(order_key(value)[0] == 0 for value in values)
-            _draw_means(panel, at, known, name, colour, label, joined=in_order)
+            _draw_means(panel, at, known, name, colour, joined=in_order)
+        if label:
+            panel.plot([], [], linestyle="none", marker="o", color=colour, label=label)
     panel.set_xlabel(axis_label(axis) if axis else "", color=INK)
     panel.set_ylabel(f"{name.words}{f' [{name.unit.strip()}]' if name.unit else ''}", color=INK)
     panel.grid(axis="y", color=GRID, linewidth=0.8)
@@ -124,41 +146,43 @@ def _draw(
 
 
 def _draw_trials(
-    panel: Axes, at: list[float], rows: list[Row], name: MetricName, colour: str, *, faint: bool
+    panel: Axes, x: float, row: Row, name: MetricName, colour: str, *, faint: bool
 ) -> None:
-    for x, row in zip(at, rows, strict=True):
-        values = row.statistics[name.key].values
-        if faint and len(values) == 1:
-            continue  # the mean is the trial
+    """Draw a row's trials: searches as dots, repeats as squares."""
+    own = list(row.statistics[name.key].values)
+    repeated = row.stage == "repeat" and name.key != RETRAIN
+    searched = [metric_value(trial, name.key) for trial in row.searched] if repeated else []
+    before = [value for value in searched if value is not None]
+    for values, marker in ((own, "s" if repeated else "o"), (before, "o")):
+        if not values:
+            continue
         panel.plot(
             [x] * len(values),
             values,
             linestyle="none",
-            marker="o",
+            marker=marker,
             markersize=4.5,
             markerfacecolor=colour,
             markeredgecolor="white",
             markeredgewidth=0.5,
-            alpha=0.55 if faint else 0.8,
+            alpha=0.55 if faint and len(own) > 1 else 0.8,
             zorder=2,
         )
 
 
 def _draw_means(
-    panel: Axes,
-    at: list[float],
-    rows: list[Row],
-    name: MetricName,
-    colour: str,
-    label: str,
-    *,
-    joined: bool,
+    panel: Axes, at: list[float], rows: list[Row], name: MetricName, colour: str, *, joined: bool
 ) -> None:
-    """Draw means with their deviations, joined where the swept values have an order."""
+    """Draw means of several trials with their deviations, joined where the values have an order.
+
+    A single trial is no mean: it interrupts the line.
+    """
     statistics = [row.statistics[name.key] for row in rows]
+    if all(statistic.n == 1 for statistic in statistics):
+        return
     panel.errorbar(
         at,
-        [statistic.mean for statistic in statistics],
+        [statistic.mean if statistic.n > 1 else math.nan for statistic in statistics],
         yerr=[statistic.std or 0.0 for statistic in statistics],
         color=colour,
         linestyle="solid" if joined else "none",
@@ -167,7 +191,6 @@ def _draw_means(
         capsize=4,
         marker="D",
         markersize=5.5,
-        label=label or None,
         zorder=3,
     )
 

@@ -11,11 +11,12 @@ from tune_nas.tracking.labels import (
     MetricName,
     axis_label,
     metric_name,
+    plural,
     value_label,
 )
 from tune_nas.tracking.results import TrialResult, encode
 from tune_nas.tracking.sentence import compose
-from tune_nas.tracking.summary import Row, group, metric_value
+from tune_nas.tracking.summary import Row, group, has_diverged, metric_value
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +27,7 @@ class Report:
 
     Means and standard deviations (n − 1) are over the trials that ran to their end. Where a
     combination was repeated over seeds, its row is about the repeats, and only repeated
-    combinations are ranked.
+    combinations are ranked. A combination of which a seed diverged ranks after all others.
 
     Args:
         sweep: Name of the sweep.
@@ -56,7 +57,7 @@ class Report:
         self.rank_by: MetricName = metric_name(rank_by)
         self.mode = mode
         metrics = dict.fromkeys([column.key for column in COLUMNS] + [self.rank_by.key])
-        self._rows = group(self.axes, self.results, list(metrics))
+        self._rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
 
     def rows(self) -> list[Row]:
         """Return a row for each combination of swept values, in the order of the values."""
@@ -64,14 +65,18 @@ class Report:
 
     def ranking(self) -> list[Row]:
         """Return the rows that can be compared, the best first."""
-        repeated = any(row.stage == "repeat" for row in self._rows)
-        rows = [
-            row
-            for row in self._rows
-            if self.rank_by.key in row.statistics and (row.stage == "repeat" or not repeated)
-        ]
-        sign = -1 if self.mode == "max" else 1
-        return sorted(rows, key=lambda row: sign * row.statistics[self.rank_by.key].mean)
+        known = self._known()
+        repeated = [row for row in known if row.stage == "repeat"]
+        return repeated or known
+
+    def not_repeated(self) -> list[Row]:
+        """Return the rows that were searched but not repeated where others were, the best first."""
+        ranking = self.ranking()
+        return [row for row in self._known() if row not in ranking]
+
+    def diverged(self, row: Row) -> int:
+        """Return how many trials of a row diverged: searches, or retrains if those rank it."""
+        return row.retrains_diverged if self.rank_by.key == RETRAIN else row.diverged
 
     def best(self) -> TrialResult | None:
         """Return the best search of the best row, or None if no trial can be ranked."""
@@ -99,13 +104,16 @@ class Report:
         return compose(self)
 
     def notes(self) -> list[str]:
-        """Return a line for each trial that failed, was stopped or stopped itself, with why."""
-        return [
-            f"{result.stage} {result.trial_id} ({self._describe(result)}) {result.status}: "
-            f"{result.error or result.reason}"
-            for result in self.results
-            if result.status != "finished" or result.reason
-        ]
+        """Return a line for each trial that did not end as planned, with why."""
+        notes = []
+        for result in self.results:
+            status, why = result.status, result.error or result.reason
+            if status == "finished" and has_diverged(result, self.rank_by.key):
+                status, why = "diverged", "its loss or metric is not finite"
+            if status != "finished" or why:
+                who = f"{result.stage} {result.trial_id} ({self._describe(result)})"
+                notes.append(f"{who} {status}: {why}")
+        return notes
 
     def table(self) -> Table:
         """Return the table for a terminal; the best row is bold."""
@@ -132,7 +140,8 @@ class Report:
             best = bool(ranking) and row is ranking[0]
             cells = [f"**{cell}**" if best and cell else cell for cell in line]
             parts.append(f"| {' | '.join(cells)} |")
-        parts += ["", "Mean ± sample standard deviation over the trials that ran to their end."]
+        parts += ["", "Mean ± sample standard deviation over the trials that ran to their end"]
+        parts[-1] += " and did not diverge." if "diverged" in self._counts() else "."
         if self.notes():
             parts += ["", *(f"- {note}" for note in self.notes())]
         return "\n".join(parts) + "\n"
@@ -155,6 +164,14 @@ class Report:
         )
         return dict(content)
 
+    def _known(self) -> list[Row]:
+        """Return the rows that have a value of what is ranked by, the best first."""
+        key, sign = self.rank_by.key, -1 if self.mode == "max" else 1
+        rows = [row for row in self._rows if key in row.statistics]
+        return sorted(
+            rows, key=lambda row: (self.diverged(row) > 0, sign * row.statistics[key].mean)
+        )
+
     def _describe(self, result: TrialResult) -> str:
         values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
         return ", ".join([*values, f"seed {result.seed}"])
@@ -164,7 +181,8 @@ class Report:
         return present if self.rank_by in present else [*present, self.rank_by]
 
     def _counts(self) -> list[str]:
-        return [name for name in ("stopped", "failed") if any(getattr(r, name) for r in self._rows)]
+        names = ("stopped", "failed", "diverged")
+        return [name for name in names if any(getattr(row, name) for row in self._rows)]
 
     def _width(self) -> int:
         return 1 + len(self._counts()) + len(self._columns())
@@ -175,7 +193,7 @@ class Report:
         header += [column.title for column in columns]
         lines = []
         for row in self._rows:
-            line = [value_label(row.values[axis]) for axis in self.axes] + [str(_n(row))]
+            line = [value_label(row.values[axis]) for axis in self.axes] + [_count(row)]
             line += [str(getattr(row, name)) for name in counts]
             line += [_cell(row, column) for column in columns]
             lines.append(line)
@@ -186,8 +204,8 @@ def _cell(row: Row, column: MetricName) -> str:
     statistic = row.statistics.get(column.key)
     if statistic is None:
         return "–"
-    # A retrain has its own n: often one genotype of each row is retrained.
-    other_n = column.key == RETRAIN and statistic.n != _n(row)
+    # Often one genotype of each row is retrained, and a metric may be absent in some trials.
+    other_n = statistic.n != _n(row)
     return statistic.text(column) + (f", n={statistic.n}" if other_n else "")
 
 
@@ -197,6 +215,11 @@ def _n(row: Row) -> int:
     return row.n if row.n or retrained is None else retrained.n
 
 
+def _count(row: Row) -> str:
+    """Return n, marked where it is of repeats."""
+    return plural(row.n, "repeat") if row.stage == "repeat" else str(_n(row))
+
+
 def _row_dict(row: Row) -> dict[str, Any]:
     return {
         "values": row.values,
@@ -204,7 +227,9 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "n": row.n,
         "stopped": row.stopped,
         "failed": row.failed,
+        "diverged": row.diverged,
         "retrains_failed": row.retrains_failed,
+        "retrains_diverged": row.retrains_diverged,
         "statistics": {
             key: {"mean": value.mean, "std": value.std, "n": value.n}
             for key, value in row.statistics.items()

@@ -25,17 +25,20 @@ def compose(report: Report) -> str:
     if not ranking:
         return _nothing(report)
     name = report.rank_by
-    best = ranking[0].statistics[name.key]
+    sound = [row for row in ranking if not report.diverged(row)] or ranking
+    best, others = sound[0], report.not_repeated()
     parts = []
-    if len(ranking) == 1:
-        label = ranking[0].label or report.sweep
-        parts.append(
-            f"{label}: {name.words} {_amount(best, name)}; there is nothing to compare it to"
-        )
+    if len(sound) > 1:
+        parts.append(f"{best.label} best by {name.words} ({_amount_of(best, name)})")
+        parts.append(_difference(sound, name))
     else:
-        parts.append(f"{ranking[0].label} best by {name.words} ({_amount(best, name)})")
-        parts.append(_difference(ranking, name))
+        parts.append(f"{best.label or report.sweep}: {name.words} {_amount_of(best, name)}")
+        if not others:
+            parts.append(_alone(report))
+    if others:
+        parts.append(_beside_repeats(best, others, name, report.mode))
     parts += _references(ranking, name, report.mode)
+    parts += _diverged(report, ranked_last=ranking[len(sound) :])
     parts += _left_out(report)
     return "; ".join(parts) + "."
 
@@ -47,9 +50,11 @@ def _nothing(report: Report) -> str:
         return f"No trial has a value of {report.rank_by.words}, so nothing can be ranked."
     failed = sum(row.failed + row.retrains_failed for row in rows)
     stopped = sum(row.stopped for row in rows)
+    diverged = sum(row.diverged + row.retrains_diverged for row in rows)
+    also = f", {diverged} diverged" if diverged else ""
     return (
         f"Nothing can be ranked: no trial ran to its end "
-        f"({failed} failed, {stopped} stopped early)."
+        f"({failed} failed, {stopped} stopped early{also})."
     )
 
 
@@ -59,11 +64,45 @@ def _amount(statistic: Statistic, name: MetricName) -> str:
     return f"{mean}{spread}{name.unit}, n = {statistic.n}"
 
 
+def _amount_of(row: Row, name: MetricName) -> str:
+    """Return a row's amount; n is said to be of repeats where it is."""
+    statistic = row.statistics[name.key]
+    amount = _amount(statistic, name)
+    if row.stage != "repeat" or name.key == RETRAIN:
+        return amount
+    return f"{amount} repeat{'' if statistic.n == 1 else 's'}"
+
+
+def _alone(report: Report) -> str:
+    """Say why the only row that is ranked without reservation has none beside it."""
+    if len(report.ranking()) > 1:
+        return "everything else has seeds that diverged"
+    if report.rank_by.key == RETRAIN and sum(row.n > 0 for row in report.rows()) > 1:
+        return "nothing else was retrained to compare it to"
+    return "there is nothing to compare it to"
+
+
+def _beside_repeats(best: Row, others: list[Row], name: MetricName, mode: str) -> str:
+    """Compare the best of the repeated rows with the best of those that were not repeated."""
+    own, other = (row.statistics[name.key] for row in (best, others[0]))
+    which = "one" if len(others) == 1 else f"best of {len(others)}"
+    text = f"the {which} not repeated is {others[0].label} ({_amount(other, name)})"
+    gap = (other.mean - own.mean) * (1 if mode == "max" else -1)
+    if gap == 0:
+        return f"{text}, the same"
+    text += f", {abs(gap):.{name.digits}f} {'better' if gap > 0 else 'worse'}"
+    threshold = _threshold(own, other)
+    if threshold is None:
+        return text
+    within = "within" if abs(gap) <= threshold else "more than"
+    return f"{text} and {within} one standard deviation ({threshold:.{name.digits}f})"
+
+
 def _difference(ranking: list[Row], name: MetricName) -> str:
     """Compare the best row with every other, and the runner-up in numbers."""
     first, second = (row.statistics[name.key] for row in ranking[:2])
     gap = abs(first.mean - second.mean)
-    to_second = f"{ranking[1].label} ({_amount(second, name)})"
+    to_second = f"{ranking[1].label} ({_amount_of(ranking[1], name)})"
     threshold = _threshold(first, second)
     if gap == 0:
         return f"tied with {to_second}"
@@ -162,6 +201,26 @@ def _pairs_alike(
     return alike, pairs
 
 
+def _diverged(report: Report, ranked_last: list[Row]) -> list[str]:
+    """Say which seeds diverged, and that rows with such seeds rank last."""
+    rows = [row for row in report.rows() if row.diverged]
+    retrains = sum(row.retrains_diverged for row in report.rows())
+    parts = []
+    if rows:
+        counts = [
+            f"{row.diverged} of {plural(row.n + row.failed + row.diverged, 'seed')} of {row.label}"
+            for row in rows
+        ]
+        total = sum(row.diverged for row in rows)
+        if len(rows) > 3 or not all(row.label for row in rows):
+            counts = [f"{plural(total, 'trial')} of {plural(len(rows), 'value')}"]
+        last = ", so it ranks last" if len(rows) == 1 else ", so these rank last"
+        parts.append(f"{listed(counts)} diverged{last if ranked_last else ''}")
+    if retrains:
+        parts.append(f"{plural(retrains, 'retrain')} diverged")
+    return parts
+
+
 def _left_out(report: Report) -> list[str]:
     rows = report.rows()
     failed, stopped = sum(row.failed for row in rows), sum(row.stopped for row in rows)
@@ -172,7 +231,7 @@ def _left_out(report: Report) -> list[str]:
         if stopped:
             verb = "was" if stopped == 1 else "were"
             counts.append(f"{plural(stopped, 'trial')} {verb} stopped early")
-        survivors = any(row.n and row.stopped for row in rows)
+        survivors = any(row.n and (row.stopped or row.failed) for row in rows)
         hint = ", so some means are of the survivors alone" if survivors else ""
         verb = "counts" if failed + stopped == 1 else "count"
         parts.append(f"{listed(counts)} and {verb} in no mean{hint}")

@@ -1,4 +1,8 @@
-"""Trials grouped by their swept values: means, sample standard deviations and n."""
+"""Trials grouped by their swept values: means, sample standard deviations and n.
+
+Evidence is counted by seed: the same configuration with the same seed is the same search, however
+often it was run.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tune_nas.errors import DivergedError
 from tune_nas.tracking.labels import (
     RETRAIN,
     MetricName,
@@ -16,7 +21,9 @@ from tune_nas.tracking.labels import (
     order_key,
     value_label,
 )
-from tune_nas.tracking.results import TrialResult
+from tune_nas.tracking.results import STATUSES, TrialResult
+
+_LOSSES = ("train_loss", "valid_loss", "test_loss")
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,8 @@ class Statistic:
 
     @property
     def std(self) -> float | None:
-        """Their sample standard deviation (n − 1); None of a single value, or with an infinity."""
-        known = self.n > 1 and all(map(math.isfinite, self.values))
-        return statistics.stdev(self.values) if known else None
+        """Their sample standard deviation (n − 1); None of a single value."""
+        return statistics.stdev(self.values) if self.n > 1 else None
 
     def text(self, name: MetricName) -> str:
         """Return ``91.20 ± 0.31``; ``91.20 ± –`` of a single value."""
@@ -59,21 +65,28 @@ class Row:
         values: Swept key → value.
         stage: Whose trials the row is about: ``repeat`` if the combination was repeated, else
             ``search``.
-        trials: Those that finished; the statistics are theirs alone.
+        trials: Those that finished, one for each seed; the statistics are theirs alone.
+        searched: Where ``stage`` is ``repeat``: those of the search stage that finished.
         stopped: Number of trials stopped early.
         failed: Number of trials that failed.
+        diverged: Number of trials whose loss or ranked metric is not finite; they count neither
+            as finished nor as failed.
         retrained: Retrains of its genotypes that finished.
-        retrains_failed: Those that did not.
+        retrains_failed: Number of those that failed.
+        retrains_diverged: Number of those that diverged.
         statistics: Metric → its statistic; a metric that no trial has is absent.
     """
 
     values: dict[str, Any]
     stage: str
     trials: tuple[TrialResult, ...]
+    searched: tuple[TrialResult, ...]
     stopped: int
     failed: int
+    diverged: int
     retrained: tuple[TrialResult, ...]
     retrains_failed: int
+    retrains_diverged: int
     statistics: dict[str, Statistic]
 
     @property
@@ -88,18 +101,48 @@ class Row:
 
 
 def metric_value(result: TrialResult, key: str) -> float | None:
-    """Return a trial's value of a metric, or None if it has none or it is not a number.
+    """Return a trial's value of a metric, or None if it has none or it is not finite.
 
     ``seconds`` is the sum over its epochs; every other metric is the last epoch's.
     """
     if key == "seconds" and result.history:
         return sum(epoch.get("seconds", 0.0) for epoch in result.history)
     value = result.metrics.get(key)
-    return None if value is None or math.isnan(value) else float(value)
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
-def group(axes: Sequence[str], results: Sequence[TrialResult], metrics: Sequence[str]) -> list[Row]:
-    """Return a row for each combination of the axes' values, in the order of the values."""
+def has_diverged(result: TrialResult, metric: str) -> bool:
+    """Return whether a trial's losses, or the metric that ranks it, are no longer finite."""
+    if result.status == "failed":
+        return (result.error or "").startswith(DivergedError.__name__)
+    key = "test_accuracy" if metric == RETRAIN else metric
+    values = [result.metrics.get(name) for name in (key, *_LOSSES)]
+    return any(value is not None and not math.isfinite(value) for value in values)
+
+
+def distinct(trials: Sequence[TrialResult]) -> list[TrialResult]:
+    """Return one trial for each seed, of several the one that came furthest."""
+    of_seed: dict[int, TrialResult] = {}
+    for trial in sorted(trials, key=lambda trial: STATUSES.index(trial.status)):
+        of_seed.setdefault(trial.seed, trial)
+    kept = {trial.trial_id for trial in of_seed.values()}
+    return [trial for trial in trials if trial.trial_id in kept]
+
+
+def group(
+    axes: Sequence[str],
+    results: Sequence[TrialResult],
+    metrics: Sequence[str],
+    rank_by: str,
+) -> list[Row]:
+    """Return a row for each combination of the axes' values, in the order of the values.
+
+    Args:
+        axes: Swept dotted keys.
+        results: Trials of every stage.
+        metrics: What to take statistics of.
+        rank_by: The metric that ranks them; a trial without a finite value of it has diverged.
+    """
     searches: dict[tuple[Any, ...], list[TrialResult]] = {}
     key_of: dict[str, tuple[Any, ...]] = {}
     for result in results:
@@ -113,7 +156,10 @@ def group(axes: Sequence[str], results: Sequence[TrialResult], metrics: Sequence
             key = key_of.get(result.parent or "", _key(axes, result))
             retrains.setdefault(key, []).append(result)
     keys = sorted(searches.keys() | retrains.keys(), key=lambda key: [order_key(v) for v in key])
-    return [_row(axes, key, searches.get(key, []), retrains.get(key, []), metrics) for key in keys]
+    return [
+        _row(axes, key, searches.get(key, []), retrains.get(key, []), metrics, rank_by)
+        for key in keys
+    ]
 
 
 def _key(axes: Sequence[str], result: TrialResult) -> tuple[Any, ...]:
@@ -126,20 +172,33 @@ def _row(
     searches: list[TrialResult],
     retrains: list[TrialResult],
     metrics: Sequence[str],
+    rank_by: str,
 ) -> Row:
     stage = "repeat" if any(trial.stage == "repeat" for trial in searches) else "search"
-    of_stage = [trial for trial in searches if trial.stage == stage]
-    finished = tuple(trial for trial in of_stage if trial.status == "finished")
-    retrained = tuple(trial for trial in retrains if trial.status == "finished")
+    of_stage = distinct([trial for trial in searches if trial.stage == stage])
+    before = distinct([trial for trial in searches if trial.stage != stage])
+    lost = {trial.trial_id for trial in (*searches, *retrains) if has_diverged(trial, rank_by)}
+
+    def finished(trials: Sequence[TrialResult]) -> tuple[TrialResult, ...]:
+        ended = [trial for trial in trials if trial.status == "finished"]
+        return tuple(trial for trial in ended if trial.trial_id not in lost)
+
+    def count(trials: Sequence[TrialResult], status: str) -> int:
+        return sum(trial.status == status and trial.trial_id not in lost for trial in trials)
+
+    retrained = finished(retrains)
     return Row(
         values=dict(zip(axes, key, strict=True)),
         stage=stage,
-        trials=finished,
-        stopped=sum(trial.status == "stopped early" for trial in of_stage),
-        failed=sum(trial.status == "failed" for trial in of_stage),
+        trials=finished(of_stage),
+        searched=finished(before),
+        stopped=count(of_stage, "stopped early"),
+        failed=count(of_stage, "failed"),
+        diverged=sum(trial.trial_id in lost for trial in of_stage),
         retrained=retrained,
-        retrains_failed=len(retrains) - len(retrained),
-        statistics=_statistics(finished, retrained, metrics),
+        retrains_failed=count(retrains, "failed"),
+        retrains_diverged=sum(trial.trial_id in lost for trial in retrains),
+        statistics=_statistics(finished(of_stage), retrained, metrics),
     )
 
 

@@ -1,0 +1,57 @@
+"""Optuna's samplers, such that a sweep samples the same configurations on any version of Optuna."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from tune_nas.sweep.config import SweepConfig, TpeConfig
+
+if TYPE_CHECKING:
+    import optuna
+
+_FIRST_WITH_BANDWIDTH_PER_KEY = 5
+
+
+def make_sampler(
+    sweep: SweepConfig, number: int, searcher: str | None = None
+) -> optuna.samplers.BaseSampler:
+    """Return the sampler of one trial, whose random seed depends on nothing else.
+
+    Args:
+        sweep: Its ``searcher``, ``tpe`` and ``seed`` count.
+        number: Number of the trial, from 0.
+        searcher: ``random`` or ``tpe``; None for the sweep's own.
+    """
+    import optuna
+
+    # No other sweep seed's trials share this seed: numbers stay below 100,000.
+    seed = (sweep.seed * 100_003 + number) % 2**32
+    if (searcher or sweep.searcher) == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if sweep.tpe is None:
+        return optuna.samplers.TPESampler(seed=seed)
+    return _tpe(sweep.tpe, seed)
+
+
+def _tpe(arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
+    import optuna
+
+    with warnings.catch_warnings():
+        # Optuna 4.9 calls the arguments experimental that are the defaults of 5.0.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=seed, **arguments.to_dict())
+    if int(optuna.__version__.split(".")[0]) < _FIRST_WITH_BANDWIDTH_PER_KEY:
+        _set_bandwidth_per_key(sampler)
+    return sampler
+
+
+def _set_bandwidth_per_key(sampler: Any) -> None:
+    """Give the kernels of a multivariate TPE the bandwidths that they have in Optuna 5.
+
+    Optuna 5 derives a kernel's bandwidth from its neighbors, whether or not keys are sampled
+    jointly. Optuna 4 does so only where each key is sampled by itself, and takes one bandwidth
+    for all kernels otherwise; no argument changes that.
+    """
+    parameters = sampler._parzen_estimator_parameters
+    sampler._parzen_estimator_parameters = parameters._replace(multivariate=False)
