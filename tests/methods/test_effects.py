@@ -106,6 +106,8 @@ READ_IN_VAIN = {
     "update.weight_steps",
     "update.warmup",
     "optimizer.weights.learning_rate_min",  # a cosine of one epoch
+    "optimizer.weights.unsampled",  # where every operation is sampled
+    "selection.rank_by",  # where α is ranked as softmax
     "optimizer.alphas.kind",  # an optimizer that is made and never steps
     "optimizer.alphas.learning_rate",
     "optimizer.alphas.betas",
@@ -160,6 +162,7 @@ def run(trial: TrialConfig) -> dict[str, Any]:
     while not search.done:
         search.run_epoch()
     state = search.state_dict()
+    state["optimisers"].pop("trained", None)  # a note for `optimizer.weights.unsampled` alone
     genotype = search.genotype.to_yaml()
     return {**{k: v for k, v in state.items() if k not in ("trial", "rules")}, "genotype": genotype}
 
@@ -200,6 +203,12 @@ def test_a_search_reads_the_declared_keys_and_the_others_change_no_bit(
     unread = of_search - set(without) - reads
     assert {key for key in unread if not in_absent_section(trial, key)} == set()
 
+    if trial.selection.kind in ("greedy", "perturbation") or trial.schedule.greedy is not None:
+        # Weights of operations that were taken out stay or move on; nothing runs them again.
+        without.remove("optimizer.weights.unsampled")
+        moved = run(changed(trial, ["optimizer.weights.unsampled"])[0])
+        for part in ("history", "alphas", "genotype"):
+            assert differences(one[part], moved[part]) == []
     other, taken = changed(trial, [key for key in without if not in_absent_section(trial, key)])
     assert len(taken) >= 8
     two = run(other)
@@ -254,7 +263,6 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "schedule.stop.patience": ("darts-1st", {"schedule.stop.skips": {"normal": 1}}),
     "selection.max_skips": ("darts-1st", {}),
     "selection.perturbation.criterion": ("darts-pt", {}),
-    "selection.perturbation.edges": ("darts-pt", {}),
     "selection.perturbation.order": ("darts-pt", {}),
     "selection.perturbation.interval": ("darts-pt", {}),
     "selection.perturbation.learning_rate_factor": ("darts-pt", {}),
@@ -266,9 +274,10 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
 
 # What a search of the tests cannot show: own parts, the table, downloads and retraining. For the
 # history of criterion 2 see tests/search/test_rules_greedy.py: a few epochs decide the same. For
-# the ranking of edges see tests/search/test_rank_by.py.
+# the ranking of edges see tests/search/test_rank_by.py, and test_perturbation_edges.py for who judges
+# them.
 ELSEWHERE = {
-    *("schedule.greedy.history", "selection.rank_by"),
+    *("schedule.greedy.history", "selection.rank_by", "selection.perturbation.edges"),
     *("relaxation.options", "selection.options", "benchmark.table", "data.download"),
     *("retrain.learning_rate_min", "retrain.nesterov"),
 }
