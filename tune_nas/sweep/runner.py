@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tune_nas.config import TrialConfig
+from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import ConfigError, StorageError, TuneNasError
 from tune_nas.sweep.cluster import (
     check_address,
@@ -28,6 +29,7 @@ from tune_nas.sweep.resolve import (
     BaseTrials,
     base_trials,
     check_metric,
+    data_sections,
     portable,
     resolve_trials,
 )
@@ -150,6 +152,7 @@ def _start(
     check_free(storage, sweep.name, options)
     check_metric(sweep, bases)
     trials = [trial for _, _, trial in resolve_trials(sweep, bases)]
+    check_data_keys(data_sections(sweep, trials))
     if is_local(options.address):
         _check_devices(trials)
     _preflight(trials, state, trainables, retrains=sweep.retrain != 0)
@@ -158,6 +161,8 @@ def _start(
     if not state.mlflow.startswith("sqlite:"):
         Tracker(state.mlflow)
     state.options = options.kept()
+    if not options.quiet:
+        _tell_images(trials)
     plan = Plan(storage, sweep, bases, state)
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
@@ -278,6 +283,15 @@ def _given_genotype(plan: Plan) -> Job:
 
 def _enter(plan: Plan, stage: str) -> None:
     plan.write_state(stage=stage)
+
+
+def _tell_images(trials: list[TrialConfig]) -> None:
+    """Say on stderr which classes of how many images a user's folder was taken to hold."""
+    from tune_nas.data import describe_images
+
+    sections = {repr((t.data.name, t.data.dir, t.data.layout)): t.data for t in trials}
+    for line in filter(None, map(describe_images, sections.values())):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _check_devices(trials: list[TrialConfig]) -> None:
