@@ -74,10 +74,15 @@ class _Data:
         return Batches(images, batch_size, generator, augment, self.mean, self.std, self.dtype)
 
     def evaluation_batches(
-        self, images: Images, batch_size: int, smallest: int = 1
+        self, images: Images, batch_size: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Return one pass in order over some of the images; see the function of this name."""
-        return evaluation_batches(images, batch_size, self.mean, self.std, self.dtype, smallest)
+        """Return one pass in order over some of the images, without augmentation."""
+        return evaluation_batches(
+            images, batch_size, self.mean, self.std, self.dtype, self._smallest_batch()
+        )
+
+    def _smallest_batch(self) -> int:
+        return 1
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,16 @@ class SearchData(_Data):
         train: The train half.
         valid: The valid half.
         all_train: Both; shares their memory.
+        smallest_batch: Images that a batch of an evaluation must have, if there are as many.
     """
 
     train: Images
     valid: Images
     all_train: Images
+    smallest_batch: int = 1
+
+    def _smallest_batch(self) -> int:
+        return self.smallest_batch
 
 
 @dataclass(frozen=True)
