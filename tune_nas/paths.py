@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+SWEEP, STATE = "sweep.yaml", "state.json"
+"""Files of a run's folder."""
+DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
+"""MLflow's file and folder in a storage."""
 
 
 def is_uri(place: str) -> bool:
@@ -18,3 +24,18 @@ def absolute(place: str, folder: str = "") -> str:
         folder: What a relative path is relative to; the working folder if empty.
     """
     return place if is_uri(place) else str(Path(folder, Path(place).expanduser()).absolute())
+
+
+def is_of_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run, or MLflow's artifacts in a storage."""
+    if folder.name == ARTIFACTS and (folder.parent / DATABASE).is_file():
+        return True
+    return (folder / STATE).is_file() and (folder / SWEEP).is_file()
+
+
+def holds_runs(folder: Path) -> bool:
+    """Return whether a folder is a storage: it has MLflow's database, or folders of runs."""
+    if (folder / DATABASE).is_file():
+        return True
+    with os.scandir(folder) as entries:
+        return any(is_of_run(Path(entry.path)) for entry in entries if entry.is_dir())

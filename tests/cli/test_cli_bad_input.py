@@ -134,6 +134,62 @@ def test_an_unreadable_data_directory(command_line) -> None:
     assert "damaged" in message
 
 
+CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--data-dir", "images"],
+            "images', but data set 'digits' does not use it; choose one that does "
+            "(--data cifar10, cifar100, folder), or set data.dir to null",
+        ),
+        (["--set", "data.dir=images"], "data.dir is 'images', but data set 'digits' does not use"),
+        (["--data", "fake", "--data-dir", "images"], "data set 'fake' does not use it"),
+        (
+            ["--set", "data.download=true"],
+            "data.download is true, but data set 'digits' does not use it; choose one that does "
+            "(--data cifar10, cifar100), or set data.download to false",
+        ),
+        (
+            ["--data", "folder", "--data-dir", "images", "--set", "data.download=true"],
+            "data.download is true, but data set 'folder' does not use it",
+        ),
+        (["--set", "data.fit=pad"], "data.fit is 'pad', but data set 'digits' does not use it"),
+        (["--set", "data.background=black"], "data.background is 'black', but data set 'digits'"),
+        (["--set", "data.layout=classes"], "data.layout is 'classes', but data set 'digits'"),
+        (
+            ["--data", "folder", "--data-dir", "images", "--set", "data.fit=stretch"],
+            "data.fit is 'stretch', but has no effect without data.resolution",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sweep", "lambda"],
+        ["sweep", "lambda", "--dry-run"],
+        ["search", "milenas"],
+        ["retrain", CELL],
+    ],
+    ids=["sweep", "dry-run", "search", "retrain"],
+)
+def test_a_key_that_the_data_set_does_not_use(
+    command_line, command: list[str], arguments: list[str], message: str
+) -> None:
+    Path("images").mkdir()
+    assert message in command_line.refused(*command, *arguments)
+
+
+def test_augmentation_that_blanks_whole_images(command_line) -> None:
+    keys = ["--set", "retrain.augment.reference_size=null", "--set", "retrain.augment.cutout=6"]
+    message = command_line.refused("retrain", CELL, *keys)
+    assert "retrain.augment can blank whole images: crop_padding 4 and cutout 6" in message
+    message = command_line.refused("search", "milenas", "--set", "data.augment.cutout=28")
+    assert "data.augment can blank whole images: crop_padding 1 and cutout 7" in message
+
+
 def test_a_storage_that_cannot_be_written(command_line) -> None:
     Path("taken").write_text("a file\n", encoding="utf-8")
     message = command_line.refused("sweep", *TINY, "--storage", "taken/runs")

@@ -59,6 +59,17 @@ def test_select_asks_for_a_search_that_starts_there(
     assert Search(first).epochs == 1 + 2 * 5 + 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["select", "end", "--selection", "perturbation"], ["analyse", "end", "--edge", "normal:0->1"]],
+)
+def test_a_data_directory_that_is_not_used_is_refused(
+    command_line, checkpoint: str, command: list[str]
+) -> None:
+    message = command_line.refused(*command, "--data-dir", "images")
+    assert "images', but data set 'fake' does not use it" in message
+
+
 def test_analyse_prints_every_operation(command_line, checkpoint: str) -> None:
     arguments = ("analyse", checkpoint, "--edge", "normal:1->3", "--epochs", "1")
     status, out, err = command_line.run(*arguments)

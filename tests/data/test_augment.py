@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tune_nas.config import AugmentConfig
-from tune_nas.data import cutout, draw, flip, random_crop
+from tune_nas.config import AugmentConfig, TrialConfig
+from tune_nas.data import Batches, Images, cutout, draw, fitted, flip, random_crop
+from tune_nas.errors import ConfigError
+from tune_nas.sweep.resolve import base_trials, load_sweep
 
 
 def _images(n: int, channels: int = 3, height: int = 7, width: int = 9) -> Tensor:
@@ -126,3 +128,86 @@ def test_what_is_off_draws_nothing() -> None:
         draws = draw(config, 10, 8, 8, generator)
         assert (draws.offsets, draws.flips, draws.centres) == (None, None, None)
     assert torch.equal(generator.get_state(), before)
+
+
+PUBLISHED = TrialConfig().retrain.augment
+
+
+def test_on_32_pixels_the_published_augmentation_is_as_stated_bit_for_bit() -> None:
+    at_32 = fitted(PUBLISHED, 32, mirrors=True, key="retrain.augment")
+    as_stated = AugmentConfig(crop_padding=4, flip=True, cutout=16)
+    assert at_32 == as_stated
+    search = fitted(TrialConfig().data.augment, 32, mirrors=True, key="data.augment")
+    assert search == AugmentConfig(crop_padding=4, flip=True, cutout=0)
+    images = Images(_images(6, 3, 32, 32), torch.arange(6))
+    streams = [
+        Batches(images, 3, torch.Generator().manual_seed(9), augment, (0.5,) * 3, (0.2,) * 3)
+        for augment in (at_32, as_stated)
+    ]
+    for _ in range(4):
+        (one, labels), (other, _) = (stream.next() for stream in streams)
+        assert torch.equal(one, other) and len(labels) == 3
+
+
+@pytest.mark.parametrize(
+    ("side", "padding", "square"),
+    # 4 · side / 32 and 16 · side / 32, to the nearest pixel, halves up.
+    [(4, 1, 2), (8, 1, 4), (12, 2, 6), (16, 2, 8), (28, 4, 14), (64, 8, 32), (224, 28, 112)],
+)
+def test_augmentation_scales_with_the_image(side: int, padding: int, square: int) -> None:
+    result = fitted(PUBLISHED, side, mirrors=True, key="retrain.augment")
+    assert result == AugmentConfig(crop_padding=padding, flip=True, cutout=square)
+
+
+def test_sizes_without_a_reference_are_pixels_of_the_images() -> None:
+    stated = AugmentConfig(crop_padding=1, flip=False, cutout=3)
+    assert fitted(stated, 8, mirrors=True, key="data.augment") == stated
+
+
+def _can_be_blank(side: int, padding: int, square: int) -> bool:
+    """Whether some crop and cutout leave nothing of an image of ones; all of them are tried."""
+    shifts = torch.cartesian_prod(*[torch.arange(2 * padding + 1)] * 2).view(-1, 2)
+    places = torch.cartesian_prod(*[torch.arange(side)] * 2).view(-1, 2)
+    images = random_crop(torch.ones(len(shifts), 1, side, side), shifts, padding)
+    images = images.repeat_interleave(len(places), dim=0)
+    left = cutout(images, places.repeat(len(shifts), 1), square)
+    return bool((left.flatten(1).sum(dim=1) == 0).any())
+
+
+@pytest.mark.parametrize("padding", range(0, 7))
+@pytest.mark.parametrize("square", range(0, 7))
+def test_exactly_what_can_blank_an_image_is_refused(padding: int, square: int) -> None:
+    side, stated = 5, AugmentConfig(crop_padding=padding, cutout=square)
+    if not _can_be_blank(side, padding, square):
+        assert fitted(stated, side, mirrors=False, key="data.augment").cutout == square
+        return
+    with pytest.raises(ConfigError, match=r"^data\.augment can blank whole images: .* than 5,"):
+        fitted(stated, side, mirrors=False, key="data.augment")
+
+
+def test_the_refusal_names_what_would_be_right() -> None:
+    with pytest.raises(ConfigError, match=r"add up to 20 pixels.*set a\.reference_size to"):
+        fitted(AugmentConfig(cutout=16), 8, mirrors=True, key="a")
+    with pytest.raises(ConfigError, match=r"cutout 8 add up .* from a\.reference_size, 32"):
+        fitted(AugmentConfig(cutout=32, reference_size=32), 8, mirrors=True, key="a")
+
+
+@pytest.mark.parametrize("mirrors", [True, False])
+def test_flips_are_the_data_sets_unless_the_trial_says_so(mirrors: bool) -> None:
+    for wanted, expected in (("auto", mirrors), (True, True), (False, False)):
+        config = AugmentConfig(crop_padding=0, flip=wanted)  # type: ignore[arg-type]
+        assert fitted(config, 8, mirrors=mirrors, key="data.augment").flip is expected
+
+
+@pytest.mark.parametrize("name", ["lambda", "activation", "order", "learning-rate", "collapse"])
+def test_shipped_sweeps_need_no_exception(name: str) -> None:
+    trial = base_trials(load_sweep(name)).first
+    for augment in (trial.data.augment, trial.retrain.augment):
+        assert augment.reference_size == 32
+    on_digits = trial.data.name == "digits"
+    side = 8 if on_digits else trial.data.resolution
+    assert side is not None
+    search = fitted(trial.data.augment, side, mirrors=not on_digits, key="data.augment")
+    # as these sweeps had it written out while sizes did not scale
+    expected = AugmentConfig(crop_padding=side // 8, flip=not on_digits, cutout=0)
+    assert search == expected

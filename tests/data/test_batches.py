@@ -167,3 +167,19 @@ def test_evaluation_has_every_image_once_in_order() -> None:
     assert torch.equal(torch.cat([labels for _, labels in batches]), torch.arange(23))
     pixels = torch.cat([batch for batch, _ in batches])
     assert torch.allclose(pixels, _by_hand(images.images), rtol=0, atol=1e-6)
+
+
+def test_a_last_batch_that_is_too_small_joins_the_one_before() -> None:
+    images = _images(9)
+
+    def sizes(n: int, smallest: int) -> list[int]:
+        return [
+            len(labels)
+            for _, labels in evaluation_batches(images[:n], 4, MEAN, STD, smallest=smallest)
+        ]
+
+    assert (sizes(9, 1), sizes(9, 2)) == ([4, 4, 1], [4, 5])
+    assert (sizes(8, 2), sizes(1, 2)) == ([4, 4], [1])
+    whole = torch.cat([batch for batch, _ in evaluation_batches(images, 4, MEAN, STD, smallest=2)])
+    (expected, _), *_ = evaluation_batches(images, 9, MEAN, STD)
+    assert torch.equal(whole, expected)

@@ -25,7 +25,6 @@ KEYS = list(dotted_keys(TrialConfig))
 # Another value of each key with conditions; where a trial does not take it, no other is legal.
 OTHER: dict[str, Any] = {
     "space.cells": 4,
-    "data.download": True,
     "data.single_level": "all",
     "relaxation.init": "uniform-weight",
     "relaxation.init_std": 0.5,
@@ -114,7 +113,9 @@ READ_IN_VAIN = {
     "optimizer.alphas.weight_decay",
     "schedule.greedy.history",  # kept for criterion 2 alone
 }
-NOT_READ_BY_A_SEARCH = {"name", "description", "data.dir", "data.download", "runtime.compile"}
+# Keys of data are those of `check_data_keys`, which knows what each data set uses.
+_OF_DATA = {"data.dir", "data.download", "data.layout", "data.fit", "data.background"}
+NOT_READ_BY_A_SEARCH = {"name", "description", "runtime.compile", *_OF_DATA}
 
 
 def ineffective(trial: TrialConfig) -> list[str]:
@@ -274,11 +275,11 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
 
 # What a search of the tests cannot show: own parts, the table, downloads and retraining. For the
 # history of criterion 2 see tests/search/test_rules_greedy.py: a few epochs decide the same. For
-# the ranking of edges see tests/search/test_rank_by.py, and test_perturbation_edges.py for who judges
-# them.
+# the ranking of edges see tests/search/test_rank_by.py; for how they are judged, which key says,
+# test_perturbation_edges.py.
 ELSEWHERE = {
     *("schedule.greedy.history", "selection.rank_by", "selection.perturbation.edges"),
-    *("relaxation.options", "selection.options", "benchmark.table", "data.download"),
+    *("relaxation.options", "selection.options", "benchmark.table"),
     *("retrain.learning_rate_min", "retrain.nesterov"),
 }
 

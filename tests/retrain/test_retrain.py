@@ -13,7 +13,14 @@ from torch.nn import functional
 
 from tune_nas.checkpoint import save_state
 from tune_nas.config import TrialConfig
-from tune_nas.errors import CheckpointError, DivergedError, GenotypeError, TuneNasError
+from tune_nas.errors import (
+    CheckpointError,
+    ConfigError,
+    DivergedError,
+    GenotypeError,
+    TuneNasError,
+)
+from tune_nas.library import load_trial, with_overrides
 from tune_nas.retrain import STATE_FILE, Retrain
 from tune_nas.spaces import CellGenotype, Genotype, build_network, count_parameters, load_space
 
@@ -306,3 +313,50 @@ def test_importing_needs_torch_pydantic_and_yaml_alone() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("genotype", [DARTS, NASBENCH201], ids=["darts", "nasbench201"])
+def test_batches_of_one_image_on_one_pixel_are_refused(genotype: Genotype) -> None:
+    small = {"batch_size": 1, "auxiliary_weight": 0.0, "augment": {"crop_padding": 0}}
+    trial = _trial(genotype.space, **small, cells=3)
+    tiny = with_overrides(trial, {"data.resolution": 4})
+    with pytest.raises(ConfigError, match=r"^retrain\.batch_size is 1, but must be >= 2: .*4-pix"):
+        Retrain(tiny, genotype)
+    assert Retrain(trial, genotype).data.image_size == 8  # a map of 2 × 2 pixels is left
+
+
+def test_the_auxiliary_head_needs_two_images() -> None:
+    trial = with_overrides(_trial(), {"data.train_images": 1})
+    with pytest.raises(ConfigError, match=r"^data\.train_images is 1, .* auxiliary head"):
+        Retrain(trial, DARTS)
+
+
+def test_a_checkpoint_from_before_a_key_was_there_has_its_default() -> None:
+    retrain = Retrain(_trial(epochs=1), DARTS)
+    retrain.run_epoch()
+    state = retrain.state_dict()
+    for key in ("layout", "fit", "background"):
+        del state["trial"]["data"][key]
+    del state["trial"]["retrain"]["augment"]["reference_size"]
+    resumed = Retrain(_trial(epochs=1), DARTS)
+    resumed.load_state_dict(state)
+    assert resumed.epoch == 1
+    state["trial"]["data"]["resolution"] = 4
+    with pytest.raises(CheckpointError, match=r"data\.resolution differ"):
+        resumed.load_state_dict(state)
+
+
+def test_retraining_on_the_8_pixels_of_the_digits_sees_the_digits() -> None:
+    keys = {"epochs": 4, "cells": 1, "init_channels": 8, "batch_size": 24, "auxiliary_weight": 0}
+    changes = {f"retrain.{key}": value for key, value in keys.items()}
+    trial = load_trial(
+        "darts-1st", {**changes, "space.name": "nasbench201", "data.train_images": 480}
+    )
+    assert trial.retrain.augment.cutout == 16  # for 32 pixels
+    retrain = Retrain(trial, NASBENCH201)
+    for _ in range(20):
+        images, _ = retrain._train.next()
+        assert not (images == 0).flatten(1).all(dim=1).any()  # what cutout sets a pixel to
+    while not retrain.done:
+        metrics = retrain.run_epoch()
+    assert metrics["test_accuracy"] > 50  # chance is 10

@@ -63,10 +63,12 @@ def _ui_command(uri: str, storage: str) -> str:
 
 def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
     """Print the trials that a sweep would run, and what they would cost."""
+    from tune_nas.config import check_data_keys
     from tune_nas.sweep import estimate
-    from tune_nas.sweep.resolve import resolve_trials
+    from tune_nas.sweep.resolve import data_sections, resolve_trials
 
     trials = resolve_trials(sweep)
+    check_data_keys(data_sections(sweep, [trial for _, _, trial in trials]))
     cost: Any = estimate(sweep, options=where)
     if output is Format.JSON:
         print_json(

@@ -93,6 +93,7 @@ def analyse(
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
     from tune_nas.checkpoint import fetched
+    from tune_nas.config import check_data_keys
     from tune_nas.config.effects import check_read
     from tune_nas.library import with_overrides
     from tune_nas.search.analysis import analyse_edge
@@ -102,6 +103,7 @@ def analyse(
     changes = options.changes_of(data_dir, settings)
     check_read(changes, "analysis")
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
+    check_data_keys([trial.data])
 
     def tell(place: str, operation: str) -> None:
         if not quiet:

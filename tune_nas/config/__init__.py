@@ -4,6 +4,7 @@ A key of a trial is written with dots (``update.lambda``); `tune_nas.library` re
 applies overrides and turns validation errors into one line.
 """
 
+from tune_nas.config.data import AugmentConfig, DataConfig, check_data_keys
 from tune_nas.config.earlier import earlier_rules
 from tune_nas.config.relaxation import (
     RELAXATIONS,
@@ -29,9 +30,7 @@ from tune_nas.config.selection import (
 )
 from tune_nas.config.trial import (
     AlphasOptimizer,
-    AugmentConfig,
     BenchmarkConfig,
-    DataConfig,
     OptimizerConfig,
     RetrainConfig,
     RuntimeConfig,
@@ -70,6 +69,7 @@ __all__ = [
     "UpdateConfig",
     "UpdatePhase",
     "WeightsOptimizer",
+    "check_data_keys",
     "dotted_keys",
     "earlier_rules",
     "scaled",

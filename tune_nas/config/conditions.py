@@ -149,7 +149,6 @@ _TUNES = Condition(
 
 CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "space.cells": (_left_to_the_trial("cells"),),
-    "data.download": (one_of("data.name", "cifar10", "cifar100"),),
     "data.single_level": (one_of("update.level", "single"),),
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),

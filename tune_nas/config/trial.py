@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
 from tune_nas.config.relaxation import RelaxationConfig
 from tune_nas.config.schedule import ScheduleConfig
-from tune_nas.config.section import Count, Decay, Pixels, Rate, Section, Threads
+from tune_nas.config.section import Count, Decay, Rate, Section, Threads
 from tune_nas.config.selection import SelectionConfig
 from tune_nas.config.together import check_together
 from tune_nas.config.update import UpdateConfig
@@ -26,47 +27,6 @@ class SpaceConfig(Section):
     name: str = "darts"
     init_channels: Count | None = None
     cells: Count | None = None
-
-
-class AugmentConfig(Section):
-    """Random changes to training images, batched on the trial's device.
-
-    Args:
-        crop_padding: Pixels of zero padding before the random crop; 0 for no crop.
-        flip: Mirror half of the images.
-        cutout: Side of the square that is blanked, in pixels; 0 for none.
-    """
-
-    crop_padding: Annotated[int, Field(ge=0)] = 4
-    flip: bool = True
-    cutout: Annotated[int, Field(ge=0)] = 0
-
-
-class DataConfig(Section):
-    """The images, and how the training images are divided.
-
-    Args:
-        name: ``digits``, ``cifar10``, ``cifar100``, ``folder`` or ``fake``.
-        dir: Where the files lie; not needed by ``digits`` and ``fake``.
-        download: Fetch the files if they are absent. Nothing is downloaded otherwise.
-        train_images: Use that many training images (a seeded draw); None for all.
-        resolution: Resize the images to this side, in pixels, at least 4; None leaves them.
-        train_portion: Share of the training images that becomes the train half.
-        split: ``seed``: divided by the trial's seed; ``fixed``: the same in every trial.
-        single_level: Where single-level search takes its images: the ``train`` half alone
-            (as MiLeNAS compares it) or ``all`` of them (as Hou and Jin run it).
-        augment: Augmentation in the search.
-    """
-
-    name: Literal["digits", "cifar10", "cifar100", "folder", "fake"] = "digits"
-    dir: str | None = None
-    download: bool = False
-    train_images: Count | None = None
-    resolution: Pixels | None = None
-    train_portion: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    split: Literal["seed", "fixed"] = "seed"
-    single_level: Literal["train", "all"] = "train"
-    augment: AugmentConfig = AugmentConfig()
 
 
 class WeightsOptimizer(Section):
@@ -177,7 +137,7 @@ class RetrainConfig(Section):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.2
     auxiliary_weight: Rate = 0.4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: AugmentConfig = AugmentConfig(cutout=16)
+    augment: AugmentConfig = AugmentConfig(cutout=16, reference_size=PUBLISHED_SIZE)
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> RetrainConfig:

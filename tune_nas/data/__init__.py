@@ -1,6 +1,6 @@
 """Data sets, held whole as uint8 tensors on the trial's device, and their augmentation."""
 
-from tune_nas.data.augment import Draws, cutout, draw, flip, random_crop
+from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalise
 from tune_nas.data.images import Images, channel_statistics, resize
 from tune_nas.data.loading import RetrainData, SearchData, load_data
@@ -12,6 +12,7 @@ from tune_nas.data.registry import (
     register_dataset,
 )
 from tune_nas.data.split import stratified
+from tune_nas.data.summary import describe_images
 
 __all__ = [
     "Batches",
@@ -26,8 +27,10 @@ __all__ = [
     "cutout",
     "dataset_description",
     "dataset_names",
+    "describe_images",
     "draw",
     "evaluation_batches",
+    "fitted",
     "flip",
     "load_data",
     "normalise",

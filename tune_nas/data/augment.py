@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tune_nas.config import AugmentConfig
+from tune_nas.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,50 @@ class Draws:
         return self.offsets, self.flips, self.centres
 
 
+def fitted(config: AugmentConfig, side: int, *, mirrors: bool, key: str) -> AugmentConfig:
+    """Return an augmentation in pixels of the images at hand, with ``flip`` true or false.
+
+    A size that is stated for other images scales with them, rounded to the nearest pixel and up
+    in the middle: DARTS's padding of 4 and cutout of 16 for 32 pixels are 1 and 4 for 8 pixels.
+
+    Args:
+        config: As a trial has it.
+        side: Height and width of the images, in pixels.
+        mirrors: Whether a mirrored image keeps its class.
+        key: Where a trial has it, e.g. ``retrain.augment``.
+
+    Raises:
+        ConfigError: If crop and cutout can leave nothing of an image.
+    """
+
+    def scaled(pixels: int) -> int:
+        stated = config.reference_size
+        return pixels if stated is None else (2 * pixels * side + stated) // (2 * stated)
+
+    padding, square = scaled(config.crop_padding), scaled(config.cutout)
+    # A crop in the corner shows side - padding pixels; a square of that side can cover them.
+    if padding + square >= side:
+        remedy = (
+            f"or set {key}.reference_size to the side that they are stated for (32 for CIFAR)"
+            if config.reference_size is None
+            else f"they are scaled from {key}.reference_size, {config.reference_size}"
+        )
+        raise ConfigError(
+            f"{key} can blank whole images: crop_padding {padding} and cutout {square} add up to "
+            f"{padding + square} pixels, but must be less than {side}, the side of the images; "
+            f"lower them, {remedy}"
+        )
+    flips = mirrors if config.flip == "auto" else config.flip
+    return AugmentConfig(crop_padding=padding, flip=flips, cutout=square)
+
+
 def draw(
     config: AugmentConfig | None, n: int, height: int, width: int, generator: torch.Generator
 ) -> Draws:
     """Draw the changes of n images, on the CPU.
 
     Args:
-        config: Which changes there are; None for none.
+        config: Which changes there are, as `fitted` returns them; None for none.
         n: Number of images.
         height: Their height, in pixels.
         width: Their width, in pixels.

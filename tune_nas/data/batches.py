@@ -66,7 +66,7 @@ class Batches:
         batch_size: Images of a batch, at least 1.
         generator: CPU generator that the order and the augmentation are drawn from, once per
             pass. The stream's state contains the generator's.
-        augment: Random changes; None for none.
+        augment: Random changes, as `fitted` returns them; None for none.
         mean: Mean of each channel, in [0, 1].
         std: Standard deviation of each channel, in the same units.
         dtype: Type of the batches.
@@ -199,6 +199,7 @@ def evaluation_batches(
     mean: Sequence[float],
     std: Sequence[float],
     dtype: torch.dtype = torch.float32,
+    smallest: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield all images in order, normalised, without augmentation; the last batch may be short.
 
@@ -208,8 +209,12 @@ def evaluation_batches(
         mean: Mean of each channel, in [0, 1].
         std: Standard deviation of each channel, in the same units.
         dtype: Type of the batches.
+        smallest: Images that the last batch must have; fewer are added to the batch before it.
     """
     shift, scale = _per_channel(mean, images, dtype), _per_channel(std, images, dtype)
-    for start in range(0, len(images), batch_size):
-        part = images[start : start + batch_size]
+    starts = list(range(0, len(images), batch_size))
+    if len(starts) > 1 and len(images) - starts[-1] < smallest:
+        starts.pop()
+    for start, end in zip(starts, [*starts[1:], len(images)], strict=True):
+        part = images[start:end]
         yield normalise(part.images, shift, scale, dtype), part.labels

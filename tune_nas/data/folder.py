@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tune_nas.config import DataConfig
+from tune_nas.data.decode import read_image
+from tune_nas.data.layout import RULE, Layout, Listing, find_layout, list_images
+from tune_nas.data.memory import check_fits
 from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
 from tune_nas.data.split import stratified
-from tune_nas.data.vision import import_torchvision
 from tune_nas.errors import DataError
 
 _DIVISION_SEED = 0
 _TEST_PORTION = 0.2
-_LAYOUT = "data.dir must hold train/ and test/, or classes, with a folder of images per class"
+_CPU = torch.device("cpu")
 
 
 @register_dataset("folder")
@@ -24,64 +25,73 @@ def read_folder(config: DataConfig, part: Part) -> Source:
     """Open your own images: train/ and test/, or one root, with a folder per class.
 
     One root is divided by a fixed seed, a fifth for testing, the classes in equal shares. Images
-    are read as RGB. With `resolution` each is cut to a square about its centre and resized;
-    without, all must be square and of one size.
+    are read as RGB. With `resolution` each is cut to a square about its center and resized, or as
+    `fit` says; without, all must be square and of one size.
     """
     if config.dir is None:
-        raise DataError(f"data.dir is not given, but folder needs it; {_LAYOUT}")
+        raise DataError(f"data.dir is not given, but folder needs it; {RULE}")
     root = Path(config.dir).expanduser()
     problem = folder_problem(root)
     if problem is not None:
-        raise DataError(f"data.dir: '{root}' {problem}; {_LAYOUT}")
-    has_parts = [(root / name).is_dir() for name in ("train", "test")]
-    if all(has_parts):
-        files, labels, classes = _list_images(root / part)
-        if part == "test":
-            _check_classes(root, classes)
-    elif any(has_parts):
-        absent = root / ("test" if has_parts[0] else "train")
-        raise DataError(f"data.dir: '{absent}' does not exist; {_LAYOUT}")
+        raise DataError(f"data.dir: '{root}' {problem}; {RULE}")
+    layout = find_layout(root, config.layout)
+    if layout.test is None:
+        listing = list_images(root)
+        files, labels = _divided(listing, part)
     else:
-        files, labels, classes = _list_images(root)
-        division = torch.Generator().manual_seed(_DIVISION_SEED)
-        test, train = stratified(labels, round(_TEST_PORTION * len(files)), division)
-        index = train if part == "train" else test
-        files, labels = [files[i] for i in index.tolist()], labels[index]
+        listing = list_images(layout.train if part == "train" else layout.test)
+        files, labels = listing.files, torch.tensor(listing.labels)
+        if part == "test":
+            _check_classes(layout.train, layout.test, listing.classes)
     if not files:
         raise DataError(f"data.dir: '{root}' has too few images for a {part} part")
 
     def read(wanted: Tensor) -> Tensor:
-        return _read_images([files[i] for i in wanted.tolist()], config.resolution)
+        return _read_images([files[i] for i in wanted.tolist()], config)
 
-    return Source(labels, len(classes), read)
-
-
-def _list_images(root: Path) -> tuple[list[Path], Tensor, list[str]]:
-    """Return the files, their labels and the classes' names, without opening an image."""
-    try:
-        listing = import_torchvision().datasets.ImageFolder(str(root))
-    except OSError as error:
-        raise DataError(f"data.dir: {' '.join(str(error).split())}; {_LAYOUT}") from error
-    if len(listing.classes) < 2:
-        raise DataError(f"data.dir: '{root}' has one class, but must have at least 2; {_LAYOUT}")
-    files = [Path(name) for name, _ in listing.samples]
-    return files, torch.tensor([label for _, label in listing.samples]), listing.classes
+    return Source(
+        labels,
+        len(listing.classes),
+        read,
+        classes=listing.classes,
+        unread=_unread(layout, listing),
+    )
 
 
-def _check_classes(root: Path, classes: list[str]) -> None:
-    _, _, expected = _list_images(root / "train")
+def _divided(listing: Listing, part: Part) -> tuple[list[Path], Tensor]:
+    """Return the files of a part of one root, and their labels."""
+    labels = torch.tensor(listing.labels)
+    division = torch.Generator().manual_seed(_DIVISION_SEED)
+    test, train = stratified(labels, round(_TEST_PORTION * len(labels)), division)
+    index = train if part == "train" else test
+    return [listing.files[i] for i in index.tolist()], labels[index]
+
+
+def _check_classes(train: Path, test: Path, classes: tuple[str, ...]) -> None:
+    expected = list_images(train).classes
     if classes != expected:
         name = min(set(classes) ^ set(expected))
-        has, lacks = ("test", "train") if name in classes else ("train", "test")
-        raise DataError(f"data.dir: class '{name}' is in '{root / has}', but not in {lacks}/")
+        has, lacks = (test, train) if name in classes else (train, test)
+        raise DataError(f"data.dir: class '{name}' is in '{has}', but not in {lacks.name}/")
 
 
-def _read_images(files: list[Path], resolution: int | None) -> Tensor:
+def _unread(layout: Layout, listing: Listing) -> str:
+    """Return what is not read, in words."""
+    folders = [f"{name}/" for name in layout.unread]
+    files = [
+        f"{n:,} {ending or 'other'} file{'' if n == 1 else 's'}"
+        for ending, n in sorted(listing.other.items())
+    ]
+    return ", ".join(folders + files)
+
+
+def _read_images(files: list[Path], config: DataConfig) -> Tensor:
     """Return images as uint8, (n, 3, side, side)."""
-    first = _read_image(files[0], resolution)
+    first = read_image(files[0], config)
+    check_fits(len(files), first.shape, _CPU)
     images = torch.empty(len(files), *first.shape, dtype=torch.uint8)
     for position, file in enumerate(files):
-        image = _read_image(file, resolution)
+        image = read_image(file, config)
         height, width = image.shape[1:]
         if image.shape != first.shape or height != width:
             other = "" if image.shape == first.shape else f", '{files[0]}' {_size(first)}"
@@ -95,18 +105,3 @@ def _read_images(files: list[Path], resolution: int | None) -> Tensor:
 
 def _size(image: Tensor) -> str:
     return f"{image.shape[2]} × {image.shape[1]}"
-
-
-def _read_image(file: Path, resolution: int | None) -> Tensor:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        cause = " ".join(str(error).split())
-        raise DataError(f"data.dir: '{file}' is not a readable image ({cause})") from error
-    if resolution is not None:
-        # Antialiased: PIL's filters widen with the reduction.
-        image = ImageOps.fit(image, (resolution, resolution), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_COUNTED_AT_ONCE = 2**26  # pixels
+
 
 @dataclass(frozen=True)
 class Images:
@@ -70,9 +72,13 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
         images: uint8, (n, channels, height, width).
     """
     values = torch.arange(256, dtype=torch.float64) / 255.0
+    n_at_once = max(1, _COUNTED_AT_ONCE // images[0, 0].numel())
     means, deviations = [], []
     for channel in range(images.shape[1]):
-        counts = torch.bincount(images[:, channel].flatten(), minlength=256).cpu().double()
+        # In parts: the values of a channel do not lie side by side, and are copied for this.
+        parts = torch.split(images[:, channel], n_at_once)
+        each = [torch.bincount(part.flatten(), minlength=256) for part in parts]
+        counts = torch.stack(each).sum(dim=0).cpu().double()
         share = counts / counts.sum()
         mean = (share * values).sum()
         deviation = (share * (values - mean) ** 2).sum().sqrt()

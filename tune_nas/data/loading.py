@@ -14,8 +14,10 @@ from tune_nas.config import AugmentConfig, DataConfig
 from tune_nas.data import cifar as _cifar  # noqa: F401
 from tune_nas.data import folder as _folder  # noqa: F401
 from tune_nas.data import small as _small  # noqa: F401
+from tune_nas.data.augment import fitted
 from tune_nas.data.batches import Batches, evaluation_batches
 from tune_nas.data.images import Images, channel_statistics, resize
+from tune_nas.data.memory import check_fits
 from tune_nas.data.registry import Source, find_reader
 from tune_nas.data.split import stratified
 from tune_nas.errors import ConfigError, DataError
@@ -36,6 +38,7 @@ class _Data:
         mean: Mean of each channel, in [0, 1].
         std: Standard deviation of each channel, in the same units.
         dtype: Floating-point type of the batches.
+        mirrors: Whether a mirrored image keeps its class.
     """
 
     n_classes: int
@@ -44,6 +47,7 @@ class _Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     dtype: torch.dtype
+    mirrors: bool
 
     def batches(
         self,
@@ -51,15 +55,34 @@ class _Data:
         batch_size: int,
         generator: torch.Generator,
         augment: AugmentConfig | None,
+        key: str = "augment",
     ) -> Batches:
-        """Return the endless training stream over some of the images; see `Batches`."""
+        """Return the endless training stream over some of the images; see `Batches`.
+
+        Args:
+            images: Some of the images.
+            batch_size: Images of a batch.
+            generator: Source of order and augmentation.
+            augment: Augmentation as a trial has it; None for none.
+            key: Where the trial has it, for messages.
+
+        Raises:
+            ConfigError: If the augmentation can blank whole images.
+        """
+        if augment is not None:
+            augment = fitted(augment, self.image_size, mirrors=self.mirrors, key=key)
         return Batches(images, batch_size, generator, augment, self.mean, self.std, self.dtype)
 
     def evaluation_batches(
         self, images: Images, batch_size: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Return one pass in order over some of the images, without augmentation."""
-        return evaluation_batches(images, batch_size, self.mean, self.std, self.dtype)
+        return evaluation_batches(
+            images, batch_size, self.mean, self.std, self.dtype, self._smallest_batch()
+        )
+
+    def _smallest_batch(self) -> int:
+        return 1
 
 
 @dataclass(frozen=True)
@@ -70,11 +93,16 @@ class SearchData(_Data):
         train: The train half.
         valid: The valid half.
         all_train: Both; shares their memory.
+        smallest_batch: Images that a batch of an evaluation must have, if there are as many.
     """
 
     train: Images
     valid: Images
     all_train: Images
+    smallest_batch: int = 1
+
+    def _smallest_batch(self) -> int:
+        return self.smallest_batch
 
 
 @dataclass(frozen=True)
@@ -146,7 +174,7 @@ def load_data(
 
     Raises:
         ConfigError: If `train_images` or `train_portion` does not fit the data set.
-        DataError: If files are absent, unreadable or damaged.
+        DataError: If files are absent, unreadable or damaged, or images do not fit in memory.
     """
     reader = find_reader(config.name)
     generator = make_generator(seed if config.split == "seed" else FIXED_SEED, "data division")
@@ -162,9 +190,10 @@ def load_data(
         mean, std = source.mean, source.std
     else:
         mean, std = channel_statistics(train.images)
-    shape = (source.n_classes, train.images.shape[1], train.images.shape[2], mean, std, dtype)
+    channels, side = train.images.shape[1:3]
+    shape = (source.n_classes, channels, side, mean, std, dtype, source.mirrors)
     if for_search:
-        images = train.to(device)
+        images = _moved(train, device)
         return SearchData(*shape, train=images[:n_train], valid=images[n_train:], all_train=images)
     test_source = reader(config, "test")
     test = _read(config, test_source, torch.arange(len(test_source.labels)))
@@ -173,7 +202,7 @@ def load_data(
             f"test images of {config.name} are {tuple(test.images.shape[1:])}, training images "
             f"{tuple(train.images.shape[1:])}; set data.resolution"
         )
-    return RetrainData(*shape, train=train.to(device), test=test.to(device))
+    return RetrainData(*shape, train=_moved(train, device), test=_moved(test, device))
 
 
 def _train_size(config: DataConfig, n: int) -> int:
@@ -201,6 +230,19 @@ def _choose(config: DataConfig, source: Source, generator: torch.Generator) -> t
 
 def _read(config: DataConfig, source: Source, index: torch.Tensor) -> Images:
     images = source.read(index)
-    if config.resolution is not None:
-        images = resize(images, config.resolution)
+    side = config.resolution
+    if side is not None and images.shape[-2:] != (side, side):
+        check_fits(len(images), (images.shape[1], side, side), images.device)
+        images = resize(images, side)
     return Images(images, source.labels[index])
+
+
+def _moved(images: Images, device: torch.device) -> Images:
+    """Return images on a device.
+
+    Raises:
+        DataError: If they do not fit there.
+    """
+    if images.images.device.type != device.type:
+        check_fits(len(images), images.images.shape[1:], device)
+    return images.to(device)

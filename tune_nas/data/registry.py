@@ -28,6 +28,9 @@ class Source:
             (m, channels, height, width), on the CPU. Raises `DataError` naming a damaged file.
         mean: Published mean of each channel in [0, 1]; None to compute it from the images.
         std: Published standard deviation, likewise.
+        mirrors: Whether an image that is mirrored left to right keeps its class.
+        classes: Names of the classes, in the order of the labels; empty where they are known.
+        unread: What lies beside the images and is not read, in words.
     """
 
     labels: Tensor
@@ -35,6 +38,9 @@ class Source:
     read: Callable[[Tensor], Tensor]
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    mirrors: bool = True
+    classes: tuple[str, ...] = ()
+    unread: str = ""
 
 
 Reader = Callable[[DataConfig, Part], Source]

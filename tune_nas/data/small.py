@@ -37,7 +37,7 @@ def read_digits(config: DataConfig, part: Part) -> Source:
     # The scanner's 17 grey values are spread over the range of a byte.
     grey = torch.from_numpy(bunch.images)[index] * (255.0 / 16.0)
     images = grey.round().to(torch.uint8)[:, None]
-    return Source(labels[index], n_classes=10, read=lambda wanted: images[wanted])
+    return Source(labels[index], 10, read=lambda wanted: images[wanted], mirrors=False)
 
 
 @register_dataset("fake")
@@ -59,4 +59,4 @@ def read_fake(config: DataConfig, part: Part) -> Source:
     noise = 0.15 * torch.randn(n, 3, _FAKE_SIDE, _FAKE_SIDE, generator=generator)
     pixels = 0.5 + contrast * (patterns[labels] - 0.5) + noise
     images = (255.0 * pixels.clamp(0.0, 1.0)).round().to(torch.uint8)
-    return Source(labels, _FAKE_CLASSES, read=lambda wanted: images[wanted])
+    return Source(labels, _FAKE_CLASSES, read=lambda wanted: images[wanted], mirrors=False)

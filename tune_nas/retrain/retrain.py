@@ -19,11 +19,19 @@ from torch.nn import functional
 from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.data import RetrainData, load_data
-from tune_nas.errors import CheckpointError, DivergedError, TuneNasError
+from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
+from tune_nas.library import stored_trial
 from tune_nas.retrain.compiled import TrainingPass, compile_pays
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import building, derive_seed, make_generator
-from tune_nas.spaces import Genotype, build_network, count_parameters, load_space
+from tune_nas.spaces import (
+    Genotype,
+    Space,
+    build_network,
+    count_parameters,
+    load_space,
+    smallest_batch,
+)
 from tune_nas.training import FusedSGD, Tally, cosine, evaluate
 
 STATE_FILE = "retrain.pt"
@@ -96,9 +104,33 @@ class Retrain:
             self._recipe.batch_size,
             make_generator(trial.seed, "retrain batches"),
             self._recipe.augment,
+            "retrain.augment",
         )
+        self._check_batches(space)
         self.epoch = 0
         self.history: list[Metrics] = []
+
+    def _check_batches(self, space: Space) -> None:
+        """Raise a ConfigError if batch normalisation would have one value per channel."""
+        recipe, side, found = self._recipe, self.data.image_size, self._train.batch_size
+        cells = space.final_size[1] if recipe.cells is None else recipe.cells
+        auxiliary = recipe.auxiliary_weight > 0
+        if found >= (2 if auxiliary else smallest_batch(space.skeleton.layout, cells, side)):
+            return
+        key, what = (
+            ("retrain.batch_size", recipe.batch_size)
+            if recipe.batch_size < 2
+            else ("data.train_images", len(self.data.train))
+        )
+        cause = (
+            "the auxiliary head (retrain.auxiliary_weight)"
+            if auxiliary
+            else f"maps of {side}-pixel images, which shrink to one pixel,"
+        )
+        raise ConfigError(
+            f"{key} is {what}, but must be >= 2: batch normalisation of {cause} needs more than "
+            "one image"
+        )
 
     @property
     def epochs(self) -> int:
@@ -226,7 +258,11 @@ class Retrain:
         """
         if state["genotype"] != self.genotype.to_yaml():
             raise CheckpointError("the checkpoint is of another genotype; use the one it has")
-        check_same_trial(_deciding(self.trial.to_dict()), _deciding(state["trial"]))
+        try:  # keys that were added since have their defaults
+            saved = stored_trial(state["trial"], "its trial").to_dict()
+        except ConfigError as error:
+            raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+        check_same_trial(_deciding(self.trial.to_dict()), _deciding(saved))
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._train.load_state_dict(state["batches"])
@@ -254,9 +290,8 @@ def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a trial decides a retraining's result, by dotted key."""
     data = trial["data"]
     deciding = {f"retrain.{key}": value for key, value in trial["retrain"].items()}
-    deciding |= {
-        f"data.{key}": data[key] for key in ("name", "train_images", "resolution", "split")
-    }
+    images = ("name", "layout", "train_images", "resolution", "fit", "background", "split")
+    deciding |= {f"data.{key}": data[key] for key in images}
     return deciding | {
         "seed": trial["seed"],
         "space.name": trial["space"]["name"],

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from tune_nas.config import TrialConfig
 from tune_nas.data import Batches, SearchData
+from tune_nas.errors import ConfigError
 from tune_nas.search.relaxation import Relaxation
 from tune_nas.seeds import building, derive_seed, make_generator
-from tune_nas.spaces import Space, Supernet
+from tune_nas.spaces import Space, Supernet, smallest_batch
 
 Tensors = dict[str, Tensor]
 
@@ -71,10 +72,51 @@ def make_streams(trial: TrialConfig, data: SearchData) -> tuple[Batches, Batches
             trial.schedule.batch_size,
             make_generator(trial.seed, purpose),
             trial.data.augment,
+            "data.augment",
         )
         for part, purpose in ((images, "train batches"), (for_alphas, "valid batches"))
     )
     return train, valid
+
+
+def batch_needed(trial: TrialConfig, space: Space, side: int) -> int:
+    """Return how many images a batch needs for batch normalization, in any stage of a search.
+
+    Args:
+        trial: The trial.
+        space: Its space.
+        side: Height and width of its images, in pixels.
+    """
+    skeleton = space.skeleton
+    sizes = {trial.space.cells, *(stage.cells for stage in trial.schedule.stages)}
+    return max(smallest_batch(skeleton.layout, cells or skeleton.cells, side) for cells in sizes)
+
+
+def check_batches(trial: TrialConfig, data: SearchData, streams: tuple[Batches, Batches]) -> None:
+    """Refuse batches of one image whose map shrinks to one pixel.
+
+    Args:
+        trial: The trial.
+        data: Its images.
+        streams: The batches that w and α train on.
+
+    Raises:
+        ConfigError: If batch normalization would have one value per channel; names the remedy.
+    """
+    least = data.smallest_batch
+    found = min(*(stream.batch_size for stream in streams), len(data.valid))
+    if found >= least:
+        return
+    given = trial.schedule.batch_size
+    what = (
+        f"schedule.batch_size is {given}, but must be"
+        if given < least
+        else f"a half of the training images has {found}, but must have"
+    )
+    raise ConfigError(
+        f"{what} >= {least}: maps of {data.image_size}-pixel images shrink to one pixel, where "
+        "batch normalization needs more than one image; or set data.resolution higher"
+    )
 
 
 def _leaves(tensors: Tensors, device: torch.device) -> Tensors:

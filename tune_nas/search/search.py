@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,8 @@ from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.search.alpha_history import AlphaHistory
 from tune_nas.search.build import (
     SupernetSize,
+    batch_needed,
+    check_batches,
     initial_architecture,
     make_streams,
     make_supernet,
@@ -75,9 +78,11 @@ class Search:
         )
         self.space = load_space(trial.space.name)
         self.device, self.dtype = set_up_runtime(trial.runtime)
-        self.data: SearchData = load_data(
+        data = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=True
         )
+        least = batch_needed(trial, self.space, data.image_size)
+        self.data: SearchData = dataclasses.replace(data, smallest_batch=least)
         self.choices = Choices(self.space)
         self.relaxation = make_relaxation(trial.relaxation, self.space, self.choices)
         self.smoothing = make_smoothing(trial.relaxation.smoothing)
@@ -103,6 +108,7 @@ class Search:
         self._connect()
         self.batch_size = trial.schedule.batch_size
         self._train, self._valid = make_streams(trial, self.data)
+        check_batches(trial, self.data, (self._train, self._valid))
         self.epoch = 0
         self.rate_factor = 1.0
         self.stop_reason: str | None = None

@@ -1,5 +1,6 @@
 """Architectures: a YAML description becomes a cell space, a supernet, genotypes, final networks."""
 
+from tune_nas.spaces.backbone import smallest_batch
 from tune_nas.spaces.counting import (
     ModelSize,
     count_multiply_adds,
@@ -41,4 +42,5 @@ __all__ = [
     "operation_kind",
     "operation_names",
     "register_operation",
+    "smallest_batch",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -195,6 +196,25 @@ def plan(layout: str, init_channels: int, cells: int) -> list[Position]:
         channels *= 2 if reduction else 1
         stack.append(Position("reduction" if reduction else "normal", channels, reduction))
     return stack
+
+
+@cache
+def smallest_batch(layout: str, cells: int, side: int) -> int:
+    """Return how many images a batch needs for batch normalisation by its own statistics.
+
+    Of one value per channel the mean is that value and the deviation 0, so that nothing is left.
+
+    Args:
+        layout: Layout of the skeleton.
+        cells: Number of cells (per stage in the layout ``stages``).
+        side: Height and width of the images, in pixels.
+
+    Returns:
+        2 where the reductions leave a map of one pixel, else 1.
+    """
+    for position in plan(layout, 1, cells):
+        side = (side + 1) // 2 if position.reduction else side
+    return 2 if side == 1 else 1
 
 
 def join(nodes: list[Tensor], cell: CellSpace) -> Tensor:

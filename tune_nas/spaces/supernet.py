@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from tune_nas.errors import ConfigError
 from tune_nas.seeds import Generators, new_generator
-from tune_nas.spaces.backbone import Backbone, Block, join
+from tune_nas.spaces.backbone import Backbone, Block, join, smallest_batch
 from tune_nas.spaces.primitives import Noise, add, run_operation, zeros_after
 from tune_nas.spaces.registry import Norm, build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
@@ -230,6 +230,11 @@ class Supernet(nn.Module):
         """All but values and form: supernets of equal builds have the same state dict."""
         return repr((self.space, self._sizes))
 
+    def smallest_batch(self, side: int) -> int:
+        """Return how many images of a side a batch needs; see the function of this name."""
+        skeleton = self.space.skeleton
+        return smallest_batch(skeleton.layout, self._sizes["cells"] or skeleton.cells, side)
+
     @property
     def draws(self) -> bool:
         """Whether operations draw something in a pass: noise, or what dropout drops."""
@@ -260,8 +265,15 @@ class Supernet(nn.Module):
             weights: `CellWeights` by cell type.
 
         Raises:
-            ValueError: If a cell type is missing or a shape wrong.
+            ValueError: If a cell type is missing or a shape wrong, or if one image is to be
+                normalised by its own statistics on a map of one pixel.
         """
+        by_batch = self.training or not self.space.supernet.track_running_stats
+        if by_batch and x.shape[0] < (least := self.smallest_batch(max(x.shape[2:]))):
+            raise ValueError(
+                f"x has {x.shape[0]} image, but must have >= {least}: its map shrinks to one "
+                "pixel, and batch normalisation needs more than one value per channel"
+            )
         for name, cell in self.space.cells.items():
             if name not in weights:
                 raise ValueError(f"weights has no cell '{name}'")

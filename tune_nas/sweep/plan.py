@@ -11,14 +11,14 @@ from typing import Any
 
 import yaml
 
-from tune_nas import library
+from tune_nas import library, paths
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.resolve import BaseTrials, portable
 from tune_nas.sweep.storage import Storage
 from tune_nas.yaml_text import parse_yaml
 
-SWEEP, TRIALS, STATE = "sweep.yaml", "trials.yaml", "state.json"
+SWEEP, TRIALS, STATE = paths.SWEEP, "trials.yaml", paths.STATE
 
 
 @dataclass

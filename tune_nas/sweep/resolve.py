@@ -12,7 +12,7 @@ from typing import Any
 
 from tune_nas import library
 from tune_nas.benchmark import AUTO, SPACE, find_table, user_table
-from tune_nas.config import TrialConfig, dotted_keys, scaled
+from tune_nas.config import DataConfig, TrialConfig, dotted_keys, scaled
 from tune_nas.errors import ConfigError
 from tune_nas.paths import absolute
 from tune_nas.sweep.config import EPOCHS, SweepConfig
@@ -334,6 +334,19 @@ def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
                 f"{ranks}, which space '{trial.space.name}' does not have; it is for space "
                 f"'{SPACE}'"
             )
+
+
+def data_sections(sweep: SweepConfig, trials: Sequence[TrialConfig]) -> list[DataConfig]:
+    """Return the data sections of trials, with those of swept data sets that are yet to be drawn.
+
+    Args:
+        sweep: The sweep.
+        trials: As `resolve_trials` returns them.
+    """
+    swept = sweep.parameters.get("data.name")
+    names = [] if swept is None else swept.values
+    drawn = [trial.data.model_copy(update={"name": name}) for trial in trials for name in names]
+    return [*(trial.data for trial in trials), *drawn]
 
 
 def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tune_nas.config import TrialConfig
+from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import ConfigError, StorageError, TuneNasError
 from tune_nas.sweep.cluster import (
     check_address,
@@ -32,6 +33,7 @@ from tune_nas.sweep.resolve import (
     BaseTrials,
     base_trials,
     check_metric,
+    data_sections,
     portable,
     resolve_trials,
 )
@@ -163,6 +165,7 @@ def _start(
     check_free(storage, sweep.name, options)
     check_metric(sweep, bases)
     trials = [trial for _, _, trial in resolve_trials(sweep, bases)]
+    check_data_keys(data_sections(sweep, trials))
     if is_local(options.address):
         _check_devices(trials)
     _preflight(trials, state, trainables, retrains=sweep.retrain != 0)
@@ -172,6 +175,8 @@ def _start(
     if not uri.startswith("sqlite:"):
         Tracker(uri)
     state.options = options.kept()
+    if not options.quiet:
+        _tell_images(trials)
     plan = Plan(storage, sweep, bases, state)
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
@@ -290,6 +295,15 @@ def _given_genotype(plan: Plan) -> Job:
 
 def _enter(plan: Plan, stage: str) -> None:
     plan.write_state(stage=stage)
+
+
+def _tell_images(trials: list[TrialConfig]) -> None:
+    """Say on stderr which classes of how many images a user's folder was taken to hold."""
+    from tune_nas.data import describe_images
+
+    sections = {repr((t.data.name, t.data.dir, t.data.layout)): t.data for t in trials}
+    for line in filter(None, map(describe_images, sections.values())):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _check_devices(trials: list[TrialConfig]) -> None:
