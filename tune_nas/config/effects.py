@@ -20,10 +20,10 @@ READS = {
     "retraining": (
         *("name", "description", "seed", "retrain", "runtime", "space.name"),
         *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
-        "data.resolution",
+        *("data.resolution", "data.layout", "data.fit", "data.background"),
     ),
     "analysis": (
-        *("runtime", "data.dir", "data.download"),
+        *("runtime", "data.dir", "data.download", "data.layout"),
         *("selection.perturbation.batches", "selection.perturbation.learning_rate_factor"),
     ),
 }
