@@ -92,6 +92,6 @@ def test_a_sweep_that_ranks_by_true_accuracies_needs_the_table(command_line) -> 
         "sweep", "mine.yaml"
     )
     Path("table.csv").touch()
-    assert "space 'darts'" in command_line.refused(
+    assert "where space.name is 'darts'" in command_line.refused(
         "sweep", "mine.yaml", "--space", "darts", "--set", "benchmark.table=table.csv"
     )

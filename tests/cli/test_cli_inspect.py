@@ -252,8 +252,8 @@ def test_a_space_that_is_assumed_is_told_with_those_that_fit(command_line) -> No
     line = command_line.refused("inspect", noisy)
     assert line == (
         "normal cell, edge 0->4: 'noise' is not one of max_pool_3x3, avg_pool_3x3, skip_connect, "
-        "sep_conv_3x3, sep_conv_5x5, dil_conv_3x3, dil_conv_5x5; its text names no space, so "
-        "'darts' is assumed; give --space s4"
+        "sep_conv_3x3, sep_conv_5x5, dil_conv_3x3, dil_conv_5x5, the operations of space 'darts' "
+        "there; its text names no space, so 'darts' is assumed; give --space s4"
     )
     assert command_line.refused("retrain", noisy) == line
     fair = (

@@ -198,17 +198,22 @@ def test_a_resume_goes_on_where_it_was_unless_it_is_told(
 ) -> None:
     import tune_nas.sweep
 
-    seen: list[RunOptions] = []
+    seen: list[tuple[RunOptions, bool]] = []
 
-    def resume(_: object, options: RunOptions) -> None:
-        seen.append(options)
+    def resume(_: object, options: RunOptions, *, failed: bool) -> None:
+        seen.append((options, failed))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tune_nas.sweep, "resume_sweep", resume, raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
     command_line.run("resume")
     command_line.run("resume", "--mlflow", "http://here", "--cpus-per-trial", "2")
-    assert seen == [RunOptions(), RunOptions(mlflow="http://here", cpus_per_trial=2)]
+    command_line.run("resume", "--failed")
+    assert seen == [
+        (RunOptions(), False),
+        (RunOptions(mlflow="http://here", cpus_per_trial=2), False),
+        (RunOptions(), True),
+    ]
 
 
 def test_a_free_name_is_found(command_line, calls: list[Call]) -> None:
