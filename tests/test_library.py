@@ -87,7 +87,10 @@ def test_several_complaints_are_one_line() -> None:
         ("", "must hold a mapping of keys, not NoneType"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML, line 1: could not determine"),
         (b"\xff\xfe\x00", "cannot be read: not UTF-8 text"),
-        ("description: 2024-13-45", "not valid YAML: month must be in 1..12"),
+        (
+            "description: 2024-13-45",
+            "not valid YAML, line 1: 2024-13-45 is a date; write it in quotes",
+        ),
         ("[" * 3000, "not valid YAML: it is nested too deeply"),
         ("a: 1\nb: {c: 1, c: 2}", "not valid YAML, line 2: the key 'c' is there twice"),
     ],

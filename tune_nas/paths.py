@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tune_nas.errors import StorageError
+from tune_nas.text import shown
+
 
 def is_uri(place: str) -> bool:
     """Return whether a place is a URI (``s3://…``), and no path on this machine."""
@@ -17,4 +20,33 @@ def absolute(place: str, folder: str = "") -> str:
         place: A path or a URI.
         folder: What a relative path is relative to; the working folder if empty.
     """
-    return place if is_uri(place) else str(Path(folder, Path(place).expanduser()).absolute())
+    return place if is_uri(place) else str(Path(folder, expanded(place)).absolute())
+
+
+def expanded(place: str | Path) -> Path:
+    """Return a path with ``~`` and ``~user`` replaced by that home directory.
+
+    Raises:
+        StorageError: If there is no such user.
+    """
+    try:
+        return Path(place).expanduser()
+    except RuntimeError as error:
+        user = str(place).partition("/")[0]
+        raise StorageError(f"{shown(str(place))}: '{user}' has no home directory") from error
+
+
+def is_file(place: str | Path) -> bool:
+    """Return whether a text is the path of a file; one that no path can be is not."""
+    try:
+        return Path(place).is_file()
+    except OSError:  # too long, or in a directory that must not be searched
+        return False
+
+
+def is_folder(place: str | Path) -> bool:
+    """Return whether a text is the path of a directory; one that no path can be is not."""
+    try:
+        return Path(place).is_dir()
+    except OSError:
+        return False

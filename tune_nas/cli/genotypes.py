@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_nas.cli import options
-from tune_nas.cli.output import Format, print_json
+from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.errors import ConfigError, GenotypeError
-from tune_nas.paths import is_uri
+from tune_nas.paths import is_file, is_uri
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
@@ -108,7 +108,7 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
 
     if any(sign in text for sign in ("Genotype(", "|", "\n")):  # it is the genotype itself
         return Found(Genotype.parse(text), "genotype")
-    if Path(text).is_file():
+    if is_file(text):
         return Found(Genotype.load(text), Path(text).stem)
     if is_uri(text):
         return Found(Genotype.parse(_read_uri(text)), Path(text).stem)
@@ -256,7 +256,7 @@ def _counts_in_network(
 
 def _print(facts: dict[str, Any], space: Space) -> None:
     for cell, edges in facts["edges"].items():
-        typer.echo(f"{cell} cell\n{_drawing(edges, space.cells[cell])}\n")
+        echo(f"{cell} cell\n{_drawing(edges, space.cells[cell])}\n")
     n_cells = "1 cell" if facts["cells"] == 1 else f"{facts['cells']} cells"
     stages = " in each of 3 stages" if space.skeleton.layout == "stages" else ""
     side, by_cell = facts["image_size"], facts["by_cell"]
@@ -277,8 +277,8 @@ def _print(facts: dict[str, Any], space: Space) -> None:
         *counts,
     ]
     for name, value in rows:
-        typer.echo(f"{name:<14} {value}")
-    typer.echo(f"\n{facts['genotype']}")
+        echo(f"{name:<14} {value}")
+    echo(f"\n{facts['genotype']}")
 
 
 def _drawing(edges: list[dict[str, Any]], cell: CellSpace) -> str:

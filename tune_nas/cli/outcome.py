@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tune_nas.cli import options
-from tune_nas.cli.output import Format, print_json, print_rich, print_table
+from tune_nas.cli.output import Format, echo, print_json, print_rich, print_table
 from tune_nas.sweep.options import storage_option
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
     else:
         print_rich(outcome.report.table())
         for line in (outcome.report.sentence(), *outcome.report.notes()):
-            typer.echo(line)
+            echo(line)
         if outcome.best_genotype_path is not None:
-            typer.echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
-        typer.echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
+            echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
+        echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
     if outcome.n_failed:
         raise typer.Exit(1)
 
@@ -75,4 +75,4 @@ def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
         return
     rows = [{**parameters, "seed": seed} for parameters, seed, _ in trials]
     print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
-    typer.echo(str(cost))
+    echo(str(cost))

@@ -16,6 +16,7 @@ from tune_nas.cli.outcome import print_outcome, print_plan
 from tune_nas.cli.output import Format
 from tune_nas.errors import ConfigError, NameTakenError
 from tune_nas.sweep.options import storage_option
+from tune_nas.text import printable
 
 if TYPE_CHECKING:
     from tune_nas.sweep.outcome import SweepOutcome
@@ -255,5 +256,5 @@ def interruptible(name: str | None, storage: str) -> Iterator[None]:
     except KeyboardInterrupt:
         command = f"tune-nas resume{f' {name}' if name else ''}{storage_option(storage)}"
         hint = f"go on with: {command}" if _is_there(name, storage) else "nothing was written"
-        print(f"tune-nas: interrupted; {hint}", file=sys.stderr)
+        print(printable(f"tune-nas: interrupted; {hint}"), file=sys.stderr)
         raise typer.Exit(130) from None

@@ -13,6 +13,7 @@ from tune_nas.data.registry import Part, Source, folder_problem, register_datase
 from tune_nas.data.split import stratified
 from tune_nas.data.vision import import_torchvision
 from tune_nas.errors import DataError
+from tune_nas.paths import expanded
 
 _DIVISION_SEED = 0
 _TEST_PORTION = 0.2
@@ -29,7 +30,7 @@ def read_folder(config: DataConfig, part: Part) -> Source:
     """
     if config.dir is None:
         raise DataError(f"data.dir is not given, but folder needs it; {_LAYOUT}")
-    root = Path(config.dir).expanduser()
+    root = expanded(config.dir)
     problem = folder_problem(root)
     if problem is not None:
         raise DataError(f"data.dir: '{root}' {problem}; {_LAYOUT}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tune_nas.errors import ConfigError
 from tune_nas.spaces import Space
+from tune_nas.text import brief, shown
 
 Part = TypeVar("Part")
 
@@ -44,11 +46,34 @@ def _import(key: str, kind: str, module_name: str) -> Any:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigError(f"{key} is '{kind}', but importing it fails: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{key} is '{kind}', but importing it fails: {_said(error)}") from error
     finally:
         if added:
             sys.path.remove(here)
+
+
+@contextmanager
+def running_own_code(key: str, kind: str) -> Iterator[None]:
+    """Turn a ``sys.exit`` of a user's class into an error: it would end without a message.
+
+    Args:
+        key: The key that names the class, for the message.
+        kind: Its name.
+
+    Raises:
+        ConfigError: If the code in the block exits the program.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise ConfigError(f"{key} is '{kind}', but {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it calls sys.exit ({shown(error.code)})"
+    return brief(" ".join(str(error).split()) or type(error).__name__)
 
 
 def register_in(registry: dict[str, type[Part]], kind: str) -> Callable[[type[Part]], type[Part]]:

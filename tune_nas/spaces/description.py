@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from tune_nas.config import Count, Section
 from tune_nas.spaces import operations as _operations  # noqa: F401  (registers them)
 from tune_nas.spaces.registry import check_operation, operation_kind
+from tune_nas.text import brief, shown
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -41,7 +42,7 @@ class CellDescription(Section):
     def _no_text_for_a_list(cls, value: Any) -> Any:
         """Say it in one line; the union's own complaint is one line per alternative."""
         if value != "all" and not isinstance(value, list | tuple | Mapping):
-            raise ValueError(f"must be a list, not {value!r}")
+            raise ValueError(f"must be a list, not {shown(value)}")
         return value
 
     @model_validator(mode="after")
@@ -95,7 +96,7 @@ class CellDescription(Section):
     def _edge(self, text: str) -> tuple[int, int]:
         match = re.fullmatch(r"\s*(\d+)\s*->\s*(\d+)\s*", text)
         if not match:
-            raise ValueError(f"edge '{text}' must be written SOURCE->TARGET, as 0->2")
+            raise ValueError(f"edge '{brief(text)}' must be written SOURCE->TARGET, as 0->2")
         source, target = int(match[1]), int(match[2])
         last = self.inputs + self.nodes - 1
         for node in (source, target):

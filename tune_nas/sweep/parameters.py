@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from tune_nas.config import Section
+from tune_nas.text import brief, plain_text, shown
 
 TRIAL = "trial"  # the key that stands for the trial itself
 _KINDS = ("grid", "choice", "uniform", "loguniform", "int")
@@ -51,7 +52,7 @@ class Parameter(Section):
             if self.kind == "loguniform" and low <= 0:
                 raise ValueError(f"loguniform is [{low}, {high}], but low must be > 0")
         elif any(value in self.values[:index] for index, value in enumerate(self.values)):
-            raise ValueError(f"{self.kind} has a value twice: {self.values}")
+            raise ValueError(f"{self.kind} has a value twice: {shown(self.values)}")
         return self
 
     @property
@@ -133,10 +134,10 @@ def check_conditions(
                 continue
             values = [trial.get(other) for trial in fixed] if swept is None else swept.values
             if not any(meets(value, wanted) for value in values):
-                has = ", ".join(dict.fromkeys(str(value) for value in values))
+                has = ", ".join(dict.fromkeys(plain_text(value) for value in values))
                 raise ValueError(
-                    f"{key} has the condition (when) {other}: {wanted}, which never holds: "
-                    f"{other} is {has}"
+                    f"{key} has the condition (when) {other}: {plain_text(wanted)}, which never "
+                    f"holds: {other} is {brief(has)}"
                 )
 
 

@@ -14,12 +14,14 @@ from tune_nas import library
 from tune_nas.benchmark import AUTO, SPACE, find_table, user_table
 from tune_nas.config import TrialConfig, scaled
 from tune_nas.errors import ConfigError
-from tune_nas.paths import absolute
+from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.parameters import TRIAL, Parameter, check_conditions, combinations, meets
+from tune_nas.text import plain_text, shown
 
 _EMBEDDED = "digits"
 _DECIDE_LENGTH = (TRIAL, "space", "schedule", "selection", "start_from")
+_LONGEST = 200  # characters of a choice of values in a message
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
 
 
@@ -179,7 +181,8 @@ def _grid(
             values = reported(parameters, trial)
             if (twin := given.setdefault(repr((values, seed)), parameters)) is not parameters:
                 raise ConfigError(
-                    f"sweep '{sweep.name}': {parameters} is {twin} once more; give each value once"
+                    f"sweep '{sweep.name}': {shown(parameters, _LONGEST)} is "
+                    f"{shown(twin, _LONGEST)} once more; give each value once"
                 )
             yield values, seed, trial
 
@@ -195,7 +198,7 @@ def resolve(
     Raises:
         ConfigError: If the values do not go together.
     """
-    text = ", ".join(f"{key}={value}" for key, value in parameters.items())
+    text = _values_text(parameters)
     keys = {key: value for key, value in parameters.items() if key != TRIAL}
 
     def made(**changes: Any) -> TrialConfig:
@@ -223,7 +226,7 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
     """
     content = trial.to_dict()
     space = absolute(trial.space.name, folder)
-    if Path(space).is_file() and trial.space.name not in library.shipped_names("space"):
+    if is_file(space) and trial.space.name not in library.shipped_names("space"):
         content["space"]["name"] = space
     if trial.data.dir is not None:
         content["data"]["dir"] = absolute(trial.data.dir, folder)
@@ -263,7 +266,7 @@ def _check_lengths(
     for parameters, trial in trials:
         decides = repr((trial.space.name, trial.schedule, trial.selection, trial.start_from))
         known[decides] = known.get(decides) or total_epochs(portable(trial, folder))
-        text = parameters.get(TRIAL) or ", ".join(f"{k}={v}" for k, v in parameters.items())
+        text = parameters.get(TRIAL) or _values_text(parameters)
         by_length.setdefault(known[decides], text)
     shortest, longest = min(by_length), max(by_length)
     if shortest != longest:
@@ -299,6 +302,11 @@ def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
                 f"{ranks}, which space '{trial.space.name}' does not have; it is for space "
                 f"'{SPACE}'"
             )
+
+
+def _values_text(parameters: Mapping[str, Any]) -> str:
+    """Return swept keys with their values, for a message."""
+    return ", ".join(f"{key}={plain_text(value)}" for key, value in parameters.items())
 
 
 def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:

@@ -33,6 +33,7 @@ from tune_nas.sweep.resolve import (
 )
 from tune_nas.sweep.stages import STAGES, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.storage import Storage
+from tune_nas.text import brief, printable
 from tune_nas.tracking import Tracker, TrackerSettings
 from tune_nas.tracking.store import one_line, sqlite_uri
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from tune_nas.sweep.execution import StageRunner, Trainables
 
 _LOG = "log.txt"
+_LONGEST_NAME = 200  # bytes; file systems take 255, and MLflow adds to it
 
 
 def run_sweep(
@@ -142,9 +144,7 @@ def _start(
 ) -> SweepOutcome:
     """Check everything that can be checked; only then write."""
     prepare_environment(options.address)
-    if set('/"\n') & set(sweep.name) or sweep.name in ("", ".", ".."):
-        name = " ".join(sweep.name.split())
-        raise ConfigError(f"name is '{name}', but must be fit for a folder, without '/' and '\"'")
+    _check_name(sweep.name)
     root = Storage(options.storage)
     storage = root.within(sweep.name)
     check_free(storage, sweep.name, options)
@@ -171,6 +171,20 @@ def _start(
                 if made_root and root.local is not None:
                     _remove_if_empty(root.local)
             raise
+
+
+def _check_name(name: str) -> None:
+    """Raise a ConfigError if a name is not that of a folder, or would not print as it is."""
+    if set('/"') & set(name) or name in ("", ".", "..") or not name.isprintable():
+        text = brief(printable(" ".join(name.split())))
+        raise ConfigError(
+            f"name is '{text}', but must be fit for a folder, without '/', '\"' and characters "
+            "that are not printable"
+        )
+    if (size := len(name.encode())) > _LONGEST_NAME:
+        raise ConfigError(
+            f"name is '{brief(name, 60)}', {size} bytes long; it must have at most {_LONGEST_NAME}"
+        )
 
 
 def _is_untouched(plan: Plan) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tune_nas.text import printable
+
 _NAMES = {
     "update.lambda": "λ",
     "update.lambda_prime": "λ'",
@@ -83,7 +85,7 @@ def value_label(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ", ".join(value_label(entry) for entry in value)
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+    return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
 
 
 def normalise(value: Any) -> Any:
