@@ -38,7 +38,7 @@ _RULES = (
     (r"^Input should be a valid (array|list|tuple)", "must be a list"),
     (r"^Input should be a valid integer", "must be an integer"),
     (r"^Input should be a valid ", "must be a "),
-    (r"^(Input|Tuple|List) should ", "must "),
+    (r"^(Input|Tuple|List|Dictionary) should ", "must "),
 )
 
 

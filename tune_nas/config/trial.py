@@ -8,7 +8,18 @@ from pydantic import Field, model_validator
 
 from tune_nas.config.relaxation import RelaxationConfig
 from tune_nas.config.schedule import ScheduleConfig
-from tune_nas.config.section import Count, Decay, Pixels, Rate, Section, Threads
+from tune_nas.config.section import (
+    BatchSize,
+    Cells,
+    Channels,
+    Count,
+    Decay,
+    Epochs,
+    Pixels,
+    Rate,
+    Section,
+    Threads,
+)
 from tune_nas.config.selection import SelectionConfig
 from tune_nas.config.together import check_together
 from tune_nas.config.update import UpdateConfig
@@ -24,8 +35,8 @@ class SpaceConfig(Section):
     """
 
     name: str = "darts"
-    init_channels: Count | None = None
-    cells: Count | None = None
+    init_channels: Channels | None = None
+    cells: Cells | None = None
 
 
 class AugmentConfig(Section):
@@ -37,9 +48,9 @@ class AugmentConfig(Section):
         cutout: Side of the square that is blanked, in pixels; 0 for none.
     """
 
-    crop_padding: Annotated[int, Field(ge=0)] = 4
+    crop_padding: Annotated[int, Field(ge=0, le=4096)] = 4
     flip: bool = True
-    cutout: Annotated[int, Field(ge=0)] = 0
+    cutout: Annotated[int, Field(ge=0, le=4096)] = 0
 
 
 class DataConfig(Section):
@@ -159,10 +170,10 @@ class RetrainConfig(Section):
         clip: Largest gradient norm; 0 for no clipping.
     """
 
-    epochs: Count = 600
-    batch_size: Count = 96
-    init_channels: Count | None = None
-    cells: Count | None = None
+    epochs: Epochs = 600
+    batch_size: BatchSize = 96
+    init_channels: Channels | None = None
+    cells: Cells | None = None
     learning_rate: Rate = 0.025
     learning_rate_min: Rate = 0.0
     momentum: Rate = 0.9

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas.config import Count, Section
+from tune_nas.config import Cells, Channels, Count, Section
 from tune_nas.spaces import operations as _operations  # noqa: F401  (registers them)
 from tune_nas.spaces.registry import check_operation, operation_kind
 from tune_nas.text import brief, shown
@@ -122,9 +122,9 @@ class SkeletonDescription(Section):
     """
 
     layout: Literal["thirds", "stages"]
-    init_channels: Count = 16
-    cells: Count
-    stem_multiplier: Count = 1
+    init_channels: Channels = 16
+    cells: Cells
+    stem_multiplier: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class SupernetDescription(Section):
@@ -149,8 +149,8 @@ class FinalDescription(Section):
         cells: Number of cells (per stage in ``stages``); None for the skeleton's.
     """
 
-    init_channels: Count | None = None
-    cells: Count | None = None
+    init_channels: Channels | None = None
+    cells: Cells | None = None
 
 
 class SpaceDescription(Section):

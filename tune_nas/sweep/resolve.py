@@ -16,7 +16,15 @@ from tune_nas.config import TrialConfig, scaled
 from tune_nas.errors import ConfigError
 from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.config import EPOCHS, SweepConfig
-from tune_nas.sweep.parameters import TRIAL, Parameter, check_conditions, combinations, meets
+from tune_nas.sweep.parameters import (
+    MOST_TRIALS,
+    TRIAL,
+    Parameter,
+    check_conditions,
+    combinations,
+    count_combinations,
+    meets,
+)
 from tune_nas.text import plain_text, shown
 
 _EMBEDDED = "digits"
@@ -141,6 +149,8 @@ def resolve_trials(
         check_conditions(sweep.parameters, fixed)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
+    if sweep.searcher == "grid":
+        _check_size(sweep, bases, where)
     points = combinations(sweep.parameters, bases.values)
     if sweep.searcher == "grid":
         trials = list(_grid(sweep, bases, points))
@@ -155,6 +165,19 @@ def resolve_trials(
     if sweep.scheduler == "asha":
         _check_lengths(sweep, checked, bases.folder)
     return trials
+
+
+def _check_size(sweep: SweepConfig, bases: BaseTrials, where: str) -> None:
+    """Refuse a grid of more trials than anybody runs, before they are made."""
+    seeds = len(sweep.seed_list)
+    most = MOST_TRIALS // seeds
+    points = count_combinations(sweep.parameters, bases.values, most)
+    if points > most:
+        raise ConfigError(
+            f"{where}: the grid has at least {points:,} combinations with {seeds:,} "
+            f"{'seed' if seeds == 1 else 'seeds'} each, but a sweep must have at most "
+            f"{MOST_TRIALS:,} trials; list fewer values, or take searcher 'random' or 'tpe'"
+        )
 
 
 def _of_any_length(
