@@ -54,13 +54,15 @@ def inspect(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Print a genotype's cells, its operations, its parameters and its multiply-adds."""
-    from tune_nas.spaces import load_space
+    from tune_nas.spaces import check_cells_occur, load_space
 
     if draw is not None and draw.suffix not in (".svg", ".png"):
         raise ConfigError(f"--draw is '{draw}', but must end in .svg or .png")
     found = find_genotype(genotype, storage, mlflow).genotype
     described = load_space(space or found.space)
     found.check(described)
+    if cells is not None:
+        check_cells_occur(described, cells, "--cells")
     facts = _facts(
         found,
         described,
@@ -248,7 +250,7 @@ def _counts_in_network(
     genotype: Genotype, space: Space, n_cells: int, kinds: dict[str, str]
 ) -> dict[str, int]:
     """Count the operations of each kind in all cells of the network together."""
-    from tune_nas.spaces.backbone import plan
+    from tune_nas.spaces.skeleton import plan
 
     stack = [place.cell for place in plan(space.skeleton.layout, 1, n_cells) if place.cell]
     return {name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in kinds.items()}

@@ -3,7 +3,7 @@
 from tune_nas.data.augment import Draws, cutout, draw, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalise
 from tune_nas.data.images import Images, channel_statistics, resize
-from tune_nas.data.loading import RetrainData, SearchData, load_data
+from tune_nas.data.loading import DataShape, RetrainData, SearchData, describe_data, load_data
 from tune_nas.data.registry import (
     Part,
     Source,
@@ -15,6 +15,7 @@ from tune_nas.data.split import stratified
 
 __all__ = [
     "Batches",
+    "DataShape",
     "Draws",
     "Images",
     "Part",
@@ -26,6 +27,7 @@ __all__ = [
     "cutout",
     "dataset_description",
     "dataset_names",
+    "describe_data",
     "draw",
     "evaluation_batches",
     "flip",

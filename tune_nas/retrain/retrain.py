@@ -20,10 +20,12 @@ from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.data import RetrainData, load_data
 from tune_nas.errors import CheckpointError, TuneNasError
+from tune_nas.memory import check_weights
 from tune_nas.retrain.compiled import TrainingPass, compile_pays
+from tune_nas.retrain.memory import SIZE_KEYS, check_retrain_size
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import building, derive_seed, make_generator
-from tune_nas.spaces import Genotype, build_network, count_parameters, load_space
+from tune_nas.spaces import Genotype, build_network, count_parameters, estimate_network, load_space
 from tune_nas.training import FusedSGD, Tally, cosine, evaluate
 
 STATE_FILE = "retrain.pt"
@@ -58,10 +60,21 @@ class Retrain:
         self._recipe = trial.retrain
         space = load_space(trial.space.name)
         genotype.check(space)
+        check_retrain_size(trial)
         self.device, self.dtype = set_up_runtime(trial.runtime)
         self.data: RetrainData = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=False
         )
+        estimate = estimate_network(
+            space,
+            genotype,
+            n_classes=self.data.n_classes,
+            in_channels=self.data.in_channels,
+            image_size=self.data.image_size,
+            init_channels=self._recipe.init_channels,
+            cells=self._recipe.cells,
+        )
+        check_weights(estimate, self.dtype, self.device, SIZE_KEYS)
         with building(derive_seed(trial.seed, "retrain weights")):
             network = build_network(
                 genotype,

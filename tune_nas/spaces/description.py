@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from tune_nas.config import Cells, Channels, Count, Section
 from tune_nas.spaces import operations as _operations  # noqa: F401  (registers them)
 from tune_nas.spaces.registry import check_operation, operation_kind
+from tune_nas.spaces.skeleton import absent_cells
 from tune_nas.text import brief, shown
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -180,4 +181,11 @@ class SpaceDescription(Section):
                 raise ValueError("layout 'stages' needs skeleton.stem_multiplier: 1")
         elif len({cell.inputs for cell in self.cells.values()}) > 1:
             raise ValueError("all cells must have the same number of inputs")
+        for key, count in (("skeleton", self.skeleton.cells), ("final", self.final.cells)):
+            absent = [] if count is None else absent_cells(layout, count, self.cells)
+            if absent:
+                raise ValueError(
+                    f"{key}.cells is {count}, with which the network has no {absent[0]} cell; "
+                    "layout 'thirds' needs at least 3"
+                )
         return self

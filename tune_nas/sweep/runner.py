@@ -152,7 +152,8 @@ def _start(
     trials = [trial for _, _, trial in resolve_trials(sweep, bases)]
     if is_local(options.address):
         _check_devices(trials)
-    _preflight(trials, state, trainables, retrains=sweep.retrain != 0)
+    here = is_local(options.address)
+    _preflight(trials, state, trainables, retrains=sweep.retrain != 0, here=here)
     check_address(options.address)
     state.mlflow = _mlflow_uri(options, root)
     if not state.mlflow.startswith("sqlite:"):
@@ -303,7 +304,12 @@ def _check_devices(trials: list[TrialConfig]) -> None:
 
 
 def _preflight(
-    trials: list[TrialConfig], state: State, trainables: Trainables | None, *, retrains: bool
+    trials: list[TrialConfig],
+    state: State,
+    trainables: Trainables | None,
+    *,
+    retrains: bool,
+    here: bool,
 ) -> None:
     """Build one trial of each kind, so that what cannot start is known before anything is written.
 
@@ -312,6 +318,7 @@ def _preflight(
         state: Tells whether they are searches or the training of a given genotype.
         trainables: What runs them.
         retrains: Whether anything is retrained, which also takes the test images.
+        here: Whether they run on this machine, whose memory then has to be enough.
 
     Raises:
         TuneNasError: What the trial's own parts say.
@@ -329,9 +336,14 @@ def _preflight(
             )
             kinds.setdefault(repr(parts), trial)
         for trial in kinds.values():
+            if here:
+                found.search.check_memory(trial)
             found.search.check(trial)
     if retrains:
-        for trial in {repr(trial.data): trial for trial in trials}.values():
+        recipes = {repr((t.data, t.space.name, t.retrain)): t for t in trials}
+        for trial in recipes.values():
+            if here:
+                found.retrain.check_memory(trial, state.genotype)
             found.retrain.check(trial, state.genotype)
 
 

@@ -81,6 +81,15 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
             genotype: What a retrain is to train, as far as it is known.
         """
 
+    @staticmethod
+    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
+        """Raise a one-line error if the trial cannot fit into the memory of this machine.
+
+        Args:
+            trial: The trial, which is to run here.
+            genotype: What a retrain is to train, as far as it is known.
+        """
+
     def setup(self, config: dict[str, Any]) -> None:
         """Build everything from the config, then go on where an earlier session stopped."""
         self._job = Job(**config["job"])
@@ -189,6 +198,13 @@ class SearchTrainable(EpochTrainable):
 
         Search(_on_cpu(trial))
 
+    @staticmethod
+    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
+        """Estimate what the search takes, without building it."""
+        from tune_nas.search.memory import check_search_memory
+
+        check_search_memory(trial)
+
 
 class RetrainTrainable(EpochTrainable):
     """Training a genotype from scratch, an epoch at a time."""
@@ -212,12 +228,22 @@ class RetrainTrainable(EpochTrainable):
 
         from tune_nas.data import load_data
         from tune_nas.retrain import Retrain
+        from tune_nas.retrain.memory import check_retrain_size
         from tune_nas.spaces import Genotype
 
         if genotype is not None:
             Retrain(_on_cpu(trial), Genotype.parse(genotype))
         else:
+            check_retrain_size(trial)
             load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)
+
+    @staticmethod
+    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
+        """Estimate what the retraining takes, without building it."""
+        from tune_nas.retrain.memory import check_retrain_memory
+        from tune_nas.spaces import Genotype
+
+        check_retrain_memory(trial, None if genotype is None else Genotype.parse(genotype))
 
 
 def _on_cpu(trial: TrialConfig) -> TrialConfig:
