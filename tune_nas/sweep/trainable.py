@@ -16,6 +16,7 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
 from tune_nas.sweep.records import DECISIONS, Job
+from tune_nas.sweep.stored import read_stored
 from tune_nas.tracking.outcome import ENDED
 
 REPORTS = "reports.json"
@@ -282,10 +283,11 @@ def read_reports(folder: Path) -> list[dict[str, Any]]:
         CheckpointError: If they are absent or damaged.
     """
     try:
-        reports = json.loads((folder / REPORTS).read_text(encoding="utf-8"))
+        text = (folder / REPORTS).read_text(encoding="utf-8")
+        reports: list[dict[str, Any]] = read_stored(list[dict[str, Any]], text)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / REPORTS}: absent or damaged: {error}") from error
-    if not isinstance(reports, list) or not all("epoch" in report for report in reports or [{}]):
+    if not all(isinstance(report.get("epoch"), int | float) for report in reports or [{}]):
         raise CheckpointError(f"{folder / REPORTS}: holds no list of results")
     return reports
 
