@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tune_nas.config import TrialConfig
-from tune_nas.errors import ConfigError, StorageError, TuneNasError
+from tune_nas.errors import ConfigError, StorageError
 from tune_nas.sweep.cluster import (
     check_address,
     connect,
@@ -166,7 +166,7 @@ def _start(
         try:
             plan.write()
             return _run(plan, options, trainables, resumed=False)
-        except TuneNasError:
+        except Exception:  # of a library too: a folder in which nothing ran must not stay
             if _is_untouched(plan):
                 storage.remove()
                 if made_root and root.local is not None:

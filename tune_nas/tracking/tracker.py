@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,6 +13,7 @@ import yaml
 
 from tune_nas.errors import StorageError
 from tune_nas.tracking.figures import render
+from tune_nas.tracking.names import entity_names, parameter_value, run_name, tag_value
 from tune_nas.tracking.store import connect, without_password
 
 if TYPE_CHECKING:
@@ -184,7 +183,7 @@ class Tracker:
         """
         from tune_nas.tracking.cells import draw_cells
 
-        self._client.set_tag(run_id, "genotype", str(genotype))
+        self.set_tags(run_id, {"genotype": str(genotype)})
         self.log_artifact(run_id, genotype.to_yaml().encode(), "genotype.yaml")
         self.log_figure(run_id, draw_cells(genotype, space), "cells")
 
@@ -225,7 +224,7 @@ class Tracker:
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
         for key, value in tags.items():
-            self._client.set_tag(run_id, key, value)
+            self._client.set_tag(run_id, key, tag_value(value))
 
     def finish(
         self,
@@ -291,7 +290,10 @@ class Tracker:
             self._reopen(run)
         else:
             run = self._client.create_run(
-                self.experiment_id, tags={**tags, **own, "status": "running"}, run_name=name
+                self.experiment_id,
+                tags={key: tag_value(value) for key, value in {**tags, **own}.items()}
+                | {"status": "running"},
+                run_name=run_name(name),
             )
             run_id = str(run.info.run_id)
         self._log_parameters(run_id, parameters, known=run.data.params)
@@ -311,8 +313,12 @@ class Tracker:
         """Log what the run lacks: MLflow refuses to change a parameter, and a kill can cut in."""
         from mlflow.entities import Param
 
-        flat = {_parameter_name(key): value for key, value in flatten(parameters).items()}
-        new = [Param(key, as_text(value)) for key, value in flat.items() if key not in known]
+        flat = flatten(parameters)
+        new = [
+            Param(name, parameter_value(as_text(flat[key])))
+            for key, name in entity_names(flat).items()
+            if name not in known
+        ]
         if new:
             content = yaml.safe_dump(_plain(parameters), sort_keys=False, allow_unicode=True)
             self.log_artifact(run_id, content.encode(), "parameters.yaml")
@@ -337,11 +343,6 @@ class Tracker:
             token = page.token
             if not token:
                 return runs
-
-
-def _parameter_name(key: str) -> str:
-    """Return a key as MLflow takes one: a path in it may have any character."""
-    return posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
