@@ -10,21 +10,6 @@ from tune_nas.tracking import Tracker
 from tune_nas.tracking.names import entity_names, parameter_value, run_name, tag_value
 
 ODD = ["", ".", "..", "/", "../a", "a/../b", "a//b", "a/", "/a", "a?b", "a*b", "λ", "a\nb"]
-    "",
-    ".",
-    "..",
-    "/",
-    "../a",
-    "a/../b",
-    "a//b",
-    "a/",
-    "/a",
-    "a?b",
-    "a*b",
-    "λ",
-    "a\nb",
-    "\udcff",
-]
 LONG = f"set_in./{'folder/' * 50}mine.yaml.update.lambda"
 
 
