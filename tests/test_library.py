@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import (
     find,
@@ -169,3 +170,22 @@ def test_assignments(text: str, expected: tuple[str, Any]) -> None:
 def test_what_is_no_assignment(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_assignment(text)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"schedule": 5, "schedule.epochs": 3},
+            "trial: schedule.epochs cannot be set: schedule is 5, but must be a mapping of keys",
+        ),
+        (
+            {"optimizer": {"weights": [1]}, "optimizer.weights.clip": 3},
+            "trial: optimizer.weights.clip cannot be set: weights is [1], but must be a mapping",
+        ),
+    ],
+)
+def test_a_key_in_a_section_that_is_none(overrides: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        with_overrides(TrialConfig(), overrides)
+    assert str(error.value).startswith(message)

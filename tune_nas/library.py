@@ -147,7 +147,10 @@ def with_overrides(
     content = trial.to_dict() if isinstance(trial, TrialConfig) else dict(trial)
     for key, value in overrides.items():
         check_key(key, where)
-        content = _set(content, key.split("."), value)
+        try:
+            content = _set(content, key.split("."), value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {key} cannot be set: {error}") from error
     return validate(TrialConfig, content, where)
 
 
@@ -213,6 +216,8 @@ def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, A
     inner = content.get(head, {})
     if isinstance(inner, str):  # the short form, `space: darts`
         inner = {"name": inner}
+    if inner is not None and not isinstance(inner, Mapping):
+        raise ValueError(f"{head} is {shown(inner)}, but must be a mapping of keys")
     return {**content, head: _set(inner or {}, rest, value)}
 
 
