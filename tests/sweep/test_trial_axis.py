@@ -46,7 +46,7 @@ def test_every_trial_is_its_own_with_the_fixed_keys_set(tmp_path: Path) -> None:
     plain = load_trial("darts-1st", {"space.cells": 3, "data.train_images": 100})
     assert darts == plain
     assert (milenas.update.level, milenas.update.lambda_) == ("mixed", 3.0)
-    assert (milenas.space.cells, milenas.schedule.batch_size) == (2, 8)  # `set` holds for all
+    assert (milenas.space.cells, milenas.schedule.batch_size) == (3, 8)  # `set` holds for all
     again = SweepConfig.model_validate(yaml.safe_load(yaml.safe_dump(load_sweep(path).to_dict())))
     assert again == load_sweep(path)
 
