@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import (
     find,
@@ -87,7 +88,10 @@ def test_several_complaints_are_one_line() -> None:
         ("", "must hold a mapping of keys, not NoneType"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML, line 1: could not determine"),
         (b"\xff\xfe\x00", "cannot be read: not UTF-8 text"),
-        ("description: 2024-13-45", "not valid YAML: month must be in 1..12"),
+        (
+            "description: 2024-13-45",
+            "not valid YAML, line 1: 2024-13-45 is a date; write it in quotes",
+        ),
         ("[" * 3000, "not valid YAML: it is nested too deeply"),
         ("a: 1\nb: {c: 1, c: 2}", "not valid YAML, line 2: the key 'c' is there twice"),
     ],
@@ -166,3 +170,22 @@ def test_assignments(text: str, expected: tuple[str, Any]) -> None:
 def test_what_is_no_assignment(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_assignment(text)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"schedule": 5, "schedule.epochs": 3},
+            "trial: schedule.epochs cannot be set: schedule is 5, but must be a mapping of keys",
+        ),
+        (
+            {"optimizer": {"weights": [1]}, "optimizer.weights.clip": 3},
+            "trial: optimizer.weights.clip cannot be set: weights is [1], but must be a mapping",
+        ),
+    ],
+)
+def test_a_key_in_a_section_that_is_none(overrides: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        with_overrides(TrialConfig(), overrides)
+    assert str(error.value).startswith(message)

@@ -24,7 +24,7 @@ import torch
 
 from tune_nas.errors import CheckpointError
 from tune_nas.files import write_atomically
-from tune_nas.paths import is_uri
+from tune_nas.paths import expanded, is_uri
 
 MANIFEST = "manifest.json"
 
@@ -90,7 +90,7 @@ def fetched(folder: str) -> Iterator[Path]:
         CheckpointError: If it cannot be copied. One that is raised meanwhile names the URI.
     """
     if not is_uri(folder):
-        yield Path(folder).expanduser()
+        yield expanded(folder)
         return
     from pyarrow.fs import FileSystem, copy_files
 

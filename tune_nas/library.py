@@ -14,8 +14,10 @@ from pydantic import BaseModel, ValidationError
 from tune_nas.config import TrialConfig, dotted_keys, earlier_rules, scaled
 from tune_nas.config.effects import no_effect, set_keys, set_value
 from tune_nas.errors import ConfigError
+from tune_nas.paths import expanded, is_file
+from tune_nas.text import brief, shown
 from tune_nas.user_code import declared_reads
-from tune_nas.yaml_text import parse_yaml
+from tune_nas.yaml_text import MOST_CHARACTERS, parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -24,6 +26,8 @@ _FOLDERS = {
     "sweep": "search_spaces/sweeps",
     "trial": "trials",
 }
+
+_MOST_COMPLAINTS = 10  # that one line has
 
 # pydantic's wording -> ours, which goes on from "… is -1, but"
 _RULES = (
@@ -36,7 +40,7 @@ _RULES = (
     (r"^Input should be a valid (array|list|tuple)", "must be a list"),
     (r"^Input should be a valid integer", "must be an integer"),
     (r"^Input should be a valid ", "must be a "),
-    (r"^(Input|Tuple|List) should ", "must "),
+    (r"^(Input|Tuple|List|Dictionary) should ", "must "),
 )
 
 
@@ -64,12 +68,12 @@ def find(kind: str, name: str | Path) -> Path:
     text = str(name)
     if text in shipped_names(kind):
         return shipped_folder(kind) / f"{text}.yaml"
-    path = Path(text).expanduser()
-    if path.is_file():
+    path = expanded(text)
+    if is_file(path):
         return path
     known = shipped_names(kind)
     raise ConfigError(
-        f"{kind} '{text}' is neither a file nor a shipped {kind}{nearest(text, known)}; "
+        f"{kind} '{brief(text)}' is neither a file nor a shipped {kind}{nearest(text, known)}; "
         f"shipped: {', '.join(known)}"
     )
 
@@ -81,6 +85,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: If it cannot be read, is not YAML or holds no mapping.
     """
     try:
+        if (size := path.stat().st_size) > 4 * MOST_CHARACTERS:  # a character has 4 bytes at most
+            raise ConfigError(f"{path}: has {size:,} bytes, too many for a file of settings")
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -102,7 +108,10 @@ def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Mode
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        lines = [_complaint(model, problem) for problem in error.errors()]
+        problems = error.errors()
+        lines = [_complaint(model, problem) for problem in problems[:_MOST_COMPLAINTS]]
+        if len(problems) > _MOST_COMPLAINTS:
+            lines.append(f"and {len(problems) - _MOST_COMPLAINTS} more")
         raise ConfigError(f"{where}: {'; '.join(lines)}") from error
 
 
@@ -159,7 +168,7 @@ def with_settings(
             make({other: value for other, value in settings.items() if other != setting})
         except ConfigError:
             continue
-        raise ConfigError(f"{where}: {key} is {_shown(set_value(trial, key))}, but {reason}")
+        raise ConfigError(f"{where}: {key} is {shown(set_value(trial, key))}, but {reason}")
     return trial
 
 
@@ -189,7 +198,10 @@ def with_overrides(
     content = trial.to_dict() if isinstance(trial, TrialConfig) else dict(trial)
     for key, value in overrides.items():
         check_key(key, where)
-        content = _set(content, key.split("."), value)
+        try:
+            content = _set(content, key.split("."), value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {key} cannot be set: {error}") from error
     return validate(TrialConfig, content, where)
 
 
@@ -199,7 +211,7 @@ def check_key(key: str, where: str) -> None:
     paths = [known_key.split(".") for known_key in known]
     sections = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
     if key not in known and key not in sections:
-        raise ConfigError(f"{where}: unknown key '{key}'{nearest(key, known)}")
+        raise ConfigError(f"{where}: unknown key '{brief(key)}'{nearest(key, known)}")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -210,11 +222,15 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigError(f"'{text}' is not an assignment; write KEY=VALUE, as update.lambda=0.3")
+        raise ConfigError(
+            f"'{brief(text)}' is not an assignment; write KEY=VALUE, e.g. update.lambda=0.3"
+        )
     try:
         return key.strip(), parse_yaml(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"the value in '{text}' is not valid YAML") from error
+        raise ConfigError(
+            f"the value in '{brief(text)}' is not valid YAML{_place(error)}"
+        ) from error
 
 
 def plain_rule(message: str) -> str:
@@ -231,21 +247,23 @@ def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, A
     inner = content.get(head, {})
     if isinstance(inner, str):  # the short form, `space: darts`
         inner = {"name": inner}
+    if inner is not None and not isinstance(inner, Mapping):
+        raise ValueError(f"{head} is {shown(inner)}, but must be a mapping of keys")
     return {**content, head: _set(inner or {}, rest, value)}
 
 
 def _complaint(model: type[BaseModel], problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{nearest(key, _keys_beside(key, model))}"
+        return f"unknown key '{brief(key)}'{nearest(key, _keys_beside(key, model))}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":  # of our own; those on combinations name their keys
         if key and message.startswith("must "):
-            return f"{key} is {_shown(problem['input'])}, but {message}"
+            return f"{key} is {shown(problem['input'])}, but {message}"
         return message if not key or key in message else f"{key}: {message}"
-    return f"{key or 'the whole'} is {_shown(problem['input'])}, but {plain_rule(message)}"
+    return f"{key or 'the whole'} is {shown(problem['input'])}, but {plain_rule(message)}"
 
 
 def _place(error: yaml.YAMLError) -> str:
@@ -253,7 +271,7 @@ def _place(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None)
     if mark and problem:
         return f", line {mark.line + 1}: {problem}"
-    return f": {error}"
+    return f": {' '.join(str(error).split())}"
 
 
 def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
@@ -265,10 +283,6 @@ def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
         inside = section and parent.startswith(f"{section}.")
         known.append(f"{parent}.{last}" if inside else candidate)
     return known
-
-
-def _shown(value: Any) -> str:
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}…"
 
 
 def nearest(text: str, known: list[str]) -> str:

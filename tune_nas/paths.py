@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tune_nas.errors import StorageError
+from tune_nas.text import shown
+
 SWEEP, STATE = "sweep.yaml", "state.json"
 """Files of a run's folder."""
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
@@ -23,7 +26,7 @@ def absolute(place: str, folder: str = "") -> str:
         place: A path or a URI.
         folder: What a relative path is relative to; the working folder if empty.
     """
-    return place if is_uri(place) else str(Path(folder, Path(place).expanduser()).absolute())
+    return place if is_uri(place) else str(Path(folder, expanded(place)).absolute())
 
 
 def is_of_run(folder: Path) -> bool:
@@ -39,3 +42,34 @@ def holds_runs(folder: Path) -> bool:
         return True
     with os.scandir(folder) as entries:
         return any(is_of_run(Path(entry.path)) for entry in entries if entry.is_dir())
+
+
+def expanded(place: str | Path) -> Path:
+    """Return a path with ``~`` and ``~user`` replaced by that home directory.
+
+    Raises:
+        StorageError: If there is no such user, or the path is no UTF-8 text.
+    """
+    if not str(place).isprintable() and "\\udc" in ascii(str(place)):  # bytes of another encoding
+        raise StorageError(f"{shown(str(place))}: must be UTF-8, which files of settings are")
+    try:
+        return Path(place).expanduser()
+    except RuntimeError as error:
+        user = str(place).partition("/")[0]
+        raise StorageError(f"{shown(str(place))}: '{user}' has no home directory") from error
+
+
+def is_file(place: str | Path) -> bool:
+    """Return whether a text is the path of a file; one that no path can be is not."""
+    try:
+        return Path(place).is_file()
+    except OSError:  # too long, or in a directory that must not be searched
+        return False
+
+
+def is_folder(place: str | Path) -> bool:
+    """Return whether a text is the path of a directory; one that no path can be is not."""
+    try:
+        return Path(place).is_dir()
+    except OSError:
+        return False

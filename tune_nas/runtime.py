@@ -7,6 +7,8 @@ import os
 import re
 import sys
 import warnings
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -15,6 +17,8 @@ from tune_nas.errors import ConfigError
 
 # of glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -105,3 +109,20 @@ def peak_memory_mib(device: torch.device) -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in KiB, macOS in bytes.
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def memory_bytes(device: torch.device) -> int | None:
+    """Return the memory that a trial can have at most, in bytes; None where it is not known.
+
+    On a GPU all of its memory; on a CPU that of the machine, or less where a container has a limit.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+    for path in _CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # "max" where there is no limit
+            limits.append(int(Path(path).read_text(encoding="ascii")))
+    return min(limits)

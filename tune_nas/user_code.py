@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_nas.errors import ConfigError
+from tune_nas.text import brief, shown
 
 
 def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
@@ -40,8 +41,8 @@ def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
 def said(error: BaseException) -> str:
     """Return what an error of the user's code says, in one line."""
     if isinstance(error, SystemExit):  # which would end the program without a message
-        return f"it calls sys.exit ({error.code!r})"
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"it calls sys.exit ({shown(error.code)})"
+    return brief(" ".join(str(error).split()) or type(error).__name__)
 
 
 def declared_reads(key: str, text: str) -> Sequence[str] | None:

@@ -6,22 +6,34 @@ from typing import Any
 
 import yaml
 
-_MERGE = "tag:yaml.org,2002:merge"
+from tune_nas.text import brief
+
+MOST_CHARACTERS = 4_000_000
+"""Of a text, and of what it stands for once its aliases are replaced by their values."""
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_DATE = f"{_TAG}timestamp"
+# Values that JSON does not have: records and sweeps are written as JSON.
+_NOT_PLAIN = {f"{_TAG}{name}": name for name in ("binary", "set", "omap", "pairs")}
+_MOST_DIGITS = 100  # of an integer; Python refuses to print one of more than 4,300
 
 
 def parse_yaml(text: str) -> Any:
-    """Return what a text says, as plain containers.
+    """Return the content of a YAML text as plain containers, strings, numbers, booleans and None.
 
     Raises:
-        yaml.YAMLError: If it is not YAML, names a key twice, has a date that is none, or is nested
-            too deeply.
+        yaml.YAMLError: If it is not YAML, names a key twice, has a value of another type (a date,
+            binary data, a set), is too long, with its aliases replaced too, or nested too deeply.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise yaml.YAMLError(f"it has {len(text):,} characters; at most {MOST_CHARACTERS:,}")
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return None
-        _check_keys(node, set())
+        _Checker().check(node)
         return loader.construct_document(node)
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
@@ -31,21 +43,60 @@ def parse_yaml(text: str) -> Any:
         loader.dispose()
 
 
-def _check_keys(node: yaml.Node, seen: set[int]) -> None:
+class _Checker:
+    """Checks the nodes of a document before anything is made of them, each node once."""
+
+    def __init__(self) -> None:
+        # By node; None while its own content is being checked.
+        self._characters: dict[int, int | None] = {}
+
+    def check(self, node: yaml.Node) -> int:
+        """Return the characters that a node stands for, its aliases replaced by their values.
+
+        Raises:
+            yaml.YAMLError: If the node, or one in it, is not what `parse_yaml` takes.
+        """
+        if id(node) in self._characters:
+            known = self._characters[id(node)]
+            if known is None:
+                raise _problem(node, "an alias leads into the value that it is part of")
+            return known
+        self._characters[id(node)] = None
+        _check_type(node)
+        if isinstance(node, yaml.ScalarNode):
+            total = len(node.value) + 1
+        elif isinstance(node, yaml.SequenceNode):
+            total = 1 + sum(self.check(entry) for entry in node.value)
+        else:
+            _check_keys(node)
+            total = 1 + sum(self.check(key) + self.check(value) for key, value in node.value)
+        if total > MOST_CHARACTERS:
+            raise _problem(
+                node, f"its aliases stand for more than {MOST_CHARACTERS:,} characters together"
+            )
+        self._characters[id(node)] = total
+        return total
+
+
+def _check_type(node: yaml.Node) -> None:
+    """Raise a YAMLError if a node is no plain value."""
+    if node.tag == _DATE:
+        raise _problem(node, f"{node.value} is a date; write it in quotes")
+    if node.tag in _NOT_PLAIN:
+        raise _problem(node, f"a value of type !!{_NOT_PLAIN[node.tag]}, which no key takes")
+    if node.tag == f"{_TAG}int" and len(node.value) > _MOST_DIGITS:
+        raise _problem(node, f"an integer of {len(node.value):,} digits; at most {_MOST_DIGITS}")
+
+
+def _check_keys(node: yaml.Node) -> None:
     """Raise a YAMLError if a mapping has a key twice: of the two, one would be lost."""
-    if id(node) in seen or isinstance(node, yaml.ScalarNode):
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for entry in node.value:
-            _check_keys(entry, seen)
-        return
     keys: set[tuple[str, str]] = set()
-    for key, value in node.value:
+    for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
             if (key.tag, key.value) in keys:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key '{key.value}' is there twice", problem_mark=key.start_mark
-                )
+                raise _problem(key, f"the key '{brief(key.value)}' is there twice")
             keys.add((key.tag, key.value))
-        _check_keys(value, seen)
+
+
+def _problem(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)

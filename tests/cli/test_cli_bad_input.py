@@ -42,6 +42,13 @@ def test_usage(command_line, arguments: list[str], message: str) -> None:
         (["--set", "relaxation.kind=softmx"], "softmax"),
         (["--set", "selection.kind=magic"], "magnitude"),
         (["--name", "a/b"], "name is 'a/b', but must be fit for a folder"),
+        (["--set", "space.cells=2"], "space.cells is 2, but must be >= 3: with 2 the network of"),
+        (["--set", "space.cells=100000"], "space.cells is 100000, but must be <= 1000"),
+        (["--set", "space.cells=1000"], "would have 112,000 operations in 1,000 cells"),
+        (["--set", "space.init_channels=200000"], "init_channels is 200000, but must be <= 65536"),
+        (["--set", "space.init_channels=65536"], "lower space.init_channels or space.cells"),
+        (["--set", "schedule.batch_size=1000000000"], "batch_size is 1000000000, but must be <="),
+        (["--epochs", "1000000000"], "epochs is 1000000000, but must be <= 100000"),
     ],
 )
 @pytest.mark.parametrize("command", [["sweep", "lambda"], ["search", "milenas"]])
@@ -302,3 +309,30 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_final_network_without_normal_cells_or_beyond_the_memory(command_line) -> None:
+    pairs = ", ".join(["('skip_connect', 0), ('skip_connect', 1)"] * 4)
+    genotype = (
+        f"Genotype(normal=[{pairs}], normal_concat=[2, 3, 4, 5], "
+        f"reduce=[{pairs}], reduce_concat=[2, 3, 4, 5])"
+    )
+    absent = "is 2, but must be >= 3: with 2 the network of space 'darts' has no normal cell"
+    assert f"--cells {absent}" in command_line.refused("inspect", genotype, "--cells", "2")
+    message = command_line.refused("retrain", genotype, "--set", "retrain.cells=2")
+    assert f"retrain.cells {absent}" in message
+    message = command_line.refused("retrain", genotype, "--set", "retrain.init_channels=65536")
+    assert "lower retrain.init_channels or retrain.cells" in message
+    # a search whose winner could not be retrained is refused too
+    message = command_line.refused("sweep", *TINY, "--set", "retrain.cells=2")
+    assert f"retrain.cells {absent}" in message
+
+
+def test_a_network_larger_than_the_memory_can_be_counted(command_line) -> None:
+    pairs = ", ".join(["('sep_conv_5x5', 0), ('sep_conv_5x5', 1)"] * 4)
+    genotype = (
+        f"Genotype(normal=[{pairs}], normal_concat=[2, 3, 4, 5], "
+        f"reduce=[{pairs}], reduce_concat=[2, 3, 4, 5])"
+    )
+    facts = command_line.json("inspect", genotype, "--init-channels", "4096")
+    assert facts["parameters"] > 10**10

@@ -134,10 +134,10 @@ def test_options_of_a_retrain_reach_it(command_line, calls: list[Call]) -> None:
 
     cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
     Path("cell.txt").write_text(cell, encoding="utf-8")
-    command_line.run("retrain", "cell.txt", "--epochs", "3", "--set", "retrain.cells=2")
+    command_line.run("retrain", "cell.txt", "--epochs", "3", "--set", "retrain.cells=3")
     trial, genotype, parent = calls[0].what
     assert Genotype.parse(genotype) == Genotype.parse(cell)
-    assert (trial.space.name, trial.retrain.epochs, trial.retrain.cells) == ("nasbench201", 3, 2)
+    assert (trial.space.name, trial.retrain.epochs, trial.retrain.cells) == ("nasbench201", 3, 3)
     assert trial.schedule.epochs == 50
     assert (parent, calls[0].name) == (None, "retrain-cell")
 

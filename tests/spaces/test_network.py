@@ -169,7 +169,7 @@ def test_auxiliary_head_sits_after_two_thirds(published):
     assert stages.backbone.tap == 11, "the second reduction"
 
 
-@pytest.mark.parametrize("cells", [1, 2, 3, 4])
+@pytest.mark.parametrize("cells", [3, 4, 5])
 @pytest.mark.parametrize("size", [1, 5, 8])
 def test_small_stacks_and_images_work(published, cells, size):
     space = load_space("darts")

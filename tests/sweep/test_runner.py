@@ -24,9 +24,9 @@ from tune_nas.tracking import Tracker
 
 LEAST, OR_NONE = "but must be finite and >= 0.01", "but must be finite, and 0 or >= 0.01"
 TINY = {
-    "space": {"name": "darts", "init_channels": 4, "cells": 2},
+    "space": {"name": "darts", "init_channels": 4, "cells": 3},
     "data": {"name": "fake", "train_images": 32},
-    "retrain": {"epochs": 1, "batch_size": 8, "init_channels": 4, "cells": 2},
+    "retrain": {"epochs": 1, "batch_size": 8, "init_channels": 4, "cells": 3},
 }
 
 

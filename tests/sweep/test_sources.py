@@ -12,6 +12,7 @@ import pytest
 from standin import MakeSweep
 
 from tune_nas.errors import ConfigError
+from tune_nas.library import load_trial
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.records import Records
 from tune_nas.sweep.resolve import base_trials
@@ -241,7 +242,7 @@ class Trial:
 def make_record(job_id: str, seed: int = 0, **parameters: Any) -> Any:
     from tune_nas.sweep.records import Job, Record
 
-    trial = {"schedule": {"epochs": 8}, "retrain": {"epochs": 2}}
+    trial = load_trial("milenas", {"schedule.epochs": 8, "retrain.epochs": 2}).to_dict()
     return Record(Job(job_id, "search", parameters, seed, trial))
 
 

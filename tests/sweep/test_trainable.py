@@ -16,10 +16,10 @@ from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTra
 
 EPOCHS = 5
 TINY = {
-    "space": {"name": "darts", "init_channels": 4, "cells": 2},
+    "space": {"name": "darts", "init_channels": 4, "cells": 3},
     "data": {"name": "fake", "train_images": 32},
     "schedule": {"epochs": 3, "batch_size": 8, "steps_per_epoch": 1},
-    "retrain": {"epochs": 2, "batch_size": 8, "init_channels": 4, "cells": 2},
+    "retrain": {"epochs": 2, "batch_size": 8, "init_channels": 4, "cells": 3},
 }
 
 

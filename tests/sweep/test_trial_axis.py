@@ -35,7 +35,7 @@ def test_every_trial_is_its_own_with_the_fixed_keys_set(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         seeds=2,
-        set={"space.cells": 2},
+        set={"space.cells": 3},
         embedded={"data.train_images": 100},
         set_in={"milenas": {"update.lambda": 3, "space.cells": 5, "schedule.batch_size": 8}},
     )
@@ -44,10 +44,10 @@ def test_every_trial_is_its_own_with_the_fixed_keys_set(tmp_path: Path) -> None:
         *(("darts-1st", 0), ("darts-1st", 1), ("milenas", 0), ("milenas", 1))
     ]
     darts, milenas = (trials[index][2] for index in (0, 2))
-    plain = load_trial("darts-1st", {"space.cells": 2, "data.train_images": 100})
+    plain = load_trial("darts-1st", {"space.cells": 3, "data.train_images": 100})
     assert darts == plain
     assert (milenas.update.level, milenas.update.lambda_) == ("mixed", 3.0)
-    assert (milenas.space.cells, milenas.schedule.batch_size) == (2, 8)  # `set` holds for all
+    assert (milenas.space.cells, milenas.schedule.batch_size) == (3, 8)  # `set` holds for all
     again = SweepConfig.model_validate(yaml.safe_load(yaml.safe_dump(load_sweep(path).to_dict())))
     assert again == load_sweep(path)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tune_nas.paths import expanded
+
 AUTO = "auto"
 VARIABLE = "TUNE_NAS_BENCHMARK"
 
@@ -17,9 +19,9 @@ def user_table() -> Path:
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return expanded(named)
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "tune-nas" / "nasbench201.csv.gz"
+    return expanded(data) / "tune-nas" / "nasbench201.csv.gz"
 
 
 def find_table(table: str | None) -> Path | None:
@@ -29,6 +31,6 @@ def find_table(table: str | None) -> Path | None:
         table: A path, ``auto`` for the user's file if there is one, or None.
     """
     if table != AUTO:
-        return None if table is None else Path(table).expanduser()
+        return None if table is None else expanded(table)
     found = user_table()
     return found if found.is_file() else None

@@ -13,6 +13,9 @@ from typer.core import TyperGroup
 from tune_nas import __version__
 from tune_nas.cli import benchmark, catalogue, inspection, runs, selections, ui
 from tune_nas.errors import TuneNasError
+from tune_nas.text import brief, printable
+
+_LONGEST_LINE = 2000
 
 
 class OneLineErrors(TyperGroup):
@@ -54,7 +57,7 @@ def _line(error: Exception) -> str | None:
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     else:
         return None
-    return " ".join(message.split())
+    return brief(printable(" ".join(message.split())), _LONGEST_LINE)
 
 
 def _version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_nas.cli import options
-from tune_nas.cli.output import Format, print_json, print_table
+from tune_nas.cli.output import Format, echo, print_json, print_table
 from tune_nas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def import_(
     if output is Format.JSON:
         print_json({"cells": len(table.rows), "table": target})
     else:
-        typer.echo(f"{len(table.rows):,} cells, in {target}")
+        echo(f"{len(table.rows):,} cells, in {target}")
 
 
 @app.command("query")
@@ -85,7 +85,7 @@ def query(
         for name, found in facts["accuracies"].items()
     ]
     print_table(list(rows[0]), rows)
-    typer.echo(f"{facts['cell']}\nof {facts['cells']:,} cells; {facts['parameters']:,} parameters")
+    echo(f"{facts['cell']}\nof {facts['cells']:,} cells; {facts['parameters']:,} parameters")
 
 
 def _facts(table: BenchmarkTable, genotype: Genotype, names: tuple[str, ...]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_nas.cli import options
-from tune_nas.cli.output import Format, print_json, print_table
+from tune_nas.cli.output import Format, echo, print_json, print_table
 from tune_nas.errors import ConfigError
-from tune_nas.paths import is_uri
+from tune_nas.paths import is_file, is_uri
+from tune_nas.text import brief
 
 if TYPE_CHECKING:
     from tune_nas.sweep.drivers import DriverStatus
@@ -51,7 +52,7 @@ def list_(
     elif rows:
         print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
     else:
-        typer.echo(f"no {kind} in {mlflow or storage} yet")
+        echo(f"no {kind} in {mlflow or storage} yet")
 
 
 def show(
@@ -180,9 +181,9 @@ def _kind_of(name: str) -> str:
     known = {name: kind for kind in _RESOLVERS for name in shipped_names(kind)}
     if name in known:
         return known[name]
-    if not Path(name).is_file():
+    if not is_file(name):
         raise ConfigError(
-            f"'{name}' is neither a file nor a shipped trial, space or sweep"
+            f"'{brief(name)}' is neither a file nor a shipped trial, space or sweep"
             f"{nearest(name, list(known))}; shipped: {', '.join(known)}"
         )
     keys = read_yaml(Path(name)).keys()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tune_nas.cli import options
 from tune_nas.errors import ConfigError, GenotypeError
-from tune_nas.paths import is_uri
+from tune_nas.paths import is_file, is_uri
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
@@ -55,23 +55,16 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
         GenotypeError: If it is none of them, no genotype, or both a run and a published name.
         StorageError: If there is no such run.
     """
-    if _is_file(text):
+    if is_file(text):
         return _of_file(text)
     if any(sign in text for sign in _TEXT_SIGNS) or text.lstrip().startswith(_TEXT_STARTS):
         return _read(text, "genotype")
     if is_uri(text):
         return _of_uri(text)
     path, colon, pick = text.rpartition(":")
-    if colon and _is_file(path):
+    if colon and is_file(path):
         return _of_file(path, pick)
     return _named(text, storage, mlflow)
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):  # a whole genotype is too long for a name
-        return False
 
 
 def _read(text: str, name: str, pick: str | None = None, where: str = "") -> Found:
@@ -166,7 +159,7 @@ def check_space_is_known(name: str) -> None:
     """Raise a ConfigError that names ``--space`` if a space is neither shipped nor a file."""
     from tune_nas.library import shipped_names
 
-    if name not in shipped_names("space") and not Path(name).is_file():
+    if name not in shipped_names("space") and not is_file(name):
         raise ConfigError(
             f"the genotype is of space '{name}', which is not a shipped one; "
             "name the file that describes it: --space FILE"

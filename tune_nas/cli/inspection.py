@@ -9,7 +9,7 @@ import typer
 
 from tune_nas.cli import options
 from tune_nas.cli.genotypes import find_genotype, fit_to_space, space_of
-from tune_nas.cli.output import Format, print_json
+from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.errors import ConfigError
 from tune_nas.files import write_atomically
 
@@ -62,11 +62,15 @@ def inspect(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Print a genotype's cells, its operations, its parameters and its multiply-adds."""
+    from tune_nas.spaces import check_cells_occur
+
     if draw is not None and draw.suffix not in (".svg", ".png"):
         raise ConfigError(f"--draw is '{draw}', but must end in .svg or .png")
     source = find_genotype(genotype, storage, mlflow)
     described = space_of(source, space, storage, mlflow)
     found = fit_to_space(source, described)
+    if cells is not None:
+        check_cells_occur(described, cells, "--cells")
     facts = _facts(
         found,
         described,
@@ -147,7 +151,7 @@ def _counts_in_network(
     genotype: Genotype, space: Space, n_cells: int, kinds: dict[str, str]
 ) -> dict[str, int]:
     """Count the operations of each kind in all cells of the network together."""
-    from tune_nas.spaces.backbone import plan
+    from tune_nas.spaces.skeleton import plan
 
     stack = [place.cell for place in plan(space.skeleton.layout, 1, n_cells) if place.cell]
     return {name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in kinds.items()}
@@ -155,7 +159,7 @@ def _counts_in_network(
 
 def _print(facts: dict[str, Any], space: Space) -> None:
     for cell, edges in facts["edges"].items():
-        typer.echo(f"{cell} cell\n{_drawing(edges, space.cells[cell])}\n")
+        echo(f"{cell} cell\n{_drawing(edges, space.cells[cell])}\n")
     n_cells = "1 cell" if facts["cells"] == 1 else f"{facts['cells']} cells"
     stages = " in each of 3 stages" if space.skeleton.layout == "stages" else ""
     side, by_cell = facts["image_size"], facts["by_cell"]
@@ -177,10 +181,10 @@ def _print(facts: dict[str, Any], space: Space) -> None:
         *counts,
     ]
     for name, value in rows:
-        typer.echo(f"{name:<14} {value}")
+        echo(f"{name:<14} {value}")
     if side > _LARGE_IMAGE:
-        typer.echo(f"\n{_ON_LARGE_IMAGES}")
-    typer.echo(f"\n{facts['genotype']}")
+        echo(f"\n{_ON_LARGE_IMAGES}")
+    echo(f"\n{facts['genotype']}")
 
 
 def _drawing(edges: list[dict[str, Any]], cell: CellSpace) -> str:

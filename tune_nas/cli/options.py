@@ -12,6 +12,7 @@ import typer
 
 from tune_nas.cli.output import Format
 from tune_nas.errors import StorageError
+from tune_nas.paths import expanded, is_file
 
 if TYPE_CHECKING:
     from tune_nas.sweep import RunOptions
@@ -145,7 +146,7 @@ class TrialOptions:
         from tune_nas.library import shipped_names
 
         space = self.space
-        if space is not None and space not in shipped_names("space") and Path(space).is_file():
+        if space is not None and space not in shipped_names("space") and is_file(space):
             space = str(Path(space).resolve())
         given = {"data.name": self.data, "space.name": space}
         return {
@@ -202,7 +203,7 @@ def changes_of(data_dir: str | None, settings: Sequence[str] | None) -> dict[str
 
     changes: dict[str, Any] = {}
     if data_dir is not None:
-        changes["data.dir"] = str(Path(data_dir).expanduser().resolve())
+        changes["data.dir"] = str(expanded(data_dir).resolve())
     for text in settings or ():
         key, value = parse_assignment(text)
         check_key(key, "--set")
@@ -230,4 +231,4 @@ def mlflow_uri(mlflow: str | None, storage: str) -> str:
 def exists(uri: str) -> bool:
     """Return whether an MLflow store can be there: asking for runs must not create one."""
     path = uri.removeprefix("sqlite:///")
-    return path == uri or Path(path).is_file()
+    return path == uri or is_file(path)

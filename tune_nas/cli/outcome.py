@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tune_nas.cli import options
-from tune_nas.cli.output import Format, print_json, print_rich, print_table
+from tune_nas.cli.output import Format, echo, print_json, print_rich, print_table
 from tune_nas.sweep.options import storage_option
+from tune_nas.text import printable
 
 if TYPE_CHECKING:
     from tune_nas.sweep import RunOptions, SweepOutcome
@@ -37,15 +38,15 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
     else:
         print_rich(outcome.report.table())
         for line in (outcome.report.sentence(), *outcome.report.notes()):
-            typer.echo(line)
+            echo(line)
         if outcome.best_genotype_path is not None:
-            typer.echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
-        typer.echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
+            echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
+        echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
     resume = f"tune-nas resume {outcome.report.sweep}{storage_option(storage)}"
     for line in outcome.untracked:
-        print(f"tune-nas: {line}; send it with: {resume}", file=sys.stderr)
+        print(f"tune-nas: {printable(line)}; send it with: {resume}", file=sys.stderr)
     for line in outcome.remarks:
-        print(f"tune-nas: not tracked: {line}", file=sys.stderr)
+        print(f"tune-nas: not tracked: {printable(line)}", file=sys.stderr)
     if outcome.n_failed or outcome.untracked or outcome.remarks:
         raise typer.Exit(1)
 
@@ -84,4 +85,4 @@ def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
         return
     rows = [{**parameters, "seed": seed} for parameters, seed, _ in trials]
     print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
-    typer.echo(str(cost))
+    echo(str(cost))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tune_nas.text import printable
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -28,7 +30,16 @@ class Format(StrEnum):
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    if not text.replace("\n", "").isprintable():  # JSON itself escapes only what is below a space
+        kept = (char.isprintable() or char == "\n" for char in text)
+        text = "".join(c if k else json.dumps(c)[1:-1] for c, k in zip(text, kept, strict=True))
+    typer.echo(text)
+
+
+def echo(text: str) -> None:
+    """Print a text of several lines, without what a terminal would obey."""
+    typer.echo(printable(text))
 
 
 def plain(value: Any) -> Any:
@@ -60,7 +71,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> No
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))
 
 
 def print_rich(content: RenderableType) -> None:

@@ -17,6 +17,7 @@ from tune_nas.cli.outcome import print_outcome, print_plan
 from tune_nas.cli.output import Format
 from tune_nas.errors import ConfigError, NameTakenError
 from tune_nas.sweep.options import storage_option
+from tune_nas.text import brief, printable
 
 if TYPE_CHECKING:
     from tune_nas.sweep.outcome import SweepOutcome
@@ -258,14 +259,17 @@ def _parse_seeds(text: str) -> int | list[int]:
         return [int(part) for part in text.split(",")] if "," in text else int(text)
     except ValueError as error:
         raise ConfigError(
-            f"--seeds is '{text}', but must be a number of seeds, or the seeds as 0,1,5"
+            f"--seeds is '{brief(text)}', but must be a number of seeds, or the seeds as 0,1,5"
         ) from error
 
 
 def _parse_retrain(text: str) -> int | str:
-    if text != "each" and not text.isdecimal():
-        raise ConfigError(f"--retrain is '{text}', but must be each, a number of genotypes, or 0")
-    return text if text == "each" else int(text)
+    try:
+        return text if text == "each" else int(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--retrain is '{brief(text)}', but must be each, a number of genotypes, or 0"
+        ) from error
 
 
 def _is_there(name: str | None, storage: str) -> bool:
@@ -284,5 +288,5 @@ def interruptible(name: str | None, storage: str) -> Iterator[None]:
     except KeyboardInterrupt:
         command = f"tune-nas resume{f' {name}' if name else ''}{storage_option(storage)}"
         hint = f"go on with: {command}" if _is_there(name, storage) else "nothing was written"
-        print(f"tune-nas: interrupted; {hint}", file=sys.stderr)
+        print(printable(f"tune-nas: interrupted; {hint}"), file=sys.stderr)
         raise typer.Exit(130) from None

@@ -11,7 +11,7 @@ import typer
 from tune_nas.cli import options
 from tune_nas.cli.groups import spread
 from tune_nas.cli.outcome import print_outcome
-from tune_nas.cli.output import Format, print_json, print_table
+from tune_nas.cli.output import Format, echo, print_json, print_table
 from tune_nas.cli.runs import named
 from tune_nas.errors import ConfigError
 
@@ -173,10 +173,10 @@ def _print(analysis: EdgeAnalysis) -> None:
         }
         for worth in analysis.operations
     ]
-    typer.echo(f"{analysis.cell} {analysis.edge}: supernet accuracy {analysis.supernet:.2f}")
+    echo(f"{analysis.cell} {analysis.edge}: supernet accuracy {analysis.supernet:.2f}")
     print_table(list(rows[0]), rows)
     first = {criterion: min(of, key=of.__getitem__) for criterion, of in ranks.items()}
-    typer.echo(
+    echo(
         f"α selects {first['magnitude']}, perturbation {first['perturbation']}, "
         f"accuracy at convergence {first['discretisation']}\n"
     )

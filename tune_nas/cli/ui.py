@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from tune_nas.cli import options
+from tune_nas.cli.output import echo
 from tune_nas.errors import StorageError
 
 _HOST = "127.0.0.1"
@@ -32,7 +33,7 @@ def ui(
 
     uri = options.mlflow_uri(mlflow, storage)
     if uri.startswith(("http://", "https://")):
-        typer.echo(f"the store is a server that has its UI already: {_runs_table(uri)}")
+        echo(f"the store is a server that has its UI already: {_runs_table(uri)}")
         return
     if not options.exists(uri):
         raise StorageError(f"there is no MLflow store at {uri}; run a search or a sweep first")
@@ -45,7 +46,7 @@ def ui(
     try:
         base = f"http://{_HOST}:{port}"
         _wait_until_ready(server, base)
-        typer.echo(f"runs: {_runs_table(base)}\nCtrl-C ends the UI.")
+        echo(f"runs: {_runs_table(base)}\nCtrl-C ends the UI.")
         server.wait()
     except KeyboardInterrupt:
         pass

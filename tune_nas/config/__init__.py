@@ -21,7 +21,7 @@ from tune_nas.config.schedule import (
     StopConfig,
     scaled,
 )
-from tune_nas.config.section import Count, Section, dotted_keys
+from tune_nas.config.section import Cells, Channels, Count, Epochs, Section, dotted_keys
 from tune_nas.config.selection import (
     SELECTIONS,
     PerturbationConfig,
@@ -46,8 +46,11 @@ __all__ = [
     "AlphasOptimizer",
     "AugmentConfig",
     "BenchmarkConfig",
+    "Cells",
+    "Channels",
     "Count",
     "DataConfig",
+    "Epochs",
     "GreedyConfig",
     "OptimizerConfig",
     "PenaltyConfig",

@@ -35,9 +35,9 @@ class AugmentConfig(Section):
             pixels: both scale with the images. None: they are pixels of the images at hand.
     """
 
-    crop_padding: Annotated[int, Field(ge=0)] = 4
+    crop_padding: Annotated[int, Field(ge=0, le=4096)] = 4
     flip: Literal["auto"] | bool = "auto"
-    cutout: Annotated[int, Field(ge=0)] = 0
+    cutout: Annotated[int, Field(ge=0, le=4096)] = 0
     # None, so that a section that is written out, or saved before this key was there, means what
     # it says. The defaults of `data.augment` and `retrain.augment` scale.
     reference_size: Count | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas.config.section import Count, Positive, Rate, Section, check_part
+from tune_nas.config.section import Channels, Passes, Positive, Rate, Section, check_part
 
 RELAXATIONS = ("softmax", "sigmoid", "gumbel", "concrete", "dirichlet", "path")
 _ONE_PATH = ("gumbel", "path")
@@ -38,7 +38,7 @@ class SmoothingConfig(Section):
     kind: Literal["none", "random", "adversarial"] = "none"
     start: Rate = 0.03
     end: Rate = 0.3
-    steps: Count = 7
+    steps: Passes = 7
 
 
 class PenaltyConfig(Section):
@@ -89,7 +89,7 @@ class RelaxationConfig(Section):
     temperature: TemperatureConfig = TemperatureConfig()
     unsampled: Literal["auto", "left-out", "as-numbers"] = "auto"
     smoothing: SmoothingConfig = SmoothingConfig()
-    partial_channels: Annotated[int, Field(ge=1)] = 1
+    partial_channels: Channels = 1
     edge_normalisation: bool = False
     penalty: PenaltyConfig = PenaltyConfig()
     options: dict[str, Any] = Field(default_factory=dict)

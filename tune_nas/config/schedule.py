@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tune_nas.config.section import Count, CountOrNone, Decay, Fraction, Section
+from tune_nas.config.section import (
+    BatchSize,
+    Cells,
+    Count,
+    CountOrNone,
+    Decay,
+    Epochs,
+    EpochsOrNone,
+    Fraction,
+    Section,
+)
 
 
 class GreedyConfig(Section):
@@ -24,10 +34,10 @@ class GreedyConfig(Section):
     """
 
     criterion: Literal[1, 2] = 1
-    warmup: CountOrNone = 9
-    every: Count = 5
+    warmup: EpochsOrNone = 9
+    every: Epochs = 5
     batch_growth: CountOrNone = 8
-    history: Count = 4
+    history: Epochs = 4
     prune: bool = True
 
 
@@ -42,9 +52,9 @@ class StageConfig(Section):
         skip_dropout: Dropout on skip connections at its start; it decays over the stage.
     """
 
-    epochs: Count
+    epochs: Epochs
     operations: Count | None = None
-    cells: Count | None = None
+    cells: Cells | None = None
     partial_channels: Count | None = None
     skip_dropout: Decay = 0.0
 
@@ -64,7 +74,7 @@ class StopConfig(Section):
     skips: Annotated[
         dict[str, Count], BeforeValidator(lambda value: {} if value is None else value)
     ] = Field(default_factory=dict)  # null, which it was, is never
-    patience: Count = 1
+    patience: Epochs = 1
 
 
 class RateRuleConfig(Section):
@@ -97,9 +107,9 @@ class ScheduleConfig(Section):
         rules: Rules of your own, ``module:Class`` each.
     """
 
-    epochs: Count = 50
-    batch_size: Count = 64
-    steps_per_epoch: Count | None = None
+    epochs: Epochs = 50
+    batch_size: BatchSize = 64
+    steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     greedy: GreedyConfig | None = None
     stages: list[StageConfig] = Field(default_factory=list)
     carry: Literal["weights", "nothing"] = "weights"

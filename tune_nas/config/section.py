@@ -12,8 +12,15 @@ Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-CountOrNone = Annotated[int, Field(ge=0)]
+# Upper bounds are far above what anybody runs: a number beyond them is a slip, and would not end.
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+CountOrNone = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+EpochsOrNone = Annotated[int, Field(ge=0, le=100_000)]
+Passes = Annotated[int, Field(ge=1, le=100_000)]  # forward passes, or steps, between two messages
+BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
+Channels = Annotated[int, Field(ge=1, le=65_536)]
+Cells = Annotated[int, Field(ge=1, le=1000)]
 Pixels = Annotated[int, Field(ge=4, le=4096)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
 

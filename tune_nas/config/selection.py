@@ -6,7 +6,15 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas.config.section import Count, CountOrNone, Positive, Section, check_part
+from tune_nas.config.section import (
+    Count,
+    CountOrNone,
+    Epochs,
+    Passes,
+    Positive,
+    Section,
+    check_part,
+)
 
 SELECTIONS = ("magnitude", "greedy", "perturbation", "sampled")
 
@@ -29,7 +37,7 @@ class PerturbationConfig(Section):
     criterion: Literal["accuracy", "loss"] = "accuracy"
     order: Literal["random", "fixed"] = "random"
     edges: Literal["alone", "one-by-one"] = "alone"
-    interval: Count = 5
+    interval: Epochs = 5
     learning_rate_factor: Positive = 0.1
     batches: Count | None = None
 
@@ -42,7 +50,7 @@ class SampledConfig(Section):
         batches: Valid batches that each is judged on.
     """
 
-    genotypes: Count = 100
+    genotypes: Passes = 100
     batches: Count = 1
 
 

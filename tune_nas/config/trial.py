@@ -9,7 +9,16 @@ from pydantic import Field, model_validator
 from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
 from tune_nas.config.relaxation import RelaxationConfig
 from tune_nas.config.schedule import ScheduleConfig
-from tune_nas.config.section import Count, Decay, Rate, Section, Threads
+from tune_nas.config.section import (
+    BatchSize,
+    Cells,
+    Channels,
+    Decay,
+    Epochs,
+    Rate,
+    Section,
+    Threads,
+)
 from tune_nas.config.selection import SelectionConfig
 from tune_nas.config.together import check_together
 from tune_nas.config.update import UpdateConfig
@@ -25,8 +34,8 @@ class SpaceConfig(Section):
     """
 
     name: str = "darts"
-    init_channels: Count | None = None
-    cells: Count | None = None
+    init_channels: Channels | None = None
+    cells: Cells | None = None
 
 
 class WeightsOptimizer(Section):
@@ -124,10 +133,10 @@ class RetrainConfig(Section):
         clip: Largest gradient norm; 0 for no clipping.
     """
 
-    epochs: Count = 600
-    batch_size: Count = 96
-    init_channels: Count | None = None
-    cells: Count | None = None
+    epochs: Epochs = 600
+    batch_size: BatchSize = 96
+    init_channels: Channels | None = None
+    cells: Cells | None = None
     learning_rate: Rate = 0.025
     learning_rate_min: Rate = 0.0
     momentum: Rate = 0.9

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas.config.section import Count, CountOrNone, Fraction, Positive, Section
+from tune_nas.config.section import EpochsOrNone, Fraction, Passes, Positive, Section
 
 
 class UpdatePhase(Section):
@@ -17,7 +17,7 @@ class UpdatePhase(Section):
         set: Keys of ``update`` that are different until then.
     """
 
-    until: CountOrNone
+    until: EpochsOrNone
     set: dict[str, Any]
 
 
@@ -55,8 +55,8 @@ class UpdateConfig(Section):
     unrolled_momentum: bool = True
     second_order_form: Literal["eq6", "printed"] = "eq6"
     alphas_batch: Literal["same", "other"] = "same"
-    weight_steps: Count = 1
-    warmup: CountOrNone = 0
+    weight_steps: Passes = 1
+    warmup: EpochsOrNone = 0
     phases: list[UpdatePhase] = Field(default_factory=list)
 
     @field_validator("order", mode="before")

@@ -3,7 +3,7 @@
 from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalise
 from tune_nas.data.images import Images, channel_statistics, resize
-from tune_nas.data.loading import RetrainData, SearchData, load_data
+from tune_nas.data.loading import DataShape, RetrainData, SearchData, describe_data, load_data
 from tune_nas.data.registry import (
     Part,
     Source,
@@ -16,6 +16,7 @@ from tune_nas.data.summary import describe_images
 
 __all__ = [
     "Batches",
+    "DataShape",
     "Draws",
     "Images",
     "Part",
@@ -27,6 +28,7 @@ __all__ = [
     "cutout",
     "dataset_description",
     "dataset_names",
+    "describe_data",
     "describe_images",
     "draw",
     "evaluation_batches",

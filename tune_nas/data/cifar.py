@@ -11,6 +11,7 @@ from tune_nas.config import DataConfig
 from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
 from tune_nas.data.vision import import_torchvision
 from tune_nas.errors import DataError
+from tune_nas.paths import expanded
 
 # As in the DARTS code, `cnn/utils.py`.
 _CIFAR10_MEAN = (0.49139968, 0.48215827, 0.44653124)
@@ -40,7 +41,7 @@ def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, t
             f"data.dir is not given, but {config.name} needs it: the folder that holds "
             f"'{dataset.base_folder}'"
         )
-    folder = Path(config.dir).expanduser()
+    folder = expanded(config.dir)
     if not config.download:
         _check_folder(folder, dataset)
     # torchvision checks the sums of all files, and so reads them; here of this part's alone.

@@ -14,6 +14,7 @@ from tune_nas.data.memory import check_fits
 from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
 from tune_nas.data.split import stratified
 from tune_nas.errors import DataError
+from tune_nas.paths import expanded
 
 _DIVISION_SEED = 0
 _TEST_PORTION = 0.2
@@ -30,7 +31,7 @@ def read_folder(config: DataConfig, part: Part) -> Source:
     """
     if config.dir is None:
         raise DataError(f"data.dir is not given, but folder needs it; {RULE}")
-    root = Path(config.dir).expanduser()
+    root = expanded(config.dir)
     problem = folder_problem(root)
     if problem is not None:
         raise DataError(f"data.dir: '{root}' {problem}; {RULE}")

@@ -118,6 +118,36 @@ class RetrainData(_Data):
     test: Images
 
 
+@dataclass(frozen=True)
+class DataShape:
+    """How many images a trial trains on, and how large they are.
+
+    Attributes:
+        n_classes: Number of classes.
+        in_channels: Channels of the images.
+        image_size: Height and width of the images, in pixels.
+        n_train: Training images, those of both halves of a search.
+    """
+
+    n_classes: int
+    in_channels: int
+    image_size: int
+    n_train: int
+
+
+def describe_data(config: DataConfig) -> DataShape:
+    """Return the shape of a trial's training images, of which one is read.
+
+    Raises:
+        DataError: If files are absent, unreadable or damaged.
+    """
+    source = find_reader(config.name)(config, "train")
+    first = source.read(torch.zeros(1, dtype=torch.int64))
+    n_train = min(config.train_images or len(source.labels), len(source.labels))
+    side = config.resolution or first.shape[2]
+    return DataShape(source.n_classes, first.shape[1], side, n_train)
+
+
 @overload
 def load_data(
     config: DataConfig,

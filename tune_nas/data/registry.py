@@ -90,8 +90,11 @@ def find_reader(name: str) -> Reader:
 
 def folder_problem(folder: Path) -> str | None:
     """Return what keeps a folder from being read, in words; None if nothing does."""
-    if not folder.exists():
-        return "does not exist"
+    try:
+        if not folder.exists():
+            return "does not exist"
+    except OSError as error:  # too long, or in a directory that must not be searched
+        return f"cannot be read: {error.strerror}"
     if not folder.is_dir():
         return "is not a folder"
     return None if os.access(folder, os.R_OK | os.X_OK) else "cannot be read"

@@ -21,7 +21,9 @@ from tune_nas.config import TrialConfig
 from tune_nas.data import RetrainData, load_data
 from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.library import stored_trial
+from tune_nas.memory import check_weights
 from tune_nas.retrain.compiled import TrainingPass, compile_pays
+from tune_nas.retrain.memory import SIZE_KEYS, check_retrain_size
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import (
@@ -29,6 +31,7 @@ from tune_nas.spaces import (
     Space,
     build_network,
     count_parameters,
+    estimate_network,
     load_space,
     smallest_batch,
 )
@@ -66,10 +69,21 @@ class Retrain:
         self._recipe = trial.retrain
         space = load_space(trial.space.name)
         genotype.check(space)
+        check_retrain_size(trial)
         self.device, self.dtype = set_up_runtime(trial.runtime)
         self.data: RetrainData = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=False
         )
+        estimate = estimate_network(
+            space,
+            genotype,
+            n_classes=self.data.n_classes,
+            in_channels=self.data.in_channels,
+            image_size=self.data.image_size,
+            init_channels=self._recipe.init_channels,
+            cells=self._recipe.cells,
+        )
+        check_weights(estimate, self.dtype, self.device, SIZE_KEYS)
         with building(derive_seed(trial.seed, "retrain weights")):
             network = build_network(
                 genotype,

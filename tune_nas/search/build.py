@@ -10,9 +10,12 @@ from torch import Tensor
 from tune_nas.config import TrialConfig
 from tune_nas.data import Batches, SearchData
 from tune_nas.errors import ConfigError
+from tune_nas.memory import check_weights
+from tune_nas.search.memory import SIZE_KEYS
 from tune_nas.search.relaxation import Relaxation
 from tune_nas.seeds import building, derive_seed, make_generator
-from tune_nas.spaces import Space, Supernet, smallest_batch
+from tune_nas.spaces import Space, Supernet, estimate_supernet, smallest_batch
+from tune_nas.spaces.supernet import check_partial_channels
 
 Tensors = dict[str, Tensor]
 
@@ -43,7 +46,22 @@ def make_supernet(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Supernet:
-    """Build a supernet with newly drawn weights, for the images of a search."""
+    """Build a supernet with newly drawn weights, for the images of a search.
+
+    Raises:
+        ConfigError: If its weights do not fit into the memory of the device.
+    """
+    check_partial_channels(space, size.init_channels, size.partial_channels)
+    estimate = estimate_supernet(
+        space,
+        n_classes=data.n_classes,
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        init_channels=size.init_channels,
+        cells=size.cells,
+        partial_channels=size.partial_channels,
+    )
+    check_weights(estimate, dtype, device, SIZE_KEYS)
     with building(derive_seed(trial.seed, "weights")):
         supernet = Supernet(
             space,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from tune_nas.errors import ConfigError
 from tune_nas.spaces import Space
-from tune_nas.user_code import import_named
+from tune_nas.user_code import import_named, said
 
 Part = TypeVar("Part")
 
@@ -32,6 +33,23 @@ def find_part(key: str, kind: str, known: Mapping[str, type[Part]], base: type[A
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigError(f"{key} is '{kind}', but must be a class derived from {base.__name__}")
     return found
+
+
+@contextmanager
+def running_own_code(key: str, kind: str) -> Iterator[None]:
+    """Turn a ``sys.exit`` of a user's class into an error: it would end without a message.
+
+    Args:
+        key: The key that names the class, for the message.
+        kind: Its name.
+
+    Raises:
+        ConfigError: If the code in the block exits the program.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise ConfigError(f"{key} is '{kind}', but {said(error)}") from error
 
 
 def register_in(registry: dict[str, type[Part]], kind: str) -> Callable[[type[Part]], type[Part]]:

@@ -49,7 +49,7 @@ from tune_nas.search.stepping import Step, run_steps
 from tune_nas.search.together import SharedObjective, Together
 from tune_nas.search.update import Update
 from tune_nas.seeds import make_generator
-from tune_nas.spaces import Genotype, MixingWeights, Supernet, load_space
+from tune_nas.spaces import Genotype, MixingWeights, Supernet, check_cells_occur, load_space
 
 STATE_FILE = "search.pt"
 
@@ -77,6 +77,8 @@ class Search:
             Objective if together is None else partial(SharedObjective, together=together)
         )
         self.space = load_space(trial.space.name)
+        if trial.space.cells is not None:
+            check_cells_occur(self.space, trial.space.cells, "space.cells")
         self.device, self.dtype = set_up_runtime(trial.runtime)
         data = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=True

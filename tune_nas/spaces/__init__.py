@@ -1,12 +1,13 @@
 """Architectures: a YAML description becomes a cell space, a supernet, genotypes, final networks."""
 
-from tune_nas.spaces.backbone import smallest_batch
+from tune_nas.spaces.backbone import check_cells_occur, smallest_batch
 from tune_nas.spaces.counting import (
     ModelSize,
     count_multiply_adds,
     count_parameters,
     model_size,
 )
+from tune_nas.spaces.estimate import NetworkEstimate, estimate_network, estimate_supernet
 from tune_nas.spaces.genotype import CellGenotype, Genotype, GenotypeEdge
 from tune_nas.spaces.network import Network, build_network
 from tune_nas.spaces.registry import (
@@ -30,13 +31,17 @@ __all__ = [
     "MixingWeights",
     "ModelSize",
     "Network",
+    "NetworkEstimate",
     "Norm",
     "Space",
     "Supernet",
     "build_network",
     "build_operation",
+    "check_cells_occur",
     "count_multiply_adds",
     "count_parameters",
+    "estimate_network",
+    "estimate_supernet",
     "load_space",
     "model_size",
     "operation_kind",

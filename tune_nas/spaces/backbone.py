@@ -6,6 +6,7 @@ Sources: quark0/darts ``cnn/model.py`` (layout ``thirds``) and D-X-Y/AutoDL-Proj
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tune_nas.errors import ConfigError
 from tune_nas.spaces.primitives import (
     FactorizedReduce,
     ResidualReduction,
@@ -21,22 +23,28 @@ from tune_nas.spaces.primitives import (
     relu_conv_norm,
 )
 from tune_nas.spaces.registry import Norm
+from tune_nas.spaces.skeleton import absent_cells, plan
 from tune_nas.spaces.space import CellSpace, Space
 
 
 @dataclass(frozen=True)
-class Position:
-    """One place in the stack.
+class BlockPlan:
+    """What stands at one place in the stack.
 
     Args:
-        cell: The cell type there; None for a residual reduction block.
-        channels: Channels of each of its nodes.
+        cell: The cell type; None for a residual reduction block.
+        channels: Channels of each node.
         reduction: Whether it halves the map.
+        inputs: For each input node its channels before the bridge to it, and whether its map is
+            twice the size of the last block's.
+        width: Channels of its output.
     """
 
     cell: str | None
     channels: int
     reduction: bool
+    inputs: tuple[tuple[int, bool], ...]
+    width: int
 
 
 MakeCell = Callable[[str, int, bool], nn.Module]
@@ -81,6 +89,7 @@ class Backbone(nn.Module):
 
     Raises:
         ValueError: If a number is below 1.
+        ConfigError: If a cell type would occur nowhere.
     """
 
     def __init__(
@@ -109,33 +118,14 @@ class Backbone(nn.Module):
         for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}, but must be >= 1")
-        self.n_inputs = next(iter(space.cells.values())).n_inputs
-        positions = plan(skeleton.layout, init_channels, cells)
-        self.tap = 2 * len(positions) // 3  # where an auxiliary head sits
-        channels = skeleton.stem_multiplier * init_channels
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        )
-        states = [(channels, False)] * self.n_inputs  # (channels, whether a reduction made it)
-        self.blocks = nn.ModuleList()
-        for index, position in enumerate(positions):
-            width = position.channels
-            if position.cell is None:
-                self.blocks.append(ResidualReduction(states[-1][0], width, nn.BatchNorm2d))
-            else:
-                cell = space.cells[position.cell]
-                bridges = (
-                    [nn.Identity()]
-                    if skeleton.layout == "stages"
-                    else [_bridge(states, place, width, norm) for place in range(self.n_inputs)]
-                )
-                body = make_cell(position.cell, width, position.reduction)
-                self.blocks.append(Block(position.cell, bridges, body))
-                width *= len(cell.nodes) if cell.output == "concat" else 1
-            states = [*states[1:], (width, position.reduction)]
-            if index == self.tap:
-                self.tap_channels = width
-        channels = states[-1][0]
+        check_cells_occur(space, cells, "cells")
+        self.n_inputs = space.n_inputs
+        blocks = plan_blocks(space, init_channels, cells)
+        self.tap = 2 * len(blocks) // 3  # where an auxiliary head sits
+        self.tap_channels = blocks[self.tap].width
+        self.stem = make_stem(space, in_channels, init_channels)
+        self.blocks = nn.ModuleList(make_block(space, block, make_cell, norm) for block in blocks)
+        channels = blocks[-1].width
         self.last = (
             nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
             if skeleton.layout == "stages"
@@ -176,26 +166,74 @@ class Backbone(nn.Module):
         return logits
 
 
-def plan(layout: str, init_channels: int, cells: int) -> list[Position]:
-    """Return the stack of a layout, with the channels doubled at each reduction.
+def check_cells_occur(space: Space, cells: int, key: str) -> None:
+    """Refuse a number of cells with which a cell type occurs nowhere: its α would never move.
 
-    ``thirds``: reductions are the cells number cells // 3 and 2 · cells // 3, counted from 0.
+    Args:
+        space: The space.
+        cells: Number of cells; per stage in the layout ``stages``.
+        key: What sets it, for the message.
+
+    Raises:
+        ConfigError: If a type occurs nowhere; names the nearest number with which all occur.
     """
-    if layout == "stages":
-        stack: list[Position] = []
-        for stage in range(3):
-            channels = init_channels * 2**stage
-            if stage:
-                stack.append(Position(None, channels, True))
-            stack += [Position("normal", channels, False)] * cells
-        return stack
-    stack = []
-    channels = init_channels
-    for index in range(cells):
-        reduction = index in (cells // 3, 2 * cells // 3)
-        channels *= 2 if reduction else 1
-        stack.append(Position("reduction" if reduction else "normal", channels, reduction))
-    return stack
+    layout = space.skeleton.layout
+    absent = absent_cells(layout, cells, space.cells)
+    if absent:
+        enough = next(n for n in itertools.count(cells) if not absent_cells(layout, n, space.cells))
+        raise ConfigError(
+            f"{key} is {cells}, but must be >= {enough}: with {cells} the network of space "
+            f"'{space.name}' has no {' and no '.join(absent)} cell"
+        )
+
+
+def plan_blocks(space: Space, init_channels: int, cells: int) -> list[BlockPlan]:
+    """Return the stack of a network of a space, with the channels between its blocks.
+
+    Args:
+        space: The space.
+        init_channels: Channels of the first cell.
+        cells: Number of cells; per stage in the layout ``stages``.
+    """
+    # (channels, whether a reduction made it) of what the next block starts from
+    states = [(space.skeleton.stem_multiplier * init_channels, False)] * space.n_inputs
+    blocks = []
+    for position in plan(space.skeleton.layout, init_channels, cells):
+        width = position.channels
+        if position.cell is None:
+            inputs: tuple[tuple[int, bool], ...] = ((states[-1][0], False),)
+        else:
+            cell = space.cells[position.cell]
+            inputs = tuple(
+                (channels, any(reduced for _, reduced in states[place + 1 :]))
+                for place, (channels, _) in enumerate(states)
+            )
+            width *= len(cell.nodes) if cell.output == "concat" else 1
+        blocks.append(
+            BlockPlan(position.cell, position.channels, position.reduction, inputs, width)
+        )
+        states = [*states[1:], (width, position.reduction)]
+    return blocks
+
+
+def make_stem(space: Space, in_channels: int, init_channels: int) -> nn.Sequential:
+    """Return what the images pass through before the first block."""
+    channels = space.skeleton.stem_multiplier * init_channels
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+    )
+
+
+def make_block(space: Space, block: BlockPlan, make_cell: MakeCell, norm: Norm) -> nn.Module:
+    """Return a block of the stack: a residual reduction, or a cell with the bridges to it."""
+    if block.cell is None:
+        return ResidualReduction(block.inputs[0][0], block.channels, nn.BatchNorm2d)
+    bridges: list[nn.Module] = (
+        [nn.Identity()]
+        if space.skeleton.layout == "stages"
+        else [_bridge(*given, block.channels, norm) for given in block.inputs]
+    )
+    return Block(block.cell, bridges, make_cell(block.cell, block.channels, block.reduction))
 
 
 @cache
@@ -222,12 +260,11 @@ def join(nodes: list[Tensor], cell: CellSpace) -> Tensor:
     return torch.cat(nodes[cell.n_inputs :], dim=1) if cell.output == "concat" else nodes[-1]
 
 
-def _bridge(states: list[tuple[int, bool]], place: int, channels: int, norm: Norm) -> nn.Module:
+def _bridge(channels_in: int, is_larger: bool, channels: int, norm: Norm) -> nn.Module:
     """Return the preprocessing of an input: to the cell's channels and the last output's size.
 
     The output of the cell before last is twice that size if the last cell was a reduction.
     """
-    channels_in = states[place][0]
-    if any(reduced for _, reduced in states[place + 1 :]):
+    if is_larger:
         return FactorizedReduce(channels_in, channels, norm)
     return relu_conv_norm(channels_in, channels, 1, 1, norm)

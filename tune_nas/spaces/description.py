@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas.config import Count, Section
+from tune_nas.config import Cells, Channels, Count, Section
 from tune_nas.spaces import operations as _operations  # noqa: F401  (registers them)
 from tune_nas.spaces.own_operations import load_operation
 from tune_nas.spaces.registry import check_operation, is_own_operation, operation_kind
+from tune_nas.spaces.skeleton import absent_cells
+from tune_nas.text import brief, shown
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -42,7 +44,7 @@ class CellDescription(Section):
     def _no_text_for_a_list(cls, value: Any) -> Any:
         """Say it in one line; the union's own complaint is one line per alternative."""
         if value != "all" and not isinstance(value, list | tuple | Mapping):
-            raise ValueError(f"must be a list, not {value!r}")
+            raise ValueError(f"must be a list, not {shown(value)}")
         return value
 
     @model_validator(mode="after")
@@ -98,7 +100,7 @@ class CellDescription(Section):
     def _edge(self, text: str) -> tuple[int, int]:
         match = re.fullmatch(r"\s*(\d+)\s*->\s*(\d+)\s*", text)
         if not match:
-            raise ValueError(f"edge '{text}' must be written SOURCE->TARGET, as 0->2")
+            raise ValueError(f"edge '{brief(text)}' must be written SOURCE->TARGET, as 0->2")
         source, target = int(match[1]), int(match[2])
         last = self.inputs + self.nodes - 1
         for node in (source, target):
@@ -124,9 +126,9 @@ class SkeletonDescription(Section):
     """
 
     layout: Literal["thirds", "stages"]
-    init_channels: Count = 16
-    cells: Count
-    stem_multiplier: Count = 1
+    init_channels: Channels = 16
+    cells: Cells
+    stem_multiplier: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class SupernetDescription(Section):
@@ -151,8 +153,8 @@ class FinalDescription(Section):
         cells: Number of cells (per stage in ``stages``); None for the skeleton's.
     """
 
-    init_channels: Count | None = None
-    cells: Count | None = None
+    init_channels: Channels | None = None
+    cells: Cells | None = None
 
 
 class SpaceDescription(Section):
@@ -182,4 +184,11 @@ class SpaceDescription(Section):
                 raise ValueError("layout 'stages' needs skeleton.stem_multiplier: 1")
         elif len({cell.inputs for cell in self.cells.values()}) > 1:
             raise ValueError("all cells must have the same number of inputs")
+        for key, count in (("skeleton", self.skeleton.cells), ("final", self.final.cells)):
+            absent = [] if count is None else absent_cells(layout, count, self.cells)
+            if absent:
+                raise ValueError(
+                    f"{key}.cells is {count}, with which the network has no {absent[0]} cell; "
+                    "layout 'thirds' needs at least 3"
+                )
         return self

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 from tune_nas.errors import ConfigError
+from tune_nas.text import shown
 
 Kind = Literal["skip", "pool", "convolution", "none", "noise"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -123,7 +124,7 @@ def check_operation(name: str) -> None:
         return
     near = difflib.get_close_matches(str(name), _BUILDERS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(operation_names())}"
-    raise ConfigError(f"unknown operation {name!r}{hint}")
+    raise ConfigError(f"unknown operation {shown(name)}{hint}")
 
 
 def _check_loaded(name: str) -> None:

@@ -112,6 +112,11 @@ class Space:
         return cls(source.name, source.description, cells, source.skeleton, source.supernet, source)
 
     @property
+    def n_inputs(self) -> int:
+        """Input nodes of a cell, the same for all types."""
+        return next(iter(self.cells.values())).n_inputs
+
+    @property
     def final_size(self) -> tuple[int, int]:
         """The usual channels and number of cells of a final network."""
         final, skeleton = self._source.final, self.skeleton

@@ -143,6 +143,32 @@ def _form(implementation: str) -> type[MixedCell]:
     return NativeCell
 
 
+def supernet_norm(space: Space) -> Norm:
+    """Return what makes the batch normalisation in the cells of a space's supernet."""
+    return partial(
+        nn.BatchNorm2d,
+        affine=space.supernet.affine,
+        track_running_stats=space.supernet.track_running_stats,
+    )
+
+
+def check_partial_channels(space: Space, init_channels: int | None, partial_channels: int) -> None:
+    """Check that the channels of a supernet can be divided.
+
+    Raises:
+        ValueError: If ``partial_channels`` is below 1.
+        ConfigError: If it does not divide the channels of the first cell.
+    """
+    channels = space.skeleton.init_channels if init_channels is None else init_channels
+    if partial_channels < 1:
+        raise ValueError(f"partial_channels is {partial_channels}, but must be >= 1")
+    if channels % partial_channels:
+        raise ConfigError(
+            f"init_channels is {channels}, but must be a multiple of partial_channels, "
+            f"{partial_channels}"
+        )
+
+
 class Supernet(nn.Module):
     """The network that holds all cells of a space at once.
 
@@ -193,19 +219,8 @@ class Supernet(nn.Module):
         self.skip_dropout = 0.0
         self._draw_seed = 0
         self._generators: Generators = new_generator
-        channels = space.skeleton.init_channels if init_channels is None else init_channels
-        if partial_channels < 1:
-            raise ValueError(f"partial_channels is {partial_channels}, but must be >= 1")
-        if channels % partial_channels:
-            raise ConfigError(
-                f"init_channels is {channels}, but must be a multiple of partial_channels, "
-                f"{partial_channels}"
-            )
-        norm = partial(
-            nn.BatchNorm2d,
-            affine=space.supernet.affine,
-            track_running_stats=space.supernet.track_running_stats,
-        )
+        check_partial_channels(space, init_channels, partial_channels)
+        norm = supernet_norm(space)
 
         def make_cell(name: str, channels: int, reduction: bool) -> nn.Module:
             after_pools = space.supernet.norm_after_pools

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tune_nas.config import Count, Section
-from tune_nas.sweep.parameters import TRIAL, Parameter, ordered
+from tune_nas.config import Count, Epochs, Section
+from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, Parameter, ordered
 
 SEEDS = 2**31  # they are counted from 0
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+TrialCount = Annotated[int, Field(ge=1, le=MOST_TRIALS)]
+_MOST_KEYS = 200  # more than a trial has
 _DEFAULT_TRIALS = 20
 _DEFAULT_BEST = 3
 EPOCHS = "schedule.epochs"
@@ -37,7 +39,7 @@ class AshaConfig(Section):
             configurations poorly, so promote gently: from 2 to 3.
     """
 
-    grace_period: Count = 4
+    grace_period: Epochs = 4
     reduction_factor: Annotated[float, Field(ge=2, le=3)] = 2.0
 
 
@@ -77,8 +79,8 @@ class RepeatConfig(Section):
             high. None takes as many as the sweep's own.
     """
 
-    best: Count = _DEFAULT_BEST
-    seeds: Count | None = None
+    best: TrialCount = _DEFAULT_BEST
+    seeds: TrialCount | None = None
 
 
 class SweepConfig(Section):
@@ -116,17 +118,17 @@ class SweepConfig(Section):
     name: str = "sweep"
     description: str = ""
     trial: str | None = None
-    epochs: Count | None = None
+    epochs: Epochs | None = None
     set: dict[str, Any] = Field(default_factory=dict)
     set_in: dict[str, dict[str, Any]] = Field(default_factory=dict)
     embedded: dict[str, Any] = Field(default_factory=dict)
-    parameters: dict[str, Parameter]
+    parameters: Annotated[dict[str, Parameter], Field(max_length=_MOST_KEYS)]
     seeds: int | list[int] = 1
     searcher: Literal["grid", "random", "tpe"] = "grid"
     scheduler: Literal["none", "asha"] = "none"
     asha: AshaConfig = AshaConfig()
     tpe: Annotated[TpeConfig | None, Field(validate_default=True)] = TpeConfig()
-    trials: Count | None = None
+    trials: TrialCount | None = None
     metric: Annotated[str, Field(min_length=1)] = "valid_accuracy"
     mode: Literal["max", "min"] = "max"
     repeat: RepeatConfig | None = None
@@ -141,6 +143,8 @@ class SweepConfig(Section):
         whole = all(isinstance(seed, int) and not isinstance(seed, bool) for seed in listed)
         if not listed or not whole or min(listed) < least or max(listed) >= 2**31:
             raise ValueError("must be a number of seeds, at least 1, or a list of seeds >= 0")
+        if len(listed) > MOST_TRIALS or (not isinstance(value, list) and value > MOST_TRIALS):
+            raise ValueError(f"must be at most {MOST_TRIALS:,} seeds")
         if len(listed) != len(set(listed)):
             raise ValueError("must not name a seed twice")
         return value
@@ -158,6 +162,8 @@ class SweepConfig(Section):
     def _retrain(cls, value: Any) -> Any:
         if isinstance(value, str) and value.isdigit():
             value = int(value)
+        if isinstance(value, int) and value > MOST_TRIALS:
+            raise ValueError(f"must be at most {MOST_TRIALS:,}")
         if value != "each" and not (type(value) is int and value >= 0):
             raise ValueError("must be 'each', a number of configurations, or 0 for none")
         return value
@@ -168,6 +174,7 @@ class SweepConfig(Section):
             if key in self.parameters or key in self.set or key in self.embedded:
                 raise ValueError(f"'{key}' of a trial is set by the sweep's '{option}'")
         self._check_trial()
+        self._check_repeats()
         ordered(self.parameters)
         both = sorted(self.parameters.keys() & self.set.keys())
         if both:
@@ -247,6 +254,22 @@ class SweepConfig(Section):
         for name in self.set_in:
             if name not in names:
                 raise ValueError(f"set_in has '{name}', but the sweep has no such trial")
+
+    def _check_repeats(self) -> None:
+        """Refuse repeats that could not start once the first stage is over, or would not end."""
+        if not self.repeat_best:
+            return
+        last, count = self.repeat_seeds[-1], self.repeat_best * len(self.repeat_seeds)
+        if last >= SEEDS:
+            raise ValueError(
+                f"the repeats take the seeds {self.repeat_seeds[0]} to {last}, those after the "
+                f"sweep's own, but a seed must be <= {SEEDS - 1}"
+            )
+        if count > MOST_TRIALS:
+            raise ValueError(
+                f"repeat takes {count:,} trials, repeat.best times repeat.seeds, but must take at "
+                f"most {MOST_TRIALS:,}"
+            )
 
     def _check_grid(self) -> None:
         for key, parameter in self.parameters.items():

@@ -104,7 +104,9 @@ def _epoch_seconds(trial: TrialConfig) -> tuple[float, int]:
 
     from tune_nas.search import Search
     from tune_nas.search.graphs import WARM_UP
+    from tune_nas.search.memory import check_search_memory
 
+    check_search_memory(trial)
     torch.set_num_threads(trial.runtime.threads)
     search = Search(library.with_overrides(trial, {"update.warmup": 0, "start_from": None}))
     on_gpu = search.device.type == "cuda"

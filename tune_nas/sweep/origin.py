@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
-from tune_nas.paths import absolute, is_uri
+from tune_nas.paths import absolute, expanded, is_folder, is_uri
 from tune_nas.sweep.records import FOLDER, Record, Records
 from tune_nas.sweep.storage import Storage
 
@@ -83,7 +82,7 @@ def find_record(text: str, root: str) -> Record | None:
 
 def _names(folder: str) -> list[str]:
     """Return the names in a folder or behind a URI; none where there is no such folder."""
-    there = is_uri(folder) or Path(folder).expanduser().is_dir()
+    there = is_uri(folder) or is_folder(expanded(folder))
     return Storage(folder).names() if there else []
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from tune_nas.config import Section
+from tune_nas.text import brief, plain_text, shown
 
+MOST_TRIALS = 10_000  # of a sweep; a number beyond it is a slip, and making them would not end
 TRIAL = "trial"  # the key that stands for the trial itself
 _KINDS = ("grid", "choice", "uniform", "loguniform", "int")
 _RANGES = ("uniform", "loguniform", "int")
@@ -31,8 +34,8 @@ class Parameter(Section):
             values, as ``{update.level: mixed}``.
     """
 
-    grid: list[Any] | None = Field(default=None, min_length=1)
-    choice: list[Any] | None = Field(default=None, min_length=1)
+    grid: list[Any] | None = Field(default=None, min_length=1, max_length=MOST_TRIALS)
+    choice: list[Any] | None = Field(default=None, min_length=1, max_length=MOST_TRIALS)
     uniform: tuple[float, float] | None = None
     loguniform: tuple[float, float] | None = None
     int_: tuple[int, int] | None = Field(default=None, alias="int")
@@ -50,8 +53,8 @@ class Parameter(Section):
                 raise ValueError(f"{self.kind} is [{low}, {high}], but must be finite, low < high")
             if self.kind == "loguniform" and low <= 0:
                 raise ValueError(f"loguniform is [{low}, {high}], but low must be > 0")
-        elif any(value in self.values[:index] for index, value in enumerate(self.values)):
-            raise ValueError(f"{self.kind} has a value twice: {self.values}")
+        elif _has_twice(self.values):
+            raise ValueError(f"{self.kind} has a value twice: {shown(self.values)}")
         return self
 
     @property
@@ -86,6 +89,21 @@ class Parameter(Section):
             "loguniform": self.loguniform,
             "int": self.int_,
         }
+
+
+def _has_twice(values: Sequence[Any]) -> bool:
+    """Return whether two values are equal, as 1 and 1.0 are."""
+    seen: set[Any] = set()
+    others: list[Any] = []  # lists and mappings
+    for value in values:
+        known: Collection[Any] = seen if isinstance(value, Hashable) else others
+        if value in known:
+            return True
+        if isinstance(value, Hashable):
+            seen.add(value)
+        else:
+            others.append(value)
+    return False
 
 
 def meets(value: Any, wanted: Any) -> bool:
@@ -133,11 +151,32 @@ def check_conditions(
                 continue
             values = [trial.get(other) for trial in fixed] if swept is None else swept.values
             if not any(meets(value, wanted) for value in values):
-                has = ", ".join(dict.fromkeys(str(value) for value in values))
+                has = ", ".join(dict.fromkeys(plain_text(value) for value in values))
                 raise ValueError(
-                    f"{key} has the condition (when) {other}: {wanted}, which never holds: "
-                    f"{other} is {has}"
+                    f"{key} has the condition (when) {other}: {plain_text(wanted)}, which never "
+                    f"holds: {other} is {brief(has)}"
                 )
+
+
+def count_combinations(parameters: Mapping[str, Parameter], fixed: Fixed, most: int) -> int:
+    """Count what `combinations` yields, exactly up to a number; beyond it some larger number.
+
+    Only keys that take part in conditions are run through, and only up to that number.
+
+    Args:
+        parameters: Swept keys.
+        fixed: As for `combinations`.
+        most: The number.
+    """
+    linked = {key for key, parameter in parameters.items() if parameter.when}
+    linked |= {other for key in linked for other in parameters[key].when if other in parameters}
+    if linked and TRIAL in parameters:  # what is not swept depends on it
+        linked.add(TRIAL)
+    free = math.prod(len(p.values) for key, p in parameters.items() if key not in linked)
+    if free > most:
+        return free
+    points = combinations({key: p for key, p in parameters.items() if key in linked}, fixed)
+    return free * sum(1 for _ in itertools.islice(points, most // free + 1))
 
 
 def combinations(parameters: Mapping[str, Parameter], fixed: Fixed) -> Iterator[dict[str, Any]]:

@@ -14,11 +14,15 @@ import yaml
 from tune_nas import library, paths
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.resolve import BaseTrials, portable
 from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.stored import read_stored
 from tune_nas.yaml_text import parse_yaml
 
 SWEEP, TRIALS, STATE = paths.SWEEP, "trials.yaml", paths.STATE
+KINDS = ("sweep", "search", "retrain")
+STATUSES = ("running", "untracked", "finished")
 
 
 @dataclass
@@ -119,10 +123,12 @@ def read_plan(storage: Storage) -> Plan:
 def read_state(storage: Storage) -> State | None:
     """Return a sweep's state; None if there is none, or it is damaged."""
     try:
-        content = json.loads(storage.read(STATE) or "")
-        return State(**content)
+        state = State(**read_stored(State, storage.read(STATE) or ""))
+        RunOptions(**state.options)
+        read_stored(RunOptions, json.dumps(state.options))
     except (ValueError, TypeError):
         return None
+    return state if state.kind in KINDS and state.status in STATUSES else None
 
 
 def _yaml(content: dict[str, Any]) -> str:

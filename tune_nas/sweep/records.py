@@ -18,11 +18,14 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.stored import read_stored
+from tune_nas.text import shown
 from tune_nas.tracking import TrialResult
 from tune_nas.tracking.labels import axis_label, value_label
 from tune_nas.tracking.outcome import ENDED
 
 FOLDER = "records"
+STATUSES = ("running", "stopping", "stopped early", "finished", "failed")
 DECISIONS = "decisions"  # what an epoch has decided, in words, in a trainable's result
 
 
@@ -276,14 +279,31 @@ class Records:
 
     def _load(self, name: str) -> Record:
         try:
-            content = json.loads(self._storage.read(name) or "")
+            content = read_stored(Record, self._storage.read(name) or "")
             record = Record(**{**content, "job": Job(**content["job"])})
+            _check_record(record, self.stage, name)
             # older versions wrote absolute paths, which a move of the storage made wrong
             names = [folder.rpartition("/")[2] for folder in record.folders]
             record.folders = [f"{self._storage.root}/{self.stage}/{name}" for name in names]
             return record
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError) as error:
             raise StorageError(
                 f"{self._storage.root}/{name} is damaged: not the record of a trial ({error}); "
                 "remove it to run that trial again"
             ) from error
+
+
+def _check_record(record: Record, stage: str, name: str) -> None:
+    """Raise a ValueError if the values of a record do not go together, or with its file."""
+    job = record.job
+    if job.stage != stage or not name.endswith(f"/{job.id}.json"):
+        raise ValueError(f"it is that of {shown(job.id)} in stage {shown(job.stage)}")
+    if record.status not in STATUSES:
+        raise ValueError(f"status is {shown(record.status)}")
+    if len(record.orders) != len(record.history):
+        raise ValueError(f"{len(record.history)} epochs have {len(record.orders)} orders")
+    if any("epoch" not in metrics for metrics in record.history):
+        raise ValueError("a result has no epoch")
+    library.validate(TrialConfig, job.trial, "job.trial")
+    if not {"space", "schedule", "retrain"} <= job.trial.keys():
+        raise ValueError("job.trial lacks a section")

@@ -14,13 +14,23 @@ from tune_nas import library
 from tune_nas.benchmark import AUTO, SPACE, find_table, user_table
 from tune_nas.config import DataConfig, TrialConfig, dotted_keys, scaled
 from tune_nas.errors import ConfigError
-from tune_nas.paths import absolute
+from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.effects import check_set, check_swept
-from tune_nas.sweep.parameters import TRIAL, Parameter, check_conditions, combinations, meets
+from tune_nas.sweep.parameters import (
+    MOST_TRIALS,
+    TRIAL,
+    Parameter,
+    check_conditions,
+    combinations,
+    count_combinations,
+    meets,
+)
+from tune_nas.text import plain_text, shown
 
 _EMBEDDED = "digits"
 _DECIDE_LENGTH = (TRIAL, "space", "schedule", "selection", "start_from")
+_LONGEST = 200  # characters of a choice of values in a message
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
 
 
@@ -175,6 +185,8 @@ def _resolved(
         check_conditions(sweep.parameters, fixed)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
+    if sweep.searcher == "grid":
+        _check_size(sweep, bases, where)
     points = combinations(sweep.parameters, bases.values)
     if sweep.searcher == "grid":
         trials = list(_grid(sweep, bases, points))
@@ -188,6 +200,19 @@ def _resolved(
         others = [] if sweep.searcher == "grid" else list(_of_any_length(sweep, bases))
         _check_lengths(sweep, [*checked, *others], bases.folder)
     return trials, checked
+
+
+def _check_size(sweep: SweepConfig, bases: BaseTrials, where: str) -> None:
+    """Refuse a grid of more trials than anybody runs, before they are made."""
+    seeds = len(sweep.seed_list)
+    most = MOST_TRIALS // seeds
+    points = count_combinations(sweep.parameters, bases.values, most)
+    if points > most:
+        raise ConfigError(
+            f"{where}: the grid has at least {points:,} combinations with {seeds:,} "
+            f"{'seed' if seeds == 1 else 'seeds'} each, but a sweep must have at most "
+            f"{MOST_TRIALS:,} trials; list fewer values, or take searcher 'random' or 'tpe'"
+        )
 
 
 def _of_any_length(
@@ -214,7 +239,8 @@ def _grid(
             values = reported(parameters, trial)
             if (twin := given.setdefault(repr((values, seed)), parameters)) is not parameters:
                 raise ConfigError(
-                    f"sweep '{sweep.name}': {parameters} is {twin} once more; give each value once"
+                    f"sweep '{sweep.name}': {shown(parameters, _LONGEST)} is "
+                    f"{shown(twin, _LONGEST)} once more; give each value once"
                 )
             yield values, seed, trial
 
@@ -230,7 +256,7 @@ def resolve(
     Raises:
         ConfigError: If the values do not go together.
     """
-    text = ", ".join(f"{key}={value}" for key, value in parameters.items())
+    text = _values_text(parameters)
     keys = {key: value for key, value in parameters.items() if key != TRIAL}
 
     def made(**changes: Any) -> TrialConfig:
@@ -258,7 +284,7 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
     """
     content = trial.to_dict()
     space = absolute(trial.space.name, folder)
-    if Path(space).is_file() and trial.space.name not in library.shipped_names("space"):
+    if is_file(space) and trial.space.name not in library.shipped_names("space"):
         content["space"]["name"] = space
     if trial.data.dir is not None:
         content["data"]["dir"] = absolute(trial.data.dir, folder)
@@ -298,7 +324,7 @@ def _check_lengths(
     for parameters, trial in trials:
         decides = repr((trial.space.name, trial.schedule, trial.selection, trial.start_from))
         known[decides] = known.get(decides) or total_epochs(portable(trial, folder))
-        text = parameters.get(TRIAL) or ", ".join(f"{k}={v}" for k, v in parameters.items())
+        text = parameters.get(TRIAL) or _values_text(parameters)
         by_length.setdefault(known[decides], text)
     shortest, longest = min(by_length), max(by_length)
     if shortest != longest:
@@ -347,6 +373,11 @@ def data_sections(sweep: SweepConfig, trials: Sequence[TrialConfig]) -> list[Dat
     names = [] if swept is None else swept.values
     drawn = [trial.data.model_copy(update={"name": name}) for trial in trials for name in names]
     return [*(trial.data for trial in trials), *drawn]
+
+
+def _values_text(parameters: Mapping[str, Any]) -> str:
+    """Return swept keys with their values, for a message."""
+    return ", ".join(f"{key}={plain_text(value)}" for key, value in parameters.items())
 
 
 def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tune_nas.config import TrialConfig, check_data_keys
-from tune_nas.errors import ConfigError, StorageError, TuneNasError
+from tune_nas.errors import ConfigError, StorageError
 from tune_nas.sweep.cluster import (
     check_address,
     connect,
@@ -39,6 +39,7 @@ from tune_nas.sweep.resolve import (
 )
 from tune_nas.sweep.stages import STAGES, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.storage import Storage
+from tune_nas.text import brief, printable
 from tune_nas.tracking import Tracker, TrackerSettings
 from tune_nas.tracking.store import sqlite_path, sqlite_uri
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tune_nas.sweep.tracking import SweepTracking
 
 _LOG, _STORE = "log.txt", "mlflow.db"
+_LONGEST_NAME = 200  # bytes; file systems take 255, and MLflow adds to it
 
 
 def run_sweep(
@@ -157,9 +159,7 @@ def _start(
 ) -> SweepOutcome:
     """Check everything that can be checked; only then write."""
     prepare_environment(options.address)
-    if set('/"\n') & set(sweep.name) or sweep.name in ("", ".", ".."):
-        name = " ".join(sweep.name.split())
-        raise ConfigError(f"name is '{name}', but must be fit for a folder, without '/' and '\"'")
+    _check_name(sweep.name)
     root = Storage(options.storage)
     storage = root.within(sweep.name)
     check_free(storage, sweep.name, options)
@@ -168,7 +168,8 @@ def _start(
     check_data_keys(data_sections(sweep, trials))
     if is_local(options.address):
         _check_devices(trials)
-    _preflight(trials, state, trainables, retrains=sweep.retrain != 0)
+    here = is_local(options.address)
+    _preflight(trials, state, trainables, retrains=sweep.retrain != 0, here=here)
     check_address(options.address)
     state.mlflow = options.mlflow or ""
     uri = _mlflow_uri(state, root)
@@ -184,12 +185,26 @@ def _start(
         try:
             plan.write()
             return _run(plan, options, trainables, resumed=False)
-        except TuneNasError:
+        except Exception:  # of a library too: a folder in which nothing ran must not stay
             if _is_untouched(plan):
                 storage.remove()
                 if made_root and root.local is not None:
                     _remove_if_empty(root.local)
             raise
+
+
+def _check_name(name: str) -> None:
+    """Raise a ConfigError if a name is not that of a folder, or would not print as it is."""
+    if set('/"') & set(name) or name in ("", ".", "..") or not name.isprintable():
+        text = brief(printable(" ".join(name.split())))
+        raise ConfigError(
+            f"name is '{text}', but must be fit for a folder, without '/', '\"' and characters "
+            "that are not printable"
+        )
+    if (size := len(name.encode())) > _LONGEST_NAME:
+        raise ConfigError(
+            f"name is '{brief(name, 60)}', {size} bytes long; it must have at most {_LONGEST_NAME}"
+        )
 
 
 def _is_untouched(plan: Plan) -> bool:
@@ -315,7 +330,12 @@ def _check_devices(trials: list[TrialConfig]) -> None:
 
 
 def _preflight(
-    trials: list[TrialConfig], state: State, trainables: Trainables | None, *, retrains: bool
+    trials: list[TrialConfig],
+    state: State,
+    trainables: Trainables | None,
+    *,
+    retrains: bool,
+    here: bool,
 ) -> None:
     """Build one trial of each kind, so that what cannot start is known before anything is written.
 
@@ -324,6 +344,7 @@ def _preflight(
         state: Tells whether they are searches or the training of a given genotype.
         trainables: What runs them.
         retrains: Whether anything is retrained, which also takes the test images.
+        here: Whether they run on this machine, whose memory then has to be enough.
 
     Raises:
         TuneNasError: What the trial's own parts say.
@@ -341,9 +362,14 @@ def _preflight(
             )
             kinds.setdefault(repr(parts), trial)
         for trial in kinds.values():
+            if here:
+                found.search.check_memory(trial)
             found.search.check(trial)
     if retrains:
-        for trial in {repr(trial.data): trial for trial in trials}.values():
+        recipes = {repr((t.data, t.space.name, t.retrain)): t for t in trials}
+        for trial in recipes.values():
+            if here:
+                found.retrain.check_memory(trial, state.genotype)
             found.retrain.check(trial, state.genotype)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from tune_nas.errors import StorageError
 from tune_nas.files import write_atomically
-from tune_nas.paths import is_uri
+from tune_nas.paths import expanded, is_file, is_uri
+from tune_nas.text import brief
 
 
 class Storage:
@@ -28,9 +29,9 @@ class Storage:
             raise StorageError("storage is empty, but must be a folder or a URI")
         self.local: Path | None = None
         if not is_uri(text) or text.startswith("file://"):
-            self.local = Path(text.removeprefix("file://")).expanduser().absolute()
+            self.local = expanded(text.removeprefix("file://")).absolute()
             self.root = str(self.local)
-            if self.local.is_file():
+            if is_file(self.local):
                 raise StorageError(f"storage {self.root} is a file, but must be a folder")
             return
         if "?" in text:
@@ -108,7 +109,11 @@ class Storage:
         """
         if self.local is not None:
             path = self.local / folder
-            return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+            try:
+                return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise StorageError(f"{brief(str(path))} cannot be listed: {reason}") from error
         return sorted(str(entry.base_name) for entry in self._entries(folder))
 
     def modified(self, folder: str) -> float:

@@ -18,6 +18,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.sweep.records import DECISIONS, Job
+from tune_nas.sweep.stored import read_stored
 from tune_nas.tracking.outcome import ENDED
 
 REPORTS = "reports.json"
@@ -80,6 +81,15 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
 
         Args:
             trial: The trial.
+            genotype: What a retrain is to train, as far as it is known.
+        """
+
+    @staticmethod
+    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
+        """Raise a one-line error if the trial cannot fit into the memory of this machine.
+
+        Args:
+            trial: The trial, which is to run here.
             genotype: What a retrain is to train, as far as it is known.
         """
 
@@ -222,6 +232,13 @@ class SearchTrainable(EpochTrainable):
 
         Search(_on_cpu(trial))
 
+    @staticmethod
+    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
+        """Estimate what the search takes, without building it."""
+        from tune_nas.search.memory import check_search_memory
+
+        check_search_memory(trial)
+
 
 class RetrainTrainable(EpochTrainable):
     """Training a genotype from scratch, an epoch at a time."""
@@ -245,12 +262,22 @@ class RetrainTrainable(EpochTrainable):
 
         from tune_nas.data import load_data
         from tune_nas.retrain import Retrain
+        from tune_nas.retrain.memory import check_retrain_size
         from tune_nas.spaces import Genotype
 
         if genotype is not None:
             Retrain(_on_cpu(trial), Genotype.parse(genotype))
         else:
+            check_retrain_size(trial)
             load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)
+
+    @staticmethod
+    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
+        """Estimate what the retraining takes, without building it."""
+        from tune_nas.retrain.memory import check_retrain_memory
+        from tune_nas.spaces import Genotype
+
+        check_retrain_memory(trial, None if genotype is None else Genotype.parse(genotype))
 
 
 def _on_cpu(trial: TrialConfig) -> TrialConfig:
@@ -289,10 +316,11 @@ def read_reports(folder: Path) -> list[dict[str, Any]]:
         CheckpointError: If they are absent or damaged.
     """
     try:
-        reports = json.loads((folder / REPORTS).read_text(encoding="utf-8"))
+        text = (folder / REPORTS).read_text(encoding="utf-8")
+        reports: list[dict[str, Any]] = read_stored(list[dict[str, Any]], text)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / REPORTS}: absent or damaged: {error}") from error
-    if not isinstance(reports, list) or not all("epoch" in report for report in reports or [{}]):
+    if not all(isinstance(report.get("epoch"), int | float) for report in reports or [{}]):
         raise CheckpointError(f"{folder / REPORTS}: holds no list of results")
     return reports
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_nas.config import TrialConfig, dotted_keys
+from tune_nas.text import printable
 
 _NAMES = {
     "update.lambda": "λ",
@@ -99,7 +100,7 @@ def value_label(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ", ".join(value_label(entry) for entry in value)
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+    return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
 
 
 def normalise(value: Any) -> Any:

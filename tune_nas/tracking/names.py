@@ -1,40 +1,48 @@
-"""Keys and values in the form that MLflow accepts them."""
+"""Keys and values in the form that MLflow and its databases accept them."""
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_LONGEST = 250  # characters of a name
+from tune_nas.text import brief
+
+_LONGEST_NAME, _LONGEST_PARAMETER, _LONGEST_TAG = 250, 6000, 8000  # characters
 
 
-def legal_name(key: str) -> str:
-    """Return a key as a name that MLflow accepts: other characters become ``_``.
+def entity_names(keys: Iterable[str]) -> dict[str, str]:
+    """Return the name under which MLflow takes each key: legal, and no two the same.
 
-    A name may hold letters, digits, ``_``, ``-``, ``.``, space, ``:`` and ``/``, must be a
-    normalized relative path, and has at most 250 characters.
+    A name is the same wherever the keys are: a resumed run finds its parameters again.
+
+    Args:
+        keys: Dotted keys; a path in one may have any character and any length.
     """
-    name = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("/")
-    if name.startswith(".."):
-        name = name.replace("..", "_")
-    return name[:_LONGEST].rstrip("/") if name not in ("", ".") else "_"
-
-
-def legal_names(keys: Iterable[str]) -> dict[str, str]:
-    """Return the legal name of each key; of keys with the same one, the later get a number."""
     names: dict[str, str] = {}
-    taken: set[str] = set()
     for key in keys:
-        name, number = legal_name(key), 1
-        while name in taken:
-            number += 1
-            suffix = f"_{number}"
-            name = legal_name(key)[: _LONGEST - len(suffix)] + suffix
-        taken.add(name)
+        name = _legal(key)
+        if len(name) > _LONGEST_NAME or name in names.values():
+            name = f"{name[: _LONGEST_NAME - 9]}-{hashlib.sha256(_bytes(key)).hexdigest()[:8]}"
         names[key] = name
     return names
+
+
+def run_name(text: str) -> str:
+    """Return the name of a run, cut to what databases take."""
+    return brief(_text(text), _LONGEST_NAME)
+
+
+def parameter_value(text: str) -> str:
+    """Return the value of a parameter, cut to what MLflow takes."""
+    return brief(_text(text), _LONGEST_PARAMETER)
+
+
+def tag_value(text: str) -> str:
+    """Return the value of a tag, cut to what MLflow takes."""
+    return brief(_text(text), _LONGEST_TAG)
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -68,3 +76,18 @@ def as_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {as_text(entry)}' for key, entry in value.items())}}}"
     return str(value)
+
+
+def _legal(key: str) -> str:
+    """Return a key with the characters that MLflow takes, as a path that leads to itself."""
+    path = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).strip("/")
+    return f"_{path}" if path in ("", ".", "..") or path.startswith("../") else path
+
+
+def _text(text: str) -> str:
+    """Return a text without what databases refuse: zero characters and halves of pairs."""
+    return _bytes(text).decode().replace("\0", "\\0")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")

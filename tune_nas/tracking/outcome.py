@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tune_nas.text import brief, printable
+
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
@@ -53,5 +55,4 @@ def summarise_error(error: BaseException | str) -> str:
         first = next((line.strip() for line in text.splitlines() if line.strip()), "")
         kind = "" if isinstance(error, str) else type(error).__name__
         line = f"{kind}: {first}" if kind and first else kind or first
-    line = line.strip()
-    return line if len(line) <= _LENGTH else line[: _LENGTH - 1] + "…"
+    return brief(printable(line.strip()), _LENGTH)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tune_nas.errors import StorageError
+from tune_nas.text import brief, printable
 from tune_nas.tracking.moved import beside, correct_locations
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def one_line(error: BaseException) -> str:
     """Return the first line of an error's message, at most 200 characters of it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 200 else text[:199] + "…"
+    return brief(printable(text), 200)
 
 
 def _check_reachable(uri: str, create: bool) -> None:

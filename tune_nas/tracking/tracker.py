@@ -13,7 +13,15 @@ import yaml
 from tune_nas.errors import StorageError
 from tune_nas.tracking.artifacts import Artifacts
 from tune_nas.tracking.figures import render
-from tune_nas.tracking.names import as_text, flatten, legal_names, plain
+from tune_nas.tracking.names import (
+    as_text,
+    entity_names,
+    flatten,
+    parameter_value,
+    plain,
+    run_name,
+    tag_value,
+)
 from tune_nas.tracking.store import connect, without_password
 from tune_nas.tracking.tracked_run import (
     IDENTITY,
@@ -159,7 +167,7 @@ class Tracker:
             return False
         from mlflow.entities import Metric
 
-        names = legal_names(metrics)
+        names = entity_names(metrics)
         values = {**{names[key]: value for key, value in metrics.items()}, "epoch": float(step)}
         at = round(time.time() * 1000) if time_ms is None else time_ms
         batch = [Metric(key, float(value), at, step) for key, value in values.items()]
@@ -190,7 +198,7 @@ class Tracker:
         """
         from tune_nas.tracking.cells import draw_cells
 
-        self._client.set_tag(run_id, "genotype", str(genotype))
+        self.set_tags(run_id, {"genotype": str(genotype)})
         self.log_artifact(run_id, genotype.to_yaml().encode(), "genotype.yaml")
         self.log_figure(run_id, draw_cells(genotype, space), "cells")
 
@@ -221,7 +229,7 @@ class Tracker:
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
         for key, value in tags.items():
-            self._client.set_tag(run_id, key, value)
+            self._client.set_tag(run_id, key, tag_value(value))
 
     def finish(
         self,
@@ -304,7 +312,10 @@ class Tracker:
                 self._client.set_tag(run_id, PARENT, tags[PARENT])
         else:
             run = self._client.create_run(
-                self.experiment_id, tags={**tags, **own, "status": "running"}, run_name=name
+                self.experiment_id,
+                tags={key: tag_value(value) for key, value in {**tags, **own}.items()}
+                | {"status": "running"},
+                run_name=run_name(name),
             )
             run_id = str(run.info.run_id)
         self._log_parameters(run_id, parameters, known=run.data.params)
@@ -343,8 +354,11 @@ class Tracker:
         from mlflow.entities import Param
 
         flat = flatten(parameters)
-        names = legal_names(flat)
-        new = [Param(names[k], as_text(v)) for k, v in flat.items() if names[k] not in known]
+        new = [
+            Param(name, parameter_value(as_text(flat[key])))
+            for key, name in entity_names(flat).items()
+            if name not in known
+        ]
         if new:
             content = yaml.safe_dump(plain(parameters), sort_keys=False, allow_unicode=True)
             self.log_artifact(run_id, content.encode(), "parameters.yaml")

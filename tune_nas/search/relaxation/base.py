@@ -13,7 +13,7 @@ from torch import Tensor
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.choices import Choices
-from tune_nas.search.parts import find_part, register_in
+from tune_nas.search.parts import find_part, register_in, running_own_code
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
 
@@ -46,7 +46,8 @@ def make_relaxation(
     """
     kind = find_part("relaxation.kind", config.kind, _RELAXATIONS, Relaxation)
     try:
-        return kind(config, space, choices, **config.options)
+        with running_own_code("relaxation.kind", config.kind):
+            return kind(config, space, choices, **config.options)
     except TypeError as error:
         raise ConfigError(f"relaxation.options do not fit '{config.kind}': {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tune_nas.search.parts import find_part
+from tune_nas.search.parts import find_part, running_own_code
 from tune_nas.search.rules.greedy import Greedy
 from tune_nas.search.rules.rate import LowerRate
 from tune_nas.search.rules.rule import Rule
@@ -32,5 +32,8 @@ def make_rules(search: Search) -> list[Rule]:
     ]
     rules = [rule(search) for rule, is_named in named if is_named]
     known: dict[str, type[Rule]] = {}
-    own = [find_part("schedule.rules", name, known, Rule) for name in schedule.rules]
-    return [*rules, *(rule(search) for rule in own)]
+    for name in schedule.rules:
+        own = find_part("schedule.rules", name, known, Rule)
+        with running_own_code("schedule.rules", name):
+            rules.append(own(search))
+    return rules

@@ -18,6 +18,7 @@ from tune_nas.search.build import SupernetSize, initial_architecture
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.widening import widen
 from tune_nas.seeds import derive_seed, make_generator
+from tune_nas.spaces import check_cells_occur
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
@@ -138,6 +139,8 @@ class Stages(Rule):
                     f"{key}.operations is {kept}, but must be null or {available}: before the "
                     "first stage no α has moved to choose by"
                 )
+            if stage.cells is not None:
+                check_cells_occur(space, stage.cells, f"{key}.cells")
             if warmup >= stage.epochs:
                 raise ConfigError(
                     f"{key}.epochs is {stage.epochs}, but must be > update.warmup, {warmup}: "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search.parts import find_part, register_in
+from tune_nas.search.parts import find_part, register_in, running_own_code
 from tune_nas.search.rules.rule import Rule
 from tune_nas.spaces import Genotype
 
@@ -36,8 +36,10 @@ def make_selection(search: Search) -> Selection:
         ConfigError: If it does not fit the search, or is a user's class that cannot be had.
     """
     config = search.trial.selection
+    kind = _find(search.trial)
     try:
-        return _find(search.trial)(search, **config.options)
+        with running_own_code("selection.kind", config.kind):
+            return kind(search, **config.options)
     except TypeError as error:
         raise ConfigError(f"selection.options do not fit '{config.kind}': {error}") from error
 
@@ -50,7 +52,10 @@ def total_epochs(trial: TrialConfig) -> int:
     Raises:
         ConfigError: If the trial's space or selection cannot be had.
     """
-    return trial.schedule.epochs + at_least_one_to_select(trial, _find(trial).tuning_of(trial))
+    kind = _find(trial)
+    with running_own_code("selection.kind", trial.selection.kind):
+        tuning = kind.tuning_of(trial)
+    return trial.schedule.epochs + at_least_one_to_select(trial, tuning)
 
 
 def at_least_one_to_select(trial: TrialConfig, tuning: int) -> int:

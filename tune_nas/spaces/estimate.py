@@ -1,0 +1,208 @@
+"""How large a network would be, worked out before it is built.
+
+Every kind of operation and bridge is built once on torch's device ``meta``, which takes no memory,
+and its parameters and convolutions are counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import nn
+
+from tune_nas.errors import ConfigError
+from tune_nas.seeds import building
+from tune_nas.spaces.backbone import BlockPlan, make_block, make_stem, plan_blocks
+from tune_nas.spaces.genotype import Genotype
+from tune_nas.spaces.registry import Norm, build_operation, operation_kind
+from tune_nas.spaces.space import Edge, Space
+from tune_nas.spaces.supernet import supernet_norm
+
+Count = tuple[int, int]
+"""Parameters, and the channels that all convolutions put out that are not depthwise."""
+
+MOST_OPERATIONS = 100_000
+"""Operations of a network, with which building it takes about a minute."""
+
+
+@dataclass(frozen=True)
+class NetworkEstimate:
+    """The size of a network, at least.
+
+    Args:
+        parameters: Numbers that are trained; exact but for an auxiliary head.
+        kept: Numbers of one image that are kept from the forward pass to the backward pass: the
+            outputs of all convolutions that are not depthwise. Every form of a network keeps
+            these, and most keep several times as many.
+    """
+
+    parameters: int
+    kept: int
+
+
+def estimate_supernet(
+    space: Space,
+    *,
+    n_classes: int,
+    in_channels: int,
+    image_size: int,
+    init_channels: int | None = None,
+    cells: int | None = None,
+    partial_channels: int = 1,
+) -> NetworkEstimate:
+    """Return the size of a supernet; arguments as of `Supernet`.
+
+    Args:
+        space: The space.
+        n_classes: Outputs.
+        in_channels: Channels of the images.
+        image_size: Side of the images, in pixels.
+        init_channels: Channels of the first cell; None for the space's own.
+        cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
+        partial_channels: K, a divisor of the channels.
+
+    Raises:
+        ConfigError: If it would have more than `MOST_OPERATIONS` operations.
+    """
+    skeleton = space.skeleton
+    blocks = plan_blocks(
+        space,
+        skeleton.init_channels if init_channels is None else init_channels,
+        skeleton.cells if cells is None else cells,
+    )
+    per_cell = {name: sum(map(len, cell.operations)) for name, cell in space.cells.items()}
+    _check_operations(space, [per_cell[block.cell] for block in blocks if block.cell is not None])
+    norm = supernet_norm(space)
+    pool_norm = 2 if space.supernet.affine and space.supernet.norm_after_pools else 0
+
+    def count(name: str, width: int, stride: int) -> Count:
+        parameters, outputs = _count(build_operation(name, width, stride, norm))
+        after = pool_norm * width if operation_kind(name) == "pool" else 0
+        return parameters + after, outputs
+
+    def operations(cell: str) -> Iterator[tuple[Edge, str]]:
+        described = space.cells[cell]
+        for edge, names in zip(described.edges, described.operations, strict=True):
+            yield from ((edge, name) for name in names)
+
+    network = _Blocks(space, blocks, norm, operations, count, partial_channels)
+    return network.estimate(n_classes, in_channels, image_size)
+
+
+def estimate_network(
+    space: Space,
+    genotype: Genotype | None,
+    *,
+    n_classes: int,
+    in_channels: int,
+    image_size: int,
+    init_channels: int | None = None,
+    cells: int | None = None,
+) -> NetworkEstimate:
+    """Return the size of a final network without auxiliary head; arguments as of `build_network`.
+
+    Args:
+        space: The space.
+        genotype: The architecture; None if it is not known yet: its operations count nothing.
+        n_classes: Outputs.
+        in_channels: Channels of the images.
+        image_size: Side of the images, in pixels.
+        init_channels: Channels of the first cell; None for the space's usual final size.
+        cells: Number of cells (per stage in the layout ``stages``); None likewise.
+    """
+    usual_channels, usual_cells = space.final_size
+    blocks = plan_blocks(
+        space,
+        usual_channels if init_channels is None else init_channels,
+        usual_cells if cells is None else cells,
+    )
+
+    def operations(cell: str) -> Iterator[tuple[Edge, str]]:
+        for edge in [] if genotype is None else genotype.cells[cell].edges:
+            yield Edge(edge.source, edge.target), edge.operation
+
+    def count(name: str, width: int, stride: int) -> Count:
+        return _count(build_operation(name, width, stride, nn.BatchNorm2d))
+
+    network = _Blocks(space, blocks, nn.BatchNorm2d, operations, count)
+    return network.estimate(n_classes, in_channels, image_size)
+
+
+def _check_operations(space: Space, counts: list[int]) -> None:
+    if sum(counts) > MOST_OPERATIONS:
+        raise ConfigError(
+            f"the supernet of space '{space.name}' would have {sum(counts):,} operations in "
+            f"{len(counts):,} cells, but must have at most {MOST_OPERATIONS:,}; lower space.cells"
+        )
+
+
+class _Blocks:
+    """Adds up the blocks of a network; of equal blocks and operations one is counted.
+
+    Args:
+        space: The space.
+        blocks: The stack.
+        norm: Batch normalisation in cells.
+        operations: Yields the edges and operations of a cell type.
+        count: Counts an operation of a number of channels and a stride.
+        partial_channels: K of the supernet.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        blocks: Sequence[BlockPlan],
+        norm: Norm,
+        operations: Callable[[str], Iterator[tuple[Edge, str]]],
+        count: Callable[[str, int, int], Count],
+        partial_channels: int = 1,
+    ) -> None:
+        self._space, self._blocks, self._norm = space, blocks, norm
+        self._operations, self._partial_channels = operations, partial_channels
+        self._count_operation = cache(count)
+        self._count_bridges = cache(self._bridges)
+        self._count_cell = cache(self._cell)
+
+    def estimate(self, n_classes: int, in_channels: int, image_size: int) -> NetworkEstimate:
+        """Return the size of the network; arguments as of `estimate_supernet`."""
+        side = image_size
+        layout, stem_multiplier = self._space.skeleton.layout, self._space.skeleton.stem_multiplier
+        with building(), torch.device("meta"):
+            init_channels = self._blocks[0].inputs[0][0] // stem_multiplier
+            parameters, outputs = _count(make_stem(self._space, in_channels, init_channels))
+            kept = outputs * side**2
+            for block in self._blocks:
+                before, inside = self._count_bridges(block), self._count_cell(block)
+                kept += before[1] * side**2
+                side = math.ceil(side / 2) if block.reduction else side
+                kept += inside[1] * side**2
+                parameters += before[0] + inside[0]
+        width = self._blocks[-1].width
+        last_norm = 2 * width if layout == "stages" else 0
+        return NetworkEstimate(parameters + last_norm + (width + 1) * n_classes, kept)
+
+    def _bridges(self, block: BlockPlan) -> Count:
+        if block.cell is None:
+            return 0, 0
+        return _count(make_block(self._space, block, lambda *_: nn.Identity(), self._norm))
+
+    def _cell(self, block: BlockPlan) -> Count:
+        if block.cell is None:
+            return _count(make_block(self._space, block, lambda *_: nn.Identity(), self._norm))
+        cell, width = self._space.cells[block.cell], block.channels // self._partial_channels
+        parameters, outputs = 0, 0
+        for edge, name in self._operations(block.cell):
+            stride = 2 if block.reduction and edge.source < cell.n_inputs else 1
+            own = self._count_operation(name, width, stride)
+            parameters, outputs = parameters + own[0], outputs + own[1]
+        return parameters, outputs
+
+
+def _count(module: nn.Module) -> Count:
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    convolutions = (part for part in module.modules() if isinstance(part, nn.Conv2d))
+    return parameters, sum(part.out_channels for part in convolutions if part.groups == 1)

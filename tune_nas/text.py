@@ -1,0 +1,65 @@
+"""Text of a user in messages: cut where it is long, escaped where a terminal would obey it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_VALUE, _NAME = 60, 250
+
+
+def shown(value: Any, most: int = _VALUE) -> str:
+    """Return the ``repr`` of a value, cut to a number of characters.
+
+    Containers are only read as far as they are shown: the whole of a value that shares its parts
+    (YAML aliases) may be larger than any memory.
+    """
+    text = ""
+    for piece in _pieces(value, most):
+        text += piece
+        if len(text) > most:
+            break
+    return brief(text, most)
+
+
+def plain_text(value: Any) -> str:
+    """Return a value for a message, text without quotes."""
+    return brief(value, _VALUE) if isinstance(value, str) else shown(value)
+
+
+def brief(text: str, most: int = _NAME) -> str:
+    """Return a text, cut to a number of characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes (``\\x1b``) for all that is not printable but line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def _pieces(value: Any, most: int) -> Iterator[str]:
+    """Yield the parts of a ``repr`` one after another."""
+    if isinstance(value, Mapping):
+        yield "{"
+        for index, (key, entry) in enumerate(value.items()):
+            yield ", " if index else ""
+            yield from _pieces(key, most)
+            yield ": "
+            yield from _pieces(entry, most)
+        yield "}"
+    elif isinstance(value, list | tuple):
+        yield "[" if isinstance(value, list) else "("
+        for index, entry in enumerate(value):
+            yield ", " if index else ""
+            yield from _pieces(entry, most)
+        alone = isinstance(value, tuple) and len(value) == 1
+        yield "]" if isinstance(value, list) else ",)" if alone else ")"
+    elif isinstance(value, str):
+        yield repr(value[: most + 1])
+    else:
+        yield repr(value)
