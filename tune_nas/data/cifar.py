@@ -10,7 +10,7 @@ import torch
 from tune_nas.config import DataConfig
 from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
 from tune_nas.data.vision import import_torchvision
-from tune_nas.errors import DataError
+from tune_nas.errors import DataError, DataUnavailableError
 from tune_nas.paths import expanded
 
 # As in the DARTS code, `cnn/utils.py`.
@@ -51,7 +51,7 @@ def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, t
         data = half(root=str(folder), train=part == "train")
     except (RuntimeError, OSError) as error:
         if not config.download:
-            raise DataError(_diagnose(folder, half, config, error)) from error
+            raise _diagnose(folder, half, config, error) from error
         data = _download(dataset, folder, config, part)
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
     return images, torch.tensor(data.targets)
@@ -62,7 +62,7 @@ def _download(dataset: Any, folder: Path, config: DataConfig, part: Part) -> Any
         return dataset(root=str(folder), train=part == "train", download=True)
     except (RuntimeError, OSError) as error:
         cause = " ".join(str(error).split())
-        raise DataError(
+        raise DataUnavailableError(
             f"data.download: {config.name} could not be fetched into '{folder}' ({cause})"
         ) from error
 
@@ -71,27 +71,30 @@ def _check_folder(folder: Path, dataset: Any) -> None:
     inner = folder / dataset.base_folder
     problem = folder_problem(inner)
     if problem is not None:
-        raise DataError(
+        raise DataUnavailableError(
             f"data.dir: '{inner}' {problem}; data.dir must be the folder that holds "
             f"'{dataset.base_folder}' (or set data.download to fetch it)"
         )
 
 
-def _diagnose(folder: Path, dataset: Any, config: DataConfig, error: Exception) -> str:
-    """Say which file of a data set is wrong."""
+def _diagnose(folder: Path, dataset: Any, config: DataConfig, error: Exception) -> DataError:
+    """Return an error that says which file of a data set is wrong."""
     check_integrity = import_torchvision().datasets.utils.check_integrity
     meta = [dataset.meta["filename"], dataset.meta["md5"]]
     for name, md5 in (*dataset.train_list, *dataset.test_list, meta):
         path = folder / dataset.base_folder / name
         if not path.is_file():
-            return f"data.dir: '{path}' is missing; fetch {config.name} anew (data.download)"
+            return DataUnavailableError(
+                f"data.dir: '{path}' is missing; fetch {config.name} anew (data.download)"
+            )
         try:
             intact = check_integrity(str(path), md5)
         except OSError as cause:
-            return f"data.dir: '{path}' cannot be read ({cause.strerror})"
+            return DataUnavailableError(f"data.dir: '{path}' cannot be read ({cause.strerror})")
         if not intact:
-            return (
+            return DataError(
                 f"data.dir: '{path}' is damaged (its MD5 sum is not the published one); "
                 f"fetch {config.name} anew (data.download)"
             )
-    return f"data.dir: {config.name} cannot be read from '{folder}': {' '.join(str(error).split())}"
+    message = " ".join(str(error).split())
+    return DataError(f"data.dir: {config.name} cannot be read from '{folder}': {message}")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.config import DataConfig
-from tune_nas.errors import DataError
+from tune_nas.errors import DataError, DataUnavailableError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,6 +57,10 @@ def read_image(file: Path, config: DataConfig) -> Tensor:
         Image.DecompressionBombError,
     ) as error:
         cause = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, OSError) and error.errno is not None:  # of the file, not the image
+            raise DataUnavailableError(
+                f"data.dir: '{file}' cannot be read ({error.strerror})"
+            ) from error
         raise DataError(f"data.dir: '{file}' is not a readable image ({cause})") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 

@@ -13,7 +13,7 @@ from tune_nas.data.layout import RULE, Layout, Listing, find_layout, list_images
 from tune_nas.data.memory import check_fits
 from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
 from tune_nas.data.split import stratified
-from tune_nas.errors import DataError
+from tune_nas.errors import DataError, DataUnavailableError
 from tune_nas.paths import expanded
 
 _DIVISION_SEED = 0
@@ -34,7 +34,7 @@ def read_folder(config: DataConfig, part: Part) -> Source:
     root = expanded(config.dir)
     problem = folder_problem(root)
     if problem is not None:
-        raise DataError(f"data.dir: '{root}' {problem}; {RULE}")
+        raise DataUnavailableError(f"data.dir: '{root}' {problem}; {RULE}")
     layout = find_layout(root, config.layout)
     if layout.test is None:
         listing = list_images(root)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from tune_nas.data.decode import EXTENSIONS
-from tune_nas.errors import DataError
+from tune_nas.errors import DataError, DataUnavailableError
 from tune_nas.paths import holds_runs, is_of_run
 
 RULE = "data.dir must hold train/ and test/, or classes, with a folder of images per class"
@@ -84,7 +84,7 @@ def find_layout(root: Path, wanted: Literal["auto", "splits", "classes"]) -> Lay
         absent = root / ("test" if found["train"] else "train")
         named = (*found["train"], *tests)
         hint = f"; if '{named[0].name}' is a class, set data.layout to classes" if named else ""
-        raise DataError(f"data.dir: '{absent}' does not exist; {RULE}{hint}")
+        raise DataUnavailableError(f"data.dir: '{absent}' does not exist; {RULE}{hint}")
     train, test = found["train"][0], tests[0]
     unread = (f.name for f in folders if f not in (train, test) and not holds_runs(f))
     return Layout(train, test, tuple(unread))
@@ -117,7 +117,8 @@ def list_images(root: Path) -> Listing:
             if (ending := file.suffix.lower()) not in EXTENSIONS:
                 other[ending] = other.get(ending, 0) + 1
     if not classes:
-        raise DataError(f"data.dir: '{root}' has no folder of a class; {RULE}")
+        # as the folder has where a file system is mounted that is not there now
+        raise DataUnavailableError(f"data.dir: '{root}' has no folder of a class; {RULE}")
     if len(classes) < 2:
         raise DataError(f"data.dir: '{root}' has one class, but must have at least 2; {RULE}")
     return Listing(files, labels, tuple(classes), other)
@@ -140,7 +141,9 @@ def _folders(root: Path) -> list[Path]:
         with os.scandir(root) as entries:
             found = [Path(entry.path) for entry in entries if entry.is_dir()]
     except OSError as error:
-        raise DataError(f"data.dir: '{root}' cannot be read ({error.strerror})") from error
+        raise DataUnavailableError(
+            f"data.dir: '{root}' cannot be read ({error.strerror})"
+        ) from error
     return sorted(folder for folder in found if _can_hold_images(folder))
 
 
