@@ -80,6 +80,8 @@ def test_a_passing_failure_is_tried_again_from_its_checkpoint(
     assert {(run.state, run.tags.get("error")) for run in runs} == {("FINISHED", None)}
     with pytest.raises(StorageError, match="'x' has no failed trial; there is nothing to try"):
         resume_sweep("x", where, failed=True, trainables=TRAINABLES)
+    with pytest.raises(StorageError, match="there is nothing to try again in"):
+        resume_sweep(None, where, failed=True, trainables=TRAINABLES)
 
 
 def test_jobs_keep_the_ids_that_they_were_started_with() -> None:

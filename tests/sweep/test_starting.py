@@ -49,7 +49,7 @@ def test_a_second_driver_leaves_what_the_first_has_written(
     def meanwhile(*_: Any, **__: Any) -> None:
         first.write()
 
-    monkeypatch.setattr("tune_nas.sweep.runner._preflight", meanwhile)
+    monkeypatch.setattr("tune_nas.sweep.runner.preflight", meanwhile)
     with pytest.raises(NameTakenError, match=r"'x' exists in .*go on with it: tune-nas resume x"):
         run_sweep(make_sweep(), options(tmp_path), "x", trainables=TRAINABLES)
     assert read_plan(first.storage) == first

@@ -6,7 +6,13 @@ from tune_nas.errors import StorageError
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import FOLDER, Records
 from tune_nas.sweep.stages import STAGES
+from tune_nas.sweep.storage import Storage
 from tune_nas.tracking.labels import plural
+
+
+def has_failed(storage: Storage) -> bool:
+    """Return whether a run has a failed trial."""
+    return any(record.status == "failed" for phase in STAGES for record in Records(storage, phase))
 
 
 def reopen_failed(plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,13 +20,14 @@ from tune_nas.sweep.cluster import (
     trials_at_once,
 )
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
-from tune_nas.sweep.failed import reopen_failed
+from tune_nas.sweep.failed import has_failed, reopen_failed
 from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.locking import check_free, locked, locked_in_cluster
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
 from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
+from tune_nas.sweep.preflight import check_devices, preflight, tell_images
 from tune_nas.sweep.records import Job, Records
 from tune_nas.sweep.resolve import (
     BaseTrials,
@@ -131,7 +131,7 @@ def resume_sweep(
         StorageError: If there is nothing to resume, or it is running.
     """
     root = Storage(options.storage)
-    plan = read_plan(root.within(name or _latest(root, finished=failed)))
+    plan = read_plan(root.within(name or _latest(root, failed=failed)))
     if plan.state.status == "finished" and not failed:
         raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.or_else(plan.state.options)
@@ -167,9 +167,9 @@ def _start(
     trials = [trial for _, _, trial in resolve_trials(sweep, bases)]
     check_data_keys(data_sections(sweep, trials))
     if is_local(options.address):
-        _check_devices(trials)
+        check_devices(trials)
     here = is_local(options.address)
-    _preflight(trials, state, trainables, retrains=sweep.retrain != 0, here=here)
+    preflight(trials, state, trainables, retrains=sweep.retrain != 0, here=here)
     check_address(options.address)
     state.mlflow = options.mlflow or ""
     uri = _mlflow_uri(state, root)
@@ -177,7 +177,7 @@ def _start(
         Tracker(uri)
     state.options = options.kept()
     if not options.quiet:
-        _tell_images(trials)
+        tell_images(trials)
     plan = Plan(storage, sweep, bases, state)
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
@@ -312,67 +312,6 @@ def _enter(plan: Plan, stage: str) -> None:
     plan.write_state(stage=stage)
 
 
-def _tell_images(trials: list[TrialConfig]) -> None:
-    """Say on stderr which classes of how many images a user's folder was taken to hold."""
-    from tune_nas.data import describe_images
-
-    sections = {repr((t.data.name, t.data.dir, t.data.layout)): t.data for t in trials}
-    for line in filter(None, map(describe_images, sections.values())):
-        print(line, file=sys.stderr, flush=True)
-
-
-def _check_devices(trials: list[TrialConfig]) -> None:
-    """Raise a ConfigError if a trial's device is not on this machine, which is to run it."""
-    from tune_nas.runtime import resolve_device
-
-    for device in {trial.runtime.device for trial in trials}:
-        resolve_device(device)
-
-
-def _preflight(
-    trials: list[TrialConfig],
-    state: State,
-    trainables: Trainables | None,
-    *,
-    retrains: bool,
-    here: bool,
-) -> None:
-    """Build one trial of each kind, so that what cannot start is known before anything is written.
-
-    Args:
-        trials: All of them.
-        state: Tells whether they are searches or the training of a given genotype.
-        trainables: What runs them.
-        retrains: Whether anything is retrained, which also takes the test images.
-        here: Whether they run on this machine, whose memory then has to be enough.
-
-    Raises:
-        TuneNasError: What the trial's own parts say.
-    """
-    from tune_nas.sweep.execution import Trainables
-
-    found = trainables or Trainables()
-    if state.kind != "retrain":
-        kinds: dict[str, TrialConfig] = {}
-        for trial in trials:
-            parts = (
-                (trial.name, trial.space, trial.data, trial.benchmark),
-                (trial.relaxation, trial.update.phases, trial.schedule, trial.selection),
-                trial.start_from,
-            )
-            kinds.setdefault(repr(parts), trial)
-        for trial in kinds.values():
-            if here:
-                found.search.check_memory(trial)
-            found.search.check(trial)
-    if retrains:
-        recipes = {repr((t.data, t.space.name, t.retrain)): t for t in trials}
-        for trial in recipes.values():
-            if here:
-                found.retrain.check_memory(trial, state.genotype)
-            found.retrain.check(trial, state.genotype)
-
-
 def _mlflow_uri(state: State, root: Storage) -> str:
     """Return the store that a sweep was given, else the one in its storage."""
     if state.mlflow:
@@ -395,15 +334,21 @@ def _unless_moved(uri: str, root: Storage) -> str:
     return "" if gone and root.local is not None and (root.local / _STORE).exists() else uri
 
 
-def _latest(root: Storage, *, finished: bool) -> str:
+def _latest(root: Storage, *, failed: bool) -> str:
+    """Return the latest run that has not finished; with ``failed``, one with failed trials counts.
+
+    Raises:
+        StorageError: If there is none.
+    """
     started = {}
     for name in root.names():
         if STATE in root.names(name):
             state = read_state(root.within(name)) or State(started=0.0)
-            if finished or state.status != "finished":
+            if state.status != "finished" or (failed and has_failed(root.within(name))):
                 started[name] = state.started
     if not started:
-        raise StorageError(f"there is nothing to resume in {root.root}")
+        what = "to try again" if failed else "to resume"
+        raise StorageError(f"there is nothing {what} in {root.root}")
     return max(started, key=lambda name: started[name])
 
 
