@@ -35,13 +35,6 @@ def test_one_image_is_enough_where_the_map_has_more_pixels() -> None:
     assert metrics["train_loss"] == metrics["train_loss"]
 
 
-def test_a_later_stage_can_have_the_smaller_map() -> None:
-    stages = [{"epochs": 1, "cells": 1}, {"epochs": 2, "cells": 2}]
-    changes = {"space": {**DARTS, "cells": 1}, "schedule.stages": stages, "schedule.batch_size": 1}
-    with pytest.raises(ConfigError, match=r"^schedule\.batch_size is 1"):
-        Search(tiny_trial(**SMALL, **changes, **{"schedule.carry": "nothing"}))
-
-
 @pytest.mark.parametrize("kind", ["softmax", "gumbel"])
 def test_an_image_left_over_is_evaluated_with_the_batch_before_it(kind: str) -> None:
     # 33 validation images: batches of 16 and 17. NAS-Bench-201 normalizes by the batch.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from standin import TRAINABLES, MakeSweep
 
+from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.records import Job, Record, Records
@@ -102,7 +104,7 @@ def test_jobs_keep_the_ids_that_they_were_started_with() -> None:
 def test_a_record_of_an_older_version_and_one_that_was_moved(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "old" / "x")
     records = Records(storage, "search")
-    record = records.start(Job("search-00000", "search", {}, 0, {}))
+    record = records.start(Job("search-00000", "search", {}, 0, TrialConfig().to_dict()))
     record.folders.append(f"{storage.root}/search/search-00000")
     records.add("search-00000", {"epoch": 1, "valid_accuracy": 5.0})
     (tmp_path / "old").rename(tmp_path / "new")
@@ -110,8 +112,6 @@ def test_a_record_of_an_older_version_and_one_that_was_moved(tmp_path: Path) -> 
     assert moved.folders == [str(tmp_path / "new/x/search/search-00000")]
     assert moved.history == record.history
     file = tmp_path / "new/x/search/records/search-00000.json"
-    import json
-
     content = json.loads(file.read_text())
     for key in ("times", "failures", "last_error", "lasting"):
         del content[key]

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from tune_nas.errors import GenotypeError
-from tune_nas.spaces.registry import operation_names
+from tune_nas.spaces.registry import is_own_operation, operation_names
 
 Cells = dict[str, list[tuple[int, int, str]]]
 """Edges as (source, target, operation) by cell type."""
@@ -56,7 +56,7 @@ def operation_name(name: str) -> str:
         GenotypeError: If it is not known; starts with ``unknown operation``.
     """
     known = operation_names()
-    if name in known:
+    if name in known or is_own_operation(name):  # of a user's own, which a space has to load
         return name
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
