@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import TRAINABLES, MakeSweep
+from standin import TRAINABLES, MakeSweep, crash_after
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
@@ -120,3 +120,34 @@ def test_a_record_of_an_older_version_and_one_that_was_moved(tmp_path: Path) -> 
     before = Records(Storage(tmp_path / "new" / "x"), "search")["search-00000"]
     assert before.folders == moved.folders
     assert (before.times, before.failures, before.lasting) == ([], 0, False)
+
+
+def test_a_trial_whose_record_was_removed_is_run_again(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None
+) -> None:
+    """As the message on a trial that would fail in the same way says; also of a finished sweep."""
+    where = options(tmp_path)
+    whole = run_sweep(make_sweep(parameters=TWO, retrain=1), where, "x", trainables=TRAINABLES)
+    for file in ("search/records/search-00000.json", "retrain/records/retrain-00000.json"):
+        (tmp_path / "runs" / "x" / file).unlink()
+        again = resume_sweep("x", where, trainables=TRAINABLES)
+        assert again.results == whole.results
+        assert again.untracked == []
+    with pytest.raises(StorageError, match="'x' has finished; there is nothing to resume"):
+        resume_sweep("x", where, trainables=TRAINABLES)
+
+
+def test_a_retraining_that_was_begun_is_run_to_its_end_though_another_is_better_by_now(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = {"fail_until": str(tmp_path / "back")}
+    sweep, where = make_sweep(orders, parameters=TWO, retrain=1), options(tmp_path, max_failures=0)
+    with crash_after(monkeypatch, 4 + 1 + 1):  # in the second epoch of the retraining
+        run_sweep(sweep, where, "x", trainables=TRAINABLES)
+    records = Records(Storage(tmp_path / "runs" / "x"), "retrain")
+    assert [(record.status, record.epoch) for record in records] == [("running", 1)]
+    (tmp_path / "back").touch()
+    outcome = resume_sweep("x", where, failed=True, trainables=TRAINABLES)
+    retrained = [(r.parent, r.status) for r in outcome.results if r.stage == "retrain"]
+    assert retrained == [("search-00000", "finished"), ("search-00001", "finished")]
+    assert (outcome.n_failed, outcome.untracked) == (0, [])

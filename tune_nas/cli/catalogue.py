@@ -149,9 +149,11 @@ class _Drivers:
         """Return rows of the sweeps that began, and have no run in the store that they name."""
         from tune_nas.sweep.drivers import without_runs
         from tune_nas.sweep.storage import Storage
+        from tune_nas.sweep.store_uri import store_uri
 
         if is_uri(self._storage):
             return []
+        root = Storage(self._storage)
         return [
             {
                 "sweep": name,
@@ -162,8 +164,9 @@ class _Drivers:
                 "started": state.started,
                 **dict.fromkeys(("epoch", "valid_accuracy", "test_accuracy", "run_id")),
             }
-            for name, state in without_runs(Storage(self._storage), known).items()
-            if state.mlflow == uri and (found := self._status(name, state.identity))
+            for name, state in without_runs(root, known).items()
+            if store_uri(state.mlflow, root) == uri
+            and (found := self._status(name, state.identity))
         ]
 
     def _status(self, name: str, identity: str | None) -> DriverStatus:

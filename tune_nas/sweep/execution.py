@@ -60,7 +60,8 @@ class StageRunner:
 
     def run_list(self, stage: str, jobs: Sequence[Job], records: Records) -> None:
         """Run jobs that are known beforehand; those that have ended are not run again."""
-        if any((record := records.get(job.id)) is None or not record.ended for job in jobs):
+        missing = any(records.get(job.id) is None for job in jobs)
+        if missing or not all(record.ended for record in records):
             self._run(stage, ListSource(jobs, records), records)
 
     def run_drawn(self, records: Records) -> None:

@@ -58,8 +58,20 @@ def locked(plan: Plan) -> Iterator[None]:
         except OSError as error:
             reason = error.strerror or str(error)
             raise StorageError(f"storage {local} cannot be locked: {reason}") from error
+        if not _is_there(file, local / _LOCK):
+            message = f"'{plan.sweep.name}' was just removed by another driver; start it again"
+            raise NameTakenError(message)
         _note_owner(file.fileno(), local)
         yield
+
+
+def _is_there(file: IO[str], path: Path) -> bool:
+    """Return whether an open file still has its path: a refused sweep removes its folder."""
+    try:
+        there = path.stat()
+    except OSError:
+        return False
+    return os.path.samestat(os.fstat(file.fileno()), there)
 
 
 def is_locked(local: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import ConfigError, StorageError
+from tune_nas.paths import DATABASE
 from tune_nas.sweep.cluster import (
     check_address,
     connect,
@@ -37,17 +38,23 @@ from tune_nas.sweep.resolve import (
     portable,
     resolve_trials,
 )
-from tune_nas.sweep.stages import STAGES, repeat_jobs, retrain_jobs, search_jobs
+from tune_nas.sweep.stages import (
+    STAGES,
+    lacks_trials,
+    repeat_jobs,
+    retrain_jobs,
+    search_jobs,
+)
 from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.store_uri import store_uri, unless_moved
 from tune_nas.text import brief, printable
 from tune_nas.tracking import Tracker, TrackerSettings
-from tune_nas.tracking.store import sqlite_path, sqlite_uri
 
 if TYPE_CHECKING:
     from tune_nas.sweep.execution import StageRunner, Trainables
     from tune_nas.sweep.tracking import SweepTracking
 
-_LOG, _STORE = "log.txt", "mlflow.db"
+_LOG = "log.txt"
 _LONGEST_NAME = 200  # bytes; file systems take 255, and MLflow adds to it
 
 
@@ -132,11 +139,11 @@ def resume_sweep(
     """
     root = Storage(options.storage)
     plan = read_plan(root.within(name or _latest(root, failed=failed)))
-    if plan.state.status == "finished" and not failed:
+    if plan.state.status == "finished" and not failed and not lacks_trials(plan):
         raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.or_else(plan.state.options)
     plan.state.options = options.kept()
-    plan.state.mlflow = options.mlflow or _unless_moved(plan.state.mlflow, root)
+    plan.state.mlflow = options.mlflow or unless_moved(plan.state.mlflow, root)
     check_address(options.address)
     with locked(plan):
         if failed:
@@ -172,7 +179,7 @@ def _start(
     preflight(trials, state, trainables, retrains=sweep.retrain != 0, here=here)
     check_address(options.address)
     state.mlflow = options.mlflow or ""
-    uri = _mlflow_uri(state, root)
+    uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
         Tracker(uri)
     state.options = options.kept()
@@ -221,29 +228,35 @@ def _run(
     from tune_nas.sweep.execution import StageRunner, Trainables
     from tune_nas.sweep.tracking import SweepTracking
 
-    settings = TrackerSettings(_mlflow_uri(plan.state, Storage(options.storage)))
+    settings = TrackerSettings(store_uri(plan.state.mlflow, Storage(options.storage)))
     phases = {stage: Records(plan.storage, stage) for stage in STAGES}
     interruption = Interruption()
     with told_by_name(plan.storage.root, settings.uri), _logging_to(plan.storage):
-        if plan.state.status == "untracked":  # no trial is left to run
-            tracking = SweepTracking(plan, settings, phases)
-            with interruption.watch(), tracking.closing(interruption):
-                return _conclude(plan, tracking, phases)
+        if plan.state.status == "untracked" and not lacks_trials(plan):  # Ray is not needed
+            with interruption.watch():
+                with interruption.deferred():
+                    tracking = SweepTracking(plan, settings, phases)
+                with tracking.closing(interruption):
+                    interruption.check()
+                    return _conclude(plan, tracking, phases)
         with connect(options.address), locked_in_cluster(plan, options.address):
             trials_at_once(options)  # whether there is room, before MLflow hears of anything
-            tracking = SweepTracking(plan, settings, phases)
-            with interruption.watch(), tracking.closing(interruption):
-                if resumed:
-                    tracking.settle()
-                runner = StageRunner(
-                    plan, options, trainables or Trainables(), tracking, interruption
-                )
-                if plan.state.kind == "retrain":
-                    _enter(plan, "retrain")
-                    runner.run_list("retrain", [_given_genotype(plan)], phases["retrain"])
-                else:
-                    _run_stages(plan, runner, phases)
-                return _conclude(plan, tracking, phases)
+            with interruption.watch():
+                with interruption.deferred():  # a run that is opened is closed
+                    tracking = SweepTracking(plan, settings, phases)
+                with tracking.closing(interruption):
+                    interruption.check()
+                    if resumed:
+                        tracking.settle()
+                    runner = StageRunner(
+                        plan, options, trainables or Trainables(), tracking, interruption
+                    )
+                    if plan.state.kind == "retrain":
+                        _enter(plan, "retrain")
+                        runner.run_list("retrain", [_given_genotype(plan)], phases["retrain"])
+                    else:
+                        _run_stages(plan, runner, phases)
+                    return _conclude(plan, tracking, phases)
 
 
 def _conclude(plan: Plan, tracking: SweepTracking, phases: Mapping[str, Records]) -> SweepOutcome:
@@ -312,28 +325,6 @@ def _enter(plan: Plan, stage: str) -> None:
     plan.write_state(stage=stage)
 
 
-def _mlflow_uri(state: State, root: Storage) -> str:
-    """Return the store that a sweep was given, else the one in its storage."""
-    if state.mlflow:
-        return state.mlflow
-    if root.local is None:
-        raise StorageError(
-            f"storage {root.root} is remote, where no sqlite file can be; give an MLflow server: "
-            "--mlflow http://HOST:PORT"
-        )
-    return sqlite_uri(root.local / _STORE)
-
-
-def _unless_moved(uri: str, root: Storage) -> str:
-    """Return a recorded store; nothing, for the storage's own, if that was moved with its storage.
-
-    Older versions recorded the path of the storage's own store too.
-    """
-    path = sqlite_path(uri)
-    gone = path is not None and path.name == _STORE and not path.exists()
-    return "" if gone and root.local is not None and (root.local / _STORE).exists() else uri
-
-
 def _latest(root: Storage, *, failed: bool) -> str:
     """Return the latest run that has not finished; with ``failed``, one with failed trials counts.
 
@@ -356,7 +347,7 @@ def _remove_if_empty(folder: Path) -> None:
     if not folder.is_dir():
         return
     names = {path.name for path in folder.iterdir()}
-    if names <= {_STORE}:
+    if names <= {DATABASE}:
         for name in names:
             (folder / name).unlink()
         folder.rmdir()

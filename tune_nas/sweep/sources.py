@@ -46,17 +46,17 @@ class ListSource:
 
     Args:
         jobs: All jobs of the stage, those included that have a record.
-        records: What an earlier session did: jobs that ended are left out.
+        records: What an earlier session did: jobs that ended are left out. One that was begun and
+            is no longer among the jobs, as another is better by now, is run to its end.
     """
 
     def __init__(self, jobs: Sequence[Job], records: Records) -> None:
         known = {record.job.id: record for record in records}
+        every = {job.id: job for job in jobs} | {name: known[name].job for name in known}
         self._left = [
-            known[job.id].job if job.id in known else job
-            for job in jobs
-            if job.id not in known or not known[job.id].ended
+            job for name, job in every.items() if name not in known or not known[name].ended
         ]
-        self.total = len(jobs)
+        self.total = len(every)
 
     def next(self) -> Job | None:
         """Return the next job, or None if there is none left."""

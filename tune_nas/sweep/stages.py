@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable
 
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import Job, Record, Records
 from tune_nas.sweep.resolve import BaseTrials, portable, resolve, resolve_trials
 from tune_nas.tracking.summary import distinct, has_diverged
@@ -65,6 +66,22 @@ def retrain_jobs(
         for number, record in enumerate(best)
     ]
     return with_known_ids(jobs, retrained)
+
+
+def lacks_trials(plan: Plan) -> bool:
+    """Return whether a sweep has trials without a record, e.g. as a record was removed."""
+    sweep, bases = plan.sweep, plan.bases
+    search, repeat, retrain = (Records(plan.storage, phase) for phase in STAGES)
+    if plan.state.kind == "retrain":
+        return not len(retrain)
+    if sweep.searcher != "grid":
+        wanted = [search.get(f"search-{number:05d}") for number in range(sweep.n_drawn)]
+    else:
+        wanted = [search.get(job.id) for job in search_jobs(sweep, bases)]
+    if sweep.repeat_best:
+        wanted += [repeat.get(job.id) for job in repeat_jobs(sweep, bases, search, repeat)]
+    wanted += [retrain.get(job.id) for job in retrain_jobs(sweep, search, repeat, retrain)]
+    return None in wanted
 
 
 def with_known_ids(jobs: Iterable[Job], records: Iterable[Record]) -> list[Job]:
