@@ -172,3 +172,23 @@ def test_a_stored_trial_keeps_the_rules_of_the_version_that_wrote_it() -> None:
     # what reads neither of them has their defaults: another selection can follow from it
     assert stored_trial(darts, "it") == load_trial("darts-1st")
     assert stored_trial(gdas, "it").selection == load_trial("gdas").selection
+
+
+def test_a_stored_retraining_that_blanked_its_images_scales_its_cutout() -> None:
+    """Stored before sizes could scale, as the sweeps on the digits were by default."""
+
+    def stored(**data: object) -> dict[str, object]:
+        augment = {"crop_padding": 4, "flip": True, "cutout": 16}
+        return {"data": data, "retrain": {"augment": augment}}
+
+    def reference(content: dict[str, object]) -> int | None:
+        return stored_trial(content, "trial").retrain.augment.reference_size
+
+    assert reference(stored(name="digits")) == 32
+    assert reference(stored(name="folder", resolution=20)) == 32
+    assert reference(stored(name="folder", resolution=21)) is None
+    assert reference(stored(name="cifar10")) is None
+    assert reference(stored(name="digits", resolution=32)) is None
+    chosen = stored(name="digits")
+    chosen["retrain"] = {"augment": {"crop_padding": 1, "cutout": 2}}
+    assert reference(chosen) is None

@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tune_nas.errors import ConfigError
@@ -30,12 +31,35 @@ def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
     added = [str(folder) for folder in (*folders, Path.cwd()) if str(folder) not in sys.path]
     sys.path[:0] = added
     try:
-        return getattr(importlib.import_module(module_name), name, None)
+        module = importlib.import_module(module_name)
+        _check_file(key, text, module, folders)
+        return getattr(module, name, None)
+    except ConfigError:
+        raise
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{key} is '{text}', but importing it fails: {said(error)}") from error
     finally:
         for folder in added:
             sys.path.remove(folder)
+
+
+def _check_file(key: str, text: str, module: ModuleType, folders: Sequence[Path]) -> None:
+    """Refuse a module that was loaded before, from another file than the one that is meant.
+
+    Raises:
+        ConfigError: If it was; names both files.
+    """
+    loaded = Path(module.__file__ or "").resolve()
+    for folder in folders:
+        path = folder.joinpath(*module.__name__.split("."))
+        for meant in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
+            if meant.is_file() and meant.resolve() != loaded:
+                raise ConfigError(
+                    f"{key} is '{text}', but module '{module.__name__}' is loaded from '{loaded}' "
+                    f"already, and '{meant}' is another one; give one of them another name"
+                )
+            if meant.is_file():
+                return
 
 
 def said(error: BaseException) -> str:

@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
     "schedule.batch_size": 16,
     "schedule.epochs": 6,
     "retrain.init_channels": 2,
-    "retrain.cells": 1,
+    "retrain.cells": 3,
 }
 
 

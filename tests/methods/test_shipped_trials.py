@@ -218,3 +218,11 @@ def test_every_trial_can_be_scaled(name: str, epochs: int) -> None:
     shorter = with_overrides(trial, scaled(trial.to_dict(), epochs))
     assert shorter.schedule.epochs == epochs
     assert len(shorter.schedule.stages) == len(trial.schedule.stages)
+
+
+@pytest.mark.parametrize("name", shipped_names("trial"))
+def test_augmentation_is_stated_for_the_papers_images(name: str) -> None:
+    """On smaller images it scales, and what is mirrored is the data set's to say."""
+    trial = load_trial(name)
+    for augment in (trial.data.augment, trial.retrain.augment):
+        assert (augment.flip, augment.reference_size) == ("auto", 32)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tune_nas.errors import ConfigError
-from tune_nas.search.metrics import make_numbers
+from tune_nas.search.metrics import check_kept, make_numbers
 
 
 class Rule:
@@ -45,3 +45,18 @@ def test_anything_else_names_part_and_metric(value: Any) -> None:
     assert str(refused.value).endswith(
         f":Rule adds the metric 'acc@5' of type {kind}, but a metric must be a number with a name"
     )
+
+
+def test_a_name_that_ray_tune_uses_is_refused() -> None:
+    with pytest.raises(ConfigError, match="adds the metric 'pid', but Ray Tune reports something"):
+        make_numbers({"valid_accuracy": 1.0, "pid": 2.0}, Rule())
+
+
+def test_what_the_search_reports_stays() -> None:
+    own = {"epoch": 1, "valid_accuracy": 50.0}
+    check_kept(own, {**own, "acc@5": 80.0}, Rule())
+    for changed in ({**own, "epoch": 77}, {"epoch": 1}):
+        with pytest.raises(
+            ConfigError, match=r"changes the metric '(epoch|valid_accuracy)' of the"
+        ):
+            check_kept(own, changed, Rule())

@@ -18,6 +18,7 @@ from tune_nas.spaces import (
     model_size,
     operation_kind,
 )
+from tune_nas.spaces.own_operations import load_operation
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAD = """
@@ -172,3 +173,20 @@ def test_building_an_operation_to_check_it_draws_nothing_from_the_program(write_
     torch.manual_seed(3)
     load_space(path)
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_two_spaces_with_modules_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """The second would compute with the code of the first."""
+    text = (
+        "import torch.nn as nn\n\n\n"
+        "def conv(channels, stride, norm):\n"
+        "    return nn.Conv2d(channels, channels, SIZE, stride, SIZE // 2)\n"
+    )
+    for name, size in (("a", 3), ("b", 7)):
+        (tmp_path / name).mkdir()
+        module = tmp_path / name / "same_name_ops.py"
+        module.write_text(text.replace("SIZE", str(size)), encoding="utf-8")
+    load_operation("same_name_ops:conv", [tmp_path / "a"])
+    load_operation("same_name_ops:conv", [tmp_path / "a"])
+    with pytest.raises(ConfigError, match=r"is loaded from '.*/a/same_name_ops.py' already, and"):
+        load_operation("same_name_ops:conv", [tmp_path / "b"])

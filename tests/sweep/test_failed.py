@@ -151,3 +151,21 @@ def test_a_retraining_that_was_begun_is_run_to_its_end_though_another_is_better_
     retrained = [(r.parent, r.status) for r in outcome.results if r.stage == "retrain"]
     assert retrained == [("search-00000", "finished"), ("search-00001", "finished")]
     assert (outcome.n_failed, outcome.untracked) == (0, [])
+
+
+def test_a_finished_sweep_is_written_to_another_store(
+    make_sweep: MakeSweep, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = options(tmp_path)
+    whole = run_sweep(make_sweep(parameters=TWO), where, "x", trainables=TRAINABLES)
+    monkeypatch.setattr("tune_nas.sweep.runner.connect", None)  # no trial is left to run
+    other = f"sqlite:///{tmp_path}/other.db"
+    again = resume_sweep("x", options(tmp_path, mlflow=other), trainables=TRAINABLES)
+    assert again.results == whole.results
+    runs = Tracker(other).list_runs()
+    assert sorted((run.stage, run.state) for run in runs) == [
+        *[("search", "FINISHED")] * 2,
+        ("sweep", "FINISHED"),
+    ]
+    with pytest.raises(StorageError, match="'x' has finished; there is nothing to resume"):
+        resume_sweep("x", where, trainables=TRAINABLES)

@@ -6,6 +6,7 @@ Ray is not started: these are about what comes before the trials, and after a Ct
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -200,3 +201,18 @@ def test_a_moved_storage_goes_on_in_its_own_store(
     assert not (tmp_path / "old").exists()
     (run,) = Tracker(f"sqlite:///{tmp_path}/new/runs/mlflow.db").list_runs()
     assert (run.state, run.tags["reason"]) == ("KILLED", "interrupted by Ctrl-C; resume the sweep")
+
+
+def test_a_copied_storage_of_an_older_version_has_its_own_store(
+    make_sweep: MakeSweep, tmp_path: Path, two_cpus: None, interrupted: list[RunOptions]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(make_sweep(), options(tmp_path / "old"), "cut", trainables=TRAINABLES)
+    plan = read_plan(Storage(tmp_path / "old" / "runs" / "cut"))
+    plan.write_state(mlflow=f"sqlite:///{tmp_path}/old/runs/mlflow.db")
+    shutil.copytree(tmp_path / "old", tmp_path / "copy")
+    before = (tmp_path / "old" / "runs" / "mlflow.db").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        resume_sweep("cut", options(tmp_path / "copy"), trainables=TRAINABLES)
+    assert (tmp_path / "old" / "runs" / "mlflow.db").read_bytes() == before
+    assert read_plan(Storage(tmp_path / "copy" / "runs" / "cut")).state.mlflow == ""

@@ -208,7 +208,7 @@ def _of_record(name: str, storage: str) -> Found | None:
     from tune_nas.spaces import Genotype
     from tune_nas.sweep.origin import find_record
 
-    record = find_record(name, storage)
+    record = find_record(name, storage, retrained=True)
     if record is None:
         return None
     if record.genotype is None:

@@ -27,18 +27,24 @@ class _NewKey(NamedTuple):
     before: str
 
 
+_PUBLISHED_SIZE, _DIGITS_SIZE = 32, 8  # pixels
+
 _NEW_KEYS = (
     _NewKey(("selection", "perturbation"), "edges", ("selection", "perturbation"), "one-by-one"),
     _NewKey(("relaxation",), "unsampled", ("relaxation", "gumbel"), "as-numbers"),
 )
 
 
-def earlier_rules(stored: Mapping[str, Any]) -> dict[str, str]:
+def earlier_rules(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return, by dotted key, the rules of earlier versions that a stored trial ran by.
 
-    Empty for a trial that has all keys, or whose kinds do not read the ones that are missing.
+    Empty for a trial that has all keys, or whose kinds do not read the ones that are missing. One
+    rule is not that of before: a retraining whose cutout blanked whole images scales it, as
+    otherwise it could only be refused.
     """
-    found = {}
+    found: dict[str, Any] = {}
+    if _blanks_images(stored):
+        found["retrain.augment.reference_size"] = _PUBLISHED_SIZE
     for key in _NEW_KEYS:
         section, kind = key.kind
         held: Any = stored
@@ -48,3 +54,18 @@ def earlier_rules(stored: Mapping[str, Any]) -> dict[str, str]:
         if reads and key.name not in held:
             found[".".join([*key.section, key.name])] = key.before
     return found
+
+
+def _blanks_images(stored: Mapping[str, Any]) -> bool:
+    """Return whether a trial from before `reference_size` could blank what it is retrained on."""
+    data, retrain = stored.get("data"), stored.get("retrain")
+    augment = retrain.get("augment") if isinstance(retrain, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(augment, Mapping):
+        return False
+    side = data.get("resolution") or (_DIGITS_SIZE if data.get("name") == "digits" else None)
+    padding, cutout = augment.get("crop_padding"), augment.get("cutout")
+    if "reference_size" in augment or not isinstance(side, int):
+        return False
+    if not isinstance(padding, int) or not isinstance(cutout, int):
+        return False
+    return cutout > 0 and padding + cutout >= side

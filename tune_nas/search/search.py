@@ -35,7 +35,7 @@ from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.findings import Findings
 from tune_nas.search.graphs import make_steps
 from tune_nas.search.identity import check_origin, check_same, check_same_space, with_rules_of
-from tune_nas.search.metrics import Metrics, make_numbers
+from tune_nas.search.metrics import Metrics, check_kept, make_numbers
 from tune_nas.search.model_size import BEST_BY_SIZE
 from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers, scheduled_rate
@@ -116,6 +116,8 @@ class Search:
         self.stop_reason: str | None = None
         self._stopped_at: int | None = None
         self.history: list[Metrics] = []
+        if trial.retrain.cells is not None:
+            check_cells_occur(self.space, trial.retrain.cells, "retrain.cells")
         self.findings = Findings(trial, self.space, self.data)
         self._alpha_history = AlphaHistory(self.space)
         self.decisions = Decisions(self.choices)
@@ -230,7 +232,9 @@ class Search:
         if self.smoothing is not None and trains:
             metrics["smoothing_radius"] = self.smoothing.radius
         for rule in acting:
+            own = dict(metrics)
             rule.after_epoch(metrics)
+            check_kept(own, metrics, rule)
             make_numbers(metrics, rule)
         self.decisions.see(self.epoch)
         metrics |= self._describe(weights, valid["valid_accuracy"])

@@ -43,16 +43,18 @@ def load_operation(name: str, folders: Sequence[Path] = ()) -> None:
     """Import an operation that is named ``module:function``, and register it under that name.
 
     Args:
-        name: The name; nothing is done if it is registered already.
+        name: The name; it is registered once.
         folders: Where to look for the module first.
 
     Raises:
         ConfigError: If it cannot be imported, or does not keep to what `register_operation` asks
             of an operation.
     """
-    if name in operation_names():
+    if name in operation_names() and not is_own_operation(name):
         return
     build = import_named(_KEY, name, folders)
+    if name in operation_names():
+        return
     if not callable(build):
         raise ConfigError(f"{_KEY} has '{name}', but it must be a function that returns a module")
     learns = _probe(name, build)

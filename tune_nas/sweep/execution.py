@@ -143,7 +143,11 @@ class StageRunner:
             try:
                 with self._interruption.deferred():
                     tuner.fit()
-            except TuneError as error:
+            except Exception as error:
+                if self._interruption.pressed:  # within Ray it may become another error
+                    raise KeyboardInterrupt from None
+                if not isinstance(error, TuneError):
+                    raise
                 # what went wrong in the driver; Ray has made a text of it, with its traceback
                 raise (error.__context__ or error) from None
             finally:

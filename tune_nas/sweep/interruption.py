@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: raised where they do no harm, and ignored while the end is written."""
+"""Ctrl-C, SIGTERM and SIGHUP: raised where they do no harm, ignored while the end is written."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+_NAMES = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "SIGHUP, a closed terminal",
+}
 
 
 class Interruption:
-    """Turns Ctrl-C and SIGTERM into one KeyboardInterrupt.
+    """Turns Ctrl-C, SIGTERM and SIGHUP into one KeyboardInterrupt.
 
     Within `deferred` the first signal waits for the next `check`: raised anywhere, it can be lost
     in Ray's event loop or cut a write to MLflow in half. A second signal is raised at once. Once
@@ -20,7 +24,7 @@ class Interruption:
     half-closed.
 
     Attributes:
-        reason: What interrupted: ``Ctrl-C`` or ``SIGTERM``; ``Ctrl-C`` before any signal.
+        reason: What interrupted: ``Ctrl-C`` before any signal.
     """
 
     def __init__(self) -> None:
@@ -29,11 +33,15 @@ class Interruption:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Handle both signals while the block lasts; only a main thread can."""
+        """Handle the signals while the block lasts; only a main thread can.
+
+        One that is ignored, as SIGHUP is under ``nohup``, stays ignored.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._handle) for number in _NAMES}
+        heard = [n for n in _NAMES if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._handle) for number in heard}
         try:
             yield
         finally:
@@ -48,6 +56,11 @@ class Interruption:
             yield
         finally:
             self._deferring = False
+
+    @property
+    def pressed(self) -> bool:
+        """Whether there was a signal."""
+        return self._pressed
 
     def check(self) -> None:
         """Raise what was deferred, or was raised before and lost.

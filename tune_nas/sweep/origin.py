@@ -60,14 +60,22 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
     return Origin(absolute(checkpoint), trial)
 
 
-def find_record(text: str, root: str) -> Record | None:
+def find_record(text: str, root: str, *, retrained: bool = False) -> Record | None:
     """Return the search that a text names in a storage, as ``lambda/search-00003``; or None.
+
+    Args:
+        text: Name of a run, with the trial's id where it has several.
+        root: The storage.
+        retrained: Whether a retraining run is found too, where no search has that name.
 
     Raises:
         StorageError: If the run of that name has several, or the storage cannot be reached.
     """
     name, _, trial_id = text.partition("/")
-    records = _records(Storage(root).within(name))
+    storage = Storage(root).within(name)
+    records = _records(storage, _STAGES)
+    if retrained and (not records or trial_id.startswith("retrain")):
+        records = _records(storage, ("retrain",))
     if not records:
         return None
     if not trial_id and len(records) == 1:
@@ -96,10 +104,10 @@ def _record(text: str, root: str, mlflow: str | None) -> Record:
     return found
 
 
-def _records(storage: Storage) -> dict[str, Record]:
-    """Return the records of all searches in the folder of a run."""
+def _records(storage: Storage, stages: Sequence[str]) -> dict[str, Record]:
+    """Return the records of some phases in the folder of a run."""
     found: dict[str, Record] = {}
-    for stage in _STAGES:
+    for stage in stages:
         if storage.names(f"{stage}/{FOLDER}"):
             found |= {record.job.id: record for record in Records(storage, stage)}
     return found

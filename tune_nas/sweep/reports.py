@@ -8,16 +8,6 @@ from typing import Any
 
 from tune_nas.tracking.outcome import ENDED
 
-_OF_RAY = frozenset(
-    {
-        *("config", "date", "done", "experiment_id", "experiment_tag", "hostname", "node_ip"),
-        *("pid", "iterations_since_restore", "should_checkpoint", "checkpoint_dir_name"),
-        *("time_since_restore", "time_this_iter_s", "time_total_s", "timestamp", "trial_id"),
-        *("timesteps_since_restore", "timesteps_total", "warmup_time", "training_iteration"),
-        "trial_name",
-    }
-)
-
 
 def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result's metrics, its genotype, and why the trial has ended itself."""
@@ -27,9 +17,11 @@ def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def metrics_of(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """Return the numbers of a Ray result, nested ones with ``/``, without Ray's own entries."""
+    from tune_nas.search.metrics import RESERVED  # here, as it imports torch
+
     metrics: dict[str, float] = {}
     for key, value in result.items():
-        if isinstance(value, bool) or (not prefix and key in _OF_RAY):
+        if isinstance(value, bool) or (not prefix and key in RESERVED):
             continue
         if isinstance(value, Mapping):
             metrics |= metrics_of(value, f"{prefix}{key}/")

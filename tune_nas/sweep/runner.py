@@ -49,6 +49,7 @@ from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.store_uri import store_uri, unless_moved
 from tune_nas.text import brief, printable
 from tune_nas.tracking import Tracker, TrackerSettings
+from tune_nas.tracking.store import sqlite_path
 
 if TYPE_CHECKING:
     from tune_nas.sweep.execution import StageRunner, Trainables
@@ -139,11 +140,16 @@ def resume_sweep(
     """
     root = Storage(options.storage)
     plan = read_plan(root.within(name or _latest(root, failed=failed)))
-    if plan.state.status == "finished" and not failed and not lacks_trials(plan):
-        raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
+    recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
+    plan.state.mlflow = options.mlflow or recorded
+    path = sqlite_path(store_uri(plan.state.mlflow, root))
+    if plan.state.status == "finished":
+        if plan.state.mlflow != recorded or (path is not None and not path.exists()):
+            plan.state.status = "untracked"  # another store, or the one that it had is gone
+        elif not failed and not lacks_trials(plan):
+            raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.or_else(plan.state.options)
     plan.state.options = options.kept()
-    plan.state.mlflow = options.mlflow or unless_moved(plan.state.mlflow, root)
     check_address(options.address)
     with locked(plan):
         if failed:

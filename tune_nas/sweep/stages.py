@@ -27,7 +27,10 @@ def search_jobs(sweep: SweepConfig, bases: BaseTrials) -> list[Job]:
 
 
 def repeat_jobs(
-    sweep: SweepConfig, bases: BaseTrials, searched: Records, repeated: Records
+    sweep: SweepConfig,
+    bases: BaseTrials,
+    searched: Records,
+    repeated: Iterable[Record] = (),
 ) -> list[Job]:
     """Return the searches that repeat the best configurations over new seeds."""
     jobs: list[Job] = []
@@ -41,7 +44,10 @@ def repeat_jobs(
 
 
 def retrain_jobs(
-    sweep: SweepConfig, searched: Records, repeated: Records, retrained: Records
+    sweep: SweepConfig,
+    searched: Records,
+    repeated: Records,
+    retrained: Iterable[Record] = (),
 ) -> list[Job]:
     """Return the retrains: the best genotype of every swept value, or of the best ones."""
     if sweep.retrain == 0:

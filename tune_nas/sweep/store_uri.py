@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 from tune_nas.errors import StorageError
 from tune_nas.paths import DATABASE
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking.store import sqlite_path, sqlite_uri
+from tune_nas.tracking.tracked_run import IDENTITY
 
 
 def store_uri(recorded: str, root: Storage) -> str:
@@ -28,11 +33,28 @@ def store_uri(recorded: str, root: Storage) -> str:
     return sqlite_uri(root.local / DATABASE)
 
 
-def unless_moved(recorded: str, root: Storage) -> str:
+def unless_moved(recorded: str, root: Storage, identity: str) -> str:
     """Return a recorded store; nothing, for the storage's own, if that was moved with its storage.
 
-    Older versions recorded the path of the storage's own store too.
+    Older versions recorded the path of the storage's own store too. Where both are there, as after
+    a copy, the storage's own is meant if it has the sweep.
+
+    Args:
+        recorded: What the sweep's state has.
+        root: The storage.
+        identity: The sweep's.
     """
     path = sqlite_path(recorded)
-    gone = path is not None and path.name == DATABASE and not path.exists()
-    return "" if gone and root.local is not None and (root.local / DATABASE).exists() else recorded
+    if path is None or path.name != DATABASE or root.local is None:
+        return recorded
+    own = root.local / DATABASE
+    return "" if own.exists() and (not path.exists() or _has(own, identity)) else recorded
+
+
+def _has(store: Path, identity: str) -> bool:
+    query = "SELECT 1 FROM tags WHERE key = ? AND value = ?"
+    try:
+        with closing(sqlite3.connect(store)) as connection:
+            return connection.execute(query, (IDENTITY, identity)).fetchone() is not None
+    except sqlite3.Error:
+        return False
