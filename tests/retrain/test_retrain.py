@@ -341,7 +341,7 @@ def test_a_checkpoint_from_before_a_key_was_there_has_its_default() -> None:
     resumed = Retrain(_trial(epochs=1), DARTS)
     resumed.load_state_dict(state)
     assert resumed.epoch == 1
-    state["trial"]["data"]["resolution"] = 4
+    state["trial"]["data"]["resolution"] = 64
     with pytest.raises(CheckpointError, match=r"data\.resolution differ"):
         resumed.load_state_dict(state)
 

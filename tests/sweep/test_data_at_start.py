@@ -65,8 +65,9 @@ def test_a_run_from_before_the_checks_can_be_read(tmp_path: Path) -> None:
     file.write_text("\n".join(kept).replace("flip: auto", "flip: true"))
     trial = read_plan(Storage(tmp_path / "runs" / "trial")).bases.first
     assert trial.data.dir == "/images"
-    for augment in (trial.data.augment, trial.retrain.augment):
-        assert (augment.crop_padding, augment.flip, augment.reference_size) == (4, True, None)
+    # A retraining whose cutout would blank the digits scales it; other sizes stay as stated.
+    for augment, size in ((trial.data.augment, None), (trial.retrain.augment, 32)):
+        assert (augment.crop_padding, augment.flip, augment.reference_size) == (4, True, size)
 
 
 @pytest.mark.parametrize("searcher", ["grid", "random"])
