@@ -338,7 +338,8 @@ def test_several_quick_signals_leave_no_run_running(
         for number in signals:
             os.kill(process.pid, number)
             time.sleep(0.1)
-        assert process.wait(timeout=90) == -signal.SIGINT  # as KeyboardInterrupt ends Python
+        # By KeyboardInterrupt, by a signal that comes once everything is closed, or by Ray's exit.
+        assert process.wait(timeout=90) != 0
     finally:
         if process.poll() is None:
             process.kill()
