@@ -9,12 +9,10 @@ file ``tries``).
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import math
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,9 +160,16 @@ def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]
         patch.setattr(Records, "add", add_or_crash)
         try:
             yield
-        except KeyboardInterrupt as error:
+        except KeyboardInterrupt:
             crashed = True
-            # What its frames hold are the trials' processes, which have the CPUs of this Ray.
-            traceback.clear_frames(error.__traceback__)
-    gc.collect()
+    restart_ray()
     assert crashed, "the driver did not get so far"
+
+
+def restart_ray() -> None:
+    """Start the Ray of the tests anew: processes of interrupted trials keep its CPUs otherwise."""
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()
+        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")

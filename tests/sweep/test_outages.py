@@ -19,7 +19,7 @@ import pytest
 import typer
 from mlflow import MlflowClient
 from mlflow_proxy import Proxy
-from standin import TRAINABLES, MakeSweep, crash_after, write_sweep
+from standin import TRAINABLES, MakeSweep, crash_after, restart_ray, write_sweep
 
 from tune_nas.cli.outcome import print_outcome
 from tune_nas.cli.output import Format
@@ -301,6 +301,7 @@ def test_files_of_a_trial_whose_driver_died_before_it_wrote_them(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RunWriter, "_write_files", die)
         run_search(trial, where, "window")
+    restart_ray()
     outcome = resume_sweep("window", where)
     tracker = Tracker(outcome.mlflow_uri)
     (run,) = [run for run in tracker.list_runs() if run.stage == "search"]
