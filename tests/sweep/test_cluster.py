@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from mlflow_server import serving
 from moto.server import ThreadedMotoServer
 
 from tune_nas.errors import StorageError
@@ -69,19 +69,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def mlflow_server(tmp_path: Path) -> Iterator[str]:
-    Tracker(f"sqlite:///{tmp_path}/server/mlflow.db")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [TUNE_NAS, "ui", "--port", str(port), "--storage", str(tmp_path / "server")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("runs: ")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+    with serving(tmp_path / "server") as address:
+        yield address
 
 
 @pytest.fixture

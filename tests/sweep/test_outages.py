@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +16,8 @@ import pytest
 import typer
 from mlflow import MlflowClient
 from mlflow_proxy import Proxy
-from standin import TRAINABLES, MakeSweep, crash_after, restart_ray, write_sweep
+from mlflow_server import serving
+from standin import TRAINABLES, MakeSweep, crash_after, restart_ray
 
 from tune_nas.cli.outcome import print_outcome
 from tune_nas.cli.output import Format
@@ -42,20 +40,8 @@ SLOW = {"pause": 0.15}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
-    Tracker(f"sqlite:///{folder}/mlflow.db")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("tune-nas")), "ui"]
-    command += ["--port", str(port), "--storage", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("runs: ")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+    with serving(folder) as address:
+        yield address
 
 
 @pytest.fixture
@@ -310,44 +296,6 @@ def test_files_of_a_trial_whose_driver_died_before_it_wrote_them(
     for name in ("alphas.csv", "best_by_size.yaml"):
         assert tracker.read_artifact(run.run_id, name) == (checkpoint / name).read_bytes()
     assert tracker.read_artifact(run.run_id, "alphas.png").startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(
-    ("signals", "reason"),
-    [
-        ([signal.SIGINT, signal.SIGINT], "Ctrl-C"),
-        ([signal.SIGTERM], "SIGTERM"),
-        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGINT], "Ctrl-C"),
-    ],
-)
-def test_several_quick_signals_leave_no_run_running(
-    tmp_path: Path, signals: list[signal.Signals], reason: str
-) -> None:
-    file = write_sweep(tmp_path / "input", {"pause": 0.3}, epochs=60)
-    driver = Path(__file__).with_name("driver.py")
-    arguments = ["start", str(tmp_path / "runs"), "2", str(file)]
-    with (tmp_path / "driver.txt").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, str(driver), *arguments], stdout=output, stderr=output
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while epochs_of(tmp_path, "killed", "search") < 3:
-            assert process.poll() is None, (tmp_path / "driver.txt").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        for number in signals:
-            os.kill(process.pid, number)
-            time.sleep(0.1)
-        # By KeyboardInterrupt, by a signal that comes once everything is closed, or by Ray's exit.
-        assert process.wait(timeout=90) != 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-    runs = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").list_runs()
-    assert {run.state for run in runs} == {"KILLED"}
-    for run in runs:
-        assert run.tags["reason"].startswith(f"interrupted by {reason}")
 
 
 def test_ctrl_c_in_an_outage_is_no_traceback(

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import TRAINABLES, MakeSweep, crash_after, write_sweep
+from standin import TRAINABLES, MakeSweep, crash_after
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
@@ -227,46 +221,3 @@ def test_bad_places_are_one_line_and_nothing_is_written(
     with pytest.raises(ConfigError, match="without '/'"):
         run_sweep(sweep, options(tmp_path), "a/b", trainables=TRAINABLES)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "input"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_a_sweep_that_a_second_driver_cannot_disturb(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    """The first driver holds a lock while it runs; after Ctrl-C it leaves no run RUNNING."""
-    file = write_sweep(tmp_path / "input", {"pause": 0.3}, epochs=60)
-    arguments = ["start", str(tmp_path / "runs"), "1", str(file)]
-    driver = Path(__file__).with_name("driver.py")
-    process = subprocess.Popen(
-        [sys.executable, str(driver), *arguments], stderr=subprocess.PIPE, text=True
-    )
-    errors: list[str] = []
-    reader = threading.Thread(target=lambda: errors.extend(process.stderr or []))
-    reader.start()
-    try:
-        wait_for(lambda: epochs(tmp_path) >= 2, process)
-        with pytest.raises(StorageError, match=f"is running, in process {process.pid}"):
-            resume_sweep("killed", options(tmp_path), trainables=TRAINABLES)
-        os.kill(process.pid, number)
-        assert process.wait(timeout=60) == -signal.SIGINT  # as KeyboardInterrupt ends Python
-    finally:
-        if process.poll() is None:
-            process.kill()
-        reader.join(timeout=30)
-    assert "KeyboardInterrupt" in "".join(errors)
-    runs = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").list_runs()
-    assert {run.stage for run in runs} == {"sweep", "search"}
-    assert {run.state for run in runs} == {"KILLED"}
-    assert read_plan(Storage(tmp_path / "runs" / "killed")).state.status == "running"
-
-
-def epochs(folder: Path) -> int:
-    return sum(record.epoch for record in Records(Storage(folder / "runs" / "killed"), "search"))
-
-
-def wait_for(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
-    while not reached():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -16,7 +16,7 @@ from tune_nas.sweep.records import DECISIONS, Record, Records
 from tune_nas.sweep.reports import report_of
 from tune_nas.tracking import stop_reason
 from tune_nas.tracking.labels import plural
-from tune_nas.tracking.outcome import ENDED
+from tune_nas.tracking.outcome import ENDED, error_line
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -80,21 +80,25 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record that a trial failed and is tried again."""
-        from tune_nas.tracking.outcome import error_line
-
         self._records.retried(trial.trial_id, trial.num_failures, error_line(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record why a trial failed for good."""
-        from tune_nas.tracking.outcome import error_line
-
         line = error_line(trial)
         _logger.warning("trial %s failed: %s", trial.trial_id, line)
         self._records.explain(trial.trial_id, line, lasting=trial.fails_again)
 
 
+class RayInterruptedError(Exception):
+    """A signal has come. Ray stops the processes of its trials for an Exception alone."""
+
+
 class InterruptionCallback(Callback):  # type: ignore[misc]
-    """Raises a deferred interruption between two steps of Ray."""
+    """Ends Ray's loop between two of its steps once a signal has come.
+
+    Args:
+        interruption: Whether one has.
+    """
 
     def __init__(self, interruption: Interruption) -> None:
         self._interruption = interruption
@@ -104,12 +108,12 @@ class InterruptionCallback(Callback):  # type: ignore[misc]
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Raise what was asked for.
+        """End the loop if a signal has come.
 
         Raises:
-            KeyboardInterrupt: After a Ctrl-C or SIGTERM.
+            RayInterruptedError: If one has; outside of Ray, `Interruption.check` raises it anew.
         """
-        self._interruption.check()
+        self._interruption.check(RayInterruptedError)
 
 
 class Progress(Callback):  # type: ignore[misc]

@@ -144,8 +144,7 @@ class StageRunner:
                 with self._interruption.deferred():
                     tuner.fit()
             except Exception as error:
-                if self._interruption.pressed:  # within Ray it may become another error
-                    raise KeyboardInterrupt from None
+                self._interruption.check()  # Ray may have made another error of it
                 if not isinstance(error, TuneError):
                     raise
                 # what went wrong in the driver; Ray has made a text of it, with its traceback

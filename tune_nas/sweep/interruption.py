@@ -24,7 +24,7 @@ class Interruption:
     half-closed.
 
     Attributes:
-        reason: What interrupted: ``Ctrl-C`` before any signal.
+        reason: The name of the signal; Ctrl-C if none has come, as for other KeyboardInterrupts.
     """
 
     def __init__(self) -> None:
@@ -57,20 +57,18 @@ class Interruption:
         finally:
             self._deferring = False
 
-    @property
-    def pressed(self) -> bool:
-        """Whether there was a signal."""
-        return self._pressed
-
-    def check(self) -> None:
+    def check(self, error: type[BaseException] = KeyboardInterrupt) -> None:
         """Raise what was deferred, or was raised before and lost.
 
+        Args:
+            error: What to raise.
+
         Raises:
-            KeyboardInterrupt: After a signal.
+            KeyboardInterrupt: After a signal, unless another error is given.
         """
         if self._pressed:
             self._raised = True
-            raise KeyboardInterrupt
+            raise error from None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._raised:
