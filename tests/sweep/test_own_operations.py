@@ -20,6 +20,7 @@ def test_workers_import_the_operations_of_a_space(tmp_path: Path, ray_session: N
         text = (EXAMPLES / name).read_text(encoding="utf-8")
         renamed = name.replace("own", "workers")
         text = text.replace("own_operations", "workers_operations")
+        text = text.replace('register_operation("median', 'register_operation("workers_median')
         (tmp_path / renamed).write_text(text, encoding="utf-8")
     space = tmp_path / "workers-operations.yaml"
     settings = {

@@ -42,7 +42,8 @@ def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
         ValueError: If the name is taken or the kind unknown.
     """
     if name in _BUILDERS:
-        raise ValueError(f"operation '{name}' is registered already")
+        owner = getattr(_BUILDERS[name], "__module__", "a function")
+        raise ValueError(f"operation '{name}' is registered already, by {owner}; choose another")
     if kind not in KINDS:
         raise ValueError(f"kind is '{kind}', but must be one of {', '.join(KINDS)}")
 
