@@ -51,6 +51,10 @@ class Store:
         (found,) = [r for r in self.runs() if r.data.tags.get("tune_nas.trial_id") == trial_id]
         return found
 
+    def knows(self, trial: TrackedTrial) -> bool:
+        runs = self.tracker.runs(self.sweep)
+        return self.writer.knows(trial, [run for run in runs if run.trial_id == trial.trial_id])
+
     def steps(self, trial_id: str, metric: str = "valid_accuracy") -> list[int]:
         entries = self.client.get_metric_history(self.run_of(trial_id).info.run_id, metric)
         return [entry.step for entry in entries]
@@ -170,11 +174,10 @@ def test_a_successor_completes_the_run_and_changes_nothing_that_is_right(store: 
     second.writer.write(ended)
     assert len(second.runs()) == 3
     assert second.steps("t1") == second.steps("t2") == [1, 2, 3, 4]
-    runs = second.tracker.runs(second.sweep)
-    assert second.writer.knows(ended, runs)
-    assert not second.writer.knows(dataclasses.replace(ended, end=End("FAILED")), runs)
-    assert not second.writer.knows(make_trial("t1", 1, 2, 3, 4, 5, end=End()), runs)
-    assert not second.writer.knows(make_trial("t3", end=End()), runs)
+    assert second.knows(ended)
+    assert not second.knows(dataclasses.replace(ended, end=End("FAILED")))
+    assert not second.knows(make_trial("t1", 1, 2, 3, 4, 5, end=End()))
+    assert not second.knows(make_trial("t3", end=End()))
 
 
 def test_an_interrupted_trial_continues_in_its_run(store: str) -> None:
@@ -214,7 +217,7 @@ def test_of_two_runs_that_one_request_has_created_one_is_left(opened: Store) -> 
     kept = opened.run_of("t1")
     twin = opened.client.create_run(opened.tracker.experiment_id, tags=dict(kept.data.tags))
     trial = make_trial("t1", 1, 2, 3, 4, end=End())
-    assert not opened.writer.knows(trial, opened.tracker.runs(opened.sweep))
+    assert not opened.knows(trial)
     opened.writer.forget()
     opened.writer.write(trial)
     assert opened.run_of("t1").info.run_id == kept.info.run_id

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_nas.cli.output import Format
-from tune_nas.errors import StorageError
 from tune_nas.paths import expanded, is_file
 
 if TYPE_CHECKING:
@@ -218,14 +217,9 @@ def mlflow_uri(mlflow: str | None, storage: str) -> str:
         StorageError: If there is none given and the storage is remote.
     """
     from tune_nas.sweep.storage import Storage
-    from tune_nas.tracking.store import sqlite_uri
+    from tune_nas.sweep.store_uri import store_uri
 
-    if mlflow is not None:
-        return mlflow
-    local = Storage(storage).local
-    if local is None:
-        raise StorageError(f"storage {storage} is remote; say where MLflow is: --mlflow URI")
-    return sqlite_uri(local / "mlflow.db")
+    return store_uri(mlflow or "", Storage(storage))
 
 
 def exists(uri: str) -> bool:

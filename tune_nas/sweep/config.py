@@ -141,7 +141,7 @@ class SweepConfig(Section):
         listed = value if isinstance(value, list) else [value]
         least = 0 if isinstance(value, list) else 1
         whole = all(isinstance(seed, int) and not isinstance(seed, bool) for seed in listed)
-        if not listed or not whole or min(listed) < least or max(listed) >= 2**31:
+        if not listed or not whole or min(listed) < least or max(listed) >= SEEDS:
             raise ValueError("must be a number of seeds, at least 1, or a list of seeds >= 0")
         if len(listed) > MOST_TRIALS or (not isinstance(value, list) and value > MOST_TRIALS):
             raise ValueError(f"must be at most {MOST_TRIALS:,} seeds")

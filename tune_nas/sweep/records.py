@@ -26,7 +26,7 @@ from tune_nas.tracking.outcome import ENDED
 
 FOLDER = "records"
 STATUSES = ("running", "stopping", "stopped early", "finished", "failed")
-DECISIONS = "decisions"  # what an epoch has decided, in words, in a trainable's result
+DECISIONS = "decisions"  # in a trainable's result: what an epoch has decided, as text
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Job:
             return int(self.trial["retrain"]["epochs"])
         from tune_nas.search import total_epochs
 
-        return total_epochs(library.validate(TrialConfig, self.trial, f"trial {self.id}"))
+        return total_epochs(library.stored_trial(self.trial, f"trial {self.id}"))
 
     @property
     def starts_after(self) -> int:
@@ -233,7 +233,7 @@ class Records:
         return record
 
     def explain(self, job_id: str, error: str, *, lasting: bool = False) -> None:
-        """Put the error of a failed trial into words, once they are known."""
+        """Record why a trial failed, once that is known."""
         record = self._records[job_id]
         record.error = record.reason = error
         record.lasting = lasting
@@ -251,14 +251,9 @@ class Records:
         record.status, record.reason, record.error, record.tracked = "running", "", None, False
         self.save(record)
 
-    def tracked(self, job_id: str) -> None:
-        """Record that MLflow has the trial's end."""
-        self._records[job_id].tracked = True
-        self.save(self._records[job_id])
-
-    def untracked(self, job_id: str) -> None:
-        """Record that MLflow does not have the trial's end."""
-        self._records[job_id].tracked = False
+    def track(self, job_id: str, tracked: bool) -> None:
+        """Record whether MLflow has the trial's end."""
+        self._records[job_id].tracked = tracked
         self.save(self._records[job_id])
 
     def in_order(self) -> list[tuple[Record, dict[str, float]]]:
@@ -284,7 +279,7 @@ class Records:
             _check_record(record, self.stage, name)
             # older versions wrote absolute paths, which a move of the storage made wrong
             names = [folder.rpartition("/")[2] for folder in record.folders]
-            record.folders = [f"{self._storage.root}/{self.stage}/{name}" for name in names]
+            record.folders = [f"{self._storage.root}/{self.stage}/{own}" for own in names]
             return record
         except (ValueError, TypeError) as error:
             raise StorageError(

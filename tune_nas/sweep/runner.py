@@ -41,6 +41,7 @@ from tune_nas.sweep.resolve import (
 from tune_nas.sweep.stages import (
     STAGES,
     lacks_trials,
+    read_phases,
     repeat_jobs,
     retrain_jobs,
     search_jobs,
@@ -146,7 +147,7 @@ def resume_sweep(
     if plan.state.status == "finished":
         if plan.state.mlflow != recorded or (path is not None and not path.exists()):
             plan.state.status = "untracked"  # another store, or the one that it had is gone
-        elif not failed and not lacks_trials(plan):
+        elif not failed and not lacks_trials(plan, read_phases(plan)):
             raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.or_else(plan.state.options)
     plan.state.options = options.kept()
@@ -232,37 +233,43 @@ def _run(
 ) -> SweepOutcome:
     prepare_environment(options.address)  # before anything imports ray
     from tune_nas.sweep.execution import StageRunner, Trainables
-    from tune_nas.sweep.tracking import SweepTracking
 
-    settings = TrackerSettings(store_uri(plan.state.mlflow, Storage(options.storage)))
-    phases = {stage: Records(plan.storage, stage) for stage in STAGES}
-    interruption = Interruption()
-    with told_by_name(plan.storage.root, settings.uri), _logging_to(plan.storage):
-        if plan.state.status == "untracked" and not lacks_trials(plan):  # Ray is not needed
-            with interruption.watch():
-                with interruption.deferred():
-                    tracking = SweepTracking(plan, settings, phases)
-                with tracking.closing(interruption):
-                    interruption.check()
-                    return _conclude(plan, tracking, phases)
+    uri = store_uri(plan.state.mlflow, Storage(options.storage))
+    phases = read_phases(plan)
+    with told_by_name(plan.storage.root, uri), _logging_to(plan.storage):
+        if plan.state.status == "untracked" and not lacks_trials(plan, phases):
+            with _tracked(plan, uri, phases) as (tracking, _):  # Ray is not needed
+                return _conclude(plan, tracking, phases)
         with connect(options.address), locked_in_cluster(plan, options.address):
             trials_at_once(options)  # whether there is room, before MLflow hears of anything
-            with interruption.watch():
-                with interruption.deferred():  # a run that is opened is closed
-                    tracking = SweepTracking(plan, settings, phases)
-                with tracking.closing(interruption):
-                    interruption.check()
-                    if resumed:
-                        tracking.settle()
-                    runner = StageRunner(
-                        plan, options, trainables or Trainables(), tracking, interruption
-                    )
-                    if plan.state.kind == "retrain":
-                        _enter(plan, "retrain")
-                        runner.run_list("retrain", [_given_genotype(plan)], phases["retrain"])
-                    else:
-                        _run_stages(plan, runner, phases)
-                    return _conclude(plan, tracking, phases)
+            with _tracked(plan, uri, phases) as (tracking, interruption):
+                if resumed:
+                    tracking.settle()
+                runner = StageRunner(
+                    plan, options, trainables or Trainables(), tracking, interruption
+                )
+                if plan.state.kind == "retrain":
+                    _enter(plan, "retrain")
+                    runner.run_list("retrain", [_given_genotype(plan)], phases["retrain"])
+                else:
+                    _run_stages(plan, runner, phases)
+                return _conclude(plan, tracking, phases)
+
+
+@contextmanager
+def _tracked(
+    plan: Plan, uri: str, phases: Mapping[str, Records]
+) -> Iterator[tuple[SweepTracking, Interruption]]:
+    """Open the sweep's runs in MLflow, and close them however the block ends, by a signal too."""
+    from tune_nas.sweep.tracking import SweepTracking
+
+    interruption = Interruption()
+    with interruption.watch():
+        with interruption.deferred():  # a run that is opened is closed
+            tracking = SweepTracking(plan, TrackerSettings(uri), phases)
+        with tracking.closing(interruption):
+            interruption.check()
+            yield tracking, interruption
 
 
 def _conclude(plan: Plan, tracking: SweepTracking, phases: Mapping[str, Records]) -> SweepOutcome:

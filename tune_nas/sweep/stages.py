@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.plan import Plan
@@ -74,10 +74,19 @@ def retrain_jobs(
     return with_known_ids(jobs, retrained)
 
 
-def lacks_trials(plan: Plan) -> bool:
+def read_phases(plan: Plan) -> dict[str, Records]:
+    """Return the records of each stage of a sweep.
+
+    Raises:
+        StorageError: If a record cannot be read; names the file.
+    """
+    return {stage: Records(plan.storage, stage) for stage in STAGES}
+
+
+def lacks_trials(plan: Plan, phases: Mapping[str, Records]) -> bool:
     """Return whether a sweep has trials without a record, e.g. as a record was removed."""
     sweep, bases = plan.sweep, plan.bases
-    search, repeat, retrain = (Records(plan.storage, phase) for phase in STAGES)
+    search, repeat, retrain = (phases[stage] for stage in STAGES)
     if plan.state.kind == "retrain":
         return not len(retrain)
     if sweep.searcher != "grid":
@@ -97,13 +106,14 @@ def with_known_ids(jobs: Iterable[Job], records: Iterable[Record]) -> list[Job]:
     """
     known = {_identity(record.job): record.job.id for record in records}
     used, numbers = set(known.values()), itertools.count()
-    named = []
-    for job in jobs:
-        job_id = known.get(_identity(job))
-        while job_id is None or (job_id in used and _identity(job) not in known):
-            job_id = f"{job.stage}-{next(numbers):05d}"
-        named.append(dataclasses.replace(job, id=job_id))
-    return named
+
+    def unused(stage: str) -> str:
+        ids = (f"{stage}-{number:05d}" for number in numbers)
+        return next(job_id for job_id in ids if job_id not in used)
+
+    return [
+        dataclasses.replace(job, id=known.get(_identity(job)) or unused(job.stage)) for job in jobs
+    ]
 
 
 def _identity(job: Job) -> str:
@@ -115,7 +125,7 @@ def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
 
     Trials that were stopped early or failed are left out: their last value is of another epoch. So
     are those that diverged, and of equal searches all but one. A configuration of which a seed
-    diverged comes after all others: the mean of the other seeds is no fair comparison.
+    diverged comes after all others: the mean of the other seeds cannot be compared.
     """
     groups: dict[str, list[Record]] = {}
     for record in records:

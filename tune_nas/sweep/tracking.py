@@ -18,6 +18,7 @@ from tune_nas.sweep.records import Record, Records
 from tune_nas.tracking import End, RunWriter, TrackedTrial, Tracker, TrackerSettings
 from tune_nas.tracking.labels import plural
 from tune_nas.tracking.store import is_refusal, one_line, without_password
+from tune_nas.tracking.tracked_run import TrackedRun
 
 _logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ _logger = logging.getLogger(__name__)
 # no trial would get on.
 _SILENCE_SECONDS = 30.0
 _PAUSES = (0.0, 2.0, 5.0)  # seconds before each try to write what is missing at the end
-_ENDS = {"finished": End("FINISHED"), "failed": End("FAILED")}
+_STATES = {"finished": "FINISHED", "failed": "FAILED"}  # MLflow's words
 
 
 class SweepTracking:
@@ -46,10 +47,9 @@ class SweepTracking:
     def __init__(
         self, plan: Plan, settings: TrackerSettings, phases: Mapping[str, Records]
     ) -> None:
-        self._plan, self._phases = plan, phases
-        self.uri = settings.uri
+        self._phases, self.uri = phases, settings.uri
         self._tracker = settings.open()
-        self.sweep_run = open_sweep_run(self._tracker, plan)
+        self.sweep_run = _open_sweep_run(self._tracker, plan)
         self._writer = RunWriter(self._tracker, self.sweep_run)
         self._silent_until = 0.0
         self._problems: dict[str, str] = {}
@@ -146,10 +146,13 @@ class SweepTracking:
             return
 
         def check() -> None:
-            runs = self._tracker.runs(self.sweep_run)
+            runs: dict[str | None, list[TrackedRun]] = {}
+            for run in self._tracker.runs(self.sweep_run):
+                runs.setdefault(run.trial_id, []).append(run)
             for records, record in ended:
-                if not self._writer.knows(tracked_trial(record), runs):
-                    records.untracked(record.job.id)
+                trial = tracked_trial(record)
+                if not self._writer.knows(trial, runs.get(trial.trial_id, ())):
+                    records.track(record.job.id, False)
 
         self._attempt("", check)
 
@@ -161,7 +164,7 @@ class SweepTracking:
                 return
         trial = tracked_trial(record, interrupted)
         if self._attempt(record.job.id, lambda: self._writer.write(trial)) and record.closed:
-            records.tracked(record.job.id)
+            records.track(record.job.id, True)
 
     def _untracked_parent(self, record: Record) -> tuple[Records, Record] | None:
         if record.job.parent is None:
@@ -202,30 +205,15 @@ class TrackingCallback(Callback):  # type: ignore[misc]
         """Leave everything out: Ray pickles this with the experiment, and it is never read."""
         return {}
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Open the trial's run, or reopen it."""
+    def _update(self, iteration: int, trials: list[Any], trial: Any, *_: Any, **info: Any) -> None:
+        """Write the trial as its record is now."""
         self._tracking.update(self._records, trial.trial_id)
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Log the epoch."""
-        self._tracking.update(self._records, trial.trial_id)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note that the trial failed and is tried again."""
-        self._tracking.update(self._records, trial.trial_id)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Close the run of a trial that finished or was stopped."""
-        self._tracking.update(self._records, trial.trial_id)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Close the run of a trial that failed for good."""
-        self._tracking.update(self._records, trial.trial_id)
+    on_trial_start = on_trial_result = on_trial_recover = _update
+    on_trial_complete = on_trial_error = _update
 
 
-def open_sweep_run(tracker: Tracker, plan: Plan) -> str:
+def _open_sweep_run(tracker: Tracker, plan: Plan) -> str:
     """Return the id of the sweep's MLflow run: found and reopened, or created.
 
     Raises:
@@ -257,8 +245,7 @@ def tracked_trial(record: Record, interrupted: str = "") -> TrackedTrial:
     if record.status == "stopped early":
         end = End(outcome="stopped early", reason=record.reason)
     elif record.closed:
-        state = _ENDS[record.status].state
-        end = End(state, reason=record.reason, error=record.error)
+        end = End(_STATES[record.status], reason=record.reason, error=record.error)
     elif interrupted:
         after = f"{interrupted} after epoch {record.epoch} of {job.epochs}; resume the sweep"
         end = End("KILLED", reason=after)
@@ -273,8 +260,8 @@ def tracked_trial(record: Record, interrupted: str = "") -> TrackedTrial:
         last_error=record.last_error,
         parent=job.parent,
         parent_run=job.parent_run,
-        history=list(record.history),
-        times=list(record.times),
+        history=record.history,
+        times=record.times,
         genotype=record.genotype,
         files=newest_files(record.folders),
         end=end,

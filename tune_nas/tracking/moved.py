@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-ARTIFACTS = "mlartifacts"
+from tune_nas.paths import ARTIFACTS
+
 _SECONDS = 10.0  # to wait for another process that writes
 _COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
 

@@ -22,7 +22,7 @@ class End:
     Args:
         state: MLflow's word: FINISHED, FAILED or KILLED.
         outcome: The tag ``status``; None for finished, failed or interrupted.
-        reason: Why, in words; empty if it ran to its last epoch.
+        reason: Why; empty if it ran to its last epoch.
         error: Of a failed trial, in one line.
     """
 
@@ -126,13 +126,17 @@ class RunWriter:
         self._tracker.forget()
 
     def knows(self, trial: TrackedTrial, runs: Sequence[TrackedRun]) -> bool:
-        """Return whether a trial that has ended is among the store's runs as it ended."""
-        found = [run for run in runs if run.trial_id == trial.trial_id]
+        """Return whether the store has a trial that has ended, once and as it ended.
+
+        Args:
+            trial: The trial.
+            runs: The store's runs of it.
+        """
         return (
-            len(found) == 1
+            len(runs) == 1
             and trial.end is not None
-            and found[0].state == trial.end.state
-            and (not trial.history or found[0].metrics.get("epoch") == trial.epoch)
+            and runs[0].state == trial.end.state
+            and (not trial.history or runs[0].metrics.get("epoch") == trial.epoch)
         )
 
     def _run(self, trial: TrackedTrial) -> str:

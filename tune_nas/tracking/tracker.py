@@ -247,7 +247,7 @@ class Tracker:
             status: FINISHED, FAILED or KILLED.
             error: The error in one line; becomes the tag ``error``.
             outcome: The tag ``status``; None for finished, failed or interrupted.
-            reason: Why, in words; becomes the tag ``reason``.
+            reason: Why; becomes the tag ``reason``.
 
         Raises:
             ValueError: If the status is none of the three.
