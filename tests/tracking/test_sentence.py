@@ -90,6 +90,22 @@ def test_a_tie(make_result: Make) -> None:
     assert "; tied with λ = 1 (91.00 ± 1.00 %, n = 3);" in text
 
 
+def test_a_tie_of_equal_searches_says_so(make_result: Make) -> None:
+    """A value without effect makes the same search; a tie alone may be chance."""
+
+    def text(*losses: float, genotype: str = "a") -> str:
+        results = [
+            make_result(value, 90.0, history=[{"train_loss": loss}], genotype=found)
+            for value, loss, found in ((0, 0.5, "a"), (1, losses[0], genotype))
+        ]
+        return sentence(results)
+
+    equal = "tied with λ = 1 (90.00 %, n = 1), whose searches are the same to the last digit;"
+    assert equal in text(0.5)
+    for other in (text(math.nextafter(0.5, 1)), text(0.5, genotype="b")):
+        assert "tied with λ = 1 (90.00 %, n = 1);" in other
+
+
 def test_one_value_alone(make_result: Make) -> None:
     assert sentence(searches(make_result, {1: (90.0, 92.0)})) == (
         "λ = 1: supernet valid accuracy 91.00 ± 1.41 %, n = 2; there is nothing to compare it to; "

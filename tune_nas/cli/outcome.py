@@ -66,11 +66,13 @@ def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
     """Print the trials that a sweep would run, and what they would cost."""
     from tune_nas.config import check_data_keys
     from tune_nas.sweep import estimate
-    from tune_nas.sweep.resolve import data_sections, resolve_trials
+    from tune_nas.sweep.distinct import check_distinct
+    from tune_nas.sweep.resolve import base_trials, data_sections, resolve_points
 
-    trials = resolve_trials(sweep)
+    trials, points = resolve_points(sweep, base_trials(sweep))
     check_data_keys(data_sections(sweep, [trial for _, _, trial in trials]))
     cost: Any = estimate(sweep, options=where)
+    check_distinct(sweep, points)
     if output is Format.JSON:
         print_json(
             {

@@ -134,6 +134,22 @@ def _has_table(trial: Content) -> bool:
     return name == "nasbench201" or "/" in name or "." in name
 
 
+def _drops_edges(trial: Content) -> bool:
+    """Return whether a genotype may have fewer edges than the cells of the space."""
+    return trial["space"]["name"] not in _KEEP_EVERY_EDGE
+
+
+def _edges_are_ranked(trial: Content) -> bool:
+    """Return whether operations of different edges are compared: edges, or skips to take out."""
+    return _drops_edges(trial) or bool(trial["selection"]["max_skips"])
+
+
+def _zero_gradient_moves(trial: Content) -> bool:
+    weights = trial["optimizer"]["weights"]
+    return bool(weights["momentum"] or weights["weight_decay"])
+
+
+_KEEP_EVERY_EDGE = ("nasbench201", "darts-all-edges")  # of the spaces that are shipped
 _EPOCHS = "schedule.epochs"
 _MOVES = one_of("update.level", "single", "bilevel", "mixed")
 _SECOND_ORDER = one_of("update.order", 2)
@@ -192,7 +208,14 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
         Condition((_EPOCHS,), _cosine_moves, f"{_EPOCHS} > 1"),
     ),
     "optimizer.weights.nesterov": (_positive("optimizer.weights.momentum"),),
-    "optimizer.weights.unsampled": (one_of("relaxation.kind", "gumbel", "path"),),
+    "optimizer.weights.unsampled": (
+        one_of("relaxation.kind", "gumbel", "path"),
+        Condition(
+            ("optimizer.weights.momentum", "optimizer.weights.weight_decay"),
+            _zero_gradient_moves,
+            "momentum or weight decay",
+        ),
+    ),
     "optimizer.alphas": (_MOVES,),
     "optimizer.alphas.betas": (one_of("optimizer.alphas.kind", "adam"),),
     "optimizer.alphas.momentum": (one_of("optimizer.alphas.kind", "sgd"),),
@@ -224,9 +247,17 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "selection.rank_by": (
         one_of("selection.kind", "magnitude"),
         one_of("relaxation.kind", "sigmoid", "dirichlet"),
+        Condition(
+            ("space.name", "selection.max_skips"),
+            _edges_are_ranked,
+            "a space whose genotypes drop edges, or selection.max_skips",
+        ),
     ),
     "selection.perturbation": (one_of("selection.kind", "perturbation"),),
-    "selection.perturbation.edges": (_TUNES,),
+    "selection.perturbation.edges": (
+        _TUNES,
+        Condition(("space.name",), _drops_edges, "a space whose genotypes drop edges"),
+    ),
     "selection.perturbation.order": (_TUNES,),
     "selection.perturbation.interval": (_TUNES,),
     "selection.perturbation.learning_rate_factor": (_TUNES,),

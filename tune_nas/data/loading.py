@@ -127,12 +127,14 @@ class DataShape:
         in_channels: Channels of the images.
         image_size: Height and width of the images, in pixels.
         n_train: Training images, those of both halves of a search.
+        mirrors: Whether a mirrored image keeps its class.
     """
 
     n_classes: int
     in_channels: int
     image_size: int
     n_train: int
+    mirrors: bool
 
 
 def describe_data(config: DataConfig) -> DataShape:
@@ -145,7 +147,7 @@ def describe_data(config: DataConfig) -> DataShape:
     first = source.read(torch.zeros(1, dtype=torch.int64))
     n_train = min(config.train_images or len(source.labels), len(source.labels))
     side = config.resolution or first.shape[2]
-    return DataShape(source.n_classes, first.shape[1], side, n_train)
+    return DataShape(source.n_classes, first.shape[1], side, n_train, source.mirrors)
 
 
 @overload

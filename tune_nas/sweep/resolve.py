@@ -132,7 +132,7 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
         sweep: The sweep.
         changed: Keys that the caller has set, not the file.
     """
-    _, points = _resolved(sweep, base_trials(sweep))
+    _, points = resolve_points(sweep, base_trials(sweep))
     check_swept(sweep, points)
 
     def is_needed(key: str) -> bool:
@@ -144,7 +144,7 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
         }
         without = sweep.model_copy(update={"set": fixed, "set_in": own})
         try:
-            _resolved(without, base_trials(without))
+            resolve_points(without, base_trials(without))
         except ConfigError:
             return True
         return False
@@ -168,10 +168,10 @@ def resolve_trials(
     Raises:
         ConfigError: If any trial is not valid; names the sweep, the values and the rule.
     """
-    return _resolved(sweep, bases or base_trials(sweep))[0]
+    return resolve_points(sweep, bases or base_trials(sweep))[0]
 
 
-def _resolved(
+def resolve_points(
     sweep: SweepConfig, bases: BaseTrials
 ) -> tuple[list[tuple[dict[str, Any], int, TrialConfig]], list[tuple[dict[str, Any], TrialConfig]]]:
     """Return what `resolve_trials` does, and the trials that were validated, with their values."""

@@ -21,6 +21,7 @@ from tune_nas.sweep.cluster import (
     trials_at_once,
 )
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
+from tune_nas.sweep.distinct import check_distinct
 from tune_nas.sweep.failed import has_failed, reopen_failed
 from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
@@ -36,7 +37,7 @@ from tune_nas.sweep.resolve import (
     check_metric,
     data_sections,
     portable,
-    resolve_trials,
+    resolve_points,
 )
 from tune_nas.sweep.stages import (
     STAGES,
@@ -178,12 +179,14 @@ def _start(
     storage = root.within(sweep.name)
     check_free(storage, sweep.name, options)
     check_metric(sweep, bases)
-    trials = [trial for _, _, trial in resolve_trials(sweep, bases)]
+    resolved, points = resolve_points(sweep, bases)
+    trials = [trial for _, _, trial in resolved]
     check_data_keys(data_sections(sweep, trials))
     if is_local(options.address):
         check_devices(trials)
     here = is_local(options.address)
     preflight(trials, state, trainables, retrains=sweep.retrain != 0, here=here)
+    check_distinct(sweep, points)
     check_address(options.address)
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tune_nas import library
-from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SEEDS, SweepConfig
+from tune_nas.sweep.distinct import Configurations
 from tune_nas.sweep.parameters import Fixed, Parameter, ordered
 from tune_nas.sweep.records import Job, Record, Records
 from tune_nas.sweep.resolve import BaseTrials, portable, reported, resolve
@@ -102,6 +101,7 @@ class OptunaSource:
             study_name=sweep.name,
             direction="maximize" if sweep.mode == "max" else "minimize",
         )
+        self._configurations = Configurations(sweep.parameters)
         self._trials: dict[str, optuna.Trial] = {}
         self._seeds: dict[str, set[int]] = {}  # of each configuration that was sampled
         self._failed: set[str] = set()  # configurations
@@ -134,7 +134,7 @@ class OptunaSource:
 
         trial, value = self._trials[record.job.id], record.value(self._sweep.search_metric)
         if record.status == "failed" or value is None or not math.isfinite(value):
-            self._failed.add(_configuration(record.job.trial))
+            self._failed.add(self._configuration(record.job.trial))
             trial.set_user_attr("failed", True)
             self.study.tell(trial, state=TrialState.PRUNED)
             return
@@ -159,7 +159,7 @@ class OptunaSource:
             self._space(trial)
         trial.set_user_attr("trial_id", job.id)
         self._trials[job.id] = trial
-        self._seeds.setdefault(_configuration(job.trial), set()).add(job.seed)
+        self._seeds.setdefault(self._configuration(job.trial), set()).add(job.seed)
         return job
 
     def _sample(self, number: int) -> tuple[optuna.Trial, Job] | None:
@@ -190,7 +190,7 @@ class OptunaSource:
                 except ConfigError as raised:
                     error = raised
                 else:
-                    if _configuration(job.trial) not in self._failed:
+                    if self._configuration(job.trial) not in self._failed:
                         return trial, job
                     failed += 1
                 refused.append(trial)
@@ -206,6 +206,9 @@ class OptunaSource:
         )
         return None
 
+    def _configuration(self, content: Mapping[str, Any]) -> str:
+        return self._configurations.of(library.stored_trial(content, "trial"))
+
     def _number(self, known: Job | None) -> int:
         if known is not None:
             return int(known.id.rsplit("-", 1)[1])
@@ -217,7 +220,7 @@ class OptunaSource:
         first = self._sweep.seed_list[0]
         trial = resolve(self._sweep, self._bases, parameters, first)
         content = portable(trial, self._bases.folder).to_dict()
-        used = self._seeds.get(_configuration(content), set())
+        used = self._seeds.get(self._configuration(content), set())
         seeds = itertools.chain([first], itertools.count(self._sweep.next_seed))
         seed = next(seed for seed in (seed % SEEDS for seed in seeds) if seed not in used)
         kept = reported(parameters, trial)
@@ -276,12 +279,3 @@ def _same(listed: Any, value: Any) -> bool:
         return float(listed) == float(value)
     except (TypeError, ValueError):
         return False
-
-
-def _configuration(trial: Mapping[str, Any]) -> str:
-    """Return everything that decides a trial's result but its seed, as text.
-
-    Keys that the record of an earlier version lacks have their defaults.
-    """
-    content = library.validate(TrialConfig, trial, "trial").to_dict()
-    return json.dumps({**content, "seed": None}, sort_keys=True)

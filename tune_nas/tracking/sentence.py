@@ -105,7 +105,8 @@ def _difference(ranking: list[Row], name: MetricName) -> str:
     to_second = f"{ranking[1].label} ({_amount_of(ranking[1], name)})"
     threshold = _threshold(first, second)
     if gap == 0:
-        return f"tied with {to_second}"
+        same = ranking[0].has_searches_of(ranking[1])
+        return f"tied with {to_second}{', whose searches are the same to the last digit' * same}"
     if threshold is None:
         sure = "with one seed each, nothing says that the difference is more than chance"
         return f"{gap:.{name.digits}f} from {to_second}; {sure}"

@@ -99,6 +99,22 @@ class Row:
         """The swept values in words: ``λ = 0.1``."""
         return ", ".join(f"{axis_label(k)} = {value_label(v)}" for k, v in self.values.items())
 
+    def has_searches_of(self, other: Row) -> bool:
+        """Return whether its searches are those of another row to the last digit.
+
+        Their seeds are the same, and with each the training losses of all epochs and the genotype.
+        """
+        own, others = _losses(self.trials), _losses(other.trials)
+        return own is not None and own == others
+
+
+def _losses(trials: Sequence[TrialResult]) -> dict[int, Any] | None:
+    """Return training losses and genotype by seed; None if a loss of an epoch is unknown."""
+    losses = {t.seed: [epoch.get("train_loss") for epoch in t.history] for t in trials}
+    if not losses or any(not each or None in each for each in losses.values()):
+        return None
+    return {trial.seed: (losses[trial.seed], trial.genotype) for trial in trials}
+
 
 def metric_value(result: TrialResult, key: str) -> float | None:
     """Return a trial's value of a metric, or None if it has none or it is not finite.

@@ -24,6 +24,7 @@ Betas = Mapping[str, Tensor]
 """Edge parameters β by cell type, each (edges,); empty without edge normalisation."""
 
 _RELAXATIONS: dict[str, type[Relaxation]] = {}
+_INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0}  # where relaxation.init_std is not given
 
 
 def register_relaxation(kind: str) -> Callable[[type[Relaxation]], type[Relaxation]]:
@@ -50,6 +51,17 @@ def make_relaxation(
             return kind(config, space, choices, **config.options)
     except TypeError as error:
         raise ConfigError(f"relaxation.options do not fit '{config.kind}': {error}") from error
+
+
+def initialization(config: RelaxationConfig) -> tuple[str, float]:
+    """Return how α is initialized, with ``auto`` resolved, and the standard deviation.
+
+    Raises:
+        ConfigError: If the relaxation is a class of the user's own that cannot be imported.
+    """
+    kind = find_part("relaxation.kind", config.kind, _RELAXATIONS, Relaxation)
+    init = kind.default_init if config.init == "auto" else config.init
+    return init, _INIT_STD[init] if config.init_std is None else config.init_std
 
 
 @dataclass(frozen=True)
@@ -217,8 +229,7 @@ class Relaxation(ABC):
     def _initial(self, cell: CellSpace, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         init = self.default_init if self.config.init == "auto" else self.config.init
         shape = (len(cell.edges), cell.n_operations)
-        default_std = 1e-3 if init == "normal" else 0.0
-        std = default_std if self.config.init_std is None else self.config.init_std
+        std = _INIT_STD[init] if self.config.init_std is None else self.config.init_std
         noise = std * torch.randn(shape, generator=generator, dtype=dtype)
         if init == "normal":
             return noise

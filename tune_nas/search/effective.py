@@ -1,0 +1,94 @@
+"""What the values of a trial amount to: two trials that differ in them alone may be the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from tune_nas.config import AugmentConfig, DataConfig, TrialConfig
+from tune_nas.config.conditions import value_of
+from tune_nas.data import DataShape, describe_data, fitted
+from tune_nas.search.relaxation import initialization
+from tune_nas.spaces import Space, load_space
+
+
+class EffectiveValues:
+    """Replaces values by what they amount to: ``auto`` by what it takes, null by the default.
+
+    Spaces and data sets are read once, and only where a key asks for them.
+
+    Args:
+        keys: The keys whose values are replaced; the others stay as they are.
+    """
+
+    def __init__(self, keys: Collection[str]) -> None:
+        self._keys = [key for key in keys if _section(key) in _EFFECTIVE]
+        self._spaces: dict[str, Space] = {}
+        self._shapes: dict[str, DataShape] = {}
+
+    def of(self, trial: TrialConfig) -> dict[str, Any]:
+        """Return the content of a trial with the values that it computes with.
+
+        Raises:
+            ConfigError: If its space cannot be loaded, or its augmentation does not fit.
+            DataError: If its images cannot be read.
+        """
+        content = trial.to_dict()
+        for key in self._keys:
+            section = _section(key)
+            parent, _, name = section.rpartition(".")
+            value_of(content, parent)[name] = _EFFECTIVE[section](trial, self)
+        return content
+
+    def space(self, trial: TrialConfig) -> Space:
+        """Return the space of a trial."""
+        name = trial.space.name
+        return self._spaces.setdefault(name, self._spaces.get(name) or load_space(name))
+
+    def shape(self, data: DataConfig) -> DataShape:
+        """Return the shape of the images of a data set."""
+        key = repr((data.name, data.dir, data.layout, data.train_images, data.resolution))
+        return self._shapes.setdefault(key, self._shapes.get(key) or describe_data(data))
+
+
+def _section(key: str) -> str:
+    """Return a key, or of a key of an augmentation that section: its keys go together."""
+    section = key.rpartition(".")[0]
+    return section if section in ("data.augment", "retrain.augment") else key
+
+
+def _unsampled(trial: TrialConfig, values: EffectiveValues) -> str:
+    if trial.relaxation.unsampled != "auto":
+        return trial.relaxation.unsampled
+    outputs = {cell.output for cell in values.space(trial).cells.values()}
+    usual = {"last": "as-numbers", "concat": "left-out"}
+    return usual[outputs.pop()] if len(outputs) == 1 else "auto"
+
+
+def _augment(config: AugmentConfig, key: str, trial: TrialConfig, values: EffectiveValues) -> Any:
+    shape = values.shape(trial.data)
+    return fitted(config, shape.image_size, mirrors=shape.mirrors, key=key).to_dict()
+
+
+_EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], Any]] = {
+    "space.init_channels": lambda trial, values: (
+        trial.space.init_channels or values.space(trial).skeleton.init_channels
+    ),
+    "space.cells": lambda trial, values: trial.space.cells or values.space(trial).skeleton.cells,
+    "data.train_images": lambda trial, values: values.shape(trial.data).n_train,
+    "data.resolution": lambda trial, values: values.shape(trial.data).image_size,
+    "data.augment": lambda trial, values: _augment(
+        trial.data.augment, "data.augment", trial, values
+    ),
+    "relaxation.init": lambda trial, values: initialization(trial.relaxation)[0],
+    "relaxation.init_std": lambda trial, values: initialization(trial.relaxation)[1],
+    "relaxation.unsampled": _unsampled,
+    "retrain.init_channels": lambda trial, values: (
+        trial.retrain.init_channels or values.space(trial).final_size[0]
+    ),
+    "retrain.cells": lambda trial, values: trial.retrain.cells or values.space(trial).final_size[1],
+    "retrain.augment": lambda trial, values: _augment(
+        trial.retrain.augment, "retrain.augment", trial, values
+    ),
+}
+"""By key or section: takes a trial, and returns what its value amounts to."""

@@ -1,0 +1,59 @@
+"""Points of a sweep that amount to the same trial: refused, as they would end as ties."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.effects import Point
+from tune_nas.text import shown
+
+_LONGEST = 200  # characters of a choice of values in a message
+
+
+class Configurations:
+    """Tells trials apart by what decides their results.
+
+    Args:
+        keys: The keys in which they may differ.
+    """
+
+    def __init__(self, keys: Collection[str]) -> None:
+        from tune_nas.search.effective import EffectiveValues
+
+        self._values = EffectiveValues(keys)
+
+    def of(self, trial: TrialConfig) -> str:
+        """Return everything that decides a trial's result but its seed, as text.
+
+        Raises:
+            ConfigError: If the trial's space cannot be loaded, or its augmentation does not fit.
+            DataError: If its images cannot be read.
+        """
+        return json.dumps({**self._values.of(trial), "seed": None}, sort_keys=True)
+
+
+def check_distinct(sweep: SweepConfig, points: Iterable[Point]) -> None:
+    """Refuse two choices of values that amount to the same: they make equal trials.
+
+    Args:
+        sweep: The sweep.
+        points: Its trials, or of a random or TPE search those of the ends of ranges.
+
+    Raises:
+        ConfigError: Names both.
+        DataError: If images, which the keys of an augmentation depend on, cannot be read.
+    """
+    configurations = Configurations(sweep.parameters)
+    known: dict[tuple[str, int], dict[str, object]] = {}
+    for parameters, trial in points:
+        own = dict(parameters)
+        twin = known.setdefault((configurations.of(trial), trial.seed), own)
+        if twin is not own:
+            raise ConfigError(
+                f"sweep '{sweep.name}': {shown(own, _LONGEST)} amounts to the same trial as "
+                f"{shown(twin, _LONGEST)}; give one of them"
+            )
