@@ -134,7 +134,7 @@ class DataShape:
     in_channels: int
     image_size: int
     n_train: int
-    mirrors: bool
+    mirrors: bool = True
 
 
 def describe_data(config: DataConfig) -> DataShape:
