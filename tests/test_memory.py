@@ -187,7 +187,7 @@ def test_the_shape_of_the_data_is_that_of_the_loaded_data() -> None:
         config = load_trial("milenas", changes).data
         data = load_data(config, seed=0, device=torch.device("cpu"), for_search=False)
         assert describe_data(config) == DataShape(
-            data.n_classes, data.in_channels, data.image_size, len(data.train)
+            data.n_classes, data.in_channels, data.image_size, len(data.train), data.mirrors
         )
 
 
