@@ -29,6 +29,11 @@ from tune_nas.paths import expanded, is_uri
 MANIFEST = "manifest.json"
 
 
+def is_state(name: str) -> bool:
+    """Return whether a file of a checkpoint is its state, rather than a text beside it."""
+    return name.endswith(".pt")
+
+
 def save_state(
     folder: Path, state: Mapping[str, Any], *, name: str, files: Mapping[str, str] | None = None
 ) -> None:
@@ -37,7 +42,7 @@ def save_state(
     Args:
         folder: The checkpoint's folder.
         state: Plain containers, numbers, strings and tensors.
-        name: File name of the state, as ``search.pt``.
+        name: File name of the state; it ends in ``.pt``, e.g. ``search.pt``.
         files: Texts by file name that lie beside it, as ``genotype.yaml``.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,10 @@ from tune_nas.text import shown
 
 SWEEP, STATE = "sweep.yaml", "state.json"
 """Files of a run's folder."""
+CHECKPOINT = "checkpoint_"
+"""What the names of Ray's checkpoint folders start with; a number follows."""
+GENOTYPE = "genotype.yaml"
+"""The genotype in a checkpoint and among the artifacts of a run."""
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 """MLflow's file and folder in a storage."""
 

@@ -92,13 +92,14 @@ def test_a_run(command_line) -> None:
 def test_a_search_by_the_name_that_it_has_in_the_storage(command_line) -> None:
     from tune_nas.library import load_trial
     from tune_nas.spaces import Genotype
-    from tune_nas.sweep.records import Job, Records
+    from tune_nas.sweep.jobs import Job
+    from tune_nas.sweep.records import Records
     from tune_nas.sweep.storage import Storage
 
     records = Records(Storage("runs/mine"), "search")
     found = {"search-00000": CELL_201, "search-00001": None}
     for name, cell in found.items():
-        records.start(Job(name, "search", {}, 0, load_trial("milenas").to_dict()))
+        records.start(Job(name, "search", "search", load_trial("milenas")))
         if cell is not None:
             text = Genotype.parse(cell).to_yaml()
             records.add(name, {"epoch": 1, "genotype": text})
@@ -152,12 +153,13 @@ def test_a_run_and_a_published_genotype_of_one_name(command_line) -> None:
 def add_search(name: str, cell: str, **changes: Any) -> None:
     from tune_nas.library import load_trial
     from tune_nas.spaces import Genotype
-    from tune_nas.sweep.records import Job, Records
+    from tune_nas.sweep.jobs import Job
+    from tune_nas.sweep.records import Records
     from tune_nas.sweep.storage import Storage
 
     records = Records(Storage(f"runs/{name}"), "search")
-    trial = load_trial("milenas", changes).to_dict()
-    records.start(Job("search-00000", "search", {}, 0, trial))
+    trial = load_trial("milenas", changes)
+    records.start(Job("search-00000", "search", "search", trial))
     genotype = cell if "space:" in cell else Genotype.parse(cell).to_yaml()
     records.add("search-00000", {"epoch": 1, "genotype": genotype})
 

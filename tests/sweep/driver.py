@@ -21,9 +21,9 @@ def main() -> None:
     command, storage, concurrency = sys.argv[1:4]
     options = RunOptions(storage=storage, concurrency=int(concurrency), quiet=True)
     if command == "start":
-        run_sweep(load_sweep(sys.argv[4]), options, "killed", trainables=standin.TRAINABLES)
+        run_sweep(load_sweep(sys.argv[4]), options, "killed", tasks=standin.TASKS)
     else:
-        resume_sweep("killed", options, trainables=standin.TRAINABLES)
+        resume_sweep("killed", options, tasks=standin.TASKS)
 
 
 if __name__ == "__main__":

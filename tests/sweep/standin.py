@@ -25,9 +25,9 @@ from tune_nas import errors
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
 from tune_nas.sweep.config import SweepConfig
-from tune_nas.sweep.execution import Trainables
-from tune_nas.sweep.records import Job, Records
-from tune_nas.sweep.trainable import EpochTrainable, trial_of
+from tune_nas.sweep.records import Records
+from tune_nas.sweep.trainable import EpochTrainable
+from tune_nas.tasks import Inputs, RetrainTask, SearchTask, Task
 
 MakeSweep = Callable[..., SweepConfig]
 GENOTYPE_FILE = Path(__file__).with_name("genotype.yaml")
@@ -55,9 +55,14 @@ class StandIn:
     def done(self) -> bool:
         return self.epoch >= self.epochs
 
-    @property
-    def genotype(self) -> Found:
+    def result(self) -> Found:
         return Found(self.given or f"{GENOTYPE_FILE.read_text()}# epoch {self.epoch}\n")
+
+    def remarks(self) -> dict[str, str]:
+        return {}
+
+    def artifacts(self) -> dict[str, str]:
+        return {}
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         time.sleep(self.orders.get("pause", 0.0))
@@ -116,13 +121,35 @@ class StandIn:
             raise ValueError("failed once")
 
 
+class StandInTask(Task):
+    """In the place of a search or a retraining run."""
+
+    section = "schedule"
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def epochs(self, trial: TrialConfig) -> int:
+        return self._task.epochs(trial)
+
+    def check(self, trial: TrialConfig, inputs: Inputs) -> None:
+        """Accept every trial."""
+
+    def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> StandIn:
+        return StandIn(trial, inputs.genotype)
+
+
+TASKS: dict[str, Task] = {
+    "search": StandInTask(SearchTask()),
+    "retrain": StandInTask(RetrainTask()),
+}
+
+
 class StandInTrainable(EpochTrainable):
-    @staticmethod
-    def build(job: Job) -> StandIn:
-        return StandIn(trial_of(job), job.genotype)
+    """The trainable of a search, without Ray."""
 
-
-TRAINABLES = Trainables(search=StandInTrainable, retrain=StandInTrainable)
+    def setup(self, config: dict[str, Any], task: Task | None = None) -> None:
+        super().setup(config, task or TASKS["search"])
 
 
 def write_sweep(folder: Path, orders: dict[str, Any] | None = None, **changes: Any) -> Path:

@@ -1,9 +1,9 @@
-"""Files are read from the newest checkpoint that has them whole."""
+"""Artifacts are read from the newest checkpoint that has them whole; the state is none."""
 
 from pathlib import Path
 
 from tune_nas.checkpoint import save_state
-from tune_nas.sweep.checkpoint_files import newest_files
+from tune_nas.sweep.checkpoint_files import newest_artifacts
 
 
 def save(folder: Path, number: int, **files: str) -> Path:
@@ -19,13 +19,12 @@ def test_the_newest_checkpoint_of_the_last_session_that_has_any(tmp_path: Path) 
     save(second, 0, alphas="old", decisions="d")
     newest = save(second, 1, alphas="new, ä\r\n")
     folders = [str(first), str(second), str(third)]  # the third session wrote none
-    read = newest_files(folders)
-    assert read("alphas.csv") == "new, ä\r\n".encode()
-    assert read("absent.csv") is None
+    found = newest_artifacts(folders)
+    assert found == {"alphas.csv": "new, ä\r\n".encode(), "decisions.csv": b"d"}
 
     (newest / "alphas.csv").write_text("cut")
-    assert newest_files(folders)("alphas.csv") == b"old"
+    assert newest_artifacts(folders)["alphas.csv"] == b"old"
     (newest / "manifest.json").unlink()
     (second / "checkpoint_000000" / "manifest.json").write_text("[]")
-    assert newest_files(folders)("alphas.csv") == b"first\r\n"
-    assert newest_files([])("alphas.csv") is None
+    assert newest_artifacts(folders)["alphas.csv"] == b"first\r\n"
+    assert newest_artifacts([]) == {}

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.plan import STATE, State, read_state
-from tune_nas.sweep.records import FOLDER, Job, Records
+from tune_nas.sweep.records import FOLDER, Records
 from tune_nas.sweep.runner import resume_sweep
 from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.trainable import REPORTS, read_reports
@@ -31,8 +32,8 @@ ANYTHING = st.recursive(
 def written(root: Path) -> dict[str, Any]:
     """Write a record of two epochs, and return its content."""
     records = Records(Storage(root), "search")
-    trial = TrialConfig(schedule={"epochs": 3}).to_dict()  # type: ignore[arg-type]
-    records.start(Job("search-00000", "search", {"update.lambda": 0.1}, 1, trial))
+    trial = TrialConfig(seed=1, schedule={"epochs": 3})  # type: ignore[arg-type]
+    records.start(Job("search-00000", "search", "search", trial, {"update.lambda": 0.1}))
     for epoch in (1, 2):
         records.add("search-00000", {"epoch": epoch, "valid_accuracy": 1.5, "loss": float("nan")})
     return json.loads((root / NAME).read_text())  # type: ignore[no-any-return]
@@ -68,9 +69,10 @@ def test_a_record_without_the_keys_that_came_later_is_read(tmp_path: Path) -> No
         ("job", ABSENT, "Field required"),
         ("job", [], "job is []: Input should be an object"),
         ("job.id", 5, "job.id is 5: Input should be a valid string"),
-        ("job.id", "../../other", "it is that of '../../other' in stage 'search'"),
-        ("job.stage", "repeat", "it is that of 'search-00000' in stage 'repeat'"),
-        ("job.seed", "1", "job.seed is '1': Input should be a valid integer"),
+        ("job.id", "../../other", "it is that of '../../other' in phase 'search'"),
+        ("job.phase", "repeat", "it is that of 'search-00000' in phase 'repeat'"),
+        ("job.task", 1, "job.task is 1: Input should be a valid string"),
+        ("job.task", "dance", "task is 'dance', but must be one of search, retrain"),
         ("job.parameters", 1, "job.parameters is 1: Input should be an object"),
         ("job.trial", None, "job.trial is None: Input should be an object"),
         ("job.trial", {}, "job.trial lacks a section"),
@@ -147,7 +149,7 @@ def test_a_state_with_a_wrong_value_is_damaged(tmp_path: Path, key: str, value: 
         resume_sweep(None, RunOptions(storage=str(tmp_path)))
 
 
-KEYS = ("job", "job.id", "job.trial", "job.trial.space", "job.seed", "history", "orders", "status")
+KEYS = ("job", "job.id", "job.trial", "job.trial.space", "job.task", "history", "orders", "status")
 
 
 @given(st.sampled_from([*KEYS, "reason", "error", "genotype", "folders", "tracked"]), ANYTHING)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from standin import TRAINABLES, MakeSweep
+from standin import TASKS, MakeSweep
 
 from tune_nas.config import check_data_keys
 from tune_nas.errors import ConfigError
@@ -41,7 +41,7 @@ def test_classes_and_counts_are_named_unless_quiet(
     data = {"data.name": "folder", "data.dir": str(tmp_path / "images")}
     trial = with_overrides({}, {**data, "name": "trial"})
     options = RunOptions(storage=str(tmp_path / "runs"), quiet=quiet)
-    run_search(trial, options, trainables=TRAINABLES)
+    run_search(trial, options, tasks=TASKS)
     line = f"data: 2 classes in '{tmp_path}/images', 8 training + 2 test images: cat 4+1, dog 4+1\n"
     assert capsys.readouterr() == ("", "" if quiet else line)
 
@@ -49,7 +49,7 @@ def test_classes_and_counts_are_named_unless_quiet(
 @pytest.mark.usefixtures("started")
 def test_known_data_sets_need_no_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = RunOptions(storage=str(tmp_path / "runs"))
-    run_search(with_overrides({}, {"name": "trial"}), options, trainables=TRAINABLES)
+    run_search(with_overrides({}, {"name": "trial"}), options, tasks=TASKS)
     assert capsys.readouterr() == ("", "")
 
 
@@ -57,7 +57,7 @@ def test_known_data_sets_need_no_line(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_run_from_before_the_checks_can_be_read(tmp_path: Path) -> None:
     # `data.dir` beside digits was accepted, and a plan has no keys that are newer than it.
     options = RunOptions(storage=str(tmp_path / "runs"), quiet=True)
-    run_search(with_overrides({}, {"name": "trial"}), options, trainables=TRAINABLES)
+    run_search(with_overrides({}, {"name": "trial"}), options, tasks=TASKS)
     file = tmp_path / "runs" / "trial" / "trials.yaml"
     lines = file.read_text().replace("dir: null", "dir: /images").splitlines()
     newer = ("reference_size:", "layout:", "fit:", "background:")

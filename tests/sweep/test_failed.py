@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import TRAINABLES, MakeSweep, crash_after
+from standin import TASKS, MakeSweep, crash_after
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
-from tune_nas.sweep.records import Job, Record, Records
-from tune_nas.sweep.stages import with_known_ids
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.phases import with_known_ids
+from tune_nas.sweep.records import Record, Records
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker
 
@@ -40,7 +41,7 @@ def test_what_would_fail_in_the_same_way_is_tried_once(
 ) -> None:
     orders = {"raise": error, "at": at, "tries": str(tmp_path / "tries")}
     sweep = make_sweep(orders, parameters=TWO)
-    outcome = run_sweep(sweep, options(tmp_path), "x", trainables=TRAINABLES)
+    outcome = run_sweep(sweep, options(tmp_path), "x", tasks=TASKS)
     assert len((tmp_path / "tries").read_text().splitlines()) == tries
     (failed,) = [result for result in outcome.results if result.status == "failed"]
     assert failed.error == f"{error}: it fails, as it was told to"
@@ -51,7 +52,7 @@ def test_what_would_fail_in_the_same_way_is_tried_once(
             f"to run it again, remove {record}"
         )
         with pytest.raises(StorageError) as refused:
-            resume_sweep("x", options(tmp_path), failed=True, trainables=TRAINABLES)
+            resume_sweep("x", options(tmp_path), failed=True, tasks=TASKS)
         assert str(refused.value) == says
 
 
@@ -62,13 +63,13 @@ def test_a_passing_failure_is_tried_again_from_its_checkpoint(
     orders = {"fail_until": str(tmp_path / "back")}
     sweep = make_sweep(orders, parameters=TWO, retrain=1)
     where = options(tmp_path, max_failures=0)
-    first = run_sweep(sweep, where, "x", trainables=TRAINABLES)
+    first = run_sweep(sweep, where, "x", tasks=TASKS)
     assert [result.status for result in first.results] == ["finished", "failed", "finished"]
     with pytest.raises(StorageError, match="'x' has finished; there is nothing to resume"):
-        resume_sweep("x", where, trainables=TRAINABLES)
+        resume_sweep("x", where, tasks=TASKS)
     (tmp_path / "back").touch()
-    second = resume_sweep(None, where, failed=True, trainables=TRAINABLES)
-    smooth = run_sweep(make_sweep(parameters=TWO), where, "smooth", trainables=TRAINABLES)
+    second = resume_sweep(None, where, failed=True, tasks=TASKS)
+    smooth = run_sweep(make_sweep(parameters=TWO), where, "smooth", tasks=TASKS)
     assert [r.history for r in second.results[:2]] == [r.history for r in smooth.results]
     retrained = {r.trial_id: (r.parent, r.status) for r in second.results if r.stage == "retrain"}
     assert retrained == {
@@ -81,14 +82,15 @@ def test_a_passing_failure_is_tried_again_from_its_checkpoint(
     assert len(runs) == 5
     assert {(run.state, run.tags.get("error")) for run in runs} == {("FINISHED", None)}
     with pytest.raises(StorageError, match="'x' has no failed trial; there is nothing to try"):
-        resume_sweep("x", where, failed=True, trainables=TRAINABLES)
+        resume_sweep("x", where, failed=True, tasks=TASKS)
     with pytest.raises(StorageError, match="there is nothing to try again in"):
-        resume_sweep(None, where, failed=True, trainables=TRAINABLES)
+        resume_sweep(None, where, failed=True, tasks=TASKS)
 
 
 def test_jobs_keep_the_ids_that_they_were_started_with() -> None:
     def job(job_id: str, seed: int) -> Job:
-        return Job(job_id, "repeat", {"update.lambda": 1.0}, seed, {})
+        trial = TrialConfig(seed=seed)
+        return Job(job_id, "search", "repeat", trial, {"update.lambda": 1.0})
 
     records = [Record(job("repeat-00000", 5)), Record(job("repeat-00002", 7))]
     jobs = [job(f"repeat-{n:05d}", seed) for n, seed in enumerate((6, 7, 8, 5))]
@@ -104,7 +106,7 @@ def test_jobs_keep_the_ids_that_they_were_started_with() -> None:
 def test_a_record_of_an_older_version_and_one_that_was_moved(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "old" / "x")
     records = Records(storage, "search")
-    record = records.start(Job("search-00000", "search", {}, 0, TrialConfig().to_dict()))
+    record = records.start(Job("search-00000", "search", "search", TrialConfig()))
     record.folders.append(f"{storage.root}/search/search-00000")
     records.add("search-00000", {"epoch": 1, "valid_accuracy": 5.0})
     (tmp_path / "old").rename(tmp_path / "new")
@@ -127,14 +129,14 @@ def test_a_trial_whose_record_was_removed_is_run_again(
 ) -> None:
     """As the message on a trial that would fail in the same way says; also of a finished sweep."""
     where = options(tmp_path)
-    whole = run_sweep(make_sweep(parameters=TWO, retrain=1), where, "x", trainables=TRAINABLES)
+    whole = run_sweep(make_sweep(parameters=TWO, retrain=1), where, "x", tasks=TASKS)
     for file in ("search/records/search-00000.json", "retrain/records/retrain-00000.json"):
         (tmp_path / "runs" / "x" / file).unlink()
-        again = resume_sweep("x", where, trainables=TRAINABLES)
+        again = resume_sweep("x", where, tasks=TASKS)
         assert again.results == whole.results
         assert again.untracked == []
     with pytest.raises(StorageError, match="'x' has finished; there is nothing to resume"):
-        resume_sweep("x", where, trainables=TRAINABLES)
+        resume_sweep("x", where, tasks=TASKS)
 
 
 def test_a_retraining_that_was_begun_is_run_to_its_end_though_another_is_better_by_now(
@@ -143,11 +145,11 @@ def test_a_retraining_that_was_begun_is_run_to_its_end_though_another_is_better_
     orders = {"fail_until": str(tmp_path / "back")}
     sweep, where = make_sweep(orders, parameters=TWO, retrain=1), options(tmp_path, max_failures=0)
     with crash_after(monkeypatch, 4 + 1 + 1):  # in the second epoch of the retraining
-        run_sweep(sweep, where, "x", trainables=TRAINABLES)
+        run_sweep(sweep, where, "x", tasks=TASKS)
     records = Records(Storage(tmp_path / "runs" / "x"), "retrain")
     assert [(record.status, record.epoch) for record in records] == [("running", 1)]
     (tmp_path / "back").touch()
-    outcome = resume_sweep("x", where, failed=True, trainables=TRAINABLES)
+    outcome = resume_sweep("x", where, failed=True, tasks=TASKS)
     retrained = [(r.parent, r.status) for r in outcome.results if r.stage == "retrain"]
     assert retrained == [("search-00000", "finished"), ("search-00001", "finished")]
     assert (outcome.n_failed, outcome.untracked) == (0, [])
@@ -157,10 +159,10 @@ def test_a_finished_sweep_is_written_to_another_store(
     make_sweep: MakeSweep, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = options(tmp_path)
-    whole = run_sweep(make_sweep(parameters=TWO), where, "x", trainables=TRAINABLES)
+    whole = run_sweep(make_sweep(parameters=TWO), where, "x", tasks=TASKS)
     monkeypatch.setattr("tune_nas.sweep.runner.connect", None)  # no trial is left to run
     other = f"sqlite:///{tmp_path}/other.db"
-    again = resume_sweep("x", options(tmp_path, mlflow=other), trainables=TRAINABLES)
+    again = resume_sweep("x", options(tmp_path, mlflow=other), tasks=TASKS)
     assert again.results == whole.results
     runs = Tracker(other).list_runs()
     assert sorted((run.stage, run.state) for run in runs) == [
@@ -168,4 +170,4 @@ def test_a_finished_sweep_is_written_to_another_store(
         ("sweep", "FINISHED"),
     ]
     with pytest.raises(StorageError, match="'x' has finished; there is nothing to resume"):
-        resume_sweep("x", where, trainables=TRAINABLES)
+        resume_sweep("x", where, tasks=TASKS)

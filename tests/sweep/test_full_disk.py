@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import TRAINABLES, MakeSweep
+from standin import TASKS, MakeSweep
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
@@ -206,7 +206,7 @@ def test_a_sweep_on_a_disk_that_gets_full_is_one_line_and_can_be_resumed(
     sweep = make_sweep()
     where = {"mlflow": f"sqlite:///{tmp_path}/mlflow.db", "quiet": True, "concurrency": 1}
     expected = run_sweep(
-        sweep, RunOptions(storage=str(tmp_path / "big"), **where), "x", trainables=TRAINABLES
+        sweep, RunOptions(storage=str(tmp_path / "big"), **where), "x", tasks=TASKS
     )
     options = RunOptions(storage=str(small_disk / "runs"), **where)
     add, count = Records.add, iter(range(5))
@@ -219,13 +219,13 @@ def test_a_sweep_on_a_disk_that_gets_full_is_one_line_and_can_be_resumed(
     with monkeypatch.context() as patch:
         patch.setattr(Records, "add", add_or_fill)
         with pytest.raises(StorageError) as error:
-            run_sweep(sweep, options, "x", trainables=TRAINABLES)
+            run_sweep(sweep, options, "x", tasks=TASKS)
     folder = small_disk / "runs" / "x"
     record = "search/records/search-00001.json"
     assert str(error.value) == f"storage {folder} cannot be written: {record}: {NO_SPACE}"
 
     (small_disk / "filler").unlink()
-    resumed = resume_sweep("x", options, trainables=TRAINABLES)
+    resumed = resume_sweep("x", options, tasks=TASKS)
     assert [result.to_dict() for result in resumed.results] == [
         result.to_dict() for result in expected.results
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tune_nas.search import Search
 from tune_nas.sweep import RunOptions, run_sweep
 from tune_nas.sweep.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.host import HostedTrainable, hosting
-from tune_nas.sweep.records import Job
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.resolve import load_sweep
 
 TINY: dict[str, Any] = {
@@ -73,12 +74,12 @@ def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
     import ray
 
     trials = [with_overrides(TINY, {"seed": seed}) for seed in (1, 2)]
-    jobs = [Job(f"search-{t.seed}", "search", {}, t.seed, t.to_dict()) for t in trials]
+    jobs = [Job(f"search-{t.seed}", "search", "search", t) for t in trials]
     with hosting(2, 2, cpus=0.3, gpus=0) as hosts:
 
         class Hosted(HostedTrainable):
             def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
-                super().setup(config, hosts)
+                super().setup(config, hosts=hosts)
 
         def start(job: Job) -> Hosted:
             return Hosted({"job": job.to_dict(), "resume_from": [], "recorded": 0})
@@ -113,16 +114,14 @@ def test_a_seat_is_free_once_its_trial_has_left_or_was_not_heard_of(
     from tune_nas.sweep import host as module
 
     trials = [with_overrides(TINY, {"seed": seed}) for seed in (1, 2)]
-    one, two = (
-        Job(f"search-{t.seed}", "search", {}, t.seed, t.to_dict()).to_dict() for t in trials
-    )
+    one, two = (Job(f"search-{t.seed}", "search", "search", t) for t in trials)
     host = module.Host(1)
     assert host.take(one) is not None and host.free() == 0
     assert host.take(two) is None
     again = host.take(one)  # its own process was lost
     assert again is not None and again.epoch == 0
-    host.leave(one["id"])
-    broken = {**two, "trial": {**two["trial"], "start_from": "/nowhere"}}
+    host.leave(one.id)
+    broken = replace(two, trial=with_overrides(two.trial, {"start_from": "/nowhere"}))
     with pytest.raises(CheckpointError):
         host.take(broken)
     assert host.free() == 1
@@ -140,9 +139,9 @@ def test_what_a_search_in_a_host_raises_is_said_in_its_own_words(
 
         class Hosted(HostedTrainable):
             def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
-                super().setup(config, hosts)
+                super().setup(config, hosts=hosts)
 
-        job = Job("search-0", "search", {}, 0, trial.to_dict())
+        job = Job("search-0", "search", "search", trial)
         trainable = Hosted({"job": job.to_dict(), "resume_from": [], "recorded": 0})
         with pytest.raises(CheckpointError, match="no whole checkpoint"):
             trainable._learner.load(tmp_path)

@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 import pytest
-from standin import TRAINABLES, write_sweep
+from standin import TASKS, write_sweep
 
 from tune_nas.sweep import RunOptions, SweepOutcome, load_sweep, resume_sweep, run_sweep
 from tune_nas.sweep.records import Record, Records
@@ -110,7 +110,7 @@ def test_killed_twice_ends_as_one_that_ran_through(tmp_path: Path, ray_session: 
         load_sweep(file),
         RunOptions(storage=str(through / "runs"), **options),
         "killed",
-        trainables=TRAINABLES,
+        tasks=TASKS,
     )
     log = killed / "driver.txt"
     killed.mkdir()
@@ -119,9 +119,7 @@ def test_killed_twice_ends_as_one_that_ran_through(tmp_path: Path, ray_session: 
     assert records(killed, "killed", "search")[-1].status == "running"
     second = start(killed, "resume", 1, file)
     kill_when(second, lambda: epochs_of(killed, "repeat") >= 8, log)
-    resumed = resume_sweep(
-        None, RunOptions(storage=str(killed / "runs"), **options), trainables=TRAINABLES
-    )
+    resumed = resume_sweep(None, RunOptions(storage=str(killed / "runs"), **options), tasks=TASKS)
     for stage in ("search", "repeat", "retrain"):
         expected = what_came_of(records(through, "killed", stage))
         assert expected, stage
@@ -145,7 +143,7 @@ def test_two_at_a_time_contradict_no_decision(tmp_path: Path, ray_session: None)
     before = {r.job.id: r for r in records(tmp_path, "killed", "search")}
     assert any(record.status == "stopped early" for record in before.values())
     options = RunOptions(storage=str(tmp_path / "runs"), concurrency=2, quiet=True)
-    outcome = resume_sweep("killed", options, trainables=TRAINABLES)
+    outcome = resume_sweep("killed", options, tasks=TASKS)
     stage = Records(Storage(tmp_path / "runs" / "killed"), "search")
     assert len(stage) == 14
     for job_id, record in before.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import ray
-from standin import TRAINABLES, MakeSweep
+from standin import TASKS, MakeSweep
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, local_ray, run_sweep
@@ -125,7 +125,7 @@ def test_a_folder_too_long_for_sockets_says_what_to_set(
     local_ray.check_temporary_folder()
     monkeypatch.setenv("TMPDIR", too_long)
     with pytest.raises(StorageError) as error:
-        run_sweep(make_sweep(), RunOptions(storage=str(tmp_path / "runs")), trainables=TRAINABLES)
+        run_sweep(make_sweep(), RunOptions(storage=str(tmp_path / "runs")), tasks=TASKS)
     assert str(error.value) == (
         f"TMPDIR is '{too_long}', but must have at most 41 bytes (it has 42), as Ray's sockets are "
         "below it; set RAY_TMPDIR to a short absolute path, e.g. RAY_TMPDIR=/tmp"

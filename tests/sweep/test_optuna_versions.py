@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from standin import MakeSweep
 
-from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.records import Records
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.sources import OptunaSource
 from tune_nas.sweep.storage import Storage

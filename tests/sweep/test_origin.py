@@ -9,8 +9,9 @@ import pytest
 from tune_nas.checkpoint import save_state
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.origin import find_origin
-from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.records import Records
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking import Tracker
 
@@ -21,7 +22,9 @@ def add_trial(root: Path, name: str, trial_id: str, epochs: int = 2) -> Path:
     """Leave what a search leaves behind, and return its newest checkpoint."""
     stage = trial_id.partition("-")[0]
     records = Records(Storage(root / name), stage)
-    record = records.start(Job(trial_id, stage, {}, 0, TRIAL.to_dict()))
+    record = records.start(
+        Job(trial_id, "retrain" if stage == "retrain" else "search", stage, TRIAL)
+    )
     folder = root / name / stage / trial_id
     record.folders += [str(folder), f"{folder}.1"]  # the second session did not get far
     records.save(record)

@@ -17,7 +17,7 @@ import typer
 from mlflow import MlflowClient
 from mlflow_proxy import Proxy
 from mlflow_server import serving
-from standin import TRAINABLES, MakeSweep, crash_after, restart_ray
+from standin import TASKS, MakeSweep, crash_after, restart_ray
 
 from tune_nas.cli.outcome import print_outcome
 from tune_nas.cli.output import Format
@@ -136,7 +136,7 @@ def test_a_server_lost_across_the_end_of_a_phase(
         (lambda: epochs_of(tmp_path, name, "retrain") >= 1, set_mode(proxy, "open")),
     )
     sweep = make_sweep(SLOW, retrain="each")
-    outcome = run_sweep(sweep, options(tmp_path, proxy), name, trainables=TRAINABLES)
+    outcome = run_sweep(sweep, options(tmp_path, proxy), name, tasks=TASKS)
     assert proxy.spoiled
     assert (outcome.untracked, outcome.remarks) == ([], [])
     assert len(assert_whole(server, outcome.report.sweep, outcome.results)) == 6
@@ -155,7 +155,7 @@ def test_a_server_lost_to_the_end_is_one_line_and_a_resume_sends_what_it_lacks(
 ) -> None:
     during((lambda: epochs_of(tmp_path, "end", "search") >= EPOCHS + 2, set_mode(proxy, "closed")))
     where = options(tmp_path, proxy)
-    outcome = run_sweep(make_sweep(SLOW, retrain=1), where, "end", trainables=TRAINABLES)
+    outcome = run_sweep(make_sweep(SLOW, retrain=1), where, "end", tasks=TASKS)
     (line,) = outcome.untracked
     assert line.startswith(
         f"MLflow store {proxy.url} lacks 3 of 4 trials and the sweep's own files ("
@@ -175,16 +175,16 @@ def test_a_server_lost_to_the_end_is_one_line_and_a_resume_sends_what_it_lacks(
     assert "best by supernet valid accuracy" in shown.out
 
     with pytest.raises(StorageError, match=r"^MLflow store http\S+ cannot be reached"):
-        resume_sweep(None, options(tmp_path, proxy, mlflow=None), trainables=TRAINABLES)
+        resume_sweep(None, options(tmp_path, proxy, mlflow=None), tasks=TASKS)
     proxy.mode = "open"
     # No trial is left, so Ray is not asked.
     monkeypatch.setattr("tune_nas.sweep.runner.connect", None)
-    sent = resume_sweep(None, options(tmp_path, proxy, mlflow=None), trainables=TRAINABLES)
+    sent = resume_sweep(None, options(tmp_path, proxy, mlflow=None), tasks=TASKS)
     assert sent.untracked == []
     assert sent.results == outcome.results
     assert len(assert_whole(server, "end", sent.results)) == 4
     with pytest.raises(StorageError, match="has finished; there is nothing to resume"):
-        resume_sweep("end", options(tmp_path, proxy), trainables=TRAINABLES)
+        resume_sweep("end", options(tmp_path, proxy), tasks=TASKS)
 
 
 def every_third() -> Callable[[str, str], bool]:
@@ -221,13 +221,13 @@ def test_answers_that_are_lost_double_nothing(
     )  # the start is refused if it fails
     proxy.mode = mode
     sweep = make_sweep({"pause": 0.05}, retrain=1, parameters={"update.lambda": {"grid": [0, 1]}})
-    run_sweep(sweep, options(tmp_path, proxy), name, trainables=TRAINABLES)
+    run_sweep(sweep, options(tmp_path, proxy), name, tasks=TASKS)
     assert len(proxy.spoiled) > 3
     proxy.mode = "open"
     proxy.wait()
     # What is late may have come after the end: a look at the store puts that right too.
     read_plan(Storage(folder)).write_state(status="untracked")
-    outcome = resume_sweep(name, options(tmp_path, proxy), trainables=TRAINABLES)
+    outcome = resume_sweep(name, options(tmp_path, proxy), tasks=TASKS)
     assert outcome.untracked == []
     assert_whole(server, outcome.report.sweep, outcome.results)
 
@@ -244,13 +244,13 @@ def test_a_store_that_is_gone_or_another_one_gets_every_run(
     store = tmp_path / "runs" / "mlflow.db"
     where = RunOptions(storage=str(tmp_path / "runs"), **QUIET)
     with crash_after(monkeypatch, EPOCHS + 2):
-        run_sweep(make_sweep(retrain=1), where, "killed", trainables=TRAINABLES)
+        run_sweep(make_sweep(retrain=1), where, "killed", tasks=TASKS)
     ended = Records(Storage(tmp_path / "runs" / "killed"), "search")["search-00000"]
     assert (ended.status, ended.tracked) == ("finished", True)
     if case == "another":
         uri = f"sqlite:///{tmp_path}/new/mlflow.db"
         other = RunOptions(storage=str(tmp_path / "runs"), mlflow=uri, **QUIET)
-        outcome = resume_sweep("killed", other, trainables=TRAINABLES)
+        outcome = resume_sweep("killed", other, tasks=TASKS)
         assert outcome.mlflow_uri == uri
         assert read_plan(Storage(outcome.folder)).state.mlflow == uri
         assert len(assert_whole(uri, "killed", outcome.results)) == 4
@@ -314,8 +314,8 @@ def test_ctrl_c_in_an_outage_is_no_traceback(
 
     monkeypatch.setattr(Records, "add", lose)
     with crash_after(monkeypatch, 2):  # a KeyboardInterrupt comes out, and nothing else
-        run_sweep(make_sweep(), options(tmp_path, proxy), "out", trainables=TRAINABLES)
+        run_sweep(make_sweep(), options(tmp_path, proxy), "out", tasks=TASKS)
     monkeypatch.undo()
     proxy.mode = "open"
-    outcome = resume_sweep("out", options(tmp_path, proxy), trainables=TRAINABLES)
+    outcome = resume_sweep("out", options(tmp_path, proxy), tasks=TASKS)
     assert_whole(server, outcome.report.sweep, outcome.results)

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tune_nas.config import TrialConfig
 from tune_nas.sweep.callbacks import Progress, Recorder
-from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.records import Records
 from tune_nas.sweep.storage import Storage
 
 
@@ -22,8 +24,8 @@ class Trial:
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
     records = Records(Storage(tmp_path), "search")
-    trial = {"schedule": {"epochs": 4}}
-    records.start(Job("search-00000", "search", {"update.lambda": 0.1}, 1, trial))
+    trial = TrialConfig(seed=1, schedule={"epochs": 4})  # type: ignore[arg-type]
+    records.start(Job("search-00000", "search", "search", trial, {"update.lambda": 0.1}))
     return records
 
 

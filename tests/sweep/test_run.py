@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import TRAINABLES, MakeSweep, crash_after
+from standin import TASKS, MakeSweep, crash_after
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
@@ -32,9 +32,7 @@ def test_a_grid_runs_to_its_end_and_leaves_everything(
     make_sweep: MakeSweep, tmp_path: Path, ray_session: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = make_sweep({"fail": 1}, seeds=3, retrain="each")
-    outcome = run_sweep(
-        sweep, options(tmp_path, quiet=False, max_failures=1), "grid", trainables=TRAINABLES
-    )
+    outcome = run_sweep(sweep, options(tmp_path, quiet=False, max_failures=1), "grid", tasks=TASKS)
     # Seed 1 fails for every λ; the sweep goes on, and says so.
     assert outcome.n_failed == 3
     failed = [result for result in outcome.results if result.status == "failed"]
@@ -68,11 +66,11 @@ def test_a_grid_runs_to_its_end_and_leaves_everything(
     )
     assert "trial search-" in (folder / "log.txt").read_text()
     with pytest.raises(StorageError, match="has finished; there is nothing to resume"):
-        resume_sweep("grid", options(tmp_path), trainables=TRAINABLES)
+        resume_sweep("grid", options(tmp_path), tasks=TASKS)
     with pytest.raises(StorageError, match="there is nothing to resume in"):
-        resume_sweep(None, options(tmp_path), trainables=TRAINABLES)
+        resume_sweep(None, options(tmp_path), tasks=TASKS)
     with pytest.raises(StorageError, match="'grid' exists in"):
-        run_sweep(sweep, options(tmp_path), "grid", trainables=TRAINABLES)
+        run_sweep(sweep, options(tmp_path), "grid", tasks=TASKS)
 
 
 def test_a_trial_that_fails_once_goes_on_from_its_checkpoint(
@@ -80,9 +78,9 @@ def test_a_trial_that_fails_once_goes_on_from_its_checkpoint(
 ) -> None:
     one = {"update.lambda": {"grid": [1]}}
     sweep = make_sweep({"fail_once": str(tmp_path / "failed")}, parameters=one)
-    outcome = run_sweep(sweep, options(tmp_path), trainables=TRAINABLES)
+    outcome = run_sweep(sweep, options(tmp_path), tasks=TASKS)
     assert (tmp_path / "failed").exists()
-    smooth = run_sweep(make_sweep(parameters=one), options(tmp_path), "b", trainables=TRAINABLES)
+    smooth = run_sweep(make_sweep(parameters=one), options(tmp_path), "b", tasks=TASKS)
     assert outcome.n_failed == 0
     assert [r.history for r in outcome.results] == [r.history for r in smooth.results]
 
@@ -100,9 +98,9 @@ def test_damaged_ray_state_and_checkpoints_are_of_no_consequence(
         "parameters": {"optimizer.weights.learning_rate": {"loguniform": [0.001, 0.5]}},
     }
     sweep, alone = make_sweep({"pause": 0.05}, **drawn), {"concurrency": 1}
-    whole = run_sweep(sweep, options(tmp_path, **alone), "whole", trainables=TRAINABLES)
+    whole = run_sweep(sweep, options(tmp_path, **alone), "whole", tasks=TASKS)
     with crash_after(monkeypatch, 11):
-        run_sweep(sweep, options(tmp_path, **alone), "cut", trainables=TRAINABLES)
+        run_sweep(sweep, options(tmp_path, **alone), "cut", tasks=TASKS)
     folder = tmp_path / "runs" / "cut"
     records = list(Records(Storage(folder), "search"))
     assert [record.epoch for record in records] == [4, 4, 3]
@@ -113,7 +111,7 @@ def test_damaged_ray_state_and_checkpoints_are_of_no_consequence(
     newest = max(folder.glob("search/search-00002/checkpoint_*"))
     for file in newest.iterdir():
         file.write_bytes(file.read_bytes()[:10])
-    resumed = resume_sweep("cut", options(tmp_path, **alone), trainables=TRAINABLES)
+    resumed = resume_sweep("cut", options(tmp_path, **alone), tasks=TASKS)
     assert resumed.results == whole.results
     assert "skipped a damaged checkpoint" in (folder / "log.txt").read_text()
     runs = Tracker(resumed.mlflow_uri).list_runs()
@@ -137,13 +135,13 @@ def test_an_error_in_the_driver_is_said_as_it_is_and_a_resume_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(Records, "add", full)
         with pytest.raises(StorageError, match=r"^storage cannot be written: no space left"):
-            run_sweep(sweep, options(tmp_path, concurrency=1), "full", trainables=TRAINABLES)
+            run_sweep(sweep, options(tmp_path, concurrency=1), "full", tasks=TASKS)
     tracker = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
     ends = {run.stage: (run.state, run.tags.get("reason")) for run in tracker.list_runs()}
     by = "interrupted by an error of the driver"
     assert ends["search"] == ("KILLED", f"{by} after epoch 3 of 4; resume the sweep")
     assert ends["sweep"][0] == "FAILED"
-    resumed = resume_sweep("full", options(tmp_path), trainables=TRAINABLES)
+    resumed = resume_sweep("full", options(tmp_path), tasks=TASKS)
     assert [result.status for result in resumed.results] == ["finished"] * 2
     assert {run.state for run in tracker.list_runs()} == {"FINISHED"}
 
@@ -153,7 +151,7 @@ def test_a_metric_that_no_search_reports_ends_the_sweep_with_its_first_trial(
 ) -> None:
     sweep = make_sweep(metric="genotype/skip")
     with pytest.raises(ConfigError, match="which no search reports; did you mean 'genotype/skips'"):
-        run_sweep(sweep, options(tmp_path, concurrency=1), "wrong", trainables=TRAINABLES)
+        run_sweep(sweep, options(tmp_path, concurrency=1), "wrong", tasks=TASKS)
     records = Records(Storage(tmp_path / "runs" / "wrong"), "search")
     assert [record.epoch for record in records] == [4]
 
@@ -173,13 +171,11 @@ def test_a_damaged_record_is_one_line(tmp_path: Path, make_sweep: MakeSweep) -> 
 
 def test_one_search_and_one_retrain(tmp_path: Path, ray_session: None) -> None:
     trial = TrialConfig(name="one", schedule={"epochs": 3}, retrain={"epochs": 2})  # type: ignore[arg-type]
-    found = run_search(trial, options(tmp_path), trainables=TRAINABLES)
+    found = run_search(trial, options(tmp_path), tasks=TASKS)
     assert [result.stage for result in found.results] == ["search"]
     best = Path(found.best_genotype_path or "").read_text()
     run = next(r for r in Tracker(found.mlflow_uri).list_runs() if r.stage == "search")
-    outcome = run_retrain(
-        trial, best, options(tmp_path), "two", parent_run=run.run_id, trainables=TRAINABLES
-    )
+    outcome = run_retrain(trial, best, options(tmp_path), "two", parent_run=run.run_id, tasks=TASKS)
     (result,) = outcome.results
     assert (result.stage, result.status, result.metrics["epoch"]) == ("retrain", "finished", 2)
     assert f"retrain test accuracy {result.metrics['test_accuracy']:.2f} %" in (
@@ -210,7 +206,7 @@ def test_bad_places_are_one_line_and_nothing_is_written(
     for changes, says in cases:
         began = time.monotonic()
         with pytest.raises(StorageError, match=says) as error:
-            run_sweep(sweep, options(tmp_path, **changes), trainables=TRAINABLES)
+            run_sweep(sweep, options(tmp_path, **changes), tasks=TASKS)
         assert "\n" not in str(error.value)
         assert time.monotonic() - began < 15
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "input"]
@@ -219,5 +215,5 @@ def test_bad_places_are_one_line_and_nothing_is_written(
     with pytest.raises(StorageError, match="missing or damaged; nothing to resume"):
         resume_sweep("unknown", options(tmp_path))
     with pytest.raises(ConfigError, match="without '/'"):
-        run_sweep(sweep, options(tmp_path), "a/b", trainables=TRAINABLES)
+        run_sweep(sweep, options(tmp_path), "a/b", tasks=TASKS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "input"]

@@ -8,16 +8,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import GENOTYPE_FILE, TRAINABLES, MakeSweep, StandInTrainable
+from standin import GENOTYPE_FILE, TASKS, MakeSweep
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, DataError, GenotypeError, StorageError, TuneNasError
-from tune_nas.sweep import RunOptions, Trainables, resume_sweep, run_retrain, run_sweep
+from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_sweep
 from tune_nas.sweep.plan import Plan, State, read_plan
 from tune_nas.sweep.resolve import BaseTrials
 from tune_nas.sweep.storage import Storage
@@ -49,11 +48,11 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
     """Let Ctrl-C be pressed when the trials would begin; returns the options they would have."""
     seen: list[RunOptions] = []
 
-    def run_list(self: Any, *_: object) -> None:
+    def run(self: Any, *_: object) -> None:
         seen.append(self._options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tune_nas.sweep.execution.StageRunner.run_list", run_list)
+    monkeypatch.setattr("tune_nas.sweep.execution.PhaseRunner.run", run)
     return seen
 
 
@@ -95,7 +94,7 @@ def test_too_much_for_the_machine_leaves_nothing(
 ) -> None:
     sweep = make_sweep()
     with pytest.raises(ConfigError, match=r"-per-trial is (64|1), but must be at most (2|0),"):
-        run_sweep(sweep, options(tmp_path, **more), "big", trainables=TRAINABLES)
+        run_sweep(sweep, options(tmp_path, **more), "big", tasks=TASKS)
     assert [path.name for path in tmp_path.iterdir()] == ["input"]
 
 
@@ -105,19 +104,19 @@ def test_ctrl_c_closes_the_sweep_and_a_resume_goes_on_as_it_was_started(
     own = f"sqlite:///{tmp_path / 'own.db'}"
     where = options(tmp_path, mlflow=own, concurrency=1, cpus_per_trial=2)
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(make_sweep(), where, "cut", trainables=TRAINABLES)
+        run_sweep(make_sweep(), where, "cut", tasks=TASKS)
     (run,) = Tracker(own).list_runs()
     assert (run.stage, run.state, run.status) == ("sweep", "KILLED", "interrupted")
     state = read_plan(Storage(tmp_path / "runs" / "cut")).state
     assert (state.status, state.mlflow) == ("running", own)
     # Without room, a resume leaves the sweep's run as it is.
     with pytest.raises(ConfigError, match="--gpus-per-trial is 4"):
-        resume_sweep("cut", options(tmp_path, gpus_per_trial=4), trainables=TRAINABLES)
+        resume_sweep("cut", options(tmp_path, gpus_per_trial=4), tasks=TASKS)
     assert [run.state for run in Tracker(own).list_runs()] == ["KILLED"]
     with pytest.raises(KeyboardInterrupt):
-        resume_sweep("cut", options(tmp_path), trainables=TRAINABLES)
+        resume_sweep("cut", options(tmp_path), tasks=TASKS)
     with pytest.raises(KeyboardInterrupt):
-        resume_sweep("cut", options(tmp_path, concurrency=2), trainables=TRAINABLES)
+        resume_sweep("cut", options(tmp_path, concurrency=2), tasks=TASKS)
     assert [(seen.concurrency, seen.cpus) for seen in interrupted] == [(1, 2), (1, 2), (2, 2)]
     assert [run.state for run in Tracker(own).list_runs()] == ["KILLED"]
 
@@ -132,10 +131,10 @@ def test_an_existing_name_offers_a_resume_where_there_is_one(
     plan.write()
     resume = f"or go on with it: tune-nas resume x --storage {tmp_path / 'runs'}"
     with pytest.raises(StorageError, match=resume):
-        run_sweep(sweep, where, "x", trainables=TRAINABLES)
+        run_sweep(sweep, where, "x", tasks=TASKS)
     plan.write_state(status="finished")
     with pytest.raises(StorageError, match=r"choose another --name$"):
-        run_sweep(sweep, where, "x", trainables=TRAINABLES)
+        run_sweep(sweep, where, "x", tasks=TASKS)
 
 
 def refused(
@@ -174,9 +173,9 @@ def test_damaged_test_images_are_known_before_the_searches(
     damaged = tmp_path / "test" / "dog" / "3.png"
     damaged.write_bytes(damaged.read_bytes()[:40])
     sweep = make_sweep(retrain="each", set={"data.name": "folder", "data.dir": str(tmp_path)})
-    found = replace(Trainables(), search=StandInTrainable)
+    found = {"search": TASKS["search"]}
     with pytest.raises(DataError, match=r"dog/3.png"):
-        run_sweep(sweep, options(tmp_path), trainables=found)
+        run_sweep(sweep, options(tmp_path), tasks=found)
     assert not (tmp_path / "runs").exists()
 
 
@@ -190,14 +189,14 @@ def test_a_moved_storage_goes_on_in_its_own_store(
     make_sweep: MakeSweep, tmp_path: Path, two_cpus: None, interrupted: list[RunOptions]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(make_sweep(), options(tmp_path / "old"), "cut", trainables=TRAINABLES)
+        run_sweep(make_sweep(), options(tmp_path / "old"), "cut", tasks=TASKS)
     plan = read_plan(Storage(tmp_path / "old" / "runs" / "cut"))
     assert plan.state.mlflow == ""
     # as older versions recorded it
     plan.write_state(mlflow=f"sqlite:///{tmp_path}/old/runs/mlflow.db")
     (tmp_path / "old").rename(tmp_path / "new")
     with pytest.raises(KeyboardInterrupt):
-        resume_sweep("cut", options(tmp_path / "new"), trainables=TRAINABLES)
+        resume_sweep("cut", options(tmp_path / "new"), tasks=TASKS)
     assert not (tmp_path / "old").exists()
     (run,) = Tracker(f"sqlite:///{tmp_path}/new/runs/mlflow.db").list_runs()
     assert (run.state, run.tags["reason"]) == ("KILLED", "interrupted by Ctrl-C; resume the sweep")
@@ -207,12 +206,12 @@ def test_a_copied_storage_of_an_older_version_has_its_own_store(
     make_sweep: MakeSweep, tmp_path: Path, two_cpus: None, interrupted: list[RunOptions]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(make_sweep(), options(tmp_path / "old"), "cut", trainables=TRAINABLES)
+        run_sweep(make_sweep(), options(tmp_path / "old"), "cut", tasks=TASKS)
     plan = read_plan(Storage(tmp_path / "old" / "runs" / "cut"))
     plan.write_state(mlflow=f"sqlite:///{tmp_path}/old/runs/mlflow.db")
     shutil.copytree(tmp_path / "old", tmp_path / "copy")
     before = (tmp_path / "old" / "runs" / "mlflow.db").read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        resume_sweep("cut", options(tmp_path / "copy"), trainables=TRAINABLES)
+        resume_sweep("cut", options(tmp_path / "copy"), tasks=TASKS)
     assert (tmp_path / "old" / "runs" / "mlflow.db").read_bytes() == before
     assert read_plan(Storage(tmp_path / "copy" / "runs" / "cut")).state.mlflow == ""

@@ -13,12 +13,13 @@ from standin import MakeSweep
 
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.phases import ranked, repeat_jobs
 from tune_nas.sweep.plan import SWEEP, Plan, State, read_plan
-from tune_nas.sweep.records import Job, Record, Records
+from tune_nas.sweep.records import Record, Records
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.samplers import make_sampler
 from tune_nas.sweep.sources import OptunaSource
-from tune_nas.sweep.stages import ranked, repeat_jobs
 from tune_nas.sweep.storage import Storage
 
 README: dict[str, Any] = {
@@ -72,7 +73,7 @@ def test_forty_trials_are_forty_different_searches(
     run(source(sweep, records), records, 40)
     seeds: dict[tuple[Any, ...], list[int]] = {}
     for record in records:
-        assert record.job.trial["seed"] == record.job.seed
+        assert record.job.trial.seed == record.job.seed
         seeds.setdefault(values(record), []).append(record.job.seed)
     assert sum(len(of_one) for of_one in seeds.values()) == 40
     assert max(len(of_one) for of_one in seeds.values()) > 4
@@ -187,9 +188,10 @@ def test_duplicates_of_an_earlier_version_are_counted_once(
     records = Records(Storage(tmp_path), "search")
     first = source(sweep, records).next()
     assert first is not None
-    old = {key: value for key, value in first.trial.items() if key != "relaxation"}
+    old = first.to_dict()
+    del old["trial"]["relaxation"]
     for number in (0, 1):
-        job = Job(f"search-{number:05d}", "search", first.parameters, first.seed, old)
+        job = Job.from_dict({**old, "id": f"search-{number:05d}"})
         records.start(job)
         records.add(job.id, {"epoch": 4, "valid_accuracy": 60.0, "genotype": "g"})
         records.end(job.id)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standin import TRAINABLES, MakeSweep, write_sweep
+from standin import TASKS, MakeSweep, write_sweep
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
@@ -34,7 +34,7 @@ def test_ctrl_c_leaves_a_sweep_that_a_second_driver_cannot_disturb(
     with driver(tmp_path, concurrency=1) as process:
         wait_for(lambda: epochs(tmp_path) >= 2, process)
         with pytest.raises(StorageError, match=f"is running, in process {process.pid}"):
-            resume_sweep("killed", options(tmp_path), trainables=TRAINABLES)
+            resume_sweep("killed", options(tmp_path), tasks=TASKS)
         os.kill(process.pid, number)
         assert process.wait(timeout=60) == -signal.SIGINT  # as KeyboardInterrupt ends Python
     assert "KeyboardInterrupt" in (tmp_path / "driver.txt").read_text()
@@ -83,13 +83,13 @@ def test_ctrl_c_in_a_notebook_leaves_no_process_of_a_trial(
     main = threading.main_thread()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as raised:
         patch.setattr(Records, "add", add_or_interrupt)
-        run_sweep(make_sweep({"pause": 0.1}), options(tmp_path), "out", trainables=TRAINABLES)
+        run_sweep(make_sweep({"pause": 0.1}), options(tmp_path), "out", tasks=TASKS)
     assert raised.value.__suppress_context__
     deadline = time.monotonic() + 20
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    outcome = resume_sweep("out", options(tmp_path), trainables=TRAINABLES)
+    outcome = resume_sweep("out", options(tmp_path), tasks=TASKS)
     assert [len(result.history) for result in outcome.results] == [4, 4, 4]
 
 

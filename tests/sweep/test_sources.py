@@ -14,11 +14,11 @@ from standin import MakeSweep
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.phases import ranked, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.records import Records
-from tune_nas.sweep.resolve import base_trials
+from tune_nas.sweep.resolve import base_trials, resolve_trials
 from tune_nas.sweep.scheduler import Asha
 from tune_nas.sweep.sources import DefineByRun, OptunaSource
-from tune_nas.sweep.stages import ranked, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.storage import Storage
 
 PARAMETERS: dict[str, Any] = {
@@ -160,12 +160,12 @@ def test_a_trial_that_has_diverged_is_no_winner(make_sweep: MakeSweep, tmp_path:
     sweep = make_sweep(retrain=2)
     records = Records(Storage(tmp_path), "search")
     accuracies = [math.nan, 50.0, math.inf]
-    for job, accuracy in zip(search_jobs(sweep, base_trials(sweep)), accuracies, strict=True):
+    for job, accuracy in zip(search_jobs(resolve_trials(sweep), ""), accuracies, strict=True):
         records.start(job)
         records.add(job.id, {"epoch": 4, "valid_accuracy": accuracy, "genotype": "g"})
         records.end(job.id)
     (only,) = retrain_jobs(sweep, records, Records(Storage(tmp_path), "repeat"))
-    assert only.parent == "search-00001"
+    assert only.inputs.parent == "search-00001"
 
 
 def test_a_configuration_with_a_diverged_seed_is_picked_last(
@@ -190,7 +190,7 @@ def test_a_configuration_with_a_diverged_seed_is_picked_last(
     found = [(group[0].job.parameters[key], len(group)) for group in ranked(sweep, records)]
     assert found == [(0.2, 3), (0.1, 2), (0.3, 3)]
     jobs = retrain_jobs(sweep, records, Records(Storage(tmp_path), "repeat"))
-    assert [job.parent for job in jobs] == ["search-0.2-2", "search-0.1-0"]
+    assert [job.inputs.parent for job in jobs] == ["search-0.2-2", "search-0.1-0"]
 
 
 def test_the_define_by_run_space_can_be_pickled(sweep: SweepConfig) -> None:
@@ -240,10 +240,11 @@ class Trial:
 
 
 def make_record(job_id: str, seed: int = 0, **parameters: Any) -> Any:
-    from tune_nas.sweep.records import Job, Record
+    from tune_nas.sweep.jobs import Job
+    from tune_nas.sweep.records import Record
 
-    trial = load_trial("milenas", {"schedule.epochs": 8, "retrain.epochs": 2}).to_dict()
-    return Record(Job(job_id, "search", parameters, seed, trial))
+    trial = load_trial("milenas", {"schedule.epochs": 8, "retrain.epochs": 2, "seed": seed})
+    return Record(Job(job_id, "search", "search", trial, parameters))
 
 
 def finished(records: Records, job_id: str, value: float, *, seed: int, rate: float) -> None:
@@ -267,7 +268,7 @@ def test_the_best_by_mean_are_repeated_and_retrained(make_sweep: MakeSweep, tmp_
     repeats = repeat_jobs(sweep, base_trials(sweep), records)
     assert [(job.parameters[key], job.seed) for job in repeats] == [(0.2, 2), (0.2, 3)]
     retrains = retrain_jobs(sweep, records, Records(Storage(tmp_path), "repeat"))
-    assert [(job.parent, job.genotype) for job in retrains] == [
+    assert [(job.inputs.parent, job.inputs.genotype) for job in retrains] == [
         ("search-1b", "genotype of search-1b"),
         ("search-2b", "genotype of search-2b"),
     ]

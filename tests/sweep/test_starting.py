@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from standin import TRAINABLES, MakeSweep, write_sweep
+from standin import TASKS, MakeSweep, write_sweep
 
 from tune_nas.cli.runs import named
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, NameTakenError, StorageError
-from tune_nas.library import load_trial
+from tune_nas.library import load_trial, with_overrides
 from tune_nas.spaces import load_space
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.locking import locked
+from tune_nas.sweep.phases import search_jobs
 from tune_nas.sweep.plan import Plan, State, read_plan
 from tune_nas.sweep.records import Records
-from tune_nas.sweep.resolve import BaseTrials, base_trials, load_sweep
+from tune_nas.sweep.resolve import BaseTrials, load_sweep, resolve_trials
 from tune_nas.sweep.sources import ListSource
-from tune_nas.sweep.stages import search_jobs
 from tune_nas.sweep.storage import Storage
 
 
@@ -51,15 +51,15 @@ def test_a_second_driver_leaves_what_the_first_has_written(
 
     monkeypatch.setattr("tune_nas.sweep.runner.preflight", meanwhile)
     with pytest.raises(NameTakenError, match=r"'x' exists in .*go on with it: tune-nas resume x"):
-        run_sweep(make_sweep(), options(tmp_path), "x", trainables=TRAINABLES)
+        run_sweep(make_sweep(), options(tmp_path), "x", tasks=TASKS)
     assert read_plan(first.storage) == first
 
     with locked(first):
         before = contents(tmp_path / "runs" / "x")
         monkeypatch.setattr("tune_nas.sweep.runner.check_free", lambda *_: None)
         for start in (
-            lambda: run_sweep(make_sweep(), options(tmp_path), "x", trainables=TRAINABLES),
-            lambda: resume_sweep("x", options(tmp_path), trainables=TRAINABLES),
+            lambda: run_sweep(make_sweep(), options(tmp_path), "x", tasks=TASKS),
+            lambda: resume_sweep("x", options(tmp_path), tasks=TASKS),
         ):
             with pytest.raises(NameTakenError, match=r"^'x' is running, in process \d+$"):
                 start()
@@ -108,18 +108,18 @@ def test_paths_are_those_of_the_folder_that_it_was_started_in(
     sweep = load_sweep("far.yaml")
     bases = BaseTrials({"milenas": load_trial("milenas", {"data.dir": "images"})})
     Plan(Storage(tmp_path / "x"), sweep, bases, State()).write()
-    expected = search_jobs(sweep, bases)
+    expected = search_jobs(resolve_trials(sweep, bases), bases.folder)
 
     monkeypatch.chdir(there)
     plan = read_plan(Storage(tmp_path / "x"))
-    jobs = search_jobs(plan.sweep, plan.bases)
+    jobs = search_jobs(plan.resolved.trials, plan.bases.folder)
     assert jobs == expected
-    assert [job.trial["space"]["name"] for job in jobs] == [
+    assert [job.trial.space.name for job in jobs] == [
         str(here / "one.yaml"),
         str(here / "two.yaml"),
         "s1",
     ]
-    assert {job.trial["data"]["dir"] for job in jobs} == {str(here / "images")}
+    assert {job.trial.data.dir for job in jobs} == {str(here / "images")}
     assert [job.parameters["space.name"] for job in jobs] == ["one.yaml", "two.yaml", "s1"]
     assert jobs[0].epochs == 50
 
@@ -134,10 +134,12 @@ def test_a_job_that_was_begun_is_the_one_that_goes_on(
     make_sweep: MakeSweep, tmp_path: Path
 ) -> None:
     sweep = make_sweep()
-    jobs = search_jobs(sweep, base_trials(sweep))
+    jobs = search_jobs(resolve_trials(sweep), "")
     records = Records(Storage(tmp_path), "search")
     begun = records.start(jobs[0]).job
-    again = [type(job)(**{**asdict(job), "seed": job.seed + 100}) for job in jobs]
+    again = [
+        replace(job, trial=with_overrides(job.trial, {"seed": job.seed + 100})) for job in jobs
+    ]
     source = ListSource(again, records)
     assert source.next() == begun
     assert source.next() == again[1]
@@ -148,13 +150,13 @@ def test_a_damaged_state_is_one_line(make_sweep: MakeSweep, tmp_path: Path) -> N
     plan.write()
     plan.storage.write("state.json", '{"kind": "ret')
     with pytest.raises(StorageError, match=r"state.json is missing or damaged"):
-        resume_sweep("x", options(tmp_path), trainables=TRAINABLES)
+        resume_sweep("x", options(tmp_path), tasks=TASKS)
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", 'a"b', "a\nb"])
 def test_a_name_that_is_none_for_a_folder(make_sweep: MakeSweep, tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="must be fit for a folder") as error:
-        run_sweep(make_sweep(), options(tmp_path), name, trainables=TRAINABLES)
+        run_sweep(make_sweep(), options(tmp_path), name, tasks=TASKS)
     assert "\n" not in str(error.value)
 
 

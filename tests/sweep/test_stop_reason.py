@@ -10,9 +10,10 @@ import pytest
 
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.callbacks import Progress, Recorder
-from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.records import Records
 from tune_nas.sweep.storage import Storage
-from tune_nas.sweep.trainable import SearchTrainable
+from tune_nas.sweep.trainable import EpochTrainable
 from tune_nas.tracking import Report
 
 EPOCHS = 4
@@ -32,7 +33,7 @@ STOPPING: dict[str, Any] = {
 @pytest.fixture
 def job() -> Job:
     trial = TrialConfig.model_validate(STOPPING)
-    return Job("search-00000", "search", {"update.lambda": 1.0}, 0, trial.to_dict())
+    return Job("search-00000", "search", "search", trial, {"update.lambda": 1.0})
 
 
 def test_the_reason_reaches_record_report_and_progress(
@@ -42,7 +43,7 @@ def test_the_reason_reaches_record_report_and_progress(
     records.start(job)
     recorder = Recorder(records, "valid_accuracy")
     progress = Progress(records, 1, "valid_accuracy", live=False)
-    trainable = SearchTrainable({"job": job.to_dict(), "resume_from": [], "recorded": 0})
+    trainable = EpochTrainable({"job": job.to_dict(), "resume_from": [], "recorded": 0})
     trial = SimpleNamespace(trial_id=job.id)
     results = []
     while not results or not results[-1]["done"]:

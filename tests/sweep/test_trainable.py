@@ -11,8 +11,9 @@ import torch
 from standin import StandInTrainable
 
 from tune_nas.config import TrialConfig
-from tune_nas.sweep.records import Job
-from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTrainable
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.trainable import EpochTrainable
+from tune_nas.tasks import Inputs
 
 EPOCHS = 5
 TINY = {
@@ -26,9 +27,8 @@ TINY = {
 def config(seed: int = 0, content: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     content = content or {"schedule": {"epochs": EPOCHS}, "description": "{}"}
     trial = TrialConfig.model_validate({**content, "seed": seed})
-    job = Job(
-        more.pop("id", "search-00000"), more.pop("stage", "search"), {}, seed, trial.to_dict()
-    )
+    task, inputs = more.pop("task", "search"), more.pop("inputs", Inputs())
+    job = Job(more.pop("id", "search-00000"), task, task, trial, inputs=inputs)
     return {"job": job.to_dict(), "resume_from": [], "recorded": 0, **more}
 
 
@@ -121,9 +121,9 @@ def test_a_search_in_a_used_process_is_bit_identical(tmp_path: Path) -> None:
     small = {"name": "nasbench201", "init_channels": 4, "cells": 1}
     sigmoid, two = {"kind": "sigmoid"}, {"threads": 2}
     other = {**TINY, "space": small, "relaxation": sigmoid, "runtime": two}
-    fresh = SearchTrainable(config(3, TINY))
+    fresh = EpochTrainable(config(3, TINY))
     expected = results(run(fresh, tmp_path / "fresh", 3))
-    used = SearchTrainable(config(1, other))
+    used = EpochTrainable(config(1, other))
     used.step()
     assert used.reset(config(3, TINY))
     assert results(run(used, tmp_path / "used", 3)) == expected
@@ -142,9 +142,9 @@ def test_a_search_in_a_used_process_is_bit_identical(tmp_path: Path) -> None:
 
 
 def test_a_real_search_falls_back_and_ends_bit_identical(tmp_path: Path) -> None:
-    expected = run(SearchTrainable(config(0, TINY)), tmp_path / "a", 3)
+    expected = run(EpochTrainable(config(0, TINY)), tmp_path / "a", 3)
     damage(tmp_path / "a" / "checkpoint_000001")
-    again = SearchTrainable(config(0, TINY))
+    again = EpochTrainable(config(0, TINY))
     with pytest.warns(UserWarning, match="damaged"):
         again.load_checkpoint(str(tmp_path / "a" / "checkpoint_000001"))
     reports = [again.step() for _ in range(2)]
@@ -154,10 +154,10 @@ def test_a_real_search_falls_back_and_ends_bit_identical(tmp_path: Path) -> None
 
 def test_a_retrain_is_resumed_from_an_earlier_session(tmp_path: Path) -> None:
     genotype = (Path(__file__).parent / "genotype.yaml").read_text()
-    settings = config(0, TINY, stage="retrain", id="retrain-00000")
-    settings["job"]["genotype"] = genotype
-    expected = run(RetrainTrainable(settings), tmp_path / "a", 2)
+    inputs = Inputs(genotype=genotype)
+    settings = config(0, TINY, task="retrain", id="retrain-00000", inputs=inputs)
+    expected = run(EpochTrainable(settings), tmp_path / "a", 2)
     resumed = {**settings, "resume_from": [str(tmp_path / "b")], "recorded": 1}
-    run(RetrainTrainable(settings), tmp_path / "b", 1)
-    assert results([RetrainTrainable(resumed).step()]) == results(expected[1:])
+    run(EpochTrainable(settings), tmp_path / "b", 1)
+    assert results([EpochTrainable(resumed).step()]) == results(expected[1:])
     assert "test_accuracy" in expected[1]

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 import yaml
-from standin import TRAINABLES
+from standin import TASKS
 
 from tune_nas.config import TrialConfig, scaled
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep import RunOptions, run_sweep
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.parameters import Parameter
+from tune_nas.sweep.phases import search_jobs
 from tune_nas.sweep.plan import Plan, State, read_plan
 from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_trials
 from tune_nas.sweep.sources import DefineByRun
-from tune_nas.sweep.stages import search_jobs
 from tune_nas.sweep.storage import Storage
-from tune_nas.sweep.trainable import trial_of
 
 TWO = {"grid": ["darts-1st", "milenas"]}
 
@@ -205,9 +205,9 @@ def test_a_sweep_keeps_its_trials_for_a_resume(tmp_path: Path) -> None:
         Path(name).unlink()
     again = read_plan(plan.storage)
     assert (again.sweep, again.bases) == (plan.sweep, plan.bases)
-    jobs = search_jobs(again.sweep, again.bases)
+    jobs = search_jobs(again.resolved.trials, again.bases.folder)
     assert [job.parameters for job in jobs] == [{"trial": name} for name in names]
-    assert [job.trial["update"]["lambda"] for job in jobs] == [0.0, 2.0]
+    assert [job.trial.update.lambda_ for job in jobs] == [0.0, 2.0]
 
 
 def test_a_sweep_of_an_earlier_version_keeps_its_rules(tmp_path: Path) -> None:
@@ -223,15 +223,16 @@ def test_a_sweep_of_an_earlier_version_keeps_its_rules(tmp_path: Path) -> None:
         del stored[name]["relaxation"]["unsampled"]
     path.write_text(yaml.safe_dump(stored))
     again = read_plan(plan.storage)
-    jobs = search_jobs(again.sweep, again.bases)
+    jobs = search_jobs(again.resolved.trials, again.bases.folder)
     edges, unsampled = (
-        [job.trial["selection"]["perturbation"]["edges"] for job in jobs],
-        [job.trial["relaxation"]["unsampled"] for job in jobs],
+        [job.trial.selection.perturbation.edges for job in jobs],
+        [job.trial.relaxation.unsampled for job in jobs],
     )
     assert (edges, unsampled) == (["one-by-one", "alone"], ["auto", "as-numbers"])
     # and of a trial that was recorded by that version
-    del jobs[0].trial["selection"]["perturbation"]["edges"]
-    assert trial_of(jobs[0]).selection.perturbation.edges == "one-by-one"
+    stored = jobs[0].to_dict()
+    del stored["trial"]["selection"]["perturbation"]["edges"]
+    assert Job.from_dict(stored).trial.selection.perturbation.edges == "one-by-one"
 
 
 @pytest.mark.sweep
@@ -241,7 +242,7 @@ def test_a_run_over_trials_and_its_report(tmp_path: Path, ray_session: None) -> 
         Path(name).write_text(f"update: {{level: mixed, lambda: {value}}}", encoding="utf-8")
     path = write(tmp_path, parameters={"trial": {"grid": names}}, epochs=2, retrain=0)
     options = RunOptions(storage=str(tmp_path / "runs"), quiet=True)
-    outcome = run_sweep(load_sweep(path), options, trainables=TRAINABLES)
+    outcome = run_sweep(load_sweep(path), options, tasks=TASKS)
     found = [(r.parameters, r.status, len(r.history)) for r in outcome.results]
     assert found == [({"trial": name}, "finished", 2) for name in names]
     rows = outcome.report.rows()

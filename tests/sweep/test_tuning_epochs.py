@@ -13,7 +13,8 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.sweep import estimate
 from tune_nas.sweep.callbacks import Progress, Recorder
-from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.records import Records
 from tune_nas.sweep.resolve import base_trials, portable
 from tune_nas.sweep.scheduler import make_scheduler
 from tune_nas.sweep.storage import Storage
@@ -31,7 +32,7 @@ class Trial:
 
 
 def job(trial: TrialConfig) -> Job:
-    return Job("search-00000", "search", {}, 0, portable(trial, "").to_dict())
+    return Job("search-00000", "search", "search", portable(trial, ""))
 
 
 def test_a_job_counts_the_epochs_of_its_tuning() -> None:
@@ -40,10 +41,10 @@ def test_a_job_counts_the_epochs_of_its_tuning() -> None:
     assert (whole.epochs, whole.starts_after) == (4 + 2 * 5 + 1, 0)
     goes_on = job(with_overrides(trial, {"start_from": "checkpoint"}))
     assert (goes_on.epochs, goes_on.starts_after) == (15, 4)
-    assert goes_on.trial["start_from"] == str(Path("checkpoint").absolute())
-    retrain = Job("retrain-00000", "retrain", {}, 0, goes_on.trial)
+    assert goes_on.trial.start_from == str(Path("checkpoint").absolute())
+    retrain = Job("retrain-00000", "retrain", "retrain", goes_on.trial)
     assert (retrain.epochs, retrain.starts_after) == (9, 0)
-    assert Job(**whole.to_dict()).epochs == 15
+    assert Job.from_dict(whole.to_dict()).epochs == 15
 
 
 def test_time_left_and_lines_of_a_search_that_goes_on(
@@ -69,8 +70,8 @@ def test_time_left_and_lines_of_a_search_that_goes_on(
 def test_asha_runs_to_the_end_of_the_tuning(make_sweep: MakeSweep, tmp_path: Path) -> None:
     changes = {"set": {**PT, "space.name": "nasbench201"}, "scheduler": "asha", "epochs": 5}
     sweep = make_sweep(**changes)
-    job_of = Job("a", "search", {}, 0, base_trials(sweep).first.to_dict())
-    asha = make_scheduler(sweep, "search", job_of.epochs, Records(Storage(tmp_path), "search"))
+    job_of = Job("a", "search", "search", base_trials(sweep).first)
+    asha = make_scheduler(sweep, job_of.epochs, Records(Storage(tmp_path), "search"))
     assert asha._max_t == job_of.epochs == 5 + 11
 
 

@@ -133,7 +133,7 @@ def test_the_files_of_an_ended_trial(opened: Store, nb201: str) -> None:
     csv = b"epoch,cell,source,target,operation,alpha,weight\n1,normal,0,1,none,0.0,1.0\n"
     files = {"alphas.csv": csv, "best_by_size.yaml": b"3: {}\n"}
     genotype = Genotype.parse(nb201)
-    trial = make_trial("t1", 4, genotype=genotype.to_yaml(), files=files.get)
+    trial = make_trial("t1", 4, genotype=genotype.to_yaml(), artifacts=lambda: files)
     opened.writer.write(trial)
     assert "genotype" not in opened.run_of("t1").data.tags  # not at each epoch: drawing takes time
     opened.writer.write(dataclasses.replace(trial, end=End()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tune_nas.cli import options
 from tune_nas.errors import ConfigError, GenotypeError
-from tune_nas.paths import is_file, is_uri
+from tune_nas.paths import GENOTYPE, is_file, is_uri
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
@@ -231,7 +231,7 @@ def _of_run(name: str, uri: str) -> Found:
         )
     tracker = Tracker(uri, create=False)
     run = tracker.find_run(name)
-    text = tracker.read_artifact(run.run_id, "genotype.yaml").decode()
+    text = tracker.read_artifact(run.run_id, GENOTYPE).decode()
     short = re.sub(r"[^\w.=+-]+", "-", run.name).strip("-.")
     return Found(Genotype.parse(text), short, run.run_id)
 
@@ -245,18 +245,15 @@ def trial_of(found: Found, storage: str, mlflow: str | None) -> TrialConfig | No
     """
     if found.run_id is None and found.record is None:
         return None
-    from tune_nas.config import TrialConfig
-    from tune_nas.library import validate
+    if found.record is not None:
+        return found.record.job.trial
+    from tune_nas.library import stored_trial
     from tune_nas.tracking import Tracker
     from tune_nas.yaml_text import parse_yaml
 
-    if found.record is not None:
-        settings = found.record.job.trial
-    else:
-        tracker = Tracker(options.mlflow_uri(mlflow, storage), create=False)
-        artifact = tracker.read_artifact(str(found.run_id), "parameters.yaml")
-        settings = parse_yaml(artifact.decode())
-    return validate(TrialConfig, settings, f"the trial of '{found.name}'")
+    tracker = Tracker(options.mlflow_uri(mlflow, storage), create=False)
+    artifact = tracker.read_artifact(str(found.run_id), "parameters.yaml")
+    return stored_trial(parse_yaml(artifact.decode()), f"the trial of '{found.name}'")
 
 
 def run_of(found: Found, storage: str, mlflow: str | None) -> str | None:

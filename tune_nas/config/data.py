@@ -7,11 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from tune_nas.config.decides import Decides
 from tune_nas.config.section import Count, Pixels, Section
 from tune_nas.errors import ConfigError
 
 PUBLISHED_SIZE = 32
 """Side of CIFAR's images in pixels, for which the papers state their augmentation."""
+
+_STARTS = Decides.SEARCH_STARTS | Decides.RETRAIN_STARTS
+_IMAGES = Decides.SEARCH | Decides.RETRAIN | _STARTS
 
 _READS: dict[str, tuple[str, ...]] = {
     "digits": (),
@@ -73,16 +77,16 @@ class DataConfig(Section):
         augment: Augmentation in the search.
     """
 
-    name: Literal["digits", "cifar10", "cifar100", "folder", "fake"] = "digits"
-    dir: str | None = None
-    download: bool = False
-    layout: Literal["auto", "splits", "classes"] = "auto"
-    train_images: Count | None = None
-    resolution: Pixels | None = None
-    fit: Literal["crop", "stretch", "pad"] = "crop"
-    background: str = "white"
+    name: Annotated[Literal["digits", "cifar10", "cifar100", "folder", "fake"], _IMAGES] = "digits"
+    dir: Annotated[str | None, _STARTS] = None
+    download: Annotated[bool, _STARTS] = False
+    layout: Annotated[Literal["auto", "splits", "classes"], _IMAGES] = "auto"
+    train_images: Annotated[Count | None, _IMAGES] = None
+    resolution: Annotated[Pixels | None, _IMAGES] = None
+    fit: Annotated[Literal["crop", "stretch", "pad"], _IMAGES] = "crop"
+    background: Annotated[str, _IMAGES] = "white"
     train_portion: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    split: Literal["seed", "fixed"] = "seed"
+    split: Annotated[Literal["seed", "fixed"], _IMAGES] = "seed"
     single_level: Literal["train", "all"] = "train"
     augment: AugmentConfig = AugmentConfig(reference_size=PUBLISHED_SIZE)
 

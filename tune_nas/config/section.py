@@ -70,14 +70,15 @@ def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Yield every dotted key of a model, with the names that YAML uses."""
     for name, field in model.model_fields.items():
         key = prefix + (field.alias or name)
-        inner = _section(field.annotation)
+        inner = inner_section(field.annotation)
         if inner is None:
             yield key
         else:
             yield from dotted_keys(inner, f"{key}.")
 
 
-def _section(annotation: Any) -> type[BaseModel] | None:
+def inner_section(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a field holds; None for a plain value, and for a list."""
     if get_origin(annotation) is list:
         return None
     for candidate in (annotation, *get_args(annotation)):

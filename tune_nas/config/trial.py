@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
+from tune_nas.config.decides import Decides
 from tune_nas.config.relaxation import RelaxationConfig
 from tune_nas.config.schedule import ScheduleConfig
 from tune_nas.config.section import (
@@ -23,6 +24,9 @@ from tune_nas.config.selection import SelectionConfig
 from tune_nas.config.together import check_together
 from tune_nas.config.update import UpdateConfig
 
+_OF_SEARCH = Decides.SEARCH | Decides.SEARCH_STARTS
+_OF_RETRAIN = Decides.RETRAIN | Decides.RETRAIN_STARTS
+
 
 class SpaceConfig(Section):
     """Which cells can be built, and how large the supernet is.
@@ -33,7 +37,7 @@ class SpaceConfig(Section):
         cells: Number of cells (per stage in spaces with stages); None takes the space's own.
     """
 
-    name: str = "darts"
+    name: Annotated[str, _OF_SEARCH | Decides.LENGTH | _OF_RETRAIN] = "darts"
     init_channels: Channels | None = None
     cells: Cells | None = None
 
@@ -104,8 +108,8 @@ class RuntimeConfig(Section):
 
     device: str = "auto"
     threads: Threads = 1
-    dtype: Literal["float32", "float64"] = "float32"
-    autocast: bool = False
+    dtype: Annotated[Literal["float32", "float64"], Decides.SEARCH | Decides.RETRAIN] = "float32"
+    autocast: Annotated[bool, Decides.SEARCH] = False
     implementation: Literal["plain", "torch", "fast"] = "fast"
     compile: Literal["auto", "never"] = "auto"
     graphs: Literal["auto", "never"] = "auto"
@@ -177,20 +181,20 @@ class TrialConfig(Section):
         pydantic.ValidationError: If a key is unknown or a value not legal.
     """
 
-    name: str = "trial"
+    name: Annotated[str, Decides.SEARCH_STARTS] = "trial"
     description: str = ""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    space: SpaceConfig = SpaceConfig()
-    data: DataConfig = DataConfig()
-    relaxation: RelaxationConfig = RelaxationConfig()
-    update: UpdateConfig = UpdateConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    selection: SelectionConfig = SelectionConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**31), Decides.SEARCH | Decides.RETRAIN] = 0
+    space: Annotated[SpaceConfig, _OF_SEARCH | Decides.LENGTH] = SpaceConfig()
+    data: Annotated[DataConfig, _OF_SEARCH | Decides.RETRAIN_STARTS] = DataConfig()
+    relaxation: Annotated[RelaxationConfig, _OF_SEARCH] = RelaxationConfig()
+    update: Annotated[UpdateConfig, Decides.SEARCH] = UpdateConfig()
+    optimizer: Annotated[OptimizerConfig, Decides.SEARCH] = OptimizerConfig()
+    schedule: Annotated[ScheduleConfig, _OF_SEARCH | Decides.LENGTH] = ScheduleConfig()
+    selection: Annotated[SelectionConfig, _OF_SEARCH | Decides.LENGTH] = SelectionConfig()
     runtime: RuntimeConfig = RuntimeConfig()
-    benchmark: BenchmarkConfig = BenchmarkConfig()
-    retrain: RetrainConfig = RetrainConfig()
-    start_from: str | None = None
+    benchmark: Annotated[BenchmarkConfig, Decides.SEARCH_STARTS] = BenchmarkConfig()
+    retrain: Annotated[RetrainConfig, _OF_RETRAIN] = RetrainConfig()
+    start_from: Annotated[str | None, Decides.SEARCH_STARTS | Decides.LENGTH] = None
 
     @model_validator(mode="before")
     @classmethod

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tune_nas.config.decides import Decides
 from tune_nas.config.section import EpochsOrNone, Fraction, Passes, Positive, Section
 
 
@@ -56,8 +57,10 @@ class UpdateConfig(Section):
     second_order_form: Literal["eq6", "printed"] = "eq6"
     alphas_batch: Literal["same", "other"] = "same"
     weight_steps: Passes = 1
-    warmup: EpochsOrNone = 0
-    phases: list[UpdatePhase] = Field(default_factory=list)
+    warmup: Annotated[EpochsOrNone, Decides.SEARCH | Decides.SEARCH_STARTS] = 0
+    phases: Annotated[list[UpdatePhase], Decides.SEARCH | Decides.SEARCH_STARTS] = Field(
+        default_factory=list
+    )
 
     @field_validator("order", mode="before")
     @classmethod

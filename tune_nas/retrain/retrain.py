@@ -18,10 +18,12 @@ from torch.nn import functional
 
 from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
+from tune_nas.config.decides import Decides, decided_by
 from tune_nas.data import RetrainData, load_data
 from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.library import stored_trial
 from tune_nas.memory import check_weights
+from tune_nas.paths import GENOTYPE
 from tune_nas.retrain.compiled import TrainingPass, compile_pays
 from tune_nas.retrain.memory import SIZE_KEYS, check_retrain_size
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
@@ -273,10 +275,12 @@ class Retrain:
         if state["genotype"] != self.genotype.to_yaml():
             raise CheckpointError("the checkpoint is of another genotype; use the one it has")
         try:  # keys that were added since have their defaults
-            saved = stored_trial(state["trial"], "its trial").to_dict()
+            saved = stored_trial(state["trial"], "its trial")
         except ConfigError as error:
             raise CheckpointError(f"the checkpoint is of another version: {error}") from error
-        check_same_trial(_deciding(self.trial.to_dict()), _deciding(saved))
+        check_same_trial(
+            decided_by(self.trial, Decides.RETRAIN), decided_by(saved, Decides.RETRAIN)
+        )
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._train.load_state_dict(state["batches"])
@@ -284,9 +288,21 @@ class Retrain:
         self.history = [dict(metrics) for metrics in state["history"]]
         self.epoch = state["epoch"]
 
+    def result(self) -> Genotype:
+        """Return the genotype that is trained."""
+        return self.genotype
+
+    def remarks(self) -> dict[str, str]:
+        """Return nothing: the metrics say everything about an epoch."""
+        return {}
+
+    def artifacts(self) -> dict[str, str]:
+        """Return nothing: a retraining run has no tables."""
+        return {}
+
     def save(self, folder: Path) -> None:
         """Write ``retrain.pt`` and ``genotype.yaml`` to a folder."""
-        files = {"genotype.yaml": self.genotype.to_yaml()}
+        files = {GENOTYPE: self.genotype.to_yaml()}
         save_state(folder, self.state_dict(), name=STATE_FILE, files=files)
 
     def load(self, folder: Path) -> None:
@@ -298,16 +314,3 @@ class Retrain:
         state = load_state(folder, name=STATE_FILE)
         with taking(folder):
             self.load_state_dict(state)
-
-
-def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a trial decides a retraining's result, by dotted key."""
-    data = trial["data"]
-    deciding = {f"retrain.{key}": value for key, value in trial["retrain"].items()}
-    images = ("name", "layout", "train_images", "resolution", "fit", "background", "split")
-    deciding |= {f"data.{key}": data[key] for key in images}
-    return deciding | {
-        "seed": trial["seed"],
-        "space.name": trial["space"]["name"],
-        "runtime.dtype": trial["runtime"]["dtype"],
-    }

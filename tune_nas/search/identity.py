@@ -7,22 +7,26 @@ from typing import Any
 
 from tune_nas.checkpoint import check_same_trial
 from tune_nas.config import TrialConfig, earlier_rules
+from tune_nas.config.conditions import value_of
+from tune_nas.config.decides import Decides, decided_by
 from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.library import stored_trial, with_overrides
 
-_IGNORED = ("name", "description", "retrain", "benchmark", "runtime", "start_from")
 
-
-def check_same(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+def check_same(own: TrialConfig, saved: Mapping[str, Any]) -> None:
     """Raise a CheckpointError if a checkpoint is of a trial of another result.
 
     Keys that did not exist when it was made have the values that it was made with.
+
+    Args:
+        own: The trial that resumes from the checkpoint.
+        saved: The checkpoint's trial, as plain containers.
     """
     try:
-        now = stored_trial(saved, "its trial").to_dict()
+        now = stored_trial(saved, "its trial")
     except ConfigError as error:
         raise CheckpointError(f"the checkpoint is of another version: {error}") from error
-    check_same_trial(_deciding(own), _deciding(now))
+    check_same_trial(decided_by(own, Decides.SEARCH), decided_by(now, Decides.SEARCH))
 
 
 def with_rules_of(
@@ -42,7 +46,7 @@ def with_rules_of(
     rules = {
         key: value
         for key, value in earlier_rules(saved).items()
-        if _value(own, key) == _value(default, key) and key.partition(".")[0] != leave
+        if value_of(own, key) == value_of(default, key) and key.partition(".")[0] != leave
     }
     return with_overrides(trial, rules) if rules else trial
 
@@ -65,12 +69,12 @@ def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) ->
         )
 
 
-def check_origin(folder: str, own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+def check_origin(folder: str, own: TrialConfig, state: Mapping[str, Any]) -> None:
     """Check that a checkpoint is the end of the same search, whatever its selection was.
 
     Args:
         folder: The checkpoint's, for the message.
-        own: The trial whose selection goes on from it, as plain containers.
+        own: The trial whose selection continues from it.
         state: The checkpoint's state.
 
     Raises:
@@ -79,7 +83,7 @@ def check_origin(folder: str, own: Mapping[str, Any], state: Mapping[str, Any]) 
     """
     saved = dict(state["trial"])
     try:
-        check_same(own, {**saved, "selection": own["selection"]})
+        check_same(own, {**saved, "selection": own.selection.to_dict()})
     except CheckpointError as error:
         raise CheckpointError(f"start_from is '{folder}', but {error}") from error
     stopped = state["stop"]["epoch"]
@@ -94,22 +98,3 @@ def check_origin(folder: str, own: Mapping[str, Any], state: Mapping[str, Any]) 
             f"start_from is '{folder}', but its own selection, '{saved['selection']['kind']}', has "
             f"gone on since the search ended with epoch {end}; take the checkpoint of that epoch"
         )
-
-
-def _value(trial: Mapping[str, Any], key: str) -> Any:
-    held: Any = trial
-    for part in key.split("."):
-        held = held[part]
-    return held
-
-
-def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections that decide a search's result."""
-    content = {key: value for key, value in trial.items() if key not in _IGNORED}
-    data = {key: value for key, value in trial["data"].items() if key not in ("dir", "download")}
-    return {
-        **content,
-        "data": data,
-        "dtype": trial["runtime"]["dtype"],
-        "autocast": trial["runtime"]["autocast"],
-    }

@@ -18,6 +18,8 @@ from tune_nas.checkpoint import fetched, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
 from tune_nas.errors import DivergedError, TuneNasError
+from tune_nas.learner import DECISIONS, ENDED
+from tune_nas.paths import GENOTYPE
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.search.alpha_history import AlphaHistory
 from tune_nas.search.build import (
@@ -349,7 +351,7 @@ class Search:
             CheckpointError: If the state is of another trial, or of another form of its space.
         """
         trial = with_rules_of(self.trial, state["trial"])
-        check_same(trial.to_dict(), state["trial"])
+        check_same(trial, state["trial"])
         check_same_space(self.space.to_dict(), state.get("space"))
         self._keep_rules(trial)
         self._steps.reset()
@@ -377,16 +379,30 @@ class Search:
         self._alpha_history.load_state_dict(state["alpha_history"])
         self.findings.load_state_dict(state["findings"])
 
-    def save(self, folder: Path) -> None:
-        """Write ``search.pt``, and what people read of it as text, to a folder."""
+    def result(self) -> Genotype:
+        """Return the genotype that α selects now."""
+        return self.genotype
+
+    def remarks(self) -> dict[str, str]:
+        """Return the edges decided in the last epoch, and why the search has ended early."""
+        ended = self.stop_reason if self.done else None
+        remarks = {DECISIONS: self.decisions.of_epoch(self.epoch), ENDED: ended}
+        return {key: text for key, text in remarks.items() if text}
+
+    def artifacts(self) -> dict[str, str]:
+        """Return the tables of the search as text, by file name."""
         files = {
-            "genotype.yaml": self.genotype.to_yaml(),
             "alphas.csv": self._alpha_history.to_csv(),
             BEST_BY_SIZE: self.findings.best_by_size.to_yaml(),
             **self.selection.files(),
         }
         if self.decisions.entries:
             files["decisions.csv"] = self.decisions.to_csv()
+        return files
+
+    def save(self, folder: Path) -> None:
+        """Write ``search.pt``, the genotype and the tables to a folder."""
+        files = {GENOTYPE: self.genotype.to_yaml(), **self.artifacts()}
         save_state(folder, self.state_dict(), name=STATE_FILE, files=files)
 
     def load(self, folder: Path) -> None:
@@ -402,7 +418,7 @@ class Search:
         with fetched(folder) as local:
             state = load_state(local, name=STATE_FILE)
         self._keep_rules(with_rules_of(self.trial, state["trial"], leave="selection"))
-        check_origin(folder, self.trial.to_dict(), state)
+        check_origin(folder, self.trial, state)
         own = {"trial": self.trial.to_dict(), "selection": self.selection.state_dict()}
         self._take(folder, {**state, **own})
 

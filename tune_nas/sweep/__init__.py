@@ -12,22 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tune_nas.sweep.config import SweepConfig
     from tune_nas.sweep.cost import Estimate, estimate
-    from tune_nas.sweep.execution import Trainables
     from tune_nas.sweep.options import RunOptions
     from tune_nas.sweep.outcome import SweepOutcome
     from tune_nas.sweep.resolve import load_sweep, resolve_trials
     from tune_nas.sweep.runner import resume_sweep, run_retrain, run_search, run_sweep
-    from tune_nas.sweep.trainable import EpochTrainable, RetrainTrainable, SearchTrainable
+    from tune_nas.sweep.trainable import EpochTrainable
 
 _MODULE_OF = {
     "EpochTrainable": "trainable",
     "Estimate": "cost",
-    "RetrainTrainable": "trainable",
     "RunOptions": "options",
-    "SearchTrainable": "trainable",
     "SweepConfig": "config",
     "SweepOutcome": "outcome",
-    "Trainables": "execution",
     "estimate": "cost",
     "load_sweep": "resolve",
     "resolve_trials": "resolve",
@@ -40,12 +36,9 @@ _MODULE_OF = {
 __all__ = [
     "EpochTrainable",
     "Estimate",
-    "RetrainTrainable",
     "RunOptions",
-    "SearchTrainable",
     "SweepConfig",
     "SweepOutcome",
-    "Trainables",
     "estimate",
     "load_sweep",
     "resolve_trials",

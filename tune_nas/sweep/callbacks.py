@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from ray.tune import Callback
 
 from tune_nas.errors import ConfigError
+from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.library import nearest
+from tune_nas.status import Status
 from tune_nas.sweep.interruption import Interruption
-from tune_nas.sweep.records import DECISIONS, Record, Records
+from tune_nas.sweep.records import Record, Records
 from tune_nas.sweep.reports import report_of
+from tune_nas.tasks import find_task
 from tune_nas.tracking import stop_reason
 from tune_nas.tracking.labels import plural
-from tune_nas.tracking.outcome import ENDED, error_line
+from tune_nas.tracking.outcome import error_line
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -60,8 +63,8 @@ class Recorder(Callback):  # type: ignore[misc]
             value = result.get(self._metric)
             reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
-        searched = record.epoch == epochs and self._records.stage != "retrain"
-        if searched and self._metric not in record.history[-1]:
+        ranked = record.epoch == epochs and find_task(record.job.task).metric is None
+        if ranked and self._metric not in record.history[-1]:
             self._check_metric()
 
     def _check_metric(self) -> None:
@@ -148,7 +151,7 @@ class Progress(Callback):  # type: ignore[misc]
             return
         record = self._records[trial.trial_id]
         epoch = f"epoch {int(result['epoch'])}/{record.job.epochs}"
-        line = f"{self._records.stage} {record.job.label}: {epoch}: {result[DECISIONS]}"
+        line = f"{self._records.phase} {record.job.label}: {epoch}: {result[DECISIONS]}"
         if self._live is not None:
             self._live.console.print(line, markup=False, highlight=False)
         elif not self._wants_live:
@@ -195,18 +198,18 @@ class Progress(Callback):  # type: ignore[misc]
         record = self._records[trial.trial_id]
         done = sum(other.ended for other in self._records)
         words = record.reason or record.status
-        if record.status == "finished":
+        if record.status is Status.FINISHED:
             words += self._value(record)
         left = f"; {self._time_left()} left" if done < self._total else ""
-        stage = self._records.stage
-        self._line(f"{stage} {done}/{self._total}: {record.job.label}: {words}{left}")
+        phase = self._records.phase
+        self._line(f"{phase} {done}/{self._total}: {record.job.label}: {words}{left}")
 
     def _heading(self) -> str:
         before = f", {self._done_before} of them done before" if self._done_before else ""
-        return f"{self._records.stage}: {plural(self._total, 'trial')}{before}"
+        return f"{self._records.phase}: {plural(self._total, 'trial')}{before}"
 
     def _value(self, record: Record) -> str:
-        metric = "test_accuracy" if record.job.stage == "retrain" else self._metric
+        metric = find_task(record.job.task).metric or self._metric
         value = record.value(metric)
         return "" if value is None else f", {metric} {value:.2f}"
 

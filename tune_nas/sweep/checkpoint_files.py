@@ -1,54 +1,51 @@
-"""Small files of a trial's newest whole checkpoint, wherever the storage is."""
+"""The artifacts in a trial's newest whole checkpoints, wherever the storage is."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from tune_nas.errors import StorageError
+from tune_nas.paths import CHECKPOINT, GENOTYPE
 from tune_nas.sweep.storage import Storage
 
-_PREFIX = "checkpoint_"
 
+def newest_artifacts(folders: Sequence[str]) -> dict[str, bytes]:
+    """Return the files that a trial leaves behind: all but its state and its genotype.
 
-def newest_files(folders: Sequence[str]) -> Callable[[str], bytes | None]:
-    """Return a function that reads a file of a trial's newest whole checkpoint by name.
-
-    Files are read singly, so that a checkpoint in remote storage is not copied whole. One whose
-    SHA-256 sum is not the manifest's is damaged; the previous checkpoint is then used.
+    Files are read singly, so that the state in a remote storage is not copied. A file whose
+    SHA-256 sum is not that of the manifest is damaged; that of the previous checkpoint is then
+    used.
 
     Args:
         folders: The trial's folders, one per session of the sweep, oldest first.
 
     Returns:
-        A function of a file's name; it returns None if no checkpoint has that file intact.
+        The content of each file, by name.
     """
-    checkpoints: list[tuple[Storage, dict[str, str]]] | None = None
+    from tune_nas.checkpoint import is_state  # here, as it imports torch
 
-    def read(name: str) -> bytes | None:
-        nonlocal checkpoints
-        if checkpoints is None:
-            checkpoints = _whole(folders)
-        for storage, sums in checkpoints:
+    found: dict[str, bytes] = {}
+    for storage, sums in _whole(folders):
+        for name in sums.keys() - found.keys() - {GENOTYPE}:
+            if is_state(name):
+                continue
             try:
-                content = storage.read_bytes(name) if name in sums else None
+                content = storage.read_bytes(name)
             except StorageError:
                 continue
-            if content is not None and hashlib.sha256(content).hexdigest() == sums.get(name):
-                return content
-        return None
-
-    return read
+            if content is not None and hashlib.sha256(content).hexdigest() == sums[name]:
+                found[name] = content
+    return dict(sorted(found.items()))
 
 
-def _whole(folders: Sequence[str]) -> list[tuple[Storage, dict[str, str]]]:
-    """Return the checkpoints that have a manifest, newest first, with the sums in it."""
-    from tune_nas.checkpoint import MANIFEST  # here, as it imports torch
+def _whole(folders: Sequence[str]) -> Iterator[tuple[Storage, dict[str, str]]]:
+    """Yield the checkpoints that have a manifest, newest first, with the sums in it."""
+    from tune_nas.checkpoint import MANIFEST
 
-    found = []
     for folder in reversed(folders):
-        names = [name for name in Storage(folder).names() if name.startswith(_PREFIX)]
+        names = [name for name in Storage(folder).names() if name.startswith(CHECKPOINT)]
         for name in sorted(names, reverse=True):  # Ray pads their numbers with zeros
             storage = Storage(f"{folder}/{name}")
             try:
@@ -56,5 +53,4 @@ def _whole(folders: Sequence[str]) -> list[tuple[Storage, dict[str, str]]]:
             except (ValueError, StorageError):
                 continue
             if isinstance(sums, dict):
-                found.append((storage, sums))
-    return found
+                yield storage, sums

@@ -13,6 +13,7 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.resolve import BaseTrials, base_trials, check_metric, resolve_trials
 from tune_nas.sweep.room import Node, trials_at_once
+from tune_nas.tasks import Inputs, SearchTask
 
 _STEPS = 3
 
@@ -50,8 +51,6 @@ def estimate(
     Raises:
         ConfigError: If a trial is not valid.
     """
-    from tune_nas.search import total_epochs
-
     bases = bases or base_trials(sweep)
     check_metric(sweep, bases)
     trials = resolve_trials(sweep, bases)
@@ -60,11 +59,11 @@ def estimate(
     configurations = first // len(sweep.seed_list) if grid else first
     repeats = min(sweep.repeat_best, configurations) * len(sweep.repeat_seeds)
     timed: dict[str, tuple[float, int]] = {}
-    epochs, seconds = 0, 0.0
+    task, epochs, seconds = SearchTask(), 0, 0.0
     for _, _, trial in trials:
         if trial.name not in timed:
             timed[trial.name] = _epoch_seconds(trial)
-        own = total_epochs(trial) - (trial.schedule.epochs if trial.start_from else 0)
+        own = task.epochs(trial) - task.starts_after(trial)
         epochs += own
         seconds += own * timed[trial.name][0]
     # Of a drawn sweep these are the base trials; which ones are drawn or repeated nobody knows.
@@ -102,13 +101,12 @@ def _epoch_seconds(trial: TrialConfig) -> tuple[float, int]:
     """Return the seconds of an epoch, and how many of its steps were timed."""
     import torch
 
-    from tune_nas.search import Search
     from tune_nas.search.graphs import WARM_UP
-    from tune_nas.search.memory import check_search_memory
 
-    check_search_memory(trial)
-    torch.set_num_threads(trial.runtime.threads)
-    search = Search(library.with_overrides(trial, {"update.warmup": 0, "start_from": None}))
+    task, inputs = SearchTask(), Inputs()
+    task.check_memory(trial, inputs)
+    timed = library.with_overrides(trial, {"update.warmup": 0, "start_from": None})
+    search = task.build(timed, inputs)
     on_gpu = search.device.type == "cuda"
     warm_up = WARM_UP + 1 if on_gpu else 1  # there, until the step is captured
     times: list[float] = []

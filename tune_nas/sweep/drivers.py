@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tune_nas.errors import StorageError
 from tune_nas.sweep.locking import is_locked, read_owner
 from tune_nas.sweep.options import storage_option
+from tune_nas.sweep.phases import PHASES
 from tune_nas.sweep.plan import STATE, State, read_state
 from tune_nas.sweep.records import FOLDER
-from tune_nas.sweep.stages import STAGES
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking.labels import plural
 
@@ -85,7 +85,7 @@ def _status(folder: Storage, state: State, resume: str) -> DriverStatus:
 
 def _silent(folder: Storage, hint: str) -> DriverStatus:
     """Return what is known where no lock tells: how long ago a result was written."""
-    newest = max((folder.modified(f"{stage}/{FOLDER}") for stage in STAGES), default=0.0)
+    newest = max((folder.modified(f"{phase}/{FOLDER}") for phase in PHASES), default=0.0)
     if not newest:
         return DriverStatus(RUNNING, f"no result yet; {hint}")
     minutes = max(0, int(time.time() - newest) // 60)

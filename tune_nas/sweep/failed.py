@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from tune_nas.errors import StorageError
+from tune_nas.status import Status
+from tune_nas.sweep.phases import PHASES
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import FOLDER, Records
-from tune_nas.sweep.stages import STAGES
 from tune_nas.sweep.storage import Storage
 from tune_nas.tracking.labels import plural
 
 
 def has_failed(storage: Storage) -> bool:
     """Return whether a run has a failed trial."""
-    return any(record.status == "failed" for phase in STAGES for record in Records(storage, phase))
+    return any(
+        record.status is Status.FAILED for phase in PHASES for record in Records(storage, phase)
+    )
 
 
 def reopen_failed(plan: Plan) -> None:
@@ -26,10 +29,10 @@ def reopen_failed(plan: Plan) -> None:
     """
     name, n_lasting, lasting = plan.sweep.name, 0, ""
     reopened = False
-    for phase in STAGES:
+    for phase in PHASES:
         records = Records(plan.storage, phase)
         for record in records:
-            if record.status != "failed":
+            if record.status is not Status.FAILED:
                 continue
             if record.lasting:
                 n_lasting += 1

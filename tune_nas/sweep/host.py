@@ -21,11 +21,12 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from tune_nas.errors import TuneNasError
 from tune_nas.files import write_atomically
-from tune_nas.sweep.records import Job
-from tune_nas.sweep.trainable import Learner, SearchTrainable, trial_of
+from tune_nas.learner import Learner
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.trainable import EpochTrainable
+from tune_nas.tasks import Task, find_task
 
 if TYPE_CHECKING:  # a trial's own process has no need of torch
-    from tune_nas.search import Search
     from tune_nas.search.together import Together
 
 # What Ray reserves for a trial whose search is elsewhere: its own process only waits.
@@ -42,7 +43,7 @@ class Standing(NamedTuple):
 
     epoch: int
     done: bool
-    genotype: str
+    result: str | None
     remarks: dict[str, str]
 
 
@@ -51,13 +52,15 @@ class Host:
 
     Args:
         seats: How many searches there are at most, at a time.
+        task: What builds the searches; None for the task that a job names.
     """
 
-    def __init__(self, seats: int) -> None:
-        self._seats = seats
+    def __init__(self, seats: int, task: Task | None = None) -> None:
+        self._seats, self._task = seats, task
         self._lock = threading.Lock()
         self._together: Together | None = None
-        self._searches: dict[str, Search] = {}
+        self._searches: dict[str, Learner] = {}
+        self._threads = 1  # of a trial
         self._used: dict[str, float] = {}  # by seat: when it was last; always, in an epoch
 
     def free(self) -> int:
@@ -68,33 +71,32 @@ class Host:
                     self._leave(trial)
             return self._seats - len(self._used)
 
-    def take(self, job: Mapping[str, Any]) -> Standing | None:
+    def take(self, job: Job) -> Standing | None:
         """Build the search of a job, in the seat that its trial may have had before.
 
         Returns:
             How far it is; None if there is no seat left.
         """
         from tune_nas.runtime import resolve_device
-        from tune_nas.search import Search
         from tune_nas.search.graphs import capture_for
         from tune_nas.search.together import Together
 
-        own = Job(**job)
-        trial = trial_of(own)
+        runtime = job.trial.runtime
         with self._lock:  # those that come first come at once, and have to meet
-            self._leave(own.id)
+            self._leave(job.id)
             if len(self._used) >= self._seats:
                 return None
-            self._used[own.id] = math.inf
+            self._used[job.id] = math.inf
+            self._threads = runtime.threads
             if self._together is None:
-                device = resolve_device(trial.runtime.device)
-                self._together = Together(capture_for(trial.runtime, device))
+                self._together = Together(capture_for(runtime, resolve_device(runtime.device)))
         try:
-            with self._using(own.id):
-                self._searches[own.id] = Search(trial, self._together)
-                return self._standing(own.id)
+            with self._using(job.id):
+                task = self._task or find_task(job.task)
+                self._searches[job.id] = task.build(job.trial, job.inputs, self._together)
+                return self._standing(job.id)
         except BaseException:
-            self.leave(own.id)
+            self.leave(job.id)
             raise
 
     def run_epoch(self, trial: str) -> tuple[dict[str, Any], Standing]:
@@ -103,7 +105,7 @@ class Host:
 
         search = self._searches[trial]
         assert self._together is not None
-        torch.set_num_threads(self._seats * search.trial.runtime.threads)
+        torch.set_num_threads(self._seats * self._threads)
         with self._using(trial), self._together.attended():
             metrics = dict(search.run_epoch())
         return metrics, self._standing(trial)
@@ -151,8 +153,9 @@ class Host:
 
     def _standing(self, trial: str) -> Standing:
         search = self._searches[trial]
-        genotype = search.genotype.to_yaml()
-        return Standing(search.epoch, search.done, genotype, SearchTrainable.remarks(search))
+        found = search.result()
+        text = None if found is None else found.to_yaml()
+        return Standing(search.epoch, search.done, text, dict(search.remarks()))
 
 
 class _Text(NamedTuple):
@@ -187,15 +190,18 @@ class HostedSearch:
         """Whether the last epoch was run."""
         return self._standing.done
 
-    @property
-    def genotype(self) -> _Text:
-        """What was found so far."""
-        return _Text(self._standing.genotype)
+    def result(self) -> _Text | None:
+        """Return what was found so far."""
+        found = self._standing.result
+        return None if found is None else _Text(found)
 
-    @property
     def remarks(self) -> dict[str, str]:
-        """What there is to say of the last epoch."""
+        """Return what there is to say about the last epoch."""
         return self._standing.remarks
+
+    def artifacts(self) -> dict[str, str]:
+        """Return the files that people read; `save` has them from the host as they are."""
+        return {}
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Run one epoch and return its metrics."""
@@ -225,17 +231,19 @@ class HostedSearch:
         ray.wait([self._host.leave.remote(self._trial)], timeout=_PATIENCE)
 
 
-class HostedTrainable(SearchTrainable):
+class HostedTrainable(EpochTrainable):
     """A search in a process that it shares with others."""
 
-    def setup(self, config: dict[str, Any], hosts: Sequence[Any] = ()) -> None:
+    def setup(
+        self, config: dict[str, Any], task: Task | None = None, hosts: Sequence[Any] = ()
+    ) -> None:
         """Take a seat at the host that has most of them left, and go on as any trial.
 
         Where there is none, because hosts are lost, it waits for one.
         """
         self.cleanup()
         self._hosts = hosts
-        super().setup(config)
+        super().setup(config, task)
 
     def make_learner(self) -> Learner:
         """Return the search, in its host's process."""
@@ -245,15 +253,10 @@ class HostedTrainable(SearchTrainable):
         while True:
             for host in hosts_with_seats(self._hosts):
                 with suppress(RayActorError):  # it is lost
-                    standing = _of(host.take.remote(self._job.to_dict()))
+                    standing = _of(host.take.remote(self._job))
                     if standing is not None:
                         return HostedSearch(host, self._job.id, standing)
             time.sleep(_PAUSE)
-
-    @staticmethod
-    def remarks(learner: Any) -> dict[str, str]:
-        """Return what the search says of its last epoch."""
-        return dict(learner.remarks)
 
     def cleanup(self) -> None:
         """Give up the seat."""
@@ -275,7 +278,9 @@ def hosts_with_seats(hosts: Sequence[Any]) -> list[Any]:
 
 
 @contextmanager
-def hosting(seats: int, together: int, cpus: float, gpus: float) -> Iterator[list[Any]]:
+def hosting(
+    seats: int, together: int, cpus: float, gpus: float, task: Task | None = None
+) -> Iterator[list[Any]]:
     """Have processes for so many trials while the block lasts.
 
     Args:
@@ -283,6 +288,7 @@ def hosting(seats: int, together: int, cpus: float, gpus: float) -> Iterator[lis
         together: Trials of a process, at most.
         cpus: CPUs of a trial.
         gpus: GPUs of a trial.
+        task: What builds the searches; None for the task that a job names.
     """
     sizes = [min(together, seats - first) for first in range(0, seats, together)]
     hosts = [
@@ -293,7 +299,7 @@ def hosting(seats: int, together: int, cpus: float, gpus: float) -> Iterator[lis
             max_concurrency=2 * size + 2,  # an epoch of each, and what is asked meanwhile
             max_restarts=-1,
         )
-        .remote(size)
+        .remote(size, task)
         for size in sizes
     ]
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
-from tune_nas.paths import absolute, expanded, is_folder, is_uri
+from tune_nas.paths import CHECKPOINT, absolute, expanded, is_folder, is_uri
 from tune_nas.sweep.records import FOLDER, Record, Records
 from tune_nas.sweep.storage import Storage
 
@@ -131,4 +131,4 @@ def _newest(record: Record) -> list[str]:
 
 def _checkpoints(folder: str, names: Sequence[str]) -> list[str]:
     """Return the checkpoints in a folder that has such names."""
-    return [f"{folder}/{name}" for name in names if name.startswith("checkpoint_")]
+    return [f"{folder}/{name}" for name in names if name.startswith(CHECKPOINT)]

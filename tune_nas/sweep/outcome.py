@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tune_nas.status import Status
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import Records
+from tune_nas.tasks import find_task
 from tune_nas.tracking import Report, Tracker, TrialResult, plot_axis, render
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ class SweepOutcome:
 
     Args:
         report: The comparison.
-        results: Every trial of every stage.
+        results: Every trial of every phase.
         folder: Where everything lies.
         best_genotype_path: File of the best genotype; None if no trial can be ranked.
         mlflow_uri: The store that has the runs.
@@ -46,13 +48,14 @@ class SweepOutcome:
 def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome:
     """Write the results of a sweep whose trials have all ended into its folder."""
     sweep, storage = plan.sweep, plan.storage
-    results = [record.result() for records in phases for record in records]
+    records = [record for of_phase in phases for record in of_phase]
+    results = [record.result() for record in records]
     report = Report(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode)
     content = json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False)
     storage.write("results.json", content)
-    for result in results:
-        if result.genotype is not None and result.stage != "retrain":
-            storage.write(f"genotypes/{result.trial_id}.yaml", result.genotype)
+    for record in records:
+        if record.genotype is not None and find_task(record.job.task).finds_genotypes:
+            storage.write(f"genotypes/{record.job.id}.yaml", record.genotype)
     best = report.best_genotype
     best_path = None
     if best is not None:
@@ -63,7 +66,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     if figure is not None:
         for kind in ("svg", "png"):
             storage.write(f"figure.{kind}", render(figure, kind))
-    failed = sum(result.status == "failed" for result in results)
+    failed = sum(record.status is Status.FAILED for record in records)
     return SweepOutcome(report, results, storage.root, best_path, mlflow_uri, failed)
 
 

@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -15,7 +16,7 @@ from tune_nas import library, paths
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.resolve import BaseTrials, portable
+from tune_nas.sweep.resolve import BaseTrials, Resolved, portable, resolve_points
 from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.stored import read_stored
 from tune_nas.yaml_text import parse_yaml
@@ -33,7 +34,7 @@ class State:
         kind: ``sweep``, ``search`` or ``retrain``.
         status: ``running`` until everything is written, then ``finished``; ``untracked`` if only
             MLflow lacks something.
-        stage: The stage that was begun last.
+        phase: The phase that was begun last.
         started: Seconds since 1970.
         mlflow: URI of the MLflow store; empty for the one in the storage, which may be moved.
         identity: Tells the sweep from others of its name in a shared MLflow store.
@@ -45,7 +46,7 @@ class State:
 
     kind: str = "sweep"
     status: str = "running"
-    stage: str = "search"
+    phase: str = "search"
     started: float = field(default_factory=time.time)
     mlflow: str = ""
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -69,6 +70,11 @@ class Plan:
     sweep: SweepConfig
     bases: BaseTrials
     state: State
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The trials of a grid, or the base trials of another sweep; resolved once."""
+        return resolve_points(self.sweep, self.bases)
 
     def write(self) -> None:
         """Write all three; the state last, as a folder with a state is a sweep."""
@@ -123,12 +129,22 @@ def read_plan(storage: Storage) -> Plan:
 def read_state(storage: Storage) -> State | None:
     """Return a sweep's state; None if there is none, or it is damaged."""
     try:
-        state = State(**read_stored(State, storage.read(STATE) or ""))
+        content = read_stored(_StoredState, storage.read(STATE) or "")
+        if "stage" in content:  # the name of the phase in earlier versions
+            content["phase"] = content.pop("stage")
+        state = State(**content)
         RunOptions(**state.options)
         read_stored(RunOptions, json.dumps(state.options))
     except (ValueError, TypeError):
         return None
     return state if state.kind in KINDS and state.status in STATUSES else None
+
+
+@dataclass
+class _StoredState(State):
+    """The types of the entries of a state in its file, those of earlier versions included."""
+
+    stage: str = ""
 
 
 def _yaml(content: dict[str, Any]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from tune_nas.config import TrialConfig
+from tune_nas.config.decides import decided_by
+from tune_nas.sweep.phases import Phase
 from tune_nas.sweep.plan import State
-
-if TYPE_CHECKING:
-    from tune_nas.sweep.execution import Trainables
+from tune_nas.tasks import Inputs, Task, find_task
 
 
 def tell_images(trials: list[TrialConfig]) -> None:
@@ -30,44 +30,32 @@ def check_devices(trials: list[TrialConfig]) -> None:
 
 
 def preflight(
-    trials: list[TrialConfig],
+    trials: Sequence[TrialConfig],
+    phases: Sequence[Phase],
     state: State,
-    trainables: Trainables | None,
+    tasks: Mapping[str, Task],
     *,
-    retrains: bool,
     here: bool,
 ) -> None:
-    """Build one trial of each kind, so that what cannot start is known before anything is written.
+    """Check one trial of each kind, so that what cannot start is known before anything is written.
 
     Args:
         trials: All of them.
-        state: Tells whether they are searches or the training of a given genotype.
-        trainables: What runs them.
-        retrains: Whether anything is retrained, which also takes the test images.
+        phases: The phases of the sweep.
+        state: Has the genotype of a run that retrains one.
+        tasks: Tasks that take the place of those that the phases name.
         here: Whether they run on this machine, whose memory then has to be enough.
 
     Raises:
-        TuneNasError: What the trial's own parts say.
+        TuneNasError: What the parts of a trial say.
     """
-    from tune_nas.sweep.execution import Trainables
-
-    found = trainables or Trainables()
-    if state.kind != "retrain":
+    inputs = Inputs(genotype=state.genotype)
+    for name in dict.fromkeys(phase.task for phase in phases):
+        task = tasks.get(name) or find_task(name)
         kinds: dict[str, TrialConfig] = {}
         for trial in trials:
-            parts = (
-                (trial.name, trial.space, trial.data, trial.benchmark),
-                (trial.relaxation, trial.update.phases, trial.schedule, trial.selection),
-                trial.start_from,
-            )
-            kinds.setdefault(repr(parts), trial)
+            kinds.setdefault(repr(decided_by(trial, task.starts)), trial)
         for trial in kinds.values():
             if here:
-                found.search.check_memory(trial)
-            found.search.check(trial)
-    if retrains:
-        recipes = {repr((t.data, t.space.name, t.retrain)): t for t in trials}
-        for trial in recipes.values():
-            if here:
-                found.retrain.check_memory(trial, state.genotype)
-            found.retrain.check(trial, state.genotype)
+                task.check_memory(trial, inputs)
+            task.check(trial, inputs)

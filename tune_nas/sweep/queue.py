@@ -11,7 +11,8 @@ from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_par
 from ray.tune.search import SearchAlgorithm
 
 from tune_nas.errors import TuneNasError
-from tune_nas.sweep.records import Job, Records
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.records import Records
 from tune_nas.sweep.sources import Source
 
 
@@ -99,6 +100,6 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         )
         trial.__class__ = JobTrial  # Ray's function makes a trial of Ray's own class
         trial.relative_logdir = trial.storage.trial_dir_name = folder
-        record.folders.append(f"{self._records.root}/{self._records.stage}/{folder}")
+        record.folders.append(f"{self._records.root}/{self._records.phase}/{folder}")
         self._records.save(record)
         return trial

@@ -1,4 +1,4 @@
-"""What is known of each trial of a stage: one JSON file per trial, written at every result.
+"""What is known of each trial of a phase: one JSON file per trial, written at every result.
 
 The records are the one truth that a sweep is resumed from. They hold every result that the driver
 has acted on, in the order in which it acted, so that ASHA's rungs and Optuna's study follow from
@@ -10,72 +10,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
-from tune_nas import library
-from tune_nas.config import TrialConfig
-from tune_nas.errors import StorageError
+from tune_nas.errors import ConfigError, StorageError
+from tune_nas.learner import ENDED
+from tune_nas.status import Status
+from tune_nas.sweep.jobs import Job, StoredJob
 from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.stored import read_stored
 from tune_nas.text import shown
 from tune_nas.tracking import TrialResult
-from tune_nas.tracking.labels import axis_label, value_label
-from tune_nas.tracking.outcome import ENDED
 
 FOLDER = "records"
-STATUSES = ("running", "stopping", "stopped early", "finished", "failed")
-DECISIONS = "decisions"  # in a trainable's result: what an epoch has decided, as text
-
-
-@dataclass(frozen=True)
-class Job:
-    """One trial to run: everything that decides it.
-
-    Args:
-        id: Stable over a resume; Ray's trial id and MLflow's tag.
-        stage: ``search``, ``repeat`` or ``retrain``.
-        parameters: Swept keys with their values, without the seed.
-        trial: The resolved trial, plain containers.
-        genotype: YAML of what a retrain trains.
-        parent: Id of the search that the genotype comes from.
-        parent_run: MLflow run of that search, where it is not of this sweep.
-    """
-
-    id: str
-    stage: str
-    parameters: dict[str, Any]
-    seed: int
-    trial: dict[str, Any]
-    genotype: str | None = None
-    parent: str | None = None
-    parent_run: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, from which `Job(**content)` is the same again."""
-        return asdict(self)
-
-    @property
-    def label(self) -> str:
-        """The swept values and the seed, for people."""
-        parts = [f"{axis_label(key)}={value_label(v)}" for key, v in self.parameters.items()]
-        return " ".join([*parts, f"seed={self.seed}"])
-
-    @cached_property
-    def epochs(self) -> int:
-        """The last epoch of the trial if it runs to its end."""
-        if self.stage == "retrain":
-            return int(self.trial["retrain"]["epochs"])
-        from tune_nas.search import total_epochs
-
-        return total_epochs(library.stored_trial(self.trial, f"trial {self.id}"))
-
-    @property
-    def starts_after(self) -> int:
-        """The epoch that it goes on from; 0 unless it starts from another search's checkpoint."""
-        goes_on = self.stage != "retrain" and self.trial.get("start_from") is not None
-        return int(self.trial["schedule"]["epochs"]) if goes_on else 0
 
 
 @dataclass
@@ -83,9 +30,8 @@ class Record:
     """A job and what came of it so far.
 
     Args:
-        status: ``running``, ``stopping`` (the scheduler has stopped it; its end is not noted
-            yet), ``stopped early``, ``finished`` or ``failed``.
-        orders: For each epoch of the history, its place among all results of the stage.
+        status: How far it is.
+        orders: For each epoch of the history, its place among all results of the phase.
         folders: The trial's folders, one per session of the sweep, oldest first. Their names
             alone are in the file, so that the storage can be moved.
         tracked: Whether MLflow has its end.
@@ -97,7 +43,7 @@ class Record:
     """
 
     job: Job
-    status: str = "running"
+    status: Status = Status.RUNNING
     reason: str = ""
     error: str | None = None
     history: list[dict[str, float]] = field(default_factory=list)
@@ -113,12 +59,12 @@ class Record:
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to run."""
-        return self.status != "running"
+        return self.status.ended
 
     @property
     def closed(self) -> bool:
         """Whether it has ended, and its end is recorded."""
-        return self.status not in ("running", "stopping")
+        return self.status.closed
 
     @property
     def epoch(self) -> int:
@@ -136,11 +82,12 @@ class Record:
 
     def result(self) -> TrialResult:
         """Return what the report and ``results.json`` take."""
-        status = {"running": "failed", "stopping": "stopped early"}.get(self.status, self.status)
+        unclosed = {Status.RUNNING: Status.FAILED, Status.STOPPING: Status.STOPPED}
+        status = unclosed.get(self.status, self.status)
         return TrialResult(
             trial_id=self.job.id,
-            stage=self.job.stage,
-            parameters=self.job.parameters,
+            stage=self.job.phase,
+            parameters=dict(self.job.parameters),
             seed=self.job.seed,
             status=status,
             reason=self.reason,
@@ -148,29 +95,29 @@ class Record:
             history=list(self.history),
             genotype=self.genotype,
             error=self.error,
-            parent=self.job.parent,
+            parent=self.job.inputs.parent,
         )
 
 
 class Records:
-    """The records of one stage, kept in step with their files.
+    """The records of one phase, kept in step with their files.
 
     Args:
         storage: The sweep's.
-        stage: Name of the stage, which is the folder.
+        phase: Name of the phase, which is the folder.
 
     Raises:
         StorageError: If a record cannot be read; names the file.
     """
 
-    def __init__(self, storage: Storage, stage: str) -> None:
+    def __init__(self, storage: Storage, phase: str) -> None:
         self._storage = storage
         self.root = storage.root
-        self.stage = stage
+        self.phase = phase
         self._records: dict[str, Record] = {}
-        for name in storage.names(f"{stage}/{FOLDER}"):
+        for name in storage.names(f"{phase}/{FOLDER}"):
             if name.endswith(".json") and not name.startswith("."):
-                record = self._load(f"{stage}/{FOLDER}/{name}")
+                record = self._load(f"{phase}/{FOLDER}/{name}")
                 self._records[record.job.id] = record
         self._order = max((max(r.orders, default=0) for r in self), default=0)
 
@@ -191,8 +138,7 @@ class Records:
     def start(self, job: Job) -> Record:
         """Return the record of a job, created if it is new."""
         if job.id not in self._records:
-            # As it will be read: tuples are lists in JSON.
-            self._records[job.id] = Record(Job(**json.loads(json.dumps(job.to_dict()))))
+            self._records[job.id] = Record(job.as_stored())
             self.save(self._records[job.id])
         return self._records[job.id]
 
@@ -206,7 +152,7 @@ class Records:
             stopped: Why the scheduler stopped the trial at this result; empty if it did not.
         """
         record = self._records[job_id]
-        if record.status != "running" or int(result["epoch"]) <= record.epoch:
+        if record.status is not Status.RUNNING or int(result["epoch"]) <= record.epoch:
             return False
         numbers = {k: v for k, v in result.items() if isinstance(v, int | float)}
         self._order += 1
@@ -216,7 +162,7 @@ class Records:
         record.genotype = result.get("genotype") or record.genotype
         record.reason = result.get(ENDED, "")
         if stopped:
-            record.status, record.reason = "stopping", stopped
+            record.status, record.reason = Status.STOPPING, stopped
         self.save(record)
         return True
 
@@ -224,11 +170,11 @@ class Records:
         """Record that a trial has finished, stopped or, with an error, failed."""
         record = self._records[job_id]
         if error is not None and not record.ended:
-            record.status, record.reason, record.error = "failed", error, error
-        elif record.status == "stopping":
-            record.status = "stopped early"
-        elif record.status == "running":
-            record.status = "finished"
+            record.status, record.reason, record.error = Status.FAILED, error, error
+        elif record.status is Status.STOPPING:
+            record.status = Status.STOPPED
+        elif record.status is Status.RUNNING:
+            record.status = Status.FINISHED
         self.save(record)
         return record
 
@@ -248,7 +194,8 @@ class Records:
     def reopen(self, job_id: str) -> None:
         """Let a failed trial continue from its newest checkpoint."""
         record = self._records[job_id]
-        record.status, record.reason, record.error, record.tracked = "running", "", None, False
+        record.status, record.reason, record.error = Status.RUNNING, "", None
+        record.tracked = False
         self.save(record)
 
     def track(self, job_id: str, tracked: bool) -> None:
@@ -257,7 +204,7 @@ class Records:
         self.save(self._records[job_id])
 
     def in_order(self) -> list[tuple[Record, dict[str, float]]]:
-        """Return every result of the stage, in the order in which it was acted on."""
+        """Return every result of the phase, in the order in which it was acted on."""
         results = [
             (order, record, metrics)
             for record in self
@@ -267,38 +214,49 @@ class Records:
 
     def save(self, record: Record) -> None:
         """Write a record's file."""
-        path = f"{self.stage}/{FOLDER}/{record.job.id}.json"
+        path = f"{self.phase}/{FOLDER}/{record.job.id}.json"
         names = [folder.rpartition("/")[2] for folder in record.folders]
-        content = {**asdict(record), "folders": names}
+        content = {**vars(record), "job": record.job.to_dict(), "folders": names}
         self._storage.write(path, json.dumps(content, ensure_ascii=False))
 
     def _load(self, name: str) -> Record:
         try:
-            content = read_stored(Record, self._storage.read(name) or "")
-            record = Record(**{**content, "job": Job(**content["job"])})
-            _check_record(record, self.stage, name)
+            content = read_stored(_StoredRecord, self._storage.read(name) or "")
+            content["job"] = Job.from_dict(content["job"], where="job.trial")
+            record = Record(**{**content, "status": _status(content)})
+            _check_record(record, self.phase, name)
             # older versions wrote absolute paths, which a move of the storage made wrong
             names = [folder.rpartition("/")[2] for folder in record.folders]
-            record.folders = [f"{self._storage.root}/{self.stage}/{own}" for own in names]
+            record.folders = [f"{self._storage.root}/{self.phase}/{own}" for own in names]
             return record
-        except (ValueError, TypeError) as error:
+        except (ConfigError, ValueError, TypeError) as error:
             raise StorageError(
                 f"{self._storage.root}/{name} is damaged: not the record of a trial ({error}); "
                 "remove it to run that trial again"
             ) from error
 
 
-def _check_record(record: Record, stage: str, name: str) -> None:
+@dataclass
+class _StoredRecord(Record):
+    """The types of a record's entries in its JSON file."""
+
+    job: StoredJob  # type: ignore[assignment]
+    status: str = Status.RUNNING  # type: ignore[assignment]
+
+
+def _status(content: Mapping[str, Any]) -> Status:
+    try:
+        return Status(content.get("status", Status.RUNNING))
+    except ValueError as error:
+        raise ValueError(f"status is {shown(content['status'])}") from error
+
+
+def _check_record(record: Record, phase: str, name: str) -> None:
     """Raise a ValueError if the values of a record do not go together, or with its file."""
     job = record.job
-    if job.stage != stage or not name.endswith(f"/{job.id}.json"):
-        raise ValueError(f"it is that of {shown(job.id)} in stage {shown(job.stage)}")
-    if record.status not in STATUSES:
-        raise ValueError(f"status is {shown(record.status)}")
+    if job.phase != phase or not name.endswith(f"/{job.id}.json"):
+        raise ValueError(f"it is that of {shown(job.id)} in phase {shown(job.phase)}")
     if len(record.orders) != len(record.history):
         raise ValueError(f"{len(record.history)} epochs have {len(record.orders)} orders")
     if any("epoch" not in metrics for metrics in record.history):
         raise ValueError("a result has no epoch")
-    library.validate(TrialConfig, job.trial, "job.trial")
-    if not {"space", "schedule", "retrain"} <= job.trial.keys():
-        raise ValueError("job.trial lacks a section")

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tune_nas import library
 from tune_nas.benchmark import AUTO, SPACE, find_table, user_table
 from tune_nas.config import DataConfig, TrialConfig, dotted_keys, scaled
+from tune_nas.config.decides import Decides, decided_by, keys_that_decide
 from tune_nas.errors import ConfigError
 from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.config import EPOCHS, SweepConfig
@@ -26,10 +27,10 @@ from tune_nas.sweep.parameters import (
     count_combinations,
     meets,
 )
+from tune_nas.tasks import SearchTask
 from tune_nas.text import plain_text, shown
 
 _EMBEDDED = "digits"
-_DECIDE_LENGTH = (TRIAL, "space", "schedule", "selection", "start_from")
 _LONGEST = 200  # characters of a choice of values in a message
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
 
@@ -168,13 +169,27 @@ def resolve_trials(
     Raises:
         ConfigError: If any trial is not valid; names the sweep, the values and the rule.
     """
-    return resolve_points(sweep, bases or base_trials(sweep))[0]
+    return resolve_points(sweep, bases or base_trials(sweep)).trials
 
 
-def resolve_points(
-    sweep: SweepConfig, bases: BaseTrials
-) -> tuple[list[tuple[dict[str, Any], int, TrialConfig]], list[tuple[dict[str, Any], TrialConfig]]]:
-    """Return what `resolve_trials` does, and the trials that were validated, with their values."""
+class Resolved(NamedTuple):
+    """The trials of a sweep.
+
+    Args:
+        trials: As `resolve_trials` returns them.
+        points: The trials that were validated, each with the values of the swept keys.
+    """
+
+    trials: list[tuple[dict[str, Any], int, TrialConfig]]
+    points: list[tuple[dict[str, Any], TrialConfig]]
+
+
+def resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
+    """Resolve and validate the trials of a sweep.
+
+    Raises:
+        ConfigError: As `resolve_trials` does.
+    """
     where = f"sweep '{sweep.name}'"
     for key, parameter in sweep.parameters.items():
         _check_leaf(key, where)
@@ -199,7 +214,7 @@ def resolve_points(
     if sweep.scheduler == "asha":
         others = [] if sweep.searcher == "grid" else list(_of_any_length(sweep, bases))
         _check_lengths(sweep, [*checked, *others], bases.folder)
-    return trials, checked
+    return Resolved(trials, checked)
 
 
 def _check_size(sweep: SweepConfig, bases: BaseTrials, where: str) -> None:
@@ -220,7 +235,7 @@ def _of_any_length(
 ) -> Iterator[tuple[dict[str, Any], TrialConfig]]:
     """Yield trials of a drawn sweep in which what decides their length varies, and that alone."""
     swept = sweep.parameters
-    names = {key for key in swept if key.split(".")[0] in _DECIDE_LENGTH}
+    names = swept.keys() & {TRIAL, *keys_that_decide(Decides.LENGTH)}
     while more := {c for key in names for c in swept[key].when if c in swept} - names:
         names |= more
     points = combinations({key: swept[key] for key in swept if key in names}, bases.values)
@@ -282,17 +297,20 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
         trial: The trial.
         folder: What its relative paths are relative to.
     """
-    content = trial.to_dict()
+    changes: dict[str, str] = {}
     space = absolute(trial.space.name, folder)
     if is_file(space) and trial.space.name not in library.shipped_names("space"):
-        content["space"]["name"] = space
+        changes["space.name"] = space
     if trial.data.dir is not None:
-        content["data"]["dir"] = absolute(trial.data.dir, folder)
+        changes["data.dir"] = absolute(trial.data.dir, folder)
     if trial.start_from is not None:
-        content["start_from"] = absolute(trial.start_from, folder)
+        changes["start_from"] = absolute(trial.start_from, folder)
     if trial.benchmark.table not in (None, AUTO):
-        content["benchmark"]["table"] = absolute(trial.benchmark.table, folder)
-    return library.validate(TrialConfig, content, f"trial '{trial.name}'")
+        changes["benchmark.table"] = absolute(trial.benchmark.table, folder)
+    own = trial_values(trial) if changes else {}
+    if all(own[key] == value for key, value in changes.items()):
+        return trial
+    return library.with_overrides(trial, changes, f"trial '{trial.name}'")
 
 
 def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:
@@ -317,13 +335,12 @@ def _check_lengths(
     sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]], folder: str
 ) -> None:
     """Refuse a grace period as long as a trial, and trials that ASHA could not compare."""
-    from tune_nas.search import total_epochs
-
+    task = SearchTask()
     by_length: dict[int, str] = {}
     known: dict[str, int] = {}
     for parameters, trial in trials:
-        decides = repr((trial.space.name, trial.schedule, trial.selection, trial.start_from))
-        known[decides] = known.get(decides) or total_epochs(portable(trial, folder))
+        decides = repr(decided_by(trial, Decides.LENGTH))
+        known[decides] = known.get(decides) or task.epochs(portable(trial, folder))
         text = parameters.get(TRIAL) or _values_text(parameters)
         by_length.setdefault(known[decides], text)
     shortest, longest = min(by_length), max(by_length)

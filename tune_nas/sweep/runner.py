@@ -1,8 +1,8 @@
-"""Running a sweep from its first trial to its report, and going on with one that was cut short."""
+"""Running a sweep from its first trial to its report, and resuming one that was cut short."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,24 +28,14 @@ from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.locking import check_free, locked, locked_in_cluster
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
+from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records
 from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.preflight import check_devices, preflight, tell_images
-from tune_nas.sweep.records import Job, Records
 from tune_nas.sweep.resolve import (
     BaseTrials,
     base_trials,
     check_metric,
     data_sections,
-    portable,
-    resolve_points,
-)
-from tune_nas.sweep.stages import (
-    STAGES,
-    lacks_trials,
-    read_phases,
-    repeat_jobs,
-    retrain_jobs,
-    search_jobs,
 )
 from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.store_uri import store_uri, unless_moved
@@ -54,7 +44,7 @@ from tune_nas.tracking import Tracker, TrackerSettings
 from tune_nas.tracking.store import sqlite_path
 
 if TYPE_CHECKING:
-    from tune_nas.sweep.execution import StageRunner, Trainables
+    from tune_nas.sweep.execution import Tasks
     from tune_nas.sweep.tracking import SweepTracking
 
 _LOG = "log.txt"
@@ -66,7 +56,7 @@ def run_sweep(
     options: RunOptions,
     name: str | None = None,
     *,
-    trainables: Trainables | None = None,
+    tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Run a sweep: search, repeat, retrain, report.
 
@@ -74,7 +64,7 @@ def run_sweep(
         sweep: From `load_sweep`.
         options: Where and how.
         name: Folder and MLflow name; None for the sweep's own.
-        trainables: What runs the trials.
+        tasks: Tasks by name that take the place of the shipped ones.
 
     Raises:
         ConfigError: If a trial cannot start.
@@ -82,7 +72,7 @@ def run_sweep(
         StorageError: If storage, cluster or MLflow store cannot be used.
     """
     sweep = sweep.model_copy(update={"name": name or sweep.name})
-    return _start(sweep, base_trials(sweep), State(kind="sweep"), options, trainables)
+    return _start(sweep, base_trials(sweep), State(kind="sweep"), options, tasks)
 
 
 def run_search(
@@ -90,12 +80,12 @@ def run_search(
     options: RunOptions,
     name: str | None = None,
     *,
-    trainables: Trainables | None = None,
+    tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Run one search, tracked and resumable as those of a sweep; for what is raised see there."""
     sweep = _single(trial, name)
     bases = BaseTrials({trial.name: trial})
-    return _start(sweep, bases, State(kind="search"), options, trainables)
+    return _start(sweep, bases, State(kind="search"), options, tasks)
 
 
 def run_retrain(
@@ -105,7 +95,7 @@ def run_retrain(
     name: str | None = None,
     *,
     parent_run: str | None = None,
-    trainables: Trainables | None = None,
+    tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Train one genotype from scratch, tracked and resumable; for what is raised see `run_sweep`.
 
@@ -115,11 +105,11 @@ def run_retrain(
         options: Where and how.
         name: Folder and MLflow name; None for the trial's own.
         parent_run: MLflow run that the genotype comes from.
-        trainables: What runs the training.
+        tasks: Tasks by name that take the place of the shipped ones.
     """
     state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
     sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=1)
-    return _start(sweep, BaseTrials({trial.name: trial}), state, options, trainables)
+    return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks)
 
 
 def resume_sweep(
@@ -127,7 +117,7 @@ def resume_sweep(
     options: RunOptions,
     *,
     failed: bool = False,
-    trainables: Trainables | None = None,
+    tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Resume a sweep, search or retraining run after a crash, Ctrl-C or power cut.
 
@@ -135,7 +125,7 @@ def resume_sweep(
         name: Of the folder; None for the latest that has not finished.
         options: Where and how; what is None stays as it was when it was started.
         failed: Whether to try failed trials again, also of a sweep that has finished.
-        trainables: What runs the trials.
+        tasks: Tasks by name that take the place of the shipped ones.
 
     Raises:
         StorageError: If there is nothing to resume, or it is running.
@@ -148,7 +138,7 @@ def resume_sweep(
     if plan.state.status == "finished":
         if plan.state.mlflow != recorded or (path is not None and not path.exists()):
             plan.state.status = "untracked"  # another store, or the one that it had is gone
-        elif not failed and not lacks_trials(plan, read_phases(plan)):
+        elif not failed and not lacks_trials(plan, read_records(plan)):
             raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.or_else(plan.state.options)
     plan.state.options = options.kept()
@@ -156,7 +146,7 @@ def resume_sweep(
     with locked(plan):
         if failed:
             reopen_failed(plan)
-        return _run(plan, options, trainables, resumed=True)
+        return _run(plan, options, tasks or {}, resumed=True)
 
 
 def _single(trial: TrialConfig, name: str | None, **changes: Any) -> SweepConfig:
@@ -170,7 +160,7 @@ def _start(
     bases: BaseTrials,
     state: State,
     options: RunOptions,
-    trainables: Trainables | None,
+    tasks: Tasks | None,
 ) -> SweepOutcome:
     """Check everything that can be checked; only then write."""
     prepare_environment(options.address)
@@ -179,14 +169,14 @@ def _start(
     storage = root.within(sweep.name)
     check_free(storage, sweep.name, options)
     check_metric(sweep, bases)
-    resolved, points = resolve_points(sweep, bases)
-    trials = [trial for _, _, trial in resolved]
+    plan = Plan(storage, sweep, bases, state)
+    trials = [trial for _, _, trial in plan.resolved.trials]
     check_data_keys(data_sections(sweep, trials))
     if is_local(options.address):
         check_devices(trials)
     here = is_local(options.address)
-    preflight(trials, state, trainables, retrains=sweep.retrain != 0, here=here)
-    check_distinct(sweep, points)
+    preflight(trials, phases_of(plan), state, tasks or {}, here=here)
+    check_distinct(sweep, plan.resolved.points)
     check_address(options.address)
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
@@ -195,13 +185,12 @@ def _start(
     state.options = options.kept()
     if not options.quiet:
         tell_images(trials)
-    plan = Plan(storage, sweep, bases, state)
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
         check_free(storage, sweep.name, options)  # nobody else has begun it meanwhile
         try:
             plan.write()
-            return _run(plan, options, trainables, resumed=False)
+            return _run(plan, options, tasks or {}, resumed=False)
         except Exception:  # of a library too: a folder in which nothing ran must not stay
             if _is_untouched(plan):
                 storage.remove()
@@ -231,53 +220,45 @@ def _is_untouched(plan: Plan) -> bool:
     return own and not plan.storage.names("search") and not plan.storage.names("retrain")
 
 
-def _run(
-    plan: Plan, options: RunOptions, trainables: Trainables | None, *, resumed: bool
-) -> SweepOutcome:
+def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> SweepOutcome:
     prepare_environment(options.address)  # before anything imports ray
-    from tune_nas.sweep.execution import StageRunner, Trainables
+    from tune_nas.sweep.execution import PhaseRunner
 
     uri = store_uri(plan.state.mlflow, Storage(options.storage))
-    phases = read_phases(plan)
+    known = read_records(plan)
     with told_by_name(plan.storage.root, uri), _logging_to(plan.storage):
-        if plan.state.status == "untracked" and not lacks_trials(plan, phases):
-            with _tracked(plan, uri, phases) as (tracking, _):  # Ray is not needed
-                return _conclude(plan, tracking, phases)
+        if plan.state.status == "untracked" and not lacks_trials(plan, known):
+            with _tracked(plan, uri, known) as (tracking, _):  # Ray is not needed
+                return _conclude(plan, tracking, known)
         with connect(options.address), locked_in_cluster(plan, options.address):
             trials_at_once(options)  # whether there is room, before MLflow hears of anything
-            with _tracked(plan, uri, phases) as (tracking, interruption):
+            with _tracked(plan, uri, known) as (tracking, interruption):
                 if resumed:
                     tracking.settle()
-                runner = StageRunner(
-                    plan, options, trainables or Trainables(), tracking, interruption
-                )
-                if plan.state.kind == "retrain":
-                    _enter(plan, "retrain")
-                    runner.run_list("retrain", [_given_genotype(plan)], phases["retrain"])
-                else:
-                    _run_stages(plan, runner, phases)
-                return _conclude(plan, tracking, phases)
+                runner = PhaseRunner(plan, options, tasks, tracking, interruption)
+                for phase in phases_of(plan):
+                    plan.write_state(phase=phase.name)
+                    runner.run(phase, known)
+                return _conclude(plan, tracking, known)
 
 
 @contextmanager
-def _tracked(
-    plan: Plan, uri: str, phases: Mapping[str, Records]
-) -> Iterator[tuple[SweepTracking, Interruption]]:
+def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking, Interruption]]:
     """Open the sweep's runs in MLflow, and close them however the block ends, by a signal too."""
     from tune_nas.sweep.tracking import SweepTracking
 
     interruption = Interruption()
     with interruption.watch():
         with interruption.deferred():  # a run that is opened is closed
-            tracking = SweepTracking(plan, TrackerSettings(uri), phases)
+            tracking = SweepTracking(plan, TrackerSettings(uri), known)
         with tracking.closing(interruption):
             interruption.check()
             yield tracking, interruption
 
 
-def _conclude(plan: Plan, tracking: SweepTracking, phases: Mapping[str, Records]) -> SweepOutcome:
+def _conclude(plan: Plan, tracking: SweepTracking, known: Known) -> SweepOutcome:
     """Write the results, then whatever MLflow lacks; without it, the sweep has not finished."""
-    outcome = conclude(plan, list(phases.values()), tracking.uri)
+    outcome = conclude(plan, list(known.values()), tracking.uri)
     tracking.conclude(tracking_actions(plan, outcome))
     missing = tracking.missing()
     plan.write_state(status="untracked" if missing else "finished")
@@ -307,38 +288,6 @@ def _append(storage: Storage, path: Path) -> None:
     """Add a file to the log in the storage, if it was made."""
     if path.exists():
         storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
-
-
-def _run_stages(plan: Plan, runner: StageRunner, stages: dict[str, Records]) -> None:
-    sweep, bases = plan.sweep, plan.bases
-    _enter(plan, "search")
-    if sweep.searcher == "grid":
-        runner.run_list("search", search_jobs(sweep, bases), stages["search"])
-    else:
-        runner.run_drawn(stages["search"])
-    search, repeat, retrain = (stages[name] for name in STAGES)
-    if sweep.repeat_best:
-        _enter(plan, "repeat")
-        runner.run_list("repeat", repeat_jobs(sweep, bases, search, repeat), repeat)
-    if sweep.retrain:
-        _enter(plan, "retrain")
-        runner.run_list("retrain", retrain_jobs(sweep, search, repeat, retrain), retrain)
-
-
-def _given_genotype(plan: Plan) -> Job:
-    return Job(
-        id="retrain-00000",
-        stage="retrain",
-        parameters={},
-        seed=plan.bases.first.seed,
-        trial=portable(plan.bases.first, plan.bases.folder).to_dict(),
-        genotype=plan.state.genotype,
-        parent_run=plan.state.parent_run,
-    )
-
-
-def _enter(plan: Plan, stage: str) -> None:
-    plan.write_state(stage=stage)
 
 
 def _latest(root: Storage, *, failed: bool) -> str:

@@ -58,9 +58,15 @@ class Asha(AsyncHyperBandScheduler):  # type: ignore[misc]
         return {milestone: dict(values) for milestone, values in self._brackets[0]._rungs}
 
 
-def make_scheduler(sweep: SweepConfig, stage: str, epochs: int, records: Records) -> TrialScheduler:
-    """Return the scheduler of a stage; only the search stage may stop trials early."""
-    if stage != "search" or sweep.scheduler == "none":
+def make_scheduler(sweep: SweepConfig | None, epochs: int, records: Records) -> TrialScheduler:
+    """Return the scheduler of a phase.
+
+    Args:
+        sweep: The sweep; None for a phase in which no trial is stopped early.
+        epochs: Epochs of a trial that runs to its end.
+        records: What an earlier session did.
+    """
+    if sweep is None or sweep.scheduler == "none":
         return FIFOScheduler()
     asha = Asha(
         metric=sweep.search_metric,

@@ -1,19 +1,20 @@
-"""Where the trials of a stage come from: a list, or Optuna."""
+"""Where the jobs of a phase come from: a list, or Optuna."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tune_nas import library
 from tune_nas.errors import ConfigError
+from tune_nas.status import Status
 from tune_nas.sweep.config import SEEDS, SweepConfig
 from tune_nas.sweep.distinct import Configurations
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.parameters import Fixed, Parameter, ordered
-from tune_nas.sweep.records import Job, Record, Records
+from tune_nas.sweep.records import Record, Records
 from tune_nas.sweep.resolve import BaseTrials, portable, reported, resolve
 from tune_nas.sweep.samplers import make_sampler
 
@@ -44,22 +45,25 @@ class ListSource:
     """Jobs that are known beforehand: a grid, repeats, retrains.
 
     Args:
-        jobs: All jobs of the stage, those included that have a record.
+        jobs: All jobs of the phase, those included that have a record.
         records: What an earlier session did: jobs that ended are left out. One that was begun and
             is no longer among the jobs, as another is better by now, is run to its end.
+
+    Attributes:
+        left: Jobs that are still to be run.
     """
 
     def __init__(self, jobs: Sequence[Job], records: Records) -> None:
         known = {record.job.id: record for record in records}
         every = {job.id: job for job in jobs} | {name: known[name].job for name in known}
-        self._left = [
+        self.left = [
             job for name, job in every.items() if name not in known or not known[name].ended
         ]
         self.total = len(every)
 
     def next(self) -> Job | None:
         """Return the next job, or None if there is none left."""
-        return self._left.pop(0) if self._left else None
+        return self.left.pop(0) if self.left else None
 
     def tell(self, record: Record) -> None:
         """Do nothing: no later job depends on it."""
@@ -133,13 +137,13 @@ class OptunaSource:
         from optuna.trial import TrialState
 
         trial, value = self._trials[record.job.id], record.value(self._sweep.search_metric)
-        if record.status == "failed" or value is None or not math.isfinite(value):
-            self._failed.add(self._configuration(record.job.trial))
+        if record.status is Status.FAILED or value is None or not math.isfinite(value):
+            self._failed.add(self._configurations.of(record.job.trial))
             trial.set_user_attr("failed", True)
             self.study.tell(trial, state=TrialState.PRUNED)
             return
         trial.report(value, record.epoch)
-        if record.status == "finished":
+        if record.status is Status.FINISHED:
             self.study.tell(trial, value)
         else:
             self.study.tell(trial, state=TrialState.PRUNED)
@@ -154,12 +158,12 @@ class OptunaSource:
                 return None
             trial, job = sampled
         else:
-            self.study.enqueue_trial(self._space.drawn(known.parameters))
+            self.study.enqueue_trial(self._space.drawn(dict(known.parameters)))
             trial, job = self.study.ask(), known
             self._space(trial)
         trial.set_user_attr("trial_id", job.id)
         self._trials[job.id] = trial
-        self._seeds.setdefault(self._configuration(job.trial), set()).add(job.seed)
+        self._seeds.setdefault(self._configurations.of(job.trial), set()).add(job.seed)
         return job
 
     def _sample(self, number: int) -> tuple[optuna.Trial, Job] | None:
@@ -190,7 +194,7 @@ class OptunaSource:
                 except ConfigError as raised:
                     error = raised
                 else:
-                    if self._configuration(job.trial) not in self._failed:
+                    if self._configurations.of(job.trial) not in self._failed:
                         return trial, job
                     failed += 1
                 refused.append(trial)
@@ -206,9 +210,6 @@ class OptunaSource:
         )
         return None
 
-    def _configuration(self, content: Mapping[str, Any]) -> str:
-        return self._configurations.of(library.stored_trial(content, "trial"))
-
     def _number(self, known: Job | None) -> int:
         if known is not None:
             return int(known.id.rsplit("-", 1)[1])
@@ -218,13 +219,14 @@ class OptunaSource:
     def _job(self, number: int, parameters: dict[str, Any]) -> Job:
         """Return the job of sampled values, with the first seed that they have not run with."""
         first = self._sweep.seed_list[0]
-        trial = resolve(self._sweep, self._bases, parameters, first)
-        content = portable(trial, self._bases.folder).to_dict()
-        used = self._seeds.get(self._configuration(content), set())
+        resolved = resolve(self._sweep, self._bases, parameters, first)
+        trial = portable(resolved, self._bases.folder)
+        used = self._seeds.get(self._configurations.of(trial), set())
         seeds = itertools.chain([first], itertools.count(self._sweep.next_seed))
         seed = next(seed for seed in (seed % SEEDS for seed in seeds) if seed not in used)
-        kept = reported(parameters, trial)
-        return Job(f"search-{number:05d}", "search", kept, seed, {**content, "seed": seed})
+        kept = reported(parameters, resolved)
+        own = trial.model_copy(update={"seed": seed})
+        return Job(f"search-{number:05d}", "search", "search", own, kept)
 
 
 class DefineByRun:

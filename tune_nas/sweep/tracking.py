@@ -11,7 +11,8 @@ from typing import Any
 from ray.tune import Callback
 
 from tune_nas.errors import StorageError
-from tune_nas.sweep.checkpoint_files import newest_files
+from tune_nas.status import Status
+from tune_nas.sweep.checkpoint_files import newest_artifacts
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import Record, Records
@@ -26,7 +27,6 @@ _logger = logging.getLogger(__name__)
 # no trial would get on.
 _SILENCE_SECONDS = 30.0
 _PAUSES = (0.0, 2.0, 5.0)  # seconds before each try to write what is missing at the end
-_STATES = {"finished": "FINISHED", "failed": "FAILED"}  # MLflow's words
 
 
 class SweepTracking:
@@ -67,7 +67,7 @@ class SweepTracking:
             self._silent_until = 0.0
             self._check_ended()
             for records, record in self._all():
-                if record.status == "stopping":
+                if record.status is Status.STOPPING:
                     records.end(record.job.id)
                 if not record.tracked and not self._silent:
                     self._write(records, record)
@@ -167,10 +167,11 @@ class SweepTracking:
             records.track(record.job.id, True)
 
     def _untracked_parent(self, record: Record) -> tuple[Records, Record] | None:
-        if record.job.parent is None:
+        parent = record.job.inputs.parent
+        if parent is None:
             return None
         for records, other in self._all():
-            if other.job.id == record.job.parent:
+            if other.job.id == parent:
                 return None if other.tracked else (records, other)
         return None
 
@@ -242,27 +243,31 @@ def tracked_trial(record: Record, interrupted: str = "") -> TrackedTrial:
     """
     job = record.job
     end = None
-    if record.status == "stopped early":
-        end = End(outcome="stopped early", reason=record.reason)
-    elif record.closed:
-        end = End(_STATES[record.status], reason=record.reason, error=record.error)
+    if record.closed:
+        stopped = record.status is Status.STOPPED  # MLflow has no state for it, so a tag says it
+        end = End(
+            record.status.of_mlflow,
+            outcome=str(record.status) if stopped else None,
+            reason=record.reason,
+            error=record.error,
+        )
     elif interrupted:
         after = f"{interrupted} after epoch {record.epoch} of {job.epochs}; resume the sweep"
         end = End("KILLED", reason=after)
     return TrackedTrial(
         trial_id=job.id,
-        stage=job.stage,
-        settings=job.trial,
-        space=job.trial["space"]["name"],
-        name=f"{job.stage} {job.label}",
+        stage=job.phase,
+        settings=job.settings,
+        space=job.trial.space.name,
+        name=f"{job.phase} {job.label}",
         tags={key: str(value) for key, value in job.parameters.items()},
         failures=record.failures,
         last_error=record.last_error,
-        parent=job.parent,
-        parent_run=job.parent_run,
+        parent=job.inputs.parent,
+        parent_run=job.inputs.parent_run,
         history=record.history,
         times=record.times,
         genotype=record.genotype,
-        files=newest_files(record.folders),
+        artifacts=lambda: newest_artifacts(record.folders),
         end=end,
     )

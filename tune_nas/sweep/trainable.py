@@ -1,4 +1,4 @@
-"""Ray Tune's trainables: one step is one epoch of a search, or of a retrain."""
+"""Ray Tune's trainable: one step is one epoch of a learner."""
 
 from __future__ import annotations
 
@@ -7,50 +7,25 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ray.tune import Trainable
 
-from tune_nas import library
-from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
-from tune_nas.sweep.records import DECISIONS, Job
+from tune_nas.learner import Learner
+from tune_nas.paths import CHECKPOINT
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.stored import read_stored
-from tune_nas.tracking.outcome import ENDED
+from tune_nas.tasks import Task, find_task
 
 REPORTS = "reports.json"
 
 
-class Learner(Protocol):
-    """What `Search` and `Retrain` have in common."""
-
-    @property
-    def epoch(self) -> int:
-        """Number of completed epochs, which is the next one to run."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the last epoch was run."""
-
-    @property
-    def genotype(self) -> Any:
-        """What was found so far, or what is trained; has ``to_yaml()``."""
-
-    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Mapping[str, Any]:
-        """Run one epoch and return its metrics, ``epoch`` among them."""
-
-    def save(self, folder: Path) -> None:
-        """Write the whole state into a folder."""
-
-    def load(self, folder: Path) -> None:
-        """Take the state from a folder; raise a CheckpointError if it is damaged."""
-
-
 class EpochTrainable(Trainable):  # type: ignore[misc]
-    """A learner, an epoch at a time, that never loses or repeats a result.
+    """The learner of a job, an epoch at a time; it never loses or repeats a result.
 
     Its checkpoints hold every result that it has reported. After a resume it reports those that
     the driver had not recorded, then runs on; after a fall back to an older checkpoint it runs
@@ -61,52 +36,29 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
     sessions, oldest first) and ``recorded`` (the last epoch that the driver knows).
     """
 
-    @staticmethod
-    def build(job: Job) -> Learner:
-        """Return the learner of a job; what a subclass has to define."""
-        raise NotImplementedError
-
     def make_learner(self) -> Learner:
         """Return the learner of the trial's job."""
-        return self.build(self._job)
+        return self._task.build(self._job.trial, self._job.inputs)
 
-    @staticmethod
-    def remarks(learner: Any) -> dict[str, str]:
-        """Return what there is to say of a learner's last epoch, in words."""
-        return {}
-
-    @staticmethod
-    def check(trial: TrialConfig, genotype: str | None = None) -> None:
-        """Raise a one-line error if the trial cannot start, before anything is written.
-
-        Args:
-            trial: The trial.
-            genotype: What a retrain is to train, as far as it is known.
-        """
-
-    @staticmethod
-    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
-        """Raise a one-line error if the trial cannot fit into the memory of this machine.
-
-        Args:
-            trial: The trial, which is to run here.
-            genotype: What a retrain is to train, as far as it is known.
-        """
-
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], task: Task | None = None) -> None:
         """Build everything from the config, and resume where an earlier session stopped.
 
         An error is raised by the first step: Ray tries a trial again whose step fails, but not one
         that fails here in a process that it takes over from another trial.
+
+        Args:
+            config: As above.
+            task: What builds the learner; None for the task that the job names.
         """
         self._failure: Exception | None = None
         try:
-            self._set_up(config)
+            self._set_up(config, task)
         except Exception as error:
             self._failure = error
 
-    def _set_up(self, config: dict[str, Any]) -> None:
-        self._job = Job(**config["job"])
+    def _set_up(self, config: dict[str, Any], task: Task | None) -> None:
+        self._job = Job.from_dict(config["job"])
+        self._task = task or find_task(self._job.task)
         self._resume_from: list[str] = config.get("resume_from", [])
         self._notes: list[str] = []
         self._reports: list[dict[str, Any]] = []
@@ -128,9 +80,9 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
             raise self._failure
         if self._reported == len(self._reports):
             metrics = dict(self._learner.run_epoch())
-            genotype = self._learner.genotype.to_yaml()
-            remarks = self.remarks(self._learner)
-            self._reports.append({**metrics, **remarks, "genotype": genotype})
+            found = self._learner.result()
+            genotype = {} if found is None else {"genotype": found.to_yaml()}
+            self._reports.append({**metrics, **self._learner.remarks(), **genotype})
         report = dict(self._reports[self._reported])
         self._reported += 1
         report["done"] = self._learner.done and self._reported == len(self._reports)
@@ -180,9 +132,14 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._reported = len(self._reports)
 
     def _earlier(self) -> Iterator[Path]:
-        """Yield the checkpoints of the trial's earlier sessions, newest first."""
+        """Yield the checkpoints of the trial's earlier sessions, newest first, then the given."""
         for folder in reversed(self._resume_from):
             yield from checkpoints(folder)
+        if self._job.inputs.checkpoint is not None:
+            from tune_nas.checkpoint import fetched  # here, as it imports torch
+
+            with fetched(self._job.inputs.checkpoint) as given:
+                yield given
 
     def _load_first(self, folders: Iterable[Path]) -> bool:
         """Load the first checkpoint that is whole; whether there was one."""
@@ -204,91 +161,6 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         return False
 
 
-class SearchTrainable(EpochTrainable):
-    """A search, an epoch at a time."""
-
-    @staticmethod
-    def build(job: Job) -> Learner:
-        """Return the search of a job, with the trial's own number of CPU threads."""
-        import torch
-
-        from tune_nas.search import Search
-
-        trial = trial_of(job)
-        torch.set_num_threads(trial.runtime.threads)
-        return Search(trial)
-
-    @staticmethod
-    def remarks(learner: Any) -> dict[str, str]:
-        """Return the edges that were decided or taken out, and why the search has ended early."""
-        ended = learner.stop_reason if learner.done else None
-        words = {DECISIONS: learner.decisions.of_epoch(learner.epoch), ENDED: ended}
-        return {key: text for key, text in words.items() if text}
-
-    @staticmethod
-    def check(trial: TrialConfig, genotype: str | None = None) -> None:
-        """Build the search once: space, data and every part are then known to be good."""
-        from tune_nas.search import Search
-
-        Search(_on_cpu(trial))
-
-    @staticmethod
-    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
-        """Estimate what the search takes, without building it."""
-        from tune_nas.search.memory import check_search_memory
-
-        check_search_memory(trial)
-
-
-class RetrainTrainable(EpochTrainable):
-    """Training a genotype from scratch, an epoch at a time."""
-
-    @staticmethod
-    def build(job: Job) -> Learner:
-        """Return the retraining of a job's genotype."""
-        import torch
-
-        from tune_nas.retrain import Retrain
-        from tune_nas.spaces import Genotype
-
-        trial = trial_of(job)
-        torch.set_num_threads(trial.runtime.threads)
-        return Retrain(trial, Genotype.parse(job.genotype or ""))
-
-    @staticmethod
-    def check(trial: TrialConfig, genotype: str | None = None) -> None:
-        """Build the retraining once, or where its genotype is yet to be found, read its data."""
-        import torch
-
-        from tune_nas.data import load_data
-        from tune_nas.retrain import Retrain
-        from tune_nas.retrain.memory import check_retrain_size
-        from tune_nas.spaces import Genotype
-
-        if genotype is not None:
-            Retrain(_on_cpu(trial), Genotype.parse(genotype))
-        else:
-            check_retrain_size(trial)
-            load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)
-
-    @staticmethod
-    def check_memory(trial: TrialConfig, genotype: str | None = None) -> None:
-        """Estimate what the retraining takes, without building it."""
-        from tune_nas.retrain.memory import check_retrain_memory
-        from tune_nas.spaces import Genotype
-
-        check_retrain_memory(trial, None if genotype is None else Genotype.parse(genotype))
-
-
-def _on_cpu(trial: TrialConfig) -> TrialConfig:
-    return library.with_overrides(trial, {"runtime.device": "cpu"})
-
-
-def trial_of(job: Job) -> TrialConfig:
-    """Return a job's trial as a model."""
-    return library.stored_trial(job.trial, f"trial {job.id}")
-
-
 def checkpoints(folder: str, filesystem: Any = None) -> Iterator[Path]:
     """Yield the checkpoints in a trial's folder, newest first; remote ones are fetched in turn.
 
@@ -303,7 +175,7 @@ def checkpoints(folder: str, filesystem: Any = None) -> Iterator[Path]:
         remote = "://" in folder
         filesystem, folder = FileSystem.from_uri(folder) if remote else (LocalFileSystem(), folder)
     infos = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
-    names = [info.path for info in infos if info.base_name.startswith("checkpoint_")]
+    names = [info.path for info in infos if info.base_name.startswith(CHECKPOINT)]
     for name in sorted(names, key=_number, reverse=True):
         with Checkpoint(name, filesystem).as_directory() as local:
             yield Path(local)
@@ -326,5 +198,5 @@ def read_reports(folder: Path) -> list[dict[str, Any]]:
 
 
 def _number(name: str) -> int:
-    digits = re.search(r"checkpoint_(\d+)$", name)
+    digits = re.search(rf"{CHECKPOINT}(\d+)$", name)
     return int(digits.group(1)) if digits else -1

@@ -11,8 +11,6 @@ from tune_nas.text import brief, printable
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
-ENDED = "ended"  # in a trainable's last result: why it ends before its last epoch, in words
-
 _LENGTH = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r'^\s+File "', re.M)  # Ray leaves out the line "Traceback …"

@@ -11,8 +11,7 @@ from tune_nas.tracking.store import one_line
 from tune_nas.tracking.tracked_run import TrackedRun
 from tune_nas.tracking.tracker import Tracker
 
-# `best.yaml` is the name that older versions gave to the table by size.
-FILES = ("alphas.csv", "best_by_size.yaml", "best.yaml", "decisions.csv", "perturbation.csv")
+_DRAWN = {"alphas.csv": Tracker.log_alphas}  # tables that are logged with a drawing
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class TrackedTrial:
         history: The metrics of each epoch, with ``epoch``, in order.
         times: When each epoch was recorded, in seconds since 1970; may be shorter than the history.
         genotype: Of the last epoch, as YAML.
-        files: Returns a file of the newest checkpoint, or None if there is no such file.
+        artifacts: Returns the files that the trial leaves behind, by name.
         end: None while it runs.
     """
 
@@ -67,7 +66,7 @@ class TrackedTrial:
     history: Sequence[Mapping[str, float]] = ()
     times: Sequence[float] = ()
     genotype: str | None = None
-    files: Callable[[str], bytes | None] = lambda name: None
+    artifacts: Callable[[], Mapping[str, bytes]] = dict
     end: End | None = None
 
     @property
@@ -176,11 +175,8 @@ class RunWriter:
                 self._tracker.log_genotype(run_id, genotype, load_space(trial.space))
             except TuneNasError as error:
                 self.remarks[trial.trial_id] = f"the genotype of {trial.name}: {one_line(error)}"
-        for name in FILES:
-            content = trial.files(name)
-            if content is None:
-                continue
-            if name == "alphas.csv":
-                self._tracker.log_alphas(run_id, content)
+        for name, content in trial.artifacts().items():
+            if name in _DRAWN:
+                _DRAWN[name](self._tracker, run_id, content)
             else:
                 self._tracker.log_artifact(run_id, content, name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tune_nas.errors import StorageError
+from tune_nas.paths import GENOTYPE
 from tune_nas.tracking.artifacts import Artifacts
 from tune_nas.tracking.figures import render
 from tune_nas.tracking.names import (
@@ -199,7 +200,7 @@ class Tracker:
         from tune_nas.tracking.cells import draw_cells
 
         self.set_tags(run_id, {"genotype": str(genotype)})
-        self.log_artifact(run_id, genotype.to_yaml().encode(), "genotype.yaml")
+        self.log_artifact(run_id, genotype.to_yaml().encode(), GENOTYPE)
         self.log_figure(run_id, draw_cells(genotype, space), "cells")
 
     def log_alphas(self, run_id: str, csv: Path | bytes) -> None:

@@ -1,0 +1,60 @@
+"""A sweep that the version before 0.2 began is resumed: its files are in ``before``.
+
+It has two searches of three epochs and a retraining run for each. The driver was killed after the
+first epoch of the second search. MLflow's files and most checkpoints are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tune_nas.sweep import RunOptions, load_sweep, resume_sweep, run_sweep
+from tune_nas.tracking import Tracker, TrialResult
+
+pytestmark = pytest.mark.sweep
+BEFORE = Path(__file__).with_name("before")
+MEASURED = ("seconds", "memory_mib")
+
+
+def histories(results: list[TrialResult]) -> dict[str, tuple[Any, ...]]:
+    return {
+        result.trial_id: (
+            result.stage,
+            result.status,
+            result.parent,
+            result.genotype,
+            [{k: v for k, v in m.items() if k not in MEASURED} for m in result.history],
+        )
+        for result in results
+    }
+
+
+def test_it_ends_as_a_sweep_of_this_version(tmp_path: Path, ray_session: None) -> None:
+    options = RunOptions(storage=str(tmp_path / "runs"), concurrency=1, quiet=True)
+    shutil.copytree(BEFORE, tmp_path / "runs" / "before")
+    resumed = resume_sweep("before", options)
+
+    trials = yaml.safe_load((BEFORE / "trials.yaml").read_text())
+    (tmp_path / "trial.yaml").write_text(yaml.safe_dump(trials["trial.yaml"]))
+    sweep = yaml.safe_load((BEFORE / "sweep.yaml").read_text())
+    content = {**sweep, "trial": str(tmp_path / "trial.yaml"), "name": "now"}
+    (tmp_path / "now.yaml").write_text(yaml.safe_dump(content))
+    whole = run_sweep(load_sweep(tmp_path / "now.yaml"), options)
+
+    assert histories(resumed.results) == histories(whole.results)
+    assert [result.status for result in resumed.results] == ["finished"] * 4
+    first = json.loads((BEFORE / "search/records/search-00000.json").read_text())
+    assert resumed.results[0].history == first["history"]  # it had finished, and was not run again
+
+    tracker = Tracker(resumed.mlflow_uri)
+    runs = {r.trial_id: r for r in tracker.list_runs() if r.sweep == "before" and r.trial_id}
+    assert {run.state for run in runs.values()} == {"FINISHED"} and len(runs) == 4
+    for trial_id in ("search-00000", "search-00001"):
+        for name in ("alphas.csv", "alphas.png", "best_by_size.yaml", "genotype.yaml"):
+            assert tracker.read_artifact(runs[trial_id].run_id, name)

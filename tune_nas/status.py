@@ -1,0 +1,39 @@
+"""How far a trial is, in the records, in the results and in MLflow."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The status of a trial.
+
+    ``STOPPING``: the scheduler has stopped it, and its end is not recorded yet.
+    """
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped early"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to run."""
+        return self is not Status.RUNNING
+
+    @property
+    def closed(self) -> bool:
+        """Whether the trial has ended and its end is recorded."""
+        return self not in (Status.RUNNING, Status.STOPPING)
+
+    @property
+    def of_mlflow(self) -> str:
+        """MLflow's status of a run; it has none for a trial that was stopped early."""
+        if self is Status.FAILED:
+            return "FAILED"
+        return "FINISHED" if self.closed else "RUNNING"
+
+
+RESULT_STATUSES = (Status.FINISHED, Status.STOPPED, Status.FAILED)
+"""Those of a trial that has ended."""

@@ -1,0 +1,124 @@
+"""A job: one trial to run, and everything that decides it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from tune_nas import library
+from tune_nas.config import TrialConfig
+from tune_nas.tasks import Inputs, find_task
+from tune_nas.tracking.labels import axis_label, value_label
+
+_SECTIONS = {"space", "schedule", "retrain"}  # a trial that was stored in full has them
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to run: everything that decides it.
+
+    Args:
+        id: Stable across a resume; Ray's trial id and a tag of the MLflow run.
+        task: Name of the task, or ``module:Class``.
+        phase: The phase of the sweep: ``search``, ``repeat`` or ``retrain``.
+        trial: The resolved trial.
+        parameters: Swept keys with their values, without the seed.
+        inputs: What the task takes from other jobs.
+    """
+
+    id: str
+    task: str
+    phase: str
+    trial: TrialConfig
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=Inputs)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the trial."""
+        return self.trial.seed
+
+    @property
+    def label(self) -> str:
+        """The swept values and the seed, for people."""
+        parts = [f"{axis_label(key)}={value_label(v)}" for key, v in self.parameters.items()]
+        return " ".join([*parts, f"seed={self.seed}"])
+
+    @cached_property
+    def epochs(self) -> int:
+        """The last epoch of the trial if it runs to its end."""
+        return find_task(self.task).epochs(self.trial)
+
+    @cached_property
+    def starts_after(self) -> int:
+        """The epoch that it continues from; 0 unless it starts from another checkpoint."""
+        return find_task(self.task).starts_after(self.trial)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The trial as it is after a round trip through JSON, in which tuples become lists."""
+        return dict(json.loads(json.dumps(self.trial.to_dict())))
+
+    def as_stored(self) -> Job:
+        """Return the job as it will be read from its record."""
+        return replace(self, parameters=json.loads(json.dumps(dict(self.parameters))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers, of which `from_dict` makes the same job."""
+        return {
+            "id": self.id,
+            "task": self.task,
+            "phase": self.phase,
+            "trial": self.trial.to_dict(),
+            "parameters": dict(self.parameters),
+            "inputs": asdict(self.inputs),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str | None = None) -> Job:
+        """Rebuild a job; its trial is validated.
+
+        Args:
+            content: From `to_dict`, of this version or an earlier one.
+            where: Starts messages about the trial; None for ``trial ID``.
+
+        Raises:
+            ConfigError: If this version does not know a key of the trial.
+            ValueError: If keys are missing.
+        """
+        own = {**content} if "task" in content else _of_earlier_version(content)
+        if ":" not in own["task"]:
+            find_task(own["task"])
+        if not own["trial"].keys() >= _SECTIONS:
+            raise ValueError(f"{where or 'the trial'} lacks a section")
+        own["trial"] = library.stored_trial(own["trial"], where or f"trial {own['id']}")
+        return cls(**{**own, "inputs": Inputs(**own["inputs"])})
+
+
+@dataclass
+class StoredJob:
+    """The types of a job's entries in a JSON file, those of earlier versions included."""
+
+    id: str
+    trial: dict[str, Any]
+    parameters: dict[str, Any]
+    task: str = ""
+    phase: str = ""
+    inputs: dict[str, str | None] = field(default_factory=dict)
+    stage: str = ""
+    seed: int = 0
+    genotype: str | None = None
+    parent: str | None = None
+    parent_run: str | None = None
+
+
+def _of_earlier_version(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job's entries from the flat form that had ``stage`` for the phase and no task."""
+    own = dict(content)
+    phase, _ = own.pop("stage"), own.pop("seed")
+    inputs = {name: own.pop(name, None) for name in ("genotype", "parent", "parent_run")}
+    task = "retrain" if phase == "retrain" else "search"
+    return {**own, "task": task, "phase": phase, "inputs": inputs}

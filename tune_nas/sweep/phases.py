@@ -1,0 +1,258 @@
+"""The phases of a sweep: search, repeat the best over seeds, retrain what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tune_nas.config import TrialConfig
+from tune_nas.status import Status
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.plan import Plan
+from tune_nas.sweep.records import Record, Records
+from tune_nas.sweep.resolve import BaseTrials, portable, resolve
+from tune_nas.sweep.sources import ListSource, OptunaSource, Source
+from tune_nas.tasks import Inputs
+from tune_nas.tracking.summary import distinct, has_diverged
+
+PHASES = ("search", "repeat", "retrain")
+_STUDY = "optuna.db"
+
+Parameters = Mapping[str, Any]
+"""Swept keys with their values."""
+
+Known = Mapping[str, Records]
+"""The records of each phase by its name."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a sweep: it runs to the end of all its jobs before the next one begins.
+
+    Args:
+        name: Name of the phase, and of its folder.
+        task: Name of the task of its jobs.
+        source: Returns what proposes the jobs, given the records of all phases; None if there is
+            nothing left to run.
+        early_stopping: Whether the scheduler of the sweep may stop its trials.
+    """
+
+    name: str
+    task: str
+    source: Callable[[Known], Source | None]
+    early_stopping: bool = False
+
+
+def phases_of(plan: Plan) -> list[Phase]:
+    """Return the phases of a sweep in the order in which they run."""
+    sweep = plan.sweep
+
+    def listed(name: str) -> Callable[[Known], Source | None]:
+        return lambda known: _unless_done(ListSource(jobs_of(plan, name, known), known[name]))
+
+    if plan.state.kind == "retrain":
+        return [Phase("retrain", "retrain", listed("retrain"))]
+    grid = sweep.searcher == "grid"
+    search = listed("search") if grid else lambda known: _sampling(plan, known["search"])
+    phases = [Phase("search", "search", search, early_stopping=True)]
+    if sweep.repeat_best:
+        phases.append(Phase("repeat", "search", listed("repeat")))
+    if sweep.retrain:
+        phases.append(Phase("retrain", "retrain", listed("retrain")))
+    return phases
+
+
+def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
+    """Return the jobs of a phase whose jobs are known when it begins.
+
+    Args:
+        plan: The sweep.
+        name: The phase; ``search`` of a grid, ``repeat`` or ``retrain``.
+        known: The records of all phases.
+    """
+    if name == "search":
+        return search_jobs(plan.resolved.trials, plan.bases.folder)
+    if name == "repeat":
+        return repeat_jobs(plan.sweep, plan.bases, known["search"], known["repeat"])
+    if plan.state.kind == "retrain":
+        return [_given_genotype(plan)]
+    return retrain_jobs(plan.sweep, known["search"], known["repeat"], known["retrain"])
+
+
+def search_jobs(trials: Iterable[tuple[Parameters, int, TrialConfig]], folder: str) -> list[Job]:
+    """Return the searches of a grid.
+
+    Args:
+        trials: As `resolve_trials` returns them.
+        folder: What relative paths in them are relative to.
+    """
+    return [
+        Job(
+            id=f"search-{number:05d}",
+            task="search",
+            phase="search",
+            trial=portable(trial, folder),
+            parameters=parameters,
+        )
+        for number, (parameters, _, trial) in enumerate(trials)
+    ]
+
+
+def repeat_jobs(
+    sweep: SweepConfig,
+    bases: BaseTrials,
+    searched: Records,
+    repeated: Iterable[Record] = (),
+) -> list[Job]:
+    """Return the searches that repeat the best configurations over new seeds."""
+    jobs: list[Job] = []
+    for group in ranked(sweep, searched)[: sweep.repeat_best]:
+        parameters = group[0].job.parameters
+        for seed in sweep.repeat_seeds:
+            trial = portable(resolve(sweep, bases, parameters, seed), bases.folder)
+            jobs.append(Job(f"repeat-{len(jobs):05d}", "search", "repeat", trial, parameters))
+    return with_known_ids(jobs, repeated)
+
+
+def retrain_jobs(
+    sweep: SweepConfig,
+    searched: Records,
+    repeated: Records,
+    retrained: Iterable[Record] = (),
+) -> list[Job]:
+    """Return the retraining runs: the best genotype of every swept value, or of the best ones."""
+    if sweep.retrain == 0:
+        return []
+    groups = ranked(sweep, repeated if len(repeated) else searched)
+    if sweep.retrain == "each":
+        sampled = sweep.searcher != "grid" and not len(repeated)
+        count = 1 if sampled else len(groups)
+    else:
+        count = sweep.retrain
+    best = [max(group, key=lambda record: _score(sweep, record)) for group in groups[:count]]
+    jobs = [
+        Job(
+            id=f"retrain-{number:05d}",
+            task="retrain",
+            phase="retrain",
+            trial=record.job.trial,
+            parameters=record.job.parameters,
+            inputs=Inputs(genotype=record.genotype, parent=record.job.id),
+        )
+        for number, record in enumerate(best)
+    ]
+    return with_known_ids(jobs, retrained)
+
+
+def _given_genotype(plan: Plan) -> Job:
+    """Return the only job of a run that retrains a genotype that the user gave."""
+    state = plan.state
+    return Job(
+        id="retrain-00000",
+        task="retrain",
+        phase="retrain",
+        trial=portable(plan.bases.first, plan.bases.folder),
+        inputs=Inputs(genotype=state.genotype, parent_run=state.parent_run),
+    )
+
+
+def _unless_done(source: ListSource) -> ListSource | None:
+    return source if source.left else None
+
+
+def _sampling(plan: Plan, records: Records) -> OptunaSource | None:
+    """Return the source of searches whose parameters Optuna samples."""
+    if len(records) == plan.sweep.n_drawn and all(record.ended for record in records):
+        return None
+    local = plan.storage.local
+    if local is not None:
+        # The records rebuild the study; a damaged or half-written file is of no consequence.
+        for leftover in local.glob(f"{_STUDY}*"):
+            leftover.unlink()
+    url = None if local is None else f"sqlite:///{local / _STUDY}"
+    return OptunaSource(plan.sweep, plan.bases, records, url)
+
+
+def read_records(plan: Plan) -> dict[str, Records]:
+    """Return the records of each phase of a sweep.
+
+    Raises:
+        StorageError: If a record cannot be read; names the file.
+    """
+    return {name: Records(plan.storage, name) for name in PHASES}
+
+
+def lacks_trials(plan: Plan, known: Known) -> bool:
+    """Return whether a sweep has trials without a record, e.g. as a record was removed."""
+    for phase in phases_of(plan):
+        if phase.name == "search" and plan.sweep.searcher != "grid":
+            ids = [f"search-{number:05d}" for number in range(plan.sweep.n_drawn)]
+        else:
+            ids = [job.id for job in jobs_of(plan, phase.name, known)]
+        if any(known[phase.name].get(job_id) is None for job_id in ids):
+            return True
+    return False
+
+
+def with_known_ids(jobs: Iterable[Job], records: Iterable[Record]) -> list[Job]:
+    """Return jobs with the ids under which they were started before, and unused ids for the rest.
+
+    What is best may have changed since a phase was begun: a failed trial was tried again.
+    """
+    known = {_identity(record.job): record.job.id for record in records}
+    used, numbers = set(known.values()), itertools.count()
+
+    def unused(phase: str) -> str:
+        ids = (f"{phase}-{number:05d}" for number in numbers)
+        return next(job_id for job_id in ids if job_id not in used)
+
+    return [
+        dataclasses.replace(job, id=known.get(_identity(job)) or unused(job.phase)) for job in jobs
+    ]
+
+
+def _identity(job: Job) -> str:
+    given = job.inputs
+    return repr((sorted(job.parameters.items()), job.seed, given.genotype, given.parent))
+
+
+def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
+    """Return the finished trials by configuration, the configuration of the best mean first.
+
+    Trials that were stopped early or failed are left out: their last value is of another epoch. So
+    are those that diverged, and of equal searches all but one. A configuration of which a seed
+    diverged comes after all others: the mean of the other seeds cannot be compared.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
+    ranks: list[tuple[bool, float, list[Record]]] = []
+    for group in groups.values():
+        results = distinct([record.result() for record in group])
+        lost = {r.trial_id for r in results if has_diverged(r, sweep.search_metric)}
+        kept = {r.trial_id for r in results} - lost
+        known = [record for record in group if record.job.id in kept and _is_known(sweep, record)]
+        if known:
+            mean = statistics.mean(_score(sweep, record) for record in known)
+            ranks.append((not lost, mean, known))
+    return [known for *_, known in sorted(ranks, key=lambda rank: rank[:2], reverse=True)]
+
+
+def _is_known(sweep: SweepConfig, record: Record) -> bool:
+    """Whether a trial ran to its end and can be ranked."""
+    value = record.value(sweep.search_metric)
+    known = value is not None and math.isfinite(value) and record.genotype is not None
+    return record.status is Status.FINISHED and known
+
+
+def _score(sweep: SweepConfig, record: Record) -> float:
+    """Return the metric, turned so that more is better."""
+    value = record.value(sweep.search_metric)
+    assert value is not None  # `ranked` leaves out those without
+    return value if sweep.mode == "max" else -value

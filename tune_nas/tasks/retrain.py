@@ -1,0 +1,68 @@
+"""The task of training a genotype from scratch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tune_nas.config.decides import Decides
+from tune_nas.errors import ConfigError
+from tune_nas.tasks.task import Inputs, Task
+
+if TYPE_CHECKING:
+    from tune_nas.config import TrialConfig
+    from tune_nas.retrain import Retrain
+
+
+class RetrainTask(Task):
+    """A retraining run; alone among the tasks, it sees the test images."""
+
+    name = "retrain"
+    section = "retrain"
+    starts = Decides.RETRAIN_STARTS
+    metric = "test_accuracy"
+    finds_genotypes = False
+
+    def epochs(self, trial: TrialConfig) -> int:
+        """Return the epochs of the retraining."""
+        return trial.retrain.epochs
+
+    def check(self, trial: TrialConfig, inputs: Inputs) -> None:
+        """Build the retraining once, on the CPU; without a genotype, only read its data."""
+        import torch
+
+        from tune_nas.data import load_data
+        from tune_nas.library import with_overrides
+        from tune_nas.retrain import Retrain
+        from tune_nas.retrain.memory import check_retrain_size
+        from tune_nas.spaces import Genotype
+
+        if inputs.genotype is not None:
+            on_cpu = with_overrides(trial, {"runtime.device": "cpu"})
+            Retrain(on_cpu, Genotype.parse(inputs.genotype))
+        else:
+            check_retrain_size(trial)
+            load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)
+
+    def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
+        """Estimate the memory of the retraining without building it."""
+        from tune_nas.retrain.memory import check_retrain_memory
+        from tune_nas.spaces import Genotype
+
+        known = None if inputs.genotype is None else Genotype.parse(inputs.genotype)
+        check_retrain_memory(trial, known)
+
+    def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Retrain:
+        """Return the retraining of the genotype, with the trial's number of CPU threads.
+
+        Raises:
+            ConfigError: If no genotype is given.
+        """
+        import torch
+
+        from tune_nas.retrain import Retrain
+        from tune_nas.spaces import Genotype
+
+        if inputs.genotype is None:
+            raise ConfigError("a retraining run needs a genotype, but none is given")
+        torch.set_num_threads(trial.runtime.threads)
+        return Retrain(trial, Genotype.parse(inputs.genotype))
