@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tune_nas.config import Count, Epochs, Section
+from tune_nas.config.section import check_part
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, Parameter, ordered
 
 SEEDS = 2**31  # they are counted from 0
@@ -89,6 +90,7 @@ class SweepConfig(Section):
     Args:
         trial: The trial that is varied: a shipped name or the path of a YAML file. None where
             ``parameters`` has ``trial``, with several of them.
+        task: What its trials do: ``search``, or ``module:Class`` for a task of your own.
         epochs: Length of every trial; what happens at certain epochs of it is scaled with it.
             None for each one's own.
         set: Dotted keys to set in it for every trial.
@@ -118,6 +120,7 @@ class SweepConfig(Section):
     name: str = "sweep"
     description: str = ""
     trial: str | None = None
+    task: str = "search"
     epochs: Epochs | None = None
     set: dict[str, Any] = Field(default_factory=dict)
     set_in: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -134,6 +137,11 @@ class SweepConfig(Section):
     repeat: RepeatConfig | None = None
     retrain: int | Literal["each"] = "each"
     seed: Seed = 0
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, value: str) -> str:
+        return check_part(value, ("search",))
 
     @field_validator("seeds", mode="before")
     @classmethod

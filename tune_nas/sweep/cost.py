@@ -13,7 +13,7 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.resolve import BaseTrials, base_trials, check_metric, resolve_trials
 from tune_nas.sweep.room import Node, trials_at_once
-from tune_nas.tasks import Inputs, SearchTask
+from tune_nas.tasks import Inputs, Task, find_task
 
 _STEPS = 3
 
@@ -59,10 +59,10 @@ def estimate(
     configurations = first // len(sweep.seed_list) if grid else first
     repeats = min(sweep.repeat_best, configurations) * len(sweep.repeat_seeds)
     timed: dict[str, tuple[float, int]] = {}
-    task, epochs, seconds = SearchTask(), 0, 0.0
+    task, epochs, seconds = find_task(sweep.task), 0, 0.0
     for _, _, trial in trials:
         if trial.name not in timed:
-            timed[trial.name] = _epoch_seconds(trial)
+            timed[trial.name] = _epoch_seconds(task, trial)
         own = task.epochs(trial) - task.starts_after(trial)
         epochs += own
         seconds += own * timed[trial.name][0]
@@ -97,17 +97,18 @@ def _retrains(sweep: SweepConfig, points: int) -> int:
     return sweep.retrain
 
 
-def _epoch_seconds(trial: TrialConfig) -> tuple[float, int]:
+def _epoch_seconds(task: Task, trial: TrialConfig) -> tuple[float, int]:
     """Return the seconds of an epoch, and how many of its steps were timed."""
     import torch
 
+    from tune_nas.runtime import resolve_device
     from tune_nas.search.graphs import WARM_UP
 
-    task, inputs = SearchTask(), Inputs()
+    inputs = Inputs()
     task.check_memory(trial, inputs)
     timed = library.with_overrides(trial, {"update.warmup": 0, "start_from": None})
-    search = task.build(timed, inputs)
-    on_gpu = search.device.type == "cuda"
+    learner, device = task.build(timed, inputs), resolve_device(trial.runtime.device)
+    on_gpu = device.type == "cuda"
     warm_up = WARM_UP + 1 if on_gpu else 1  # there, until the step is captured
     times: list[float] = []
     steps_of_epoch = 1
@@ -118,14 +119,14 @@ def _epoch_seconds(trial: TrialConfig) -> tuple[float, int]:
         if step < warm_up:
             return
         if on_gpu:
-            torch.cuda.synchronize(search.device)
+            torch.cuda.synchronize(device)
         times.append(time.perf_counter())
         if len(times) > _STEPS:
             raise _EnoughError
 
     began = time.perf_counter()
     try:
-        search.run_epoch(on_step)
+        learner.run_epoch(on_step)
     except _EnoughError:
         pass
     else:

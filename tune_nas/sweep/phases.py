@@ -60,9 +60,9 @@ def phases_of(plan: Plan) -> list[Phase]:
         return [Phase("retrain", "retrain", listed("retrain"))]
     grid = sweep.searcher == "grid"
     search = listed("search") if grid else lambda known: _sampling(plan, known["search"])
-    phases = [Phase("search", "search", search, early_stopping=True)]
+    phases = [Phase("search", sweep.task, search, early_stopping=True)]
     if sweep.repeat_best:
-        phases.append(Phase("repeat", "search", listed("repeat")))
+        phases.append(Phase("repeat", sweep.task, listed("repeat")))
     if sweep.retrain:
         phases.append(Phase("retrain", "retrain", listed("retrain")))
     return phases
@@ -77,7 +77,7 @@ def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
         known: The records of all phases.
     """
     if name == "search":
-        return search_jobs(plan.resolved.trials, plan.bases.folder)
+        return search_jobs(plan.resolved.trials, plan.bases.folder, plan.sweep.task)
     if name == "repeat":
         return repeat_jobs(plan.sweep, plan.bases, known["search"], known["repeat"])
     if plan.state.kind == "retrain":
@@ -85,17 +85,20 @@ def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
     return retrain_jobs(plan.sweep, known["search"], known["repeat"], known["retrain"])
 
 
-def search_jobs(trials: Iterable[tuple[Parameters, int, TrialConfig]], folder: str) -> list[Job]:
+def search_jobs(
+    trials: Iterable[tuple[Parameters, int, TrialConfig]], folder: str, task: str = "search"
+) -> list[Job]:
     """Return the searches of a grid.
 
     Args:
         trials: As `resolve_trials` returns them.
         folder: What relative paths in them are relative to.
+        task: Name of their task.
     """
     return [
         Job(
             id=f"search-{number:05d}",
-            task="search",
+            task=task,
             phase="search",
             trial=portable(trial, folder),
             parameters=parameters,
@@ -116,7 +119,8 @@ def repeat_jobs(
         parameters = group[0].job.parameters
         for seed in sweep.repeat_seeds:
             trial = portable(resolve(sweep, bases, parameters, seed), bases.folder)
-            jobs.append(Job(f"repeat-{len(jobs):05d}", "search", "repeat", trial, parameters))
+            job_id = f"repeat-{len(jobs):05d}"
+            jobs.append(Job(job_id, sweep.task, "repeat", trial, parameters))
     return with_known_ids(jobs, repeated)
 
 

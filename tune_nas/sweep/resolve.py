@@ -27,7 +27,7 @@ from tune_nas.sweep.parameters import (
     count_combinations,
     meets,
 )
-from tune_nas.tasks import SearchTask
+from tune_nas.tasks import find_task, is_own
 from tune_nas.text import plain_text, shown
 
 _EMBEDDED = "digits"
@@ -129,11 +129,15 @@ def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
 def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
     """Resolve a sweep, and refuse keys that are set or swept and have no effect.
 
+    Which keys a task of the user's own reads is not known; it may read any.
+
     Args:
         sweep: The sweep.
         changed: Keys that the caller has set, not the file.
     """
     _, points = resolve_points(sweep, base_trials(sweep))
+    if is_own(sweep.task):
+        return
     check_swept(sweep, points)
 
     def is_needed(key: str) -> bool:
@@ -335,7 +339,7 @@ def _check_lengths(
     sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]], folder: str
 ) -> None:
     """Refuse a grace period as long as a trial, and trials that ASHA could not compare."""
-    task = SearchTask()
+    task = find_task(sweep.task)
     by_length: dict[int, str] = {}
     known: dict[str, int] = {}
     for parameters, trial in trials:

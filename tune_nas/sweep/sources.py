@@ -226,7 +226,7 @@ class OptunaSource:
         seed = next(seed for seed in (seed % SEEDS for seed in seeds) if seed not in used)
         kept = reported(parameters, resolved)
         own = trial.model_copy(update={"seed": seed})
-        return Job(f"search-{number:05d}", "search", "search", own, kept)
+        return Job(f"search-{number:05d}", self._sweep.task, "search", own, kept)
 
 
 class DefineByRun:

@@ -1,8 +1,8 @@
 """Tasks: what the trials of a sweep do. None of these modules imports torch before `Task.build`."""
 
-from tune_nas.tasks.lookup import find_task
+from tune_nas.tasks.lookup import find_task, is_own
 from tune_nas.tasks.retrain import RetrainTask
 from tune_nas.tasks.search import SearchTask
 from tune_nas.tasks.task import Inputs, Task
 
-__all__ = ["Inputs", "RetrainTask", "SearchTask", "Task", "find_task"]
+__all__ = ["Inputs", "RetrainTask", "SearchTask", "Task", "find_task", "is_own"]

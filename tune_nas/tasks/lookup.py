@@ -11,6 +11,11 @@ from tune_nas.user_code import import_named
 _SHIPPED: dict[str, type[Task]] = {"search": SearchTask, "retrain": RetrainTask}
 
 
+def is_own(name: str) -> bool:
+    """Return whether a name is that of a task of the user's own, ``module:Class``."""
+    return ":" in name
+
+
 def find_task(name: str) -> Task:
     """Return a task by its name, or by ``module:Class``.
 
@@ -19,7 +24,7 @@ def find_task(name: str) -> Task:
     """
     if name in _SHIPPED:
         return _SHIPPED[name]()
-    if ":" not in name:
+    if not is_own(name):
         known = ", ".join(_SHIPPED)
         raise ConfigError(f"task is '{name}', but must be one of {known}, or module:Class")
     kind = import_named("task", name)

@@ -1,0 +1,85 @@
+"""What tasks say of a trial, and how they are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tune_nas.config import TrialConfig, dotted_keys
+from tune_nas.config.decides import Decides, decided_by, keys_that_decide
+from tune_nas.errors import ConfigError
+from tune_nas.library import load_trial
+from tune_nas.tasks import Inputs, RetrainTask, SearchTask, find_task
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_length_of_a_trial() -> None:
+    """DARTS-PT on 14 edges of two cell types: 5 epochs between decisions."""
+    trial = load_trial("darts-pt", {"space": "nasbench201", "schedule.epochs": 4})
+    assert SearchTask().epochs(trial) == 4 + 5 * 5 + 1
+    assert RetrainTask().epochs(trial) == trial.retrain.epochs
+    resumed = trial.model_copy(update={"start_from": "checkpoint"})
+    assert (SearchTask().starts_after(resumed), RetrainTask().starts_after(resumed)) == (4, 0)
+
+
+def test_tasks_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(find_task("search"), SearchTask)
+    assert isinstance(find_task("retrain"), RetrainTask)
+    monkeypatch.chdir(EXAMPLES)
+    own = find_task("own_tasks:LinearProbe")
+    assert (own.name, own.metric, own.finds_genotypes) == ("linear-probe", None, False)
+    with pytest.raises(ConfigError, match="must be one of search, retrain, or module:Class"):
+        find_task("dance")
+    with pytest.raises(ConfigError, match=r"must be a class derived from tune_nas\.tasks\.Task"):
+        find_task("own_tasks:LinearClassifier")
+    with pytest.raises(ConfigError, match="importing it fails"):
+        find_task("no_such_module:Task")
+
+
+def test_a_retraining_run_needs_a_genotype() -> None:
+    with pytest.raises(ConfigError, match="needs a genotype, but none is given"):
+        RetrainTask().build(TrialConfig(), Inputs())
+
+
+# The marks, each held against the keys that are known to decide it.
+OF_NOTHING = {"description", "runtime.device", "runtime.threads", "runtime.implementation"}
+OF_NOTHING |= {"runtime.compile", "runtime.graphs"}
+
+
+def test_what_decides_a_search() -> None:
+    every = set(dotted_keys(TrialConfig))
+    not_search = {"name", "benchmark.table", "start_from", "data.dir", "data.download"}
+    of_retraining = {key for key in every if key.startswith("retrain.")}
+    assert set(keys_that_decide(Decides.SEARCH)) == (
+        every - OF_NOTHING - not_search - of_retraining
+    )
+
+
+def test_what_decides_a_retraining_run() -> None:
+    every = set(dotted_keys(TrialConfig))
+    images = {"name", "layout", "train_images", "resolution", "fit", "background", "split"}
+    expected = {key for key in every if key.startswith("retrain.")}
+    expected |= {f"data.{key}" for key in images} | {"seed", "space.name", "runtime.dtype"}
+    assert set(keys_that_decide(Decides.RETRAIN)) == expected
+
+
+def test_what_decides_the_length_is_what_changes_it() -> None:
+    of_length = set(keys_that_decide(Decides.LENGTH))
+    sections = {key.partition(".")[0] for key in of_length}
+    assert sections == {"space", "schedule", "selection", "start_from"}
+    base = load_trial("darts-pt", {"space": "nasbench201"})
+    for key, value in (("optimizer.alphas.learning_rate", 1.0), ("update.warmup", 3)):
+        assert key not in of_length
+        other = load_trial("darts-pt", {"space": "nasbench201", key: value})
+        assert SearchTask().epochs(other) == SearchTask().epochs(base)
+
+
+def test_what_is_built_before_a_start_and_what_is_not() -> None:
+    starts = set(keys_that_decide(Decides.SEARCH_STARTS))
+    assert {"update.warmup", "update.phases", "data.dir", "selection.kind", "name"} <= starts
+    assert not {"update.lambda", "optimizer.weights.learning_rate", "seed"} & starts
+    trial = load_trial("milenas")
+    assert decided_by(trial, Decides.SEARCH_STARTS)["update.warmup"] == trial.update.warmup
+    assert decided_by(trial, Decides.SEARCH_STARTS).keys() == starts
