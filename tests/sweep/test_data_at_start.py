@@ -14,7 +14,8 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.sweep import RunOptions
 from tune_nas.sweep.plan import read_plan
-from tune_nas.sweep.resolve import data_sections, resolve_trials
+from tune_nas.sweep.preflight import data_sections
+from tune_nas.sweep.resolve import resolve_trials
 from tune_nas.sweep.runner import run_search
 from tune_nas.sweep.storage import Storage
 

@@ -15,9 +15,10 @@ from tune_nas.sweep import estimate
 from tune_nas.sweep.callbacks import Progress, Recorder
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.records import Records
-from tune_nas.sweep.resolve import base_trials, portable
+from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.scheduler import make_scheduler
 from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.trial_values import portable
 
 PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 2}
 TINY = {

@@ -11,7 +11,8 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.resolve import BaseTrials, base_trials, check_metric, resolve_trials
+from tune_nas.sweep.preflight import check_metric
+from tune_nas.sweep.resolve import BaseTrials, base_trials, resolve_trials
 from tune_nas.sweep.room import Node, trials_at_once
 from tune_nas.tasks import Inputs, Task, find_task
 

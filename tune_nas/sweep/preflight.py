@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from tune_nas.config import TrialConfig
+from tune_nas import library
+from tune_nas.benchmark import SPACE, find_table, user_table
+from tune_nas.config import DataConfig, TrialConfig
 from tune_nas.config.decides import decided_by
+from tune_nas.errors import ConfigError
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.phases import Phase
 from tune_nas.sweep.plan import State
+from tune_nas.sweep.resolve import BaseTrials
 from tune_nas.tasks import Inputs, Task, find_task
 
 
@@ -59,3 +64,38 @@ def preflight(
             if here:
                 task.check_memory(trial, inputs)
             task.check(trial, inputs)
+
+
+def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
+    """Refuse to rank by true accuracies that no trial would report.
+
+    Raises:
+        ConfigError: If there is no table of the benchmark, or the space is not that of it.
+    """
+    if not sweep.metric.startswith("benchmark/"):
+        return
+    ranks = f"sweep '{sweep.name}': metric is '{sweep.metric}'"
+    for trial in bases.trials.values():
+        if find_table(trial.benchmark.table) is None:
+            raise ConfigError(
+                f"{ranks}, but there is no table at {user_table()}; write it with tune-nas "
+                "benchmark import FILE, or set benchmark.table to one"
+            )
+        if trial.space.name != SPACE and trial.space.name in library.shipped_names("space"):
+            raise ConfigError(
+                f"{ranks}, which space '{trial.space.name}' does not have; it is for space "
+                f"'{SPACE}'"
+            )
+
+
+def data_sections(sweep: SweepConfig, trials: Sequence[TrialConfig]) -> list[DataConfig]:
+    """Return the data sections of trials, with those of swept data sets that are yet to be drawn.
+
+    Args:
+        sweep: The sweep.
+        trials: As `resolve_trials` returns them.
+    """
+    swept = sweep.parameters.get("data.name")
+    names = [] if swept is None else swept.values
+    drawn = [trial.data.model_copy(update={"name": name}) for trial in trials for name in names]
+    return [*(trial.data for trial in trials), *drawn]

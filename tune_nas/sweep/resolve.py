@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tune_nas import library
-from tune_nas.benchmark import AUTO, SPACE, find_table, user_table
-from tune_nas.config import DataConfig, TrialConfig, dotted_keys, scaled
+from tune_nas.config import TrialConfig, dotted_keys, scaled
 from tune_nas.config.decides import Decides, decided_by, keys_that_decide
 from tune_nas.errors import ConfigError
-from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.effects import check_set, check_swept
 from tune_nas.sweep.parameters import (
@@ -27,8 +25,9 @@ from tune_nas.sweep.parameters import (
     count_combinations,
     meets,
 )
+from tune_nas.sweep.trial_values import portable, reported, trial_values, values_text
 from tune_nas.tasks import find_task, is_own
-from tune_nas.text import plain_text, shown
+from tune_nas.text import shown
 
 _EMBEDDED = "digits"
 _LONGEST = 200  # characters of a choice of values in a message
@@ -275,7 +274,7 @@ def resolve(
     Raises:
         ConfigError: If the values do not go together.
     """
-    text = _values_text(parameters)
+    text = values_text(parameters)
     keys = {key: value for key, value in parameters.items() if key != TRIAL}
 
     def made(**changes: Any) -> TrialConfig:
@@ -294,47 +293,6 @@ def resolve(
         raise
 
 
-def portable(trial: TrialConfig, folder: str) -> TrialConfig:
-    """Return a trial with absolute paths: workers, and a resume, run in other folders.
-
-    Args:
-        trial: The trial.
-        folder: What its relative paths are relative to.
-    """
-    changes: dict[str, str] = {}
-    space = absolute(trial.space.name, folder)
-    if is_file(space) and trial.space.name not in library.shipped_names("space"):
-        changes["space.name"] = space
-    if trial.data.dir is not None:
-        changes["data.dir"] = absolute(trial.data.dir, folder)
-    if trial.start_from is not None:
-        changes["start_from"] = absolute(trial.start_from, folder)
-    if trial.benchmark.table not in (None, AUTO):
-        changes["benchmark.table"] = absolute(trial.benchmark.table, folder)
-    own = trial_values(trial) if changes else {}
-    if all(own[key] == value for key, value in changes.items()):
-        return trial
-    return library.with_overrides(trial, changes, f"trial '{trial.name}'")
-
-
-def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:
-    """Return swept keys with the values that the trial made of them: YAML reads 1e-3 as text."""
-    values = {**trial_values(trial), TRIAL: parameters.get(TRIAL)}
-    return {key: values[key] for key in parameters}
-
-
-def trial_values(trial: TrialConfig) -> dict[str, Any]:
-    """Return every dotted key of a trial with its value; None for those of an absent section."""
-    content = trial.to_dict()
-    values = {}
-    for key in dotted_keys(TrialConfig):
-        value: Any = content
-        for part in key.split("."):
-            value = None if value is None else value[part]
-        values[key] = value
-    return values
-
-
 def _check_lengths(
     sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]], folder: str
 ) -> None:
@@ -345,7 +303,7 @@ def _check_lengths(
     for parameters, trial in trials:
         decides = repr(decided_by(trial, Decides.LENGTH))
         known[decides] = known.get(decides) or task.epochs(portable(trial, folder))
-        text = parameters.get(TRIAL) or _values_text(parameters)
+        text = parameters.get(TRIAL) or values_text(parameters)
         by_length.setdefault(known[decides], text)
     shortest, longest = min(by_length), max(by_length)
     if shortest != longest:
@@ -359,46 +317,6 @@ def _check_lengths(
             f"sweep '{sweep.name}': asha.grace_period is {sweep.asha.grace_period}, but must be "
             f"less than {EPOCHS}, which is {shortest}"
         )
-
-
-def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
-    """Refuse to rank by true accuracies that no trial would report.
-
-    Raises:
-        ConfigError: If there is no table of the benchmark, or the space is not that of it.
-    """
-    if not sweep.metric.startswith("benchmark/"):
-        return
-    ranks = f"sweep '{sweep.name}': metric is '{sweep.metric}'"
-    for trial in bases.trials.values():
-        if find_table(trial.benchmark.table) is None:
-            raise ConfigError(
-                f"{ranks}, but there is no table at {user_table()}; write it with tune-nas "
-                "benchmark import FILE, or set benchmark.table to one"
-            )
-        if trial.space.name != SPACE and trial.space.name in library.shipped_names("space"):
-            raise ConfigError(
-                f"{ranks}, which space '{trial.space.name}' does not have; it is for space "
-                f"'{SPACE}'"
-            )
-
-
-def data_sections(sweep: SweepConfig, trials: Sequence[TrialConfig]) -> list[DataConfig]:
-    """Return the data sections of trials, with those of swept data sets that are yet to be drawn.
-
-    Args:
-        sweep: The sweep.
-        trials: As `resolve_trials` returns them.
-    """
-    swept = sweep.parameters.get("data.name")
-    names = [] if swept is None else swept.values
-    drawn = [trial.data.model_copy(update={"name": name}) for trial in trials for name in names]
-    return [*(trial.data for trial in trials), *drawn]
-
-
-def _values_text(parameters: Mapping[str, Any]) -> str:
-    """Return swept keys with their values, for a message."""
-    return ", ".join(f"{key}={plain_text(value)}" for key, value in parameters.items())
 
 
 def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:

@@ -30,13 +30,14 @@ from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
 from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records
 from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
-from tune_nas.sweep.preflight import check_devices, preflight, tell_images
-from tune_nas.sweep.resolve import (
-    BaseTrials,
-    base_trials,
+from tune_nas.sweep.preflight import (
+    check_devices,
     check_metric,
     data_sections,
+    preflight,
+    tell_images,
 )
+from tune_nas.sweep.resolve import BaseTrials, base_trials
 from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.store_uri import store_uri, unless_moved
 from tune_nas.text import brief, printable

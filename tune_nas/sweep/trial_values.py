@@ -1,0 +1,59 @@
+"""The values that a trial has, by dotted key, and its paths from the root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tune_nas import library
+from tune_nas.benchmark import AUTO
+from tune_nas.config import TrialConfig, dotted_keys
+from tune_nas.paths import absolute, is_file
+from tune_nas.sweep.parameters import TRIAL
+from tune_nas.text import plain_text
+
+
+def portable(trial: TrialConfig, folder: str) -> TrialConfig:
+    """Return a trial with absolute paths: workers, and a resume, run in other folders.
+
+    Args:
+        trial: The trial.
+        folder: What its relative paths are relative to.
+    """
+    changes: dict[str, str] = {}
+    space = absolute(trial.space.name, folder)
+    if is_file(space) and trial.space.name not in library.shipped_names("space"):
+        changes["space.name"] = space
+    if trial.data.dir is not None:
+        changes["data.dir"] = absolute(trial.data.dir, folder)
+    if trial.start_from is not None:
+        changes["start_from"] = absolute(trial.start_from, folder)
+    if trial.benchmark.table not in (None, AUTO):
+        changes["benchmark.table"] = absolute(trial.benchmark.table, folder)
+    own = trial_values(trial) if changes else {}
+    if all(own[key] == value for key, value in changes.items()):
+        return trial
+    return library.with_overrides(trial, changes, f"trial '{trial.name}'")
+
+
+def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:
+    """Return swept keys with the values that the trial made of them: YAML reads 1e-3 as text."""
+    values = {**trial_values(trial), TRIAL: parameters.get(TRIAL)}
+    return {key: values[key] for key in parameters}
+
+
+def trial_values(trial: TrialConfig) -> dict[str, Any]:
+    """Return every dotted key of a trial with its value; None for those of an absent section."""
+    content = trial.to_dict()
+    values = {}
+    for key in dotted_keys(TrialConfig):
+        value: Any = content
+        for part in key.split("."):
+            value = None if value is None else value[part]
+        values[key] = value
+    return values
+
+
+def values_text(parameters: Mapping[str, Any]) -> str:
+    """Return swept keys with their values, for a message."""
+    return ", ".join(f"{key}={plain_text(value)}" for key, value in parameters.items())
