@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tune_nas.config import TrialConfig
+from tune_nas.report import Report
 from tune_nas.sweep.callbacks import Progress, Recorder
 from tune_nas.sweep.records import Job, Records
 from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.trainable import SearchTrainable
-from tune_nas.tracking import Report
 
 EPOCHS = 4
 STOPPING: dict[str, Any] = {

@@ -11,12 +11,11 @@ from ray.tune import Callback
 
 from tune_nas.errors import ConfigError
 from tune_nas.library import nearest
+from tune_nas.sweep.endings import ENDED, error_line, stop_reason
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.records import DECISIONS, Record, Records
 from tune_nas.sweep.reports import report_of
-from tune_nas.tracking import stop_reason
-from tune_nas.tracking.labels import plural
-from tune_nas.tracking.outcome import ENDED, error_line
+from tune_nas.text import plural
 
 if TYPE_CHECKING:
     from rich.live import Live

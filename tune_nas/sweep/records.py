@@ -17,12 +17,12 @@ from typing import Any
 from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
+from tune_nas.report import TrialResult
+from tune_nas.report.labels import axis_label, value_label
+from tune_nas.sweep.endings import ENDED
 from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.stored import read_stored
 from tune_nas.text import shown
-from tune_nas.tracking import TrialResult
-from tune_nas.tracking.labels import axis_label, value_label
-from tune_nas.tracking.outcome import ENDED
 
 FOLDER = "records"
 STATUSES = ("running", "stopping", "stopped early", "finished", "failed")

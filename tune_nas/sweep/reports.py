@@ -6,7 +6,7 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-from tune_nas.tracking.outcome import ENDED
+from tune_nas.sweep.endings import ENDED
 
 
 def report_of(result: Mapping[str, Any]) -> dict[str, Any]:

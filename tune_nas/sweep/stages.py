@@ -8,11 +8,11 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 
+from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import Job, Record, Records
 from tune_nas.sweep.resolve import BaseTrials, portable, resolve, resolve_trials
-from tune_nas.tracking.summary import distinct, has_diverged
 
 STAGES = ("search", "repeat", "retrain")
 

@@ -17,9 +17,9 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
+from tune_nas.sweep.endings import ENDED
 from tune_nas.sweep.records import DECISIONS, Job
 from tune_nas.sweep.stored import read_stored
-from tune_nas.tracking.outcome import ENDED
 
 REPORTS = "reports.json"
 

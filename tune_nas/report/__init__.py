@@ -1,0 +1,12 @@
+"""What a sweep found: its trials compared, and the comparison in several formats.
+
+`Comparison` is computed from trial results alone. Each format is a function of a comparison in a
+module of its own: `terminal`, `markdown`, `json_document`, and `axis_plot` for the figure.
+"""
+
+from tune_nas.report.axis_plot import plot_axis
+from tune_nas.report.comparison import Comparison
+from tune_nas.report.report import Report
+from tune_nas.report.results import TrialResult
+
+__all__ = ["Comparison", "Report", "TrialResult", "plot_axis"]
