@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Mapping
 
 
-def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
     """Return the ``__getattr__`` of a package.
 
     A package sets it where type checkers do not look, so that they report an unknown name::
@@ -19,14 +18,15 @@ def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
 
     Args:
         package: Name of the package.
-        modules: Name → dotted name of the module that has it.
+        names: Name → dotted name of the module that has it; ``module:name`` where it has it under
+            another name.
     """
 
     def load(name: str) -> object:
-        if name not in modules:
+        if name not in names:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
-        value: object = getattr(importlib.import_module(modules[name]), name)
-        setattr(sys.modules[package], name, value)  # the next use does not come here
+        module, _, there = names[name].partition(":")
+        value: object = getattr(importlib.import_module(module), there or name)
         return value
 
     return load

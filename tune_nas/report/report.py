@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.frame import to_dataframe
 from tune_nas.report.json_document import to_dict
 from tune_nas.report.markdown import to_markdown
 from tune_nas.report.sentence import compose
 from tune_nas.report.terminal import to_table
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.table import Table
 
 
@@ -32,3 +34,7 @@ class Report(Comparison):
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain containers for JSON; inf is the text ``inf``."""
         return to_dict(self)
+
+    def to_dataframe(self, *, epochs: bool = False) -> DataFrame:
+        """Return the trials as a pandas DataFrame: a row for each, or for each of its epochs."""
+        return to_dataframe(self.results, epochs=epochs)
