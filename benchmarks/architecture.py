@@ -65,11 +65,16 @@ def imports_inside_functions(module: Module) -> set[ast.stmt]:
     }
 
 
-def import_graph(modules: Modules) -> dict[str, set[str]]:
-    """Return the modules of the package that each module imports, under TYPE_CHECKING included."""
+def import_graph(modules: Modules, *, in_functions: bool = False) -> dict[str, set[str]]:
+    """Return the modules of the package that each module imports, under TYPE_CHECKING included.
+
+    Args:
+        modules: The package.
+        in_functions: Whether imports inside functions count too.
+    """
     graph: dict[str, set[str]] = {}
     for name, module in modules.items():
-        inside = imports_inside_functions(module)
+        inside = set() if in_functions else imports_inside_functions(module)
         targets = (
             target
             for node in ast.walk(module.tree)

@@ -1,8 +1,11 @@
 """What all tests share."""
 
+import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,3 +83,14 @@ def darts_v2() -> str:
 @pytest.fixture
 def nb201() -> str:
     return NB201
+
+
+@pytest.fixture(scope="session")
+def architecture() -> Any:
+    """The script that measures the package."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module("architecture")
+    finally:
+        sys.path.remove(folder)
