@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tune_nas.figures.style import render
+from tune_nas.report.axis_plot import plot_axis
+from tune_nas.report.labels import axis_label, order_key, value_label
+from tune_nas.report.report import Report
 from tune_nas.spaces import Genotype
 from tune_nas.sweep.records import Record, Records
 from tune_nas.sweep.storage import Storage
-from tune_nas.tracking.axis_plot import plot_axis
-from tune_nas.tracking.figures import render
-from tune_nas.tracking.labels import axis_label, order_key, value_label
-from tune_nas.tracking.report import Report
 
 TRUE = "benchmark/cifar10_test"
 

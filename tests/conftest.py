@@ -1,8 +1,11 @@
 """What all tests share."""
 
+import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,3 +63,34 @@ def pick_genotype(space: Space, pick: Callable[[list, int], list]) -> Genotype:
 @pytest.fixture(scope="session")
 def picker() -> Callable[[Space, Callable[[list, int], list]], Genotype]:
     return pick_genotype
+
+
+DARTS_V2 = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+    "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), "
+    "('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), "
+    "('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
+)
+NB201 = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"
+
+
+@pytest.fixture
+def darts_v2() -> str:
+    return DARTS_V2
+
+
+@pytest.fixture
+def nb201() -> str:
+    return NB201
+
+
+@pytest.fixture(scope="session")
+def architecture() -> Any:
+    """The script that measures the package."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module("architecture")
+    finally:
+        sys.path.remove(folder)

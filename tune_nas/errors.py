@@ -1,4 +1,8 @@
-"""What a user can get wrong, as exceptions; the command line prints one line and exits 2."""
+"""What a user can get wrong, as exceptions; the command line prints one line and exits 2.
+
+A message names an option of a run, or a key that has a flag, in backticks: "`concurrency` is 0, but
+must be >= 1". The command line prints the flag instead.
+"""
 
 
 class TuneNasError(Exception):

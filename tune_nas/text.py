@@ -1,4 +1,4 @@
-"""Text of a user in messages: cut where it is long, escaped where a terminal would obey it."""
+"""Text in messages: lists and numbers in words; a user's text cut where long, and escaped."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ def printable(text: str) -> str:
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def listed(words: list[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def plural(count: int, word: str) -> str:
+    """Return ``1 trial`` or ``3 trials``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _pieces(value: Any, most: int) -> Iterator[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tune_nas.report import Report, TrialResult
 from tune_nas.sweep import RunOptions, SweepConfig, SweepOutcome
-from tune_nas.tracking import Report, TrialResult
 
 SMALL = {
     "data.name": "fake",

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from states import differences
 
 from tune_nas.config import TrialConfig, scaled
 from tune_nas.library import load_trial, shipped_names, with_overrides
 from tune_nas.search import Search
 from tune_nas.spaces import Genotype, build_network
+from tune_nas.testing.states import differences
 
 NAMES = shipped_names("trial")
 Shrink = Callable[..., TrialConfig]

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from recording import Recorder, Recording, Refuser
-from states import differences
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
@@ -20,6 +19,7 @@ from tune_nas.search.graphs import CudaCapture, GraphedSteps, capture_for
 from tune_nas.search.optimisers import Optimisers
 from tune_nas.search.relaxation.tempered import Tempered
 from tune_nas.search.stepping import Step, Steps
+from tune_nas.testing.states import differences
 
 SIMULTANEOUS = {"update.sequence": "simultaneous"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

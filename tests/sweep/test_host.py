@@ -150,8 +150,8 @@ def test_what_a_search_in_a_host_raises_is_said_in_its_own_words(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"together": 0}, "--together is 0, but must be >= 1"),
-        ({"together": 8, "gpus_per_trial": 0.5}, "--together is 8 with --gpus-per-trial 0.5"),
+        ({"together": 0}, "`together` is 0, but must be >= 1"),
+        ({"together": 8, "gpus_per_trial": 0.5}, "`together` is 8 with `gpus_per_trial` 0.5"),
     ],
 )
 def test_senseless_options_are_refused(changes: dict[str, Any], words: str) -> None:

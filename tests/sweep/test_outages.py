@@ -23,11 +23,12 @@ from tune_nas.cli.outcome import print_outcome
 from tune_nas.cli.output import Format
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
+from tune_nas.report import TrialResult
 from tune_nas.sweep import RunOptions, resume_sweep, run_search, run_sweep
 from tune_nas.sweep.plan import read_plan
 from tune_nas.sweep.records import Records
 from tune_nas.sweep.storage import Storage
-from tune_nas.tracking import RunWriter, Tracker, TrialResult
+from tune_nas.tracking import RunWriter, Tracker
 from tune_nas.tracking.tracked_run import TrackedRun
 
 pytestmark = pytest.mark.sweep

@@ -82,17 +82,17 @@ def test_a_shared_process_fits_on_one_node() -> None:
         (
             [Node(2)],
             {"cpus_per_trial": 4},
-            "--cpus-per-trial is 4, but must be at most 2, which is what the machine has",
+            "`cpus_per_trial` is 4, but must be at most 2, which is what the machine has",
         ),
         (
             [Node(8, 2), Node(8, 1)],
             {"gpus_per_trial": 3},
-            "--gpus-per-trial is 3, but must be at most 2, which is what the largest node has",
+            "`gpus_per_trial` is 3, but must be at most 2, which is what the largest node has",
         ),
         (
             [Node(8), Node(1, 4)],
             {"cpus_per_trial": 2, "gpus_per_trial": 1},
-            "--cpus-per-trial is 2 with --gpus-per-trial 1, but no node has both; use fewer of one",
+            "`cpus_per_trial` is 2 with `gpus_per_trial` 1, but no node has both; use fewer of one",
         ),
     ],
 )

@@ -63,14 +63,14 @@ def options(folder: Path, **more: Any) -> RunOptions:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"concurrency": 0}, "--concurrency is 0, but must be >= 1"),
-        ({"cpus_per_trial": 0}, "--cpus-per-trial is 0, but must be finite and >= 0.01"),
-        ({"cpus_per_trial": -1}, "--cpus-per-trial is -1, but must be finite and >= 0.01"),
-        ({"cpus_per_trial": 1e-5}, "--cpus-per-trial is 1e-05, but must be finite and >= 0.01"),
-        ({"cpus_per_trial": float("nan")}, f"--cpus-per-trial is nan, {LEAST}"),
-        ({"gpus_per_trial": -0.5}, f"--gpus-per-trial is -0.5, {OR_NONE}"),
-        ({"gpus_per_trial": 1e-5}, f"--gpus-per-trial is 1e-05, {OR_NONE}"),
-        ({"gpus_per_trial": float("inf")}, f"--gpus-per-trial is inf, {OR_NONE}"),
+        ({"concurrency": 0}, "`concurrency` is 0, but must be >= 1"),
+        ({"cpus_per_trial": 0}, "`cpus_per_trial` is 0, but must be finite and >= 0.01"),
+        ({"cpus_per_trial": -1}, "`cpus_per_trial` is -1, but must be finite and >= 0.01"),
+        ({"cpus_per_trial": 1e-5}, "`cpus_per_trial` is 1e-05, but must be finite and >= 0.01"),
+        ({"cpus_per_trial": float("nan")}, f"`cpus_per_trial` is nan, {LEAST}"),
+        ({"gpus_per_trial": -0.5}, f"`gpus_per_trial` is -0.5, {OR_NONE}"),
+        ({"gpus_per_trial": 1e-5}, f"`gpus_per_trial` is 1e-05, {OR_NONE}"),
+        ({"gpus_per_trial": float("inf")}, f"`gpus_per_trial` is inf, {OR_NONE}"),
     ],
 )
 def test_numbers_out_of_range(changes: dict[str, Any], says: str) -> None:
@@ -110,7 +110,7 @@ def test_ctrl_c_closes_the_sweep_and_a_resume_goes_on_as_it_was_started(
     state = read_plan(Storage(tmp_path / "runs" / "cut")).state
     assert (state.status, state.mlflow) == ("running", own)
     # Without room, a resume leaves the sweep's run as it is.
-    with pytest.raises(ConfigError, match="--gpus-per-trial is 4"):
+    with pytest.raises(ConfigError, match="`gpus_per_trial` is 4"):
         resume_sweep("cut", options(tmp_path, gpus_per_trial=4), tasks=TASKS)
     assert [run.state for run in Tracker(own).list_runs()] == ["KILLED"]
     with pytest.raises(KeyboardInterrupt):
@@ -133,7 +133,7 @@ def test_an_existing_name_offers_a_resume_where_there_is_one(
     with pytest.raises(StorageError, match=resume):
         run_sweep(sweep, where, "x", tasks=TASKS)
     plan.write_state(status="finished")
-    with pytest.raises(StorageError, match=r"choose another --name$"):
+    with pytest.raises(StorageError, match=r"choose another `name`$"):
         run_sweep(sweep, where, "x", tasks=TASKS)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tune_nas.config import TrialConfig
+from tune_nas.report import Report
 from tune_nas.sweep.callbacks import Progress, Recorder
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.records import Records
 from tune_nas.sweep.storage import Storage
 from tune_nas.sweep.trainable import EpochTrainable
-from tune_nas.tracking import Report
 
 EPOCHS = 4
 STOPPING: dict[str, Any] = {

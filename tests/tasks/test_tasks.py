@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tune_nas.config import TrialConfig, dotted_keys
-from tune_nas.config.decides import Decides, decided_by, keys_that_decide
+from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by, keys_that_decide
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.tasks import Inputs, RetrainTask, SearchTask, find_task

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from tune_nas import __version__
 from tune_nas.cli import benchmark, catalogue, inspection, runs, selections, ui
+from tune_nas.cli.flags import with_flags
 from tune_nas.errors import TuneNasError
 from tune_nas.text import brief, printable
 
@@ -48,7 +49,7 @@ def _line(error: Exception) -> str | None:
     from tune_nas.library import plain_rule
 
     if isinstance(error, TuneNasError):
-        message = str(error)
+        message = with_flags(str(error))
     elif hasattr(error, "format_message"):  # what typer has to say of an option or argument
         start, colon, rule = str(error.format_message()).rstrip(".").partition(": ")
         rule = plain_rule(rule.removeprefix("Value error, "))

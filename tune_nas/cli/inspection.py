@@ -80,7 +80,7 @@ def inspect(
         n_classes=classes,
     )
     if draw is not None:
-        from tune_nas.tracking import draw_cells, render
+        from tune_nas.figures import draw_cells, render
 
         drawing = render(draw_cells(found, described), draw.suffix.removeprefix("."))
         write_atomically(draw, drawing)

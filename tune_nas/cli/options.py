@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tune_nas.cli.flags import with_flags
 from tune_nas.cli.output import Format
 from tune_nas.paths import expanded, is_file
 
@@ -188,7 +189,7 @@ class Place:
             live=sys.stderr.isatty() and not self.quiet,
         )
         for remark in options.remarks:
-            typer.echo(f"tune-nas: note: {remark}", err=True)
+            typer.echo(f"tune-nas: note: {with_flags(remark)}", err=True)
         return options
 
 

@@ -118,7 +118,7 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
             continue
         raise ConfigError(
             f"data.{key} is {_yaml(getattr(unused, key))}, but data set '{unused.name}' does not "
-            f"use it; choose one that does (--data {', '.join(users)}), or set data.{key} to "
+            f"use it; choose one that does (`data.name` {', '.join(users)}), or set data.{key} to "
             f"{_yaml(default)}"
         )
     stretched = next((data for data in sections if data.fit != "crop"), None)

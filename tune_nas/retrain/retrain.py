@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
-from tune_nas.config.decides import Decides, decided_by
+from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by
 from tune_nas.data import RetrainData, load_data
 from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.library import stored_trial

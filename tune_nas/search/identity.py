@@ -8,7 +8,8 @@ from typing import Any
 from tune_nas.checkpoint import check_same_trial
 from tune_nas.config import TrialConfig, earlier_rules
 from tune_nas.config.conditions import value_of
-from tune_nas.config.decides import Decides, decided_by
+from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by
 from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.library import stored_trial, with_overrides
 

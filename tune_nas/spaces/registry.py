@@ -132,5 +132,5 @@ def _check_loaded(name: str) -> None:
     check_operation(name)
     if name not in _BUILDERS:
         raise ConfigError(
-            f"operation '{name}' is not loaded; give the space that has it (--space FILE)"
+            f"operation '{name}' is not loaded; give the space that has it (`space.name` FILE)"
         )

@@ -12,7 +12,7 @@ from tune_nas.sweep.phases import PHASES
 from tune_nas.sweep.plan import STATE, State, read_state
 from tune_nas.sweep.records import FOLDER
 from tune_nas.sweep.storage import Storage
-from tune_nas.tracking.labels import plural
+from tune_nas.text import plural
 
 RUNNING, LOST = "running", "lost"
 

@@ -8,7 +8,7 @@ from tune_nas.sweep.phases import PHASES
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import FOLDER, Records
 from tune_nas.sweep.storage import Storage
-from tune_nas.tracking.labels import plural
+from tune_nas.text import plural
 
 
 def has_failed(storage: Storage) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
+from tune_nas.report.labels import axis_label, value_label
 from tune_nas.tasks import Inputs, find_task, is_own
-from tune_nas.tracking.labels import axis_label, value_label
 
 _SECTIONS = {"space", "schedule", "retrain"}  # a trial that was stored in full has them
 

@@ -53,21 +53,21 @@ class RunOptions:
         """Check the numbers: Ray would hang or fail far from here."""
         at_once, cpus, gpus = self.concurrency, self.cpus, self.gpus
         if at_once is not None and at_once < 1:
-            raise ConfigError(f"--concurrency is {at_once}, but must be >= 1")
+            raise ConfigError(f"`concurrency` is {at_once}, but must be >= 1")
         if not (math.isfinite(cpus) and cpus >= _LEAST):
-            raise ConfigError(f"--cpus-per-trial is {cpus:g}, but must be finite and >= {_LEAST:g}")
+            raise ConfigError(f"`cpus_per_trial` is {cpus:g}, but must be finite and >= {_LEAST:g}")
         if not (math.isfinite(gpus) and (gpus == 0 or gpus >= _LEAST)):
             rule = f"must be finite, and 0 or >= {_LEAST:g}"
-            raise ConfigError(f"--gpus-per-trial is {gpus:g}, but {rule}")
+            raise ConfigError(f"`gpus_per_trial` is {gpus:g}, but {rule}")
         if gpus > 1 and gpus % 1:
             raise ConfigError(
-                f"--gpus-per-trial is {gpus:g}, but must be whole if it is more than 1; try 1"
+                f"`gpus_per_trial` is {gpus:g}, but must be whole if it is more than 1; try 1"
             )
         if self.together is not None and self.together < 1:
-            raise ConfigError(f"--together is {self.together}, but must be >= 1")
+            raise ConfigError(f"`together` is {self.together}, but must be >= 1")
         if self.shares_processes and (self.together or 1) * gpus > 1 + 1e-9:
             raise ConfigError(
-                f"--together is {self.together} with --gpus-per-trial {gpus:g}, but their product "
+                f"`together` is {self.together} with `gpus_per_trial` {gpus:g}, but their product "
                 "must be at most 1: the trials of a process share a GPU"
             )
 
@@ -92,7 +92,7 @@ class RunOptions:
         if self.gpus <= 1:
             return []
         return [
-            f"--gpus-per-trial is {self.gpus:g}, but a trial computes on one GPU: of each trial's "
+            f"`gpus_per_trial` is {self.gpus:g}, but a trial computes on one GPU: of each trial's "
             f"GPUs {self.gpus - 1:g} will be idle"
         ]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tune_nas import library
 from tune_nas.benchmark import SPACE, find_table, user_table
 from tune_nas.config import DataConfig, TrialConfig
-from tune_nas.config.decides import decided_by
+from tune_nas.config.deciding import decided_by
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.phases import Phase

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from tune_nas import library
 from tune_nas.config import TrialConfig, dotted_keys, scaled
-from tune_nas.config.decides import Decides, decided_by, keys_that_decide
+from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by, keys_that_decide
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.effects import check_set, check_swept

@@ -30,12 +30,12 @@ def check_room(nodes: Sequence[Node], options: RunOptions) -> None:
         if needed > largest:
             owner = "the machine" if len(nodes) == 1 else "the largest node"
             raise ConfigError(
-                f"--{kind}-per-trial is {needed:g}, but must be at most {largest:g}, which is what "
+                f"`{kind}_per_trial` is {needed:g}, but must be at most {largest:g}, which is what "
                 f"{owner} has"
             )
     if not any(_trials_on(node, options) for node in nodes):
         raise ConfigError(
-            f"--cpus-per-trial is {options.cpus:g} with --gpus-per-trial {options.gpus:g}, but no "
+            f"`cpus_per_trial` is {options.cpus:g} with `gpus_per_trial` {options.gpus:g}, but no "
             "node has both; use fewer of one"
         )
 

@@ -28,7 +28,7 @@ def store_uri(recorded: str, root: Storage) -> str:
     if root.local is None:
         raise StorageError(
             f"storage {root.root} is remote, where no sqlite file can be; give an MLflow server: "
-            "--mlflow http://HOST:PORT"
+            "`mlflow` http://HOST:PORT"
         )
     return sqlite_uri(root.local / DATABASE)
 

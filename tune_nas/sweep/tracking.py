@@ -16,8 +16,8 @@ from tune_nas.sweep.checkpoint_files import newest_artifacts
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import Record, Records
+from tune_nas.text import plural
 from tune_nas.tracking import End, RunWriter, TrackedTrial, Tracker, TrackerSettings
-from tune_nas.tracking.labels import plural
 from tune_nas.tracking.store import is_refusal, one_line, without_password
 from tune_nas.tracking.tracked_run import TrackedRun
 

@@ -62,7 +62,7 @@ def sqlite_uri(path: Path) -> str:
     if set("?%") & set(str(path)):
         raise StorageError(
             f"{path.parent} has a '?' or '%', with which no MLflow store can be there; "
-            "take another folder, or give --mlflow"
+            "take another folder, or give `mlflow`"
         )
     return f"sqlite:///{path}"
 

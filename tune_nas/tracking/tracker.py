@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tune_nas.errors import StorageError
+from tune_nas.figures.style import render
 from tune_nas.paths import GENOTYPE
 from tune_nas.tracking.artifacts import Artifacts
-from tune_nas.tracking.figures import render
 from tune_nas.tracking.names import (
     as_text,
     entity_names,
@@ -197,7 +197,7 @@ class Tracker:
 
         The drawings come as ``cells.svg`` and ``cells.png``.
         """
-        from tune_nas.tracking.cells import draw_cells
+        from tune_nas.figures.cell_drawing import draw_cells
 
         self.set_tags(run_id, {"genotype": str(genotype)})
         self.log_artifact(run_id, genotype.to_yaml().encode(), GENOTYPE)
@@ -205,7 +205,7 @@ class Tracker:
 
     def log_alphas(self, run_id: str, csv: Path | bytes) -> None:
         """Log the α history: the table as it is, and a plot of it."""
-        from tune_nas.tracking.alphas import plot_alphas
+        from tune_nas.figures.alphas import plot_alphas
 
         self.log_artifact(run_id, csv, "alphas.csv")
         self.log_artifact(run_id, render(plot_alphas(csv), "png"), "alphas.png")

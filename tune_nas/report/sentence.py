@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
-from tune_nas.tracking.labels import RETRAIN, MetricName, listed, metric_name, plural
-from tune_nas.tracking.summary import Row, Statistic
-
-if TYPE_CHECKING:
-    from tune_nas.tracking.report import Report
+from tune_nas.report.comparison import Comparison
+from tune_nas.report.labels import RETRAIN, MetricName, metric_name
+from tune_nas.report.rows import Row, Statistic
+from tune_nas.text import listed, plural
 
 _REFERENCES = (RETRAIN, "benchmark/cifar10_test")
 _SUPERNET = "valid_accuracy"
 
 
-def compose(report: Report) -> str:
+def compose(report: Comparison) -> str:
     """Return the sentence: what is best, by what, how sure, and what else has a say.
 
     A difference counts as within one standard deviation if it is no larger than the larger of
@@ -43,7 +41,7 @@ def compose(report: Report) -> str:
     return "; ".join(parts) + "."
 
 
-def _nothing(report: Report) -> str:
+def _nothing(report: Comparison) -> str:
     rows = report.rows()
     finished = sum(row.n for row in rows)
     if finished:
@@ -73,7 +71,7 @@ def _amount_of(row: Row, name: MetricName) -> str:
     return f"{amount} repeat{'' if statistic.n == 1 else 's'}"
 
 
-def _alone(report: Report) -> str:
+def _alone(report: Comparison) -> str:
     """Say why the only row that is ranked without reservation has none beside it."""
     if len(report.ranking()) > 1:
         return "everything else has seeds that diverged"
@@ -202,7 +200,7 @@ def _pairs_alike(
     return alike, pairs
 
 
-def _diverged(report: Report, ranked_last: list[Row]) -> list[str]:
+def _diverged(report: Comparison, ranked_last: list[Row]) -> list[str]:
     """Say which seeds diverged, and that rows with such seeds rank last."""
     rows = [row for row in report.rows() if row.diverged]
     retrains = sum(row.retrains_diverged for row in report.rows())
@@ -222,7 +220,7 @@ def _diverged(report: Report, ranked_last: list[Row]) -> list[str]:
     return parts
 
 
-def _left_out(report: Report) -> list[str]:
+def _left_out(report: Comparison) -> list[str]:
     rows = report.rows()
     failed, stopped = sum(row.failed for row in rows), sum(row.stopped for row in rows)
     retrains = sum(row.retrains_failed for row in rows)

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from tune_nas.errors import StorageError
-from tune_nas.tracking import TrialResult
+from tune_nas.report import TrialResult
 
 
 def full_result() -> TrialResult:

@@ -125,13 +125,3 @@ def order_key(value: Any) -> tuple[int, float, str]:
     if isinstance(value, int | float):
         return (0, float(value), "")
     return (1, 0.0, value_label(value))
-
-
-def listed(words: list[str]) -> str:
-    """Return ``a``, ``a and b`` or ``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def plural(count: int, word: str) -> str:
-    """Return ``1 trial`` or ``3 trials``."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"

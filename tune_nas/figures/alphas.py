@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_nas.errors import StorageError
-from tune_nas.tracking.figures import GRID, INK, PALETTE, QUIET
+from tune_nas.figures.style import GRID, INK, PALETTE, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

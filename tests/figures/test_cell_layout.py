@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_nas.tracking.layout import (
+from tune_nas.figures.cell_layout import (
     BEND,
     NODE,
     OPERATION,

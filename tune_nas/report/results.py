@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tune_nas.errors import StorageError
@@ -71,6 +73,27 @@ class TrialResult:
             return cls(**{key: _decode(v) if key in numbers else v for key, v in content.items()})
         except (TypeError, ValueError) as error:
             raise StorageError(f"not the record of a trial: {error}") from error
+
+
+def read_results(folder: str | Path) -> list[TrialResult]:
+    """Read the results of every trial of a sweep, a search or a retraining run that has ended.
+
+    Args:
+        folder: Folder of the sweep, e.g. ``runs/lambda``.
+
+    Raises:
+        StorageError: If the folder has no readable ``results.json``.
+    """
+    path = Path(folder).expanduser() / "results.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise StorageError(f"{path}: not valid JSON: {error}") from error
+    if not (isinstance(content, list) and all(isinstance(entry, dict) for entry in content)):
+        raise StorageError(f"{path}: must hold a list of trials")
+    return [TrialResult.from_dict(entry) for entry in content]
 
 
 def encode(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from tune_nas.tracking import Report, TrialResult
+from tune_nas.report import Report, TrialResult
 
 Make = Callable[..., TrialResult]
 SUPERNETS = "nothing was retrained, so this compares supernets, not the networks found"

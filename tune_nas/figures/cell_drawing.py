@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tune_nas.figures.cell_layout import BEND, NODE, OPERATION, OUTPUT, CellLayout, Vertex, lay_out
+from tune_nas.figures.style import INK
 from tune_nas.spaces import operation_kind
-from tune_nas.tracking.figures import INK
-from tune_nas.tracking.layout import BEND, NODE, OPERATION, OUTPUT, CellLayout, Vertex, lay_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_nas.errors import DivergedError
-from tune_nas.tracking.labels import (
+from tune_nas.report.labels import (
     RETRAIN,
     MetricName,
     axis_label,
@@ -21,7 +21,7 @@ from tune_nas.tracking.labels import (
     order_key,
     value_label,
 )
-from tune_nas.tracking.results import STATUSES, TrialResult
+from tune_nas.report.results import STATUSES, TrialResult
 
 _LOSSES = ("train_loss", "valid_loss", "test_loss")
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tune_nas.tracking.figures import GRID, INK, PALETTE, QUIET
-from tune_nas.tracking.labels import (
+from tune_nas.figures.style import GRID, INK, PALETTE, QUIET
+from tune_nas.report.comparison import Comparison
+from tune_nas.report.labels import (
     RETRAIN,
     MetricName,
     axis_label,
@@ -15,19 +16,17 @@ from tune_nas.tracking.labels import (
     order_key,
     value_label,
 )
-from tune_nas.tracking.summary import Row, metric_value
+from tune_nas.report.rows import Row, metric_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tune_nas.tracking.report import Report
-
 _MOST_CATEGORIES = 12
 _OTHERS = ("valid_accuracy", "gap", RETRAIN, "benchmark/cifar10_test")
 
 
-def plot_axis(report: Report) -> Figure:
+def plot_axis(report: Comparison) -> Figure:
     """Draw a sweep: mean ± sample standard deviation, and each trial that ran to its end.
 
     A search is a dot; where some were repeated, a repeat is a square, and means are of repeats.
@@ -69,7 +68,7 @@ def plot_axis(report: Report) -> Figure:
     return figure
 
 
-def _metrics(report: Report, rows: list[Row]) -> list[MetricName]:
+def _metrics(report: Comparison, rows: list[Row]) -> list[MetricName]:
     names = [report.rank_by] + [metric_name(key) for key in _OTHERS if key != report.rank_by.key]
     return [name for name in names if any(name.key in row.statistics for row in rows)]
 

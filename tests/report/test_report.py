@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from tune_nas.config import TrialConfig, dotted_keys
-from tune_nas.tracking import Report, TrialResult
-from tune_nas.tracking.labels import axis_label, normalise, order_key, value_label
+from tune_nas.report import Report, TrialResult
+from tune_nas.report.labels import axis_label, normalise, order_key, value_label
 
 Make = Callable[..., TrialResult]
 LAMBDA = ["update.lambda"]

@@ -1,0 +1,6 @@
+"""The parts of examples/ are importable by name."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "examples"))

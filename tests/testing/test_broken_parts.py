@@ -1,0 +1,130 @@
+"""A contract that a broken part passes is worth nothing: each of these must be caught."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tune_nas.data.registry import Source
+from tune_nas.testing import (
+    DataSetContract,
+    RelaxationContract,
+    RuleContract,
+    SelectionContract,
+    differences,
+)
+
+BROKEN = '''
+import torch
+from tune_nas.search import Relaxation, Rule, Sample, Selection, select_by_magnitude
+
+class Forgets(Rule):
+    """Counts epochs, and does not save the count."""
+    epochs = 0
+    def after_epoch(self, metrics):
+        self.epochs += 1
+        metrics["counted"] = self.epochs
+
+class Unseeded(Relaxation):
+    """Draws from torch's own generator."""
+    is_drawn = True
+    def relax(self, alphas, mask):
+        return mask.to(alphas.dtype) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+    def sample(self, alphas, mask, generator):
+        return Sample((torch.rand(alphas.shape) + alphas.sigmoid()) * mask)
+
+class Leaky(Relaxation):
+    """Gives operations that an edge does not have a weight."""
+    def relax(self, alphas, mask):
+        return alphas.softmax(dim=1)
+
+class Detached(Relaxation):
+    """Has another gradient than its weights say."""
+    def relax(self, alphas, mask):
+        weights = alphas.masked_fill(~mask, -torch.inf).softmax(dim=1).nan_to_num(0.0)
+        return weights.detach() + 2 * (weights - weights.detach())
+
+class Restless(Selection):
+    """Prunes an edge whenever it is asked."""
+    def genotype(self):
+        self.search.choices.prune("normal", len(self.search.choices.open("normal")) - 1)
+        return select_by_magnitude(self.search.space, self.search.expected_weights())
+'''
+
+
+@pytest.fixture(autouse=True)
+def _broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_parts.py").write_text(BROKEN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_rule_that_forgets(tmp_path: Path) -> None:
+    class Contract(RuleContract):
+        rule = "broken_parts:Forgets"
+
+    Contract().test_the_same_seed_gives_the_same_search()
+    with pytest.raises(AssertionError, match="counted"):
+        Contract().test_it_resumes_bit_for_bit(tmp_path)
+
+
+def test_a_relaxation_that_draws_from_elsewhere() -> None:
+    class Contract(RelaxationContract):
+        kind = "broken_parts:Unseeded"
+
+    with pytest.raises(AssertionError):
+        Contract().test_the_same_seed_gives_the_same_search()
+    with pytest.raises(AssertionError, match="torch's own generator"):
+        Contract().test_a_seed_decides_what_a_pass_samples()
+
+
+def test_a_relaxation_that_weighs_what_is_not_there() -> None:
+    class Contract(RelaxationContract):
+        kind = "broken_parts:Leaky"
+
+    with pytest.raises(AssertionError, match="an absent operation has a weight"):
+        Contract().test_operations_that_an_edge_does_not_have_weigh_nothing()
+
+
+def test_a_relaxation_with_another_gradient() -> None:
+    class Contract(RelaxationContract):
+        kind = "broken_parts:Detached"
+
+    Contract().test_operations_that_an_edge_does_not_have_weigh_nothing()
+    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
+        Contract().test_the_gradient_is_that_of_the_weights()
+
+
+def test_a_selection_that_changes_the_search() -> None:
+    class Contract(SelectionContract):
+        kind = "broken_parts:Restless"
+
+    with pytest.raises(AssertionError):
+        Contract().test_asking_for_the_genotype_changes_nothing()
+
+
+def test_a_data_set_whose_images_come_in_an_order_of_their_own() -> None:
+    class Contract(DataSetContract):
+        name = "digits"
+
+        def open_part(self, part: object) -> Source:
+            source = super().open_part(part)  # type: ignore[arg-type]
+            read = source.read
+
+            def sorted_read(indices: torch.Tensor) -> torch.Tensor:
+                return read(indices.sort().values)
+
+            return Source(source.labels, source.n_classes, sorted_read)
+
+    with pytest.raises(AssertionError):
+        Contract().test_images_come_in_the_order_that_is_asked_for()
+
+
+def test_differences_name_the_place() -> None:
+    one = {"a": torch.zeros(2), "b": [1, {"c": float("nan")}], "seconds": 1.0}
+    other = {"a": torch.zeros(2), "b": [1, {"c": float("nan")}], "seconds": 2.0}
+    assert differences(one, other) == []  # how long an epoch took is no result
+    other["a"] = torch.tensor([0.0, 1.0])
+    other["b"] = [1, {"c": 0.0}]
+    assert differences(one, other) == ["state.a", "state.b[1].c"]

@@ -1,0 +1,44 @@
+"""The shipped relaxations, and the example of a user's own, keep the contract."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tune_nas.search import relaxation_names
+from tune_nas.testing import RelaxationContract
+
+
+class TestSoftmax(RelaxationContract):
+    kind = "softmax"
+
+
+class TestSigmoid(RelaxationContract):
+    kind = "sigmoid"
+
+
+class TestGumbel(RelaxationContract):
+    kind = "gumbel"
+
+
+class TestConcrete(RelaxationContract):
+    kind = "concrete"
+
+
+class TestDirichlet(RelaxationContract):
+    kind = "dirichlet"
+
+
+class TestPath(RelaxationContract):
+    kind = "path"
+    trial = "rsps"
+    settings: ClassVar[dict[str, object]] = {"selection.sampled.genotypes": 2}
+
+
+class TestSharpening(RelaxationContract):
+    kind = "own_parts:Sharpening"
+    options: ClassVar[dict[str, object]] = {"end": 0.2}
+
+
+def test_every_shipped_relaxation_is_here() -> None:
+    contracts = RelaxationContract.__subclasses__()
+    assert set(relaxation_names()) <= {contract.kind for contract in contracts}

@@ -1,0 +1,24 @@
+"""From the keys that messages name to the flags that set them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FLAGS: Mapping[str, str] = {
+    "concurrency": "--concurrency",
+    "cpus_per_trial": "--cpus-per-trial",
+    "data.name": "--data",
+    "gpus_per_trial": "--gpus-per-trial",
+    "mlflow": "--mlflow",
+    "name": "--name",
+    "space.name": "--space",
+    "together": "--together",
+}
+"""Key, as messages have it in backticks → flag."""
+
+
+def with_flags(message: str) -> str:
+    """Return a message with the flag of each key: "`concurrency` is 0" as "--concurrency is 0"."""
+    for key, flag in FLAGS.items():
+        message = message.replace(f"`{key}`", flag)
+    return message

@@ -1,0 +1,37 @@
+"""The keys of a trial that have a mark, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from tune_nas.config.conditions import value_of
+from tune_nas.config.decides import Decides
+from tune_nas.config.section import inner_section
+from tune_nas.config.trial import TrialConfig
+
+
+def keys_that_decide(mark: Decides) -> tuple[str, ...]:
+    """Return the dotted keys of a trial that have a mark."""
+    return tuple(key for key, own in _marks(TrialConfig, "", Decides.NOTHING) if mark in own)
+
+
+def decided_by(trial: TrialConfig, mark: Decides) -> dict[str, Any]:
+    """Return the values of the keys of a trial that have a mark, by dotted key."""
+    content = trial.to_dict()
+    return {key: value_of(content, key) for key in keys_that_decide(mark)}
+
+
+def _marks(
+    model: type[BaseModel], prefix: str, inherited: Decides
+) -> Iterator[tuple[str, Decides]]:
+    for name, field in model.model_fields.items():
+        own = next((each for each in field.metadata if isinstance(each, Decides)), inherited)
+        key = prefix + (field.alias or name)
+        section = inner_section(field.annotation)
+        if section is None:
+            yield key, own
+        else:
+            yield from _marks(section, f"{key}.", own)

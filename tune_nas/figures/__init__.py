@@ -1,0 +1,26 @@
+"""Figures of cells and of α as files; matplotlib is imported when one is drawn.
+
+The names below are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tune_nas.lazy import lazily
+
+if TYPE_CHECKING:
+    from tune_nas.figures.alphas import plot_alphas
+    from tune_nas.figures.cell_drawing import draw_cells
+    from tune_nas.figures.style import render
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "draw_cells": "tune_nas.figures.cell_drawing",
+            "plot_alphas": "tune_nas.figures.alphas",
+            "render": "tune_nas.figures.style",
+        },
+    )
+
+__all__ = ["draw_cells", "plot_alphas", "render"]

@@ -1,0 +1,76 @@
+"""The table of a comparison as text: what every format shows under which title."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tune_nas.report.comparison import Comparison
+from tune_nas.report.labels import COLUMNS, RETRAIN, MetricName, axis_label, value_label
+from tune_nas.report.rows import Row
+from tune_nas.text import plural
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A comparison's table.
+
+    Args:
+        header: Title of each column: the swept keys, then numbers.
+        lines: The cells of each row, in the order of the swept values.
+        n_axes: How many columns are swept keys.
+        best: Index of the best line; None if no row can be ranked.
+        counts_diverged: Whether a column counts trials that diverged.
+    """
+
+    header: list[str]
+    lines: list[list[str]]
+    n_axes: int
+    best: int | None
+    counts_diverged: bool
+
+
+def text_table(comparison: Comparison) -> TextTable:
+    """Return the table of a comparison; a column that would be empty is left out."""
+    rows = comparison.rows()
+    columns, counts = _columns(comparison, rows), _counts(rows)
+    header = [axis_label(axis) for axis in comparison.axes] + ["n", *counts]
+    header += [column.title for column in columns]
+    lines = []
+    for row in rows:
+        line = [value_label(row.values[axis]) for axis in comparison.axes] + [_count(row)]
+        line += [str(getattr(row, name)) for name in counts]
+        line += [_cell(row, column) for column in columns]
+        lines.append(line)
+    ranking = comparison.ranking()
+    best = next((i for i, row in enumerate(rows) if ranking and row is ranking[0]), None)
+    return TextTable(header, lines, len(comparison.axes), best, "diverged" in counts)
+
+
+def _columns(comparison: Comparison, rows: list[Row]) -> list[MetricName]:
+    present = [c for c in COLUMNS if any(c.key in row.statistics for row in rows)]
+    return present if comparison.rank_by in present else [*present, comparison.rank_by]
+
+
+def _counts(rows: list[Row]) -> list[str]:
+    names = ("stopped", "failed", "diverged")
+    return [name for name in names if any(getattr(row, name) for row in rows)]
+
+
+def _cell(row: Row, column: MetricName) -> str:
+    statistic = row.statistics.get(column.key)
+    if statistic is None:
+        return "–"
+    # Often one genotype of each row is retrained, and a metric may be absent in some trials.
+    other_n = statistic.n != _n(row)
+    return statistic.text(column) + (f", n={statistic.n}" if other_n else "")
+
+
+def _n(row: Row) -> int:
+    """Return the searches of a row that ran to their end; of a lone retrain, the retrains."""
+    retrained = row.statistics.get(RETRAIN)
+    return row.n if row.n or retrained is None else retrained.n
+
+
+def _count(row: Row) -> str:
+    """Return n, marked where it is of repeats."""
+    return plural(row.n, "repeat") if row.stage == "repeat" else str(_n(row))

@@ -1,0 +1,118 @@
+"""The comparison of a sweep's trials: rows of means, their ranking, and the best genotype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tune_nas.report.labels import (
+    COLUMNS,
+    RETRAIN,
+    MetricName,
+    axis_label,
+    metric_name,
+    value_label,
+)
+from tune_nas.report.results import TrialResult
+from tune_nas.report.rows import Row, group, has_diverged, metric_value
+
+
+class Comparison:
+    """The comparison of a sweep's trials, grouped by the swept values.
+
+    Means and standard deviations (n − 1) are over the trials that ran to their end. Where a
+    combination was repeated over seeds, its row is about the repeats, and only repeated
+    combinations are ranked. A combination of which a seed diverged ranks after all others.
+
+    Args:
+        sweep: Name of the sweep.
+        axes: Swept dotted keys, the seed left out.
+        results: Every trial, retrains included.
+        rank_by: Metric of a search (``valid_accuracy``, ``benchmark/cifar10_test``, …), or
+            ``retrain/test_accuracy``.
+        mode: Whether the largest (``max``) or the smallest (``min``) is best.
+
+    Raises:
+        ValueError: If mode is neither ``max`` nor ``min``.
+    """
+
+    def __init__(
+        self,
+        sweep: str,
+        axes: Sequence[str],
+        results: Sequence[TrialResult],
+        rank_by: str,
+        mode: str = "max",
+    ) -> None:
+        if mode not in ("max", "min"):
+            raise ValueError(f"mode is '{mode}', but must be 'max' or 'min'")
+        self.sweep = sweep
+        self.axes = list(axes)
+        self.results = list(results)
+        self.rank_by: MetricName = metric_name(rank_by)
+        self.mode = mode
+        metrics = dict.fromkeys([column.key for column in COLUMNS] + [self.rank_by.key])
+        self._rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
+
+    def rows(self) -> list[Row]:
+        """Return a row for each combination of swept values, in the order of the values."""
+        return list(self._rows)
+
+    def ranking(self) -> list[Row]:
+        """Return the rows that can be compared, the best first."""
+        known = self._known()
+        repeated = [row for row in known if row.stage == "repeat"]
+        return repeated or known
+
+    def not_repeated(self) -> list[Row]:
+        """Return the rows that were searched but not repeated where others were, the best first."""
+        ranking = self.ranking()
+        return [row for row in self._known() if row not in ranking]
+
+    def diverged(self, row: Row) -> int:
+        """Return how many trials of a row diverged: searches, or retrains if those rank it."""
+        return row.retrains_diverged if self.rank_by.key == RETRAIN else row.diverged
+
+    def best(self) -> TrialResult | None:
+        """Return the best search of the best row, or None if no trial can be ranked."""
+        ranking = self.ranking()
+        if not ranking:
+            return None
+        row = ranking[0]
+        if self.rank_by.key == RETRAIN:
+            sought, key = {trial.trial_id: trial for trial in row.trials}, "test_accuracy"
+            pairs = [(metric_value(r, key), sought.get(r.parent or "", r)) for r in row.retrained]
+        else:
+            pairs = [(metric_value(trial, self.rank_by.key), trial) for trial in row.trials]
+        known = [(value, trial) for value, trial in pairs if value is not None]
+        choose = max if self.mode == "max" else min
+        return choose(known, key=lambda pair: pair[0])[1]
+
+    @property
+    def best_genotype(self) -> str | None:
+        """The best search's genotype as YAML."""
+        best = self.best()
+        return None if best is None else best.genotype
+
+    def notes(self) -> list[str]:
+        """Return a line for each trial that did not end as planned, with why."""
+        notes = []
+        for result in self.results:
+            status, why = result.status, result.error or result.reason
+            if status == "finished" and has_diverged(result, self.rank_by.key):
+                status, why = "diverged", "its loss or metric is not finite"
+            if status != "finished" or why:
+                who = f"{result.stage} {result.trial_id} ({self._describe(result)})"
+                notes.append(f"{who} {status}: {why}")
+        return notes
+
+    def _known(self) -> list[Row]:
+        """Return the rows that have a value of what is ranked by, the best first."""
+        key, sign = self.rank_by.key, -1 if self.mode == "max" else 1
+        rows = [row for row in self._rows if key in row.statistics]
+        return sorted(
+            rows, key=lambda row: (self.diverged(row) > 0, sign * row.statistics[key].mean)
+        )
+
+    def _describe(self, result: TrialResult) -> str:
+        values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
+        return ", ".join([*values, f"seed {result.seed}"])

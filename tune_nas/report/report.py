@@ -1,0 +1,40 @@
+"""The report of a sweep: its comparison, with every format at hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tune_nas.report.comparison import Comparison
+from tune_nas.report.frame import to_dataframe
+from tune_nas.report.json_document import to_dict
+from tune_nas.report.markdown import to_markdown
+from tune_nas.report.sentence import compose
+from tune_nas.report.terminal import to_table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.table import Table
+
+
+class Report(Comparison):
+    """A comparison that renders itself; see `Comparison` for its arguments."""
+
+    def sentence(self) -> str:
+        """Return one sentence that reads the table: what is best, by what, and how sure."""
+        return compose(self)
+
+    def table(self) -> Table:
+        """Return the table for a terminal; the best row is bold."""
+        return to_table(self)
+
+    def markdown(self) -> str:
+        """Return the report as Markdown: the sentence, the table, and what did not finish."""
+        return to_markdown(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain containers for JSON; inf is the text ``inf``."""
+        return to_dict(self)
+
+    def to_dataframe(self, *, epochs: bool = False) -> DataFrame:
+        """Return the trials as a pandas DataFrame: a row for each, or for each of its epochs."""
+        return to_dataframe(self.results, epochs=epochs)

@@ -1,0 +1,29 @@
+"""Contracts that every part must pass; a class of tests for a part of your own inherits them.
+
+With pytest, in a file of your tests::
+
+    from tune_nas.testing import RelaxationContract
+
+    class TestSharpening(RelaxationContract):
+        kind = "own_parts:Sharpening"
+        options = {"end": 0.2}
+
+The searches of the contracts take about a second each: a small space, a few made-up images.
+"""
+
+from tune_nas.testing.dataset_contract import DataSetContract
+from tune_nas.testing.relaxation_contract import RelaxationContract
+from tune_nas.testing.rule_contract import RuleContract
+from tune_nas.testing.search_contract import SMALL_SPACE, SearchContract
+from tune_nas.testing.selection_contract import SelectionContract
+from tune_nas.testing.states import differences
+
+__all__ = [
+    "SMALL_SPACE",
+    "DataSetContract",
+    "RelaxationContract",
+    "RuleContract",
+    "SearchContract",
+    "SelectionContract",
+    "differences",
+]

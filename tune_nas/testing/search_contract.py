@@ -1,0 +1,108 @@
+"""What a search owes with every part: it is reproducible, resumes bit for bit, and is legal."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from tune_nas.config import TrialConfig, scaled
+from tune_nas.library import load_trial, with_overrides
+from tune_nas.search import Search
+from tune_nas.spaces import Genotype, build_network
+from tune_nas.testing.states import differences
+
+SMALL_SPACE = Path(__file__).with_name("small.yaml")
+"""A space of two cells with three operations to choose from, in which a search takes a second."""
+
+_SMALL: dict[str, object] = {
+    "space.name": str(SMALL_SPACE),
+    "space.cells": 3,
+    "space.init_channels": 2,
+    "data.name": "fake",
+    "data.train_images": 32,
+    "data.resolution": 8,
+    "schedule.batch_size": 8,
+    "schedule.steps_per_epoch": 1,
+    "runtime.device": "cpu",
+}
+
+
+class SearchContract:
+    """The tests of every search with a part; the other contracts derive from it.
+
+    Attributes:
+        trial: The trial that the part is put into, by name or path.
+        settings: Further dotted keys of the trial.
+        epochs: Epochs of the search.
+    """
+
+    trial: ClassVar[str] = "darts-1st"
+    settings: ClassVar[Mapping[str, object]] = {}
+    epochs: ClassVar[int] = 3
+
+    def part_settings(self) -> dict[str, object]:
+        """Return the dotted keys that name the part."""
+        return {}
+
+    def make_trial(self) -> TrialConfig:
+        """Return the trial of the tests."""
+        trial = load_trial(self.trial)
+        length = scaled(trial.to_dict(), self.epochs)
+        keys = {**length, **_SMALL, **self.part_settings(), **self.settings}
+        return with_overrides(trial, keys)
+
+    def test_the_same_seed_gives_the_same_search(self) -> None:
+        """Two searches of one trial are equal bit for bit, whatever torch has drawn before."""
+        first, second = Search(self.make_trial()), Search(self.make_trial())
+        for number, search in enumerate((first, second)):
+            torch.manual_seed(number)
+            while not search.done:
+                search.run_epoch()
+        found = differences(first.state_dict(), second.state_dict())
+        assert not found, f"not the same: {', '.join(found)}"
+
+    def test_it_resumes_bit_for_bit(self, tmp_path: Path) -> None:
+        """From the checkpoint of every epoch, the next epoch is that of the straight search."""
+        search = Search(self.make_trial())
+        states = []
+        while not search.done:
+            search.save(tmp_path / str(search.epoch))
+            search.run_epoch()
+            states.append(copy.deepcopy(search.state_dict()))
+        for epoch, after in enumerate(states):
+            resumed = Search(self.make_trial())
+            resumed.load(tmp_path / str(epoch))
+            resumed.run_epoch()
+            found = differences(after, resumed.state_dict())
+            assert not found, f"after epoch {epoch + 1}, not the same: {', '.join(found)}"
+        assert resumed.done, "the search ends at another epoch when it is resumed"
+        assert resumed.genotype == search.genotype
+
+    def test_the_genotype_is_one_of_the_space(self) -> None:
+        """The genotype is legal, is read back from its text, and is a network that computes."""
+        search = Search(self.make_trial())
+        while not search.done:
+            search.run_epoch()
+        genotype = search.genotype
+        genotype.check(search.space)
+        assert Genotype.from_yaml(genotype.to_yaml()) == genotype
+        network = build_network(genotype, search.space, n_classes=10, init_channels=4, cells=3)
+        assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+    def test_metrics_are_numbers(self) -> None:
+        """Every metric of every epoch is a number, and losses are finite."""
+        search = Search(self.make_trial())
+        while not search.done:
+            metrics = search.run_epoch()
+            words = {key: value for key, value in metrics.items() if not _is_number(value)}
+            assert words == {}, f"metrics that are not numbers: {words}"
+            assert math.isfinite(metrics["valid_loss"])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
