@@ -147,13 +147,14 @@ def owner(kind: Kind, name: str, part: object | None = None) -> str | None:
     Args:
         kind: The kind of part.
         name: The name.
-        part: The part that is to have it: one that is defined again (the cell of a notebook that is
-            run again) is the same if its module and qualified name are.
+        part: The part that is to have it. One that is defined again, e.g. in the cell of a notebook
+            that is run again, is the same part: its module and qualified name are equal. None if it
+            is not known yet: then only the name of a shipped part is taken.
     """
     if is_shipped(kind, name):
         return SHIPPED[kind][name].partition(":")[0]
     other = registered(kind, name)
-    if other is None or (part is not None and _identity(other) == _identity(part)):
+    if other is None or part is None or _identity(other) == _identity(part):
         return None
     return str(getattr(other, "__module__", "a function"))
 
