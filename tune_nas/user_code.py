@@ -73,16 +73,25 @@ def _check_file(key: str, text: str, module: ModuleType, folders: Sequence[Path]
         ConfigError: If it was; names both files.
     """
     loaded = Path(module.__file__ or "").resolve()
-    for folder in folders:
-        path = folder.joinpath(*module.__name__.split("."))
-        for meant in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
-            if meant.is_file() and meant.resolve() != loaded:
-                raise ConfigError(
-                    f"{key} is '{text}', but module '{module.__name__}' is loaded from '{loaded}' "
-                    f"already, and '{meant}' is another one; give one of them another name"
-                )
-            if meant.is_file():
-                return
+    found = (module_file(module.__name__, folder) for folder in folders)
+    meant = next((file for file in found if file is not None), None)
+    if meant is not None and meant.resolve() != loaded:
+        raise ConfigError(
+            f"{key} is '{text}', but module '{module.__name__}' is loaded from '{loaded}' "
+            f"already, and '{meant}' is another one; give one of them another name"
+        )
+
+
+def module_file(name: str, folder: Path) -> Path | None:
+    """Return the file of a module in a folder; None if it is not there.
+
+    Args:
+        name: The module's name, with dots or without.
+        folder: The folder that holds it, or its outermost package.
+    """
+    path = folder.joinpath(*name.split("."))
+    files = (path.with_name(f"{path.name}.py"), path / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
 
 
 def said(error: BaseException) -> str:

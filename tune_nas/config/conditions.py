@@ -77,11 +77,11 @@ def _positive(key: str) -> Condition:
     return Condition((key,), lambda trial: value_of(trial, key) > 0, f"{key} > 0")
 
 
-def _own(key: str) -> Condition:
+def _own(key: str, what: str = "class of your own (module:Class)") -> Condition:
     return Condition(
         (key,),
         lambda trial: not manifest.is_shipped(manifest.KINDS[key], value_of(trial, key)),
-        f"a class of your own (module:Class) as {key}",
+        f"a {what} as {key}",
     )
 
 
@@ -166,6 +166,7 @@ _TUNES = Condition(
 
 CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "space.cells": (_left_to_the_trial("cells"),),
+    "data.module_dir": (_own("data.name", "data set of your own (module:function)"),),
     "data.single_level": (one_of("update.level", "single"),),
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),

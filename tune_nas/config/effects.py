@@ -21,10 +21,10 @@ READS = {
     "retraining": (
         *("name", "description", "seed", "retrain", "runtime", "space.name"),
         *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
-        *("data.resolution", "data.layout", "data.fit", "data.background"),
+        *("data.resolution", "data.layout", "data.fit", "data.background", "data.module_dir"),
     ),
     "analysis": (
-        *("runtime", "data.dir", "data.download", "data.layout"),
+        *("runtime", "data.dir", "data.module_dir", "data.download", "data.layout"),
         *("selection.perturbation.batches", "selection.perturbation.learning_rate_factor"),
     ),
 }

@@ -106,7 +106,8 @@ def _value(trial: Mapping[str, Any], key: str) -> Any:
 def _deciding(trial: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sections that decide a search's result."""
     content = {key: value for key, value in trial.items() if key not in _IGNORED}
-    data = {key: value for key, value in trial["data"].items() if key not in ("dir", "download")}
+    elsewhere = ("dir", "download", "module_dir")
+    data = {key: value for key, value in trial["data"].items() if key not in elsewhere}
     return {
         **content,
         "data": data,

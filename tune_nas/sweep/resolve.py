@@ -14,6 +14,7 @@ from tune_nas import library
 from tune_nas.benchmark import AUTO, SPACE, find_table, user_table
 from tune_nas.config import DataConfig, TrialConfig, dotted_keys, scaled
 from tune_nas.errors import ConfigError
+from tune_nas.manifest import is_reference
 from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.effects import check_set, check_swept
@@ -286,6 +287,8 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
     space = absolute(trial.space.name, folder)
     if is_file(space) and trial.space.name not in library.shipped_names("space"):
         content["space"]["name"] = space
+    if is_reference(trial.data.name):
+        content["data"]["module_dir"] = absolute(trial.data.module_dir or "", folder)
     if trial.data.dir is not None:
         content["data"]["dir"] = absolute(trial.data.dir, folder)
     if trial.start_from is not None:
