@@ -26,11 +26,10 @@ def open_part(config: DataConfig, part: Part) -> Source:
         ConfigError: If there is no such data set, or a user's own is not as `Source` says.
         DataError: If its files are absent, unreadable or damaged.
     """
-    folders = [] if config.module_dir is None else [expanded(config.module_dir)]
-    reader = find_reader(config.name, folders)
     if manifest.is_shipped("datasets", config.name):
-        return reader(config, part)
-    return _open_checked(reader, config, part)
+        return find_reader(config.name)(config, part)
+    folders = [] if config.module_dir is None else [expanded(config.module_dir)]
+    return _open_checked(find_reader(config.name, folders), config, part)
 
 
 def _open_checked(reader: Reader, config: DataConfig, part: Part) -> Source:
