@@ -31,7 +31,7 @@ LAYERS = (
     ("library", "runtime", "checkpoint"),
     ("config", "user_code", "yaml_text", "files", "seeds"),
     ("paths",),
-    ("text", "errors", "lazy", "learner", "status"),
+    ("text", "errors", "lazy", "learner", "status", "manifest"),
 )
 
 # What does not keep to that yet. These lists may only become shorter.

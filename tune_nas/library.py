@@ -14,9 +14,10 @@ from pydantic import BaseModel, ValidationError
 from tune_nas.config import TrialConfig, dotted_keys, earlier_rules, scaled
 from tune_nas.config.effects import no_effect, set_keys, set_value
 from tune_nas.errors import ConfigError
+from tune_nas.manifest import is_reference
 from tune_nas.paths import expanded, is_file
 from tune_nas.text import brief, shown
-from tune_nas.user_code import declared_reads
+from tune_nas.user_code import declared_reads, module_file
 from tune_nas.yaml_text import MOST_CHARACTERS, parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -132,7 +133,7 @@ def load_trial(
         ConfigError: If the file, a key or a value is not valid, or an override has no effect.
     """
     path = find("trial", name)
-    content = {"name": path.stem, **read_yaml(path)}
+    content = _with_module_dir({"name": path.stem, **read_yaml(path)}, path.parent)
     trial = validate(TrialConfig, content, str(name))
     length = {} if epochs is None else scaled(trial.to_dict(), epochs)
     where = f"trial '{name}'"
@@ -238,6 +239,21 @@ def plain_rule(message: str) -> str:
     for pattern, rule in _RULES:
         message = re.sub(pattern, rule, message)
     return message
+
+
+def _with_module_dir(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a trial's content with its file's folder, if the module of its own data set is there.
+
+    The processes of a sweep, and a resumed one, find the module by that.
+    """
+    data = content.get("data")
+    section = {"name": data} if isinstance(data, str) else data
+    if not isinstance(section, Mapping) or section.get("module_dir") is not None:
+        return content
+    name = section.get("name")
+    if not is_reference(name) or module_file(str(name).partition(":")[0], folder) is None:
+        return content
+    return {**content, "data": {**section, "module_dir": str(folder.resolve())}}
 
 
 def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:

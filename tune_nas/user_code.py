@@ -1,4 +1,4 @@
-"""Importing what a user names as ``module:name``: parts of a trial, operations of a space."""
+"""Importing parts of a trial or a space: by a name of the manifest, or ``module:name``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,31 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.text import brief, shown
+
+
+def load_named(key: str, name: str, folders: Sequence[Path] = ()) -> Any:
+    """Return the part that a key names; None if its module has nothing of that name.
+
+    Args:
+        key: The key that names it, one of `tune_nas.manifest.KINDS`.
+        name: A name of the manifest, or ``module:name``.
+        folders: Where the module of a user's own part is looked for first.
+
+    Raises:
+        ConfigError: If importing a part that is not a shipped one fails.
+    """
+    kind = manifest.KINDS[key]
+    part = manifest.registered(kind, name)
+    if part is not None:
+        return part
+    target = manifest.target(kind, name) or name
+    if not manifest.is_shipped(kind, name):
+        return import_named(key, target, folders)
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
@@ -50,16 +73,25 @@ def _check_file(key: str, text: str, module: ModuleType, folders: Sequence[Path]
         ConfigError: If it was; names both files.
     """
     loaded = Path(module.__file__ or "").resolve()
-    for folder in folders:
-        path = folder.joinpath(*module.__name__.split("."))
-        for meant in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
-            if meant.is_file() and meant.resolve() != loaded:
-                raise ConfigError(
-                    f"{key} is '{text}', but module '{module.__name__}' is loaded from '{loaded}' "
-                    f"already, and '{meant}' is another one; give one of them another name"
-                )
-            if meant.is_file():
-                return
+    found = (module_file(module.__name__, folder) for folder in folders)
+    meant = next((file for file in found if file is not None), None)
+    if meant is not None and meant.resolve() != loaded:
+        raise ConfigError(
+            f"{key} is '{text}', but module '{module.__name__}' is loaded from '{loaded}' "
+            f"already, and '{meant}' is another one; give one of them another name"
+        )
+
+
+def module_file(name: str, folder: Path) -> Path | None:
+    """Return the file of a module in a folder; None if it is not there.
+
+    Args:
+        name: The module's name, with dots or without.
+        folder: The folder that holds it, or its outermost package.
+    """
+    path = folder.joinpath(*name.split("."))
+    files = (path.with_name(f"{path.name}.py"), path / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
 
 
 def said(error: BaseException) -> str:
@@ -74,10 +106,10 @@ def declared_reads(key: str, text: str) -> Sequence[str] | None:
 
     Args:
         key: The key that names the part.
-        text: ``module:Class``.
+        text: Its name, or ``module:Class``.
 
     Raises:
         ConfigError: If importing the module fails.
     """
-    reads: Sequence[str] | None = getattr(import_named(key, text), "reads", None)
+    reads: Sequence[str] | None = getattr(load_named(key, text), "reads", None)
     return (reads,) if isinstance(reads, str) else reads

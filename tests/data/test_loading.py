@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tune_nas import manifest
 from tune_nas.config import DataConfig
 from tune_nas.data import (
     Images,
@@ -22,6 +23,7 @@ from tune_nas.data import (
     register_dataset,
     registry,
     resize,
+    small,
 )
 from tune_nas.errors import ConfigError, DataError
 
@@ -175,7 +177,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Part, int]]:
 
         return Source(source.labels, source.n_classes, read)
 
-    monkeypatch.setitem(registry._readers, "fake", spy)
+    monkeypatch.setattr(small, "read_fake", spy)
     return record
 
 
@@ -207,7 +209,7 @@ def test_what_does_not_fit_is_refused(data: dict[str, Any], message: str) -> Non
 
 
 def test_every_data_set_of_the_configuration_is_registered_and_described() -> None:
-    names = get_args(DataConfig.model_fields["name"].annotation)
+    names = manifest.SHIPPED["datasets"]
     assert dataset_names() == tuple(sorted(names))
     for name in names:
         assert len(dataset_description(name)) > 20

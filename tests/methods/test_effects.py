@@ -25,6 +25,7 @@ KEYS = list(dotted_keys(TrialConfig))
 # Another value of each key with conditions; where a trial does not take it, no other is legal.
 OTHER: dict[str, Any] = {
     "space.cells": 4,
+    "data.module_dir": "elsewhere",
     "data.single_level": "all",
     "relaxation.init": "uniform-weight",
     "relaxation.init_std": 0.5,
@@ -273,13 +274,14 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-# What a search of the tests cannot show: own parts, the table, downloads and retraining. For the
+# What a search of the tests cannot show: own parts and data sets, the table, downloads and
+# retraining. For the
 # history of criterion 2 see tests/search/test_rules_greedy.py: a few epochs decide the same. For
 # the ranking of edges see tests/search/test_rank_by.py; for how they are judged, which key says,
 # test_perturbation_edges.py.
 ELSEWHERE = {
     *("schedule.greedy.history", "selection.rank_by", "selection.perturbation.edges"),
-    *("relaxation.options", "selection.options", "benchmark.table"),
+    *("relaxation.options", "selection.options", "data.module_dir", "benchmark.table"),
     *("retrain.learning_rate_min", "retrain.nesterov"),
 }
 

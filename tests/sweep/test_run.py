@@ -157,6 +157,36 @@ def test_a_metric_that_no_search_reports_ends_the_sweep_with_its_first_trial(
     assert [record.epoch for record in records] == [4]
 
 
+@pytest.mark.parametrize("scheduler", ["none", "asha"])
+def test_a_metric_that_nobody_knows_beforehand(
+    make_sweep: MakeSweep,
+    tmp_path: Path,
+    ray_session: None,
+    caplog: pytest.LogCaptureFixture,
+    scheduler: str,
+) -> None:
+    """Any that a search reports ranks; of any other a line says so at once, and then which are."""
+    asha = {"scheduler": scheduler, "asha": {"grace_period": 2}}
+    where = options(tmp_path, concurrency=1)
+    outcome = run_sweep(make_sweep(metric="state", **asha), where, "known", tasks=TASKS)
+    assert {result.status for result in outcome.results} <= {"finished", "stopped early"}
+    assert caplog.records == []
+
+    wrong = make_sweep(metric="valid_acuracy", **asha)
+    with pytest.raises(ConfigError) as error:
+        run_sweep(wrong, where, "wrong", tasks=TASKS)
+    assert str(error.value) == (
+        "metric is 'valid_acuracy', which no search reports; did you mean 'valid_accuracy'?; they "
+        "report epoch, gap, genotype/skips, seconds, state, train_accuracy, valid_accuracy"
+    )
+    (record,) = Records(Storage(tmp_path / "runs" / "wrong"), "search")
+    assert (record.epoch, record.failures) == (4, 0)
+    assert [entry.getMessage() for entry in caplog.records] == [
+        "metric is 'valid_acuracy', which is not reported in epoch 1; did you mean "
+        "'valid_accuracy'?; the sweep ends if the first search ends without it"
+    ]
+
+
 def test_a_damaged_record_is_one_line(tmp_path: Path, make_sweep: MakeSweep) -> None:
     storage = Storage(tmp_path / "runs" / "x")
     sweep = make_sweep()

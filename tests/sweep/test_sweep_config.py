@@ -134,7 +134,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"trials": 3}, "runs every combination"),
     ({"retrain": -1}, "retrain"),
     ({"searcher": "tqe"}, "searcher is 'tqe'"),
-    ({"metric": "valid_acuracy"}, "did you mean 'valid_accuracy'"),
+    ({"metric": "retrain/test_acc"}, "of a retraining it must be 'retrain/test_accuracy'"),
     ({"metric": "retrain/test_accuracy", "retrain": 0}, "retrain is 0"),
     ({"scheduler": "asha", "asha": {"grace_period": 99}}, "asha.grace_period is 99"),
     ({"asha": {"reduction_factor": 4}}, "asha.reduction_factor"),

@@ -7,7 +7,6 @@ applies overrides and turns validation errors into one line.
 from tune_nas.config.data import AugmentConfig, DataConfig, check_data_keys
 from tune_nas.config.earlier import earlier_rules
 from tune_nas.config.relaxation import (
-    RELAXATIONS,
     PenaltyConfig,
     RelaxationConfig,
     SmoothingConfig,
@@ -23,7 +22,6 @@ from tune_nas.config.schedule import (
 )
 from tune_nas.config.section import Cells, Channels, Count, Epochs, Section, dotted_keys
 from tune_nas.config.selection import (
-    SELECTIONS,
     PerturbationConfig,
     SampledConfig,
     SelectionConfig,
@@ -41,8 +39,6 @@ from tune_nas.config.trial import (
 from tune_nas.config.update import UpdateConfig, UpdatePhase
 
 __all__ = [
-    "RELAXATIONS",
-    "SELECTIONS",
     "AlphasOptimizer",
     "AugmentConfig",
     "BenchmarkConfig",

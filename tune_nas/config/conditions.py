@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_nas.config.relaxation import RELAXATIONS
+from tune_nas import manifest
 
 Content = Mapping[str, Any]
 """A trial as plain containers: `TrialConfig.to_dict`."""
@@ -57,7 +57,7 @@ def one_of(key: str, *values: Any) -> Condition:
 def _other_than(*values: str) -> Condition:
     """Return the condition that the relaxation is none of some."""
     key = "relaxation.kind"
-    others = [name for name in RELAXATIONS if name not in values]
+    others = [name for name in manifest.SHIPPED["relaxations"] if name not in values]
     words = " or ".join(map(_shown, values))
     return Condition(
         (key,),
@@ -77,11 +77,11 @@ def _positive(key: str) -> Condition:
     return Condition((key,), lambda trial: value_of(trial, key) > 0, f"{key} > 0")
 
 
-def _own(key: str) -> Condition:
+def _own(key: str, what: str = "class of your own (module:Class)") -> Condition:
     return Condition(
         (key,),
-        lambda trial: ":" in value_of(trial, key),
-        f"a class of your own (module:Class) as {key}",
+        lambda trial: not manifest.is_shipped(manifest.KINDS[key], value_of(trial, key)),
+        f"a {what} as {key}",
     )
 
 
@@ -98,7 +98,8 @@ def _left_to_the_trial(key: str) -> Condition:
 def tunes(trial: Content) -> bool:
     """Return whether a search has, or may have, epochs after its own in which w is tuned."""
     kind = trial["selection"]["kind"]
-    return ":" in kind or (kind == "perturbation" and trial["schedule"]["greedy"] is None)
+    own = not manifest.is_shipped("selections", kind)
+    return own or (kind == "perturbation" and trial["schedule"]["greedy"] is None)
 
 
 def _cosine_moves(trial: Content) -> bool:
@@ -165,6 +166,7 @@ _TUNES = Condition(
 
 CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "space.cells": (_left_to_the_trial("cells"),),
+    "data.module_dir": (_own("data.name", "data set of your own (module:function)"),),
     "data.single_level": (one_of("update.level", "single"),),
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),

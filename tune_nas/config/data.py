@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from tune_nas import manifest
 from tune_nas.config.decides import Decides
-from tune_nas.config.section import Count, Pixels, Section
+from tune_nas.config.section import Count, Pixels, Section, check_part
 from tune_nas.errors import ConfigError
 
 PUBLISHED_SIZE = 32
@@ -58,7 +59,11 @@ class DataConfig(Section):
     """The images, and how the training images are divided.
 
     Args:
-        name: ``digits``, ``cifar10``, ``cifar100``, ``folder`` or ``fake``.
+        name: ``digits``, ``cifar10``, ``cifar100``, ``folder`` or ``fake``; or
+            ``module:function`` of your own.
+        module_dir: The folder in which the module of your own data set is looked for first. None:
+            that of the trial's file, if the module is there; else as Python finds it, or in the
+            folder that the command runs in.
         dir: Where the files lie; not needed by ``digits`` and ``fake``.
         download: Fetch the files if they are absent. Nothing is downloaded otherwise.
         layout: How a ``folder`` is divided: ``splits``: it has a folder for training and one for
@@ -77,7 +82,8 @@ class DataConfig(Section):
         augment: Augmentation in the search.
     """
 
-    name: Annotated[Literal["digits", "cifar10", "cifar100", "folder", "fake"], _IMAGES] = "digits"
+    name: Annotated[str, _IMAGES] = "digits"
+    module_dir: Annotated[str | None, _STARTS] = None
     dir: Annotated[str | None, _STARTS] = None
     download: Annotated[bool, _STARTS] = False
     layout: Annotated[Literal["auto", "splits", "classes"], _IMAGES] = "auto"
@@ -90,6 +96,11 @@ class DataConfig(Section):
     single_level: Literal["train", "all"] = "train"
     augment: AugmentConfig = AugmentConfig(reference_size=PUBLISHED_SIZE)
 
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_part("data.name", value, "module:function")
+
     @field_validator("background")
     @classmethod
     def _color(cls, value: str) -> str:
@@ -101,7 +112,7 @@ class DataConfig(Section):
 
 
 def check_data_keys(sections: Iterable[DataConfig]) -> None:
-    """Refuse keys that are set, but that no data set of a run reads.
+    """Refuse keys that are set, but that no data set of a run reads. A user's own may read all.
 
     Args:
         sections: The data sections of all trials of the run.
@@ -114,7 +125,7 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
         default = DataConfig.model_fields[key].default
         users = [name for name, keys in _READS.items() if key in keys]
         unused = next((data for data in sections if getattr(data, key) != default), None)
-        if unused is None or any(data.name in users for data in sections):
+        if unused is None or any(_may_read(data.name, users) for data in sections):
             continue
         raise ConfigError(
             f"data.{key} is {_yaml(getattr(unused, key))}, but data set '{unused.name}' does not "
@@ -127,6 +138,10 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
             f"data.fit is '{stretched.fit}', but has no effect without data.resolution; set "
             f"data.resolution, e.g. to {PUBLISHED_SIZE}"
         )
+
+
+def _may_read(name: str, users: list[str]) -> bool:
+    return name in users or not manifest.is_shipped("datasets", name)
 
 
 def _yaml(value: Any) -> str:

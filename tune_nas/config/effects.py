@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tune_nas import manifest
 from tune_nas.config.conditions import CONDITIONS, Condition, Content, tunes, value_of
 from tune_nas.config.section import dotted_keys
 from tune_nas.config.trial import TrialConfig
@@ -20,15 +21,15 @@ READS = {
     "retraining": (
         *("name", "description", "seed", "retrain", "runtime", "space.name"),
         *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
-        *("data.resolution", "data.layout", "data.fit", "data.background"),
+        *("data.resolution", "data.layout", "data.fit", "data.background", "data.module_dir"),
     ),
     "analysis": (
-        *("runtime", "data.dir", "data.download", "data.layout"),
+        *("runtime", "data.dir", "data.module_dir", "data.download", "data.layout"),
         *("selection.perturbation.batches", "selection.perturbation.learning_rate_factor"),
     ),
 }
 """The keys and sections that a retraining, and an analysis of a finished search, read."""
-_OWN_PARTS = ("relaxation.kind", "selection.kind", "schedule.rules")
+_OWN_PARTS = [key for key in manifest.KINDS if key not in ("data.name", "operations", "task")]
 
 
 @dataclass(frozen=True)
@@ -179,10 +180,10 @@ def _is_declared(trial: TrialConfig, key: str, reads: Reads) -> bool:
     for named in _OWN_PARTS:
         value = value_of(content, named)
         for name in value if isinstance(value, list) else [value]:
-            if ":" not in name:
+            if name == "none" or manifest.is_shipped(manifest.KINDS[named], name):
                 continue
             declared = reads(named, name)
-            claimed = [named.partition(".")[0]] if declared is None else declared
+            claimed = [named.rpartition(".")[0]] if declared is None else declared
             for prefix in claimed:
                 if not any(
                     f"{leaf}.".startswith(f"{prefix}.") for leaf in dotted_keys(TrialConfig)

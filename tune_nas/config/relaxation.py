@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tune_nas import manifest
 from tune_nas.config.section import Channels, Passes, Positive, Rate, Section, check_part
 
-RELAXATIONS = ("softmax", "sigmoid", "gumbel", "concrete", "dirichlet", "path")
 _ONE_PATH = ("gumbel", "path")
 
 
@@ -29,16 +29,21 @@ class SmoothingConfig(Section):
 
     Args:
         kind: ``random``: uniform within the radius (SDARTS-RS); ``adversarial``: the worst found
-            within it by projected gradient (SDARTS-ADV); ``none``.
+            within it by projected gradient (SDARTS-ADV); ``none``; or ``module:Class`` of your own.
         start: Radius ε before the first epoch; it grows linearly by epoch.
         end: Radius after the last epoch, and while a selection tunes.
         steps: Gradient steps of ``adversarial``, of size 2ε / steps.
     """
 
-    kind: Literal["none", "random", "adversarial"] = "none"
+    kind: str = "none"
     start: Rate = 0.03
     end: Rate = 0.3
     steps: Passes = 7
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_part("relaxation.smoothing.kind", value, also=("none",))
 
 
 class PenaltyConfig(Section):
@@ -97,11 +102,11 @@ class RelaxationConfig(Section):
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
-        return check_part(value, RELAXATIONS)
+        return check_part("relaxation.kind", value)
 
     @model_validator(mode="after")
     def _goes_together(self) -> RelaxationConfig:
-        if self.options and ":" not in self.kind:
+        if self.options and manifest.is_shipped("relaxations", self.kind):
             raise ValueError(
                 f"relaxation.options is given, but belongs to a class of your own, "
                 f"not to '{self.kind}'"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tune_nas import manifest
 from tune_nas.config.section import (
     BatchSize,
     Cells,
@@ -116,6 +117,16 @@ class ScheduleConfig(Section):
     stop: StopConfig = StopConfig()
     rate_rule: RateRuleConfig | None = None
     rules: list[str] = Field(default_factory=list)
+
+    @field_validator("rules")
+    @classmethod
+    def _known_rules(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if manifest.is_shipped("rules", name):
+                raise ValueError(f"must not have '{name}': schedule.{name} turns it on")
+            if not manifest.is_known("rules", name) and not manifest.is_reference(name):
+                raise ValueError(f"must name each rule as module:Class, but has '{name}'")
+        return value
 
     @model_validator(mode="after")
     def _stages_fit(self) -> ScheduleConfig:

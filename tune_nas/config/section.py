@@ -8,6 +8,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from tune_nas import manifest
+
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -23,6 +25,8 @@ Channels = Annotated[int, Field(ge=1, le=65_536)]
 Cells = Annotated[int, Field(ge=1, le=1000)]
 Pixels = Annotated[int, Field(ge=4, le=4096)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
+
+_EXAMPLES = {"module:Class": "MyRelaxation", "module:function": "my_function"}
 
 
 class Section(BaseModel):
@@ -48,22 +52,31 @@ class Section(BaseModel):
         return self.model_dump(mode="python", by_alias=True)
 
 
-def check_part(kind: str, known: tuple[str, ...]) -> str:
-    """Return the name of a part: one that is known, or a class of the user's, ``module:Class``.
+def check_part(key: str, name: str, form: str = "module:Class", also: tuple[str, ...] = ()) -> str:
+    """Return the name of a part: one of the manifest, or a user's own, ``module:Class``.
+
+    A shipped part that is named by its class has its shipped name.
+
+    Args:
+        key: The key that names the part, one of `tune_nas.manifest.KINDS`.
+        name: The name.
+        form: How a user's own is written.
+        also: Values that stand for no part.
 
     Raises:
-        ValueError: If it is neither; names the nearest known one.
+        ValueError: If there is no such part; names the nearest one.
     """
-    if kind in known:
-        return kind
-    module, colon, name = kind.partition(":")
-    if colon:
-        if all(part.isidentifier() for part in [*module.split("."), name]):
-            return kind
-        raise ValueError("must be written module:Class, as my_parts:MyRelaxation")
-    near = difflib.get_close_matches(kind, known, n=1)
+    kind = manifest.KINDS[key]
+    if name in also or manifest.is_known(kind, name):
+        return name
+    if manifest.is_reference(name):
+        return manifest.short_name(kind, name)
+    if ":" in name:
+        raise ValueError(f"must be written {form}, as my_parts:{_EXAMPLES[form]}")
+    known = [*also, *manifest.names(kind)]
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise ValueError(f"must be one of {', '.join(known)}, or module:Class of your own{hint}")
+    raise ValueError(f"must be one of {', '.join(known)}, or {form} of your own{hint}")
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

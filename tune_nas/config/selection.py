@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tune_nas import manifest
 from tune_nas.config.section import (
     Count,
     CountOrNone,
@@ -15,8 +16,6 @@ from tune_nas.config.section import (
     Section,
     check_part,
 )
-
-SELECTIONS = ("magnitude", "greedy", "perturbation", "sampled")
 
 
 class PerturbationConfig(Section):
@@ -81,11 +80,11 @@ class SelectionConfig(Section):
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
-        return check_part(value, SELECTIONS)
+        return check_part("selection.kind", value)
 
     @model_validator(mode="after")
     def _goes_together(self) -> SelectionConfig:
-        if self.options and ":" not in self.kind:
+        if self.options and manifest.is_shipped("selections", self.kind):
             raise ValueError(
                 f"selection.options is given, but belongs to a class of your own, "
                 f"not to '{self.kind}'"

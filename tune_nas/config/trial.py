@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
 from tune_nas.config.decides import Decides
@@ -19,6 +19,7 @@ from tune_nas.config.section import (
     Rate,
     Section,
     Threads,
+    check_part,
 )
 from tune_nas.config.selection import SelectionConfig
 from tune_nas.config.together import check_together
@@ -71,13 +72,22 @@ class WeightsOptimizer(Section):
 
 
 class AlphasOptimizer(Section):
-    """Adam (or SGD, as in Hou and Jin's Table 1) on α, at a constant learning rate."""
+    """The optimizer of α, at a constant learning rate.
 
-    kind: Literal["adam", "sgd"] = "adam"
+    Args:
+        kind: ``adam``; ``sgd`` (Hou and Jin's Table 1); or ``module:function`` of your own.
+    """
+
+    kind: str = "adam"
     learning_rate: Rate = 3e-4
     betas: tuple[Decay, Decay] = (0.5, 0.999)
     momentum: Rate = 0.9
     weight_decay: Rate = 1e-3
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_part("optimizer.alphas.kind", value, "module:function")
 
 
 class OptimizerConfig(Section):

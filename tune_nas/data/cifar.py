@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
+from tune_nas.data.registry import Part, Source, folder_problem
 from tune_nas.data.vision import import_torchvision
 from tune_nas.errors import DataError, DataUnavailableError
 from tune_nas.paths import expanded
@@ -21,14 +21,12 @@ _CIFAR100_MEAN = (129.3 / 255, 124.1 / 255, 112.4 / 255)
 _CIFAR100_STD = (68.2 / 255, 65.4 / 255, 70.4 / 255)
 
 
-@register_dataset("cifar10")
 def read_cifar10(config: DataConfig, part: Part) -> Source:
     """Open CIFAR-10: 50,000 and 10,000 colour images of 32 × 32 pixels, 10 classes."""
     images, labels = _read(import_torchvision().datasets.CIFAR10, config, part)
     return Source(labels, 10, lambda index: images[index], _CIFAR10_MEAN, _CIFAR10_STD)
 
 
-@register_dataset("cifar100")
 def read_cifar100(config: DataConfig, part: Part) -> Source:
     """Open CIFAR-100: 50,000 and 10,000 colour images of 32 × 32 pixels, 100 classes."""
     images, labels = _read(import_torchvision().datasets.CIFAR100, config, part)

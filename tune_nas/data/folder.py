@@ -11,7 +11,7 @@ from tune_nas.config import DataConfig
 from tune_nas.data.decode import read_image
 from tune_nas.data.layout import RULE, Layout, Listing, find_layout, list_images
 from tune_nas.data.memory import check_fits
-from tune_nas.data.registry import Part, Source, folder_problem, register_dataset
+from tune_nas.data.registry import Part, Source, folder_problem
 from tune_nas.data.split import stratified
 from tune_nas.errors import DataError, DataUnavailableError
 from tune_nas.paths import expanded
@@ -21,7 +21,6 @@ _TEST_PORTION = 0.2
 _CPU = torch.device("cpu")
 
 
-@register_dataset("folder")
 def read_folder(config: DataConfig, part: Part) -> Source:
     """Open your own images: train/ and test/, or one root, with a folder per class.
 

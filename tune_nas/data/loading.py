@@ -18,7 +18,8 @@ from tune_nas.data.augment import fitted
 from tune_nas.data.batches import Batches, evaluation_batches
 from tune_nas.data.images import Images, channel_statistics, resize
 from tune_nas.data.memory import check_fits
-from tune_nas.data.registry import Source, find_reader
+from tune_nas.data.opening import open_part
+from tune_nas.data.registry import Source
 from tune_nas.data.split import stratified
 from tune_nas.errors import ConfigError, DataError
 from tune_nas.seeds import make_generator
@@ -143,7 +144,7 @@ def describe_data(config: DataConfig) -> DataShape:
     Raises:
         DataError: If files are absent, unreadable or damaged.
     """
-    source = find_reader(config.name)(config, "train")
+    source = open_part(config, "train")
     first = source.read(torch.zeros(1, dtype=torch.int64))
     n_train = min(config.train_images or len(source.labels), len(source.labels))
     side = config.resolution or first.shape[2]
@@ -208,9 +209,8 @@ def load_data(
         ConfigError: If `train_images` or `train_portion` does not fit the data set.
         DataError: If files are absent, unreadable or damaged, or images do not fit in memory.
     """
-    reader = find_reader(config.name)
     generator = make_generator(seed if config.split == "seed" else FIXED_SEED, "data division")
-    source = reader(config, "train")
+    source = open_part(config, "train")
     chosen = _choose(config, source, generator)
     n_train = len(chosen)
     if for_search:
@@ -227,7 +227,7 @@ def load_data(
     if for_search:
         images = _moved(train, device)
         return SearchData(*shape, train=images[:n_train], valid=images[n_train:], all_train=images)
-    test_source = reader(config, "test")
+    test_source = open_part(config, "test")
     test = _read(config, test_source, torch.arange(len(test_source.labels)))
     if test.images.shape[1:] != train.images.shape[1:]:
         raise DataError(

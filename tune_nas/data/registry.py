@@ -1,18 +1,21 @@
-"""The data sets by name."""
+"""The data sets by name: those of the manifest and a user's own, ``module:function``."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
 
+from tune_nas import manifest
 from tune_nas.config import DataConfig
 from tune_nas.errors import ConfigError
+from tune_nas.user_code import load_named
 
 Part = Literal["train", "test"]
 
@@ -29,7 +32,8 @@ class Source:
         mean: Published mean of each channel in [0, 1]; None to compute it from the images.
         std: Published standard deviation, likewise.
         mirrors: Whether an image that is mirrored left to right keeps its class.
-        classes: Names of the classes, in the order of the labels; empty where they are known.
+        classes: Names of the classes, in the order of the labels, for the line at the start of a
+            run; empty where they are known.
         unread: What lies beside the images and is not read, in words.
     """
 
@@ -45,23 +49,27 @@ class Source:
 
 Reader = Callable[[DataConfig, Part], Source]
 
-_readers: dict[str, Reader] = {}
+_KEY = "data.name"
 
 
 def register_dataset(name: str) -> Callable[[Reader], Reader]:
-    """Register a data set: a function that opens its train or its test part.
+    """Register a data set, in this process: a function that opens its train or its test part.
+
+    A trial can also name the function itself, ``module:function``; it is then found by the workers
+    of a sweep, too.
 
     The function must not touch the files of the other part. Its docstring's first line is the
     data set's description.
 
     Raises:
-        ValueError: If the name is taken.
+        ValueError: If another function has the name. The same function, by its module and qualified
+            name, takes the place of the one that was registered before.
     """
-    if name in _readers:
-        raise ValueError(f"a data set named '{name}' is registered already")
+    _check_free(name)
 
     def register(reader: Reader) -> Reader:
-        _readers[name] = reader
+        _check_free(name, reader)
+        manifest.register("datasets", name, reader)
         return reader
 
     return register
@@ -69,7 +77,7 @@ def register_dataset(name: str) -> Callable[[Reader], Reader]:
 
 def dataset_names() -> tuple[str, ...]:
     """Return the names of all data sets, sorted."""
-    return tuple(sorted(_readers))
+    return tuple(sorted(manifest.names("datasets")))
 
 
 def dataset_description(name: str) -> str:
@@ -77,15 +85,33 @@ def dataset_description(name: str) -> str:
     return (inspect.getdoc(find_reader(name)) or "").split("\n")[0]
 
 
-def find_reader(name: str) -> Reader:
+def find_reader(name: str, folders: Sequence[Path] = ()) -> Reader:
     """Return the function that opens a data set.
 
+    Args:
+        name: The name of the data set, or ``module:function``.
+        folders: Where the module of a user's own data set is looked for first.
+
     Raises:
-        ConfigError: If there is no such data set.
+        ConfigError: If there is no such data set; names the nearest one.
     """
-    if name not in _readers:
-        raise ConfigError(f"data.name is '{name}', but must be one of {', '.join(dataset_names())}")
-    return _readers[name]
+    if not manifest.is_known("datasets", name) and not manifest.is_reference(name):
+        known = dataset_names()
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"{_KEY} is '{name}', but must be one of {', '.join(known)}{hint}")
+    reader = load_named(_KEY, name, folders)
+    if not callable(reader):
+        raise ConfigError(
+            f"{_KEY} is '{name}', but must be a function that opens a part of a data set"
+        )
+    found: Reader = reader
+    return found
+
+
+def _check_free(name: str, reader: Reader | None = None) -> None:
+    if manifest.owner("datasets", name, reader) is not None:
+        raise ValueError(f"a data set named '{name}' is registered already")
 
 
 def folder_problem(folder: Path) -> str | None:

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Part, Source, register_dataset
+from tune_nas.data.registry import Part, Source
 from tune_nas.data.split import stratified
 from tune_nas.errors import DataError
 
@@ -17,7 +17,6 @@ _FAKE_IMAGES = {"train": 256, "test": 64}
 _FAKE_SIDE = 8
 
 
-@register_dataset("digits")
 def read_digits(config: DataConfig, part: Part) -> Source:
     """Open the 1,797 handwritten digits of scikit-learn, 8 × 8 pixels, one channel.
 
@@ -40,7 +39,6 @@ def read_digits(config: DataConfig, part: Part) -> Source:
     return Source(labels[index], 10, read=lambda wanted: images[wanted], mirrors=False)
 
 
-@register_dataset("fake")
 def read_fake(config: DataConfig, part: Part) -> Source:
     """Make up learnable images of 4 classes, 8 × 8 pixels, 3 channels, the same every time.
 

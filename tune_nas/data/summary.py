@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Source, find_reader
+from tune_nas.data.opening import open_part
+from tune_nas.data.registry import Source
 from tune_nas.errors import DataError
 
 _MOST_CLASSES = 12  # that are named
@@ -22,12 +23,11 @@ def describe_images(config: DataConfig) -> str | None:
     Raises:
         DataError: If the training images cannot be found.
     """
-    reader = find_reader(config.name)
-    train = reader(config, "train")
+    train = open_part(config, "train")
     if not train.classes:
         return None
     try:
-        test: Source | None = reader(config, "test")
+        test: Source | None = open_part(config, "test")
     except DataError:  # a search needs none
         test = None
     counts = [_counts(train), None if test is None else _counts(test)]
@@ -39,7 +39,7 @@ def describe_images(config: DataConfig) -> str | None:
         each.append(f"and {len(train.classes) - _MOST_CLASSES:,} more")
     n_test = "no" if test is None else f"{len(test.labels):,}"
     line = (
-        f"data: {len(train.classes):,} classes in '{_printable(str(config.dir))}', "
+        f"data: {len(train.classes):,} classes in '{_printable(config.dir or config.name)}', "
         f"{len(train.labels):,} training + {n_test} test images: {', '.join(each)}"
     )
     return line + (f"; not read: {_printable(train.unread)}" if train.unread else "")

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from tune_nas.config import RuntimeConfig
+from tune_nas import manifest
+from tune_nas.config import RuntimeConfig, TrialConfig
 from tune_nas.search.draws import Draws, Player, Tape
 from tune_nas.search.objective import Objective
 from tune_nas.search.relaxation import Relaxation
@@ -109,6 +110,7 @@ def make_steps(
     relaxation: Relaxation,
     draws: Draws,
     alone: bool = True,
+    uncapturable: str | None = None,
 ) -> Steps:
     """Return what runs the steps of a search; where they are not captured one line says why.
 
@@ -118,6 +120,7 @@ def make_steps(
         relaxation: Says whether it can be.
         draws: What the passes of the search draw from.
         alone: False where passes run together with those of other searches, in their midst.
+        uncapturable: A part that cannot be captured, for the line; None for none.
     """
     capture = capture_for(runtime, device) if alone else None
     if capture is None:
@@ -126,7 +129,20 @@ def make_steps(
         kind = relaxation.config.kind
         _tell(f"relaxation '{kind}' draws what runs, or does not say that it can be captured")
         return Steps(draws)
+    if uncapturable is not None:
+        _tell(f"{uncapturable} is a part of your own, which may read values on the host")
+        return Steps(draws)
     return GraphedSteps(capture, draws)
+
+
+def uncapturable_part(trial: TrialConfig) -> str | None:
+    """Return the key and name of a user's own part that steps with it cannot be captured for."""
+    smoothing, optimizer = trial.relaxation.smoothing.kind, trial.optimizer.alphas.kind
+    if smoothing != "none" and not manifest.is_shipped("smoothings", smoothing):
+        return f"relaxation.smoothing.kind '{smoothing}'"
+    if not manifest.is_shipped("alpha_optimizers", optimizer):
+        return f"optimizer.alphas.kind '{optimizer}'"
+    return None
 
 
 class CapturedFunctions:

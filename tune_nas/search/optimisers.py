@@ -1,4 +1,4 @@
-"""The two optimisers of a search: SGD on w, Adam or SGD on α and β."""
+"""The two optimisers of a search: SGD on w; Adam, SGD or a user's own on α and β."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tune_nas import manifest
 from tune_nas.config import AlphasOptimizer, OptimizerConfig, TrialConfig
+from tune_nas.errors import ConfigError
 from tune_nas.search.capturable import CapturableAdam, CapturableSgd
 from tune_nas.search.choices import Choices
 from tune_nas.search.objective import Gradients
 from tune_nas.search.unrolled import SgdState
 from tune_nas.training import cosine
+from tune_nas.user_code import load_named, said
+
+_ALPHAS = "optimizer.alphas.kind"
 
 
 class Optimisers:
@@ -26,6 +31,9 @@ class Optimisers:
         betas: β by cell type.
         choices: Which edges those are.
         capturable: Whether a step must read nothing on the host that changes: for CUDA graphs.
+
+    Raises:
+        ConfigError: If the optimizer of α is a user's own and cannot be made.
     """
 
     def __init__(
@@ -160,23 +168,47 @@ def scheduled_rate(trial: TrialConfig, epoch: int) -> float:
     return cosine(epoch, epochs, weights.learning_rate, weights.learning_rate_min)
 
 
-def _alphas_optimizer(
-    config: AlphasOptimizer, parameters: list[Tensor], capturable: bool
+def make_adam(
+    parameters: list[Tensor], config: AlphasOptimizer, capturable: bool
 ) -> torch.optim.Optimizer:
-    if config.kind == "adam":
-        kind = CapturableAdam if capturable else torch.optim.Adam
-        return kind(
-            parameters,
-            lr=config.learning_rate,
-            betas=config.betas,
-            weight_decay=config.weight_decay,
-        )
+    """Return Adam on α and β."""
+    kind = CapturableAdam if capturable else torch.optim.Adam
+    return kind(
+        parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+    )
+
+
+def make_sgd(
+    parameters: list[Tensor], config: AlphasOptimizer, capturable: bool
+) -> torch.optim.Optimizer:
+    """Return SGD on α and β."""
     return torch.optim.SGD(
         parameters,
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
     )
+
+
+def _alphas_optimizer(
+    config: AlphasOptimizer, parameters: list[Tensor], capturable: bool
+) -> torch.optim.Optimizer:
+    make = load_named(_ALPHAS, config.kind)
+    if manifest.is_shipped("alpha_optimizers", config.kind):
+        optimizer: torch.optim.Optimizer = make(parameters, config, capturable)
+        return optimizer
+    if not callable(make):
+        raise ConfigError(f"{_ALPHAS} is '{config.kind}', but must be a function")
+    try:
+        made = make(parameters, config)
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{_ALPHAS} is '{config.kind}', which fails: {said(error)}") from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise ConfigError(
+            f"{_ALPHAS} is '{config.kind}', which returns a {type(made).__name__}, but must return "
+            "a torch.optim.Optimizer"
+        )
+    return made
 
 
 def _give(parameters: list[Any], gradients: Gradients) -> None:

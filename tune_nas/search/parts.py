@@ -1,35 +1,33 @@
-"""Where the name of a part becomes a class: a registered one, or ``module:Class`` of a user's."""
+"""From the name of a part to its class: a name of the manifest, or ``module:Class``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.spaces import Space
-from tune_nas.user_code import import_named, said
+from tune_nas.user_code import load_named, said
 
 Part = TypeVar("Part")
 
 
-def find_part(key: str, kind: str, known: Mapping[str, type[Part]], base: type[Any]) -> type[Part]:
+def find_part(key: str, kind: str, base: type[Any]) -> type[Any]:
     """Return the class that a trial names.
 
     A module is found as Python finds it, and in the folder that the command runs in.
 
     Args:
-        key: The key that names it, for the message.
-        kind: A known name, or ``module:Class``.
-        known: Classes by name.
-        base: What a user's class must be derived from.
+        key: The key that names it.
+        kind: A name of the manifest, or ``module:Class``.
+        base: The class that it must be derived from.
 
     Raises:
         ConfigError: If it cannot be imported or is no such class.
     """
-    if kind in known:
-        return known[kind]
-    found = import_named(key, kind)
+    found = load_named(key, kind)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigError(f"{key} is '{kind}', but must be a class derived from {base.__name__}")
     return found
@@ -52,11 +50,11 @@ def running_own_code(key: str, kind: str) -> Iterator[None]:
         raise ConfigError(f"{key} is '{kind}', but {said(error)}") from error
 
 
-def register_in(registry: dict[str, type[Part]], kind: str) -> Callable[[type[Part]], type[Part]]:
-    """Return a decorator that makes a class known under a name."""
+def register_as(kind: manifest.Kind, name: str) -> Callable[[type[Part]], type[Part]]:
+    """Return a decorator that makes a class known by a name, in the process that it runs in."""
 
     def add(part: type[Part]) -> type[Part]:
-        registry[kind] = part
+        manifest.register(kind, name, part)
         return part
 
     return add

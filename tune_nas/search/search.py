@@ -35,7 +35,7 @@ from tune_nas.search.decisions import Decisions
 from tune_nas.search.draws import Draws
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.findings import Findings
-from tune_nas.search.graphs import make_steps
+from tune_nas.search.graphs import make_steps, uncapturable_part
 from tune_nas.search.identity import check_origin, check_same, check_same_space, with_rules_of
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
 from tune_nas.search.model_size import BEST_BY_SIZE
@@ -92,7 +92,12 @@ class Search:
         self.smoothing = make_smoothing(trial.relaxation.smoothing)
         self._draws = make_generator(trial.seed, "draws")
         self._steps = make_steps(
-            trial.runtime, self.device, self.relaxation, Draws(self._draws), together is None
+            trial.runtime,
+            self.device,
+            self.relaxation,
+            Draws(self._draws),
+            together is None,
+            uncapturable_part(trial),
         )
         self.alphas, self.betas = initial_architecture(
             self.relaxation, trial.seed, self.device, self.dtype

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config import Cells, Channels, Count, Section
-from tune_nas.spaces import operations as _operations  # noqa: F401  (registers them)
-from tune_nas.spaces.own_operations import load_operation
-from tune_nas.spaces.registry import check_operation, is_own_operation, operation_kind
+from tune_nas.spaces.own_operations import is_imported, load_operation
+from tune_nas.spaces.registry import check_operation, operation_kind
 from tune_nas.spaces.skeleton import absent_cells
 from tune_nas.text import brief, shown
 
@@ -53,7 +52,7 @@ class CellDescription(Section):
         for names in [*lists, list(self.excluded)]:
             for name in names:
                 check_operation(name)
-                if is_own_operation(name):
+                if is_imported(name):
                     load_operation(name)
             if len(set(names)) < len(names):
                 raise ValueError(f"operation named twice in [{', '.join(names)}]")

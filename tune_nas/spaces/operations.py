@@ -1,4 +1,4 @@
-"""The operations of the shipped spaces, registered by their published names.
+"""The operations of the shipped spaces, named as they were published.
 
 Sources: quark0/darts ``cnn/operations.py`` (Liu et al., DARTS, arXiv:1806.09055; the first eight);
 D-X-Y/AutoDL-Projects ``cell_operations.py`` (Dong and Yang, NAS-Bench-201, arXiv:2001.00326;
@@ -19,70 +19,70 @@ from tune_nas.spaces.primitives import (
     relu_conv_norm,
     separable_conv,
 )
-from tune_nas.spaces.registry import Norm, register_operation
+from tune_nas.spaces.registry import Norm, of_kind
 
 
-@register_operation("none", kind="none")
+@of_kind("none")
 def none(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return the zero operation."""
     return Zero(stride)
 
 
-@register_operation("max_pool_3x3", kind="pool")
+@of_kind("pool")
 def max_pool_3x3(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return a 3×3 maximum."""
     return nn.MaxPool2d(3, stride=stride, padding=1)
 
 
-@register_operation("avg_pool_3x3", kind="pool")
+@of_kind("pool")
 def avg_pool_3x3(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return a 3×3 mean over the pixels inside the map."""
     return nn.AvgPool2d(3, stride=stride, padding=1, count_include_pad=False)
 
 
-@register_operation("skip_connect", kind="skip")
+@of_kind("skip")
 def skip_connect(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return the identity, or a factorised reduction at stride 2."""
     return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, norm)
 
 
-@register_operation("sep_conv_3x3", kind="convolution")
+@of_kind("convolution")
 def sep_conv_3x3(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return a 3×3 separable convolution, applied twice."""
     return separable_conv(channels, 3, stride, norm)
 
 
-@register_operation("sep_conv_5x5", kind="convolution")
+@of_kind("convolution")
 def sep_conv_5x5(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return a 5×5 separable convolution, applied twice."""
     return separable_conv(channels, 5, stride, norm)
 
 
-@register_operation("dil_conv_3x3", kind="convolution")
+@of_kind("convolution")
 def dil_conv_3x3(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return a 3×3 separable convolution of dilation 2 (it sees 5×5)."""
     return dilated_conv(channels, 3, stride, norm)
 
 
-@register_operation("dil_conv_5x5", kind="convolution")
+@of_kind("convolution")
 def dil_conv_5x5(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return a 5×5 separable convolution of dilation 2 (it sees 9×9)."""
     return dilated_conv(channels, 5, stride, norm)
 
 
-@register_operation("nor_conv_1x1", kind="convolution")
+@of_kind("convolution")
 def nor_conv_1x1(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return ReLU, a 1×1 convolution, normalisation."""
     return relu_conv_norm(channels, channels, 1, stride, norm)
 
 
-@register_operation("nor_conv_3x3", kind="convolution")
+@of_kind("convolution")
 def nor_conv_3x3(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return ReLU, a 3×3 convolution, normalisation."""
     return relu_conv_norm(channels, channels, 3, stride, norm)
 
 
-@register_operation("noise", kind="noise")
+@of_kind("noise")
 def noise(channels: int, stride: int, norm: Norm) -> nn.Module:
     """Return standard normal noise, whatever comes in."""
     return Noise(stride)

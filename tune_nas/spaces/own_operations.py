@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.seeds import building
-from tune_nas.spaces.registry import Build, is_own_operation, operation_names, register_own
-from tune_nas.user_code import import_named, said
+from tune_nas.spaces.registry import Build, add_loaded, is_loaded, is_own_operation
+from tune_nas.user_code import load_named, said
 
 _KEY = "operations"
 _IMAGES = (2, 0)  # none at all is how multiply-adds are counted
@@ -40,25 +41,25 @@ def load_operations(content: Mapping[str, Any], folder: Path) -> None:
 
 
 def load_operation(name: str, folders: Sequence[Path] = ()) -> None:
-    """Import an operation that is named ``module:function``, and register it under that name.
+    """Import an operation that is named ``module:function``, or added by an installed package.
 
     Args:
-        name: The name; it is registered once.
+        name: The name; one that is known already is not added again.
         folders: Where to look for the module first.
 
     Raises:
         ConfigError: If it cannot be imported, or does not keep to what `register_operation` asks
             of an operation.
     """
-    if name in operation_names() and not is_own_operation(name):
+    if is_loaded(name) and not is_own_operation(name):
         return
-    build = import_named(_KEY, name, folders)
-    if name in operation_names():
+    build = load_named(_KEY, name, folders)
+    if is_loaded(name):
         return
     if not callable(build):
         raise ConfigError(f"{_KEY} has '{name}', but it must be a function that returns a module")
     learns = _probe(name, build)
-    register_own(name, build, learns=learns)
+    add_loaded(name, build, learns=learns)
 
 
 def _probe(name: str, build: Build) -> bool:
@@ -88,4 +89,10 @@ def _names(operations: Any) -> Iterator[str]:
         for names in operations.values():
             yield from _names(names)
     elif isinstance(operations, list):
-        yield from (name for name in operations if is_own_operation(name))
+        yield from (name for name in operations if is_imported(name))
+
+
+def is_imported(name: Any) -> bool:
+    """Return whether an operation is to be imported: a user's own, or one that a package adds."""
+    own = is_own_operation(name)
+    return own or (isinstance(name, str) and manifest.is_added("operations", name))

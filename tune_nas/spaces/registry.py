@@ -1,16 +1,17 @@
-"""The registry of operations: what can stand on an edge, by name."""
+"""The operations that an edge can have, by name: those of the manifest and of a user's own."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from torch import nn
 
+from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.text import shown
+from tune_nas.user_code import load_named
 
 Kind = Literal["skip", "pool", "convolution", "none", "noise"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -21,13 +22,35 @@ Norm = Callable[[int], nn.Module]
 Build = Callable[[int, int, Norm], nn.Module]
 """Makes an operation from channels, stride (1 or 2) and batch normalisation."""
 
-_OWN = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*")
-_BUILDERS: dict[str, Build] = {}
-_KINDS: dict[str, str] = {}
+
+class Operation(NamedTuple):
+    """An operation.
+
+    Args:
+        build: Makes it.
+        kind: What metrics count it as.
+    """
+
+    build: Build
+    kind: Kind
+
+
+_loaded: dict[str, Operation] = {}
+_kinds: dict[Build, Kind] = {}  # of the shipped operations, by function
+
+
+def of_kind(kind: Kind) -> Callable[[Build], Build]:
+    """Return a decorator that says the kind of a shipped operation; the manifest has its name."""
+
+    def mark(build: Build) -> Build:
+        _kinds[build] = kind
+        return build
+
+    return mark
 
 
 def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
-    """Register the decorated function as the operation ``name``.
+    """Register the decorated function as the operation ``name``, in this process.
 
     The function takes ``(channels, stride, norm)`` and returns a module that maps
     ``(n, channels, h, w)`` to ``(n, channels, ceil(h / stride), ceil(w / stride))``, for n = 0 too:
@@ -39,17 +62,17 @@ def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
             (drawn anew in each pass).
 
     Raises:
-        ValueError: If the name is taken or the kind unknown.
+        ValueError: If the kind is unknown or another function has the name. The same function, by
+            its module and qualified name, takes the place of the one that was registered before.
     """
-    if name in _BUILDERS:
-        owner = getattr(_BUILDERS[name], "__module__", "a function")
-        raise ValueError(f"operation '{name}' is registered already, by {owner}; choose another")
+    _check_free(name)
     if kind not in KINDS:
         raise ValueError(f"kind is '{kind}', but must be one of {', '.join(KINDS)}")
 
     def register(build: Build) -> Build:
-        _BUILDERS[name] = build
-        _KINDS[name] = kind
+        _check_free(name, build)
+        manifest.register("operations", name, build)
+        _loaded[name] = Operation(build, kind)
         return build
 
     return register
@@ -57,36 +80,41 @@ def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
 
 def is_own_operation(name: Any) -> bool:
     """Return whether a name is written ``module:function``, as an operation of a user's own."""
-    return isinstance(name, str) and _OWN.fullmatch(name) is not None
+    return manifest.is_reference(name)
 
 
-def register_own(name: str, build: Build, *, learns: bool) -> None:
-    """Register a function as the operation ``module:function``.
+def add_loaded(name: str, build: Build, *, learns: bool) -> None:
+    """Make a function that was imported known as an operation.
 
     Its kind is the one that it is registered with by `register_operation`; one that is not is a
     convolution if it has parameters.
 
     Args:
-        name: ``module:function``.
+        name: ``module:function``, or a name that an installed package adds.
         build: The function.
         learns: Whether it has parameters at stride 1.
 
     Raises:
         ConfigError: If its kind is not known.
     """
-    kinds = [_KINDS[known] for known, other in _BUILDERS.items() if other is build]
+    kinds = [other.kind for other in _loaded.values() if other.build is build]
     if not kinds and not learns:
         function = name.partition(":")[2]
         raise ConfigError(
             f"operation '{name}' has no parameters, so its kind must be given: decorate it with "
             f"@register_operation('{function}', kind=…), one of {', '.join(KINDS)}"
         )
-    _BUILDERS[name], _KINDS[name] = build, kinds[0] if kinds else "convolution"
+    _loaded[name] = Operation(build, kinds[0] if kinds else "convolution")
+
+
+def is_loaded(name: str) -> bool:
+    """Return whether an operation needs no import of a user's code."""
+    return name in _loaded or manifest.is_shipped("operations", name)
 
 
 def operation_names() -> list[str]:
-    """Return the sorted names of all registered operations."""
-    return sorted(_BUILDERS)
+    """Return the sorted names of all operations, those of a user's own that are loaded included."""
+    return sorted({*manifest.names("operations"), *_loaded})
 
 
 def operation_kind(name: str) -> str:
@@ -96,8 +124,7 @@ def operation_kind(name: str) -> str:
         ConfigError: If there is no such operation, or it is one of a user's own whose space has not
             been loaded.
     """
-    _check_loaded(name)
-    return _KINDS[name]
+    return _operation(name).kind
 
 
 def build_operation(name: str, channels: int, stride: int, norm: Norm) -> nn.Module:
@@ -108,12 +135,12 @@ def build_operation(name: str, channels: int, stride: int, norm: Norm) -> nn.Mod
             been loaded.
         ValueError: If the stride is neither 1 nor 2, or there are no channels.
     """
-    _check_loaded(name)
+    operation = _operation(name)
     if channels < 1:
         raise ValueError(f"channels is {channels}, but must be >= 1")
     if stride not in (1, 2):
         raise ValueError(f"stride is {stride}, but must be 1 or 2")
-    return _BUILDERS[name](channels, stride, norm)
+    return operation.build(channels, stride, norm)
 
 
 def check_operation(name: str) -> None:
@@ -121,16 +148,27 @@ def check_operation(name: str) -> None:
 
     An operation of a user's own may have any module and function: only its space imports it.
     """
-    if name in _BUILDERS or is_own_operation(name):
+    if is_own_operation(name) or (isinstance(name, str) and manifest.is_known("operations", name)):
         return
-    near = difflib.get_close_matches(str(name), _BUILDERS, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(operation_names())}"
+    known = operation_names()
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
     raise ConfigError(f"unknown operation {shown(name)}{hint}")
 
 
-def _check_loaded(name: str) -> None:
+def _operation(name: str) -> Operation:
+    if name in _loaded:
+        return _loaded[name]
     check_operation(name)
-    if name not in _BUILDERS:
+    if not is_loaded(name):
         raise ConfigError(
             f"operation '{name}' is not loaded; give the space that has it (`space.name` FILE)"
         )
+    build: Build = load_named("operations", name)
+    return _loaded.setdefault(name, Operation(build, _kinds[build]))
+
+
+def _check_free(name: str, build: Build | None = None) -> None:
+    owner = manifest.owner("operations", name, build)
+    if owner is not None:
+        raise ValueError(f"operation '{name}' is registered already, by {owner}; choose another")

@@ -40,6 +40,7 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def __init__(self, records: Records, metric: str) -> None:
         self._records, self._metric = records, metric
+        self._has_warned = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out: Ray pickles this with the experiment, and it is never read."""
@@ -62,22 +63,36 @@ class Recorder(Callback):  # type: ignore[misc]
             value = result.get(self._metric)
             reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
-        ranked = record.epoch == epochs and find_task(record.job.task).metric is None
+        ranked = find_task(record.job.task).metric is None
         if ranked and self._metric not in record.history[-1]:
-            self._check_metric()
+            self._check_metric(record, over=record.epoch == epochs or bool(result.get(ENDED)))
 
-    def _check_metric(self) -> None:
-        """Stop a sweep that would rank by what no search reports.
+    def _check_metric(self, record: Record, *, over: bool) -> None:
+        """Warn of a metric that is missing in an epoch; stop a sweep if no search reports it.
+
+        Args:
+            record: Of a search whose last epoch is without it.
+            over: Whether that was the last epoch of the search: some metrics come late.
 
         Raises:
-            ConfigError: If none does.
+            ConfigError: If a search is over and none reports it.
         """
         last = [record.history[-1] for record in self._records if record.history]
         known = sorted({name for metrics in last for name in metrics})
-        if self._metric not in known:
+        if self._metric in known:
+            return
+        hint = nearest(self._metric, known)
+        if over:
             raise ConfigError(
-                f"metric is '{self._metric}', which no search reports"
-                f"{nearest(self._metric, known)}; they report {', '.join(known)}"
+                f"metric is '{self._metric}', which no search reports{hint}; they report "
+                f"{', '.join(known)}"
+            )
+        if not self._has_warned:
+            self._has_warned = True
+            _logger.warning(
+                "metric is '%s', which is not reported in epoch %d%s; the sweep ends if the first "
+                "search ends without it",
+                *(self._metric, record.epoch, hint),
             )
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

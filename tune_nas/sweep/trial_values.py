@@ -8,6 +8,7 @@ from typing import Any
 from tune_nas import library
 from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig, dotted_keys
+from tune_nas.manifest import is_reference
 from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.parameters import TRIAL
 from tune_nas.text import plain_text
@@ -24,6 +25,8 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
     space = absolute(trial.space.name, folder)
     if is_file(space) and trial.space.name not in library.shipped_names("space"):
         changes["space.name"] = space
+    if is_reference(trial.data.name):
+        changes["data.module_dir"] = absolute(trial.data.module_dir or "", folder)
     if trial.data.dir is not None:
         changes["data.dir"] = absolute(trial.data.dir, folder)
     if trial.start_from is not None:

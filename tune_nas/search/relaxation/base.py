@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from tune_nas import manifest
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.choices import Choices
-from tune_nas.search.parts import find_part, register_in, running_own_code
+from tune_nas.search.parts import find_part, register_as, running_own_code
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
 
@@ -23,18 +24,17 @@ Alphas = Mapping[str, Tensor]
 Betas = Mapping[str, Tensor]
 """Edge parameters β by cell type, each (edges,); empty without edge normalisation."""
 
-_RELAXATIONS: dict[str, type[Relaxation]] = {}
 _INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0}  # where relaxation.init_std is not given
 
 
 def register_relaxation(kind: str) -> Callable[[type[Relaxation]], type[Relaxation]]:
     """Make a relaxation known under the name that a trial's ``relaxation.kind`` uses."""
-    return register_in(_RELAXATIONS, kind)
+    return register_as("relaxations", kind)
 
 
 def relaxation_names() -> list[str]:
     """Return the sorted names of all relaxations."""
-    return sorted(_RELAXATIONS)
+    return sorted(manifest.names("relaxations"))
 
 
 def make_relaxation(
@@ -45,7 +45,7 @@ def make_relaxation(
     Raises:
         ConfigError: If it is a class of the user's that cannot be had.
     """
-    kind = find_part("relaxation.kind", config.kind, _RELAXATIONS, Relaxation)
+    kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
     try:
         with running_own_code("relaxation.kind", config.kind):
             return kind(config, space, choices, **config.options)
@@ -59,7 +59,7 @@ def initialization(config: RelaxationConfig) -> tuple[str, float]:
     Raises:
         ConfigError: If the relaxation is a class of the user's own that cannot be imported.
     """
-    kind = find_part("relaxation.kind", config.kind, _RELAXATIONS, Relaxation)
+    kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
     init = kind.default_init if config.init == "auto" else config.init
     return init, _INIT_STD[init] if config.init_std is None else config.init_std
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tune_nas.search.relaxation.base import Sample, register_relaxation
+from tune_nas.search.relaxation.base import Sample
 from tune_nas.search.relaxation.tempered import Tempered
 
 
-@register_relaxation("concrete")
 class Concrete(Tempered):
     """Weights drawn from the concrete distribution: softmax((α + g) / τ), reparametrised."""
 

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
 from tune_nas.search.choices import Choices
-from tune_nas.search.relaxation.base import Alphas, Relaxation, Sample, register_relaxation
+from tune_nas.search.relaxation.base import Alphas, Relaxation, Sample
 from tune_nas.search.relaxation.penalty import kl_to_flat
 from tune_nas.spaces import Space
 
 
-@register_relaxation("dirichlet")
 class Dirichlet(Relaxation):
     """Weights drawn from Dir(elu(α) + 1) over an edge's operations, reparametrised."""
 

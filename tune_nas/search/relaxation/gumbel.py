@@ -11,12 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tune_nas.search.relaxation.base import Sample, register_relaxation
+from tune_nas.search.relaxation.base import Sample
 from tune_nas.search.relaxation.tempered import Tempered
 from tune_nas.seeds import Generators
 
 
-@register_relaxation("gumbel")
 class Gumbel(Tempered):
     """The hard choice of a Gumbel-softmax draw; backward, the soft one (straight-through).
 

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
 from tune_nas.search.choices import Choices
-from tune_nas.search.relaxation.base import Relaxation, Sample, register_relaxation
+from tune_nas.search.relaxation.base import Relaxation, Sample
 from tune_nas.seeds import Generators
 from tune_nas.spaces import Space
 
 
-@register_relaxation("path")
 class Path(Relaxation):
     """Draws, whatever α is, as many edges into each node as a genotype keeps, an operation each.
 

@@ -11,13 +11,11 @@ from torch import Tensor
 from tune_nas.search.relaxation.base import (
     Alphas,
     Relaxation,
-    register_relaxation,
     softmax_where,
 )
 from tune_nas.search.relaxation.penalty import zero_one
 
 
-@register_relaxation("softmax")
 class Softmax(Relaxation):
     """Operations of an edge compete: w = softmax(α), which sums to 1 (DARTS, Eq. 2)."""
 
@@ -28,7 +26,6 @@ class Softmax(Relaxation):
         return softmax_where(alphas, mask)
 
 
-@register_relaxation("sigmoid")
 class Sigmoid(Relaxation):
     """Operations of an edge do not compete: w = σ(α), each in (0, 1) (Hou and Jin)."""
 

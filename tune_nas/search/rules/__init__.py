@@ -24,16 +24,18 @@ def make_rules(search: Search) -> list[Rule]:
         ConfigError: If one does not fit the search, or a user's cannot be had.
     """
     schedule = search.trial.schedule
-    named: list[tuple[type[Rule], bool]] = [
-        (Stages, bool(schedule.stages)),
-        (Greedy, schedule.greedy is not None),
-        (LowerRate, schedule.rate_rule is not None),
-        (Stop, bool(schedule.stop.convolutions or schedule.stop.skips)),
+    named = {
+        "stages": bool(schedule.stages),
+        "greedy": schedule.greedy is not None,
+        "rate_rule": schedule.rate_rule is not None,
+        "stop": bool(schedule.stop.convolutions or schedule.stop.skips),
+    }
+    kinds: list[type[Rule]] = [
+        find_part("schedule.rules", name, Rule) for name, is_named in named.items() if is_named
     ]
-    rules = [rule(search) for rule, is_named in named if is_named]
-    known: dict[str, type[Rule]] = {}
+    rules = [kind(search) for kind in kinds]
     for name in schedule.rules:
-        own = find_part("schedule.rules", name, known, Rule)
+        own: type[Rule] = find_part("schedule.rules", name, Rule)
         with running_own_code("schedule.rules", name):
             rules.append(own(search))
     return rules

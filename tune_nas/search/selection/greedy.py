@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tune_nas.search.selection.magnitude import select_by_magnitude
-from tune_nas.search.selection.selection import Selection, register_selection
+from tune_nas.search.selection.selection import Selection
 from tune_nas.spaces import Genotype
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
 
 
-@register_selection("greedy")
 class Greedy(Selection):
     """The edges that ``schedule.greedy`` has decided (SGAS, arXiv:1912.00195, Sec. 3.2)."""
 

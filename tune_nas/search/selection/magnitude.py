@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tune_nas.search.parts import check_cells
 from tune_nas.search.relaxation import softmax_where
-from tune_nas.search.selection.selection import Selection, register_selection
+from tune_nas.search.selection.selection import Selection
 from tune_nas.spaces import (
     CellGenotype,
     CellSpace,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tune_nas.search.search import Search
 
 
-@register_selection("magnitude")
 class Magnitude(Selection):
     """The operations and edges of the largest expected weights (DARTS, Sec. 2.4).
 

@@ -21,7 +21,6 @@ from tune_nas.search.influence import (
     without_edges,
     without_operations,
 )
-from tune_nas.search.selection.selection import register_selection
 from tune_nas.search.selection.tuning import Tuning
 from tune_nas.seeds import make_generator
 from tune_nas.spaces import CellSpace, load_space
@@ -34,7 +33,6 @@ __all__ = ["Perturbation", "perturbed_choice"]
 _COLUMNS = ("epoch", "cell", "edge", "without", "accuracy", "loss", "chosen")
 
 
-@register_selection("perturbation")
 class Perturbation(Tuning):
     """Decides edge by edge, then takes out surplus edges node by node, and tunes in between.
 

@@ -13,7 +13,7 @@ import torch
 
 from tune_nas.search.choices import Choices
 from tune_nas.search.influence import candidates
-from tune_nas.search.selection.selection import Selection, register_selection
+from tune_nas.search.selection.selection import Selection
 from tune_nas.seeds import make_generator
 from tune_nas.spaces import CellGenotype, Edge, Genotype, GenotypeEdge, MixingWeights
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tune_nas.search.search import Search
 
 
-@register_selection("sampled")
 class Sampled(Selection):
     """The best of some genotypes that are drawn at random, judged with the supernet's weights.
 

@@ -7,26 +7,25 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tune_nas import manifest
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search.parts import find_part, register_in, running_own_code
+from tune_nas.search.parts import find_part, register_as, running_own_code
 from tune_nas.search.rules.rule import Rule
 from tune_nas.spaces import Genotype
 
 if TYPE_CHECKING:
     from tune_nas.search.search import Search
 
-_SELECTIONS: dict[str, type[Selection]] = {}
-
 
 def register_selection(kind: str) -> Callable[[type[Selection]], type[Selection]]:
     """Make a selection known under the name that a trial's ``selection.kind`` uses."""
-    return register_in(_SELECTIONS, kind)
+    return register_as("selections", kind)
 
 
 def selection_names() -> list[str]:
     """Return the sorted names of all selections."""
-    return sorted(_SELECTIONS)
+    return sorted(manifest.names("selections"))
 
 
 def make_selection(search: Search) -> Selection:
@@ -104,7 +103,5 @@ class Selection(Rule, ABC):
 
 
 def _find(trial: TrialConfig) -> type[Selection]:
-    kind: type[Selection] = find_part(
-        "selection.kind", trial.selection.kind, _SELECTIONS, Selection
-    )
+    kind: type[Selection] = find_part("selection.kind", trial.selection.kind, Selection)
     return kind

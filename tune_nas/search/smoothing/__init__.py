@@ -7,6 +7,7 @@ Regularization" (SDARTS), ICML 2020, arXiv:2002.05283; settings of the authors' 
 from __future__ import annotations
 
 from tune_nas.config import SmoothingConfig
+from tune_nas.search.parts import find_part, running_own_code
 from tune_nas.search.smoothing.adversarial import AdversarialSmoothing
 from tune_nas.search.smoothing.base import Smoothing
 from tune_nas.search.smoothing.random import RandomSmoothing
@@ -15,10 +16,14 @@ __all__ = ["AdversarialSmoothing", "RandomSmoothing", "Smoothing", "make_smoothi
 
 
 def make_smoothing(config: SmoothingConfig) -> Smoothing | None:
-    """Build the smoothing that a trial names; None for none."""
-    kinds: dict[str, type[Smoothing]] = {
-        "random": RandomSmoothing,
-        "adversarial": AdversarialSmoothing,
-    }
-    kind = kinds.get(config.kind)
-    return None if kind is None else kind(config)
+    """Build the smoothing that a trial names; None for none.
+
+    Raises:
+        ConfigError: If it is a user's class that cannot be imported.
+    """
+    if config.kind == "none":
+        return None
+    key = "relaxation.smoothing.kind"
+    kind: type[Smoothing] = find_part(key, config.kind, Smoothing)
+    with running_own_code(key, config.kind):
+        return kind(config)

@@ -1,0 +1,116 @@
+"""Opening a data set; what the function of a user's own returns is checked before it is used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tune_nas import manifest
+from tune_nas.config import DataConfig
+from tune_nas.data.registry import Part, Reader, Source, find_reader
+from tune_nas.errors import ConfigError, DataError, DataUnavailableError, TuneNasError
+from tune_nas.paths import expanded
+from tune_nas.user_code import said
+
+
+def open_part(config: DataConfig, part: Part) -> Source:
+    """Open a part of the data set that a trial names.
+
+    Args:
+        config: The trial's data section.
+        part: ``train`` or ``test``.
+
+    Raises:
+        ConfigError: If there is no such data set, or a user's own is not as `Source` says.
+        DataError: If its files are absent, unreadable or damaged.
+    """
+    if manifest.is_shipped("datasets", config.name):
+        return find_reader(config.name)(config, part)
+    folders = [] if config.module_dir is None else [expanded(config.module_dir)]
+    return _open_checked(find_reader(config.name, folders), config, part)
+
+
+def _open_checked(reader: Reader, config: DataConfig, part: Part) -> Source:
+    """Open a part of a user's own data set.
+
+    Args:
+        reader: The user's function.
+        config: The data section of a trial.
+        part: ``train`` or ``test``.
+
+    Returns:
+        Its source; images are checked each time that some are read.
+
+    Raises:
+        ConfigError: If the function, or what it returns, is not as `Source` says.
+        DataError: If the function fails; of the kind that may pass if it raises an OSError.
+    """
+    where = f"data.name is '{config.name}', whose {part} part"
+    try:
+        source = reader(config, part)
+    except (Exception, SystemExit) as error:
+        raise _failure(where, error) from error
+    if not isinstance(source, Source):
+        raise ConfigError(
+            f"{where} is of type {type(source).__name__}, but must be a tune_nas.data.Source"
+        )
+    problem = _label_problem(source)
+    if problem is not None:
+        raise ConfigError(f"{where} has {problem}")
+
+    def read(index: Tensor) -> Tensor:
+        try:
+            images = source.read(index)
+        except (Exception, SystemExit) as error:
+            raise _failure(where, error) from error
+        problem = _image_problem(images, len(index))
+        if problem is not None:
+            raise ConfigError(f"{where} reads {problem}")
+        return images
+
+    return replace(source, read=read)
+
+
+def _failure(where: str, error: BaseException) -> TuneNasError:
+    if isinstance(error, TuneNasError):
+        return error
+    kind = DataUnavailableError if isinstance(error, OSError) else DataError
+    return kind(f"{where} cannot be read: {said(error)}")
+
+
+def _label_problem(source: Source) -> str | None:
+    """Return what is wrong with the labels, in words; None if nothing is."""
+    labels = source.labels
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 1:
+        return f"labels {_described(labels)}, but they must be int64 of shape (n,)"
+    if len(labels) == 0:
+        return "no images"
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most >= source.n_classes:
+        return (
+            f"labels from {least} to {most}, but with {source.n_classes} classes they must be "
+            f"from 0 to {source.n_classes - 1}"
+        )
+    return None
+
+
+def _image_problem(images: object, n: int) -> str | None:
+    """Return what is wrong with images that were read, in words; None if nothing is."""
+    legal = isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4
+    if legal and isinstance(images, Tensor):
+        count, channels, height, width = images.shape
+        legal = count == n and channels > 0 and height == width > 0 and images.device.type == "cpu"
+    if legal:
+        return None
+    return (
+        f"images {_described(images)}, but they must be uint8 of shape ({n}, channels, side, side) "
+        "on the CPU"
+    )
+
+
+def _described(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return f"of type {type(value).__name__}"
+    return f"of type {str(value.dtype).removeprefix('torch.')} and shape {tuple(value.shape)}"

@@ -1,0 +1,190 @@
+"""The parts of a trial by name: each name stands for a ``module:Class`` or ``module:function``.
+
+A user's own part is named in that form directly. An installed package adds names with entry points
+in the group ``tune_nas.<kind>``, e.g. ``tune_nas.relaxations``; they are read when a name is not a
+shipped one. Nothing named here is imported by this module.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from typing import Literal
+
+_LOG = logging.getLogger(__name__)
+
+Kind = Literal[
+    "relaxations",
+    "smoothings",
+    "selections",
+    "rules",
+    "operations",
+    "datasets",
+    "alpha_optimizers",
+    "tasks",
+]
+
+SHIPPED: Mapping[Kind, Mapping[str, str]] = {
+    "relaxations": {
+        "softmax": "tune_nas.search.relaxation.plain:Softmax",
+        "sigmoid": "tune_nas.search.relaxation.plain:Sigmoid",
+        "gumbel": "tune_nas.search.relaxation.gumbel:Gumbel",
+        "concrete": "tune_nas.search.relaxation.concrete:Concrete",
+        "dirichlet": "tune_nas.search.relaxation.dirichlet:Dirichlet",
+        "path": "tune_nas.search.relaxation.path:Path",
+    },
+    "smoothings": {
+        "random": "tune_nas.search.smoothing.random:RandomSmoothing",
+        "adversarial": "tune_nas.search.smoothing.adversarial:AdversarialSmoothing",
+    },
+    "selections": {
+        "magnitude": "tune_nas.search.selection.magnitude:Magnitude",
+        "greedy": "tune_nas.search.selection.greedy:Greedy",
+        "perturbation": "tune_nas.search.selection.perturbation:Perturbation",
+        "sampled": "tune_nas.search.selection.sampled:Sampled",
+    },
+    # Named as the keys of `schedule` that turn them on, in the order in which they act.
+    "rules": {
+        "stages": "tune_nas.search.rules.stages:Stages",
+        "greedy": "tune_nas.search.rules.greedy:Greedy",
+        "rate_rule": "tune_nas.search.rules.rate:LowerRate",
+        "stop": "tune_nas.search.rules.stop:Stop",
+    },
+    "operations": {
+        "none": "tune_nas.spaces.operations:none",
+        "max_pool_3x3": "tune_nas.spaces.operations:max_pool_3x3",
+        "avg_pool_3x3": "tune_nas.spaces.operations:avg_pool_3x3",
+        "skip_connect": "tune_nas.spaces.operations:skip_connect",
+        "sep_conv_3x3": "tune_nas.spaces.operations:sep_conv_3x3",
+        "sep_conv_5x5": "tune_nas.spaces.operations:sep_conv_5x5",
+        "dil_conv_3x3": "tune_nas.spaces.operations:dil_conv_3x3",
+        "dil_conv_5x5": "tune_nas.spaces.operations:dil_conv_5x5",
+        "nor_conv_1x1": "tune_nas.spaces.operations:nor_conv_1x1",
+        "nor_conv_3x3": "tune_nas.spaces.operations:nor_conv_3x3",
+        "noise": "tune_nas.spaces.operations:noise",
+    },
+    "datasets": {
+        "digits": "tune_nas.data.small:read_digits",
+        "cifar10": "tune_nas.data.cifar:read_cifar10",
+        "cifar100": "tune_nas.data.cifar:read_cifar100",
+        "folder": "tune_nas.data.folder:read_folder",
+        "fake": "tune_nas.data.small:read_fake",
+    },
+    "alpha_optimizers": {
+        "adam": "tune_nas.search.optimisers:make_adam",
+        "sgd": "tune_nas.search.optimisers:make_sgd",
+    },
+    "tasks": {
+        "search": "tune_nas.tasks.search:SearchTask",
+        "retrain": "tune_nas.tasks.retrain:RetrainTask",
+    },
+}
+
+KINDS: Mapping[str, Kind] = {
+    "relaxation.kind": "relaxations",
+    "relaxation.smoothing.kind": "smoothings",
+    "selection.kind": "selections",
+    "schedule.rules": "rules",
+    "optimizer.alphas.kind": "alpha_optimizers",
+    "data.name": "datasets",
+    "operations": "operations",
+    "task": "tasks",
+}
+"""The kind of part that a key names, of a trial, a space (``operations``) or a sweep (``task``)."""
+
+_registered: dict[Kind, dict[str, object]] = {}
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """Return the names of all parts of a kind: the shipped ones in order, then the others."""
+    others = {*_entry_points(kind), *_registered.get(kind, {})} - SHIPPED[kind].keys()
+    return (*SHIPPED[kind], *sorted(others))
+
+
+def is_shipped(kind: Kind, name: str) -> bool:
+    """Return whether a name is that of a shipped part."""
+    return name in SHIPPED[kind]
+
+
+def is_known(kind: Kind, name: str) -> bool:
+    """Return whether a name is that of a part, shipped or not; ``module:Class`` is not a name."""
+    return is_shipped(kind, name) or registered(kind, name) is not None or is_added(kind, name)
+
+
+def is_added(kind: Kind, name: str) -> bool:
+    """Return whether an installed package adds a name."""
+    return ":" not in name and name in _entry_points(kind)
+
+
+def target(kind: Kind, name: str) -> str | None:
+    """Return the ``module:Class`` that a name stands for; None if the manifest has no such name."""
+    if is_shipped(kind, name):
+        return SHIPPED[kind][name]
+    return _entry_points(kind)[name] if is_added(kind, name) else None
+
+
+def short_name(kind: Kind, text: str) -> str:
+    """Return the shipped name of a ``module:Class``; the text itself if there is none."""
+    return next((name for name, meant in SHIPPED[kind].items() if meant == text), text)
+
+
+def is_reference(text: object) -> bool:
+    """Return whether a text is written ``module:name``, the module with dots or without."""
+    if not isinstance(text, str):
+        return False
+    module, _, name = text.partition(":")
+    return all(part.isidentifier() for part in [*module.split("."), name])
+
+
+def registered(kind: Kind, name: str) -> object | None:
+    """Return the object that was registered under a name in this process; None if none was."""
+    return _registered.get(kind, {}).get(name)
+
+
+def register(kind: Kind, name: str, part: object) -> None:
+    """Make a part known by a name in this process, in place of the one that had the name."""
+    _registered.setdefault(kind, {})[name] = part
+
+
+def owner(kind: Kind, name: str, part: object | None = None) -> str | None:
+    """Return the module whose part has a name already; None if the name is free.
+
+    Args:
+        kind: The kind of part.
+        name: The name.
+        part: The part that is to have it. One that is defined again, e.g. in the cell of a notebook
+            that is run again, is the same part: its module and qualified name are equal. None if it
+            is not known yet: then only the name of a shipped part is taken.
+    """
+    if is_shipped(kind, name):
+        return SHIPPED[kind][name].partition(":")[0]
+    other = registered(kind, name)
+    if other is None or part is None or _identity(other) == _identity(part):
+        return None
+    return str(getattr(other, "__module__", "a function"))
+
+
+def _identity(part: object) -> tuple[object, object]:
+    name = getattr(part, "__qualname__", None)
+    return getattr(part, "__module__", None), id(part) if name is None else name
+
+
+@cache
+def _entry_points(kind: Kind) -> Mapping[str, str]:
+    """Return the names that installed packages add, each with its ``module:Class``."""
+    from importlib.metadata import entry_points  # parses every installed package
+
+    group, found = f"tune_nas.{kind}", dict[str, str]()
+    for point in sorted(entry_points(group=group), key=lambda each: (each.name, each.value)):
+        if point.name in SHIPPED[kind] or found.get(point.name, point.value) != point.value:
+            reason = "there is another part of that name"
+        elif ":" in point.name or not is_reference(point.value):
+            reason = "it must be written NAME = module:Class"
+        else:
+            found[point.name] = point.value
+            continue
+        _LOG.warning(
+            "entry point '%s = %s' of %s is ignored: %s", point.name, point.value, group, reason
+        )
+    return found
