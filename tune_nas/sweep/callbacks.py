@@ -61,7 +61,8 @@ class Recorder(Callback):  # type: ignore[misc]
             value = result.get(self._metric)
             reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
-        if self._records.stage != "retrain" and self._metric not in record.history[-1]:
+        searches = self._records.stage != "retrain" and bool(record.history)
+        if searches and self._metric not in record.history[-1]:
             self._check_metric(record, over=record.epoch == epochs or bool(result.get(ENDED)))
 
     def _check_metric(self, record: Record, *, over: bool) -> None:
