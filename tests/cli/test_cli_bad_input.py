@@ -130,6 +130,18 @@ def test_an_unknown_operation(command_line) -> None:
     assert "sep_conv_3x3" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing_there:f", "data.name is 'nothing_there:f', but importing it fails: No module na"),
+        ("digts", "module:function of your own; did you mean 'digits'?"),
+    ],
+)
+def test_an_unknown_data_set(command_line, name: str, message: str) -> None:
+    for command in (("search", "milenas"), ("sweep", "lambda")):
+        assert message in command_line.refused(*command, "--data", name)
+
+
 def test_an_unreadable_data_directory(command_line) -> None:
     message = command_line.refused(
         "search", "milenas", "--data", "cifar10", "--data-dir", "absent/place"

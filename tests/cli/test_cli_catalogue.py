@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 import tune_nas
+from tune_nas import manifest
 from tune_nas.config import TrialConfig
 from tune_nas.library import load_trial, shipped_names
 
@@ -45,6 +46,31 @@ def test_data_sets_are_listed(command_line) -> None:
     rows = command_line.json("list", "data")
     assert {"digits", "cifar10", "cifar100", "folder", "fake"} == {row["name"] for row in rows}
     assert all(row["description"] for row in rows)
+
+
+def test_parts_are_listed_with_the_classes_that_their_names_stand_for(command_line) -> None:
+    rows = command_line.json("list", "parts")
+    row = {
+        "key": "relaxation.kind",
+        "name": "gumbel",
+        "part": "tune_nas.search.relaxation.gumbel:Gumbel",
+    }
+    assert row in rows
+    assert {row["key"] for row in rows} == set(manifest.KINDS)
+    assert "tune_nas.data.cifar:read_cifar100" in command_line.ok("list", "parts")
+
+
+def test_a_data_set_that_cannot_be_imported_does_not_hide_the_others(
+    command_line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(config: object, part: str) -> None:
+        """Never read."""
+
+    monkeypatch.setattr(manifest, "_registered", {"datasets": {"broken": broken, "number": 3}})
+    rows = {row["name"]: row["description"] for row in command_line.json("list", "data")}
+    assert rows["broken"] == "Never read."
+    assert rows["number"].startswith("data.name is 'number', but must be a function")
+    assert rows["digits"].startswith("Open the 1,797")
 
 
 def test_published_genotypes_are_listed_with_their_sources(command_line) -> None:

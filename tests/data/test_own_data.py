@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tune_nas import manifest
-from tune_nas.config import DataConfig, check_data_keys
+from tune_nas.config import DataConfig, TrialConfig, check_data_keys
 from tune_nas.data import (
     Part,
     Source,
@@ -21,8 +22,9 @@ from tune_nas.data import (
     load_data,
     register_dataset,
 )
-from tune_nas.errors import ConfigError, DataError, DataUnavailableError
+from tune_nas.errors import CheckpointError, ConfigError, DataError, DataUnavailableError
 from tune_nas.library import load_trial
+from tune_nas.search.identity import check_same
 from tune_nas.sweep.resolve import portable
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -85,6 +87,19 @@ def test_a_short_form_and_a_folder_that_is_given(tmp_path: Path) -> None:
     assert load_trial(file).data.module_dir is None  # as Python finds it
     assert portable(load_trial(file), "/home/ann").data.module_dir == "/home/ann"
     assert portable(load_trial("milenas"), "/home/ann").data.module_dir is None
+
+
+def test_a_checkpoint_is_resumed_where_the_module_has_moved() -> None:
+    def trial(module_dir: str | None, name: str = "own_data:stripes") -> dict[str, Any]:
+        data = DataConfig(name=name, module_dir=module_dir)
+        return TrialConfig(data=data).to_dict()
+
+    check_same(trial("/here"), trial("/there"))
+    before = trial(None)
+    del before["data"]["module_dir"]  # as the version before this key has it
+    check_same(trial("/here"), before)
+    with pytest.raises(CheckpointError, match="data"):
+        check_same(trial("/here"), trial("/here", name="other:stripes"))
 
 
 def test_a_folder_without_an_own_data_set_is_refused() -> None:

@@ -275,10 +275,9 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 # What a search of the tests cannot show: own parts and data sets, the table, downloads and
-# retraining. For the
-# history of criterion 2 see tests/search/test_rules_greedy.py: a few epochs decide the same. For
-# the ranking of edges see tests/search/test_rank_by.py; for how they are judged, which key says,
-# test_perturbation_edges.py.
+# retraining. For the history of criterion 2 see tests/search/test_rules_greedy.py: a few epochs
+# decide the same. For the ranking of edges see tests/search/test_rank_by.py; for how they are
+# judged, which key says, test_perturbation_edges.py.
 ELSEWHERE = {
     *("schedule.greedy.history", "selection.rank_by", "selection.perturbation.edges"),
     *("relaxation.options", "selection.options", "data.module_dir", "benchmark.table"),

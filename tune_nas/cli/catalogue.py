@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tune_nas import manifest
 from tune_nas.cli import options
 from tune_nas.cli.output import Format, echo, print_json, print_table
 from tune_nas.errors import ConfigError
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     SPACES = "spaces"
     SWEEPS = "sweeps"
     DATA = "data"
+    PARTS = "parts"
     GENOTYPES = "genotypes"
     RUNS = "runs"
 
@@ -38,11 +40,13 @@ def list_(
     mlflow: options.Mlflow = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """List shipped trials, spaces and sweeps, data sets, published genotypes, or your runs."""
+    """List shipped trials, spaces and sweeps, data sets, parts, known genotypes, or your runs."""
     if kind is Kind.RUNS:
         rows = _runs(options.mlflow_uri(mlflow, storage), storage)
     elif kind is Kind.DATA:
         rows = _data_sets()
+    elif kind is Kind.PARTS:
+        rows = _parts()
     elif kind is Kind.GENOTYPES:
         rows = _genotypes()
     else:
@@ -83,7 +87,23 @@ def _shipped(kind: str) -> list[dict[str, Any]]:
 def _data_sets() -> list[dict[str, Any]]:
     from tune_nas.data import dataset_description, dataset_names
 
-    return [{"name": name, "description": dataset_description(name)} for name in dataset_names()]
+    def described(name: str) -> str:
+        try:
+            return dataset_description(name)
+        except ConfigError as error:  # of an installed package, which must not hide the others
+            return str(error)
+
+    return [{"name": name, "description": described(name)} for name in dataset_names()]
+
+
+def _parts() -> list[dict[str, Any]]:
+    """Return every name of the manifest, with the key that takes it and what it stands for."""
+    keys = {kind: key for key, kind in manifest.KINDS.items()}
+    return [
+        {"key": keys[kind], "name": name, "part": manifest.target(kind, name)}
+        for kind in manifest.SHIPPED
+        for name in manifest.names(kind)
+    ]
 
 
 def _genotypes() -> list[dict[str, Any]]:

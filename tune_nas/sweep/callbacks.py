@@ -63,7 +63,7 @@ class Recorder(Callback):  # type: ignore[misc]
             value = result.get(self._metric)
             reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
-        ranked = find_task(record.job.task).metric is None
+        ranked = find_task(record.job.task).metric is None and bool(record.history)
         if ranked and self._metric not in record.history[-1]:
             self._check_metric(record, over=record.epoch == epochs or bool(result.get(ENDED)))
 
