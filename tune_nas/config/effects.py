@@ -28,7 +28,7 @@ READS = {
     ),
 }
 """The keys and sections that a retraining, and an analysis of a finished search, read."""
-_OWN_PARTS = ("relaxation.kind", "selection.kind", "schedule.rules")
+_OWN_PARTS = ("relaxation.kind", "selection.kind", "schedule.rules", "probes")
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,8 @@ class TrialConfig(Section):
         start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial,
             whatever its selection was; this trial's own selection then goes on from there. None
             for a whole search.
+        probes: Classes of your own that observe the search, ``module:Class`` each. They add
+            metrics and files and do not change its result.
 
     Raises:
         pydantic.ValidationError: If a key is unknown or a value not legal.
@@ -191,6 +193,7 @@ class TrialConfig(Section):
     benchmark: BenchmarkConfig = BenchmarkConfig()
     retrain: RetrainConfig = RetrainConfig()
     start_from: str | None = None
+    probes: list[str] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from tune_nas.config import TrialConfig, earlier_rules
 from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.library import stored_trial, with_overrides
 
-_IGNORED = ("name", "description", "retrain", "benchmark", "runtime", "start_from")
+_IGNORED = ("name", "description", "retrain", "benchmark", "runtime", "start_from", "probes")
 
 
 def check_same(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from tune_nas.search.relaxation.base import (
     make_relaxation,
     register_relaxation,
     relaxation_names,
+    runs_everything,
     softmax_where,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "make_relaxation",
     "register_relaxation",
     "relaxation_names",
+    "runs_everything",
     "softmax_where",
 ]
