@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from tune_nas.spaces.normalisation import is_plain_norm
+from tune_nas.layers.normalization import is_plain_norm
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tune_nas.layers.primitives import add
 from tune_nas.native.backend import MixKernels, in_channels_last, mix_kernels
 from tune_nas.native.chain import Stage
 from tune_nas.native.pooling import pool
-from tune_nas.spaces.primitives import add
 
 
 class Term(NamedTuple):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tune_nas.spaces.primitives import FactorizedReduce
-from tune_nas.spaces.supernet import MixedCell
+from tune_nas.layers.primitives import FactorizedReduce
+from tune_nas.spaces.mixed_cell import MixedCell
 
 
 @dataclass(frozen=True)

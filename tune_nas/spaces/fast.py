@@ -16,16 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.spaces.backbone import join
-from tune_nas.spaces.normalisation import is_plain_norm, normalised, normalised_once, scaled
-from tune_nas.spaces.primitives import (
+from tune_nas.layers.normalization import is_plain_norm, normalised, normalised_once, scaled
+from tune_nas.layers.primitives import (
     FactorizedReduce,
     PointwiseConv,
     add,
     run_operation,
     zeros_after,
 )
-from tune_nas.spaces.supernet import MixedCell, halved
+from tune_nas.spaces.backbone import join
+from tune_nas.spaces.mixed_cell import MixedCell, halved
 from tune_nas.spaces.weights import CellWeights
 
 Pool = nn.MaxPool2d | nn.AvgPool2d

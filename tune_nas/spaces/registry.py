@@ -10,13 +10,11 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 from tune_nas.errors import ConfigError
+from tune_nas.layers.normalization import Norm as Norm
 from tune_nas.text import shown
 
 Kind = Literal["skip", "pool", "convolution", "none", "noise"]
 KINDS: tuple[str, ...] = get_args(Kind)
-
-Norm = Callable[[int], nn.Module]
-"""Makes the batch normalisation for a number of channels, as the network at hand has it."""
 
 Build = Callable[[int, int, Norm], nn.Module]
 """Makes an operation from channels, stride (1 or 2) and batch normalisation."""

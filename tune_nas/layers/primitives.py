@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.spaces.registry import Norm
+from tune_nas.layers.normalization import Norm
 
 
 class PointwiseConv(nn.Conv2d):
