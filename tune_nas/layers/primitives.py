@@ -79,6 +79,11 @@ def zeros_after(x: Tensor, stride: int) -> Tensor:
     return torch.zeros_like(x[:, :, ::stride, ::stride])
 
 
+def in_channels_last(x: Tensor) -> Tensor:
+    """Return a tensor (n, channels, h, w) in channels_last, itself if it is so already."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def add(terms: Sequence[Tensor]) -> Tensor:
     """Return the sum of at least one tensor, added from the left."""
     return reduce(torch.add, terms)
