@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from tune_nas.spaces import CellGenotype, Genotype, Space
+
+sys.path.insert(0, str(Path(__file__).parent))  # for import_graph
 
 # Ray reads them once, when the first test module imports it; the servers that it starts read them
 # too, and must read the same.

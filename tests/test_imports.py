@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from import_graph import circles, import_graph
 
 HEAVY = ("ray", "optuna", "mlflow")
 
@@ -52,3 +53,40 @@ def test_help_imports_no_torch(command: str) -> None:
         "except SystemExit as leave: assert not leave.code, leave.code"
     )
     assert imported_by(code, "torch", "numpy", "matplotlib", *HEAVY) == []
+
+
+def test_circles_are_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"e", "a"}}
+    assert circles(graph) == [["b", "c"]]
+
+
+def test_search_spaces_and_native_have_no_circles_of_imports() -> None:
+    packages = ("search", "spaces", "native", "layers")
+    found = [
+        circle
+        for circle in circles(import_graph())
+        if any(module.split(".")[1] in packages for module in circle)
+    ]
+    assert found == []
+
+
+def test_only_what_runs_a_search_imports_it() -> None:
+    """Its parts stand on `tune_nas.search.view`."""
+    inside = {
+        module
+        for module, imported in import_graph().items()
+        if module.startswith("tune_nas.search") and "tune_nas.search.search" in imported
+    }
+    assert inside == {"tune_nas.search", "tune_nas.search.analysis"}
+
+
+def test_layers_are_below_spaces_and_native() -> None:
+    graph = import_graph()
+    below = {
+        "tune_nas.layers": ("tune_nas.layers",),
+        "tune_nas.native": ("tune_nas.native", "tune_nas.layers", "tune_nas.seeds"),
+    }
+    for package, allowed in below.items():
+        for module, imported in graph.items():
+            if module.startswith(package):
+                assert [name for name in imported if not name.startswith(allowed)] == [], module
