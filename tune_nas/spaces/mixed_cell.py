@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from tune_nas.layers.normalization import Norm
 from tune_nas.layers.primitives import add, run_operation, zeros_after
+from tune_nas.layers.structure import NormedOperation
 from tune_nas.spaces.backbone import join
 from tune_nas.spaces.registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace
@@ -57,7 +58,7 @@ class MixedCell(nn.Module):
             for name in names:
                 operation = build_operation(name, self.width, stride, norm)
                 if norm_after_pools and operation_kind(name) == "pool":
-                    operation = nn.Sequential(operation, norm(self.width))
+                    operation = NormedOperation(operation, norm(self.width))
                 operations.append(operation)
             self.edges.append(operations)
         # `none` adds zero whatever its weight, so it never needs running
