@@ -1,4 +1,4 @@
-"""A relaxation, a rule and a selection of one's own; own-parts.yaml names them.
+"""A relaxation, a rule, a selection and a probe of one's own; own-parts.yaml names them.
 
 cd examples && tune-nas search own-parts.yaml
 """
@@ -14,7 +14,16 @@ from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search import Choices, Relaxation, Rule, Search, Selection, select_by_magnitude
+from tune_nas.search import (
+    Choices,
+    Probe,
+    Relaxation,
+    Rule,
+    SearchControl,
+    SearchView,
+    Selection,
+    select_by_magnitude,
+)
 from tune_nas.search.relaxation import softmax_where
 from tune_nas.spaces import Genotype, Space
 
@@ -60,7 +69,7 @@ class StopWhenSettled(Rule):
     reads = ()
     patience = 3
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
         self._genotype, self._epochs = "", 0
 
@@ -90,8 +99,9 @@ class MostCertain(Selection):
     """
 
     reads = ()
+    reads_alpha = True
 
-    def __init__(self, search: Search, *, power: float = 1.0) -> None:
+    def __init__(self, search: SearchControl, *, power: float = 1.0) -> None:
         super().__init__(search)
         self.power = power
 
@@ -112,3 +122,17 @@ class MostCertain(Selection):
         counts = self.search.choices.remaining(name, operations.device).sum(dim=1)
         certainty: Tensor = 1 - entropy / counts.clamp(min=2).log()
         return certainty.clamp(min=0) ** self.power
+
+
+class Alternatives(Probe):
+    """Counts the edges whose second largest weight is nearly the largest."""
+
+    reads = ()
+
+    def after_epoch(self, search: SearchView) -> dict[str, float]:
+        """Return the count over all cell types."""
+        close = 0
+        for cell in search.epoch_weights.values():
+            first, second = cell.operations.topk(2, dim=1).values.unbind(dim=1)
+            close += int((second > 0.9 * first).sum())
+        return {"close_edges": close}

@@ -35,20 +35,27 @@ def is_state(name: str) -> bool:
 
 
 def save_state(
-    folder: Path, state: Mapping[str, Any], *, name: str, files: Mapping[str, str] | None = None
+    folder: Path,
+    state: Mapping[str, Any],
+    *,
+    name: str,
+    files: Mapping[str, str | bytes] | None = None,
 ) -> None:
-    """Write a state, and texts beside it, into a folder, which is made if need be.
+    """Write a state, and files beside it, into a folder, which is made if need be.
 
     Args:
         folder: The checkpoint's folder.
         state: Plain containers, numbers, strings and tensors.
         name: File name of the state; it ends in ``.pt``, e.g. ``search.pt``.
-        files: Texts by file name that lie beside it, as ``genotype.yaml``.
+        files: Further files of the folder, text or bytes by file name, e.g. ``genotype.yaml``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    contents = {key: text.encode() for key, text in (files or {}).items()}
+    contents = {
+        key: content.encode() if isinstance(content, str) else content
+        for key, content in (files or {}).items()
+    }
     contents[name] = buffer.getvalue()
     (folder / MANIFEST).unlink(missing_ok=True)
     for file_name, content in contents.items():

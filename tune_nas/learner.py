@@ -45,8 +45,8 @@ class Learner(Protocol):
     def remarks(self) -> Mapping[str, str]:
         """Return what there is to say about the last epoch: `DECISIONS`, `ENDED`."""
 
-    def artifacts(self) -> Mapping[str, str]:
-        """Return the files that people read, by name: tables and genotypes as text.
+    def artifacts(self) -> Mapping[str, str | bytes]:
+        """Return the files that people read, by name: tables and genotypes, text or bytes.
 
         `save` writes them beside the state; they are tracked when the trial has ended.
         """

@@ -19,6 +19,7 @@ Kind = Literal[
     "smoothings",
     "selections",
     "rules",
+    "probes",
     "operations",
     "datasets",
     "alpha_optimizers",
@@ -51,6 +52,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "rate_rule": "tune_nas.search.rules.rate:LowerRate",
         "stop": "tune_nas.search.rules.stop:Stop",
     },
+    "probes": {},  # those that are shipped observe every search
     "operations": {
         "none": "tune_nas.spaces.operations:none",
         "max_pool_3x3": "tune_nas.spaces.operations:max_pool_3x3",
@@ -86,6 +88,7 @@ KINDS: Mapping[str, Kind] = {
     "relaxation.smoothing.kind": "smoothings",
     "selection.kind": "selections",
     "schedule.rules": "rules",
+    "probes": "probes",
     "optimizer.alphas.kind": "alpha_optimizers",
     "data.name": "datasets",
     "operations": "operations",

@@ -14,6 +14,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.search import Search
+from tune_nas.search.probes import make_probes
 from tune_nas.sweep.resolve import load_sweep, resolve_trials
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -72,6 +73,24 @@ def test_the_weights_are_those_of_the_formula(in_examples: None) -> None:
     alphas = torch.tensor([[0.0, 0.2 * math.log(3)]])
     weights = search.relaxation.relax(alphas, torch.ones(1, 2, dtype=torch.bool))
     torch.testing.assert_close(weights, torch.tensor([[0.25, 0.75]]))
+
+
+def test_the_probe_counts_the_edges_that_are_nearly_undecided(in_examples: None) -> None:
+    search = Search(example())
+    cell = search.space.cells["normal"]
+    with torch.no_grad():
+        search.alphas["normal"].zero_()
+        search.alphas["normal"][:2, 0] = 5.0  # as large at any temperature up to 1
+    search.epoch_weights = search.expected_weights()
+    (probe,) = make_probes(search).values()
+    assert probe.after_epoch(search) == {"close_edges": len(cell.edges) - 2}
+    assert search.run_epoch()["close_edges"] <= len(cell.edges)
+
+
+def test_the_page_shows_the_probe_of_the_example() -> None:
+    page = (EXAMPLES.parent / "docs" / "custom-parts.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(class Alternatives.*?)```", page, flags=re.DOTALL)
+    assert block in (EXAMPLES / "own_parts.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("power", "kept"), [(0.0, [1, 2]), (1.0, [0, 1])])

@@ -20,9 +20,9 @@ from tune_nas.native import Chain, Stage, Term, mix, stages_of
 from tune_nas.native.gpu.check import kernels_agree
 from tune_nas.native.gpu.launch import TritonKernels
 from tune_nas.spaces import CellWeights, load_space, native_cell
+from tune_nas.spaces.mixed_cell import MixedCell
 from tune_nas.spaces.native_cell import NativeCell
 from tune_nas.spaces.operations import dil_conv_5x5, nor_conv_1x1, nor_conv_3x3, sep_conv_3x3
-from tune_nas.spaces.supernet import MixedCell
 
 DEVICE = torch.device("cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda")
 KERNELS = TritonKernels()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import cpp_extension
 
+from tune_nas.layers.primitives import FactorizedReduce
 from tune_nas.native import (
     Chain,
     Stage,
@@ -25,7 +26,6 @@ from tune_nas.native import (
     stages_of,
 )
 from tune_nas.spaces.operations import dil_conv_5x5, nor_conv_1x1, nor_conv_3x3, sep_conv_3x3
-from tune_nas.spaces.primitives import FactorizedReduce
 
 BUILDERS = {
     "nor_conv_1x1": nor_conv_1x1,

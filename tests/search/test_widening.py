@@ -10,7 +10,7 @@ from torch import nn
 
 from tune_nas.search.widening import Origin, widen
 from tune_nas.spaces import Supernet, load_space
-from tune_nas.spaces.supernet import MixedCell
+from tune_nas.spaces.mixed_cell import MixedCell
 
 
 def mixed_cell(channels: int, reduction: bool) -> MixedCell:

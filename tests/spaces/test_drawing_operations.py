@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tune_nas.layers.primitives import run_operation
 from tune_nas.spaces import (
     CellGenotype,
     CellWeights,
@@ -17,7 +18,6 @@ from tune_nas.spaces import (
     build_network,
     build_operation,
 )
-from tune_nas.spaces.primitives import run_operation
 
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 

@@ -15,7 +15,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.selection import select_by_magnitude
 from tune_nas.spaces import CellWeights, Space, Supernet, count_parameters, load_space
-from tune_nas.spaces.supernet import MixedCell
+from tune_nas.spaces.mixed_cell import MixedCell
 
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 Weigh = Callable[..., dict[str, CellWeights]]

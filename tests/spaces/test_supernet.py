@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tune_nas.layers.primitives import FactorizedReduce
 from tune_nas.spaces import CellWeights, Space, Supernet, count_parameters, load_space
-from tune_nas.spaces.primitives import FactorizedReduce
+from tune_nas.spaces.mixed_cell import MixedCell
 from tune_nas.spaces.skeleton import plan
-from tune_nas.spaces.supernet import MixedCell
 
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from tune_nas.config.trial import TrialConfig
-    from tune_nas.config.update import UpdateConfig
+from tune_nas.config.data import DataConfig
+from tune_nas.config.relaxation import RelaxationConfig
+from tune_nas.config.schedule import ScheduleConfig
+from tune_nas.config.selection import SelectionConfig
+from tune_nas.config.update import UpdateConfig
 
 
-def check_together(trial: TrialConfig) -> None:
+class Parts(Protocol):
+    """The sections of a trial that have to go together."""
+
+    @property
+    def data(self) -> DataConfig:
+        """The images."""
+
+    @property
+    def relaxation(self) -> RelaxationConfig:
+        """How α becomes operation weights."""
+
+    @property
+    def update(self) -> UpdateConfig:
+        """What moves w and α."""
+
+    @property
+    def schedule(self) -> ScheduleConfig:
+        """What changes over the epochs."""
+
+    @property
+    def selection(self) -> SelectionConfig:
+        """How a genotype is read off the supernet."""
+
+
+def check_together(trial: Parts) -> None:
     """Raise a ValueError of one line where parts of a trial make no sense with one another."""
     updates = trial.update.in_all_epochs()
     _check_alphas_move(trial, updates)
@@ -22,7 +48,7 @@ def check_together(trial: TrialConfig) -> None:
         )
 
 
-def _check_alphas_move(trial: TrialConfig, updates: list[UpdateConfig]) -> None:
+def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
     """Refuse what reads or moves an α that does not move."""
     moving = [update.level for update in updates if update.level != "none"]
     if trial.relaxation.kind == "path" and moving:
@@ -45,7 +71,7 @@ def _check_alphas_move(trial: TrialConfig, updates: list[UpdateConfig]) -> None:
         )
 
 
-def _check_images(trial: TrialConfig, updates: list[UpdateConfig]) -> None:
+def _check_images(trial: Parts, updates: list[UpdateConfig]) -> None:
     """Refuse updates of which one would train w or α on images that are not for it.
 
     The two streams of batches are the same in all epochs.
@@ -66,7 +92,7 @@ def _check_images(trial: TrialConfig, updates: list[UpdateConfig]) -> None:
         )
 
 
-def _check_lengths(trial: TrialConfig) -> None:
+def _check_lengths(trial: Parts) -> None:
     """Refuse a schedule that is longer than the search."""
     schedule, update = trial.schedule, trial.update
     spans = [

@@ -186,6 +186,8 @@ class TrialConfig(Section):
         start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial,
             whatever its selection was; this trial's own selection then goes on from there. None
             for a whole search.
+        probes: Classes of your own that observe the search, ``module:Class`` each. They add
+            metrics and files and do not change its result.
 
     Raises:
         pydantic.ValidationError: If a key is unknown or a value not legal.
@@ -205,6 +207,7 @@ class TrialConfig(Section):
     benchmark: Annotated[BenchmarkConfig, Decides.SEARCH_STARTS] = BenchmarkConfig()
     retrain: Annotated[RetrainConfig, _OF_RETRAIN] = RetrainConfig()
     start_from: Annotated[str | None, Decides.SEARCH_STARTS | Decides.LENGTH] = None
+    probes: Annotated[list[str], Decides.SEARCH_STARTS] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.native.backend import MixKernels, in_channels_last, mix_kernels
+from tune_nas.layers.primitives import add, in_channels_last
+from tune_nas.native.backend import MixKernels, mix_kernels
 from tune_nas.native.chain import Stage
-from tune_nas.native.pooling import pool
-from tune_nas.spaces.primitives import add
+from tune_nas.native.layout import Layout, MixGradient, MixTensors
 
 
 class Term(NamedTuple):
@@ -82,64 +82,6 @@ def mix(
     return out
 
 
-class Layout:
-    """How the tensors of a mix belong together.
-
-    Args:
-        stages: The stages of all chains, one after the other.
-        starts: The input that each of them starts from; -1 for what the stage before it made.
-        term_inputs: The input that each term is; -1 for one of its own.
-        poolings: By what each term is pooled.
-        n_inputs: How many inputs the chains have.
-    """
-
-    def __init__(
-        self,
-        stages: list[Stage],
-        starts: list[int],
-        term_inputs: list[int],
-        poolings: list[nn.MaxPool2d | nn.AvgPool2d | None],
-        n_inputs: int,
-    ) -> None:
-        self.stages, self.starts, self.term_inputs = stages, starts, term_inputs
-        self.poolings = [p for p, at in zip(poolings, term_inputs, strict=True) if at < 0]
-        self.pools = any(pooling is not None for pooling in self.poolings)
-        self.n_own = term_inputs.count(-1)
-        self.n_inputs = n_inputs
-        self.weights = [weight for stage in stages for weight in stage.weights]
-        self.by_batch = [stage.by_batch for stage in stages]  # as it is now, for the way back
-
-    def numbers_of_stages(self) -> list[int]:
-        """Return what the kernels read of each stage: see ``Chains`` in kernels/mix.cpp."""
-        return [
-            number
-            for stage, start, by_batch in zip(self.stages, self.starts, self.by_batch, strict=True)
-            for number in (
-                start,
-                *stage.shape,
-                stage.norm.affine,
-                by_batch,
-                stage.norm.track_running_stats,
-            )
-        ]
-
-    def terms(self, own: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return the value of each term, from those of its own after pooling."""
-        left = iter(own)
-        return [next(left) if at < 0 else inputs[at] for at in self.term_inputs]
-
-    def pooled(self, own: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Return the terms' own values, pooled where they are to be."""
-        if not self.pools:
-            return own
-        return [x if p is None else pool(p, x) for p, x in zip(self.poolings, own, strict=True)]
-
-    def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-        """Return the terms' own values, the inputs, and the weights, of all of them in a row."""
-        end = self.n_own + self.n_inputs
-        return tensors[: self.n_own], tensors[self.n_own : end], tensors[end:]
-
-
 class _Mix(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -152,8 +94,9 @@ class _Mix(torch.autograd.Function):
     ) -> Tensor:
         own, inputs, weights = layout.split(tensors)
         ctx.layout, ctx.kernels, ctx.mixes = layout, kernels, total is not None
+        terms = layout.terms(layout.pooled(own), inputs)
         out, kept, ctx.state = kernels.mix_forward(
-            total, layout, scales, layout.terms(layout.pooled(own), inputs), inputs, weights
+            total, MixTensors(layout, scales, terms, inputs, weights)
         )
         if total is not None:
             ctx.mark_dirty(total)
@@ -178,16 +121,8 @@ class _Mix(torch.autograd.Function):
                 leaves = [x.detach().requires_grad_() for x in own]
                 pooled = layout.pooled(leaves)
         of_own, of_inputs, of_weights, of_scales = ctx.kernels.mix_backward(
-            g,
-            layout,
-            ctx.state,
-            scales,
-            layout.terms(pooled, inputs),
-            inputs,
-            wanted,
-            weights,
-            kept,
-            any(learnt),
+            MixTensors(layout, scales, layout.terms(pooled, inputs), inputs, weights),
+            MixGradient(g, ctx.state, kept, wanted, any(learnt)),
         )
         if layout.pools:
             of_own = [

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.native.backend import in_channels_last
-from tune_nas.spaces.normalisation import keep_statistics, normalised_once
+from tune_nas.layers.normalization import keep_statistics, normalised_once
+from tune_nas.layers.primitives import in_channels_last
 
 
 def is_kernels_pool(module: nn.MaxPool2d | nn.AvgPool2d) -> bool:

@@ -2,6 +2,7 @@
 
 from tune_nas.search.build import SupernetSize
 from tune_nas.search.choices import Choices
+from tune_nas.search.probes import Probe
 from tune_nas.search.relaxation import Relaxation, Sample, register_relaxation, relaxation_names
 from tune_nas.search.rules import Rule
 from tune_nas.search.search import Search
@@ -13,14 +14,18 @@ from tune_nas.search.selection import (
     total_epochs,
 )
 from tune_nas.search.update import Coefficients, Update, coefficients
+from tune_nas.search.view import SearchControl, SearchView
 
 __all__ = [
     "Choices",
     "Coefficients",
+    "Probe",
     "Relaxation",
     "Rule",
     "Sample",
     "Search",
+    "SearchControl",
+    "SearchView",
     "Selection",
     "SupernetSize",
     "Update",

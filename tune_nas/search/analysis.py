@@ -19,6 +19,7 @@ from tune_nas.library import with_overrides
 from tune_nas.search.influence import without_operations
 from tune_nas.search.search import Search
 from tune_nas.search.selection import Tuning
+from tune_nas.search.view import SearchControl, SearchView
 
 
 class Discretised(Tuning):
@@ -32,7 +33,7 @@ class Discretised(Tuning):
         epochs: Epochs of tuning.
     """
 
-    def __init__(self, search: Search, cell: str, row: int, column: int | None, epochs: int):
+    def __init__(self, search: SearchControl, cell: str, row: int, column: int | None, epochs: int):
         super().__init__(search)
         self.cell, self.row, self.column = cell, row, column
 
@@ -44,7 +45,7 @@ class Discretised(Tuning):
     def decide(self, epoch: int) -> None:
         """Decide the edge, before the first epoch."""
         if epoch == 0 and self.column is not None:
-            self.search.choices.decide(self.cell, self.row, self.column)
+            self.search.decide(self.cell, self.row, self.column)
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def analyse_edge(
     return EdgeAnalysis(cell, edge, supernet, found)
 
 
-def _open_row(search: Search, cell: str, edge: str) -> int:
+def _open_row(search: SearchView, cell: str, edge: str) -> int:
     cells = search.space.cells
     if cell not in cells:
         raise ConfigError(f"the cell is '{cell}', but must be one of {', '.join(cells)}")

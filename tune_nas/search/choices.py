@@ -15,8 +15,8 @@ Places = tuple[Tensor, Tensor]
 """Rows and columns of operations in a cell's α, each (n,)."""
 
 
-class Choices:
-    """The state that decisions, shrinking and pruning share; relaxations and selections read it.
+class Candidates:
+    """The operations that each edge still has; relaxations, rules and selections read them.
 
     An edge is decided when one operation was chosen for it: it then has weight 1, whatever the
     relaxation. It is pruned when no operation is left: it then is not run and adds nothing.
@@ -114,6 +114,23 @@ class Choices:
             lambda _: bool(torch.equal(self._remaining[cell], self.cells[cell].mask())),
         )
 
+    def _once(
+        self,
+        cell: str,
+        name: str,
+        device: torch.device | str,
+        find: Callable[[torch.device], T],
+    ) -> T:
+        key = (cell, name, torch.device(device))
+        if key not in self._known:
+            self._known[key] = find(key[2])
+        found: T = self._known[key]
+        return found
+
+
+class Choices(Candidates):
+    """The candidates of a search that decides, shrinks and prunes edges."""
+
     def decide(self, cell: str, row: int, column: int) -> None:
         """Choose one operation for an edge.
 
@@ -161,16 +178,3 @@ class Choices:
         self._remaining[cell] = mask
         self._known = {key: held for key, held in self._known.items() if key[0] != cell}
         self.version += 1
-
-    def _once(
-        self,
-        cell: str,
-        name: str,
-        device: torch.device | str,
-        find: Callable[[torch.device], T],
-    ) -> T:
-        key = (cell, name, torch.device(device))
-        if key not in self._known:
-            self._known[key] = find(key[2])
-        found: T = self._known[key]
-        return found

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 
+from tune_nas.search.objective import keeping_statistics
 from tune_nas.search.stepping import channels_last
+from tune_nas.search.view import SearchView
 from tune_nas.seeds import derive_seed
 from tune_nas.spaces import MixingWeights
 from tune_nas.training import evaluate
 
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
-
-def valid_metrics(search: Search, expected: MixingWeights) -> dict[str, float]:
+def valid_metrics(search: SearchView, expected: MixingWeights) -> dict[str, float]:
     """Return loss and accuracy in percent on the valid half.
 
     They are those of the supernet at the expected weights or, where the relaxation says so, at
@@ -33,7 +31,7 @@ def valid_metrics(search: Search, expected: MixingWeights) -> dict[str, float]:
 
 
 def on_valid_half(
-    search: Search,
+    search: SearchView,
     weights: MixingWeights | Iterator[MixingWeights],
     batches: int | None = None,
     batch_statistics: bool = False,
@@ -57,12 +55,12 @@ def on_valid_half(
     # Operations that draw (noise) draw the same in every evaluation.
     supernet.seed_draws(derive_seed(search.trial.seed, "evaluation"))
     each = itertools.repeat(weights) if isinstance(weights, Mapping) else weights
-    with search.objective.keeping_statistics():
+    with keeping_statistics(supernet):
         return evaluate(lambda images: search.predict(images, next(each)), chosen, search.device)
 
 
 @torch.no_grad()
-def drawn_weights(search: Search) -> Iterator[MixingWeights]:
+def drawn_weights(search: SearchView) -> Iterator[MixingWeights]:
     """Yield the weights of one batch after the other: the same draws in each evaluation.
 
     Nothing comes from the search's own generator, so evaluation changes nothing of the training.

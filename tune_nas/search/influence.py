@@ -8,12 +8,9 @@ when it alone is taken out. The other weights stay as they are; they are not sca
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from tune_nas.search.view import SearchView
 from tune_nas.spaces import MixingWeights
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
 
 @dataclass(frozen=True)
@@ -36,14 +33,14 @@ class Evaluation:
         return (by_loss, by_accuracy) if criterion == "loss" else (by_accuracy, by_loss)
 
 
-def candidates(search: Search, cell: str, row: int) -> list[int]:
+def candidates(search: SearchView, cell: str, row: int) -> list[int]:
     """Return the operations that may still be selected on an edge, as columns."""
     remaining = search.choices.remaining(cell)[row] & search.space.cells[cell].eligible()[row]
     columns: list[int] = remaining.nonzero().flatten().tolist()
     return columns
 
 
-def without_operations(search: Search, cell: str, row: int) -> list[Evaluation]:
+def without_operations(search: SearchView, cell: str, row: int) -> list[Evaluation]:
     """Evaluate the supernet without each operation that may be selected on an edge, in turn.
 
     Raises:
@@ -58,13 +55,13 @@ def without_operations(search: Search, cell: str, row: int) -> list[Evaluation]:
     ]
 
 
-def without_edges(search: Search, cell: str, rows: list[int]) -> list[Evaluation]:
+def without_edges(search: SearchView, cell: str, rows: list[int]) -> list[Evaluation]:
     """Evaluate the supernet without each of some edges, in turn."""
     weights = search.expected_weights()
     return [_evaluate(search, _without(search, weights, cell, row, None), row) for row in rows]
 
 
-def perturbed_choice(search: Search, cell: str, row: int) -> int:
+def perturbed_choice(search: SearchView, cell: str, row: int) -> int:
     """Return the operation, as a column, without which the supernet loses most on an edge.
 
     Judged as ``selection.perturbation`` says; of equal ones the earlier.
@@ -75,14 +72,14 @@ def perturbed_choice(search: Search, cell: str, row: int) -> int:
     return chosen_of(search, without_operations(search, cell, row))
 
 
-def chosen_of(search: Search, found: list[Evaluation]) -> int:
+def chosen_of(search: SearchView, found: list[Evaluation]) -> int:
     """Return the operation whose absence does most harm; of equal ones the earlier."""
     criterion = search.trial.selection.perturbation.criterion
     return max(found, key=lambda evaluation: evaluation.harm(criterion)).what
 
 
 def _without(
-    search: Search, weights: MixingWeights, cell: str, row: int, column: int | None
+    search: SearchView, weights: MixingWeights, cell: str, row: int, column: int | None
 ) -> MixingWeights:
     """Return the weights with an operation of an edge at 0 and not run, or all of the edge's."""
     own = weights[cell]
@@ -95,7 +92,7 @@ def _without(
     return {**weights, cell: replace(own, operations=operations, active=active)}
 
 
-def _evaluate(search: Search, weights: MixingWeights, what: int) -> Evaluation:
+def _evaluate(search: SearchView, weights: MixingWeights, what: int) -> Evaluation:
     """Evaluate with the statistics of the batch, as the authors' code does.
 
     Those that batch normalisation has gathered are of the whole supernet, not of what is left.

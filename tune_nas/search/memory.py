@@ -8,13 +8,11 @@ from tune_nas.config import TrialConfig
 from tune_nas.data import describe_data
 from tune_nas.memory import check_training
 from tune_nas.runtime import resolve_device, resolve_dtype
+from tune_nas.search.relaxation import runs_everything
 from tune_nas.spaces import check_cells_occur, estimate_supernet, load_space
 from tune_nas.spaces.supernet import check_partial_channels
 
 SIZE_KEYS = "space.init_channels or space.cells"
-
-# Those whose every pass runs all operations; of the others some passes run one on each edge.
-_RUN_EVERYTHING = ("softmax", "sigmoid", "concrete", "dirichlet")
 
 
 def check_search_memory(trial: TrialConfig) -> None:
@@ -54,7 +52,7 @@ def check_search_memory(trial: TrialConfig) -> None:
             cells=cells,
             partial_channels=partial_channels,
         )
-        if is_pruned or trial.relaxation.kind not in _RUN_EVERYTHING:
+        if is_pruned or not runs_everything(trial.relaxation):
             estimate = replace(estimate, kept=0)
         check_training(
             estimate,

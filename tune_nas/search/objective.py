@@ -170,12 +170,19 @@ class Objective:
     @contextmanager
     def keeping_statistics(self) -> Iterator[None]:
         """Undo what forward passes do to the running statistics of batch normalisation."""
-        buffers = list(self.supernet.buffers())
-        kept = _copies(buffers)
-        try:
+        with keeping_statistics(self.supernet):
             yield
-        finally:
-            _assign(buffers, kept)
+
+
+@contextmanager
+def keeping_statistics(supernet: nn.Module) -> Iterator[None]:
+    """Undo what forward passes of a supernet do to its running statistics."""
+    buffers = list(supernet.buffers())
+    kept = _copies(buffers)
+    try:
+        yield
+    finally:
+        _assign(buffers, kept)
 
 
 @contextmanager

@@ -2,67 +2,56 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tune_nas.checkpoint import fetched, load_state, save_state, taking
+from tune_nas.checkpoint import MANIFEST, fetched, load_state, save_state, taking
 from tune_nas.config import TrialConfig
-from tune_nas.data import SearchData, load_data
 from tune_nas.errors import DivergedError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.paths import GENOTYPE
-from tune_nas.runtime import peak_memory_mib, set_up_runtime
-from tune_nas.search.alpha_history import AlphaHistory
-from tune_nas.search.build import (
-    SupernetSize,
-    batch_needed,
-    check_batches,
-    initial_architecture,
-    make_streams,
-    make_supernet,
-)
-from tune_nas.search.choices import Choices
-from tune_nas.search.decisions import Decisions
-from tune_nas.search.draws import Draws
+from tune_nas.runtime import peak_memory_mib
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
-from tune_nas.search.findings import Findings
-from tune_nas.search.graphs import make_steps, uncapturable_part
 from tune_nas.search.identity import check_origin, check_same, check_same_space, with_rules_of
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
-from tune_nas.search.model_size import BEST_BY_SIZE
-from tune_nas.search.objective import Objective
-from tune_nas.search.optimisers import Optimisers, scheduled_rate
-from tune_nas.search.relaxation import make_relaxation
+from tune_nas.search.optimisers import scheduled_rate
+from tune_nas.search.probes import (
+    AlphaHistory,
+    Decisions,
+    Entropies,
+    Findings,
+    Probe,
+    load_probes,
+    make_probes,
+    observe,
+    probe_files,
+)
 from tune_nas.search.rules import Rule, make_rules
 from tune_nas.search.selection import make_selection
 from tune_nas.search.selection.selection import at_least_one_to_select
-from tune_nas.search.smoothing import make_smoothing
-from tune_nas.search.statistics import entropies, skip_advantage
 from tune_nas.search.stepping import Step, run_steps
-from tune_nas.search.together import SharedObjective, Together
+from tune_nas.search.supernet_training import SupernetTraining
+from tune_nas.search.together import Together
 from tune_nas.search.update import Update
-from tune_nas.seeds import make_generator
-from tune_nas.spaces import Genotype, MixingWeights, Supernet, check_cells_occur, load_space
+from tune_nas.spaces import Genotype, MixingWeights, check_cells_occur
 
 STATE_FILE = "search.pt"
 
 
-class Search:
+class Search(SupernetTraining):
     """A differentiable architecture search, run epoch by epoch.
 
     Killed after any epoch and resumed from its checkpoint, it ends bit-identical to a search
     that ran through (same machine, CPU, same number of threads).
 
-    Its epochs are those of the search, then those in which its selection tunes and decides.
+    Its epochs are those of the search, then those in which its selection tunes and decides. Its
+    parts see it as a `SearchView`, and rules and selections change it as a `SearchControl`.
 
     Args:
         trial: All that decides the result.
@@ -74,83 +63,27 @@ class Search:
     """
 
     def __init__(self, trial: TrialConfig, together: Together | None = None) -> None:
-        self.trial = trial
-        self._make_objective = (
-            Objective if together is None else partial(SharedObjective, together=together)
-        )
-        self.space = load_space(trial.space.name)
-        if trial.space.cells is not None:
-            check_cells_occur(self.space, trial.space.cells, "space.cells")
-        self.device, self.dtype = set_up_runtime(trial.runtime)
-        data = load_data(
-            trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=True
-        )
-        least = batch_needed(trial, self.space, data.image_size)
-        self.data: SearchData = dataclasses.replace(data, smallest_batch=least)
-        self.choices = Choices(self.space)
-        self.relaxation = make_relaxation(trial.relaxation, self.space, self.choices)
-        self.smoothing = make_smoothing(trial.relaxation.smoothing)
-        self._draws = make_generator(trial.seed, "draws")
-        self._steps = make_steps(
-            trial.runtime,
-            self.device,
-            self.relaxation,
-            Draws(self._draws),
-            together is None,
-            uncapturable_part(trial),
-        )
-        self.alphas, self.betas = initial_architecture(
-            self.relaxation, trial.seed, self.device, self.dtype
-        )
-        self.size = SupernetSize(
-            trial.space.init_channels, trial.space.cells, trial.relaxation.partial_channels
-        )
-        self.supernet = self._make_supernet(self.size)
-        self.optimisers = Optimisers(
-            trial.optimizer,
-            self.supernet,
-            self.alphas,
-            self.betas,
-            self.choices,
-            capturable=self._steps.captures,
-        )
-        self._connect()
-        self.batch_size = trial.schedule.batch_size
-        self._train, self._valid = make_streams(trial, self.data)
-        check_batches(trial, self.data, (self._train, self._valid))
+        super().__init__(trial, together)
         self.epoch = 0
         self.rate_factor = 1.0
         self.stop_reason: str | None = None
         self._stopped_at: int | None = None
         self.history: list[Metrics] = []
+        self.metrics: Metrics = {}
+        self.epoch_weights = self.expected_weights()
         if trial.retrain.cells is not None:
             check_cells_occur(self.space, trial.retrain.cells, "retrain.cells")
-        self.findings = Findings(trial, self.space, self.data)
-        self._alpha_history = AlphaHistory(self.space)
-        self.decisions = Decisions(self.choices)
+        self.findings = Findings(self)
+        self._alpha_history = AlphaHistory(self)
+        self.decisions = Decisions(self)
+        self._probes: list[Probe] = [
+            *(self._alpha_history, self.decisions, self.findings, Entropies(self)),
+        ]
+        self._own_probes = make_probes(self)
         self.selection = make_selection(self)
         self.rules = make_rules(self)
         if trial.start_from is not None:
             self._start_from(trial.start_from)
-
-    def _make_supernet(self, size: SupernetSize) -> Supernet:
-        return make_supernet(self.space, self.data, size, self.trial, self.device, self.dtype)
-
-    def _connect(self) -> None:
-        """Let the objective and the update work on the present supernet."""
-        self.objective = self._make_objective(
-            self.supernet,
-            self.relaxation,
-            self.alphas,
-            self.betas,
-            self._steps.draws,
-            bfloat16=self.trial.runtime.autocast,
-        )
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """w steps of an epoch."""
-        return self.trial.schedule.steps_per_epoch or self._train.steps_per_epoch
 
     @property
     def search_epochs(self) -> int:
@@ -183,23 +116,29 @@ class Search:
         if self._stopped_at is None:
             self.stop_reason, self._stopped_at = reason, self.epoch
 
-    def set_batch_size(self, batch_size: int) -> None:
-        """Take batches of another size from now on; both streams start a new pass."""
-        self.batch_size = batch_size
-        self._train.resize(batch_size)
-        self._valid.resize(batch_size)
+    def choose(self, cell: str, row: int) -> int:
+        """Return the operation, as a column, that the selection chooses for an edge."""
+        return self.selection.choose(cell, row)
 
-    def rebuild(self, size: SupernetSize) -> Supernet:
-        """Replace the supernet by a newly drawn one of another size, and return the old one.
+    def decide(self, cell: str, row: int, column: int) -> None:
+        """Choose one operation for an edge."""
+        self.choices.decide(cell, row, column)
 
-        w's optimiser starts anew with it.
-        """
-        old, self.size = self.supernet, size
-        self._steps.reset()  # before the memory for another one is needed
-        self.supernet = self._make_supernet(size)
-        self.optimisers.restart_weights(self.supernet)
-        self._connect()
-        return old
+    def prune(self, cell: str, row: int) -> None:
+        """Remove an edge."""
+        self.choices.prune(cell, row)
+
+    def keep(self, cell: str, mask: Tensor) -> None:
+        """Remove the operations that a mask (edges, operations) does not have."""
+        self.choices.keep(cell, mask)
+
+    def scale_learning_rate(self, factor: float, floor: float = 0.0) -> None:
+        """Multiply w's learning rate from the next epoch on; no product goes below the floor."""
+        self.rate_factor = max(floor, self.rate_factor * factor)
+
+    def set_skip_dropout(self, probability: float) -> None:
+        """Set the dropout on identities in training mode."""
+        self.supernet.skip_dropout = probability
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Metrics:
         """Run the next epoch and return its metrics.
@@ -227,13 +166,12 @@ class Search:
         # A selection that goes on from a checkpoint may have nothing to train.
         trains = not tuning or self.selection.tuning_epochs > 0
         trained = self._train_epoch(tuning, on_step) if trains else {}
-        weights = self.expected_weights()
-        valid = valid_metrics(self, weights)
+        self.epoch_weights = self.expected_weights()
+        valid = valid_metrics(self, self.epoch_weights)
         self.epoch += 1
-        metrics: Metrics = {"epoch": self.epoch, **trained, **valid}
+        metrics = self.metrics = {"epoch": self.epoch, **trained, **valid}
         if trains:
             metrics["gap"] = metrics["train_accuracy"] - metrics["valid_accuracy"]
-        self._alpha_history.add(self.alphas, weights)
         metrics |= self.relaxation.metrics()
         make_numbers(metrics, self.relaxation)
         if self.smoothing is not None and trains:
@@ -243,9 +181,10 @@ class Search:
             rule.after_epoch(metrics)
             check_kept(own, metrics, rule)
             make_numbers(metrics, rule)
-        self.decisions.see(self.epoch)
-        metrics |= self._describe(weights, valid["valid_accuracy"])
+        observe(self, self._probes, metrics)
+        metrics |= self.selection.metrics()
         make_numbers(metrics, self.selection)
+        observe(self, self._own_probes.values(), metrics)
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
         self.history.append(metrics)
@@ -313,31 +252,13 @@ class Search:
         """Return loss and accuracy of the supernet on the valid half: see `on_valid_half`."""
         return on_valid_half(self, weights, batches, batch_statistics)
 
-    def _describe(self, weights: MixingWeights, valid_accuracy: float) -> Metrics:
-        """Return what the epoch's α means."""
-        metrics = self.findings.see(self.genotype, self.epoch, valid_accuracy)
-        metrics |= self.selection.metrics()
-        metrics |= entropies(weights)
-        advantage = skip_advantage(self.space, self.alphas)
-        if not math.isnan(advantage):
-            metrics["skip_advantage"] = advantage
-        return metrics
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the rest of the search depends on, as containers and tensors."""
         return {
             "trial": self.trial.to_dict(),
             "space": self.space.to_dict(),
             "epoch": self.epoch,
-            "size": self.size._asdict(),
-            "supernet": _copies(self.supernet.state_dict()),
-            "alphas": _copies(self.alphas),
-            "betas": _copies(self.betas),
-            "optimisers": copy.deepcopy(self.optimisers.state_dict()),
-            "draws": self._draws.get_state(),
-            "batch_size": self.batch_size,
-            "train_batches": self._train.state_dict(),
-            "valid_batches": self._valid.state_dict(),
+            **self.training_state(),
             "choices": self.choices.state_dict(),
             "decisions": self.decisions.state_dict(),
             "rules": [rule.state_dict() for rule in self.rules],
@@ -347,6 +268,7 @@ class Search:
             "history": [dict(metrics) for metrics in self.history],
             "alpha_history": self._alpha_history.state_dict(),
             "findings": self.findings.state_dict(),
+            "probes": [[name, probe.state_dict()] for name, probe in self._own_probes.items()],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -359,20 +281,8 @@ class Search:
         check_same(trial, state["trial"])
         check_same_space(self.space.to_dict(), state.get("space"))
         self._keep_rules(trial)
-        self._steps.reset()
         self.epoch = state["epoch"]
-        if SupernetSize(**state["size"]) != self.size:
-            self.rebuild(SupernetSize(**state["size"]))
-        self.supernet.load_state_dict(state["supernet"])
-        with torch.no_grad():
-            for held, saved in ((self.alphas, state["alphas"]), (self.betas, state["betas"])):
-                for name, tensor in held.items():
-                    tensor.copy_(saved[name])
-        self.optimisers.load_state_dict(state["optimisers"])
-        self._draws.set_state(state["draws"])
-        self.set_batch_size(state["batch_size"])
-        self._train.load_state_dict(state["train_batches"])
-        self._valid.load_state_dict(state["valid_batches"])
+        self.load_training_state(state)
         self.choices.load_state_dict(state["choices"])
         self.decisions.load_state_dict(state["decisions"])
         for rule, saved in zip(self.rules, state["rules"], strict=True):
@@ -383,6 +293,7 @@ class Search:
         self.history = [dict(metrics) for metrics in state["history"]]
         self._alpha_history.load_state_dict(state["alpha_history"])
         self.findings.load_state_dict(state["findings"])
+        load_probes(self._own_probes, state.get("probes", ()))  # older checkpoints have none
 
     def result(self) -> Genotype:
         """Return the genotype that α selects now."""
@@ -394,21 +305,19 @@ class Search:
         remarks = {DECISIONS: self.decisions.of_epoch(self.epoch), ENDED: ended}
         return {key: text for key, text in remarks.items() if text}
 
-    def artifacts(self) -> dict[str, str]:
-        """Return the tables of the search as text, by file name."""
-        files = {
-            "alphas.csv": self._alpha_history.to_csv(),
-            BEST_BY_SIZE: self.findings.best_by_size.to_yaml(),
+    def artifacts(self) -> dict[str, str | bytes]:
+        """Return the files of a checkpoint besides its state, by file name."""
+        files: dict[str, str | bytes] = {
+            GENOTYPE: self.genotype.to_yaml(),
+            **probe_files(self._probes),
             **self.selection.files(),
         }
-        if self.decisions.entries:
-            files["decisions.csv"] = self.decisions.to_csv()
-        return files
+        taken = (*files, STATE_FILE, MANIFEST)
+        return {**files, **probe_files(self._own_probes.values(), taken)}
 
     def save(self, folder: Path) -> None:
-        """Write ``search.pt``, the genotype and the tables to a folder."""
-        files = {GENOTYPE: self.genotype.to_yaml(), **self.artifacts()}
-        save_state(folder, self.state_dict(), name=STATE_FILE, files=files)
+        """Write ``search.pt`` and the artifacts to a folder."""
+        save_state(folder, self.state_dict(), name=STATE_FILE, files=self.artifacts())
 
     def load(self, folder: Path) -> None:
         """Go on from a checkpoint folder.
@@ -434,8 +343,3 @@ class Search:
     def _take(self, folder: Path | str, state: Mapping[str, Any]) -> None:
         with taking(folder):
             self.load_state_dict(state)
-
-
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors in memory of their own: saving a view would save all that it is a view of."""
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}

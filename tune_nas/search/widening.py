@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tune_nas.spaces.primitives import FactorizedReduce
-from tune_nas.spaces.supernet import MixedCell
+from tune_nas.layers.primitives import FactorizedReduce
+from tune_nas.spaces.mixed_cell import MixedCell
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,35 @@ def widen(old: nn.Module, new: nn.Module, generator: torch.Generator) -> dict[st
         for name, tensor in new.state_dict().items():
             tensor.copy_(origins[name].shared(narrow[name]) if name in origins else narrow[name])
     return origins
+
+
+def momenta_of(supernet: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor | None]:
+    """Return the momentum of each weight of a supernet; None where it has none yet."""
+    return {
+        name: optimizer.state[parameter].get("momentum_buffer")
+        for name, parameter in supernet.named_parameters()
+    }
+
+
+def widen_momenta(
+    momenta: Mapping[str, Tensor | None],
+    supernet: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    origins: Mapping[str, Origin],
+) -> None:
+    """Give a widened supernet's optimizer the momentum of the narrow one.
+
+    Args:
+        momenta: The narrow supernet's, by name.
+        supernet: The wider one.
+        optimizer: That of its weights.
+        origins: As `widen` returns them.
+    """
+    for name, parameter in supernet.named_parameters():
+        momentum = momenta[name]
+        if momentum is not None:
+            wide = origins[name].copied(momentum) if name in origins else momentum
+            optimizer.state[parameter]["momentum_buffer"] = wide.clone()
 
 
 def _origins(old: nn.Module, new: nn.Module, generator: torch.Generator) -> dict[str, Origin]:

@@ -1,5 +1,6 @@
 """Architectures: a YAML description becomes a cell space, a supernet, genotypes, final networks."""
 
+from tune_nas.layers.normalization import Norm
 from tune_nas.spaces.backbone import check_cells_occur, smallest_batch
 from tune_nas.spaces.counting import (
     ModelSize,
@@ -11,7 +12,6 @@ from tune_nas.spaces.estimate import NetworkEstimate, estimate_network, estimate
 from tune_nas.spaces.genotype import CellGenotype, Genotype, GenotypeEdge
 from tune_nas.spaces.network import Network, build_network
 from tune_nas.spaces.registry import (
-    Norm,
     build_operation,
     operation_kind,
     operation_names,

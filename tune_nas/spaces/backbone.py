@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_nas.errors import ConfigError
-from tune_nas.spaces.primitives import (
+from tune_nas.layers.normalization import Norm
+from tune_nas.layers.primitives import (
     FactorizedReduce,
     ResidualReduction,
     after_relu,
     relu_conv_norm,
 )
-from tune_nas.spaces.registry import Norm
 from tune_nas.spaces.skeleton import absent_cells, plan
 from tune_nas.spaces.space import CellSpace, Space
 

@@ -16,19 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.spaces.backbone import join
-from tune_nas.spaces.normalisation import is_plain_norm, normalised, normalised_once, scaled
-from tune_nas.spaces.primitives import (
+from tune_nas.layers.normalization import is_plain_norm, normalised, normalised_once, scaled
+from tune_nas.layers.primitives import (
     FactorizedReduce,
     PointwiseConv,
     add,
     run_operation,
     zeros_after,
 )
-from tune_nas.spaces.supernet import MixedCell, halved
+from tune_nas.layers.structure import Convolutions, Pool, Pooling, Structure, structure_of
+from tune_nas.spaces.backbone import join
+from tune_nas.spaces.mixed_cell import MixedCell, halved
 from tune_nas.spaces.weights import CellWeights
-
-Pool = nn.MaxPool2d | nn.AvgPool2d
 
 
 class Sum:
@@ -100,8 +99,8 @@ class Source:
             if how == "dense":
                 total.add(self._dense(row, column))
             elif how == "normed":
-                layers = cast(nn.Sequential, operation)
-                total.add(normalised(_norm(layers[-1]), layers[1:-1](self.relu), scale))
+                layers = self.cell.convolutions(row, column)
+                total.add(normalised(layers.norm, layers.before_norm(self.relu), scale))
             elif how == "reduce":
                 reduce = cast(FactorizedReduce, operation)
                 total.add(normalised(_norm(reduce.norm), reduce.halves(self.relu), scale))
@@ -146,13 +145,8 @@ class Source:
         """Return what the pooling at a place makes of the node, without normalisation."""
         key = (self.cell.cell.operations[row][column], "pool")
         if key not in self._shared:
-            self._shared[key] = self.pool(self.pool_at(row, column))
+            self._shared[key] = self.pool(self.cell.pooling(row, column).pool)
         return self._shared[key]
-
-    def pool_at(self, row: int, column: int) -> Pool:
-        """Return the pooling at a place, without normalisation."""
-        operation = self.cell.operations_of(row)[column]
-        return cast(Pool, operation[0] if isinstance(operation, nn.Sequential) else operation)
 
     def pool(self, module: Pool) -> Tensor:
         """Return what a pooling makes of the node."""
@@ -160,13 +154,13 @@ class Source:
         return out
 
     def _add_normed_pool(self, total: Sum, row: int, column: int, scale: Tensor) -> None:
-        norm = self._pool_norm(row, column)
+        norm = _norm(self.cell.pooling(row, column).norm)
         if norm.affine or (not norm.training and norm.track_running_stats):
             total.add(normalised(norm, self.pooled(row, column), scale))
             return
         key = (self.cell.cell.operations[row][column], "normed")
         if key not in self._shared:
-            norms = [self._pool_norm(*place) for place in self.alike(row, column)]
+            norms = [_norm(self.cell.pooling(*place).norm) for place in self.alike(row, column)]
             self._shared[key] = self.normed_pool(norms, row, column)
         total.add(self._shared[key], scale)
 
@@ -174,22 +168,16 @@ class Source:
         """Return what each of the norms makes of the pooling at a place."""
         return normalised_once(norms, self.pooled(row, column))
 
-    def _pool_norm(self, row: int, column: int) -> nn.BatchNorm2d:
-        return _norm(cast(nn.Sequential, self.cell.operations_of(row)[column])[1])
-
     def _dense(self, row: int, column: int) -> Tensor:
         """Return a dense convolution, normalised and scaled: all such of the node in one."""
         if (row, column) not in self._stacked:
             places = self.alike(row, column)
-            layers = [
-                cast(nn.Sequential, self.cell.operations_of(other)[place])
-                for other, place in places
-            ]
-            kernel = torch.cat([cast(nn.Conv2d, layer[1]).weight for layer in layers])
+            layers = [self.cell.convolutions(*place) for place in places]
+            convolutions = [layer.stages[0].dense for layer in layers]
+            kernel = torch.cat([convolution.weight for convolution in convolutions])
             scale = torch.stack([self.scales[other][place] for other, place in places])
-            convolution = cast(nn.Conv2d, layers[0][1])
-            out = F.conv2d(self.relu, kernel, padding=convolution.padding)
-            norms = [_norm(layer[2]) for layer in layers]
+            out = F.conv2d(self.relu, kernel, padding=convolutions[0].padding)
+            norms = [layer.norm for layer in layers]
             scale, shift = scaled(norms, scale.repeat_interleave(self.cell.width))
             out = F.batch_norm(out, None, None, scale, shift, True, 0.0, norms[0].eps)
             chunks = torch.split(out, self.cell.width, dim=1)
@@ -208,12 +196,30 @@ class FastCell(MixedCell):
     sum_type: ClassVar[type[Sum]] = Sum
 
     @cached_property
+    def structures(self) -> list[list[Structure | None]]:
+        """What each operation of each edge is built of; None for an opaque one."""
+        return [
+            [structure_of(operation) for operation in self.operations_of(row)]
+            for row in range(len(self.cell.edges))
+        ]
+
+    def convolutions(self, row: int, column: int) -> Convolutions:
+        """Return the structure of an operation that is built of convolutions."""
+        return cast(Convolutions, self.structures[row][column])
+
+    def pooling(self, row: int, column: int) -> Pooling:
+        """Return the structure of an operation that is a pooling."""
+        return cast(Pooling, self.structures[row][column])
+
+    @cached_property
     def how(self) -> list[list[str]]:
         """How each operation of each edge is run."""
         return [
             [
-                _how(operation) if runs else "none"
-                for operation, runs in zip(self.operations_of(row), self.runs[row], strict=True)
+                _how(operation, structure) if runs else "none"
+                for operation, structure, runs in zip(
+                    self.operations_of(row), self.structures[row], self.runs[row], strict=True
+                )
             ]
             for row in range(len(self.cell.edges))
         ]
@@ -263,36 +269,34 @@ class FastCell(MixedCell):
         return join(nodes, self.cell)
 
 
-def _norm(module: nn.Module) -> nn.BatchNorm2d:
+def _norm(module: nn.Module | None) -> nn.BatchNorm2d:
     return cast(nn.BatchNorm2d, module)
 
 
-def _how(operation: nn.Module) -> str:
+def _how(operation: nn.Module, structure: Structure | None) -> str:
     """Return how an operation is run: its kind of structure, or ``as it is``."""
-    if isinstance(operation, nn.MaxPool2d | nn.AvgPool2d):
-        return "pool"
     if isinstance(operation, FactorizedReduce) and is_plain_norm(operation.norm):
         return "reduce"
-    if not isinstance(operation, nn.Sequential) or not is_plain_norm(operation[-1]):
-        return "as it is"
-    if len(operation) == 2 and isinstance(operation[0], nn.MaxPool2d | nn.AvgPool2d):
-        return "normed pool"
-    if not isinstance(operation[0], nn.ReLU) or len(operation) < 3:
-        return "as it is"
-    return "dense" if _is_dense(operation) else "normed"
+    if isinstance(structure, Pooling):
+        return "pool" if structure.norm is None else "normed pool"
+    if isinstance(structure, Convolutions):
+        return "dense" if _is_dense(structure) else "normed"
+    return "as it is"
 
 
-def _is_dense(operation: nn.Sequential) -> bool:
-    """Whether it is one dense convolution of stride 1, its normalisation by the batch alone."""
-    convolution = operation[1]
-    if len(operation) != 3 or type(convolution) not in (nn.Conv2d, PointwiseConv):
+def _is_dense(structure: Convolutions) -> bool:
+    """Whether it is one dense convolution of stride 1, its normalization by the batch alone."""
+    if len(structure.stages) != 1:
         return False
-    convolution = cast(nn.Conv2d, convolution)
+    (stage,) = structure.stages
+    convolution = stage.dense
     return (
-        convolution.groups == 1
+        stage.depthwise is None
+        and type(convolution) in (nn.Conv2d, PointwiseConv)
+        and convolution.groups == 1
         and convolution.bias is None
         and convolution.dilation == (1, 1)
         and convolution.stride == (1, 1)
         and getattr(convolution, "step", 1) == 1
-        and not _norm(operation[2]).track_running_stats
+        and not structure.norm.track_running_stats
     )

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from tune_nas.layers.structure import Pool
 from tune_nas.native import (
     Chain,
     Stage,
@@ -20,7 +21,7 @@ from tune_nas.native import (
     pool,
     stages_of,
 )
-from tune_nas.spaces.fast import FastCell, Pool, Source, Sum
+from tune_nas.spaces.fast import FastCell, Source, Sum
 
 
 class _NativeSum(Sum):
@@ -81,7 +82,7 @@ class _NativeSource(Source):
 
         That is so for drawn paths. Else it is: to pool again costs more than there is to gain.
         """
-        module = self.pool_at(row, column)
+        module = self.cell.pooling(row, column).pool
         all_that_runs = sum(self.runs(row, other) for other in range(len(self.how[row]))) == 1
         alone = all_that_runs and len(self.alike(row, column)) == 1
         if not (alone and self._native and is_kernels_pool(module)):
@@ -98,7 +99,7 @@ class _NativeSource(Source):
 
     def normed_pool(self, norms: Sequence[nn.BatchNorm2d], row: int, column: int) -> Tensor:
         """See `Source.normed_pool`."""
-        module = self.pool_at(row, column)
+        module = self.cell.pooling(row, column).pool
         if self._native and is_kernels_pool(module):
             return normed_pool(module, norms, self.part)
         return super().normed_pool(norms, row, column)

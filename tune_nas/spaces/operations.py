@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from tune_nas.spaces.primitives import (
+from tune_nas.layers.primitives import (
     FactorizedReduce,
     Noise,
     Zero,

@@ -10,14 +10,12 @@ from torch import nn
 
 from tune_nas import manifest
 from tune_nas.errors import ConfigError
+from tune_nas.layers.normalization import Norm as Norm
 from tune_nas.text import shown
 from tune_nas.user_code import load_named
 
 Kind = Literal["skip", "pool", "convolution", "none", "noise"]
 KINDS: tuple[str, ...] = get_args(Kind)
-
-Norm = Callable[[int], nn.Module]
-"""Makes the batch normalisation for a number of channels, as the network at hand has it."""
 
 Build = Callable[[int, int, Norm], nn.Module]
 """Makes an operation from channels, stride (1 or 2) and batch normalisation."""

@@ -9,12 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from tune_nas.layers.primitives import relu_conv_norm, separable_conv
 from tune_nas.native.backend import MixKernels
 from tune_nas.native.chain import Stage, stages_of
 from tune_nas.native.gpu.launch import TritonKernels
 from tune_nas.native.mix import Chain, Term, mix
 from tune_nas.seeds import building
-from tune_nas.spaces.primitives import relu_conv_norm, separable_conv
 
 _FARTHEST = {torch.float32: 1e-3, torch.float64: 1e-9}  # of the norm: more is no rounding
 _LOG = logging.getLogger(__name__)

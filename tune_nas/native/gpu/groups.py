@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from tune_nas.native.chain import Stage
-    from tune_nas.native.mix import Layout
+from tune_nas.native.chain import Stage
+from tune_nas.native.layout import Layout
 
 _MOST = 30  # the kernels have a bit for each in an int32
 

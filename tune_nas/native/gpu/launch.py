@@ -6,9 +6,8 @@ launches can be recorded in a graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,59 +15,41 @@ from torch import Tensor
 from tune_nas.native.gpu.groups import groups_of
 from tune_nas.native.gpu.run import Run
 from tune_nas.native.gpu.way_back import WayBack
-
-if TYPE_CHECKING:
-    from tune_nas.native.mix import Layout
+from tune_nas.native.layout import MixGradient, MixTensors
 
 
 class TritonKernels:
-    """What `tune_nas.native.mix` asks of a device, by Triton; see `MixKernels` there."""
+    """What `tune_nas.native.mix` asks of a device, by Triton; see `MixKernels` in `backend`."""
 
     def mix_forward(
-        self,
-        total: Tensor | None,
-        layout: Layout,
-        scales: Tensor,
-        terms: Sequence[Tensor],
-        inputs: Sequence[Tensor],
-        weights: Sequence[Tensor],
+        self, total: Tensor | None, mix: MixTensors
     ) -> tuple[Tensor, list[Tensor], Any]:
         """See `MixKernels.mix_forward`."""
-        with _on_device_of(scales):
-            groups = groups_of(layout, inputs, weights)
-            run = Run(layout, inputs)
+        with _on_device_of(mix.scales):
+            groups = groups_of(mix.layout, mix.inputs, mix.weights)
+            run = Run(mix.layout, mix.inputs)
             for group in groups:
                 run.stages_forward(group)
-            out = torch.empty_like(run.addends(terms)[0]) if total is None else total
-            run.add_all(out, total is not None, terms, scales)
+            out = torch.empty_like(run.addends(mix.terms)[0]) if total is None else total
+            run.add_all(out, total is not None, mix.terms, mix.scales)
             kept = [t for y, normal in zip(run.ys, run.normals, strict=True) for t in (y, normal)]
             return out, kept, None
 
     def mix_backward(
-        self,
-        g: Tensor,
-        layout: Layout,
-        state: Any,
-        scales: Tensor,
-        terms: Sequence[Tensor],
-        inputs: Sequence[Tensor],
-        wanted: Sequence[bool],
-        weights: Sequence[Tensor],
-        kept: Sequence[Tensor],
-        of_weights: bool,
+        self, mix: MixTensors, gradient: MixGradient
     ) -> tuple[list[Tensor], list[Tensor | None], list[Tensor], Tensor]:
         """See `MixKernels.mix_backward`."""
-        with _on_device_of(g):
-            run = Run(layout, inputs, kept)
-            way = WayBack(run, g, wanted)
-            of_own, of_scales = way.through_sum(terms, scales)
+        with _on_device_of(gradient.g):
+            run = Run(mix.layout, mix.inputs, gradient.kept)
+            way = WayBack(run, gradient.g, gradient.wanted)
+            of_own, of_scales = way.through_sum(mix.terms, mix.scales)
             found: dict[int, list[Tensor]] = {}
-            for group in reversed(groups_of(layout, inputs, weights)):
-                found.update(way.through_stages(group, of_weights))
+            for group in reversed(groups_of(mix.layout, mix.inputs, mix.weights)):
+                found.update(way.through_stages(group, gradient.of_weights))
             of_all = [
-                gradient
+                of_weight
                 for place in sorted(found)
-                for gradient in (*found[place], *way.of_gain_and_bias(place))
+                for of_weight in (*found[place], *way.of_gain_and_bias(place))
             ]
             return of_own, way.of_inputs, of_all, of_scales
 

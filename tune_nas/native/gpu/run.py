@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,9 +25,7 @@ from tune_nas.native.gpu.sizes import (
     weights_of,
     window,
 )
-
-if TYPE_CHECKING:
-    from tune_nas.native.mix import Layout
+from tune_nas.native.layout import Layout
 
 ADDENDS = 12  # of a launch: with more, registers spill; a multiple of 4, for their scales' places
 

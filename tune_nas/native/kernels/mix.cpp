@@ -21,11 +21,8 @@ using Floats = at::ArrayRef<double>;
 
 constexpr int64_t kPixelsInABlock = 64;  // of the sum, which stays in the cache for all terms
 
-// The chains as Python lists them. `stages` has seven numbers of each stage: which input it starts
-// from, -1 for what the stage before it made; whether it has a depthwise convolution; dilation;
-// stride; whether its normalisation learns gain and bias; whether that is by the batch; whether it
-// has running statistics. `weights` has of each, where there are such: the depthwise convolution,
-// the dense one, gain, bias.
+// The chains as Python lists them. `stages` has the numbers of each stage (`StageNumber`). `weights` has
+// of each, where there are such: the depthwise convolution, the dense one, gain, bias.
 class Chains {
  public:
   struct Stage {
@@ -36,26 +33,24 @@ class Chains {
   };
 
   Chains(TensorList weights, at::IntArrayRef stages) {
-    TORCH_CHECK(stages.size() % kNumbers == 0, "seven numbers for each stage");
+    TORCH_CHECK(stages.size() % kNumbers == 0, "each stage has kNumbers numbers");
     const int64_t n = stages.size() / kNumbers;
     size_t next = 0;
     for (int64_t k = 0; k < n; k++) {
       const int64_t* at = stages.data() + kNumbers * k;
       Stage stage;
-      if (at[1]) stage.depthwise = weights[next++];
+      if (at[kDepthwise]) stage.depthwise = weights[next++];
       stage.dense = weights[next++];
-      if (at[4]) stage.gain = weights[next++], stage.bias = weights[next++];
-      stage.first = at[0] >= 0;
-      stage.last = k + 1 == n || at[kNumbers] >= 0;
-      stage.input = stage.first ? at[0] : all.back().input;
-      stage.dilation = at[2], stage.stride = at[3], stage.by_batch = at[5], stage.tracks = at[6];
+      if (at[kAffine]) stage.gain = weights[next++], stage.bias = weights[next++];
+      stage.first = at[kStart] >= 0;
+      stage.last = k + 1 == n || at[kNumbers + kStart] >= 0;
+      stage.input = stage.first ? at[kStart] : all.back().input;
+      stage.dilation = at[kDilation], stage.stride = at[kStride];
+      stage.by_batch = at[kByBatch], stage.tracks = at[kTracks];
       all.push_back(stage);
     }
   }
   std::vector<Stage> all;
-
- private:
-  static constexpr int64_t kNumbers = 7;
 };
 
 template <class F>

@@ -12,6 +12,18 @@ namespace tune_nas {
 
 using at::Tensor;
 
+// The numbers that Python lists of each stage: `StageNumber` in layout.py.
+enum StageNumber : int64_t {
+  kStart,      // which input it starts from; -1 for the output of the stage before it
+  kDepthwise,  // whether it has a depthwise convolution
+  kDilation,
+  kStride,
+  kAffine,     // whether its normalization learns gain and bias
+  kByBatch,    // whether its normalization uses the statistics of the batch
+  kTracks,     // whether its normalization has running statistics
+  kNumbers,    // how many there are
+};
+
 // The input of a stage is x, or norm(x) where `normal` is given. Returned: what the convolutions
 // make of it, y, and y's normalisation as `Norm` writes it.
 std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,

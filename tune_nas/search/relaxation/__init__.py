@@ -9,6 +9,7 @@ from tune_nas.search.relaxation.base import (
     make_relaxation,
     register_relaxation,
     relaxation_names,
+    runs_everything,
     softmax_where,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "make_relaxation",
     "register_relaxation",
     "relaxation_names",
+    "runs_everything",
     "softmax_where",
 ]

@@ -64,6 +64,16 @@ def initialization(config: RelaxationConfig) -> tuple[str, float]:
     return init, _INIT_STD[init] if config.init_std is None else config.init_std
 
 
+def runs_everything(config: RelaxationConfig) -> bool:
+    """Return whether each pass of a search runs all operations.
+
+    Raises:
+        ConfigError: If the relaxation is a class of your own that cannot be imported.
+    """
+    kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
+    return kind.runs_everything
+
+
 @dataclass(frozen=True)
 class Sample:
     """What a relaxation draws for the edges of one cell type.
@@ -99,6 +109,9 @@ class Relaxation(ABC):
     # Whether the valid accuracy is that of draws, one for each batch, and not that of the expected
     # weights: where nothing like the expected mixture is ever trained.
     evaluates_draws = False
+    # Whether every pass runs all operations of all edges, and not one on an edge: what the estimate
+    # of memory counts. A class that does not say so is taken for one that does not.
+    runs_everything = False
     competes = True  # whether the weights of an edge sum to 1
     # Whether a pass can be captured in a CUDA graph: it draws from the given generator alone, reads
     # no value back to the host, and what else it depends on is α, the mask and plain attributes.

@@ -13,6 +13,7 @@ class Concrete(Tempered):
     """Weights drawn from the concrete distribution: softmax((α + g) / τ), reparametrised."""
 
     capturable = True
+    runs_everything = True
 
     def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
         """Draw weights that sum to 1 on each edge; they harden as τ falls."""

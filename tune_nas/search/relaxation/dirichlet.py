@@ -21,6 +21,7 @@ class Dirichlet(Relaxation):
 
     is_drawn = True
     capturable = True
+    runs_everything = True
 
     def __init__(
         self, config: RelaxationConfig, space: Space, choices: Choices | None = None

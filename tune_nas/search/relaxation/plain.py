@@ -20,6 +20,7 @@ class Softmax(Relaxation):
     """Operations of an edge compete: w = softmax(α), which sums to 1 (DARTS, Eq. 2)."""
 
     capturable = True
+    runs_everything = True
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to softmax weights over the operations that each edge has."""
@@ -32,6 +33,7 @@ class Sigmoid(Relaxation):
     default_init = "uniform-weight"
     competes = False
     capturable = True
+    runs_everything = True
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to sigmoid weights."""

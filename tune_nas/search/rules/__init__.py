@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tune_nas.search.parts import find_part, running_own_code
 from tune_nas.search.rules.greedy import Greedy
 from tune_nas.search.rules.rate import LowerRate
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.rules.stages import Stages
 from tune_nas.search.rules.stop import Stop
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
+from tune_nas.search.view import SearchControl
 
 __all__ = ["Greedy", "LowerRate", "Rule", "Stages", "Stop", "make_rules"]
 
 
-def make_rules(search: Search) -> list[Rule]:
+def make_rules(search: SearchControl) -> list[Rule]:
     """Build the rules that a trial's ``schedule`` names, in the order in which they act.
 
     Raises:

@@ -8,25 +8,24 @@ smallest and largest value among all edges of the cell, and multiplied.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tune_nas.errors import ConfigError
 from tune_nas.search.rules.rule import Rule
-from tune_nas.spaces import CellSpace, operation_kind
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
+from tune_nas.search.shares import not_none, operation_shares
+from tune_nas.search.view import SearchControl
+from tune_nas.spaces import CellSpace
 
 
 class Greedy(Rule):
     """Decides one edge of every cell type from time to time, and its operation with it.
 
     The first decision is at the end of epoch ``warmup`` + 1, as in the published code. Of the
-    chosen edge the strongest operation other than ``none`` stays; with ``selection.kind:
-    perturbation`` that whose absence costs most. A node that has all of its edges takes no others.
+    chosen edge the operation stays that the trial's selection chooses. A node that has all of its
+    edges takes no others.
 
     Args:
         search: The search.
@@ -35,7 +34,7 @@ class Greedy(Rule):
         ConfigError: If its epochs are too few for all decisions.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
         assert search.trial.schedule.greedy is not None
         self.config = search.trial.schedule.greedy
@@ -57,13 +56,13 @@ class Greedy(Rule):
         is_time = since >= 0 and since % self.config.every == 0
         decided = False
         for name, cell in search.space.cells.items():
-            importance, shares = self._shares(name)
+            importance, shares = operation_shares(search, name)
             history = self._history[name] if self.config.criterion == 2 else []
-            scores = edge_scores(importance, shares, _not_none(cell), history)
+            scores = edge_scores(importance, shares, not_none(cell), history)
             self._history[name] = [*self._history[name], shares][-self.config.history :]
             if is_time and (rows := self._candidates(name)):
                 row = max(rows, key=lambda row: float(scores[row]))
-                choices.decide(name, row, self._operation(name, row, shares))
+                search.decide(name, row, search.choose(name, row))
                 self._close(cell, name, cell.edges[row].target)
                 decided = True
             metrics[f"decided_edges/{name}"] = int(choices.decided(name).sum())
@@ -71,42 +70,18 @@ class Greedy(Rule):
             search.set_batch_size(search.batch_size + self.config.batch_growth)
         metrics["batch_size"] = search.batch_size
 
-    def _shares(self, name: str) -> tuple[Tensor, Tensor]:
-        """Return each edge's importance, and the shares of its operations other than ``none``.
-
-        Both from all operations of all edges, decided and pruned ones too: their α stays.
-        """
-        cell, alpha = self.search.space.cells[name], self.search.alphas[name].detach()
-        weights = self.search.relaxation.relax(alpha, cell.mask().to(alpha.device))
-        weights = weights.double().cpu()
-        weights = weights / weights.sum(dim=1, keepdim=True)
-        others = _not_none(cell)
-        # 1 − the share of `none` is exactly 1 in a space without it, where the sum is nearly so.
-        importance = 1.0 - weights.masked_fill(others, 0.0).sum(dim=1)
-        shares = weights.masked_fill(~others, 0.0)
-        return importance, shares / shares.sum(dim=1, keepdim=True)
-
     def _candidates(self, name: str) -> list[int]:
         """Return the rows of open edges into nodes that still take one."""
         cell, decided = self.search.space.cells[name], self.search.choices.decided(name)
         full = {node for node in cell.nodes if _is_full(cell, decided, node)}
         return [row for row in self.search.choices.open(name) if cell.edges[row].target not in full]
 
-    def _operation(self, name: str, row: int, shares: Tensor) -> int:
-        if self.search.trial.selection.kind == "perturbation":
-            # selections are rules: the import cannot stand at the top
-            from tune_nas.search.selection.perturbation import perturbed_choice
-
-            return perturbed_choice(self.search, name, row)
-        remaining = self.search.choices.remaining(name)[row]
-        return int(shares[row].masked_fill(~remaining, -1.0).argmax())
-
     def _close(self, cell: CellSpace, name: str, node: int) -> None:
         """Take the other edges into a node out, once it has all that a genotype keeps."""
         choices = self.search.choices
         if self.config.prune and _is_full(cell, choices.decided(name), node):
             for row in set(cell.incoming(node)) & set(choices.open(name)):
-                choices.prune(name, row)
+                self.search.prune(name, row)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the shares of the last epochs."""
@@ -148,15 +123,6 @@ def min_max(values: Tensor) -> Tensor:
     if bool(high == low):
         return torch.ones_like(values)
     return (values - low) / (high - low)
-
-
-def _not_none(cell: CellSpace) -> Tensor:
-    """Return which operations of each edge are not ``none``, (edges, operations), bool."""
-    mask = cell.mask()
-    for row, names in enumerate(cell.operations):
-        for column, operation in enumerate(names):
-            mask[row, column] = operation_kind(operation) != "none"
-    return mask
 
 
 def _is_full(cell: CellSpace, decided: Tensor, node: int) -> bool:

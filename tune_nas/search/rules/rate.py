@@ -6,13 +6,9 @@ fast for α where more than 0.3 of the operations have no parameters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.statistics import genotype_counts
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
+from tune_nas.search.view import SearchControl
 
 
 class LowerRate(Rule):
@@ -21,10 +17,10 @@ class LowerRate(Rule):
     Not while w warms up: α, and with it the genotype, is still as drawn.
 
     Args:
-        search: The search; its ``rate_factor`` is what changes.
+        search: The search.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
         assert search.trial.schedule.rate_rule is not None
         self.config = search.trial.schedule.rate_rule
@@ -35,4 +31,4 @@ class LowerRate(Rule):
         if not search.moves_alphas(search.epoch - 1):
             return
         if genotype_counts(search.genotype)["non_learnable_share"] > config.share:
-            search.rate_factor = max(config.floor, search.rate_factor * config.factor)
+            search.scale_learning_rate(config.factor, config.floor)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
+from tune_nas.search.view import SearchControl
 
 
 class Rule:
     """Acts before and after the epochs of a search.
 
-    It reads the search and changes it through `Search.choices`, `Search.rate_factor`,
-    `Search.set_batch_size`, `Search.rebuild` and `Search.stop`. What it remembers from one epoch
-    to the next is in its ``state_dict``, so that a resumed search goes on as it would have.
+    It reads the search and changes it by the methods of `SearchControl`. What it remembers from
+    one epoch to the next is in its ``state_dict``, so that a resumed search goes on as it would
+    have.
 
     Args:
         search: The search that it acts on; its space, α and supernet are there already.
@@ -27,7 +26,7 @@ class Rule:
     # section that names it, `schedule` or `selection`. Others are refused as without effect.
     reads: ClassVar[Sequence[str] | None] = None
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchControl) -> None:
         self.search = search
 
     def before_epoch(self) -> None:

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tune_nas.errors import ConfigError
-from tune_nas.search.build import SupernetSize, initial_architecture
+from tune_nas.search.build import SupernetSize
 from tune_nas.search.rules.rule import Rule
-from tune_nas.search.widening import widen
+from tune_nas.search.view import SearchControl
 from tune_nas.seeds import derive_seed, make_generator
 from tune_nas.spaces import check_cells_occur
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
 _DROPOUT_DECAY = 0.2  # by epoch, once α moves (P-DARTS's code)
 
@@ -37,7 +33,7 @@ class Stages(Rule):
             moved, or cannot carry w over.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
         self.schedule = search.trial.schedule
         self._check()
@@ -50,13 +46,13 @@ class Stages(Rule):
         stage, start = self.schedule.stage_of(search.epoch)
         if search.epoch == start and stage > 0:
             self._begin(stage)
-        search.supernet.skip_dropout = self._skip_dropout(stage, search.epoch - start)
+        search.set_skip_dropout(self._skip_dropout(stage, search.epoch - start))
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
         """Tell which stage it was."""
         metrics["stage"] = self.schedule.stage_of(self.search.epoch - 1)[0] + 1
         metrics["skip_dropout"] = self.search.supernet.skip_dropout
-        self.search.supernet.skip_dropout = 0.0  # none while a selection tunes
+        self.search.set_skip_dropout(0.0)  # none while a selection tunes
 
     def _begin(self, stage: int) -> None:
         search = self.search
@@ -66,9 +62,9 @@ class Stages(Rule):
         size = self._size(stage)
         if self.schedule.carry == "nothing":
             search.rebuild(size)
-            self._redraw_alphas(stage)
+            search.restart_alphas(derive_seed(search.trial.seed, f"stage {stage}"))
         elif size != search.size:
-            self._widen(size, stage)
+            search.widen(size, make_generator(search.trial.seed, f"widening of stage {stage}"))
 
     def _shrink(self, count: int) -> None:
         """Leave every edge its strongest operations."""
@@ -78,34 +74,7 @@ class Stages(Rule):
             weights = search.relaxation.relax(alpha, search.choices.remaining(name, alpha.device))
             remaining = search.choices.remaining(name)
             kept = strongest(weights.double().cpu(), remaining, cell.eligible(), count)
-            search.choices.keep(name, kept)
-
-    def _redraw_alphas(self, stage: int) -> None:
-        search = self.search
-        seed = derive_seed(search.trial.seed, f"stage {stage}")
-        drawn = initial_architecture(search.relaxation, seed, search.device, search.dtype)
-        with torch.no_grad():
-            for held, anew in zip((search.alphas, search.betas), drawn, strict=True):
-                for name, tensor in anew.items():
-                    held[name].copy_(tensor)
-        search.optimisers.restart_alphas()
-
-    def _widen(self, size: SupernetSize, stage: int) -> None:
-        """Replace the supernet by a wider one that has its weights, and w's momentum."""
-        search = self.search
-        before = search.optimisers.weights.state
-        momenta = {
-            name: before[parameter].get("momentum_buffer")
-            for name, parameter in search.supernet.named_parameters()
-        }
-        old = search.rebuild(size)
-        generator = make_generator(search.trial.seed, f"widening of stage {stage}")
-        origins = widen(old, search.supernet, generator)
-        for name, parameter in search.supernet.named_parameters():
-            momentum = momenta[name]
-            if momentum is not None:
-                wide = origins[name].copied(momentum) if name in origins else momentum
-                search.optimisers.weights.state[parameter]["momentum_buffer"] = wide.clone()
+            search.keep(name, kept)
 
     def _size(self, stage: int) -> SupernetSize:
         """Return the size of a stage's supernet."""

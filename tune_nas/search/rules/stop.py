@@ -7,14 +7,12 @@ By model size: He et al., "MiLeNAS", CVPR 2020, Sec. 4.3. By skip connections: L
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tune_nas.search.parts import check_cells
 from tune_nas.search.rules.rule import Rule
+from tune_nas.search.view import SearchControl
 from tune_nas.spaces import Genotype
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
 
 class Stop(Rule):
@@ -29,7 +27,7 @@ class Stop(Rule):
         ConfigError: If a cell is named that the space does not have.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
         self.config = search.trial.schedule.stop
         check_cells("schedule.stop.convolutions", self.config.convolutions, search.space)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tune_nas.search.selection.magnitude import select_by_magnitude
 from tune_nas.search.selection.selection import Selection
+from tune_nas.search.view import SearchView
 from tune_nas.spaces import Genotype
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
 
 class Greedy(Selection):
     """The edges that ``schedule.greedy`` has decided (SGAS, arXiv:1912.00195, Sec. 3.2)."""
+
+    reads_alpha = True
 
     def genotype(self) -> Genotype:
         """Return what was decided so far, and of what is open the largest weights."""
         return read_decided(self.search)
 
 
-def read_decided(search: Search) -> Genotype:
+def read_decided(search: SearchView) -> Genotype:
     """Return a genotype in which decided edges come first, and the largest weights after them."""
     weights = dict(search.expected_weights())
     for name, cell in weights.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from tune_nas.search.parts import check_cells
 from tune_nas.search.relaxation import softmax_where
 from tune_nas.search.selection.selection import Selection
+from tune_nas.search.view import SearchControl
 from tune_nas.spaces import (
     CellGenotype,
     CellSpace,
@@ -22,9 +22,6 @@ from tune_nas.spaces import (
     Space,
     operation_kind,
 )
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
 
 class Magnitude(Selection):
@@ -37,7 +34,9 @@ class Magnitude(Selection):
         ConfigError: If ``selection.max_skips`` names a cell that the space does not have.
     """
 
-    def __init__(self, search: Search) -> None:
+    reads_alpha = True
+
+    def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
         self.max_skips = search.trial.selection.max_skips
         check_cells("selection.max_skips", self.max_skips, search.space)

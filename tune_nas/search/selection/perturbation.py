@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -22,11 +22,9 @@ from tune_nas.search.influence import (
     without_operations,
 )
 from tune_nas.search.selection.tuning import Tuning
+from tune_nas.search.view import SearchControl
 from tune_nas.seeds import make_generator
 from tune_nas.spaces import CellSpace, load_space
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
 __all__ = ["Perturbation", "perturbed_choice"]
 
@@ -44,7 +42,7 @@ class Perturbation(Tuning):
     those decisions take their operations by perturbation.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
         self._evaluations: list[list[Any]] = []
 
@@ -56,6 +54,10 @@ class Perturbation(Tuning):
         space = load_space(trial.space.name)
         decisions = max(_decisions(cell) for cell in space.cells.values())
         return trial.selection.perturbation.interval * (decisions - 1) + 1
+
+    def choose(self, cell: str, row: int) -> int:
+        """Return the operation without which the supernet loses most."""
+        return perturbed_choice(self.search, cell, row)
 
     def decide(self, epoch: int) -> None:
         """Make the next decision of each cell type, if one is due."""
@@ -95,7 +97,7 @@ class Perturbation(Tuning):
         for evaluation in found:
             out, chosen = operations[evaluation.what], evaluation.what == column
             self._note(name, row, out, evaluation, chosen)
-        self.search.choices.decide(name, row, column)
+        self.search.decide(name, row, column)
 
     def _take_edges_out(self, name: str, cell: CellSpace, node: int) -> None:
         """Remove the surplus edges of a node: all by one comparison, or each by one of its own."""
@@ -110,7 +112,7 @@ class Perturbation(Tuning):
             for evaluation in found:
                 self._note(name, evaluation.what, "edge", evaluation, evaluation.what in removed)
             for row in removed:
-                self.search.choices.prune(name, row)
+                self.search.prune(name, row)
                 present.remove(row)
 
     def _note(self, name: str, row: int, out: str, found: Evaluation, chosen: bool) -> None:

@@ -7,18 +7,15 @@ Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Sea
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 
 from tune_nas.search.choices import Choices
 from tune_nas.search.influence import candidates
 from tune_nas.search.selection.selection import Selection
+from tune_nas.search.view import SearchControl, SearchView
 from tune_nas.seeds import make_generator
 from tune_nas.spaces import CellGenotype, Edge, Genotype, GenotypeEdge, MixingWeights
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
 
 class Sampled(Selection):
@@ -27,7 +24,7 @@ class Sampled(Selection):
     Each epoch draws its own, by the trial's seed and the epoch's number.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
         self._epoch = -1  # of what follows
         self._best: Genotype
@@ -63,7 +60,7 @@ class Sampled(Selection):
         self._epoch = search.epoch
 
 
-def sample_genotype(search: Search, generator: torch.Generator) -> Genotype:
+def sample_genotype(search: SearchView, generator: torch.Generator) -> Genotype:
     """Draw a genotype uniformly: the edges of each node, decided ones first, and an operation each.
 
     Args:
@@ -90,7 +87,7 @@ def sample_genotype(search: Search, generator: torch.Generator) -> Genotype:
     return Genotype(search.space.name, cells)
 
 
-def weights_of(search: Search, genotype: Genotype) -> MixingWeights:
+def weights_of(search: SearchView, genotype: Genotype) -> MixingWeights:
     """Return the mixing weights at which the supernet is a genotype: one operation on its edges.
 
     Edge weights, where there are any, are shared among the edges that the genotype has.

@@ -5,17 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from tune_nas import manifest
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.parts import find_part, register_as, running_own_code
 from tune_nas.search.rules.rule import Rule
+from tune_nas.search.shares import operation_shares
+from tune_nas.search.view import SearchControl
 from tune_nas.spaces import Genotype
-
-if TYPE_CHECKING:
-    from tune_nas.search.search import Search
 
 
 def register_selection(kind: str) -> Callable[[type[Selection]], type[Selection]]:
@@ -28,7 +27,7 @@ def selection_names() -> list[str]:
     return sorted(manifest.names("selections"))
 
 
-def make_selection(search: Search) -> Selection:
+def make_selection(search: SearchControl) -> Selection:
     """Build the selection that a trial names.
 
     Raises:
@@ -36,6 +35,12 @@ def make_selection(search: Search) -> Selection:
     """
     config = search.trial.selection
     kind = _find(search.trial)
+    updates = search.trial.update.in_all_epochs()
+    if kind.reads_alpha and all(update.level == "none" for update in updates):
+        raise ConfigError(
+            f"update.level is 'none', so that α never moves, but selection.kind '{config.kind}' "
+            "reads α; take 'perturbation' or 'sampled'"
+        )
     try:
         with running_own_code("selection.kind", config.kind):
             return kind(search, **config.options)
@@ -72,6 +77,9 @@ class Selection(Rule, ABC):
     of a rule are where it decides.
     """
 
+    # Whether its genotype follows from α; it is then refused where no update moves α.
+    reads_alpha: ClassVar[bool] = False
+
     @classmethod
     def tuning_of(cls, trial: TrialConfig) -> int:
         """Return the epochs that a search needs after its own; known before it starts.
@@ -92,6 +100,16 @@ class Selection(Rule, ABC):
     @abstractmethod
     def genotype(self) -> Genotype:
         """Return the genotype that the search has come to."""
+
+    def choose(self, cell: str, row: int) -> int:
+        """Return the operation, as a column, that it chooses for an edge on its own.
+
+        A rule that decides an edge while the search runs asks for it. By default the operation
+        other than ``none`` of the largest expected weight.
+        """
+        _, shares = operation_shares(self.search, cell)
+        remaining = self.search.choices.remaining(cell)[row]
+        return int(shares[row].masked_fill(~remaining, -1.0).argmax())
 
     def metrics(self) -> dict[str, float]:
         """Return what an epoch's metrics should have of it; asked for after the genotype."""

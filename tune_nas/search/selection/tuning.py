@@ -27,7 +27,7 @@ class Tuning(Selection):
         """Start w's optimiser anew before the first tuning epoch; then decide."""
         epoch = self.search.epoch - self.search.search_epochs
         if epoch == 0:
-            self.search.optimisers.restart_weights(self.search.supernet)
+            self.search.restart_weights()
         self.decide(epoch)
 
     @abstractmethod

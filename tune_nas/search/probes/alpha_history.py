@@ -9,21 +9,30 @@ from typing import Any
 
 from torch import Tensor
 
+from tune_nas.search.metrics import Metrics
+from tune_nas.search.probes.probe import Probe
 from tune_nas.search.relaxation import Alphas
-from tune_nas.spaces import MixingWeights, Space
+from tune_nas.search.view import SearchView
+from tune_nas.spaces import MixingWeights
 
 
-class AlphaHistory:
-    """α and the expected operation weights of every epoch.
+class AlphaHistory(Probe):
+    """α and the expected operation weights of every epoch."""
 
-    Args:
-        space: The space whose edges and operations α is of.
-    """
+    def __init__(self, search: SearchView) -> None:
+        super().__init__(search)
+        self.space = search.space
+        self._alphas: dict[str, list[Tensor]] = {name: [] for name in self.space.cells}
+        self._weights: dict[str, list[Tensor]] = {name: [] for name in self.space.cells}
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
-        self._alphas: dict[str, list[Tensor]] = {name: [] for name in space.cells}
-        self._weights: dict[str, list[Tensor]] = {name: [] for name in space.cells}
+    def after_epoch(self, search: SearchView) -> Metrics:
+        """Take note of the epoch's α and weights."""
+        self.add(search.alphas, search.epoch_weights)
+        return {}
+
+    def artifacts(self) -> dict[str, str]:
+        """Return ``alphas.csv``."""
+        return {"alphas.csv": self.to_csv()}
 
     def add(self, alphas: Alphas, weights: MixingWeights) -> None:
         """Take note of an epoch's α and weights."""

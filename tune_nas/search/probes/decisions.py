@@ -7,7 +7,9 @@ import io
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tune_nas.search.choices import Choices
+from tune_nas.search.metrics import Metrics
+from tune_nas.search.probes.probe import Probe
+from tune_nas.search.view import SearchView
 
 
 class Decision(NamedTuple):
@@ -29,17 +31,23 @@ class Decision(NamedTuple):
         return f"{self.cell} {self.edge} {self.operation or 'taken out'}"
 
 
-class Decisions:
-    """The decisions of a search, in order; ``decisions.csv`` of a checkpoint.
+class Decisions(Probe):
+    """The decisions of a search, in order; ``decisions.csv`` of a checkpoint."""
 
-    Args:
-        choices: Where they are made.
-    """
-
-    def __init__(self, choices: Choices) -> None:
-        self._choices = choices
+    def __init__(self, search: SearchView) -> None:
+        super().__init__(search)
+        self._choices = search.choices
         self.entries: list[Decision] = []
         self._known = self._closed()
+
+    def after_epoch(self, search: SearchView) -> Metrics:
+        """Take note of what was decided in the epoch."""
+        self.see(search.epoch)
+        return {}
+
+    def artifacts(self) -> dict[str, str]:
+        """Return ``decisions.csv`` once there is a decision."""
+        return {"decisions.csv": self.to_csv()} if self.entries else {}
 
     def see(self, epoch: int) -> None:
         """Take note of what was decided since the last time, in an epoch counted from 1."""

@@ -7,30 +7,38 @@ from typing import Any
 
 from tune_nas.benchmark import AUTO, SPACE, BenchmarkTable, find_table, load_benchmark
 from tune_nas.config import TrialConfig
-from tune_nas.data import SearchData
 from tune_nas.errors import ConfigError
-from tune_nas.search.model_size import BestBySize
+from tune_nas.search.metrics import Metrics
+from tune_nas.search.model_size import BEST_BY_SIZE, BestBySize
+from tune_nas.search.probes.probe import Probe
 from tune_nas.search.statistics import genotype_counts
+from tune_nas.search.view import SearchView
 from tune_nas.spaces import Genotype, Space, model_size
 
 
-class Findings:
+class Findings(Probe):
     """Describes the genotypes that a search comes to, epoch by epoch.
 
-    Args:
-        trial: Its ``retrain`` section gives the size at which parameters are counted.
-        space: The space of the genotypes.
-        data: The images that a final network would take.
+    Parameters are counted at the size that the trial's ``retrain`` section gives.
 
     Raises:
         ConfigError: If the table is not that of the space, or cannot be read.
     """
 
-    def __init__(self, trial: TrialConfig, space: Space, data: SearchData) -> None:
-        self.trial, self.space, self.data = trial, space, data
-        self.benchmark = _load_benchmark(trial, space)
+    def __init__(self, search: SearchView) -> None:
+        super().__init__(search)
+        self.trial, self.space, self.data = search.trial, search.space, search.data
+        self.benchmark = _load_benchmark(self.trial, self.space)
         self.best_by_size = BestBySize()
         self._parameters: dict[Genotype, int] = {}
+
+    def after_epoch(self, search: SearchView) -> Metrics:
+        """Return the metrics of the epoch's genotype."""
+        return self.see(search.genotype, search.epoch, search.metrics["valid_accuracy"])
+
+    def artifacts(self) -> dict[str, str]:
+        """Return the best genotype of each size."""
+        return {BEST_BY_SIZE: self.best_by_size.to_yaml()}
 
     def see(self, genotype: Genotype, epoch: int, valid_accuracy: float) -> dict[str, float]:
         """Take note of an epoch's genotype and return its metrics."""

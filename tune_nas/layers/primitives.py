@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.spaces.registry import Norm
+from tune_nas.layers.normalization import Norm
+from tune_nas.layers.structure import ConvolutionStages, Stage
 
 
 class PointwiseConv(nn.Conv2d):
@@ -38,45 +40,49 @@ class PointwiseConv(nn.Conv2d):
 
 def relu_conv_norm(
     channels_in: int, channels_out: int, kernel: int, stride: int, norm: Norm
-) -> nn.Sequential:
-    """Return ReLU, a convolution without bias, batch normalisation."""
+) -> ConvolutionStages:
+    """Return ReLU, a convolution without bias, batch normalization."""
     convolution = (
         PointwiseConv(channels_in, channels_out, stride)
         if kernel == 1
         else nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
     )
-    return nn.Sequential(nn.ReLU(), convolution, norm(channels_out))
+    return ConvolutionStages(_stage(None, convolution, norm(channels_out)))
 
 
-def dilated_conv(channels: int, kernel: int, stride: int, norm: Norm) -> nn.Sequential:
-    """Return ReLU, a depthwise convolution of dilation 2, a pointwise one, normalisation."""
-    return nn.Sequential(*_depthwise(channels, kernel, stride, 2), norm(channels))
+def dilated_conv(channels: int, kernel: int, stride: int, norm: Norm) -> ConvolutionStages:
+    """Return ReLU, a depthwise convolution of dilation 2, a pointwise one, normalization."""
+    return ConvolutionStages(_separable(channels, kernel, stride, 2, norm))
 
 
-def separable_conv(channels: int, kernel: int, stride: int, norm: Norm) -> nn.Sequential:
-    """Return ReLU, depthwise, pointwise, normalisation, twice; the stride is in the first."""
-    return nn.Sequential(
-        *_depthwise(channels, kernel, stride, 1),
-        norm(channels),
-        *_depthwise(channels, kernel, 1, 1),
-        norm(channels),
+def separable_conv(channels: int, kernel: int, stride: int, norm: Norm) -> ConvolutionStages:
+    """Return ReLU, depthwise, pointwise, normalization, twice; the stride is in the first."""
+    return ConvolutionStages(
+        _separable(channels, kernel, stride, 1, norm), _separable(channels, kernel, 1, 1, norm)
     )
 
 
-def _depthwise(channels: int, kernel: int, stride: int, dilation: int) -> list[nn.Module]:
+def _separable(channels: int, kernel: int, stride: int, dilation: int, norm: Norm) -> Stage:
     padding = dilation * (kernel - 1) // 2
-    return [
-        nn.ReLU(),
-        nn.Conv2d(
-            channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
-        ),
-        PointwiseConv(channels, channels),
-    ]
+    depthwise = nn.Conv2d(
+        channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
+    )
+    return _stage(depthwise, PointwiseConv(channels, channels), norm(channels))
+
+
+def _stage(depthwise: nn.Conv2d | None, dense: nn.Conv2d, norm: nn.Module) -> Stage:
+    # any kind of normalization; those that read stages ask whether it is a plain one
+    return Stage(depthwise, dense, cast(nn.BatchNorm2d, norm))
 
 
 def zeros_after(x: Tensor, stride: int) -> Tensor:
     """Return zeros of the shape that an operation of this stride makes of ``x``."""
     return torch.zeros_like(x[:, :, ::stride, ::stride])
+
+
+def in_channels_last(x: Tensor) -> Tensor:
+    """Return a tensor (n, channels, h, w) in channels_last, itself if it is so already."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def add(terms: Sequence[Tensor]) -> Tensor:
@@ -153,7 +159,12 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels_in, h, w) to (n, channels_out, ceil(h / 2), ceil(w / 2))."""
-        return after_relu(self, F.relu(x))
+        return self.after_relu(F.relu(x))
+
+    def after_relu(self, x: Tensor) -> Tensor:
+        """Return what it makes of an input that is after ReLU already."""
+        out: Tensor = self.norm(self.halves(x))
+        return out
 
     def halves(self, x: Tensor) -> Tensor:
         """Return both convolutions side by side, not normalised, of x after ReLU."""
@@ -163,18 +174,11 @@ class FactorizedReduce(nn.Module):
 
 
 def after_relu(operation: nn.Module, x: Tensor) -> Tensor:
-    """Return what an operation that starts with ReLU makes of what ReLU has made of its input.
-
-    Args:
-        operation: A `FactorizedReduce`, or layers of which the first is ReLU.
-        x: (n, c, h, w), after ReLU.
-    """
-    if isinstance(operation, FactorizedReduce):
-        reduced: Tensor = operation.norm(operation.halves(x))
-        return reduced
-    for layer in list(operation.children())[1:]:
-        x = layer(x)
-    return x
+    """Return what an operation that starts with ReLU makes of x (n, c, h, w), after ReLU."""
+    if isinstance(operation, FactorizedReduce | ConvolutionStages):
+        return operation.after_relu(x)
+    out: Tensor = operation(x)  # a further ReLU changes nothing
+    return out
 
 
 class ResidualReduction(nn.Module):

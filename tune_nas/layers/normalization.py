@@ -5,11 +5,14 @@ All give what ``torch.nn.BatchNorm2d`` gives, and keep its running statistics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Norm = Callable[[int], nn.Module]
+"""Makes the batch normalization for a number of channels, as the network at hand has it."""
 
 
 def is_plain_norm(module: nn.Module) -> bool:

@@ -1,0 +1,132 @@
+"""How the tensors of a mix belong together, and what both of its passes are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from torch import Tensor, nn
+
+from tune_nas.native.chain import Stage
+from tune_nas.native.pooling import pool
+
+
+class StageNumber(IntEnum):
+    """The numbers that the compiled kernels read of a stage, as in ``kernels/stage.h``.
+
+    Attributes:
+        START: The input that it starts from; -1 for the output of the stage before it.
+        DEPTHWISE: Whether it has a depthwise convolution.
+        DILATION: Dilation of that one.
+        STRIDE: Stride of that one.
+        AFFINE: Whether its normalization learns gain and bias.
+        BY_BATCH: Whether its normalization uses the statistics of the batch.
+        TRACKS: Whether its normalization has running statistics.
+    """
+
+    START = 0
+    DEPTHWISE = 1
+    DILATION = 2
+    STRIDE = 3
+    AFFINE = 4
+    BY_BATCH = 5
+    TRACKS = 6
+
+
+class Layout:
+    """How the tensors of a mix belong together.
+
+    Args:
+        stages: The stages of all chains, one after the other.
+        starts: The input that each of them starts from; -1 for what the stage before it made.
+        term_inputs: The input that each term is; -1 for one of its own.
+        poolings: By what each term is pooled.
+        n_inputs: How many inputs the chains have.
+    """
+
+    def __init__(
+        self,
+        stages: list[Stage],
+        starts: list[int],
+        term_inputs: list[int],
+        poolings: list[nn.MaxPool2d | nn.AvgPool2d | None],
+        n_inputs: int,
+    ) -> None:
+        self.stages, self.starts, self.term_inputs = stages, starts, term_inputs
+        self.poolings = [p for p, at in zip(poolings, term_inputs, strict=True) if at < 0]
+        self.pools = any(pooling is not None for pooling in self.poolings)
+        self.n_own = term_inputs.count(-1)
+        self.n_inputs = n_inputs
+        self.weights = [weight for stage in stages for weight in stage.weights]
+        self.by_batch = [stage.by_batch for stage in stages]  # as it is now, for the way back
+
+    def numbers_of_stages(self) -> list[int]:
+        """Return what the compiled kernels read of each stage: one number per `StageNumber`."""
+        numbers: list[int] = []
+        for stage, start, by_batch in zip(self.stages, self.starts, self.by_batch, strict=True):
+            own = [0] * len(StageNumber)
+            own[StageNumber.START] = start
+            own[StageNumber.DEPTHWISE], own[StageNumber.DILATION], own[StageNumber.STRIDE] = (
+                stage.shape
+            )
+            own[StageNumber.AFFINE] = stage.norm.affine
+            own[StageNumber.BY_BATCH] = by_batch
+            own[StageNumber.TRACKS] = stage.norm.track_running_stats
+            numbers += own
+        return numbers
+
+    def terms(self, own: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return the value of each term, from those of its own after pooling."""
+        left = iter(own)
+        return [next(left) if at < 0 else inputs[at] for at in self.term_inputs]
+
+    def pooled(self, own: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the terms' own values, pooled where they are to be."""
+        if not self.pools:
+            return own
+        return [x if p is None else pool(p, x) for p, x in zip(self.poolings, own, strict=True)]
+
+    def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Return the terms' own values, the inputs, and the weights, of all of them in a row."""
+        end = self.n_own + self.n_inputs
+        return tensors[: self.n_own], tensors[self.n_own : end], tensors[end:]
+
+
+@dataclass(slots=True)
+class MixTensors:
+    """What both passes over a mix are given; all tensors are in channels_last.
+
+    Args:
+        layout: How they belong together.
+        scales: One for each term and chain, (terms + chains,).
+        terms: The values of the terms, each (n, channels, h, w).
+        inputs: What the chains start from, likewise.
+        weights: The weights of all stages.
+    """
+
+    layout: Layout
+    scales: Tensor
+    terms: Sequence[Tensor]
+    inputs: Sequence[Tensor]
+    weights: Sequence[Tensor]
+
+
+@dataclass(slots=True)
+class MixGradient:
+    """What the backward pass over a mix is given besides.
+
+    Args:
+        g: The gradient of the sum, (n, channels, h, w).
+        state: The last value that the forward pass returned.
+        kept: The tensors that the forward pass kept.
+        wanted: For each input whether its gradient is needed.
+        of_weights: Whether the gradients of the weights are needed.
+    """
+
+    g: Tensor
+    state: Any
+    kept: Sequence[Tensor]
+    wanted: Sequence[bool]
+    of_weights: bool

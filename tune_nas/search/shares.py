@@ -1,0 +1,41 @@
+"""The importance of edges and the shares of their operations, from the expected weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from tune_nas.search.view import SearchView
+from tune_nas.spaces import CellSpace, operation_kind
+
+
+def operation_shares(search: SearchView, name: str) -> tuple[Tensor, Tensor]:
+    """Return the importance of each edge and the shares of its operations other than ``none``.
+
+    Both are computed from all operations of all edges, decided and pruned ones too: their α stays.
+
+    Args:
+        search: The search.
+        name: The cell type.
+
+    Returns:
+        Importance (edges,) and shares (edges, operations), on the CPU in float64. The shares of an
+        edge sum to 1; that of ``none`` is 0.
+    """
+    cell, alpha = search.space.cells[name], search.alphas[name].detach()
+    weights = search.relaxation.relax(alpha, cell.mask().to(alpha.device))
+    weights = weights.double().cpu()
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    others = not_none(cell)
+    # 1 − the share of `none` is exactly 1 in a space without it, where the sum is nearly so.
+    importance = 1.0 - weights.masked_fill(others, 0.0).sum(dim=1)
+    shares = weights.masked_fill(~others, 0.0)
+    return importance, shares / shares.sum(dim=1, keepdim=True)
+
+
+def not_none(cell: CellSpace) -> Tensor:
+    """Return which operations of each edge are not ``none``, (edges, operations), bool."""
+    mask = cell.mask()
+    for row, names in enumerate(cell.operations):
+        for column, operation in enumerate(names):
+            mask[row, column] = operation_kind(operation) != "none"
+    return mask

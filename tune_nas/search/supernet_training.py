@@ -1,0 +1,191 @@
+"""The supernet of a search, and what trains it: objective, optimizers and batches."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tune_nas.config import TrialConfig
+from tune_nas.data import SearchData, load_data
+from tune_nas.runtime import set_up_runtime
+from tune_nas.search.build import (
+    SupernetSize,
+    batch_needed,
+    check_batches,
+    initial_architecture,
+    make_streams,
+    make_supernet,
+)
+from tune_nas.search.choices import Choices
+from tune_nas.search.draws import Draws
+from tune_nas.search.graphs import make_steps, uncapturable_part
+from tune_nas.search.objective import Objective
+from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.relaxation import make_relaxation
+from tune_nas.search.smoothing import make_smoothing
+from tune_nas.search.together import SharedObjective, Together
+from tune_nas.search.widening import momenta_of, widen, widen_momenta
+from tune_nas.seeds import make_generator
+from tune_nas.spaces import Supernet, check_cells_occur, load_space
+
+
+class SupernetTraining:
+    """w and α of a search with their optimizers, and the batches that they are trained on.
+
+    Args:
+        trial: The trial.
+        together: Searches whose passes run as one with its own; None for none.
+
+    Raises:
+        ConfigError: If the space, a part or the device is not available, or parts do not fit.
+        DataError: If the images cannot be read.
+    """
+
+    def __init__(self, trial: TrialConfig, together: Together | None) -> None:
+        self.trial = trial
+        self._make_objective = (
+            Objective if together is None else partial(SharedObjective, together=together)
+        )
+        self.space = load_space(trial.space.name)
+        if trial.space.cells is not None:
+            check_cells_occur(self.space, trial.space.cells, "space.cells")
+        self.device, self.dtype = set_up_runtime(trial.runtime)
+        data = load_data(
+            trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=True
+        )
+        least = batch_needed(trial, self.space, data.image_size)
+        self.data: SearchData = dataclasses.replace(data, smallest_batch=least)
+        self.choices = Choices(self.space)
+        self.relaxation = make_relaxation(trial.relaxation, self.space, self.choices)
+        self.smoothing = make_smoothing(trial.relaxation.smoothing)
+        self._draws = make_generator(trial.seed, "draws")
+        self._steps = make_steps(
+            trial.runtime,
+            self.device,
+            self.relaxation,
+            Draws(self._draws),
+            together is None,
+            uncapturable_part(trial),
+        )
+        self.alphas, self.betas = initial_architecture(
+            self.relaxation, trial.seed, self.device, self.dtype
+        )
+        self.size = SupernetSize(
+            trial.space.init_channels, trial.space.cells, trial.relaxation.partial_channels
+        )
+        self.supernet = self._make_supernet(self.size)
+        self.optimisers = Optimisers(
+            trial.optimizer,
+            self.supernet,
+            self.alphas,
+            self.betas,
+            self.choices,
+            capturable=self._steps.captures,
+        )
+        self._connect()
+        self.batch_size = trial.schedule.batch_size
+        self._train, self._valid = make_streams(trial, self.data)
+        check_batches(trial, self.data, (self._train, self._valid))
+
+    def _make_supernet(self, size: SupernetSize) -> Supernet:
+        return make_supernet(self.space, self.data, size, self.trial, self.device, self.dtype)
+
+    def _connect(self) -> None:
+        """Let the objective and the update work on the present supernet."""
+        self.objective = self._make_objective(
+            self.supernet,
+            self.relaxation,
+            self.alphas,
+            self.betas,
+            self._steps.draws,
+            bfloat16=self.trial.runtime.autocast,
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """w steps of an epoch."""
+        return self.trial.schedule.steps_per_epoch or self._train.steps_per_epoch
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Take batches of another size from now on; both streams start a new pass."""
+        self.batch_size = batch_size
+        self._train.resize(batch_size)
+        self._valid.resize(batch_size)
+
+    def rebuild(self, size: SupernetSize) -> Supernet:
+        """Replace the supernet by a newly drawn one of another size, and return the old one.
+
+        w's optimiser starts anew with it.
+        """
+        old, self.size = self.supernet, size
+        self._steps.reset()  # before the memory for another one is needed
+        self.supernet = self._make_supernet(size)
+        self.optimisers.restart_weights(self.supernet)
+        self._connect()
+        return old
+
+    def widen(self, size: SupernetSize, generator: torch.Generator) -> None:
+        """Replace the supernet by a wider one that keeps its weights and their momentum."""
+        momenta = momenta_of(self.supernet, self.optimisers.weights)
+        old = self.rebuild(size)
+        origins = widen(old, self.supernet, generator)
+        widen_momenta(momenta, self.supernet, self.optimisers.weights, origins)
+
+    def restart_weights(self) -> None:
+        """Restart the optimizer of w; w itself stays."""
+        self.optimisers.restart_weights(self.supernet)
+
+    def restart_alphas(self, seed: int | None = None) -> None:
+        """Restart the optimizer of α; with a seed, sample α and β again too."""
+        if seed is not None:
+            sampled = initial_architecture(self.relaxation, seed, self.device, self.dtype)
+            _assign((self.alphas, self.betas), sampled)
+        self.optimisers.restart_alphas()
+
+    def training_state(self) -> dict[str, Any]:
+        """Return the part of a search's state that is of w, α, their optimizers and batches."""
+        return {
+            "size": self.size._asdict(),
+            "supernet": _copies(self.supernet.state_dict()),
+            "alphas": _copies(self.alphas),
+            "betas": _copies(self.betas),
+            "optimisers": copy.deepcopy(self.optimisers.state_dict()),
+            "draws": self._draws.get_state(),
+            "batch_size": self.batch_size,
+            "train_batches": self._train.state_dict(),
+            "valid_batches": self._valid.state_dict(),
+        }
+
+    def load_training_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `training_state` returned."""
+        self._steps.reset()
+        if SupernetSize(**state["size"]) != self.size:
+            self.rebuild(SupernetSize(**state["size"]))
+        self.supernet.load_state_dict(state["supernet"])
+        _assign((self.alphas, self.betas), (state["alphas"], state["betas"]))
+        self.optimisers.load_state_dict(state["optimisers"])
+        self._draws.set_state(state["draws"])
+        self.set_batch_size(state["batch_size"])
+        self._train.load_state_dict(state["train_batches"])
+        self._valid.load_state_dict(state["valid_batches"])
+
+
+def _assign(
+    targets: Sequence[Mapping[str, Tensor]], values: Sequence[Mapping[str, Tensor]]
+) -> None:
+    """Copy values into tensors of the same names."""
+    with torch.no_grad():
+        for held, given in zip(targets, values, strict=True):
+            for name, tensor in held.items():
+                tensor.copy_(given[name])
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in memory of their own: saving a view would save all that it is a view of."""
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}

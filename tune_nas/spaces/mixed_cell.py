@@ -1,0 +1,130 @@
+"""A cell with all of its operations, mixed by weights that come from outside.
+
+This is the plain, readable form: what it computes is the truth that faster forms are held to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tune_nas.layers.normalization import Norm
+from tune_nas.layers.primitives import add, run_operation, zeros_after
+from tune_nas.layers.structure import NormedOperation
+from tune_nas.spaces.backbone import join
+from tune_nas.spaces.registry import build_operation, operation_kind
+from tune_nas.spaces.space import CellSpace
+from tune_nas.spaces.weights import CellWeights
+
+
+class MixedCell(nn.Module):
+    """A cell with all of its operations.
+
+    With partial channels (Xu et al., "PC-DARTS", ICLR 2020, arXiv:1907.05737) the first K-th of
+    the channels goes through the operations of an edge and the others around them, halved by a
+    2×2 maximum where the edge has stride 2; at a node the two are joined and shuffled.
+
+    Args:
+        cell: The cell type.
+        channels: Channels of every node.
+        reduction: Whether edges from input nodes have stride 2.
+        norm: Batch normalisation of its operations.
+        norm_after_pools: Whether it follows pools too.
+        partial_channels: K, a divisor of the channels; 1 for all of them.
+    """
+
+    def __init__(
+        self,
+        cell: CellSpace,
+        channels: int,
+        reduction: bool,
+        norm: Norm,
+        norm_after_pools: bool,
+        partial_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.groups = partial_channels
+        self.width = channels // partial_channels
+        self.strides = [2 if reduction and e.source < cell.n_inputs else 1 for e in cell.edges]
+        self.edges = nn.ModuleList()
+        for names, stride in zip(cell.operations, self.strides, strict=True):
+            operations = nn.ModuleList()
+            for name in names:
+                operation = build_operation(name, self.width, stride, norm)
+                if norm_after_pools and operation_kind(name) == "pool":
+                    operation = NormedOperation(operation, norm(self.width))
+                operations.append(operation)
+            self.edges.append(operations)
+        # `none` adds zero whatever its weight, so it never needs running
+        self.runs = [
+            [operation_kind(name) != "none" for name in names] for names in cell.operations
+        ]
+
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        weights: CellWeights,
+        draws: torch.Generator | None = None,
+        skip_dropout: float = 0.0,
+    ) -> Tensor:
+        """Map the input nodes (n, channels, h, w) to the cell's output.
+
+        Args:
+            inputs: The input nodes.
+            weights: Mixing weights.
+            draws: Source of what operations draw; None for torch's global generator.
+            skip_dropout: Dropout on identities, in training mode.
+        """
+        operation_weights = [row.unbind() for row in weights.operations.unbind()]
+        edge_weights = None if weights.edges is None else weights.edges.unbind()
+        offsets = None if weights.offsets is None else weights.offsets.unbind()
+        active = None if weights.active is None else weights.active.tolist()
+        dropout = skip_dropout if self.training else 0.0
+        nodes = list(inputs)
+        for node in self.cell.nodes:
+            through, around = [], []
+            for row in self.cell.incoming(node):
+                source = nodes[self.cell.edges[row].source]
+                if active is not None and not any(active[row]):
+                    continue  # the edge is not there
+                part = source[:, : self.width] if self.groups > 1 else source
+                terms = [
+                    operation_weights[row][column] * run_operation(operation, part, draws, dropout)
+                    for column, operation in enumerate(self.operations_of(row))
+                    if self.runs[row][column] and (active is None or active[row][column])
+                ]
+                mixed = add(terms) if terms else zeros_after(part, self.strides[row])
+                if offsets is not None:
+                    mixed = mixed + offsets[row]
+                through.append(mixed if edge_weights is None else edge_weights[row] * mixed)
+                if self.groups > 1:
+                    rest = halved(source[:, self.width :], self.strides[row])
+                    around.append(rest if edge_weights is None else edge_weights[row] * rest)
+            if not through:
+                nodes.append(zeros_after(source, self.strides[row]))
+            elif not around:
+                nodes.append(add(through))
+            else:  # the sum over edges may come first: joining and shuffling are linear
+                joined = torch.cat([add(through), add(around)], dim=1)
+                nodes.append(torch.channel_shuffle(joined, self.groups))
+        return join(nodes, self.cell)
+
+    @cached_property
+    def _operations(self) -> list[list[nn.Module]]:
+        # looking a module up in two containers takes longer than some operations do
+        return [list(cast(nn.ModuleList, edge)) for edge in self.edges]
+
+    def operations_of(self, row: int) -> Sequence[nn.Module]:
+        """Return the operations of an edge, in the order of their weights."""
+        return self._operations[row]
+
+
+def halved(x: Tensor, stride: int) -> Tensor:
+    """Return the channels that go around the operations of an edge of that stride."""
+    return x if stride == 1 else F.max_pool2d(x, 2, stride=2, ceil_mode=True)
