@@ -45,7 +45,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "perturbation": "tune_nas.search.selection.perturbation:Perturbation",
         "sampled": "tune_nas.search.selection.sampled:Sampled",
     },
-    # Named as the keys of `schedule` that turn them on, in the order in which they act.
+    # Named as the keys of `schedule` that turn them on.
     "rules": {
         "stages": "tune_nas.search.rules.stages:Stages",
         "greedy": "tune_nas.search.rules.greedy:Greedy",

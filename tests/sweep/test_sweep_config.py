@@ -150,6 +150,11 @@ def test_bad_sweeps_say_what_is_wrong_in_one_line(changes: dict[str, Any], says:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("metric", ["sampled/best_accuracy", "settled_epochs", "retrain_seconds"])
+def test_a_metric_need_not_be_known_beforehand(metric: str) -> None:
+    assert load_sweep("lambda", metric=metric).search_metric == metric
+
+
 def test_a_key_whose_condition_does_not_hold_goes_where_it_cannot_stay(
     make_sweep: MakeSweep,
 ) -> None:

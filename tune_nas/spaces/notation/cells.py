@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from tune_nas import manifest
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces.registry import is_own_operation, operation_names
 
@@ -55,11 +56,12 @@ def operation_name(name: str) -> str:
     Raises:
         GenotypeError: If it is not known; starts with ``unknown operation``.
     """
-    known = operation_names()
-    if name in known or is_own_operation(name):  # of a user's own, which a space has to load
+    # One of a user's own is known here, too: a space has to load it.
+    if is_own_operation(name) or manifest.is_known("operations", name):
         return name
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
+    known = operation_names()
     near = difflib.get_close_matches(name, [*known, *_OTHER_NAMES], n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
     raise GenotypeError(f"unknown operation '{name}'; {hint}")
