@@ -12,6 +12,7 @@ How each figure is counted, over the syntax trees of all ``*.py`` files of the p
 - Methods of a class: the functions in its body, special methods and properties included.
 - Names of `Search` that other files use: its methods and the attributes that it sets on itself, as
   far as they are read from or assigned to something called ``search``, ``view`` or ``control``.
+  The tests that the package ships (``testing``) use a search as its users do, and do not count.
 - File names used twice: the different names that several files have, ``__init__.py`` aside.
 - Lines of a file: all of them; p90 is the value below which nine tenths of the files are.
 """
@@ -146,7 +147,7 @@ def hub_names(modules: Modules, hub: str = _HUB) -> list[str]:
         {
             node.attr
             for name, module in modules.items()
-            if name != home
+            if name != home and ".testing." not in name
             for node in ast.walk(module.tree)
             if isinstance(node, ast.Attribute) and _is_called(node.value) and node.attr in members
         }

@@ -19,8 +19,8 @@ from mlflow_proxy import Proxy
 from mlflow_server import serving
 from standin import TASKS, MakeSweep, crash_after, restart_ray
 
-from tune_nas.cli.outcome import print_outcome
 from tune_nas.cli.output import Format
+from tune_nas.cli.run_summary import print_outcome
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.report import TrialResult

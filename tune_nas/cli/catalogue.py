@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_nas import manifest
-from tune_nas.cli import options
+from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import Format, echo, print_json, print_table
 from tune_nas.errors import ConfigError
 from tune_nas.paths import is_file, is_uri

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tune_nas.cli import options
+from tune_nas.cli import shared_options as options
 from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.paths import GENOTYPE, is_file, is_uri
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tune_nas.cli import options
+from tune_nas.cli import shared_options as options
 from tune_nas.cli.genotypes import find_genotype, fit_to_space, space_of
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.errors import ConfigError

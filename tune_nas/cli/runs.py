@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune_nas.cli import options
-from tune_nas.cli.groups import spread
+from tune_nas.cli import shared_options as options
 from tune_nas.cli.notes import note_ineffective
-from tune_nas.cli.outcome import print_outcome, print_plan
+from tune_nas.cli.option_groups import spread
 from tune_nas.cli.output import Format
+from tune_nas.cli.run_summary import print_outcome, print_plan
 from tune_nas.errors import ConfigError, NameTakenError
 from tune_nas.sweep.options import storage_option
 from tune_nas.text import brief, printable

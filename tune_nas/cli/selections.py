@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tune_nas.cli import options
-from tune_nas.cli.groups import spread
-from tune_nas.cli.outcome import print_outcome
+from tune_nas.cli import shared_options as options
+from tune_nas.cli.option_groups import spread
 from tune_nas.cli.output import Format, echo, print_json, print_table
+from tune_nas.cli.run_summary import print_outcome
 from tune_nas.cli.runs import named
 from tune_nas.errors import ConfigError
 

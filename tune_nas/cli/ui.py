@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import options
+from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import echo
 from tune_nas.errors import StorageError
 

@@ -20,8 +20,8 @@ def to_dataframe(results: Iterable[TrialResult], *, epochs: bool = False) -> Dat
 
     Args:
         results: From `SweepOutcome.results` or `read_results`.
-        epochs: Return a row for each epoch of each trial, with a column ``epoch`` that counts from
-            1; else a row for each trial, with the metrics of its last epoch.
+        epochs: Return a row for each epoch of each trial, with a column ``epoch``, which counts
+            from 1; else a row for each trial, with the metrics of its last epoch.
     """
     from pandas import DataFrame  # here, not above: it takes half a second
 

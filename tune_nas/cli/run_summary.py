@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tune_nas.cli import options
+from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import Format, echo, print_json, print_rich, print_table
 from tune_nas.sweep.options import storage_option
 from tune_nas.text import printable
