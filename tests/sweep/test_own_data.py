@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from tune_nas.library import load_trial
-from tune_nas.sweep import RunOptions, run_retrain, run_search
+from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_search
+from tune_nas.sweep.plan import read_plan
+from tune_nas.sweep.storage import Storage
 
 pytestmark = pytest.mark.sweep
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def test_workers_import_the_data_set_of_a_trial(tmp_path: Path, ray_session: None) -> None:
+def test_workers_import_the_data_set_of_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_session: None
+) -> None:
     """The module is on no path: it is found in the folder of the trial's file."""
     shutil.copy(EXAMPLES / "own_data.py", tmp_path / "data_of_workers.py")
     text = (EXAMPLES / "own-data.yaml").read_text(encoding="utf-8")
@@ -30,8 +34,17 @@ def test_workers_import_the_data_set_of_a_trial(tmp_path: Path, ray_session: Non
     }
     trial = load_trial(file, settings)
     options = RunOptions(storage=str(tmp_path / "runs"), quiet=True)
-    (searched,) = run_search(trial, options).results
+    (searched,) = run_search(trial, options, "searched").results
     assert (searched.status, searched.error) == ("finished", None)
     assert searched.genotype is not None
+
+    # Resumed in another folder, with the search to be run again.
+    (record,) = (tmp_path / "runs" / "searched" / "search" / "records").glob("*.json")
+    record.unlink()
+    read_plan(Storage(tmp_path / "runs" / "searched")).write_state(status="running")
+    monkeypatch.chdir("/")
+    (again,) = resume_sweep("searched", options).results
+    assert (again.status, again.genotype) == ("finished", searched.genotype)
+
     (retrained,) = run_retrain(trial, searched.genotype, options, "retrained").results
     assert (retrained.stage, retrained.status) == ("retrain", "finished")
