@@ -76,9 +76,8 @@ class Search(SupernetTraining):
         self.findings = Findings(self)
         self._alpha_history = AlphaHistory(self)
         self.decisions = Decisions(self)
-        self._probes: list[Probe] = [
-            *(self._alpha_history, self.decisions, self.findings, Entropies(self)),
-        ]
+        self._probes: list[Probe] = [self._alpha_history, self.decisions, self.findings]
+        self._entropies = Entropies(self)
         self._own_probes = make_probes(self)
         self.selection = make_selection(self)
         self.rules = make_rules(self)
@@ -184,7 +183,7 @@ class Search(SupernetTraining):
         observe(self, self._probes, metrics)
         metrics |= self.selection.metrics()
         make_numbers(metrics, self.selection)
-        observe(self, self._own_probes.values(), metrics)
+        observe(self, [self._entropies, *self._own_probes.values()], metrics)
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
         self.history.append(metrics)

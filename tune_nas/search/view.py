@@ -20,24 +20,12 @@ from tune_nas.search.relaxation import Alphas, Betas, Relaxation
 from tune_nas.spaces import Genotype, MixingWeights, Space, Supernet
 
 
-class SearchView(Protocol):
-    """What can be read of a search. Reading changes nothing of its result."""
-
-    @property
-    def trial(self) -> TrialConfig:
-        """The trial: everything that decides the result."""
+class ArchitectureView(Protocol):
+    """The architecture that a search is deciding."""
 
     @property
     def space(self) -> Space:
         """The search space."""
-
-    @property
-    def data(self) -> SearchData:
-        """The training images, in two parts; there is no test set."""
-
-    @property
-    def device(self) -> torch.device:
-        """The device of w and α."""
 
     @property
     def choices(self) -> Candidates:
@@ -56,20 +44,31 @@ class SearchView(Protocol):
         """β by cell type, each (edges,); empty without edge normalization."""
 
     @property
-    def supernet(self) -> Supernet:
-        """The present supernet."""
+    def epoch_weights(self) -> MixingWeights:
+        """The expected mixing weights that the present epoch was validated with.
+
+        Rules that decide at the end of the epoch change `expected_weights`, and not these.
+        """
 
     @property
-    def size(self) -> SupernetSize:
-        """The size of the present supernet."""
+    def genotype(self) -> Genotype:
+        """The genotype that the search has come to."""
+
+    def choose(self, cell: str, row: int) -> int:
+        """Return the operation, as a column, that the trial's selection chooses for an edge."""
+        ...
+
+    def expected_weights(self) -> MixingWeights:
+        """Return the expected mixing weights of the present α; nothing is sampled."""
+        ...
+
+
+class ProgressView(Protocol):
+    """How far a search is, and what it has reported."""
 
     @property
-    def batch_size(self) -> int:
-        """Images of a training batch."""
-
-    @property
-    def rate_factor(self) -> float:
-        """The factor on the scheduled learning rate of w."""
+    def trial(self) -> TrialConfig:
+        """The trial: everything that decides the result."""
 
     @property
     def epoch(self) -> int:
@@ -88,27 +87,36 @@ class SearchView(Protocol):
         """The metrics of the present epoch, as far as they are known."""
 
     @property
-    def epoch_weights(self) -> MixingWeights:
-        """The expected mixing weights that the present epoch was validated with.
-
-        Rules that decide at the end of the epoch change `expected_weights`, and not these.
-        """
-
-    @property
-    def genotype(self) -> Genotype:
-        """The genotype that the search has come to."""
-
-    def choose(self, cell: str, row: int) -> int:
-        """Return the operation, as a column, that the trial's selection chooses for an edge."""
-        ...
+    def rate_factor(self) -> float:
+        """The factor on the scheduled learning rate of w."""
 
     def moves_alphas(self, epoch: int) -> bool:
         """Whether α is updated in an epoch (0-based): false during the warm-up of each stage."""
         ...
 
-    def expected_weights(self) -> MixingWeights:
-        """Return the expected mixing weights of the present α; nothing is sampled."""
-        ...
+
+class SupernetView(Protocol):
+    """The supernet of a search, and what it computes."""
+
+    @property
+    def data(self) -> SearchData:
+        """The training images, in two parts; there is no test set."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of w and α."""
+
+    @property
+    def supernet(self) -> Supernet:
+        """The present supernet."""
+
+    @property
+    def size(self) -> SupernetSize:
+        """The size of the present supernet."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a training batch."""
 
     def predict(self, images: Tensor, weights: MixingWeights) -> Tensor:
         """Return the logits (n, classes) of images, in the mode that the supernet is in."""
@@ -128,6 +136,10 @@ class SearchView(Protocol):
             batch_statistics: Whether batch normalization uses the statistics of the batch.
         """
         ...
+
+
+class SearchView(ArchitectureView, ProgressView, SupernetView, Protocol):
+    """What can be read of a search. Reading changes nothing of its result."""
 
 
 class SearchControl(SearchView, Protocol):

@@ -13,7 +13,7 @@ from torch import Tensor
 from tune_nas import manifest
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search.choices import Choices
+from tune_nas.search.choices import Candidates, Choices
 from tune_nas.search.parts import find_part, register_as, running_own_code
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
@@ -200,7 +200,7 @@ class Relaxation(ABC):
             operations = torch.where(decided[:, None], mask.to(operations.dtype), operations)
             if offsets is not None:
                 offsets = offsets.masked_fill(decided, 0.0)
-        edges = None if beta is None else self._edge_weights(name, beta)
+        edges = None if beta is None else _edge_weights(self.choices, name, beta)
         return CellWeights(operations, edges=edges, active=active, offsets=offsets)
 
     def _draw(
@@ -210,23 +210,16 @@ class Relaxation(ABC):
             return Sample(self.relax(alpha, mask))
         return self.sample(alpha, mask, generators(seed, name, alpha.device))
 
-    def _edge_weights(self, name: str, beta: Tensor) -> Tensor:
-        """Return softmax(β) over the edges into each node (PC-DARTS, Eq. 4); pruned ones get 0."""
-        pruned = self.choices.pruned(name, beta.device)
-        weights = torch.zeros_like(beta)
-        for rows in self.choices.incoming(name, beta.device):
-            share = softmax_where(beta[rows][None], ~pruned[rows][None])[0]
-            weights = weights.index_copy(0, rows, share)
-        return weights
-
     def initial_alphas(self, generator: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         """Draw α₀ for every cell type, on the CPU.
 
         Raises:
             ConfigError: If ``uniform-weight`` meets an edge with a single operation.
         """
+        init = self.default_init if self.config.init == "auto" else self.config.init
+        std = _INIT_STD[init] if self.config.init_std is None else self.config.init_std
         return {
-            name: self._initial(cell, generator, dtype) * cell.mask()
+            name: _initial_alpha(cell, init, std, generator, dtype) * cell.mask()
             for name, cell in self.cells.items()
         }
 
@@ -239,20 +232,31 @@ class Relaxation(ABC):
             for name, cell in self.cells.items()
         }
 
-    def _initial(self, cell: CellSpace, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        init = self.default_init if self.config.init == "auto" else self.config.init
-        shape = (len(cell.edges), cell.n_operations)
-        std = _INIT_STD[init] if self.config.init_std is None else self.config.init_std
-        noise = std * torch.randn(shape, generator=generator, dtype=dtype)
-        if init == "normal":
-            return noise
-        counts = cell.mask().sum(dim=1, keepdim=True)
-        if bool((counts < 2).any()):
-            raise ConfigError(
-                "relaxation.init is 'uniform-weight', but an edge has a single operation; "
-                "it needs at least 2"
-            )
-        return noise - (counts.to(dtype) - 1).log()
+
+def _edge_weights(choices: Candidates, name: str, beta: Tensor) -> Tensor:
+    """Return softmax(β) over the edges into each node (PC-DARTS, Eq. 4); pruned ones get 0."""
+    pruned = choices.pruned(name, beta.device)
+    weights = torch.zeros_like(beta)
+    for rows in choices.incoming(name, beta.device):
+        share = softmax_where(beta[rows][None], ~pruned[rows][None])[0]
+        weights = weights.index_copy(0, rows, share)
+    return weights
+
+
+def _initial_alpha(
+    cell: CellSpace, init: str, std: float, generator: torch.Generator, dtype: torch.dtype
+) -> Tensor:
+    shape = (len(cell.edges), cell.n_operations)
+    noise = std * torch.randn(shape, generator=generator, dtype=dtype)
+    if init == "normal":
+        return noise
+    counts = cell.mask().sum(dim=1, keepdim=True)
+    if bool((counts < 2).any()):
+        raise ConfigError(
+            "relaxation.init is 'uniform-weight', but an edge has a single operation; "
+            "it needs at least 2"
+        )
+    return noise - (counts.to(dtype) - 1).log()
 
 
 def softmax_where(values: Tensor, mask: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from tune_nas.search.influence import (
     without_operations,
 )
 from tune_nas.search.selection.tuning import Tuning
-from tune_nas.search.view import SearchControl
+from tune_nas.search.view import SearchControl, SearchView
 from tune_nas.seeds import make_generator
 from tune_nas.spaces import CellSpace, load_space
 
@@ -66,29 +66,16 @@ class Perturbation(Tuning):
                 self._decide_next(name, cell)
 
     def _decide_next(self, name: str, cell: CellSpace) -> None:
-        rows, nodes = self._order(name, cell)
+        rows, nodes = _order(self.search, name, cell)
         still_open = set(self.search.choices.open(name))
         for row in rows:
             if row in still_open:
                 self._choose_operation(name, row)
                 return
         for node in nodes:
-            if len(self._present(name, cell, node)) > cell.kept_inputs(node):
+            if len(_present(self.search, name, cell, node)) > cell.kept_inputs(node):
                 self._take_edges_out(name, cell, node)
                 return
-
-    def _order(self, name: str, cell: CellSpace) -> tuple[Sequence[int], Sequence[int]]:
-        """Return the rows of the edges, and the nodes, in the order in which they are decided."""
-        if self.search.trial.selection.perturbation.order == "fixed":
-            return range(len(cell.edges)), cell.nodes
-        generator = make_generator(self.search.trial.seed, f"order of decisions in {name}")
-        rows: list[int] = torch.randperm(len(cell.edges), generator=generator).tolist()
-        places: list[int] = torch.randperm(len(cell.nodes), generator=generator).tolist()
-        return rows, [cell.nodes[place] for place in places]
-
-    def _present(self, name: str, cell: CellSpace, node: int) -> list[int]:
-        pruned = self.search.choices.pruned(name)
-        return [row for row in cell.incoming(node) if not pruned[row]]
 
     def _choose_operation(self, name: str, row: int) -> None:
         found = without_operations(self.search, name, row)
@@ -102,7 +89,7 @@ class Perturbation(Tuning):
     def _take_edges_out(self, name: str, cell: CellSpace, node: int) -> None:
         """Remove the surplus edges of a node: all by one comparison, or each by one of its own."""
         config = self.search.trial.selection.perturbation
-        present = self._present(name, cell, node)
+        present = _present(self.search, name, cell, node)
         while surplus := len(present) - cell.kept_inputs(node):
             found = without_edges(self.search, name, present)
             # Of equally harmless edges the last is removed, so that the earlier ones stay.
@@ -149,6 +136,22 @@ class Perturbation(Tuning):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take it back."""
         self._evaluations = [list(entry) for entry in state["evaluations"]]
+
+
+def _order(search: SearchView, name: str, cell: CellSpace) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the rows of the edges, and the nodes, in the order in which they are decided."""
+    if search.trial.selection.perturbation.order == "fixed":
+        return range(len(cell.edges)), cell.nodes
+    generator = make_generator(search.trial.seed, f"order of decisions in {name}")
+    rows: list[int] = torch.randperm(len(cell.edges), generator=generator).tolist()
+    places: list[int] = torch.randperm(len(cell.nodes), generator=generator).tolist()
+    return rows, [cell.nodes[place] for place in places]
+
+
+def _present(search: SearchView, name: str, cell: CellSpace, node: int) -> list[int]:
+    """Return the rows of the edges into a node that are not pruned."""
+    pruned = search.choices.pruned(name)
+    return [row for row in cell.incoming(node) if not pruned[row]]
 
 
 def _decisions(cell: CellSpace) -> int:
