@@ -30,7 +30,7 @@ def updates(draw: st.DrawFn) -> dict[str, Any]:
         "hessian": draw(st.sampled_from(["finite-difference", "exact"])),
         "epsilon": draw(st.floats(0, 10, exclude_min=True)),
         "unrolled_momentum": draw(st.booleans()),
-        "second_order_form": draw(st.sampled_from(["eq6", "printed"])),
+        "second_order_form": draw(st.sampled_from(["eq6", "train-weighted"])),
     }
     if level == "mixed":
         key, values = draw(

@@ -118,7 +118,7 @@ def test_an_installed_package_adds_parts(installed: Callable[..., None], tmp_pat
         rules="count = package_with_parts:Count",
         operations="added_median = package_with_parts:added_median",
     )
-    assert manifest.names("relaxations")[-2:] == ("path", "doubled")
+    assert manifest.names("relaxations")[-2:] == ("uniform-path", "doubled")
     settings = {
         **SMALL,
         "relaxation.kind": "doubled",
@@ -188,8 +188,8 @@ def test_a_registered_relaxation_can_be_named() -> None:
 
 
 def test_a_shipped_class_is_the_shipped_part() -> None:
-    config = RelaxationConfig(kind="tune_nas.search.relaxation.path:Path")
-    assert config.kind == "path"
+    config = RelaxationConfig(kind="tune_nas.search.relaxation.path:UniformPath")
+    assert config.kind == "uniform-path"
     with pytest.raises(ConfigError, match=r"relaxation\.options is given, but belongs to a class"):
         load_trial(
             "darts-1st",

@@ -149,7 +149,7 @@ def test_a_batch_is_never_larger_than_the_images(monkeypatch: pytest.MonkeyPatch
 def test_a_stage_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with_memory(monkeypatch, 24, CIFAR)
     stages = [{"epochs": 10}, {"epochs": 10, "cells": 500}]
-    changes = {"schedule.epochs": 20, "schedule.stages": stages, "schedule.carry": "nothing"}
+    changes = {"schedule.epochs": 20, "schedule.stages": stages, "schedule.carry_over": "none"}
     with pytest.raises(ConfigError, match=r"schedule\.batch_size must be <= "):
         check_search_memory(load_trial("milenas", changes))
 

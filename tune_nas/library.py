@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tune_nas.config import TrialConfig, dotted_keys, earlier_rules, scaled
 from tune_nas.config.effects import no_effect, set_keys, set_value
+from tune_nas.config.section import current_key, current_value
 from tune_nas.errors import ConfigError
 from tune_nas.manifest import is_reference
 from tune_nas.paths import expanded, is_file
@@ -160,6 +161,7 @@ def with_settings(
     Raises:
         ConfigError: If a key is unknown, a value is not legal, or a key has no effect.
     """
+    settings = current_settings(settings)
     trial = make(settings)
     for key, setting in set_keys(settings):
         reason = no_effect(trial, key, declared_reads)
@@ -197,13 +199,30 @@ def with_overrides(
         ConfigError: If a key is unknown or a value not legal.
     """
     content = trial.to_dict() if isinstance(trial, TrialConfig) else dict(trial)
-    for key, value in overrides.items():
+    for key, value in current_settings(overrides).items():
         check_key(key, where)
         try:
             content = _set(content, key.split("."), value)
         except ValueError as error:
             raise ConfigError(f"{where}: {key} cannot be set: {error}") from error
     return validate(TrialConfig, content, where)
+
+
+def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys and their values in the spelling of today.
+
+    Sections among the values are left as they are: they are renamed when they are validated.
+
+    Raises:
+        ConfigError: If a key is given in both spellings.
+    """
+    current: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = current_key(TrialConfig, key)
+        if name != key and name in settings:
+            raise ConfigError(f"'{key}' is the earlier name of '{name}'; give '{name}' alone")
+        current[name] = current_value(TrialConfig, name, value)
+    return current
 
 
 def check_key(key: str, where: str) -> None:
@@ -227,7 +246,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
             f"'{brief(text)}' is not an assignment; write KEY=VALUE, e.g. update.lambda=0.3"
         )
     try:
-        return key.strip(), parse_yaml(value)
+        return current_key(TrialConfig, key.strip()), parse_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(
             f"the value in '{brief(text)}' is not valid YAML{_place(error)}"

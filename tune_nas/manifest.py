@@ -33,7 +33,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "gumbel": "tune_nas.search.relaxation.gumbel:Gumbel",
         "concrete": "tune_nas.search.relaxation.concrete:Concrete",
         "dirichlet": "tune_nas.search.relaxation.dirichlet:Dirichlet",
-        "path": "tune_nas.search.relaxation.path:Path",
+        "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
     },
     "smoothings": {
         "random": "tune_nas.search.smoothing.random:RandomSmoothing",
@@ -49,7 +49,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "rules": {
         "stages": "tune_nas.search.rules.stages:Stages",
         "greedy": "tune_nas.search.rules.greedy:Greedy",
-        "rate_rule": "tune_nas.search.rules.rate:LowerRate",
+        "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "stop": "tune_nas.search.rules.stop:Stop",
     },
     "probes": {},  # those that are shipped observe every search

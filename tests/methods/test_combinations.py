@@ -16,7 +16,7 @@ from tune_nas.search import Search, relaxation_names, selection_names
 Shrink = Callable[..., TrialConfig]
 GradientsOf = Callable[[Search], list[list[bool]]]
 
-MOVED_BY_ALPHA = [name for name in relaxation_names() if name != "path"]
+MOVED_BY_ALPHA = [name for name in relaxation_names() if name != "uniform-path"]
 LEVELS = [("single", 1), *product(("bilevel", "mixed"), (1, 2))]
 SEQUENCES = ("simultaneous", "weights-first", "alphas-first")
 
@@ -49,7 +49,7 @@ def test_any_relaxation_with_any_update(
 EXTRAS: dict[str, dict[str, Any]] = {
     "random smoothing": {"relaxation.smoothing.kind": "random"},
     "adversarial smoothing": {"relaxation.smoothing.kind": "adversarial"},
-    "partial channels": {"relaxation.partial_channels": 2, "relaxation.edge_normalisation": True},
+    "partial channels": {"relaxation.partial_channels": 2, "relaxation.edge_normalization": True},
     "a decision": {"schedule.greedy": {"warmup": 0, "every": 1}, "schedule.epochs": 5},
     "stages": {"schedule.stages": [{"epochs": 1}, {"epochs": 2, "operations": 2}]},
 }
@@ -70,10 +70,10 @@ def test_any_relaxation_with_any_schedule(
 @pytest.mark.parametrize("selection", [s for s in selection_names() if s != "greedy"])
 @pytest.mark.parametrize("relaxation", relaxation_names())
 def test_any_selection_with_any_relaxation(relaxation: str, selection: str, shrink: Shrink) -> None:
-    if relaxation == "path" and selection == "magnitude":
+    if relaxation == "uniform-path" and selection == "magnitude":
         pytest.skip("refused, see below")
     trial = shrink(
-        "rsps" if relaxation == "path" else "milenas",
+        "rsps" if relaxation == "uniform-path" else "milenas",
         **{
             "relaxation.kind": relaxation,
             "selection.kind": selection,
@@ -94,8 +94,9 @@ def test_any_selection_with_any_relaxation(relaxation: str, selection: str, shri
     [
         (
             "milenas",
-            {"relaxation.kind": "path"},
-            "relaxation.kind is 'path', which has no α to move, but update.level is 'mixed'; "
+            {"relaxation.kind": "uniform-path"},
+            "relaxation.kind is 'uniform-path', which has no α to move, but update.level is "
+            "'mixed'; "
             "it must be 'none'",
         ),
         (
@@ -161,8 +162,8 @@ def test_any_selection_with_any_relaxation(relaxation: str, selection: str, shri
         ),
         (
             "milenas",
-            {"update.alphas_batch": "other"},
-            "update.alphas_batch is 'other', but belongs to update.level 'single', not 'mixed'",
+            {"update.alpha_batch": "separate"},
+            "update.alpha_batch is 'separate', but belongs to update.level 'single', not 'mixed'",
         ),
         (
             "milenas",

@@ -60,7 +60,7 @@ MIXTURES: dict[str, tuple[str, dict[str, Any]]] = {
             "space.init_channels": 4,
             "relaxation.kind": "gumbel",
             "relaxation.partial_channels": 4,
-            "relaxation.edge_normalisation": True,
+            "relaxation.edge_normalization": True,
             "schedule.epochs": 2,
             "schedule.stages": [
                 {"epochs": 1, "skip_dropout": 0.5},

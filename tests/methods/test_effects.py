@@ -36,7 +36,7 @@ OTHER: dict[str, Any] = {
     "relaxation.smoothing.end": 0.9,
     "relaxation.smoothing.steps": 2,
     "relaxation.partial_channels": 2,
-    "relaxation.edge_normalisation": True,
+    "relaxation.edge_normalization": True,
     "relaxation.penalty.kind": "zero-one",
     "relaxation.penalty.weight": 5.0,
     "relaxation.unsampled": None,
@@ -49,7 +49,7 @@ OTHER: dict[str, Any] = {
     "update.epsilon": 0.5,
     "update.unrolled_momentum": None,  # the opposite of the trial's
     "update.second_order_form": None,
-    "update.alphas_batch": "other",
+    "update.alpha_batch": "separate",
     "update.weight_steps": 2,
     "update.warmup": 1,
     "optimizer.weights.learning_rate_min": 0.02,
@@ -61,7 +61,7 @@ OTHER: dict[str, Any] = {
     "optimizer.alphas.momentum": 0.1,
     "optimizer.alphas.weight_decay": 0.3,
     "schedule.greedy.history": 1,
-    "schedule.carry": None,
+    "schedule.carry_over": None,
     "schedule.stop.patience": 2,
     "selection.max_skips": {"normal": 0},
     "selection.rank_by": "softmax",
@@ -85,22 +85,22 @@ SWAPPED: dict[str, Any] = {
     },
     "optimizer.weights.unsampled": {"keep": "update", "update": "keep"},
     "update.unrolled_momentum": {True: False, False: True},
-    "update.second_order_form": {"eq6": "printed", "printed": "eq6"},
-    "schedule.carry": {"weights": "nothing", "nothing": "weights"},
+    "update.second_order_form": {"eq6": "train-weighted", "train-weighted": "eq6"},
+    "schedule.carry_over": {"weights": "none", "none": "weights"},
 }
 
 # Read, with no effect under the trial's conditions; the searches with other values prove it.
 READ_IN_VAIN = {
     "space.cells",  # of a first supernet, which that of the first stage replaces
     "relaxation.partial_channels",
-    "relaxation.init",  # `path` has an α that nothing depends on
+    "relaxation.init",  # `uniform-path` has an α that nothing depends on
     "relaxation.init_std",
-    "relaxation.edge_normalisation",
+    "relaxation.edge_normalization",
     "relaxation.smoothing.kind",
     "relaxation.options",
     "selection.options",
     "update.order",
-    "update.alphas_batch",
+    "update.alpha_batch",
     "update.second_order_form",  # both forms are the same at λ = 1
     "update.unrolled_momentum",  # a phase sets it for all epochs of second order
     "update.weight_steps",
@@ -214,7 +214,7 @@ def test_a_search_reads_the_declared_keys_and_the_others_change_no_bit(
     other, taken = changed(trial, [key for key in without if not in_absent_section(trial, key)])
     assert len(taken) >= 8
     two = run(other)
-    if trial.relaxation.kind == "path":  # its α is drawn and stays; nothing depends on it
+    if trial.relaxation.kind == "uniform-path":  # its α is drawn and stays; nothing depends on it
         for state in (one, two):
             for key in ("alphas", "alpha_history"):
                 state.pop(key)
@@ -238,7 +238,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "relaxation.smoothing.end": ("sdarts-rs", {}),
     "relaxation.smoothing.steps": ("sdarts-adv", {}),
     "relaxation.partial_channels": ("darts-1st", {}),
-    "relaxation.edge_normalisation": ("darts-1st", {}),
+    "relaxation.edge_normalization": ("darts-1st", {}),
     "relaxation.penalty.kind": ("single-level", {}),
     "relaxation.penalty.weight": ("fairdarts", {}),
     "relaxation.unsampled": ("gdas", {}),
@@ -250,7 +250,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "update.epsilon": ("darts-2nd", {}),
     "update.unrolled_momentum": ("darts-2nd", {}),
     "update.second_order_form": ("milenas-2nd", {"update.lambda": 0.2}),
-    "update.alphas_batch": ("single-level", {}),
+    "update.alpha_batch": ("single-level", {}),
     "update.weight_steps": ("darts-1st", {"schedule.steps_per_epoch": 2}),
     "update.warmup": ("darts-1st", {}),
     "optimizer.weights.learning_rate_min": ("darts-1st", {}),
@@ -261,7 +261,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "optimizer.alphas.betas": ("darts-1st", {}),
     "optimizer.alphas.momentum": ("darts-1st", {"optimizer.alphas.kind": "sgd"}),
     "optimizer.alphas.weight_decay": ("darts-1st", {}),
-    "schedule.carry": ("drnas-progressive", {}),
+    "schedule.carry_over": ("drnas-progressive", {}),
     "schedule.stop.patience": ("darts-1st", {"schedule.stop.skips": {"normal": 1}}),
     "selection.max_skips": ("darts-1st", {}),
     "selection.perturbation.criterion": ("darts-pt", {}),

@@ -45,7 +45,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
         *(50, 64, 0.1, 0.0, 6e-4),
     ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
-    "rsps": ("path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
+    "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
 }
 SEQUENCES = {"alphas-first": "α w", "weights-first": "w α", "simultaneous": "both"}
 
@@ -56,7 +56,10 @@ PARTICULARS: dict[str, dict[str, Any]] = {
     "milenas": {"update.lambda": 1.0, "optimizer.weights.clip": 5.0},
     "milenas-code": {"update.lambda": 1.0, "optimizer.weights.clip": 0.0},
     "milenas-2nd": {"update.second_order_form": "eq6", "update.unrolled_momentum": False},
-    "milenas-2nd-code": {"update.second_order_form": "printed", "optimizer.weights.clip": 0.0},
+    "milenas-2nd-code": {
+        "update.second_order_form": "train-weighted",
+        "optimizer.weights.clip": 0.0,
+    },
     "gdas": {
         "relaxation.temperature": {"start": 10.0, "end": 0.1},
         "relaxation.unsampled": "auto",
@@ -108,18 +111,18 @@ PARTICULARS: dict[str, dict[str, Any]] = {
     "pc-darts": {
         "update.warmup": 15,
         "relaxation.partial_channels": 4,
-        "relaxation.edge_normalisation": True,
+        "relaxation.edge_normalization": True,
         "retrain.drop_path": 0.3,
     },
     "p-darts": {
         "update.warmup": 10,
-        "schedule.carry": "nothing",
+        "schedule.carry_over": "none",
         "selection.max_skips": {"normal": 2},
         "retrain.batch_size": 128,
     },
     "drnas-progressive": {
         "update.warmup": 10,
-        "schedule.carry": "weights",
+        "schedule.carry_over": "weights",
         "space.init_channels": 36,
         "space.cells": 20,
         "retrain.batch_size": 64,
@@ -129,7 +132,7 @@ PARTICULARS: dict[str, dict[str, Any]] = {
     "drnas-progressive-code": {
         "selection.rank_by": "softmax",
         "update.warmup": 10,
-        "schedule.carry": "weights",
+        "schedule.carry_over": "weights",
         "space.init_channels": 36,
         "space.cells": 20,
     },

@@ -56,7 +56,7 @@ def tiny(space: Space, implementation: Any = "plain") -> Supernet:
     return net.double()
 
 
-@pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "path"])
+@pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "uniform-path"])
 def test_a_seed_decides_the_draw_and_cell_types_draw_for_themselves(kind: str) -> None:
     relaxation = relaxation_of(kind, load_space("darts"))
     alpha = alphas_of(relaxation)["normal"]
@@ -68,7 +68,7 @@ def test_a_seed_decides_the_draw_and_cell_types_draw_for_themselves(kind: str) -
     assert not torch.equal(one["normal"].operations, other["normal"].operations)
     assert not torch.equal(one["normal"].operations, one["reduction"].operations)
     sums = one["normal"].operations.sum(dim=1)
-    kept = torch.ones(14) if kind != "path" else one["normal"].active.any(dim=1)
+    kept = torch.ones(14) if kind != "uniform-path" else one["normal"].active.any(dim=1)
     torch.testing.assert_close(sums, kept.double())
 
 
@@ -368,7 +368,7 @@ def test_the_zero_one_loss_has_its_gradient_and_leaves_decided_edges_alone() -> 
     assert make_relaxation(RelaxationConfig(kind="sigmoid"), space).penalty(alphas) is None
 
 
-@pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "path"])
+@pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "uniform-path"])
 def test_draws_respect_what_was_decided_pruned_and_taken_away(kind: str) -> None:
     space = load_space("darts")
     choices = Choices(space)
@@ -402,7 +402,7 @@ def test_draws_respect_what_was_decided_pruned_and_taken_away(kind: str) -> None
 def test_a_path_is_an_architecture_of_the_space_and_all_are_as_likely() -> None:
     space = load_space("darts")
     cell = space.cells["normal"]
-    relaxation = relaxation_of("path", space)
+    relaxation = relaxation_of("uniform-path", space)
     n = 700
     found = draws(relaxation, alphas_of(relaxation), n)
     assert set(found.unique().tolist()) == {0.0, 1.0}
@@ -424,8 +424,11 @@ def test_a_path_is_an_architecture_of_the_space_and_all_are_as_likely() -> None:
         ({"kind": "gumbel", "smoothing": {"kind": "random"}}, "has no weights to smooth"),
         ({"kind": "softmax", "penalty": {"kind": "kl"}}, "belongs to relaxation.kind 'dirichlet'"),
         ({"kind": "gumbel", "penalty": {"kind": "kl-all"}}, "belongs to relaxation.kind 'dirichl"),
-        ({"kind": "path", "edge_normalisation": True}, "draws edges whatever β is"),
-        ({"kind": "path", "partial_channels": 3}, "partial_channels is 3, but must divide the ch"),
+        ({"kind": "uniform-path", "edge_normalization": True}, "draws edges whatever β is"),
+        (
+            {"kind": "uniform-path", "partial_channels": 3},
+            "partial_channels is 3, but must divide the ch",
+        ),
     ],
 )
 def test_what_makes_no_sense_together_is_refused_in_a_line(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tune_nas.search import Search
 from tune_nas.search.relaxation.gumbel import Gumbel
-from tune_nas.search.relaxation.path import Path as DrawnPath
+from tune_nas.search.relaxation.path import UniformPath as DrawnPath
 from tune_nas.search.relaxation.plain import Softmax
 from tune_nas.seeds import derive_seed
 from tune_nas.spaces import CellWeights, MixingWeights
@@ -24,7 +24,7 @@ GUMBEL: dict[str, Any] = {"relaxation.kind": "gumbel", "relaxation.init_std": 1.
 CONCRETE = {**GUMBEL, "relaxation.kind": "concrete"}
 RSPS: dict[str, Any] = {
     **SHORT,
-    "relaxation.kind": "path",
+    "relaxation.kind": "uniform-path",
     "update.level": "none",
     "selection.kind": "sampled",
     "selection.sampled.genotypes": 2,

@@ -19,7 +19,7 @@ from tune_nas.training import cosine
 # As P-DARTS: deeper, all but the operations anew; and as DrNAS: wider, w carried over.
 DEEPER: dict[str, Any] = {
     "schedule.epochs": 5,
-    "schedule.carry": "nothing",
+    "schedule.carry_over": "none",
     "schedule.stages": [
         {"epochs": 2, "cells": 3, "operations": 5, "skip_dropout": 0.1},
         {"epochs": 3, "cells": 4, "operations": 3, "skip_dropout": 0.4},
@@ -166,12 +166,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "other cells": (
         stages(ONE, {**ONE, "cells": 4}),
-        "schedule.stages.1.cells is 4, but must be 3, as before it, with schedule.carry 'weights'",
+        "schedule.stages.1.cells is 4, but must be 3, as before it, with schedule.carry_over "
+        "'weights'",
     ),
     "narrower": (
         stages(ONE, {**ONE, "partial_channels": 2}),
         "schedule.stages.1.partial_channels is 2, but must be <= 1, as before it, with "
-        "schedule.carry 'weights'",
+        "schedule.carry_over 'weights'",
     ),
     "no divisor": (
         stages({**ONE, "partial_channels": 3}, ONE),

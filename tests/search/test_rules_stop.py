@@ -116,7 +116,7 @@ def test_the_rate_falls_by_its_factor_after_each_epoch_of_too_few_learnable_oper
     tmp_path: Path,
 ) -> None:
     rule = {"share": 0.3, "factor": 0.5, "floor": 0.2}
-    search = Search(small_trial(tmp_path, **{"schedule.rate_rule": rule, "schedule.epochs": 9}))
+    search = Search(small_trial(tmp_path, **{"schedule.lr_rule": rule, "schedule.epochs": 9}))
     factors = []
     # of 8 operations 2 (0.25), 3 (0.375), 0, 8 and 8 are without weights
     for counts in ((3, 3), (3, 2), (4, 4), (0, 0), (0, 0)):
@@ -130,6 +130,6 @@ def test_the_rate_falls_by_its_factor_after_each_epoch_of_too_few_learnable_oper
 
 
 def test_the_lowered_rate_survives_a_kill(tmp_path: Path) -> None:
-    changes = {"schedule.rate_rule": {"share": 0.0}, "schedule.epochs": 3, "update.warmup": 1}
+    changes = {"schedule.lr_rule": {"share": 0.0}, "schedule.epochs": 3, "update.warmup": 1}
     search = assert_resumes_to_the_bit(small_trial(tmp_path, **changes), tmp_path)
     assert search.rate_factor == 0.25  # lowered in the two epochs in which α has moved

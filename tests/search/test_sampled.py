@@ -18,7 +18,7 @@ from tune_nas.seeds import make_generator
 from tune_nas.spaces import Genotype
 
 RSPS = {
-    "relaxation.kind": "path",
+    "relaxation.kind": "uniform-path",
     "update.level": "none",
     "selection.kind": "sampled",
     "selection.sampled.genotypes": 4,
@@ -62,7 +62,7 @@ def test_only_what_is_open_is_drawn_and_decided_edges_come_first(tmp_path: Path)
 
 
 def test_the_supernet_at_a_genotype_runs_its_operations_alone(tmp_path: Path) -> None:
-    trial = small_trial(tmp_path, **{"relaxation.edge_normalisation": True})
+    trial = small_trial(tmp_path, **{"relaxation.edge_normalization": True})
     search = Search(trial)
     genotype = sample_genotype(search, torch.Generator().manual_seed(2))
     weights = weights_of(search, genotype)
@@ -128,7 +128,7 @@ def test_epochs_draw_their_own_and_training_does_not_notice() -> None:
 
 
 def test_decided_edges_come_before_heavier_ones(tmp_path: Path) -> None:
-    trial = small_trial(tmp_path, **{"relaxation.edge_normalisation": True})
+    trial = small_trial(tmp_path, **{"relaxation.edge_normalization": True})
     search = Search(trial)
     with torch.no_grad():
         search.alphas["normal"][3:, 1] = 9.0  # 1->3 and 2->3: skip_connect

@@ -139,7 +139,7 @@ def test_a_state_of_another_version_is_a_checkpoint_error(tmp_path: Path) -> Non
 def test_a_checkpoint_from_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
     search = Search(tiny_trial())
     state = search.state_dict()
-    del state["space"], state["trial"]["schedule"]["carry"]
+    del state["space"], state["trial"]["schedule"]["carry_over"]
     state["trial"]["schedule"]["stop"]["skips"] = None
     save_state(tmp_path, state, name="search.pt")
     search.load(tmp_path)

@@ -348,7 +348,7 @@ def test_second_order_leaves_w_and_statistics_as_they_were() -> None:
 
 
 def test_the_printed_second_order_form_swaps_the_factors() -> None:
-    printed = {"level": "mixed", "order": 2, "lambda_": 0.1, "second_order_form": "printed"}
+    printed = {"level": "mixed", "order": 2, "lambda_": 0.1, "second_order_form": "train-weighted"}
     found = coefficients(UpdateConfig(**printed))
     assert (found.train, found.valid) == (0.1, 1.0)
     found = coefficients(UpdateConfig(**{**printed, "second_order_form": "eq6"}))

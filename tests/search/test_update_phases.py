@@ -135,7 +135,7 @@ def test_single_level_has_the_same_batch_for_alpha_or_another_of_the_same_images
         **PLAIN,
         "update.level": "single",
         "update.sequence": "simultaneous",
-        "update.alphas_batch": batch,
+        "update.alpha_batch": batch,
         "data.single_level": part,
         "runtime.dtype": "float64",
     }
@@ -172,17 +172,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "others",
     ),
     "batches of both": (
-        {"update.phases": [{"until": 1, "set": {"level": "single", "alphas_batch": "other"}}]},
-        "update.alphas_batch is 'other' in some epochs, but update.level is 'bilevel' in others",
+        {"update.phases": [{"until": 1, "set": {"level": "single", "alpha_batch": "separate"}}]},
+        "update.alpha_batch is 'separate' in some epochs, but update.level is 'bilevel' in others",
     ),
     "a path that moves at first": (
         {
-            "relaxation.kind": "path",
+            "relaxation.kind": "uniform-path",
             "update.level": "none",
             "update.phases": [PHASE],
             "selection.kind": "sampled",
         },
-        "relaxation.kind is 'path', which has no α to move, but update.level is 'single'",
+        "relaxation.kind is 'uniform-path', which has no α to move, but update.level is 'single'",
     ),
     "longer than the search": (
         {"update.phases": [{**PHASE, "until": 4}]},

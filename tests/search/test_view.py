@@ -118,7 +118,7 @@ def test_decisions_take_the_operation_that_the_selection_chooses(tmp_path: Path)
 def test_selections_say_whether_they_read_alpha() -> None:
     reading = {kind: kind.reads_alpha for kind in (Magnitude, Greedy, Perturbation, Sampled)}
     assert reading == {Magnitude: True, Greedy: True, Perturbation: False, Sampled: False}
-    still = {"relaxation.kind": "path", "update.level": "none"}
+    still = {"relaxation.kind": "uniform-path", "update.level": "none"}
     trial = tiny_trial(**still, **{"selection.kind": f"{__name__}:ReadsAlpha"})
     with pytest.raises(ConfigError, match=r"α never moves, but selection.kind '.*' reads α"):
         Search(trial)
@@ -129,7 +129,7 @@ def test_relaxations_say_whether_a_pass_runs_everything() -> None:
     trials = {kind: tiny_trial(**{"relaxation.kind": kind}) for kind in kinds}
     trials["path"] = with_overrides(
         trials["softmax"],
-        {"relaxation.kind": "path", "update.level": "none", "selection.kind": "sampled"},
+        {"relaxation.kind": "uniform-path", "update.level": "none", "selection.kind": "sampled"},
     )
     running = {kind: runs_everything(trial.relaxation) for kind, trial in trials.items()}
     assert running == {

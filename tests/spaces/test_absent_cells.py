@@ -51,7 +51,7 @@ def test_the_key_is_named(picker: Any) -> None:
     with pytest.raises(ConfigError, match=r"^space\.cells " + message):
         Search(load_trial("milenas", {"space.cells": 2}))
     stages = [{"epochs": 10, "cells": 5}, {"epochs": 10, "cells": 2}]
-    changes = {"schedule.epochs": 20, "schedule.stages": stages, "schedule.carry": "nothing"}
+    changes = {"schedule.epochs": 20, "schedule.stages": stages, "schedule.carry_over": "none"}
     with pytest.raises(ConfigError, match=r"^schedule\.stages\.1\.cells " + message):
         Search(load_trial("milenas", changes))
     trial = load_trial("milenas", {"retrain.cells": 2})

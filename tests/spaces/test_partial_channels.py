@@ -120,7 +120,7 @@ def test_one_part_and_equal_edges_are_darts(space: Space, weigh: Weigh) -> None:
         nets.append(Supernet(space, n_classes=3, in_channels=1, **size).double())
     darts, pc = nets
     weights = weigh(space)
-    relaxation = make_relaxation(RelaxationConfig(edge_normalisation=True, init="normal"), space)
+    relaxation = make_relaxation(RelaxationConfig(edge_normalization=True, init="normal"), space)
     ones, uniform, divided = {}, {}, {}
     for name, cell in weights.items():
         betas = torch.full((len(space.cells[name].edges),), 0.3, dtype=torch.float64)

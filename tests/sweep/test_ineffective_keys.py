@@ -49,7 +49,7 @@ GUMBEL = {"relaxation.kind": "gumbel"}
             "schedule.greedy is given; it needs schedule.greedy null",
         ),
         (
-            *("milenas-2nd", "update.second_order_form", "printed"),
+            *("milenas-2nd", "update.second_order_form", "train-weighted"),
             "update.lambda is 1.0 and update.lambda_prime is null; it needs update.lambda other "
             "than 1 or update.lambda_prime other than 0.5",
         ),
@@ -147,7 +147,7 @@ def test_a_trial_file_may_hold_keys_without_effect(tmp_path) -> None:
             {
                 "set": {"update.order": 2},
                 "parameters": {
-                    "update.second_order_form": {"grid": ["eq6", "printed"]},
+                    "update.second_order_form": {"grid": ["eq6", "train-weighted"]},
                     "update.lambda": {"grid": [1, 10]},
                 },
             },
@@ -180,7 +180,7 @@ def test_with_its_condition_a_key_is_swept_where_it_has_an_effect() -> None:
 
 def test_the_end_of_a_range_is_not_held_against_a_drawn_key() -> None:
     """λ = 1 exactly, where both forms are the same, is hardly ever drawn."""
-    form = {"choice": ["eq6", "printed"]}
+    form = {"choice": ["eq6", "train-weighted"]}
     for values, refused in (({"loguniform": [1, 10]}, False), ({"choice": [1, 10]}, True)):
         changes = {
             "set": {"update.order": 2},

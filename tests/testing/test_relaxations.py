@@ -29,7 +29,7 @@ class TestDirichlet(RelaxationContract):
 
 
 class TestPath(RelaxationContract):
-    kind = "path"
+    kind = "uniform-path"
     trial = "rsps"
     settings: ClassVar[dict[str, object]] = {"selection.sampled.genotypes": 2}
 

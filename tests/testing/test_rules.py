@@ -27,7 +27,7 @@ class TestGreedy(RuleContract):
 
 
 class TestLowerRate(RuleContract):
-    settings: ClassVar[dict[str, object]] = {"schedule.rate_rule": {"share": 0.1, "factor": 0.5}}
+    settings: ClassVar[dict[str, object]] = {"schedule.lr_rule": {"share": 0.1, "factor": 0.5}}
 
 
 class TestStop(RuleContract):

@@ -104,7 +104,7 @@ def tunes(trial: Content) -> bool:
 
 def _cosine_moves(trial: Content) -> bool:
     schedule = trial["schedule"]
-    restarts = schedule["stages"] and schedule["carry"] == "nothing"
+    restarts = schedule["stages"] and schedule["carry_over"] == "none"
     lengths = (
         [stage["epochs"] for stage in schedule["stages"]] if restarts else [schedule["epochs"]]
     )
@@ -126,7 +126,7 @@ def _terms_differ(trial: Content) -> bool:
 def _warmup_counts(trial: Content) -> bool:
     schedule = trial["schedule"]
     stop, rules = schedule["stop"], schedule["rules"]
-    read = stop["convolutions"] or stop["skips"] or schedule["rate_rule"] or rules
+    read = stop["convolutions"] or stop["skips"] or schedule["lr_rule"] or rules
     return trial["update"]["level"] != "none" or bool(read)
 
 
@@ -158,7 +158,7 @@ _MIXED = one_of("update.level", "mixed")
 _SEVERAL_EPOCHS = Condition(
     (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
 )
-_HAS_ALPHA = _other_than("path")
+_HAS_ALPHA = _other_than("uniform-path")
 _SMOOTHS = one_of("relaxation.smoothing.kind", "random", "adversarial")
 _TUNES = Condition(
     ("schedule.greedy",), lambda trial: trial["schedule"]["greedy"] is None, "schedule.greedy null"
@@ -172,7 +172,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.init_std": (_HAS_ALPHA,),
     "relaxation.temperature": (one_of("relaxation.kind", "gumbel", "concrete"),),
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
-    "relaxation.smoothing": (_other_than("gumbel", "path"),),
+    "relaxation.smoothing": (_other_than("gumbel", "uniform-path"),),
     "relaxation.smoothing.start": (_SMOOTHS,),
     "relaxation.smoothing.end": (
         _SMOOTHS,
@@ -180,7 +180,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "relaxation.smoothing.steps": (one_of("relaxation.smoothing.kind", "adversarial"),),
     "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
-    "relaxation.edge_normalisation": (_HAS_ALPHA,),
+    "relaxation.edge_normalization": (_HAS_ALPHA,),
     "relaxation.penalty": (one_of("relaxation.kind", "sigmoid", "dirichlet"), _MOVES),
     "relaxation.penalty.weight": (one_of("relaxation.penalty.kind", "kl", "kl-all", "zero-one"),),
     "relaxation.unsampled": (one_of("relaxation.kind", "gumbel"), _MOVES),
@@ -201,7 +201,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
             "update.lambda other than 1 or update.lambda_prime other than 0.5",
         ),
     ),
-    "update.alphas_batch": (one_of("update.level", "single"),),
+    "update.alpha_batch": (one_of("update.level", "single"),),
     "update.weight_steps": (_MOVES,),
     "update.warmup": (
         Condition(("update.level",), _warmup_counts, "update.level other than 'none'"),
@@ -211,7 +211,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "optimizer.weights.nesterov": (_positive("optimizer.weights.momentum"),),
     "optimizer.weights.unsampled": (
-        one_of("relaxation.kind", "gumbel", "path"),
+        one_of("relaxation.kind", "gumbel", "uniform-path"),
         Condition(
             ("optimizer.weights.momentum", "optimizer.weights.weight_decay"),
             _zero_gradient_moves,
@@ -229,7 +229,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
             {"schedule.greedy.criterion": 2},
         ),
     ),
-    "schedule.carry": (
+    "schedule.carry_over": (
         Condition(
             ("schedule.stages",),
             lambda trial: len(trial["schedule"]["stages"]) > 1,

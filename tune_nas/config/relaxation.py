@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas import manifest
 from tune_nas.config.section import Channels, Passes, Positive, Rate, Section, check_part
 
-_ONE_PATH = ("gumbel", "path")
+_ONE_PATH = ("gumbel", "uniform-path")
 
 
 class TemperatureConfig(Section):
@@ -66,7 +67,7 @@ class RelaxationConfig(Section):
 
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one drawn operation per edge, GDAS);
-            ``concrete`` (a drawn soft choice, SNAS); ``dirichlet`` (DrNAS); ``path`` (one
+            ``concrete`` (a drawn soft choice, SNAS); ``dirichlet`` (DrNAS); ``uniform-path`` (one
             architecture of the space, drawn uniformly whatever α is, RSPS); or ``module:Class`` of
             your own.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
@@ -82,11 +83,14 @@ class RelaxationConfig(Section):
         smoothing: Perturbation of the weights while w steps.
         partial_channels: K: one K-th of a node's channels goes through the operations, the others
             around them, then all are shuffled (PC-DARTS); 1 for all.
-        edge_normalisation: Whether each edge has a weight, softmax(β) over the edges into its node
+        edge_normalization: Whether each edge has a weight, softmax(β) over the edges into its node
             (PC-DARTS); a genotype then ranks by operation weight × edge weight.
         penalty: A further term of α's loss.
         options: Keyword arguments of a class of your own.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"edge_normalisation": "edge_normalization"}
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"kind": {"path": "uniform-path"}}
 
     kind: str = "softmax"
     init: Literal["auto", "normal", "uniform-weight"] = "auto"
@@ -95,7 +99,7 @@ class RelaxationConfig(Section):
     unsampled: Literal["auto", "left-out", "as-numbers"] = "auto"
     smoothing: SmoothingConfig = SmoothingConfig()
     partial_channels: Channels = 1
-    edge_normalisation: bool = False
+    edge_normalization: bool = False
     penalty: PenaltyConfig = PenaltyConfig()
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -116,10 +120,10 @@ class RelaxationConfig(Section):
                 f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
                 f"'{self.kind}' runs one operation per edge: it has no weights to smooth"
             )
-        if self.edge_normalisation and self.kind == "path":
+        if self.edge_normalization and self.kind == "uniform-path":
             raise ValueError(
-                "relaxation.edge_normalisation is true, but relaxation.kind 'path' draws edges "
-                "whatever β is"
+                "relaxation.edge_normalization is true, but relaxation.kind 'uniform-path' draws "
+                "edges whatever β is"
             )
         owners = {"kl": "dirichlet", "kl-all": "dirichlet", "zero-one": "sigmoid"}
         owner = owners.get(self.penalty.kind)

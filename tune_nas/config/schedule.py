@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -101,21 +102,24 @@ class ScheduleConfig(Section):
         steps_per_epoch: w steps of an epoch; None for one pass over the images that w trains on.
         greedy: Decisions while it runs (SGAS); None for none.
         stages: Stages of a progressive search (DrNAS, P-DARTS); empty for none.
-        carry: What a stage has of the one before: ``weights``: w and the optimisers' state, widened
-            where K shrinks (DrNAS); ``nothing``: w and α start anew (P-DARTS).
+        carry_over: What a stage keeps of the previous one: ``weights``: w and the state of the
+            optimizers, widened where K shrinks (DrNAS); ``none``: neither (P-DARTS).
         stop: When it is over early.
-        rate_rule: Lowers w's learning rate; None for none.
+        lr_rule: Lowers w's learning rate; None for none.
         rules: Rules of your own, ``module:Class`` each.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"rate_rule": "lr_rule", "carry": "carry_over"}
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"carry_over": {"nothing": "none"}}
 
     epochs: Epochs = 50
     batch_size: BatchSize = 64
     steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     greedy: GreedyConfig | None = None
     stages: list[StageConfig] = Field(default_factory=list)
-    carry: Literal["weights", "nothing"] = "weights"
+    carry_over: Literal["weights", "none"] = "weights"
     stop: StopConfig = StopConfig()
-    rate_rule: RateRuleConfig | None = None
+    lr_rule: RateRuleConfig | None = None
     rules: list[str] = Field(default_factory=list)
 
     @field_validator("rules")

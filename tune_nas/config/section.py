@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from typing import Annotated, Any, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tune_nas import manifest
 
@@ -30,11 +37,23 @@ _EXAMPLES = {"module:Class": "MyRelaxation", "module:function": "my_function"}
 
 
 class Section(BaseModel):
-    """Base of every model: unknown keys are errors, values do not change."""
+    """Base of every model: unknown keys are errors, values do not change.
+
+    Attributes:
+        renamed: The keys of earlier versions that are still read, each with its key of today.
+        renamed_values: Likewise for values, by the key of today.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True
     )
+    renamed: ClassVar[Mapping[str, str]] = {}
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, content: Any) -> Any:
+        return with_current_names(cls, content) if isinstance(content, Mapping) else content
 
     @field_validator("*", mode="before")
     @classmethod
@@ -77,6 +96,48 @@ def check_part(key: str, name: str, form: str = "module:Class", also: tuple[str,
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     raise ValueError(f"must be one of {', '.join(known)}, or {form} of your own{hint}")
+
+
+def with_current_names(model: type[Section], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a section with the keys and values of earlier versions replaced.
+
+    Raises:
+        ValueError: If a key is given in both spellings.
+    """
+    current: dict[str, Any] = {}
+    for key, value in content.items():
+        name = model.renamed.get(key, key)
+        if name != key and name in content:
+            raise ValueError(f"'{key}' is the earlier name of '{name}'; give '{name}' alone")
+        current[name] = _current_value(model, name, value)
+    return current
+
+
+def current_key(model: type[BaseModel], key: str) -> str:
+    """Return a dotted key with the names of today; one that is unknown stays as it is."""
+    head, dot, rest = key.partition(".")
+    head = model.renamed.get(head, head) if issubclass(model, Section) else head
+    inner = _inner(model, head)
+    return f"{head}{dot}{current_key(inner, rest) if inner and rest else rest}"
+
+
+def current_value(model: type[BaseModel], key: str, value: Any) -> Any:
+    """Return the value of a dotted key, with the names of today, in the spelling of today."""
+    head, _, rest = key.partition(".")
+    inner = _inner(model, head)
+    if rest:
+        return current_value(inner, rest, value) if inner else value
+    return _current_value(model, head, value)
+
+
+def _current_value(model: type[BaseModel], name: str, value: Any) -> Any:
+    renamed = model.renamed_values.get(name, {}) if issubclass(model, Section) else {}
+    return renamed.get(value, value) if isinstance(value, str) else value
+
+
+def _inner(model: type[BaseModel], head: str) -> type[BaseModel] | None:
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    return inner_section(fields[head].annotation) if head in fields else None
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

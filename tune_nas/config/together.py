@@ -51,9 +51,9 @@ def check_together(trial: Parts) -> None:
 def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
     """Refuse what reads or moves an α that does not move."""
     moving = [update.level for update in updates if update.level != "none"]
-    if trial.relaxation.kind == "path" and moving:
+    if trial.relaxation.kind == "uniform-path" and moving:
         raise ValueError(
-            f"relaxation.kind is 'path', which has no α to move, but update.level is "
+            f"relaxation.kind is 'uniform-path', which has no α to move, but update.level is "
             f"'{moving[0]}'; it must be 'none'"
         )
     if moving:
@@ -85,9 +85,9 @@ def _check_images(trial: Parts, updates: list[UpdateConfig]) -> None:
             f"data.single_level is 'all', but update.level is 'single' in some epochs and "
             f"'{other}' in others, in which the valid half is α's alone; take 'train'"
         )
-    if any(update.alphas_batch == "other" for update in updates):
+    if any(update.alpha_batch == "separate" for update in updates):
         raise ValueError(
-            f"update.alphas_batch is 'other' in some epochs, but update.level is '{other}' in "
+            f"update.alpha_batch is 'separate' in some epochs, but update.level is '{other}' in "
             "others, in which α has the valid half; take 'same'"
         )
 

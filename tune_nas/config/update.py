@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config.decides import Decides
-from tune_nas.config.section import EpochsOrNone, Fraction, Passes, Positive, Section
+from tune_nas.config.section import (
+    EpochsOrNone,
+    Fraction,
+    Passes,
+    Positive,
+    Section,
+    with_current_names,
+)
 
 
 class UpdatePhase(Section):
@@ -37,14 +45,20 @@ class UpdateConfig(Section):
         hessian: The Hessian-vector product of order 2: ``finite-difference`` or ``exact``.
         epsilon: Numerator of the finite difference's step, ε = epsilon / ‖v‖.
         unrolled_momentum: Whether the unrolled step has the optimiser's momentum.
-        second_order_form: ``eq6``: λ weighs the validation term; ``printed``: λ weighs the train
-            term, as MiLeNAS's own second-order formula has it (Sec. 3.1), against its Eq. 6.
-        alphas_batch: Of the single level: ``same`` batch for w and α, or ``other``: α has another
+        second_order_form: ``eq6``: λ weighs the validation term; ``train-weighted``: λ weighs the
+            train term, as MiLeNAS's second-order formula has it (Sec. 3.1), against its Eq. 6.
+        alpha_batch: Of the single level: ``same`` batch for w and α, or ``separate``: α has another
             one of the same images (Hou and Jin, Table 1).
         weight_steps: w steps for each α step.
         warmup: Epochs at the start of the search, and of each of its stages, in which α stays.
         phases: First parts of the search that are updated otherwise, in order.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"alphas_batch": "alpha_batch"}
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "alpha_batch": {"other": "separate"},
+        "second_order_form": {"printed": "train-weighted"},
+    }
 
     level: Literal["single", "bilevel", "mixed", "none"] = "bilevel"
     order: Literal[1, 2] = 1
@@ -54,8 +68,8 @@ class UpdateConfig(Section):
     hessian: Literal["finite-difference", "exact"] = "finite-difference"
     epsilon: Positive = 0.01
     unrolled_momentum: bool = True
-    second_order_form: Literal["eq6", "printed"] = "eq6"
-    alphas_batch: Literal["same", "other"] = "same"
+    second_order_form: Literal["eq6", "train-weighted"] = "eq6"
+    alpha_batch: Literal["same", "separate"] = "same"
     weight_steps: Passes = 1
     warmup: Annotated[EpochsOrNone, Decides.SEARCH | Decides.SEARCH_STARTS] = 0
     phases: Annotated[list[UpdatePhase], Decides.SEARCH | Decides.SEARCH_STARTS] = Field(
@@ -85,12 +99,19 @@ class UpdateConfig(Section):
                 f"update.order is 2, but must be 1 where update.level is '{self.level}' "
                 "(order 2 needs 'bilevel' or 'mixed')"
             )
-        if self.level != "single" and self.alphas_batch == "other":
+        if self.level != "single" and self.alpha_batch == "separate":
             raise ValueError(
-                "update.alphas_batch is 'other', but belongs to update.level 'single', "
+                "update.alpha_batch is 'separate', but belongs to update.level 'single', "
                 f"not '{self.level}'"
             )
         return self
+
+    @field_validator("phases")
+    @classmethod
+    def _current_names(cls, phases: list[UpdatePhase]) -> list[UpdatePhase]:
+        return [
+            phase.model_copy(update={"set": with_current_names(cls, phase.set)}) for phase in phases
+        ]
 
     @model_validator(mode="after")
     def _phases_are_updates(self) -> UpdateConfig:

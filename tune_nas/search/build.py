@@ -82,8 +82,8 @@ def make_streams(trial: TrialConfig, data: SearchData) -> tuple[Batches, Batches
     """Return the batches that w trains on, and those that α has of its own."""
     on_all = trial.update.level == "single" and trial.data.single_level == "all"
     images = data.all_train if on_all else data.train
-    # With `alphas_batch: other` they come from the images that w trains on.
-    for_alphas = images if trial.update.alphas_batch == "other" else data.valid
+    # With `alpha_batch: separate` they come from the images that w trains on.
+    for_alphas = images if trial.update.alpha_batch == "separate" else data.valid
     train, valid = (
         data.batches(
             part,

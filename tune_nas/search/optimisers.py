@@ -162,7 +162,7 @@ def scheduled_rate(trial: TrialConfig, epoch: int) -> float:
     """
     weights, schedule = trial.optimizer.weights, trial.schedule
     epochs = schedule.epochs
-    if schedule.stages and schedule.carry == "nothing":
+    if schedule.stages and schedule.carry_over == "none":
         stage, start = schedule.stage_of(epoch)
         epoch, epochs = epoch - start, schedule.stages[stage].epochs
     return cosine(epoch, epochs, weights.learning_rate, weights.learning_rate_min)

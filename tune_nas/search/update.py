@@ -54,7 +54,7 @@ def coefficients(config: UpdateConfig) -> Coefficients:
         pair = (0.0, 0.0)
     elif config.level == "single":
         # α's other batch of the same images comes in the place of the valid batch
-        pair = (0.0, 1.0) if config.alphas_batch == "other" else (1.0, 0.0)
+        pair = (0.0, 1.0) if config.alpha_batch == "separate" else (1.0, 0.0)
     elif config.level == "bilevel":
         pair = (0.0, 1.0)
     elif config.lambda_prime is not None:
@@ -62,7 +62,11 @@ def coefficients(config: UpdateConfig) -> Coefficients:
     else:
         lambda_ = 1.0 if config.lambda_ is None else config.lambda_
         pair = (0.0, 1.0) if math.isinf(lambda_) else (1.0, lambda_)
-    if config.level == "mixed" and config.order == 2 and config.second_order_form == "printed":
+    if (
+        config.level == "mixed"
+        and config.order == 2
+        and config.second_order_form == "train-weighted"
+    ):
         pair = (pair[1], pair[0])
     return Coefficients(*pair)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tune_nas.config import Count, Epochs, Section
-from tune_nas.config.section import check_part
+from tune_nas.config import Count, Epochs, Section, TrialConfig
+from tune_nas.config.section import check_part, current_key, current_value
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, Parameter, ordered
 
 SEEDS = 2**31  # they are counted from 0
@@ -129,6 +130,28 @@ class SweepConfig(Section):
     repeat: RepeatConfig | None = None
     retrain: int | Literal["each"] = "each"
     seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_spelling(cls, content: Any) -> Any:
+        """Take keys and values of trials in the spelling of earlier versions."""
+        if not isinstance(content, Mapping):
+            return content
+        own = dict(content)
+        for name in ("set", "embedded"):
+            if isinstance(own.get(name), Mapping):
+                own[name] = _settings(own[name])
+        if isinstance(own.get("set_in"), Mapping):
+            own["set_in"] = {
+                trial: _settings(keys) if isinstance(keys, Mapping) else keys
+                for trial, keys in own["set_in"].items()
+            }
+        if isinstance(own.get("parameters"), Mapping):
+            parameters = own["parameters"].items()
+            own["parameters"] = {
+                _key(key): _parameter(_key(key), value) for key, value in parameters
+            }
+        return own
 
     @field_validator("task")
     @classmethod
@@ -286,3 +309,35 @@ class SweepConfig(Section):
                 f"trials is {self.trials}, but searcher 'grid' runs every combination; "
                 "take searcher 'random' or 'tpe'"
             )
+
+
+def _key(key: Any) -> Any:
+    return current_key(TrialConfig, key) if isinstance(key, str) else key
+
+
+def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys with their values, or lists of values, in the spelling of today."""
+    current: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = _key(key)
+        if name != key and name in settings:
+            raise ValueError(f"'{key}' is the earlier name of '{name}'; give '{name}' alone")
+        current[name] = _value(name, value)
+    return current
+
+
+def _value(key: Any, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_value(key, each) for each in value]
+    return current_value(TrialConfig, key, value) if isinstance(key, str) else value
+
+
+def _parameter(key: Any, parameter: Any) -> Any:
+    """Return the values and conditions of a swept key in the spelling of today."""
+    if not isinstance(parameter, Mapping):
+        return parameter
+    own = {form: _value(key, values) for form, values in parameter.items() if form != "when"}
+    if "when" in parameter:
+        when = parameter["when"]
+        own["when"] = _settings(when) if isinstance(when, Mapping) else when
+    return own

@@ -225,7 +225,7 @@ class Relaxation(ABC):
 
     def initial_betas(self, generator: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         """Draw β₀ ~ N(0, 10⁻³) for every cell type, on the CPU; none without normalisation."""
-        if not self.config.edge_normalisation:
+        if not self.config.edge_normalization:
             return {}
         return {
             name: 1e-3 * torch.randn(len(cell.edges), generator=generator, dtype=dtype)

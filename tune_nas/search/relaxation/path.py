@@ -16,7 +16,7 @@ from tune_nas.seeds import Generators
 from tune_nas.spaces import Space
 
 
-class Path(Relaxation):
+class UniformPath(Relaxation):
     """Draws, whatever α is, as many edges into each node as a genotype keeps, an operation each.
 
     Operations that a genotype never has are not drawn.

@@ -23,7 +23,7 @@ def make_rules(search: SearchControl) -> list[Rule]:
     named = {
         "stages": bool(schedule.stages),
         "greedy": schedule.greedy is not None,
-        "rate_rule": schedule.rate_rule is not None,
+        "lr_rule": schedule.lr_rule is not None,
         "stop": bool(schedule.stop.convolutions or schedule.stop.skips),
     }
     kinds: list[type[Rule]] = [

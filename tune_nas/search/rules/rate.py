@@ -22,8 +22,8 @@ class LowerRate(Rule):
 
     def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
-        assert search.trial.schedule.rate_rule is not None
-        self.config = search.trial.schedule.rate_rule
+        assert search.trial.schedule.lr_rule is not None
+        self.config = search.trial.schedule.lr_rule
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
         """Lower the rate of the epochs that follow, where it is time to."""

@@ -60,7 +60,7 @@ class Stages(Rule):
         if kept is not None:
             self._shrink(kept)
         size = self._size(stage)
-        if self.schedule.carry == "nothing":
+        if self.schedule.carry_over == "none":
             search.rebuild(size)
             search.restart_alphas(derive_seed(search.trial.seed, f"stage {stage}"))
         elif size != search.size:
@@ -123,7 +123,7 @@ class Stages(Rule):
                     f"schedule.stages.{index}.partial_channels is {size.partial_channels}, but "
                     f"must divide the {channels} channels of the first cell (space.init_channels)"
                 )
-        if self.schedule.carry == "weights":
+        if self.schedule.carry_over == "weights":
             self._check_carry(sizes)
 
     @staticmethod
@@ -132,12 +132,13 @@ class Stages(Rule):
             if before.cells != now.cells:
                 raise ConfigError(
                     f"schedule.stages.{index}.cells is {now.cells}, but must be {before.cells}, as "
-                    "before it, with schedule.carry 'weights'"
+                    "before it, with schedule.carry_over 'weights'"
                 )
             if now.partial_channels > before.partial_channels:
                 raise ConfigError(
                     f"schedule.stages.{index}.partial_channels is {now.partial_channels}, but must "
-                    f"be <= {before.partial_channels}, as before it, with schedule.carry 'weights'"
+                    f"be <= {before.partial_channels}, as before it, with schedule.carry_over "
+                    "'weights'"
                 )
 
 
