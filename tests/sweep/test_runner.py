@@ -93,7 +93,7 @@ def test_too_much_for_the_machine_leaves_nothing(
     make_sweep: MakeSweep, tmp_path: Path, two_cpus: None, more: dict[str, Any]
 ) -> None:
     sweep = make_sweep()
-    with pytest.raises(ConfigError, match=r"-per-trial is (64|1), but must be at most (2|0),"):
+    with pytest.raises(ConfigError, match=r"_per_trial` is (64|1), but must be at most (2|0),"):
         run_sweep(sweep, options(tmp_path, **more), "big", tasks=TASKS)
     assert [path.name for path in tmp_path.iterdir()] == ["input"]
 
