@@ -123,7 +123,7 @@ def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
 
 
 COMMANDS = (
-    *("sweep", "search", "retrain", "resume", "select", "analyse"),
+    *("sweep", "search", "retrain", "resume", "select", "analyze"),
     *("inspect", "benchmark", "ui"),
 )
 

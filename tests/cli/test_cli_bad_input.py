@@ -59,7 +59,7 @@ def test_a_bad_value(command_line, command: list[str], arguments: list[str], mes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--together", "0"], "--together is 0, but must be >= 1"),
+        (["--searches-per-process", "0"], "--searches-per-process is 0, but must be >= 1"),
         (["--together", "8", "--gpus-per-trial", "1"], "their product must be at most 1"),
         (["--seeds", "two"], "--seeds is 'two', but must be a number of seeds, or the seeds"),
         (["--seeds", "1,1"], "must not name a seed twice"),

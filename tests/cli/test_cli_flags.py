@@ -29,7 +29,9 @@ def test_keys_become_flags() -> None:
         RunOptions(cpus_per_trial=1, together=8, gpus_per_trial=0.5)
     message = str(raised.value)
     assert message.startswith("`together` is 8 with `gpus_per_trial` 0.5, but their product")
-    assert with_flags(message).startswith("--together is 8 with --gpus-per-trial 0.5, but their")
+    assert with_flags(message).startswith(
+        "--searches-per-process is 8 with --gpus-per-trial 0.5, but their"
+    )
     assert with_flags("a `name` of `something` else") == "a --name of `something` else"
 
 

@@ -1,4 +1,4 @@
-"""`tune-nas select` and `analyse`, from a checkpoint that lies in a folder."""
+"""`tune-nas select` and `analyze`, from a checkpoint that lies in a folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_select_asks_for_a_search_that_starts_there(
 
 @pytest.mark.parametrize(
     "command",
-    [["select", "end", "--selection", "perturbation"], ["analyse", "end", "--edge", "normal:0->1"]],
+    [["select", "end", "--selection", "perturbation"], ["analyze", "end", "--edge", "normal:0->1"]],
 )
 def test_a_data_directory_that_is_not_used_is_refused(
     command_line, checkpoint: str, command: list[str]
@@ -70,8 +70,8 @@ def test_a_data_directory_that_is_not_used_is_refused(
     assert "images', but data set 'fake' does not use it" in message
 
 
-def test_analyse_prints_every_operation(command_line, checkpoint: str) -> None:
-    arguments = ("analyse", checkpoint, "--edge", "normal:1->3", "--epochs", "1")
+def test_analyze_prints_every_operation(command_line, checkpoint: str) -> None:
+    arguments = ("analyze", checkpoint, "--edge", "normal:1->3", "--epochs", "1")
     status, out, err = command_line.run(*arguments)
     assert status == 0
     assert err.splitlines()[0] == "normal 1->3: tuning with none alone"
@@ -103,13 +103,13 @@ BAD = [
         "selection.kind is 'magnitude'; it needs selection.kind 'sampled'",
     ),
     (
-        ("analyse", "end", "--edge", "normal:0->1", "--set", "selection.sampled.batches=2"),
+        ("analyze", "end", "--edge", "normal:0->1", "--set", "selection.sampled.batches=2"),
         "selection.sampled.batches is set, but has no effect on an analysis",
     ),
-    (("analyse", "end", "--edge", "1->3"), "must be written CELL:EDGE, as 'normal:0->2' in quotes"),
-    (("analyse", "end", "--edge", "normal:3->1"), "the normal cell has no edge '3->1'"),
-    (("analyse", "end", "--edge", "odd:0->1"), "the cell is 'odd', but must be one of normal"),
-    (("analyse", "end", "--edge", "normal:0->1", "--epochs", "0"), "must be >= 1"),
+    (("analyze", "end", "--edge", "1->3"), "must be written CELL:EDGE, as 'normal:0->2' in quotes"),
+    (("analyze", "end", "--edge", "normal:3->1"), "the normal cell has no edge '3->1'"),
+    (("analyze", "end", "--edge", "odd:0->1"), "the cell is 'odd', but must be one of normal"),
+    (("analyze", "end", "--edge", "normal:0->1", "--epochs", "0"), "must be >= 1"),
 ]
 
 

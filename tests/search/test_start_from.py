@@ -15,7 +15,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.search import Search, total_epochs
-from tune_nas.search.analysis import analyse_edge
+from tune_nas.search.analysis import analyze_edge
 
 PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
 
@@ -124,7 +124,7 @@ def test_only_the_end_of_the_same_search_will_do(
 def test_what_an_operation_is_worth(trial: TrialConfig, checkpoint: Path) -> None:
     """The accuracies are those of supernets that are discretised and tuned by hand."""
     told: list[str] = []
-    found = analyse_edge(trial, checkpoint, "reduction", "0->2", 2, told.append)
+    found = analyze_edge(trial, checkpoint, "reduction", "0->2", 2, told.append)
     names = ["skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"]
     assert [worth.operation for worth in found.operations] == names == told
 
@@ -162,7 +162,7 @@ def test_an_analysis_names_what_is_not_there(trial: TrialConfig, checkpoint: Pat
         (("normal", "0->2", 0), "epochs is 0, but must be >= 1"),
     ):
         with pytest.raises(ConfigError, match=text.replace("?", r"\?")):
-            analyse_edge(trial, checkpoint, *arguments)
+            analyze_edge(trial, checkpoint, *arguments)
 
 
 def test_an_evaluation_on_few_batches_takes_them_from_the_whole_half(

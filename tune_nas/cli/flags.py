@@ -12,7 +12,7 @@ FLAGS: Mapping[str, str] = {
     "mlflow": "--mlflow",
     "name": "--name",
     "space.name": "--space",
-    "together": "--together",
+    "together": "--searches-per-process",
 }
 """Key, as messages have it in backticks → flag."""
 

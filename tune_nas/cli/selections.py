@@ -1,4 +1,4 @@
-"""`tune-nas select` and `analyse`: what comes after a search, on its supernet."""
+"""`tune-nas select` and `analyze`: what comes after a search, on its supernet."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def select(
     print_outcome(outcome, output, place.storage)
 
 
-def analyse(
+def analyze(
     run: Run,
     edge: Annotated[
         list[str],
@@ -96,7 +96,7 @@ def analyse(
     from tune_nas.config import check_data_keys
     from tune_nas.config.effects import check_read
     from tune_nas.library import with_overrides
-    from tune_nas.search.analysis import analyse_edge
+    from tune_nas.search.analysis import analyze_edge
 
     places = [_parse_edge(text) for text in edge]
     origin = _origin(run, storage, mlflow)
@@ -111,7 +111,7 @@ def analyse(
 
     with fetched(origin.checkpoint) as checkpoint:
         found = [
-            analyse_edge(trial, checkpoint, cell, name, epochs, partial(tell, f"{cell} {name}"))
+            analyze_edge(trial, checkpoint, cell, name, epochs, partial(tell, f"{cell} {name}"))
             for cell, name in places
         ]
     if output is Format.JSON:

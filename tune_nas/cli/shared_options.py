@@ -64,7 +64,8 @@ Concurrency = Annotated[
 Together = Annotated[
     int | None,
     typer.Option(
-        "--together",
+        "--searches-per-process",
+        "--together",  # the earlier name
         help="Searches that share a process and run their passes as one.",
         show_default="1",
         rich_help_panel=_WHERE,

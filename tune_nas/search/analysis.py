@@ -99,7 +99,7 @@ class EdgeAnalysis:
         return ranks
 
 
-def analyse_edge(
+def analyze_edge(
     trial: TrialConfig,
     checkpoint: Path,
     cell: str,
