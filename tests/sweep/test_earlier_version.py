@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tune_nas.report import TrialResult
 from tune_nas.sweep import RunOptions, load_sweep, resume_sweep, run_sweep
-from tune_nas.tracking import Tracker, TrialResult
+from tune_nas.tracking import Tracker
 
 pytestmark = pytest.mark.sweep
 BEFORE = Path(__file__).with_name("before")
