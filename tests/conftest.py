@@ -12,8 +12,6 @@ import torch
 
 from tune_nas.spaces import CellGenotype, Genotype, Space
 
-sys.path.insert(0, str(Path(__file__).parent))  # for import_graph
-
 # Ray reads them once, when the first test module imports it; the servers that it starts read them
 # too, and must read the same.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -206,7 +206,8 @@ def test_a_shipped_class_is_the_shipped_part() -> None:
         (
             "relaxation.kind",
             "softmx",
-            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, or module:Class "
+            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, or "
+            "module:Class "
             "of your own; did you mean 'softmax'?",
         ),
         ("relaxation.smoothing.kind", "advers", "must be one of none, random, adversarial, or mod"),

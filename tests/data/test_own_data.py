@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -55,10 +54,11 @@ def test_the_example_is_found_beside_its_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
     trial = load_trial(EXAMPLES / "own-data.yaml")
     assert trial.data.module_dir == str(EXAMPLES)
     data = load_data(trial.data, seed=0, device=CPU, for_search=False)
-    assert str(EXAMPLES) not in sys.path
+    assert sys.path == path
     assert (len(data.train), len(data.test), data.n_classes, data.mirrors) == (480, 120, 4, False)
     images = data.train.images[:, 0].float()
     labels = data.train.labels
@@ -90,16 +90,15 @@ def test_a_short_form_and_a_folder_that_is_given(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_resumed_where_the_module_has_moved() -> None:
-    def trial(module_dir: str | None, name: str = "own_data:stripes") -> dict[str, Any]:
-        data = DataConfig(name=name, module_dir=module_dir)
-        return TrialConfig(data=data).to_dict()
+    def trial(module_dir: str | None, name: str = "own_data:stripes") -> TrialConfig:
+        return TrialConfig(data=DataConfig(name=name, module_dir=module_dir))
 
-    check_same(trial("/here"), trial("/there"))
-    before = trial(None)
+    check_same(trial("/here"), trial("/there").to_dict())
+    before = trial(None).to_dict()
     del before["data"]["module_dir"]  # as the version before this key has it
     check_same(trial("/here"), before)
     with pytest.raises(CheckpointError, match="data"):
-        check_same(trial("/here"), trial("/here", name="other:stripes"))
+        check_same(trial("/here"), trial("/here", name="other:stripes").to_dict())
 
 
 def test_a_folder_without_an_own_data_set_is_refused() -> None:

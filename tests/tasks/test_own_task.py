@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tune_nas.sweep import RunOptions, load_sweep, run_sweep
+from tune_nas.config import TrialConfig
+from tune_nas.library import load_trial
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.trainable import EpochTrainable
 from tune_nas.tasks import Inputs
@@ -18,13 +22,11 @@ TASK = "own_tasks:LinearProbe"
 
 
 def trainable(recorded: int = 0, **inputs: str) -> EpochTrainable:
-    job = Job("search-00000", TASK, "search", load_sweep_trial(), inputs=Inputs(**inputs))
+    job = Job("search-00000", TASK, "search", short_trial(), inputs=Inputs(**inputs))
     return EpochTrainable({"job": job.to_dict(), "resume_from": [], "recorded": recorded})
 
 
-def load_sweep_trial():  # type: ignore[no-untyped-def]
-    from tune_nas.library import load_trial
-
+def short_trial() -> TrialConfig:
     return load_trial("darts-1st", {"retrain.epochs": 4})
 
 
@@ -47,16 +49,26 @@ def test_it_goes_on_from_the_checkpoint_of_another_job(examples: None, tmp_path:
 
 
 @pytest.mark.sweep
-def test_the_example_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_is_swept(tmp_path: Path) -> None:
+    """In a process and a Ray of its own: workers import the task from the folder of the command."""
     for name in ("own_tasks.py", "own-task.yaml"):
         shutil.copy(EXAMPLES / name, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    outcome = run_sweep(load_sweep("own-task.yaml"), RunOptions(storage="runs", quiet=True))
-    assert [result.status for result in outcome.results] == ["finished"] * 4
-    assert all(result.genotype is None for result in outcome.results)
-    means = [row.statistics["valid_accuracy"].mean for row in outcome.report.rows()]
-    assert means[1] > means[0] > 50  # percent, of ten digits
-    assert outcome.best_genotype_path is None
-    tracker = Tracker(outcome.mlflow_uri)
+    command = [Path(sys.executable).with_name("tune-nas"), "sweep", "own-task.yaml", "--quiet"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "runs/own-task/results.json").read_text())
+    assert [result["status"] for result in results] == ["finished"] * 4
+    assert all(result["genotype"] is None for result in results)
+    accuracy = {
+        rate: [
+            r["metrics"]["valid_accuracy"]
+            for r in results
+            if r["parameters"]["retrain.learning_rate"] == rate
+        ]
+        for rate in (0.1, 1.0)
+    }
+    assert min(accuracy[1.0]) > max(accuracy[0.1]) > 20  # percent, of ten digits
+    assert not (tmp_path / "runs/own-task/genotypes/best.yaml").exists()
+    tracker = Tracker(f"sqlite:///{tmp_path / 'runs/mlflow.db'}")
     run = next(run for run in tracker.list_runs() if run.trial_id == "search-00000")
     assert tracker.read_artifact(run.run_id, "norms.csv").startswith(b"class,norm\n0,")

@@ -52,7 +52,7 @@ OF_NOTHING |= {"runtime.compile", "runtime.graphs"}
 def test_what_decides_a_search() -> None:
     every = set(dotted_keys(TrialConfig))
     not_search = {"name", "benchmark.table", "start_from", "data.dir", "data.download"}
-    not_search |= {"data.module_dir"}
+    not_search |= {"data.module_dir", "probes"}
     of_retraining = {key for key in every if key.startswith("retrain.")}
     assert set(keys_that_decide(Decides.SEARCH)) == (
         every - OF_NOTHING - not_search - of_retraining

@@ -10,8 +10,9 @@ from typing import Any
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
+from tune_nas.manifest import is_reference
 from tune_nas.report.labels import axis_label, value_label
-from tune_nas.tasks import Inputs, find_task, is_own
+from tune_nas.tasks import Inputs, find_task
 
 _SECTIONS = {"space", "schedule", "retrain"}  # a trial that was stored in full has them
 
@@ -90,7 +91,7 @@ class Job:
             ValueError: If keys are missing.
         """
         own = {**content} if "task" in content else _of_earlier_version(content)
-        if not is_own(own["task"]):
+        if not is_reference(own["task"]):  # a class of the user's own is imported when it runs
             find_task(own["task"])
         if not own["trial"].keys() >= _SECTIONS:
             raise ValueError(f"{where or 'the trial'} lacks a section")
