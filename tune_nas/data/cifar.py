@@ -42,7 +42,7 @@ def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, t
     folder = expanded(config.dir)
     if not config.download:
         _check_folder(folder, dataset)
-    # torchvision checks the sums of all files, and so reads them; here of this part's alone.
+    # torchvision reads all files to check their sums; here, only those of this part.
     unread = "test_list" if part == "train" else "train_list"
     half = type(dataset.__name__, (dataset,), {unread: []})
     try:
