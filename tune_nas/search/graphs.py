@@ -335,7 +335,7 @@ class GraphedSteps(Steps):
         return seen
 
     def _find(self, picks: Picks) -> CapturedStep | None:
-        """Return the graph of a kind of step, captured now if it is time to; None for none."""
+        """Return the graph of a kind of step, capturing it now if due; None if there is none."""
         kind = picks.moves_alphas
         tapes = self._tapes.get(kind, [])
         if kind not in self._captured and len(tapes) >= WARM_UP:
@@ -351,7 +351,7 @@ class GraphedSteps(Steps):
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the message of what failed first: that a capture cannot be ended follows from it."""
+    """Return the first error message: a failure to end the capture only follows from it."""
     while error.__context__ is not None:
         error = error.__context__
     return str(error).partition("\n")[0]
