@@ -44,8 +44,7 @@ class Picks(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Results of the training pass of a step, on the device: loss (), logits (n, classes),
-    labels."""
+    """Results of a step's training pass, on the device: loss (), logits (n, classes), labels."""
 
     loss: Tensor
     logits: Tensor

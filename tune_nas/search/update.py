@@ -72,8 +72,7 @@ def coefficients(config: UpdateConfig) -> Coefficients:
 
 
 class Update:
-    """One search step: evaluates the gradients of w and α according to ``sequence``, and applies
-    them.
+    """One search step: evaluates the gradients of w and α in the given sequence and applies them.
 
     A term whose factor is 0 is not computed, so λ = 0 equals single-level and λ' = 1 equals bilevel
     bit for bit, at the same cost. Every pass samples again; the passes of one second-order gradient

@@ -44,8 +44,7 @@ class Wanted(NamedTuple):
 
 
 class Given(NamedTuple):
-    """Results of a pass of several supernets, with leading dimension K; missing gradients are
-    None."""
+    """Results of a pass of several supernets, with leading dimension K; None if not requested."""
 
     logits: Tensor
     losses: Tensor | None
