@@ -52,4 +52,4 @@ class StorageError(TuneNasError, OSError):
 
 
 class NameTakenError(StorageError):
-    """The name is taken by another run in the same storage."""
+    """The name is taken by another run that is stored, or running, in the same storage."""

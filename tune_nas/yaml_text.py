@@ -16,7 +16,7 @@ _MERGE = f"{_TAG}merge"
 _DATE = f"{_TAG}timestamp"
 # Values without a JSON equivalent: records and sweeps are written as JSON.
 _NOT_PLAIN = {f"{_TAG}{name}": name for name in ("binary", "set", "omap", "pairs")}
-_MOST_DIGITS = 100  # of an integer; Python refuses to print one of more than 4,300
+_MOST_DIGITS = 100  # of an integer; Python does not print one with more than 4,300
 
 
 def parse_yaml(text: str) -> Any:

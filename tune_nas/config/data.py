@@ -71,7 +71,7 @@ class DataConfig(Section):
         train_images: Number of training images to use (a seeded random sample); None for all.
         resolution: Resize the images to this side in pixels, at least 4; None for no resizing.
         fit: How non-square images of a ``folder`` are resized: ``crop`` takes the center square,
-            ``stretch`` changes its aspect ratio, ``pad`` adds margins.
+            ``stretch`` changes the aspect ratio, ``pad`` adds margins.
         background: Color behind transparent images of a ``folder`` and of margins: ``white``,
             ``black`` or ``#rrggbb``.
         train_portion: Fraction of the training images used for training; the rest are used for

@@ -22,8 +22,8 @@ class PerturbationConfig(Section):
     """Selection by perturbation (DARTS-PT, arXiv:2108.04392, Algorithm 1).
 
     Args:
-        criterion: Measure of the supernet without the operation: the largest drop in validation
-            ``accuracy``, or the smallest validation ``loss``.
+        criterion: How the removal of an operation is judged: by validation ``accuracy`` or by
+            validation ``loss`` of the supernet without it.
         order: Order in which edges are decided: ``random`` or ``fixed`` (as in the space).
         edges: How the edges of a node are compared: ``alone``: each is removed by itself, and the
             edges whose removal costs most are kept (Algorithm 1); ``one-by-one``: the least harmful

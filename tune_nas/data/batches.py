@@ -96,7 +96,7 @@ class Batches:
         self._mean = _per_channel(mean, images, dtype)
         self._std = _per_channel(std, images, dtype)
         self._dtype = dtype
-        # The generator's state at the start of the pass: order and draws follow from it.
+        # The generator's state at the start of the pass: order and random changes follow from it.
         self._pass_start: Tensor | None = None
         self._position = 0
         self._order = torch.empty(0, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Data sets that need no files: handwritten digits, and made-up images for tests."""
+"""Data sets that need no files: handwritten digits, and generated images for tests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_digits(config: DataConfig, part: Part) -> Source:
 
 
 def read_fake(config: DataConfig, part: Part) -> Source:
-    """Make up learnable images of 4 classes, 8 × 8 pixels, 3 channels, the same every time.
+    """Generate learnable images of 4 classes, 8 × 8 pixels, 3 channels, always the same.
 
     Each class has its smooth pattern; each image is the pattern of its class at a random contrast,
     plus noise.

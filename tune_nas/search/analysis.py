@@ -58,7 +58,7 @@ class Worth:
         weight: Its expected operation weight.
         without: The supernet's accuracy without it.
         loss_without: The supernet's loss without it.
-        converged: Its discretisation accuracy at convergence.
+        converged: Its discretization accuracy at convergence.
     """
 
     operation: str
