@@ -117,7 +117,7 @@ class Noise(nn.Module):
         """Map (n, c, h, w) to noise of (n, c, ceil(h / stride), ceil(w / stride)).
 
         Args:
-            x: Tensor whose type and (strided) shape the noise has.
+            x: Input, which determines the type and shape of the noise.
             draws: Generator, on any device; None for torch's global generator.
         """
         shape = x[:, :, :: self.stride, :: self.stride].shape

@@ -91,8 +91,8 @@ class Candidates:
     ) -> list[tuple[int, Places]]:
         """Return the positions of the operations of open edges, grouped by their number per edge.
 
-        A count n comes with the positions of all edges that have n operations, row by row, (n ·
-        edges,) each.
+        A count n comes with the positions of all edges with n operations, row by row, (n · edges,)
+        each.
         """
 
         def find(to: torch.device) -> list[tuple[int, Places]]:

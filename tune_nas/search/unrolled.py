@@ -1,7 +1,7 @@
 """Second order: the gradient of α through one unrolled step of w.
 
-Liu et al., "DARTS", ICLR 2019, Eq. 7 and 8; He et al., "MiLeNAS", CVPR 2020, Sec. 3.1. With w' = w
-− ξ·d(w, α), where d is the optimizer's direction and s = ∂d/∂(∇w L_train):
+Liu et al., "DARTS", ICLR 2019, Eq. 7 and 8; He et al., "MiLeNAS", CVPR 2020, Sec. 3.1. With
+w' = w − ξ·d(w, α), where d is the optimizer's direction and s = ∂d/∂(∇w L_train):
 
     dF(w', α)/dα = ∇α F(w', α) − ξ·s·∇²_{α,w} L_train(w, α) · ∇w' F(w', α)
 """

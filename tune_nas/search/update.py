@@ -47,8 +47,8 @@ class Coefficients:
 def coefficients(config: UpdateConfig) -> Coefficients:
     """Return the factors of the two α gradients, given by level, λ or λ'.
 
-    λ gives (1, λ), and ``inf`` its limit, (0, 1); λ' gives (1 − λ', λ'). ``second_order_form:
-    train-weighted`` swaps the two at order 2.
+    λ gives (1, λ), and ``inf`` its limit, (0, 1); λ' gives (1 − λ', λ'). At order 2,
+    ``second_order_form: train-weighted`` swaps the two.
     """
     if config.level == "none":
         pair = (0.0, 0.0)

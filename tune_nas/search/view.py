@@ -1,6 +1,6 @@
 """Protocols by which the parts of a search read and change it.
 
-Rules, selections, probes and analyses depend only on these two protocols; `Search` implements both.
+Rules, selections, probes and analyses depend only on these protocols; `Search` implements them all.
 """
 
 from __future__ import annotations
