@@ -64,7 +64,7 @@ def estimate_supernet(
         image_size: Side of the images, in pixels.
         init_channels: Channels of the first cell; None for the space's default.
         cells: Number of cells (per stage in the layout ``stages``); None for the space's default.
-            partial_channels: K, a divisor of the channels.
+        partial_channels: K, a divisor of the channels.
 
     Raises:
         ConfigError: If it would have more than `MOST_OPERATIONS` operations.

@@ -50,9 +50,9 @@ def of_kind(kind: Kind) -> Callable[[Build], Build]:
 def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
     """Register the decorated function as the operation ``name`` in this process.
 
-    The function takes ``(channels, stride, norm)`` and returns a module that maps ``(n, channels,
-    h, w)`` to ``(n, channels, ceil(h / stride), ceil(w / stride))``, also for n = 0: sizes are
-    counted without images.
+    The function takes ``(channels, stride, norm)`` and returns a module that maps
+    ``(n, channels, h, w)`` to ``(n, channels, ceil(h / stride), ceil(w / stride))``, also for
+    n = 0: sizes are counted without images.
 
     Args:
         name: Name in YAML files and genotypes.

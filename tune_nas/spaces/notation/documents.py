@@ -1,8 +1,8 @@
 """Genotypes in YAML and JSON: this project's form, and the files and outputs that contain it.
 
 These are a genotype's file, a checkpoint's table by size and its reports of each epoch,
-``results.json``, a trial's record, a retraining run's ``state.json`` and the output of ``--format
-json``.
+``results.json``, a trial's record, a retraining run's ``state.json`` and the output of
+``--format json``.
 """
 
 from __future__ import annotations

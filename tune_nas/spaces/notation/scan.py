@@ -66,7 +66,8 @@ def cell_at(text: str, start: int) -> tuple[str, list[int], int]:
 
     It may be interrupted by quotes and white space, e.g. by a terminal or an editor.
 
-    Returns: The cell without them, the offset of each of its characters, and the end offset.
+    Returns:
+        The cell without them, the offset of each of its characters, and the end offset.
     """
     characters, end = "", start
     offsets: list[int] = []
