@@ -1,8 +1,8 @@
-"""State files of a search or a retrain: atomic, checksummed, safe to load.
+"""Checkpoints of a search or retraining run: atomic, checksummed, safe to load.
 
 A checkpoint is a folder. Every file in it is written under a temporary name, synced and renamed;
-``manifest.json``, written last, holds their SHA-256 sums, so that a folder which was cut short or
-damaged later is recognised. State holds plain containers and tensors alone: it is read with
+``manifest.json``, written last, contains their SHA-256 sums, so that an incomplete or damaged
+folder is detected. State consists of plain containers and tensors: it is read with
 ``weights_only=True``, which runs no code.
 """
 
@@ -30,7 +30,7 @@ MANIFEST = "manifest.json"
 
 
 def is_state(name: str) -> bool:
-    """Return whether a file of a checkpoint is its state, rather than a text beside it."""
+    """Return whether a file of a checkpoint is its state rather than an additional text file."""
     return name.endswith(".pt")
 
 
@@ -41,13 +41,13 @@ def save_state(
     name: str,
     files: Mapping[str, str | bytes] | None = None,
 ) -> None:
-    """Write a state, and files beside it, into a folder, which is made if need be.
+    """Write a state and additional files to a folder, which is created if needed.
 
     Args:
         folder: The checkpoint's folder.
         state: Plain containers, numbers, strings and tensors.
         name: File name of the state; it ends in ``.pt``, e.g. ``search.pt``.
-        files: Further files of the folder, text or bytes by file name, e.g. ``genotype.yaml``.
+        files: Additional files, text or bytes by file name, e.g. ``genotype.yaml``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
@@ -65,10 +65,10 @@ def save_state(
 
 
 def load_state(folder: Path, *, name: str) -> dict[str, Any]:
-    """Read a state back.
+    """Load a state.
 
     Raises:
-        CheckpointError: If the folder is absent, cut short, damaged or holds no such state.
+        CheckpointError: If the folder is missing, incomplete, damaged or has no such state.
     """
     path = folder / name
     try:
@@ -93,13 +93,14 @@ def load_state(folder: Path, *, name: str) -> dict[str, Any]:
 
 @contextmanager
 def fetched(folder: str) -> Iterator[Path]:
-    """Yield a checkpoint's folder on this machine; what lies behind a URI is copied for so long.
+    """Yield a checkpoint's folder on this machine; a URI is copied to a temporary folder.
 
     Args:
-        folder: A path, or a URI that pyarrow reaches, which is then imported.
+        folder: A path, or a URI that pyarrow supports (imported only then).
 
     Raises:
-        CheckpointError: If it cannot be copied. One that is raised meanwhile names the URI.
+        CheckpointError: If it cannot be copied. A `CheckpointError` raised in the block names the
+            URI.
     """
     if not is_uri(folder):
         yield expanded(folder)
@@ -119,15 +120,15 @@ def fetched(folder: str) -> Iterator[Path]:
 
 
 def newest_intact(folders: Iterable[str], *, name: str) -> tuple[str, dict[str, Any]]:
-    """Return the newest checkpoint that is whole, with its state; warn of each damaged one.
+    """Return the newest intact checkpoint with its state; warn about each damaged one.
 
     Args:
-        folders: Checkpoint folders, as `fetched` takes them, whose names end in a number that
-            grows with time.
+        folders: Checkpoint folders, as accepted by `fetched`, whose names end in an increasing
+            number.
         name: File name of the state.
 
     Raises:
-        CheckpointError: If none is whole.
+        CheckpointError: If none is intact.
     """
     candidates = sorted(folders, key=_number, reverse=True)
     for folder in candidates:
@@ -141,10 +142,10 @@ def newest_intact(folders: Iterable[str], *, name: str) -> tuple[str, dict[str, 
 
 
 def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    """Compare what decides the result of a trial with what a checkpoint has of it.
+    """Check that a trial and a checkpoint agree in everything that determines the result.
 
     Raises:
-        CheckpointError: If an entry differs; names the entries.
+        CheckpointError: If entries differ; names them.
     """
     differing = sorted(key for key, value in own.items() if saved.get(key) != value)
     if differing:
@@ -156,7 +157,7 @@ def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
 
 @contextmanager
 def taking(folder: Path | str) -> Iterator[None]:
-    """Have a state that does not fit told as one of another version, while the block takes it.
+    """Report a state that does not fit, while the block loads it, as one of another version.
 
     Raises:
         CheckpointError: If it does not fit.

@@ -1,48 +1,48 @@
-"""What a user can get wrong, as exceptions; the command line prints one line and exits 2.
+"""Exceptions for user errors; the command line prints one line and exits with 2.
 
-A message names an option of a run, or a key that has a flag, in backticks: "`concurrency` is 0, but
+A message names an option of a run or a key that has a flag in backticks: "`concurrency` is 0, but
 must be >= 1". The command line prints the flag instead.
 """
 
 
 class TuneNasError(Exception):
-    """Root of all errors that this package raises on purpose.
+    """Base of all errors that this package raises deliberately.
 
-    The message is one line: what is wrong, where, and what would be right.
+    The message is one line: the problem, its location, and the fix.
 
     Attributes:
-        passing: Whether the same work may succeed later, without a change of its input.
+        passing: Whether the same work may succeed later with unchanged input.
     """
 
     passing = False
 
 
 class ConfigError(TuneNasError, ValueError):
-    """A trial, sweep or space description is not valid."""
+    """A trial, sweep or space description is invalid."""
 
 
 class GenotypeError(TuneNasError, ValueError):
-    """A genotype does not parse, or does not belong to its space."""
+    """A genotype cannot be parsed or does not belong to its space."""
 
 
 class DataError(TuneNasError, OSError):
-    """A data set is absent, unreadable or damaged."""
+    """A data set is missing, unreadable or damaged."""
 
 
 class DataUnavailableError(DataError):
-    """The files of a data set cannot be reached now; they may be later."""
+    """The files of a data set are temporarily unavailable."""
 
     passing = True
 
 
 class CheckpointError(TuneNasError, OSError):
-    """A checkpoint is absent, damaged or of another trial."""
+    """A checkpoint is missing, damaged or of another trial."""
 
     passing = True
 
 
 class DivergedError(TuneNasError, ArithmeticError):
-    """The loss of a search or of a training is no longer finite."""
+    """The loss of a search or training is no longer finite."""
 
 
 class StorageError(TuneNasError, OSError):
@@ -52,4 +52,4 @@ class StorageError(TuneNasError, OSError):
 
 
 class NameTakenError(StorageError):
-    """A run's name is another one's, which lies in the same storage or is running there."""
+    """The name is taken by another run that is stored, or running, in the same storage."""

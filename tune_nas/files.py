@@ -1,4 +1,4 @@
-"""Writing files so that a crash or a full disk leaves no part of one."""
+"""Atomic writing of files: a crash or full disk leaves no partial file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part.
+    """Write a file atomically: a crash leaves either the old or the new one.
 
     Raises:
-        OSError: If it cannot be written. Has the file's name, which a full disk's own error lacks.
+        OSError: If it cannot be written. Has the file's name, which the error of a full disk lacks.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -28,7 +28,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a renamed file outlast a power cut, where the file system can sync a folder."""
+    """Make a renamed file survive a power cut, if the file system can sync a folder."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

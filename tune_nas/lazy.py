@@ -1,4 +1,4 @@
-"""Names of a package whose modules are imported when a name is first used (PEP 562)."""
+"""Lazy import of a package's modules when a name is first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
     """Return the ``__getattr__`` of a package.
 
-    A package sets it where type checkers do not look, so that they report an unknown name::
+    A package hides it from type checkers, so that they report unknown names::
 
         if TYPE_CHECKING:
             from package.module import Name
@@ -18,8 +18,7 @@ def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
 
     Args:
         package: Name of the package.
-        names: Name → dotted name of the module that has it; ``module:name`` where it has it under
-            another name.
+        names: Name → dotted name of its module; ``module:name`` if its name there differs.
     """
 
     def load(name: str) -> object:

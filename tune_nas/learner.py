@@ -1,4 +1,4 @@
-"""What every task's work looks like from outside: epochs, a result, files, checkpoints."""
+"""The interface of every task's work: epochs, a result, files, checkpoints."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-DECISIONS = "decisions"  # remark: what was decided in an epoch
-ENDED = "ended"  # remark: why a learner ends before its last epoch
+DECISIONS = "decisions"  # remark: the decisions of an epoch
+ENDED = "ended"  # remark: why a learner stops early
 
 
 class Result(Protocol):
-    """What a learner has come to; a `tune_nas.spaces.Genotype`, as a rule."""
+    """The result of a learner, usually a `tune_nas.spaces.Genotype`."""
 
     def to_yaml(self) -> str:
         """Return it as YAML."""
 
 
 class Learner(Protocol):
-    """The work of one trial, an epoch at a time.
+    """The work of one trial, epoch by epoch.
 
-    Killed after any epoch and loaded from the checkpoint of that epoch, it must end as if it had
-    run through.
+    If it is killed after any epoch and loaded from that epoch's checkpoint, it must give the same
+    result as without interruption.
     """
 
     @property
@@ -30,33 +30,33 @@ class Learner(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether the last epoch was run."""
+        """Whether all epochs were run."""
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Mapping[str, Any]:
-        """Run one epoch and return its metrics, ``epoch`` among them.
+        """Run one epoch and return its metrics, including ``epoch``.
 
         Args:
             on_step: Called after each step with its number and the number of steps.
         """
 
     def result(self) -> Result | None:
-        """Return what was found so far, or what is trained; None if there is nothing to show."""
+        """Return the current result, or the genotype in training; None if there is none."""
 
     def remarks(self) -> Mapping[str, str]:
-        """Return what there is to say about the last epoch: `DECISIONS`, `ENDED`."""
+        """Return the remarks on the last epoch: `DECISIONS`, `ENDED`."""
 
     def artifacts(self) -> Mapping[str, str | bytes]:
-        """Return the files that people read, by name: tables and genotypes, text or bytes.
+        """Return the human-readable files by name: tables and genotypes, text or bytes.
 
-        `save` writes them beside the state; they are tracked when the trial has ended.
+        `save` writes them next to the state; they are tracked when the trial ends.
         """
 
     def save(self, folder: Path) -> None:
-        """Write the whole state, and the artifacts, into a folder (`tune_nas.checkpoint`)."""
+        """Write the complete state and the artifacts to a folder (`tune_nas.checkpoint`)."""
 
     def load(self, folder: Path) -> None:
         """Restore the state from a folder.
 
         Raises:
-            CheckpointError: If it is damaged, or of another trial.
+            CheckpointError: If it is damaged or of another trial.
         """

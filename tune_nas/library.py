@@ -1,4 +1,4 @@
-"""Finding and reading YAML: shipped files by name, a user's by path; overrides; one-line errors."""
+"""Finding and reading YAML files: built-in by name, custom by path; overrides; one-line errors."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _FOLDERS = {
     "trial": "trials",
 }
 
-_MOST_COMPLAINTS = 10  # that one line has
+_MOST_COMPLAINTS = 10  # per line
 
-# pydantic's wording -> ours, which goes on from "… is -1, but"
+# pydantic's wording -> ours, which continues "… is -1, but"
 _RULES = (
     (r", unable to .*", ""),
     (r"^Input should be greater than or equal to ", "must be >= "),
@@ -47,9 +47,9 @@ _RULES = (
 
 
 def shipped_folder(kind: str) -> Path:
-    """Return the folder of the shipped ``space``, ``sweep`` or ``trial`` files.
+    """Return the folder of the built-in ``space``, ``sweep`` or ``trial`` files.
 
-    It lies in the package where that was installed from a wheel, else beside it in the checkout.
+    It is inside the package if installed from a wheel, else next to it in the checkout.
     """
     package = Path(__file__).parent
     in_wheel = package / "_shipped" / _FOLDERS[kind]
@@ -57,15 +57,15 @@ def shipped_folder(kind: str) -> Path:
 
 
 def shipped_names(kind: str) -> list[str]:
-    """Return the sorted names of the shipped files of a kind."""
+    """Return the sorted names of the built-in files of a kind."""
     return sorted(path.stem for path in shipped_folder(kind).glob("*.yaml"))
 
 
 def find(kind: str, name: str | Path) -> Path:
-    """Return the file of a shipped name, or of a path wherever a name is taken.
+    """Return the file of a built-in name or of a path.
 
     Raises:
-        ConfigError: If there is neither; names the nearest shipped one.
+        ConfigError: If there is neither; names the nearest built-in one.
     """
     text = str(name)
     if text in shipped_names(kind):
@@ -81,10 +81,10 @@ def find(kind: str, name: str | Path) -> Path:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
+    """Read a YAML file that contains a mapping.
 
     Raises:
-        ConfigError: If it cannot be read, is not YAML or holds no mapping.
+        ConfigError: If it cannot be read, is not YAML or contains no mapping.
     """
     try:
         if (size := path.stat().st_size) > 4 * MOST_CHARACTERS:  # a character has 4 bytes at most
@@ -102,10 +102,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
-    """Build a model, with all its complaints in one line that starts with ``where``.
+    """Build a model; report all its errors in one line that starts with ``where``.
 
     Raises:
-        ConfigError: If a key is unknown (names the nearest right one) or a value not legal.
+        ConfigError: If a key is unknown (names the nearest valid one) or a value is invalid.
     """
     try:
         return model.model_validate(content)
@@ -123,15 +123,15 @@ def load_trial(
     *,
     epochs: int | None = None,
 ) -> TrialConfig:
-    """Read a trial by name or path, give it another length and set dotted keys in it.
+    """Read a trial by name or path, change its length and set dotted keys in it.
 
     Args:
-        name: A shipped trial or the path of a YAML file.
-        overrides: Dotted keys with their values, as ``{"update.lambda": 0.3}``.
-        epochs: Its epochs, with which what happens at certain epochs is scaled; None for its own.
+        name: A built-in trial or the path of a YAML file.
+        overrides: Dotted keys with their values, e.g. ``{"update.lambda": 0.3}``.
+        epochs: Number of epochs; warm-ups, phases and decisions scale with it. None for its own.
 
     Raises:
-        ConfigError: If the file, a key or a value is not valid, or an override has no effect.
+        ConfigError: If the file, a key or a value is invalid, or an override has no effect.
     """
     path = find("trial", name)
     content = _with_module_dir({"name": path.stem, **read_yaml(path)}, path.parent)
@@ -148,18 +148,18 @@ def load_trial(
 def with_settings(
     make: Callable[[Mapping[str, Any]], TrialConfig], settings: Mapping[str, Any], where: str
 ) -> TrialConfig:
-    """Return a trial with the keys set that a user gives, and refuse those without effect.
+    """Return a trial with the given keys set; reject those without effect.
 
-    A key without effect is accepted if the trial is not valid without it: ``selection.options={}``
-    beside a selection that takes none.
+    A key without effect is accepted if the trial is invalid without it, e.g.
+    ``selection.options={}`` with a selection that takes no options.
 
     Args:
-        make: Makes the trial from settings.
+        make: Creates the trial from settings.
         settings: Dotted keys with their values.
         where: Starts the message.
 
     Raises:
-        ConfigError: If a key is unknown, a value is not legal, or a key has no effect.
+        ConfigError: If a key is unknown, a value is invalid, or a key has no effect.
     """
     settings = current_settings(settings)
     trial = make(settings)
@@ -178,11 +178,11 @@ def with_settings(
 def stored_trial(content: Mapping[str, Any], where: str) -> TrialConfig:
     """Build a trial that was stored in full, by this version or an earlier one.
 
-    Keys that did not exist yet have their defaults, or the value that stands for the rule that the
-    trial ran by (see `tune_nas.config.earlier`).
+    Keys that did not exist yet get their defaults, or the value that keeps the trial's behavior
+    (see `tune_nas.config.earlier`).
 
     Raises:
-        ConfigError: If this version does not know a key of it, or a value is not legal.
+        ConfigError: If a key is unknown to this version or a value is invalid.
     """
     filled = dict(content)
     for key, value in earlier_rules(content).items():
@@ -196,7 +196,7 @@ def with_overrides(
     """Return the trial with dotted keys set, validated as a whole.
 
     Raises:
-        ConfigError: If a key is unknown or a value not legal.
+        ConfigError: If a key is unknown or a value is invalid.
     """
     content = trial.to_dict() if isinstance(trial, TrialConfig) else dict(trial)
     for key, value in current_settings(overrides).items():
@@ -209,9 +209,9 @@ def with_overrides(
 
 
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys and their values in the spelling of today.
+    """Return dotted keys and their values in their current spelling.
 
-    Sections among the values are left as they are: they are renamed when they are validated.
+    Sections among the values are unchanged: they are renamed when they are validated.
 
     Raises:
         ConfigError: If a key is given in both spellings.
@@ -226,7 +226,7 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_key(key: str, where: str) -> None:
-    """Raise a ConfigError that names the nearest right key if a trial has no such dotted key."""
+    """Raise a ConfigError that names the nearest valid key if a trial has no such dotted key."""
     known = list(dotted_keys(TrialConfig))
     paths = [known_key.split(".") for known_key in known]
     sections = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
@@ -235,7 +235,7 @@ def check_key(key: str, where: str) -> None:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split ``update.lambda=0.3`` into its key and its value, the value read as YAML.
+    """Split ``update.lambda=0.3`` into its key and its value, parsed as YAML.
 
     Raises:
         ConfigError: If there is no ``=`` or the value is not YAML.
@@ -261,9 +261,9 @@ def plain_rule(message: str) -> str:
 
 
 def _with_module_dir(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a trial's content with its file's folder, if the module of its own data set is there.
+    """Return a trial's content with its file's folder, if it has the module of a custom data set.
 
-    The processes of a sweep, and a resumed one, find the module by that.
+    The processes of a sweep, and a resumed sweep, use it to find the module.
     """
     data = content.get("data")
     section = {"name": data} if isinstance(data, str) else data
@@ -294,7 +294,7 @@ def _complaint(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":  # of our own; those on combinations name their keys
+    if problem["type"] == "value_error":  # ours; those on combinations name their keys
         if key and message.startswith("must "):
             return f"{key} is {shown(problem['input'])}, but {message}"
         return message if not key or key in message else f"{key}: {message}"
@@ -310,7 +310,7 @@ def _place(error: yaml.YAMLError) -> str:
 
 
 def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
-    """Return a model's dotted keys; those of a mapping's entries with the entry that key is in."""
+    """Return a model's dotted keys; those of a mapping's entries with the entry of the key."""
     parent = key.rpartition(".")[0]
     known = []
     for candidate in dotted_keys(model):
@@ -321,9 +321,9 @@ def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
 
 
 def nearest(text: str, known: list[str]) -> str:
-    """Return ``; did you mean '…'?`` where something known is near, else nothing.
+    """Return ``; did you mean '…'?`` if a known text is near, else an empty string.
 
-    Compares whole keys first, then last parts, so that ``lamda`` finds ``update.lambda``.
+    Compares whole keys first, then last parts: e.g. ``lamda`` finds ``update.lambda``.
     """
     by_last = {key.rsplit(".", 1)[-1]: key for key in reversed(known)}
     whole = difflib.get_close_matches(text, known, n=1, cutoff=0.75)

@@ -1,8 +1,8 @@
-"""The parts of a trial by name: each name stands for a ``module:Class`` or ``module:function``.
+"""The parts of a trial by name: each name refers to a ``module:Class`` or ``module:function``.
 
-A user's own part is named in that form directly. An installed package adds names with entry points
-in the group ``tune_nas.<kind>``, e.g. ``tune_nas.relaxations``; they are read when a name is not a
-shipped one. Nothing named here is imported by this module.
+A custom part is named in that form directly. An installed package adds names with entry points in
+the group ``tune_nas.<kind>``, e.g. ``tune_nas.relaxations``; they are read when a name is not built
+in. This module imports none of the parts.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "stop": "tune_nas.search.rules.stop:Stop",
     },
-    "probes": {},  # those that are shipped observe every search
+    "probes": {},  # built-in ones observe every search
     "operations": {
         "none": "tune_nas.spaces.operations:none",
         "max_pool_3x3": "tune_nas.spaces.operations:max_pool_3x3",
@@ -94,24 +94,24 @@ KINDS: Mapping[str, Kind] = {
     "operations": "operations",
     "task": "tasks",
 }
-"""The kind of part that a key names, of a trial, a space (``operations``) or a sweep (``task``)."""
+"""The kind of part that a key of a trial, space (``operations``) or sweep (``task``) names."""
 
 _registered: dict[Kind, dict[str, object]] = {}
 
 
 def names(kind: Kind) -> tuple[str, ...]:
-    """Return the names of all parts of a kind: the shipped ones in order, then the others."""
+    """Return the names of all parts of a kind: the built-in ones in order, then the others."""
     others = {*_entry_points(kind), *_registered.get(kind, {})} - SHIPPED[kind].keys()
     return (*SHIPPED[kind], *sorted(others))
 
 
 def is_shipped(kind: Kind, name: str) -> bool:
-    """Return whether a name is that of a shipped part."""
+    """Return whether a name is that of a built-in part."""
     return name in SHIPPED[kind]
 
 
 def is_known(kind: Kind, name: str) -> bool:
-    """Return whether a name is that of a part, shipped or not; ``module:Class`` is not a name."""
+    """Return whether a name is that of a part, built in or not; ``module:Class`` is not a name."""
     return is_shipped(kind, name) or registered(kind, name) is not None or is_added(kind, name)
 
 
@@ -121,19 +121,19 @@ def is_added(kind: Kind, name: str) -> bool:
 
 
 def target(kind: Kind, name: str) -> str | None:
-    """Return the ``module:Class`` that a name stands for; None if the manifest has no such name."""
+    """Return the ``module:Class`` that a name refers to; None if the manifest has no such name."""
     if is_shipped(kind, name):
         return SHIPPED[kind][name]
     return _entry_points(kind)[name] if is_added(kind, name) else None
 
 
 def short_name(kind: Kind, text: str) -> str:
-    """Return the shipped name of a ``module:Class``; the text itself if there is none."""
+    """Return the built-in name of a ``module:Class``; the text itself if there is none."""
     return next((name for name, meant in SHIPPED[kind].items() if meant == text), text)
 
 
 def is_reference(text: object) -> bool:
-    """Return whether a text is written ``module:name``, the module with dots or without."""
+    """Return whether a text has the form ``module:name``, with or without dots in the module."""
     if not isinstance(text, str):
         return False
     module, _, name = text.partition(":")
@@ -146,19 +146,19 @@ def registered(kind: Kind, name: str) -> object | None:
 
 
 def register(kind: Kind, name: str, part: object) -> None:
-    """Make a part known by a name in this process, in place of the one that had the name."""
+    """Register a part under a name in this process, replacing a part that had the name."""
     _registered.setdefault(kind, {})[name] = part
 
 
 def owner(kind: Kind, name: str, part: object | None = None) -> str | None:
-    """Return the module whose part has a name already; None if the name is free.
+    """Return the module whose part already has a name; None if the name is free.
 
     Args:
         kind: The kind of part.
         name: The name.
-        part: The part that is to have it. One that is defined again, e.g. in the cell of a notebook
-            that is run again, is the same part: its module and qualified name are equal. None if it
-            is not known yet: then only the name of a shipped part is taken.
+        part: The part to be named. A redefined part, e.g. in a notebook cell that is run again, is
+            the same part: its module and qualified name are equal. None if it is not known yet:
+            then only names of built-in parts are taken.
     """
     if is_shipped(kind, name):
         return SHIPPED[kind][name].partition(":")[0]

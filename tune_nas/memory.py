@@ -1,6 +1,6 @@
-"""Whether a network fits into memory: refused in one line, before anything is allocated.
+"""Check that a network fits into memory, before anything is allocated.
 
-What a network needs is estimated from below, so that nothing is refused that could run.
+The requirement is a lower bound, so that nothing that could run is rejected.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def check_weights(
     Args:
         estimate: Its size.
         dtype: Type of the weights.
-        device: Where it is built.
-        keys: The keys that decide its size, for the message.
+        device: Device of the network.
+        keys: The keys that determine its size, for the message.
 
     Raises:
         ConfigError: If they do not.
@@ -49,9 +49,9 @@ def check_training(
 
     Args:
         estimate: The size of the network.
-        batch_size: Images of a batch.
+        batch_size: Number of images per batch.
         dtype: Type of the weights.
-        device: Where it is trained.
+        device: Device of the training.
         bfloat16: Whether the pass is in mixed precision.
         batch_key: The key that decides the batch size, for the message.
         keys: The keys that decide the size of the network, likewise.

@@ -1,4 +1,4 @@
-"""Paths on this machine and URIs of what lies elsewhere."""
+"""Local paths and remote URIs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tune_nas.text import shown
 SWEEP, STATE = "sweep.yaml", "state.json"
 """Files of a run's folder."""
 CHECKPOINT = "checkpoint_"
-"""What the names of Ray's checkpoint folders start with; a number follows."""
+"""Prefix of the names of Ray's checkpoint folders; a number follows."""
 GENOTYPE = "genotype.yaml"
 """The genotype in a checkpoint and among the artifacts of a run."""
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
@@ -19,22 +19,22 @@ DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 
 
 def is_uri(place: str) -> bool:
-    """Return whether a place is a URI (``s3://…``), and no path on this machine."""
+    """Return whether a location is a URI (``s3://…``) rather than a local path."""
     return "://" in place
 
 
 def absolute(place: str, folder: str = "") -> str:
-    """Return a path from the root, ``~`` resolved; a URI as it is.
+    """Return an absolute path with ``~`` resolved; a URI is returned unchanged.
 
     Args:
         place: A path or a URI.
-        folder: What a relative path is relative to; the working folder if empty.
+        folder: Base of a relative path; the working directory if empty.
     """
     return place if is_uri(place) else str(Path(folder, expanded(place)).absolute())
 
 
 def is_of_run(folder: Path) -> bool:
-    """Return whether a folder is that of a run, or MLflow's artifacts in a storage."""
+    """Return whether a folder is a run's folder or MLflow's artifacts in a storage."""
     if folder.name == ARTIFACTS and (folder.parent / DATABASE).is_file():
         return True
     return (folder / STATE).is_file() and (folder / SWEEP).is_file()
@@ -52,7 +52,7 @@ def expanded(place: str | Path) -> Path:
     """Return a path with ``~`` and ``~user`` replaced by that home directory.
 
     Raises:
-        StorageError: If there is no such user, or the path is no UTF-8 text.
+        StorageError: If there is no such user, or the path is not UTF-8 text.
     """
     if not str(place).isprintable() and "\\udc" in ascii(str(place)):  # bytes of another encoding
         raise StorageError(f"{shown(str(place))}: must be UTF-8, which files of settings are")
@@ -64,7 +64,7 @@ def expanded(place: str | Path) -> Path:
 
 
 def is_file(place: str | Path) -> bool:
-    """Return whether a text is the path of a file; one that no path can be is not."""
+    """Return whether a text is the path of a file; False for an impossible path."""
     try:
         return Path(place).is_file()
     except OSError:  # too long, or in a directory that must not be searched
@@ -72,7 +72,7 @@ def is_file(place: str | Path) -> bool:
 
 
 def is_folder(place: str | Path) -> bool:
-    """Return whether a text is the path of a directory; one that no path can be is not."""
+    """Return whether a text is the path of a directory; False for an impossible path."""
     try:
         return Path(place).is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where a trial computes, in which precision, and how repeatably."""
+"""Device, precision and determinism of a trial."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from tune_nas.config import RuntimeConfig
 from tune_nas.errors import ConfigError
 
-# of glibc's malloc.h
+# from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -30,7 +30,7 @@ def resolve_device(text: str) -> torch.device:
         text: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        ConfigError: If the text names no device, or a GPU that this machine does not have.
+        ConfigError: If the text is not a device, or the machine does not have this GPU.
     """
     if text == "auto":
         text = "cuda" if torch.cuda.is_available() else "cpu"
@@ -51,7 +51,7 @@ def resolve_dtype(text: str) -> torch.dtype:
     """Return the floating-point type that ``runtime.dtype`` names.
 
     Raises:
-        ConfigError: If it is not one of the types that trials may use.
+        ConfigError: If it is not a supported type.
     """
     if text not in _DTYPES:
         raise ConfigError(f"runtime.dtype is '{text}', but must be one of {', '.join(_DTYPES)}")
@@ -59,11 +59,11 @@ def resolve_dtype(text: str) -> torch.dtype:
 
 
 def set_up_runtime(config: RuntimeConfig) -> tuple[torch.device, torch.dtype]:
-    """Set the process up for a trial, so that the same trial gives the same result again.
+    """Set up the process for reproducible results of a trial.
 
-    Sets the CPU threads, switches reduced-precision float32 (TF32) off and deterministic
-    algorithms on. The few CUDA operations that have no deterministic form still run. On a CPU, what
-    a step frees is kept for the next one.
+    Sets the CPU threads, switches reduced-precision float32 (TF32) off and deterministic algorithms
+    on. The few CUDA operations without a deterministic form still run. On a CPU, memory freed by a
+    step is kept for the next one.
 
     Returns:
         The device and the floating-point type of the trial.
@@ -78,27 +78,27 @@ def set_up_runtime(config: RuntimeConfig) -> tuple[torch.device, torch.dtype]:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
-    # cuBLAS is deterministic only with a fixed workspace, read when its first handle is made.
+    # cuBLAS is deterministic only with a fixed workspace, read when its first handle is created.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # No result depends on uninitialised memory, and filling it costs time.
+    # No result depends on uninitialized memory, and filling it takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
     return device, dtype
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep freed memory: the system would clear it anew when the next step wants it."""
+    """Let glibc keep freed memory: the system would clear it again for the next step."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # other C libraries have none
+    if mallopt is not None:  # other C libraries lack it
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(_M_MMAP_THRESHOLD, 2**25)  # bytes; the highest that every version takes
+        mallopt(_M_MMAP_THRESHOLD, 2**25)  # bytes; the maximum that every version accepts
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Return the largest memory use so far, in MiB.
+    """Return the peak memory use so far in MiB.
 
-    On a GPU that of torch's tensors there, on a CPU the resident memory of the whole process.
+    On a GPU, that of torch's tensors; on a CPU, the resident memory of the whole process.
     """
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device)) / 2**20
@@ -112,9 +112,10 @@ def peak_memory_mib(device: torch.device) -> float:
 
 
 def memory_bytes(device: torch.device) -> int | None:
-    """Return the memory that a trial can have at most, in bytes; None where it is not known.
+    """Return the maximum memory available to a trial in bytes; None if unknown.
 
-    On a GPU all of its memory; on a CPU that of the machine, or less where a container has a limit.
+    On a GPU, all of its memory; on a CPU, that of the machine, or the limit of the container if
+    less.
     """
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
@@ -123,6 +124,6 @@ def memory_bytes(device: torch.device) -> int | None:
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None
     for path in _CGROUP_LIMITS:
-        with suppress(OSError, ValueError):  # "max" where there is no limit
+        with suppress(OSError, ValueError):  # "max" if there is no limit
             limits.append(int(Path(path).read_text(encoding="ascii")))
     return min(limits)

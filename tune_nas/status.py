@@ -1,4 +1,4 @@
-"""How far a trial is, in the records, in the results and in MLflow."""
+"""The status of a trial in the records, in the results and in MLflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 class Status(StrEnum):
     """The status of a trial.
 
-    ``STOPPING``: the scheduler has stopped it, and its end is not recorded yet.
+    ``STOPPING``: the scheduler has stopped it; its end is not yet recorded.
     """
 
     RUNNING = "running"
@@ -29,11 +29,11 @@ class Status(StrEnum):
 
     @property
     def of_mlflow(self) -> str:
-        """MLflow's status of a run; it has none for a trial that was stopped early."""
+        """MLflow's status of the run; MLflow has none for a trial stopped early."""
         if self is Status.FAILED:
             return "FAILED"
         return "FINISHED" if self.closed else "RUNNING"
 
 
 RESULT_STATUSES = (Status.FINISHED, Status.STOPPED, Status.FAILED)
-"""Those of a trial that has ended."""
+"""Statuses of a trial that has ended."""

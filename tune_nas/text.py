@@ -1,4 +1,4 @@
-"""Text in messages: lists and numbers in words; a user's text cut where long, and escaped."""
+"""Text in messages: lists and counts as text; user text shortened and escaped."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _VALUE, _NAME = 60, 250
 
 
 def shown(value: Any, most: int = _VALUE) -> str:
-    """Return the ``repr`` of a value, cut to a number of characters.
+    """Return the ``repr`` of a value, truncated to a number of characters.
 
-    Containers are only read as far as they are shown: the whole of a value that shares its parts
-    (YAML aliases) may be larger than any memory.
+    Containers are read only as far as shown: a value with shared parts (YAML aliases) may expand
+    beyond any memory.
     """
     text = ""
     for piece in _pieces(value, most):
@@ -23,17 +23,17 @@ def shown(value: Any, most: int = _VALUE) -> str:
 
 
 def plain_text(value: Any) -> str:
-    """Return a value for a message, text without quotes."""
+    """Return a value for a message; strings have no quotes."""
     return brief(value, _VALUE) if isinstance(value, str) else shown(value)
 
 
 def brief(text: str, most: int = _NAME) -> str:
-    """Return a text, cut to a number of characters."""
+    """Return a text, truncated to a number of characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def printable(text: str) -> str:
-    """Return a text with escapes (``\\x1b``) for all that is not printable but line breaks."""
+    """Return a text with escapes (``\\x1b``) for all unprintable characters except line breaks."""
     if text.isprintable():
         return text
     return "".join(

@@ -1,4 +1,4 @@
-"""What a search and a retraining share: rates by epoch, losses without syncs, SGD."""
+"""Common parts of searches and retraining runs: learning rates, losses without syncs, SGD."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Forward = Callable[[Tensor], Tensor]
 
 
 def cosine(epoch: int, epochs: int, learning_rate: float, learning_rate_min: float = 0.0) -> float:
-    """Return the learning rate of an epoch on a cosine from the first rate towards the last.
+    """Return the learning rate of an epoch in a cosine schedule.
 
     The published searches step once per epoch: epoch 0 has `learning_rate`, and
     `learning_rate_min` would be that of epoch `epochs`, which is never run.
 
     Args:
-        epoch: The epoch, counted from 0.
-        epochs: Number of epochs in all, at least 1.
-        learning_rate: Rate at the start.
-        learning_rate_min: Rate at the end.
+        epoch: The epoch (0-based).
+        epochs: Total number of epochs, at least 1.
+        learning_rate: Initial learning rate.
+        learning_rate_min: Final learning rate.
 
     Raises:
         ValueError: If `epoch` is not in [0, `epochs`].
@@ -35,18 +35,18 @@ def cosine(epoch: int, epochs: int, learning_rate: float, learning_rate_min: flo
 
 
 class FusedSGD(torch.optim.SGD):
-    """SGD by torch's fused kernels, which there are for both devices and types of a trial.
+    """SGD with torch's fused kernels, available for both devices and types of a trial.
 
-    Takes the arguments of `torch.optim.SGD`, and the state of any SGD. The kernels go through
-    memory in its order and do not look at strides: a gradient and a momentum buffer must lie as
-    their parameter does. Autograd sees to it for gradients, loading a state for the buffers.
+    Takes the arguments of `torch.optim.SGD` and the state of any SGD. The kernels process memory in
+    its order and ignore strides: a gradient and a momentum buffer must have the memory layout of
+    their parameter. Autograd ensures this for gradients, and loading a state for the buffers.
     """
 
     def __init__(self, parameters: Iterable[Tensor], **options: Any) -> None:
         super().__init__(parameters, **options, fused=True)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a state back; the momentum in it may be in another layout."""
+        """Restore a state; its momentum may have another layout."""
         super().load_state_dict(state_dict)
         for group in self.param_groups:
             group.update(fused=True, foreach=None)
@@ -62,7 +62,7 @@ class Tally:
     """
 
     def __init__(self, device: torch.device) -> None:
-        # float64, so that the sum over an epoch does not depend on how many batches it had.
+        # float64, so that the sum over an epoch does not depend on the number of batches.
         self._sums = torch.zeros(2, dtype=torch.float64, device=device)
         self._n = 0
 
@@ -72,7 +72,7 @@ class Tally:
         Args:
             loss: Mean loss of the batch, a scalar.
             logits: Class scores, (batch, classes).
-            labels: Right classes, (batch,).
+            labels: True classes, (batch,).
         """
         n = labels.shape[0]
         right = (logits.detach().argmax(dim=1) == labels).sum()
@@ -86,7 +86,7 @@ class Tally:
 
     @property
     def accuracy(self) -> float:
-        """Share of images classified rightly, in percent; nan if there were none."""
+        """Percentage of correctly classified images; nan if there were none."""
         return 100.0 * float(self._sums[1]) / self._n if self._n else math.nan
 
 
@@ -96,13 +96,12 @@ def evaluate(
 ) -> tuple[float, float]:
     """Return mean cross-entropy and accuracy in percent over some batches.
 
-    Waits for the device once, at the end. Whether the network is in evaluation mode is the
-    caller's choice.
+    Waits for the device once, at the end. The caller sets the network's mode.
 
     Args:
         forward: Images (batch, channels, height, width) to logits (batch, classes).
-        batches: Images and labels, as `tune_nas.data.evaluation_batches` yields them.
-        device: Where the batches lie.
+        batches: Images and labels, as yielded by `tune_nas.data.evaluation_batches`.
+        device: Device of the batches.
     """
     tally = Tally(device)
     for images, labels in batches:

@@ -1,4 +1,4 @@
-"""Importing parts of a trial or a space: by a name of the manifest, or ``module:name``."""
+"""Importing parts of a trial or a space by a name of the manifest or ``module:name``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tune_nas.text import brief, shown
 
 
 def load_named(key: str, name: str, folders: Sequence[Path] = ()) -> Any:
-    """Return the part that a key names; None if its module has nothing of that name.
+    """Return the part that a key names; None if its module has no such name.
 
     Args:
         key: The key that names it, one of `tune_nas.manifest.KINDS`.
         name: A name of the manifest, or ``module:name``.
-        folders: Where the module of a user's own part is looked for first.
+        folders: Folders searched first for the module of a custom part.
 
     Raises:
-        ConfigError: If importing a part that is not a shipped one fails.
+        ConfigError: If importing a part that is not built in fails.
     """
     kind = manifest.KINDS[key]
     part = manifest.registered(kind, name)
@@ -37,15 +37,15 @@ def load_named(key: str, name: str, folders: Sequence[Path] = ()) -> Any:
 
 
 def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
-    """Import a module and return what it has under a name; None if it has nothing there.
+    """Import a module and return its object with a name; None if it has none.
 
-    A module is found as Python finds it, in the given folders, and in the folder that the command
-    runs in.
+    A module is looked up in Python's import path, the given folders, and the current working
+    directory.
 
     Args:
         key: The key that names it, for the message.
         text: ``module:name``.
-        folders: Where to look first.
+        folders: Folders searched first.
 
     Raises:
         ConfigError: If importing the module fails.
@@ -67,7 +67,7 @@ def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
 
 
 def _check_file(key: str, text: str, module: ModuleType, folders: Sequence[Path]) -> None:
-    """Refuse a module that was loaded before, from another file than the one that is meant.
+    """Reject a module that was already loaded from a file other than the intended one.
 
     Raises:
         ConfigError: If it was; names both files.
@@ -86,8 +86,8 @@ def module_file(name: str, folder: Path) -> Path | None:
     """Return the file of a module in a folder; None if it is not there.
 
     Args:
-        name: The module's name, with dots or without.
-        folder: The folder that holds it, or its outermost package.
+        name: The module's name, with or without dots.
+        folder: The folder that contains it or its outermost package.
     """
     path = folder.joinpath(*name.split("."))
     files = (path.with_name(f"{path.name}.py"), path / "__init__.py")
@@ -95,14 +95,14 @@ def module_file(name: str, folder: Path) -> Path | None:
 
 
 def said(error: BaseException) -> str:
-    """Return what an error of the user's code says, in one line."""
-    if isinstance(error, SystemExit):  # which would end the program without a message
+    """Return the message of an error in custom code, in one line."""
+    if isinstance(error, SystemExit):  # would end the program without a message
         return f"it calls sys.exit ({shown(error.code)})"
     return brief(" ".join(str(error).split()) or type(error).__name__)
 
 
 def declared_reads(key: str, text: str) -> Sequence[str] | None:
-    """Return the keys that a part of the user's own declares to read; None if it declares nothing.
+    """Return the keys that a custom part declares it reads; None if it declares none.
 
     Args:
         key: The key that names the part.

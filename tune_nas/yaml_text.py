@@ -1,4 +1,4 @@
-"""Reading YAML that people hand in: no tag in it runs anything, and it fails in one way."""
+"""Reading untrusted YAML: its tags run no code, and all failures raise the same exception."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import yaml
 from tune_nas.text import brief
 
 MOST_CHARACTERS = 4_000_000
-"""Of a text, and of what it stands for once its aliases are replaced by their values."""
+"""Maximum length of a text, also after its aliases are expanded."""
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _DATE = f"{_TAG}timestamp"
-# Values that JSON does not have: records and sweeps are written as JSON.
+# Values without a JSON equivalent: records and sweeps are written as JSON.
 _NOT_PLAIN = {f"{_TAG}{name}": name for name in ("binary", "set", "omap", "pairs")}
-_MOST_DIGITS = 100  # of an integer; Python refuses to print one of more than 4,300
+_MOST_DIGITS = 100  # of an integer; Python does not print one with more than 4,300
 
 
 def parse_yaml(text: str) -> Any:
@@ -24,7 +24,7 @@ def parse_yaml(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: If it is not YAML, names a key twice, has a value of another type (a date,
-            binary data, a set), is too long, with its aliases replaced too, or nested too deeply.
+            binary data, a set), is too long (also with expanded aliases), or is nested too deeply.
     """
     if len(text) > MOST_CHARACTERS:
         raise yaml.YAMLError(f"it has {len(text):,} characters; at most {MOST_CHARACTERS:,}")
@@ -44,17 +44,17 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Checker:
-    """Checks the nodes of a document before anything is made of them, each node once."""
+    """Checks the nodes of a document before they are constructed, each node once."""
 
     def __init__(self) -> None:
         # By node; None while its own content is being checked.
         self._characters: dict[int, int | None] = {}
 
     def check(self, node: yaml.Node) -> int:
-        """Return the characters that a node stands for, its aliases replaced by their values.
+        """Return the number of characters of a node with its aliases expanded.
 
         Raises:
-            yaml.YAMLError: If the node, or one in it, is not what `parse_yaml` takes.
+            yaml.YAMLError: If the node, or one in it, is not accepted by `parse_yaml`.
         """
         if id(node) in self._characters:
             known = self._characters[id(node)]
@@ -79,7 +79,7 @@ class _Checker:
 
 
 def _check_type(node: yaml.Node) -> None:
-    """Raise a YAMLError if a node is no plain value."""
+    """Raise a YAMLError if a node is not a plain value."""
     if node.tag == _DATE:
         raise _problem(node, f"{node.value} is a date; write it in quotes")
     if node.tag in _NOT_PLAIN:
@@ -89,7 +89,7 @@ def _check_type(node: yaml.Node) -> None:
 
 
 def _check_keys(node: yaml.Node) -> None:
-    """Raise a YAMLError if a mapping has a key twice: of the two, one would be lost."""
+    """Raise a YAMLError if a mapping has a duplicate key, as one value would be lost."""
     keys: set[tuple[str, str]] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:

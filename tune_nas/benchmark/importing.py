@@ -1,4 +1,4 @@
-"""Turning a published file into the compact form that the tool reads."""
+"""Conversion of a published file to the compact format that tune-nas reads."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _COMPACT = (".csv", ".csv.gz")
 
 
 def import_benchmark(source: Path) -> tuple[BenchmarkTable, Path]:
-    """Read a published file, or the compact one, and write the table where searches find it.
+    """Read a published or compact file and write the table to where searches find it.
 
     Args:
         source: ``NAS-Bench-201-v1_*.pth``, ``NATS-tss-v1_*.pickle.pbz2``, the folder
             ``NATS-tss-v1_*-simple``, or a CSV file, gzipped or not.
 
     Returns:
-        The table, and the file that it was written to.
+        The table and the file it was written to.
 
     Raises:
-        ConfigError: If it is none of them, cannot be read, or lacks a cell of the space.
+        ConfigError: If it is none of these, cannot be read, or lacks a cell of the space.
     """
     if source.is_dir() or source.name.endswith(_OFFICIAL):
         table = BenchmarkTable(read_official(source))

@@ -1,4 +1,4 @@
-"""Where the table lies: one file per user, so that every search finds it."""
+"""Location of the table: one file per user, so that every search finds it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ VARIABLE = "TUNE_NAS_BENCHMARK"
 
 
 def user_table() -> Path:
-    """Return the file that ``tune-nas benchmark import`` writes; it need not be there.
+    """Return the file that ``tune-nas benchmark import`` writes; it may not exist.
 
-    That is ``TUNE_NAS_BENCHMARK``, else ``tune-nas/nasbench201.csv.gz`` in the user's data folder
+    ``TUNE_NAS_BENCHMARK`` if set, else ``tune-nas/nasbench201.csv.gz`` in the user's data folder
     (``XDG_DATA_HOME``, else ``~/.local/share``).
     """
     named = os.environ.get(VARIABLE)
@@ -25,7 +25,7 @@ def user_table() -> Path:
 
 
 def find_table(table: str | None) -> Path | None:
-    """Return the file that a trial's ``benchmark.table`` means; None for no table.
+    """Return the file that a trial's ``benchmark.table`` refers to; None for no table.
 
     Args:
         table: A path, ``auto`` for the user's file if there is one, or None.

@@ -1,9 +1,9 @@
-"""The files that the benchmark's authors publish, read without running anything in them.
+"""Reading the files published by the benchmark's authors, without running any code in them.
 
-Three layouts with one content: ``NAS-Bench-201-v1_*.pth`` (``torch.save``),
+Three layouts with the same content: ``NAS-Bench-201-v1_*.pth`` (``torch.save``),
 ``NATS-tss-v1_*.pickle.pbz2`` (a pickle, bzip2) and the folder ``NATS-tss-v1_*-simple`` (a pickle
-for each cell, and ``meta``). For every cell they hold the accuracies of each run after each epoch.
-The keys are those that the authors' readers use: D-X-Y/NAS-Bench-201 ``nas_201_api`` and
+for each cell, and ``meta``). For every cell they contain the accuracies of each run after each
+epoch. The keys follow the authors' readers: D-X-Y/NAS-Bench-201 ``nas_201_api`` and
 D-X-Y/NATS-Bench ``nats_bench/api_utils.py``.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from tune_nas.errors import ConfigError
 
-# Name here -> the data that the runs were trained on, and the images that they were judged on.
+# Name here -> the data the runs were trained on and the images they were evaluated on.
 _SOURCES = {
     "cifar10_valid": ("cifar10-valid", "x-valid"),
     "cifar10_test": ("cifar10", "ori-test"),
@@ -29,19 +29,19 @@ _SOURCES = {
     "imagenet16_120_valid": ("ImageNet16-120", "x-valid"),
     "imagenet16_120_test": ("ImageNet16-120", "x-test"),
 }
-_SETTINGS = ("200", "full")  # what NATS-Bench and NAS-Bench-201 call the runs of 200 epochs
+_SETTINGS = ("200", "full")  # the runs of 200 epochs in NATS-Bench and NAS-Bench-201
 _PICKLE = "pickle.pbz2"
 
 
 def read_official(path: Path) -> dict[str, dict[str, float]]:
-    """Return the accuracies of each cell after 200 epochs, means over the runs.
+    """Return the accuracies of each cell after 200 epochs, averaged over the runs.
 
     Args:
         path: A ``.pth`` or ``.pbz2`` file, or the folder.
 
     Raises:
-        ConfigError: If it cannot be read, holds more than containers and numbers, or is not that
-            file.
+        ConfigError: If it cannot be read, contains anything but containers and numbers, or is not
+            such a file.
     """
     try:
         return {cell: _accuracies(runs, cell) for cell, runs in _cells(path)}
@@ -61,7 +61,7 @@ def read_official(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _cells(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each cell with its runs, by training setting."""
+    """Yield each cell with its runs by training setting."""
     if path.is_dir():
         meta = _unpickle(path / f"meta.{_PICKLE}")
         for index, cell in enumerate(meta["meta_archs"]):
@@ -91,7 +91,7 @@ class _ContainersAndNumbers(pickle.Unpickler):
     """Unpickles containers, text and numbers; any other class or function is an error."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of the few things that the published files are made of."""
+        """Return one of the few objects that the published files consist of."""
         allowed = {f"{module}.{name}": thing for thing, module, name in _allowed()}
         if f"{module}.{name}" not in allowed:
             raise pickle.UnpicklingError(
@@ -101,10 +101,10 @@ class _ContainersAndNumbers(pickle.Unpickler):
 
 
 def _allowed() -> list[tuple[Any, str, str]]:
-    """Return what a file may name beside plain containers: the numpy numbers of mean times."""
+    """Return the names a file may use besides plain containers: numpy numbers (mean times)."""
     import numpy as np
 
-    scalar = np.float64(0).__reduce__()[0]  # the function that makes one of its bytes
+    scalar = np.float64(0).__reduce__()[0]  # the function that creates one from bytes
     return [
         (OrderedDict, "collections", "OrderedDict"),
         (np.dtype, "numpy", "dtype"),
@@ -125,7 +125,7 @@ def _load_torch(path: Path) -> Any:
     numbers = [np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
     named = [(thing, f"{module}.{name}") for thing, module, name in _allowed()]
     with torch.serialization.safe_globals([*named, *numbers]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it may be no file of torch's is said by the error
+        warnings.simplefilter("ignore")  # the error says if it is not a torch file
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

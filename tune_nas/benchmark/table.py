@@ -1,4 +1,4 @@
-"""The table in its compact form: a CSV file, a row for each cell."""
+"""The table in its compact format: a CSV file with one row per cell."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ACCURACIES = tuple(COLUMNS)
 
 @dataclass(frozen=True)
 class BenchmarkTable:
-    """Accuracies in percent after 200 epochs, means over the benchmark's seeds.
+    """Accuracies in percent after 200 epochs, averaged over the benchmark's seeds.
 
     Args:
-        rows: By cell, in the benchmark's own notation, and by name (`ACCURACIES`).
+        rows: Accuracies by cell, in the benchmark's notation, and by name (`ACCURACIES`).
     """
 
     rows: Mapping[str, Mapping[str, float]]
@@ -47,16 +47,16 @@ class BenchmarkTable:
         return dict(self.rows[cell])
 
     def regret(self, cell: str, name: str) -> float:
-        """Return how many percentage points the best cell has more than this one."""
+        """Return the regret: the best cell's accuracy minus this one's, in percentage points."""
         return self._best[name] - self.query(cell)[name]
 
     def rank(self, cell: str, name: str) -> int:
-        """Return the cell's place, 1 for the best; cells of the same accuracy share one."""
+        """Return the rank of the cell, 1 for the best; cells with equal accuracy share a rank."""
         accuracy = self.query(cell)[name]
         return 1 + sum(row[name] > accuracy for row in self.rows.values())
 
     def metrics(self, cell: str) -> dict[str, float]:
-        """Return what a search reports of a cell: its accuracies, and its regrets on test images.
+        """Return the metrics that a search reports: accuracies and regrets on the test images.
 
         Raises:
             ConfigError: If the table has no such cell.
@@ -75,7 +75,7 @@ class BenchmarkTable:
 
 
 def load_benchmark(path: str | Path) -> BenchmarkTable:
-    """Read the table from a CSV file, gzipped or not; other columns than its own are left out.
+    """Read the table from a CSV file, gzipped or not; unknown columns are ignored.
 
     Raises:
         ConfigError: If the file cannot be read or is not that table.
@@ -102,7 +102,7 @@ def load_benchmark(path: str | Path) -> BenchmarkTable:
 
 
 def save_benchmark(table: BenchmarkTable, path: Path) -> None:
-    """Write the compact form, gzipped: the old file or the new one, never half of it."""
+    """Write the compact format, gzipped and atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:

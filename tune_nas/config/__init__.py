@@ -1,4 +1,4 @@
-"""The YAML models: a file per section of a trial.
+"""The YAML models, one file per section of a trial.
 
 A key of a trial is written with dots (``update.lambda``); `tune_nas.library` reads the files,
 applies overrides and turns validation errors into one line.

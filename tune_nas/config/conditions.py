@@ -1,7 +1,7 @@
 """The conditions under which a trial reads its keys; a key without any is always read.
 
-`CONDITIONS` is the declaration. The tests hold it against the code: they record which keys a search
-reads, and they change every key that it does not read.
+`CONDITIONS` is the declaration. The tests compare it with the code: they record which keys a search
+reads and change every key that it does not read.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Content = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Condition:
-    """What other keys must be for a key to be read.
+    """A condition on other keys under which a key is read.
 
     Args:
-        keys: The keys that it depends on.
+        keys: The keys it depends on.
         holds: Whether it holds in a trial.
-        needs: What it asks for, in words that follow "it needs".
-        when: It as the condition (``when``) of a swept key; empty if it cannot be written so.
+        needs: The requirement as text that follows "it needs".
+        when: The condition as ``when`` of a swept key; empty if it cannot be expressed so.
     """
 
     keys: tuple[str, ...]
@@ -33,12 +33,12 @@ class Condition:
     when: Mapping[str, Any] = field(default_factory=dict)
 
     def found(self, content: Content) -> str:
-        """Return the values that the keys have, in words: ``relaxation.kind is 'softmax'``."""
+        """Return the values of the keys as text, e.g. ``relaxation.kind is 'softmax'``."""
         return " and ".join(f"{key} is {_shown(value_of(content, key))}" for key in self.keys)
 
 
 def value_of(content: Content, key: str) -> Any:
-    """Return the value of a dotted key; None in a section that is absent."""
+    """Return the value of a dotted key; None if its section is absent."""
     value: Any = content
     for part in key.split("."):
         value = None if value is None else value[part]
@@ -46,7 +46,7 @@ def value_of(content: Content, key: str) -> Any:
 
 
 def one_of(key: str, *values: Any) -> Condition:
-    """Return the condition that a key has one of some values."""
+    """Return the condition that a key has one of the given values."""
     words = " or ".join(_shown(value) for value in values)
     wanted = values[0] if len(values) == 1 else list(values)
     return Condition(
@@ -55,7 +55,7 @@ def one_of(key: str, *values: Any) -> Condition:
 
 
 def _other_than(*values: str) -> Condition:
-    """Return the condition that the relaxation is none of some."""
+    """Return the condition that the relaxation is none of the given ones."""
     key = "relaxation.kind"
     others = [name for name in manifest.SHIPPED["relaxations"] if name not in values]
     words = " or ".join(map(_shown, values))
@@ -86,7 +86,7 @@ def _own(key: str, what: str = "class of your own (module:Class)") -> Condition:
 
 
 def _left_to_the_trial(key: str) -> Condition:
-    """Return the condition that there are no stages, or one that does not give the key itself."""
+    """Return the condition that there are no stages, or one that does not set the key itself."""
 
     def holds(trial: Content) -> bool:
         stages = trial["schedule"]["stages"]
@@ -96,7 +96,7 @@ def _left_to_the_trial(key: str) -> Condition:
 
 
 def tunes(trial: Content) -> bool:
-    """Return whether a search has, or may have, epochs after its own in which w is tuned."""
+    """Return whether a search has, or may have, tuning epochs for w after its search epochs."""
     kind = trial["selection"]["kind"]
     own = not manifest.is_shipped("selections", kind)
     return own or (kind == "perturbation" and trial["schedule"]["greedy"] is None)
@@ -131,7 +131,7 @@ def _warmup_counts(trial: Content) -> bool:
 
 
 def _has_table(trial: Content) -> bool:
-    name = str(trial["space"]["name"])  # a file may hold the space, too
+    name = str(trial["space"]["name"])  # may also be a file
     return name == "nasbench201" or "/" in name or "." in name
 
 
@@ -141,7 +141,7 @@ def _drops_edges(trial: Content) -> bool:
 
 
 def _edges_are_ranked(trial: Content) -> bool:
-    """Return whether operations of different edges are compared: edges, or skips to take out."""
+    """Return whether operations of different edges are compared, to rank edges or remove skips."""
     return _drops_edges(trial) or bool(trial["selection"]["max_skips"])
 
 
@@ -150,7 +150,7 @@ def _zero_gradient_moves(trial: Content) -> bool:
     return bool(weights["momentum"] or weights["weight_decay"])
 
 
-_KEEP_EVERY_EDGE = ("nasbench201", "darts-all-edges")  # of the spaces that are shipped
+_KEEP_EVERY_EDGE = ("nasbench201", "darts-all-edges")  # among the built-in spaces
 _EPOCHS = "schedule.epochs"
 _MOVES = one_of("update.level", "single", "bilevel", "mixed")
 _SECOND_ORDER = one_of("update.order", 2)
@@ -273,4 +273,4 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "retrain.nesterov": (_positive("retrain.momentum"),),
 }
-"""By key or section; a key is read where all conditions of it and of its sections hold."""
+"""Conditions by key or section; a key is read if all conditions of it and its sections hold."""

@@ -1,4 +1,4 @@
-"""The YAML model of a trial's images: which, how they are read, divided and augmented."""
+"""The ``data`` section of a trial: the images, and how they are read, split and augmented."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tune_nas.config.section import Count, Pixels, Section, check_part
 from tune_nas.errors import ConfigError
 
 PUBLISHED_SIZE = 32
-"""Side of CIFAR's images in pixels, for which the papers state their augmentation."""
+"""Side of CIFAR images in pixels; the papers specify augmentation for this size."""
 
 _STARTS = Decides.SEARCH_STARTS | Decides.RETRAIN_STARTS
 _IMAGES = Decides.SEARCH | Decides.RETRAIN | _STARTS
@@ -25,7 +25,7 @@ _READS: dict[str, tuple[str, ...]] = {
     "cifar100": ("dir", "download"),
     "folder": ("dir", "layout", "fit", "background"),
 }
-"""The keys that only some data sets read, by data set."""
+"""Keys that only some data sets read, by data set."""
 
 
 class AugmentConfig(Section):
@@ -33,18 +33,18 @@ class AugmentConfig(Section):
 
     Args:
         crop_padding: Pixels of zero padding before the random crop; 0 for no crop.
-        flip: Mirror half of the images left to right. ``auto``: where a mirrored image keeps its
-            class, which the data set says (not for digits).
-        cutout: Side of the square that is blanked, in pixels; 0 for none.
-        reference_size: Side of the images that ``crop_padding`` and ``cutout`` are stated for, in
-            pixels: both scale with the images. None: they are pixels of the images at hand.
+        flip: Mirror half of the images left to right. ``auto``: if a mirrored image keeps its
+            class, as declared by the data set (e.g. not for digits).
+        cutout: Side of the blanked square in pixels; 0 for none.
+        reference_size: Image side in pixels for which ``crop_padding`` and ``cutout`` are given;
+            both scale with the image size. None: they are pixels of the actual images.
     """
 
     crop_padding: Annotated[int, Field(ge=0, le=4096)] = 4
     flip: Literal["auto"] | bool = "auto"
     cutout: Annotated[int, Field(ge=0, le=4096)] = 0
-    # None, so that a section that is written out, or saved before this key was there, means what
-    # it says. The defaults of `data.augment` and `retrain.augment` scale.
+    # None, so that an explicit section, or one saved before this key existed, keeps its meaning.
+    # The defaults of `data.augment` and `retrain.augment` scale.
     reference_size: Count | None = None
 
     @field_validator("flip", mode="before")
@@ -56,30 +56,30 @@ class AugmentConfig(Section):
 
 
 class DataConfig(Section):
-    """The images, and how the training images are divided.
+    """The data set and how its training images are split.
 
     Args:
-        name: ``digits``, ``cifar10``, ``cifar100``, ``folder`` or ``fake``; or
-            ``module:function`` of your own.
-        module_dir: The folder in which the module of your own data set is looked for first. None:
-            that of the trial's file, if the module is there; else as Python finds it, or in the
-            folder that the command runs in.
-        dir: Where the files lie; not needed by ``digits`` and ``fake``.
-        download: Fetch the files if they are absent. Nothing is downloaded otherwise.
-        layout: How a ``folder`` is divided: ``splits``: it has a folder for training and one for
-            testing; ``classes``: it has a folder per class; ``auto``: splits if it has folders
-            that are named so.
-        train_images: Use that many training images (a seeded draw); None for all.
-        resolution: Resize the images to this side, in pixels, at least 4; None leaves them.
-        fit: How an image of a ``folder`` that is not square is resized: ``crop`` cuts it to a
-            square about its center, ``stretch`` changes its aspect ratio, ``pad`` adds margins.
-        background: Color behind transparent images of a ``folder`` and in margins: ``white``,
+        name: ``digits``, ``cifar10``, ``cifar100``, ``folder`` or ``fake``; or ``module:function``
+            for a custom data set.
+        module_dir: Folder searched first for the module of a custom data set. None: the folder of
+            the trial file if it contains the module; else Python's import path, or the current
+            working directory.
+        dir: Directory with the data set's files; not needed for ``digits`` and ``fake``.
+        download: Download the files if they are missing. Otherwise, nothing is downloaded.
+        layout: Layout of a ``folder``: ``splits``: one folder for training and one for testing;
+            ``classes``: one folder per class; ``auto``: splits if it has folders with such names.
+        train_images: Number of training images to use (a seeded random sample); None for all.
+        resolution: Resize the images to this side in pixels, at least 4; None for no resizing.
+        fit: How non-square images of a ``folder`` are resized: ``crop`` takes the center square,
+            ``stretch`` changes the aspect ratio, ``pad`` adds margins.
+        background: Color behind transparent images of a ``folder`` and of margins: ``white``,
             ``black`` or ``#rrggbb``.
-        train_portion: Share of the training images that becomes the train half.
-        split: ``seed``: divided by the trial's seed; ``fixed``: the same in every trial.
-        single_level: Where single-level search takes its images: the ``train`` half alone
-            (as MiLeNAS compares it) or ``all`` of them (as Hou and Jin run it).
-        augment: Augmentation in the search.
+        train_portion: Fraction of the training images used for training; the rest are used for
+            validation.
+        split: ``seed``: determined by the trial's seed; ``fixed``: the same in every trial.
+        single_level: Images used in single-level search: the ``train`` half only (as in the
+            comparison of MiLeNAS) or ``all`` (as in Hou and Jin).
+        augment: Augmentation during the search.
     """
 
     name: Annotated[str, _IMAGES] = "digits"
@@ -112,13 +112,13 @@ class DataConfig(Section):
 
 
 def check_data_keys(sections: Iterable[DataConfig]) -> None:
-    """Refuse keys that are set, but that no data set of a run reads. A user's own may read all.
+    """Reject keys that are set but read by no data set of a run. A custom one may read all.
 
     Args:
         sections: The data sections of all trials of the run.
 
     Raises:
-        ConfigError: If there is such a key; names the data sets that read it.
+        ConfigError: If there is such a key; the message names the data sets that read it.
     """
     sections = list(sections)
     for key in ("dir", "download", "layout", "fit", "background"):

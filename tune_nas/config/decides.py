@@ -1,4 +1,4 @@
-"""Marks on the keys of a trial that say what they decide."""
+"""Marks on the keys of a trial that declare what they affect."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from enum import Flag, auto
 
 
 class Decides(Flag):
-    """What a key decides: ``name: Annotated[str, Decides.SEARCH | Decides.RETRAIN]``.
+    """What a key affects: ``name: Annotated[str, Decides.SEARCH | Decides.RETRAIN]``.
 
-    A mark on a section holds for all its keys but those that have one themselves.
+    A mark on a section applies to all its keys except those with their own mark.
 
     Attributes:
         SEARCH: The result of a search; its checkpoints can only be resumed with the same value.
         RETRAIN: The result of a retraining run, likewise.
         LENGTH: The number of epochs of a search.
-        SEARCH_STARTS: Whether a search can be built: a sweep checks one search for each value.
+        SEARCH_STARTS: Whether a search can be built; a sweep checks one search per value.
         RETRAIN_STARTS: Whether a retraining run can be built, likewise.
     """
 

@@ -1,8 +1,8 @@
-"""Trials stored by earlier versions: the rules they ran by, where a key did not exist yet.
+"""Trials stored by earlier versions: the behavior they had before a key existed.
 
 A stored trial (of a sweep's plan, a record or a checkpoint) has every key of the version that wrote
-it. Where the default of a newer key is another rule than the one before, a search or a sweep that
-is resumed keeps the rule it was started with: no result mixes the two.
+it. If the default of a newer key changes the behavior, a resumed search or sweep keeps the behavior
+it was started with, so that no result mixes the two.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 
 class _NewKey(NamedTuple):
-    """A key whose default is not what trials did before it existed.
+    """A key whose default differs from the behavior before it existed.
 
     Args:
-        section: The sections that it is in.
-        name: The key in its section.
-        kind: The section whose kind reads it, and that kind.
-        before: The value that stands for the rule of earlier versions.
+        section: The sections that contain it.
+        name: The key within its section.
+        kind: The section whose kind reads it and that kind.
+        before: The value that gives the behavior of earlier versions.
     """
 
     section: tuple[str, ...]
@@ -36,11 +36,11 @@ _NEW_KEYS = (
 
 
 def earlier_rules(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return, by dotted key, the rules of earlier versions that a stored trial ran by.
+    """Return, by dotted key, the values that keep the behavior of the version of a stored trial.
 
-    Empty for a trial that has all keys, or whose kinds do not read the ones that are missing. One
-    rule is not that of before: a retraining whose cutout blanked whole images scales it, as
-    otherwise it could only be refused.
+    Empty for a trial that has all keys, or whose kinds do not read the missing ones. One exception:
+    a retraining run whose cutout blanked whole images scales it, since it would otherwise be
+    rejected.
     """
     found: dict[str, Any] = {}
     if _blanks_images(stored):
@@ -57,7 +57,7 @@ def earlier_rules(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _blanks_images(stored: Mapping[str, Any]) -> bool:
-    """Return whether a trial from before `reference_size` could blank what it is retrained on."""
+    """Return whether a trial from before `reference_size` could blank whole retraining images."""
     data, retrain = stored.get("data"), stored.get("retrain")
     augment = retrain.get("augment") if isinstance(retrain, Mapping) else None
     if not isinstance(data, Mapping) or not isinstance(augment, Mapping):

@@ -1,4 +1,4 @@
-"""Which keys of a trial have an effect on its result, given the values of the others."""
+"""Which keys of a trial affect its result, given the values of the others."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tune_nas.config.trial import TrialConfig
 from tune_nas.errors import ConfigError
 
 Reads = Callable[[str, str], Sequence[str] | None]
-"""Takes a key that names a class of the user's own, and that name; returns the keys that the class
-declares to read, or None if it declares nothing."""
+"""Takes a key that names a custom class, and that name; returns the keys that the class declares it
+reads, or None if it declares none."""
 
 _PHASES = "update.phases"
 READS = {
@@ -28,7 +28,7 @@ READS = {
         *("selection.perturbation.batches", "selection.perturbation.learning_rate_factor"),
     ),
 }
-"""The keys and sections that a retraining, and an analysis of a finished search, read."""
+"""The keys and sections read by a retraining run and by the analysis of a finished search."""
 _OWN_PARTS = [key for key in manifest.KINDS if key not in ("data.name", "operations", "task")]
 
 
@@ -38,10 +38,10 @@ class NoEffect:
 
     Args:
         key: The key.
-        found: The values of other keys because of which it has none, in words.
-        needs: What it needs instead, in words.
-        keys: Those other keys.
-        when: The condition (``when``) under which it may be swept; empty if there is none such.
+        found: The values of the other keys that make it ineffective, as text.
+        needs: The requirement, as text.
+        keys: The other keys.
+        when: The condition (``when``) under which it may be swept; empty if there is none.
     """
 
     key: str
@@ -60,7 +60,7 @@ def no_effect(trial: TrialConfig, key: str, reads: Reads) -> NoEffect | None:
     Args:
         trial: The trial.
         key: A dotted key, or ``update.phases.N.set.KEY``.
-        reads: What the user's own parts declare; asked only where it matters.
+        reads: Returns the declarations of custom parts; called only if needed.
     """
     views = list(_views(trial))
     if key.startswith(f"{_PHASES}."):
@@ -83,9 +83,9 @@ def no_effect(trial: TrialConfig, key: str, reads: Reads) -> NoEffect | None:
 
 
 def set_keys(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the keys that settings give, each with the setting that gives it.
+    """Yield the keys that settings set, each with its setting.
 
-    A section is taken apart into its keys, and phases of the update into theirs.
+    Sections are split into their keys, and phases of the update into theirs.
     """
     leaves = set(dotted_keys(TrialConfig))
     for setting, value in changes.items():
@@ -94,14 +94,14 @@ def set_keys(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check_read(settings: Mapping[str, Any], task: str) -> None:
-    """Refuse settings that have no effect on something other than a search.
+    """Reject settings that have no effect on a task other than a search.
 
     Args:
         settings: Dotted keys with their values.
         task: A key of `READS`.
 
     Raises:
-        ConfigError: Names the key and, where there is one, the key that is read of that name.
+        ConfigError: Names the key and, if there is one, the key of that name that is read.
     """
     leaves = set(dotted_keys(TrialConfig))
     for key, _ in set_keys(settings):
@@ -137,7 +137,7 @@ def _leaves(key: str, value: Any, leaves: set[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _View:
-    """A trial as some of its epochs have it: with the update of a phase in place of its own."""
+    """A trial in some of its epochs: with the update of a phase instead of its default one."""
 
     content: Content
     overridden: frozenset[str] = frozenset()
@@ -145,7 +145,7 @@ class _View:
 
 
 def _views(trial: TrialConfig) -> Iterator[_View]:
-    """Yield a trial as it is in each phase in which α moves; last, as it is after them."""
+    """Yield the trial in each phase in which α is updated and, last, after all phases."""
     content, phases = trial.to_dict(), trial.update.phases
     start = 0
     for number, phase in enumerate(phases):
@@ -164,7 +164,7 @@ def _alphas_move(trial: TrialConfig, epoch: int) -> bool:
 
 
 def _conditions(key: str) -> list[Condition]:
-    """Return the conditions of a key and of the sections that it is in, the outermost first."""
+    """Return the conditions of a key and of its sections, outermost first."""
     parts = key.split(".")
     prefixes = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
     return [condition for prefix in prefixes for condition in CONDITIONS.get(prefix, ())]
@@ -175,7 +175,7 @@ def _first_unmet(conditions: Sequence[Condition], content: Content) -> Condition
 
 
 def _is_declared(trial: TrialConfig, key: str, reads: Reads) -> bool:
-    """Return whether an own part reads a key: what it declares, or all of its section."""
+    """Return whether a custom part reads a key: one it declares, or any of its section."""
     content = trial.to_dict()
     for named in _OWN_PARTS:
         value = value_of(content, named)

@@ -26,13 +26,14 @@ class TemperatureConfig(Section):
 
 
 class SmoothingConfig(Section):
-    """Perturbation of the operation weights while w steps (SDARTS, arXiv:2002.05283).
+    """Perturbation of the operation weights in w steps (SDARTS, arXiv:2002.05283).
 
     Args:
-        kind: ``random``: uniform within the radius (SDARTS-RS); ``adversarial``: the worst found
-            within it by projected gradient (SDARTS-ADV); ``none``; or ``module:Class`` of your own.
-        start: Radius ε before the first epoch; it grows linearly by epoch.
-        end: Radius after the last epoch, and while a selection tunes.
+        kind: ``random``: uniform within the radius (SDARTS-RS); ``adversarial``: the worst case
+            within it, found by projected gradient ascent (SDARTS-ADV); ``none``; or
+            ``module:Class`` for a custom one.
+        start: Radius ε before the first epoch; it grows linearly with the epochs.
+        end: Radius after the last epoch and during the tuning of a selection.
         steps: Gradient steps of ``adversarial``, of size 2ε / steps.
     """
 
@@ -48,12 +49,12 @@ class SmoothingConfig(Section):
 
 
 class PenaltyConfig(Section):
-    """A term that α's loss has besides cross-entropy.
+    """A term added to the cross-entropy in α's loss.
 
     Args:
-        kind: ``kl``: KL(Dir(elu(α) + 1) ‖ Dir(1)) of dirichlet (DrNAS), over the operations that
-            open edges still have; ``kl-all``: over all operations of all edges, also those that
-            were pruned, as the code of DrNAS has it; ``zero-one``: −mean (σ(α) − 0.5)² of sigmoid
+        kind: ``kl``: KL(Dir(elu(α) + 1) ‖ Dir(1)) of dirichlet (DrNAS), over the remaining
+            operations of undecided edges; ``kl-all``: over all operations of all edges, including
+            pruned ones, as in the code of DrNAS; ``zero-one``: −mean (σ(α) − 0.5)² of sigmoid
             (FairDARTS); ``none``.
         weight: Its factor (DrNAS: 1e-3; FairDARTS: 10).
     """
@@ -66,27 +67,27 @@ class RelaxationConfig(Section):
     """How α becomes operation weights.
 
     Args:
-        kind: ``softmax``; ``sigmoid``; ``gumbel`` (one drawn operation per edge, GDAS);
-            ``concrete`` (a drawn soft choice, SNAS); ``dirichlet`` (DrNAS); ``uniform-path`` (one
-            architecture of the space, drawn uniformly whatever α is, RSPS); or ``module:Class`` of
-            your own.
+        kind: ``softmax``; ``sigmoid``; ``gumbel`` (one sampled operation per edge, GDAS);
+            ``concrete`` (a sampled soft choice, SNAS); ``dirichlet`` (DrNAS); ``uniform-path`` (one
+            architecture of the space, sampled uniformly regardless of α, RSPS); or ``module:Class``
+            for a custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
             σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
-        init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight``
-            where it is given; the paper has none there.
+        init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` if it
+            is given; the paper has no such noise.
         temperature: τ of ``gumbel`` and ``concrete``.
         unsampled: How operations that ``gumbel`` did not sample enter the sum of their edge:
-            ``left-out``, so that α has the gradient of the sampled operation alone;
-            ``as-numbers``: as their weight, a number, which is 0 and has a gradient; ``auto``: as
-            the authors' cells do it, left-out in cells whose output is ``concat`` (DARTS's), as
-            numbers where it is ``last`` (NAS-Bench-201's).
-        smoothing: Perturbation of the weights while w steps.
-        partial_channels: K: one K-th of a node's channels goes through the operations, the others
-            around them, then all are shuffled (PC-DARTS); 1 for all.
+            ``left-out``: not at all, so that α receives the gradient of the sampled operation only;
+            ``as-numbers``: as their weight, a scalar that is 0 and has a gradient; ``auto``: as in
+            the authors' cells, left-out if the cell output is ``concat`` (DARTS), as-numbers if it
+            is ``last`` (NAS-Bench-201).
+        smoothing: Perturbation of the weights in w steps.
+        partial_channels: K: 1/K of a node's channels passes through the operations, the others
+            bypass them, then all are shuffled (PC-DARTS); 1 for all.
         edge_normalization: Whether each edge has a weight, softmax(β) over the edges into its node
             (PC-DARTS); a genotype then ranks by operation weight × edge weight.
-        penalty: A further term of α's loss.
-        options: Keyword arguments of a class of your own.
+        penalty: An additional term of α's loss.
+        options: Keyword arguments of a custom class.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"edge_normalisation": "edge_normalization"}

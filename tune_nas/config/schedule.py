@@ -1,4 +1,4 @@
-"""The ``schedule`` section of a trial: how long a search takes, what changes over its epochs."""
+"""The ``schedule`` section of a trial: the length of a search and changes over its epochs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tune_nas.config.section import (
 
 
 class GreedyConfig(Section):
-    """Edges are decided one by one while the search runs (SGAS, arXiv:1912.00195).
+    """Edges are decided one by one during the search (SGAS, arXiv:1912.00195).
 
     Args:
         criterion: 1: edge importance × selection certainty; 2: × selection stability too.
-        warmup: Epochs without a decision; the next one ends with the first.
-        every: Epochs from one decision to the next; each decides one edge of every cell type.
-        batch_growth: Images that a batch grows by at each decision.
-        history: Epochs that criterion 2 compares with.
-        prune: Whether the edges that can no longer be in the genotype are taken out; else they
-            are left as they are, mixed.
+        warmup: Epochs without a decision; the first decision is at the end of the next epoch.
+        every: Epochs between decisions; each decides one edge of every cell type.
+        batch_growth: Increase of the batch size at each decision.
+        history: Number of past epochs that criterion 2 compares with.
+        prune: Whether edges that can no longer be in the genotype are removed; otherwise they
+            remain mixed.
     """
 
     criterion: Literal[1, 2] = 1
@@ -47,11 +47,11 @@ class StageConfig(Section):
     """One stage of a progressive search.
 
     Args:
-        epochs: Its epochs.
-        operations: Operations that each edge keeps in it, the strongest; None for all.
-        cells: Cells of its supernet; None for the trial's.
+        epochs: Number of epochs.
+        operations: Number of operations kept on each edge, the strongest ones; None for all.
+        cells: Number of cells of its supernet; None for the trial's.
         partial_channels: K of its supernet; None for the trial's.
-        skip_dropout: Dropout on skip connections at its start; it decays over the stage.
+        skip_dropout: Dropout rate on skip connections at its start; it decays over the stage.
     """
 
     epochs: Epochs
@@ -62,20 +62,20 @@ class StageConfig(Section):
 
 
 class StopConfig(Section):
-    """When a search is over before its epochs are.
+    """Early stopping of a search.
 
     Args:
-        convolutions: By cell type: stop when the genotype has no more convolutions than that in
-            every type that is named (MiLeNAS: normal 6, reduction 0); empty for never.
-        skips: By cell type: stop when one that is named has that many skip connections: it has
-            collapsed (DARTS+: normal 2); empty for never.
-        patience: Epochs in a row for which it must hold.
+        convolutions: By cell type: stop when the genotype has at most this many convolutions in
+            every named type (MiLeNAS: normal 6, reduction 0); empty for never.
+        skips: By cell type: stop when a named type has at least this many skip connections, i.e.
+            has collapsed (DARTS+: normal 2); empty for never.
+        patience: Number of consecutive epochs for which it must hold.
     """
 
     convolutions: dict[str, CountOrNone] = Field(default_factory=dict)
     skips: Annotated[
         dict[str, Count], BeforeValidator(lambda value: {} if value is None else value)
-    ] = Field(default_factory=dict)  # null, which it was, is never
+    ] = Field(default_factory=dict)  # null, the former default, means never
     patience: Epochs = 1
 
 
@@ -83,9 +83,9 @@ class RateRuleConfig(Section):
     """Lower w's learning rate when the genotype has too few convolutions (Hou and Jin).
 
     Args:
-        share: Share of operations without parameters above which the rate is lowered.
-        factor: What it is multiplied by, from the next epoch on, at most once each epoch.
-        floor: The product of all factors is not below this.
+        share: Fraction of parameter-free operations above which the learning rate is lowered.
+        factor: Factor applied from the next epoch on, at most once per epoch.
+        floor: Lower bound of the product of all factors.
     """
 
     share: Fraction = 0.3
@@ -94,19 +94,20 @@ class RateRuleConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """How long a search takes, and what changes over its epochs.
+    """The length of a search and changes over its epochs.
 
     Args:
-        epochs: Epochs of the search; those in which a selection tunes come after them.
-        batch_size: Images of a train batch, and of a valid batch.
-        steps_per_epoch: w steps of an epoch; None for one pass over the images that w trains on.
-        greedy: Decisions while it runs (SGAS); None for none.
+        epochs: Number of search epochs; tuning epochs of a selection come after them.
+        batch_size: Number of images per training batch and per validation batch.
+        steps_per_epoch: Number of w steps per epoch; None for one pass over the images that w is
+            trained on.
+        greedy: Decisions during the search (SGAS); None for none.
         stages: Stages of a progressive search (DrNAS, P-DARTS); empty for none.
-        carry_over: What a stage keeps of the previous one: ``weights``: w and the state of the
-            optimizers, widened where K shrinks (DrNAS); ``none``: neither (P-DARTS).
-        stop: When it is over early.
-        lr_rule: Lowers w's learning rate; None for none.
-        rules: Rules of your own, ``module:Class`` each.
+        carry_over: State that a stage keeps from the previous one: ``weights``: w and the state of
+            the optimizers, widened where K shrinks (DrNAS); ``none``: neither (P-DARTS).
+        stop: Early stopping.
+        lr_rule: Rule that lowers w's learning rate; None for none.
+        rules: Custom rules, ``module:Class`` each.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"rate_rule": "lr_rule", "carry": "carry_over"}
@@ -155,7 +156,7 @@ class ScheduleConfig(Section):
         return self
 
     def stage_of(self, epoch: int) -> tuple[int, int]:
-        """Return the stage of an epoch, counted from 0, and the epoch that it starts with."""
+        """Return the stage of an epoch (0-based) and the epoch at which it starts."""
         start = 0
         for index, stage in enumerate(self.stages):
             if epoch < start + stage.epochs or index == len(self.stages) - 1:
@@ -165,14 +166,14 @@ class ScheduleConfig(Section):
 
 
 def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """Return the dotted keys that give a trial another length, in the same proportions.
+    """Return the dotted keys that change the length of a trial, keeping its proportions.
 
-    Every epoch at which ``update`` or ``schedule`` has something happen is scaled with
-    ``schedule.epochs``. Numbers of epochs to look back over (``patience``, ``history``) stay.
+    Every epoch in ``update`` or ``schedule`` at which something changes is scaled with
+    ``schedule.epochs``. Windows of past epochs (``patience``, ``history``) stay the same.
 
     Args:
-        trial: A whole trial, as ``TrialConfig.to_dict`` returns it.
-        epochs: Its new number of epochs.
+        trial: A complete trial, as ``TrialConfig.to_dict`` returns it.
+        epochs: The new number of epochs.
     """
     update, schedule = trial["update"], trial["schedule"]
 

@@ -1,4 +1,4 @@
-"""What all YAML models share: their base, and the types of their values."""
+"""The base of all YAML models and the types of their values."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-# Upper bounds are far above what anybody runs: a number beyond them is a slip, and would not end.
+# Upper bounds are far above realistic values: a larger number is a typo and would never finish.
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 CountOrNone = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 EpochsOrNone = Annotated[int, Field(ge=0, le=100_000)]
-Passes = Annotated[int, Field(ge=1, le=100_000)]  # forward passes, or steps, between two messages
+Passes = Annotated[int, Field(ge=1, le=100_000)]  # forward passes or steps between two messages
 BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
 Channels = Annotated[int, Field(ge=1, le=65_536)]
 Cells = Annotated[int, Field(ge=1, le=1000)]
@@ -37,11 +37,11 @@ _EXAMPLES = {"module:Class": "MyRelaxation", "module:function": "my_function"}
 
 
 class Section(BaseModel):
-    """Base of every model: unknown keys are errors, values do not change.
+    """Base of every model: unknown keys are errors, instances are immutable.
 
     Attributes:
-        renamed: The keys of earlier versions that are still read, each with its key of today.
-        renamed_values: Likewise for values, by the key of today.
+        renamed: Keys of earlier versions that are still accepted, with their current keys.
+        renamed_values: Likewise for values, by current key.
     """
 
     model_config = ConfigDict(
@@ -58,7 +58,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads ``yes`` as true, and true counts as 1 in Python."""
+        """Reject booleans for numbers: YAML reads ``yes`` as true, and true equals 1 in Python."""
         field = cls.model_fields.get(info.field_name or "")
         if isinstance(value, bool) and field is not None:
             kinds = (field.annotation, *get_args(field.annotation))
@@ -72,15 +72,15 @@ class Section(BaseModel):
 
 
 def check_part(key: str, name: str, form: str = "module:Class", also: tuple[str, ...] = ()) -> str:
-    """Return the name of a part: one of the manifest, or a user's own, ``module:Class``.
+    """Return the name of a part: one of the manifest, or a custom ``module:Class``.
 
-    A shipped part that is named by its class has its shipped name.
+    For a built-in part given by its class, return its built-in name.
 
     Args:
         key: The key that names the part, one of `tune_nas.manifest.KINDS`.
         name: The name.
-        form: How a user's own is written.
-        also: Values that stand for no part.
+        form: The notation of a custom part.
+        also: Values that denote no part.
 
     Raises:
         ValueError: If there is no such part; names the nearest one.
@@ -99,7 +99,7 @@ def check_part(key: str, name: str, form: str = "module:Class", also: tuple[str,
 
 
 def with_current_names(model: type[Section], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a section with the keys and values of earlier versions replaced.
+    """Return the content of a section with keys and values of earlier versions replaced.
 
     Raises:
         ValueError: If a key is given in both spellings.
@@ -114,7 +114,7 @@ def with_current_names(model: type[Section], content: Mapping[str, Any]) -> dict
 
 
 def current_key(model: type[BaseModel], key: str) -> str:
-    """Return a dotted key with the names of today; one that is unknown stays as it is."""
+    """Return a dotted key with current names; an unknown one is returned unchanged."""
     head, dot, rest = key.partition(".")
     head = model.renamed.get(head, head) if issubclass(model, Section) else head
     inner = _inner(model, head)
@@ -122,7 +122,7 @@ def current_key(model: type[BaseModel], key: str) -> str:
 
 
 def current_value(model: type[BaseModel], key: str, value: Any) -> Any:
-    """Return the value of a dotted key, with the names of today, in the spelling of today."""
+    """Return the value of a dotted key (with current names) in its current spelling."""
     head, _, rest = key.partition(".")
     inner = _inner(model, head)
     if rest:

@@ -1,4 +1,4 @@
-"""The ``selection`` section of a trial: how a genotype is read off the supernet."""
+"""The ``selection`` section of a trial: how a genotype is derived from the supernet."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class PerturbationConfig(Section):
     """Selection by perturbation (DARTS-PT, arXiv:2108.04392, Algorithm 1).
 
     Args:
-        criterion: What the supernet loses most of without the operation: valid ``accuracy``, or
-            (the least) valid ``loss``.
-        order: The order in which edges are decided: ``random``, or ``fixed``: as in the space.
+        criterion: How the removal of an operation is judged: by validation ``accuracy`` or by
+            validation ``loss`` of the supernet without it.
+        order: Order in which edges are decided: ``random`` or ``fixed`` (as in the space).
         edges: How the edges of a node are compared: ``alone``: each is removed by itself, and the
-            edges whose removal costs most stay (Algorithm 1); ``one-by-one``: the least harmful
+            edges whose removal costs most are kept (Algorithm 1); ``one-by-one``: the least harmful
             edge is removed, and the others are evaluated again without it.
-        interval: Epochs of tuning from one decision to the next.
-        learning_rate_factor: Tuning has that share of w's first learning rate.
-        batches: Valid batches of an evaluation; None for all images of the valid half.
+        interval: Number of tuning epochs between decisions.
+        learning_rate_factor: Learning rate of the tuning as a fraction of w's initial one.
+        batches: Number of validation batches per evaluation; None for all validation images.
     """
 
     criterion: Literal["accuracy", "loss"] = "accuracy"
@@ -42,11 +42,11 @@ class PerturbationConfig(Section):
 
 
 class SampledConfig(Section):
-    """The best of sampled genotypes, judged with the supernet's weights (RSPS, arXiv:1902.07638).
+    """The best of sampled genotypes by the supernet's weights (RSPS, arXiv:1902.07638).
 
     Args:
-        genotypes: How many are sampled at the end of each epoch.
-        batches: Valid batches that each is judged on.
+        genotypes: Number of genotypes sampled at the end of each epoch.
+        batches: Number of validation batches that each is evaluated on.
     """
 
     genotypes: Passes = 100
@@ -54,20 +54,20 @@ class SampledConfig(Section):
 
 
 class SelectionConfig(Section):
-    """How a genotype is read off the supernet.
+    """How a genotype is derived from the supernet.
 
     Args:
-        kind: ``magnitude`` (the largest weights, DARTS); ``greedy`` (what ``schedule.greedy`` has
-            decided, SGAS); ``perturbation`` (DARTS-PT); ``sampled`` (RSPS); or ``module:Class`` of
-            your own.
-        max_skips: By cell type: at most that many skip connections; the weakest give way to the
+        kind: ``magnitude`` (the largest weights, DARTS); ``greedy`` (the decisions of
+            ``schedule.greedy``, SGAS); ``perturbation`` (DARTS-PT); ``sampled`` (RSPS); or
+            ``module:Class`` for a custom one.
+        max_skips: Maximum number of skip connections by cell type; the weakest are replaced by the
             next operation (P-DARTS: normal 2).
-        rank_by: What ``magnitude`` ranks operations and edges by: the relaxation's expected
-            ``weights``, or ``softmax``: softmax(α) whatever the relaxation is, as the code of DrNAS
-            does. On one edge both have the same order, among edges they often have not.
-        perturbation: Settings of that kind.
-        sampled: Settings of that kind.
-        options: Keyword arguments of a class of your own.
+        rank_by: How ``magnitude`` ranks operations and edges: by the relaxation's expected
+            ``weights``, or by ``softmax``: softmax(α) regardless of the relaxation, as in the code
+            of DrNAS. Both give the same order on one edge but often not across edges.
+        perturbation: Settings of this kind.
+        sampled: Settings of this kind.
+        options: Keyword arguments of a custom class.
     """
 
     kind: str = "magnitude"

@@ -1,4 +1,4 @@
-"""Which parts of a trial go together, and which do not."""
+"""Checks that the parts of a trial are compatible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tune_nas.config.update import UpdateConfig
 
 
 class Parts(Protocol):
-    """The sections of a trial that have to go together."""
+    """The sections of a trial that must be compatible."""
 
     @property
     def data(self) -> DataConfig:
@@ -24,19 +24,19 @@ class Parts(Protocol):
 
     @property
     def update(self) -> UpdateConfig:
-        """What moves w and α."""
+        """How w and α are updated."""
 
     @property
     def schedule(self) -> ScheduleConfig:
-        """What changes over the epochs."""
+        """Changes over the epochs."""
 
     @property
     def selection(self) -> SelectionConfig:
-        """How a genotype is read off the supernet."""
+        """How a genotype is derived from the supernet."""
 
 
 def check_together(trial: Parts) -> None:
-    """Raise a ValueError of one line where parts of a trial make no sense with one another."""
+    """Raise a one-line ValueError if parts of a trial are incompatible."""
     updates = trial.update.in_all_epochs()
     _check_alphas_move(trial, updates)
     _check_images(trial, updates)
@@ -49,7 +49,7 @@ def check_together(trial: Parts) -> None:
 
 
 def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
-    """Refuse what reads or moves an α that does not move."""
+    """Reject settings that read or change α if α is never updated."""
     moving = [update.level for update in updates if update.level != "none"]
     if trial.relaxation.kind == "uniform-path" and moving:
         raise ValueError(
@@ -72,7 +72,7 @@ def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
 
 
 def _check_images(trial: Parts, updates: list[UpdateConfig]) -> None:
-    """Refuse updates of which one would train w or α on images that are not for it.
+    """Reject updates of which one would train w or α on images not meant for it.
 
     The two streams of batches are the same in all epochs.
     """
@@ -93,7 +93,7 @@ def _check_images(trial: Parts, updates: list[UpdateConfig]) -> None:
 
 
 def _check_lengths(trial: Parts) -> None:
-    """Refuse a schedule that is longer than the search."""
+    """Reject a schedule that is longer than the search."""
     schedule, update = trial.schedule, trial.update
     spans = [
         (f"update.phases.{index}.until", phase.until) for index, phase in enumerate(update.phases)

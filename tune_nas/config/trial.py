@@ -1,4 +1,4 @@
-"""The YAML model of a trial: a search, and how its genotype is retrained."""
+"""The YAML model of a trial: a search and the retraining of its genotype."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _OF_RETRAIN = Decides.RETRAIN | Decides.RETRAIN_STARTS
 
 
 class SpaceConfig(Section):
-    """Which cells can be built, and how large the supernet is.
+    """The search space and the size of the supernet.
 
     Args:
-        name: A shipped space or the path of a YAML file.
-        init_channels: Channels of the first cell; None takes the space's own.
-        cells: Number of cells (per stage in spaces with stages); None takes the space's own.
+        name: A built-in space or the path of a YAML file.
+        init_channels: Channels of the first cell; None for the space's default.
+        cells: Number of cells (per stage in spaces with stages); None for the space's default.
     """
 
     name: Annotated[str, _OF_SEARCH | Decides.LENGTH | _OF_RETRAIN] = "darts"
@@ -47,11 +47,11 @@ class WeightsOptimizer(Section):
     """SGD on w, with a cosine learning rate over the epochs.
 
     Args:
-        clip: Largest norm of the w gradient; 0 for no clipping. α is never clipped.
-        unsampled: What a step does to weights without a gradient, those of operations that its pass
-            did not run: ``keep``: nothing; ``update``: momentum and weight decay move them, from
-            the first step on in which they had a gradient (as PyTorch did before version 2.0, whose
-            ``zero_grad`` left gradients of 0).
+        clip: Maximum norm of the w gradient; 0 for no clipping. α is never clipped.
+        unsampled: Treatment of weights without a gradient (of operations that were not run):
+            ``keep``: unchanged; ``update``: momentum and weight decay change them after the first
+            step in which they had a gradient (as in PyTorch before 2.0, whose ``zero_grad`` left
+            zero gradients).
     """
 
     learning_rate: Rate = 0.025
@@ -72,10 +72,10 @@ class WeightsOptimizer(Section):
 
 
 class AlphasOptimizer(Section):
-    """The optimizer of α, at a constant learning rate.
+    """The optimizer of α, with a constant learning rate.
 
     Args:
-        kind: ``adam``; ``sgd`` (Hou and Jin's Table 1); or ``module:function`` of your own.
+        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); or ``module:function`` for a custom one.
     """
 
     kind: str = "adam"
@@ -91,29 +91,30 @@ class AlphasOptimizer(Section):
 
 
 class OptimizerConfig(Section):
-    """The two optimisers of a search."""
+    """The two optimizers of a search."""
 
     weights: WeightsOptimizer = WeightsOptimizer()
     alphas: AlphasOptimizer = AlphasOptimizer()
 
 
 class RuntimeConfig(Section):
-    """Where and how exactly the trial computes.
+    """Device, precision and implementation.
 
     Args:
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, …
-        threads: CPU threads. They change results in the fifth decimal, so they belong here.
+        threads: Number of CPU threads. It changes results in the fifth decimal and is thus part of
+            the trial.
         dtype: Floating-point type of w, α and the images.
-        autocast: Whether the supernet runs in mixed precision, bfloat16 (w and α keep their type).
-            It changes the gradients by a quarter: not the same search.
-        implementation: Form of the supernet: ``plain``; ``torch``, reorganised; ``fast``, that with
-            kernels compiled at first use. They are equal but for rounding, and their checkpoints
-            are the same.
-        compile: Whether a retraining compiles its network by ``torch.compile``: ``auto``, on a GPU
-            alone (minutes once, and a CPU is slower with it), or ``never``. Equal but for rounding,
-            and checkpoints are the same.
-        graphs: ``auto``: on a GPU the steps of an epoch are replayed as a CUDA graph where they can
-            be captured, equal but for rounding; ``never``: not.
+        autocast: Whether the supernet runs in bfloat16 mixed precision (w and α keep their type).
+            It changes the gradients by a quarter and thus the search.
+        implementation: Implementation of the supernet: ``plain``; ``torch``, reorganized; ``fast``,
+            like torch with kernels compiled at first use. They are equal up to rounding and share
+            checkpoints.
+        compile: Whether a retraining run compiles its network with ``torch.compile``: ``auto``,
+            only on a GPU (takes minutes once; slower on a CPU), or ``never``. Equal up to rounding;
+            checkpoints are the same.
+        graphs: ``auto``: on a GPU, the steps of an epoch are replayed as a CUDA graph if they can
+            be captured, equal up to rounding; ``never``: no CUDA graphs.
     """
 
     device: str = "auto"
@@ -126,11 +127,11 @@ class RuntimeConfig(Section):
 
 
 class BenchmarkConfig(Section):
-    """The NAS-Bench-201 table, for true accuracies at each epoch of a search in that space.
+    """The NAS-Bench-201 table, for the true accuracies in each epoch of a search in that space.
 
     Args:
-        table: Path of the CSV file; ``auto``: the one that ``tune-nas benchmark import`` wrote, if
-            there is one; None for no true accuracies.
+        table: Path of the CSV file; ``auto``: the one written by ``tune-nas benchmark import``, if
+            any; None for no true accuracies.
     """
 
     table: str | None = "auto"
@@ -140,11 +141,11 @@ class RetrainConfig(Section):
     """Training a genotype from scratch.
 
     Args:
-        init_channels: Channels of the first cell; None takes the space's usual final size.
+        init_channels: Channels of the first cell; None for the space's usual final size.
         cells: Number of cells (per stage in spaces with stages); None likewise.
         drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
-        auxiliary_weight: Weight of the auxiliary head's loss; 0 for no such head.
-        clip: Largest gradient norm; 0 for no clipping.
+        auxiliary_weight: Weight of the auxiliary head's loss; 0 for no auxiliary head.
+        clip: Maximum gradient norm; 0 for no clipping.
     """
 
     epochs: Epochs = 600
@@ -179,18 +180,18 @@ class RetrainConfig(Section):
 
 
 class TrialConfig(Section):
-    """One search, and how its genotype is retrained: everything that decides a result.
+    """A search and the retraining of its genotype: everything that determines a result.
 
     Args:
-        seed: Decides everything that is drawn.
-        start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial,
-            whatever its selection was; this trial's own selection then goes on from there. None
-            for a whole search.
-        probes: Classes of your own that observe the search, ``module:Class`` each. They add
-            metrics and files and do not change its result.
+        seed: Random seed of everything that is sampled.
+        start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial (its
+            selection may differ); this trial's selection continues from there. None for a full
+            search.
+        probes: Custom classes that observe the search, ``module:Class`` each. They add metrics and
+            files without changing the result.
 
     Raises:
-        pydantic.ValidationError: If a key is unknown or a value not legal.
+        pydantic.ValidationError: If a key is unknown or a value is invalid.
     """
 
     name: Annotated[str, Decides.SEARCH_STARTS] = "trial"
@@ -212,7 +213,7 @@ class TrialConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        """Take ``space: darts`` for ``space: {name: darts}``, and so for data."""
+        """Accept ``space: darts`` for ``space: {name: darts}``, likewise for data."""
         short = ("space", "data")
         if isinstance(value, dict):
             value = {

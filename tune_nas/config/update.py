@@ -1,4 +1,4 @@
-"""The ``update`` section of a trial: whose gradient moves w and α, and in which order."""
+"""The ``update`` section of a trial: the gradients that update w and α, and their order."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tune_nas.config.section import (
 
 
 class UpdatePhase(Section):
-    """A first part of a search that is updated otherwise than its end.
+    """An initial part of a search with a different update.
 
     Args:
-        until: The number of epochs after which it is over; 0 for none of it.
-        set: Keys of ``update`` that are different until then.
+        until: The epoch after which it ends; 0 to skip it.
+        set: Keys of ``update`` that differ until then.
     """
 
     until: EpochsOrNone
@@ -31,27 +31,29 @@ class UpdatePhase(Section):
 
 
 class UpdateConfig(Section):
-    """Whose gradient moves w and α, and in which order.
+    """The gradients that update w and α, and their order.
 
     Args:
-        level: ``single`` (both from the same train batch), ``bilevel`` (α from the valid batch),
-            ``mixed`` (α from both, weighed by λ; MiLeNAS, Eq. 6), or ``none`` (w alone; α stays).
+        level: ``single`` (both from the same training batch), ``bilevel`` (α from the validation
+            batch), ``mixed`` (α from both, weighted by λ; MiLeNAS, Eq. 6), or ``none`` (only w; α
+            is fixed).
         order: 1, or 2 for the gradient through one unrolled w step (bilevel and mixed).
-        sequence: Where the gradients are taken. ``simultaneous``: both at the same (w, α);
-            ``weights-first`` (MiLeNAS, Algorithm 1) and ``alphas-first`` (DARTS; the MiLeNAS
-            code): the second at the point that the first has moved to.
-        lambda_: λ ≥ 0 of the mixed level, gradient ∇L_train + λ ∇L_valid; ``inf`` is bilevel.
-        lambda_prime: λ' = λ / (1 + λ) in [0, 1] instead, gradient (1 − λ') ∇L_train + λ' ∇L_valid.
+        sequence: Where the gradients are evaluated. ``simultaneous``: both at the same (w, α);
+            ``weights-first`` (MiLeNAS, Algorithm 1) and ``alphas-first`` (DARTS; the MiLeNAS code):
+            the second after the update by the first.
+        lambda_: λ ≥ 0 of the mixed level, gradient ∇L_train + λ ∇L_valid; ``inf`` for bilevel.
+        lambda_prime: Alternatively λ' = λ / (1 + λ) in [0, 1], gradient (1 − λ') ∇L_train + λ'
+            ∇L_valid.
         hessian: The Hessian-vector product of order 2: ``finite-difference`` or ``exact``.
         epsilon: Numerator of the finite difference's step, ε = epsilon / ‖v‖.
-        unrolled_momentum: Whether the unrolled step has the optimiser's momentum.
-        second_order_form: ``eq6``: λ weighs the validation term; ``train-weighted``: λ weighs the
-            train term, as MiLeNAS's second-order formula has it (Sec. 3.1), against its Eq. 6.
-        alpha_batch: Of the single level: ``same`` batch for w and α, or ``separate``: α has another
-            one of the same images (Hou and Jin, Table 1).
-        weight_steps: w steps for each α step.
-        warmup: Epochs at the start of the search, and of each of its stages, in which α stays.
-        phases: First parts of the search that are updated otherwise, in order.
+        unrolled_momentum: Whether the unrolled step uses the optimizer's momentum.
+        second_order_form: ``eq6``: λ weights the validation term; ``train-weighted``: λ weights the
+            training term, as in MiLeNAS's second-order formula (Sec. 3.1), unlike its Eq. 6.
+        alpha_batch: For the single level: the ``same`` batch for w and α, or ``separate``: another
+            batch of the same images for α (Hou and Jin, Table 1).
+        weight_steps: Number of w steps per α step.
+        warmup: Number of epochs at the start of the search and of each stage in which α is fixed.
+        phases: Initial parts of the search with different updates, in order.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"alphas_batch": "alpha_batch"}
@@ -128,14 +130,14 @@ class UpdateConfig(Section):
         return self
 
     def in_epoch(self, epoch: int) -> UpdateConfig:
-        """Return the update of an epoch, counted from 0."""
+        """Return the update in an epoch (0-based)."""
         for phase in self.phases:
             if epoch < phase.until:
                 return self._with(phase)
         return self
 
     def in_all_epochs(self) -> list[UpdateConfig]:
-        """Return every update that some epoch has, in order."""
+        """Return every update used in some epoch, in order."""
         return [*(self._with(phase) for phase in self.phases if phase.until > 0), self]
 
     def _with(self, phase: UpdatePhase) -> UpdateConfig:

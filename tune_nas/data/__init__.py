@@ -1,4 +1,4 @@
-"""Data sets, held whole as uint8 tensors on the trial's device, and their augmentation."""
+"""Data sets, stored as uint8 tensors on the trial's device, and their augmentation."""
 
 from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalise

@@ -1,7 +1,7 @@
-"""Random crops, flips and cutout of whole batches, as pure functions of the images and draws.
+"""Random crops, flips and cutout of whole batches, as pure functions of images and random draws.
 
-What is random is drawn first, on the CPU, from an explicit generator; the functions then do the
-same to the images on any device. Nothing loops over the images of a batch.
+Random values are sampled first, on the CPU, from an explicit generator; the functions then give the
+same result on any device. There is no loop over the images of a batch.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tune_nas.errors import ConfigError
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for n images; None where a change is off.
+    """Random values for n images; None for a change that is off.
 
     Attributes:
         offsets: Top and left of each crop within the padded image, int64, (n, 2).
         flips: Whether each image is mirrored, bool, (n,).
-        centres: Row and column of each cutout's centre, int64, (n, 2).
+        centres: Row and column of each cutout's center, int64, (n, 2).
     """
 
     offsets: Tensor | None = None
@@ -39,11 +39,11 @@ class Draws:
         return Draws(*(None if each is None else each.to(device) for each in self._all()))
 
     def clone(self) -> Draws:
-        """Return a copy with memory of its own."""
+        """Return a copy that shares no memory."""
         return Draws(*(None if each is None else each.clone() for each in self._all()))
 
     def copy_(self, other: Draws) -> None:
-        """Take the values of other draws, of the same changes and as many images."""
+        """Copy the values of other draws, for the same changes and number of images."""
         for own, new in zip(self._all(), other._all(), strict=True):
             if own is not None and new is not None:
                 own.copy_(new)
@@ -53,19 +53,19 @@ class Draws:
 
 
 def fitted(config: AugmentConfig, side: int, *, mirrors: bool, key: str) -> AugmentConfig:
-    """Return an augmentation in pixels of the images at hand, with ``flip`` true or false.
+    """Return an augmentation in pixels of the actual images, with ``flip`` true or false.
 
-    A size that is stated for other images scales with them, rounded to the nearest pixel and up
-    in the middle: DARTS's padding of 4 and cutout of 16 for 32 pixels are 1 and 4 for 8 pixels.
+    A size that is given for other images is scaled, rounded to the nearest pixel (half up): DARTS's
+    padding of 4 and cutout of 16 for 32 pixels are 1 and 4 for 8 pixels.
 
     Args:
-        config: As a trial has it.
+        config: The augmentation of the trial.
         side: Height and width of the images, in pixels.
         mirrors: Whether a mirrored image keeps its class.
-        key: Where a trial has it, e.g. ``retrain.augment``.
+        key: Its key in the trial, e.g. ``retrain.augment``.
 
     Raises:
-        ConfigError: If crop and cutout can leave nothing of an image.
+        ConfigError: If crop and cutout can blank a whole image.
     """
 
     def scaled(pixels: int) -> int:
@@ -92,14 +92,14 @@ def fitted(config: AugmentConfig, side: int, *, mirrors: bool, key: str) -> Augm
 def draw(
     config: AugmentConfig | None, n: int, height: int, width: int, generator: torch.Generator
 ) -> Draws:
-    """Draw the changes of n images, on the CPU.
+    """Sample the changes of n images on the CPU.
 
     Args:
-        config: Which changes there are, as `fitted` returns them; None for none.
+        config: The changes, as returned by `fitted`; None for none.
         n: Number of images.
         height: Their height, in pixels.
         width: Their width, in pixels.
-        generator: CPU generator. A change that is off draws nothing from it.
+        generator: CPU generator. A change that is off samples nothing from it.
     """
     if config is None:
         return Draws()
@@ -116,10 +116,10 @@ def draw(
 
 
 def random_crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
-    """Pad images with zeros on all sides and cut out windows of the images' own size.
+    """Pad images with zeros on all sides and cut out windows of the original size.
 
     Args:
-        images: (n, channels, height, width), any type; zero is black before normalisation.
+        images: (n, channels, height, width), any type; zero is black before normalization.
         offsets: Top and left of each window in the padded image, (n, 2), in [0, 2 · padding].
         padding: Pixels of padding on each side.
     """
@@ -127,8 +127,8 @@ def random_crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
     device = images.device
     padded = functional.pad(images, (padding,) * 4).contiguous()
     padded_height, padded_width = padded.shape[-2:]
-    # Whole rows are copied, which is several times faster than gathering pixels: a view of every
-    # run of `width` pixels in memory, and where each wanted one starts.
+    # Copying whole rows is several times faster than gathering pixels: take a view of every run of
+    # `width` pixels in memory, and the start of each needed one.
     runs = padded.view(-1).unfold(0, width, 1)
     planes = torch.arange(n * channels, device=device).view(n, channels, 1) * padded_height
     rows = planes + (offsets[:, :1] + torch.arange(height, device=device))[:, None]
@@ -141,7 +141,7 @@ def flip(images: Tensor, flips: Tensor) -> Tensor:
 
     Args:
         images: (n, channels, height, width).
-        flips: Which, bool, (n,).
+        flips: Whether to mirror each image, bool, (n,).
     """
     n = images.shape[0]
     both = torch.cat((images, images.flip(3)))
@@ -149,14 +149,14 @@ def flip(images: Tensor, flips: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, centres: Tensor, size: int) -> Tensor:
-    """Set a square of each image to zero; it may reach over the border (DeVries and Taylor 2017).
+    """Set a square of each image to zero; it may extend past the border (DeVries and Taylor 2017).
 
-    As published, this comes after normalisation, where zero is the mean colour.
+    As published, it is applied after normalization, where zero is the mean color.
 
     Args:
         images: (n, channels, height, width).
-        centres: Row and column of each square's centre, (n, 2). A square of even side covers one
-            pixel more above and left of it than below and right.
+        centres: Row and column of each square's center, (n, 2). A square of even side covers one
+            pixel more above and left of the center than below and right.
         size: Side of the square, in pixels.
     """
     height, width = images.shape[-2:]

@@ -1,4 +1,4 @@
-"""Batches of images in memory: a seeded, endless, resumable stream, and passes in order."""
+"""Batches of images in memory: a seeded, endless, resumable stream, and ordered passes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune_nas.errors import CheckpointError
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return images as floating-point numbers of mean 0 and standard deviation 1.
+    """Return floating-point images with mean 0 and standard deviation 1.
 
     Args:
         images: uint8, (n, channels, height, width).
@@ -34,22 +34,22 @@ def _per_channel(values: Sequence[float], images: Images, dtype: torch.dtype) ->
 
 @dataclass(frozen=True)
 class Pick:
-    """What a batch is made of, on the images' device.
+    """The image indices and random changes of a batch, on the images' device.
 
     Args:
-        index: Which images, int64, (batch,).
-        draws: How each is changed.
+        index: Indices of the images, int64, (batch,).
+        draws: Random changes of the images.
     """
 
     index: Tensor
     draws: Draws
 
     def clone(self) -> Pick:
-        """Return a copy with memory of its own."""
+        """Return a copy that shares no memory."""
         return Pick(self.index.clone(), self.draws.clone())
 
     def copy_(self, other: Pick) -> None:
-        """Take the values of another pick of the same shapes."""
+        """Copy the values of another pick of the same shapes."""
         self.index.copy_(other.index)
         self.draws.copy_(other.draws)
 
@@ -57,16 +57,16 @@ class Pick:
 class Batches:
     """An endless stream of augmented training batches in a seeded random order.
 
-    Each pass over the images is shuffled anew; its last batch is dropped if it is short, unless
-    there are fewer images than a batch has: then every batch is the whole set. A stream whose
-    state is loaded goes on bit-identically, from any position.
+    Each pass over the images is reshuffled; an incomplete last batch is dropped, unless there are
+    fewer images than `batch_size`: then every batch is the whole set. A stream resumes bit for bit
+    from a loaded state, at any position.
 
     Args:
         images: The images, on the trial's device.
-        batch_size: Images of a batch, at least 1.
-        generator: CPU generator that the order and the augmentation are drawn from, once per
-            pass. The stream's state contains the generator's.
-        augment: Random changes, as `fitted` returns them; None for none.
+        batch_size: Images per batch, at least 1.
+        generator: CPU generator from which order and augmentation are sampled, once per pass. The
+            stream's state contains the generator's.
+        augment: Random changes, as returned by `fitted`; None for none.
         mean: Mean of each channel, in [0, 1].
         std: Standard deviation of each channel, in the same units.
         dtype: Type of the batches.
@@ -96,7 +96,7 @@ class Batches:
         self._mean = _per_channel(mean, images, dtype)
         self._std = _per_channel(std, images, dtype)
         self._dtype = dtype
-        # The generator's state at the start of the pass: order and draws follow from it.
+        # The generator's state at the start of the pass: order and random changes follow from it.
         self._pass_start: Tensor | None = None
         self._position = 0
         self._order = torch.empty(0, dtype=torch.int64)
@@ -104,16 +104,16 @@ class Batches:
 
     @property
     def batch_size(self) -> int:
-        """Images of a batch."""
+        """Number of images per batch."""
         return self._batch_size
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of one pass."""
+        """Number of batches per pass."""
         return len(self._images) // self._batch_size
 
     def resize(self, batch_size: int) -> None:
-        """Take batches of another size; where it is another one, a new pass starts.
+        """Change the batch size; if it differs, a new pass starts.
 
         Raises:
             ValueError: If `batch_size` is below 1.
@@ -125,11 +125,11 @@ class Batches:
             self._batch_size, self._pass_start = size, None
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Return the next batch, as `make` has it."""
+        """Return the next batch, as returned by `make`."""
         return self.make(self.pick())
 
     def pick(self) -> Pick:
-        """Return what the next batch is made of: views, which nothing is computed for."""
+        """Return the indices and changes of the next batch as views, without computing anything."""
         if self._pass_start is None or self._position == self.steps_per_epoch:
             self._pass_start = self._generator.get_state()
             self._draw_pass(self._generator)
@@ -140,10 +140,10 @@ class Batches:
         return Pick(self._order[part], self._draws[part])
 
     def make(self, pick: Pick) -> tuple[Tensor, Tensor]:
-        """Return a batch; a function of the images and what was picked, computed on their device.
+        """Return a batch: a function of the images and the pick, computed on their device.
 
         Returns:
-            The images (batch, channels, height, width), normalised, and their labels (batch,).
+            The normalized images (batch, channels, height, width) and their labels (batch,).
         """
         index, draws = pick.index, pick.draws
         images = self._images.images.index_select(0, index)
@@ -157,7 +157,7 @@ class Batches:
         return batch, self._images.labels.index_select(0, index)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the stream: plain numbers and the generator's states."""
+        """Return the position in the stream: plain numbers and the generator's states."""
         return {
             "images": len(self._images),
             "batch_size": self._batch_size,
@@ -167,10 +167,10 @@ class Batches:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to the place in the stream at which `state` was taken.
+        """Go to the position in the stream at which `state` was saved.
 
         Raises:
-            CheckpointError: If the state is of a stream over other images or of other batches.
+            CheckpointError: If the state belongs to a stream with other images or batches.
         """
         for key, own in (("images", len(self._images)), ("batch_size", self._batch_size)):
             if state[key] != own:
@@ -186,7 +186,7 @@ class Batches:
         self._generator.set_state(state["generator"])
 
     def _draw_pass(self, generator: torch.Generator) -> None:
-        """Draw order and augmentation of a whole pass: one transfer to the device, no more."""
+        """Sample order and augmentation of a whole pass, in a single transfer to the device."""
         n, _, height, width = self._images.images.shape
         device = self._images.images.device
         self._order = torch.randperm(n, generator=generator).to(device)
@@ -201,15 +201,15 @@ def evaluation_batches(
     dtype: torch.dtype = torch.float32,
     smallest: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield all images in order, normalised, without augmentation; the last batch may be short.
+    """Yield all images in order, normalized, without augmentation; the last batch may be short.
 
     Args:
         images: The images, on the trial's device.
-        batch_size: Images of a batch, at least 1.
+        batch_size: Images per batch, at least 1.
         mean: Mean of each channel, in [0, 1].
         std: Standard deviation of each channel, in the same units.
         dtype: Type of the batches.
-        smallest: Images that the last batch must have; fewer are added to the batch before it.
+        smallest: Minimum size of the last batch; fewer images are added to the previous batch.
     """
     shift, scale = _per_channel(mean, images, dtype), _per_channel(std, images, dtype)
     starts = list(range(0, len(images), batch_size))

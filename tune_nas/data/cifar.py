@@ -22,13 +22,13 @@ _CIFAR100_STD = (68.2 / 255, 65.4 / 255, 70.4 / 255)
 
 
 def read_cifar10(config: DataConfig, part: Part) -> Source:
-    """Open CIFAR-10: 50,000 and 10,000 colour images of 32 × 32 pixels, 10 classes."""
+    """Open CIFAR-10: 50,000 and 10,000 color images of 32 × 32 pixels, 10 classes."""
     images, labels = _read(import_torchvision().datasets.CIFAR10, config, part)
     return Source(labels, 10, lambda index: images[index], _CIFAR10_MEAN, _CIFAR10_STD)
 
 
 def read_cifar100(config: DataConfig, part: Part) -> Source:
-    """Open CIFAR-100: 50,000 and 10,000 colour images of 32 × 32 pixels, 100 classes."""
+    """Open CIFAR-100: 50,000 and 10,000 color images of 32 × 32 pixels, 100 classes."""
     images, labels = _read(import_torchvision().datasets.CIFAR100, config, part)
     return Source(labels, 100, lambda index: images[index], _CIFAR100_MEAN, _CIFAR100_STD)
 
@@ -42,7 +42,7 @@ def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, t
     folder = expanded(config.dir)
     if not config.download:
         _check_folder(folder, dataset)
-    # torchvision checks the sums of all files, and so reads them; here of this part's alone.
+    # torchvision reads all files to check their sums; here, only those of this part.
     unread = "test_list" if part == "train" else "train_list"
     half = type(dataset.__name__, (dataset,), {unread: []})
     try:

@@ -1,4 +1,4 @@
-"""One image file to 8-bit RGB, as it is meant to be seen."""
+"""Decoding of an image file to 8-bit RGB as it is meant to be displayed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# By content, which may be another than the name says. Pillow reads more, some of them (EPS) by
+# By content, which may differ from the file name. Pillow reads more formats, some of them (EPS) by
 # starting another program.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION, _BITS, _PHOTOMETRIC = 274, 258, 262  # tags of TIFF, the first of EXIF too
@@ -30,20 +30,20 @@ def read_image(file: Path, config: DataConfig) -> Tensor:
 
     It is turned upright by its EXIF orientation. Gray values of 9 to 16 bits are scaled by their
     full range, transparent pixels are blended with `DataConfig.background`, and gray becomes RGB
-    of three equal channels. Of several frames the first is read; color profiles are not applied.
+    with three equal channels. Only the first frame is read; color profiles are not applied.
 
     Args:
         file: The file.
         config: Resolution, fit and background.
 
     Raises:
-        DataError: If it is damaged, or its values have no stated range (32-bit gray).
+        DataError: If it is damaged, or its values have no defined range (32-bit gray).
     """
     from PIL import Image
 
     try:
         with Image.open(file, formats=_formats()) as opened:
-            opened.load()  # only then Pillow has all of it, of TIFF the orientation applied
+            opened.load()  # completes the read; for TIFF, applies the orientation
             turn = opened.getexif().get(_ORIENTATION)
             image = _fitted(_upright(_rgb(opened, config.background), turn), config)
     except DataError as error:
@@ -57,7 +57,7 @@ def read_image(file: Path, config: DataConfig) -> Tensor:
         Image.DecompressionBombError,
     ) as error:
         cause = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, OSError) and error.errno is not None:  # of the file, not the image
+        if isinstance(error, OSError) and error.errno is not None:  # the file, not the image
             raise DataUnavailableError(
                 f"data.dir: '{file}' cannot be read ({error.strerror})"
             ) from error
@@ -67,7 +67,7 @@ def read_image(file: Path, config: DataConfig) -> Tensor:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Return the formats that the installed Pillow can read of those that are wanted."""
+    """Return the supported formats that the installed Pillow can read."""
     from PIL import Image
 
     Image.init()
@@ -75,7 +75,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def _upright(image: Image, turn: object) -> Image:
-    """Return an image turned as its EXIF orientation says, from 1 (upright) to 8."""
+    """Return an image turned by its EXIF orientation, 1 (upright) to 8."""
     from PIL.Image import Transpose
 
     turns = {
@@ -107,7 +107,7 @@ def _gray_of_8_bits(image: Image) -> Image:
     """Return a gray image of more than 8 bits with its full range scaled to [0, 255].
 
     Raises:
-        DataError: If nothing says what its range is.
+        DataError: If its range is not defined.
     """
     from PIL.Image import fromarray
 
@@ -121,7 +121,7 @@ def _gray_of_8_bits(image: Image) -> Image:
     bits = tags.get(_BITS, (16,))[0]
     full = 2**bits - 1
     values = np.array(image).astype(np.int64)
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow leaves these as they are
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow does not change these
         values = full - values
     scaled = fromarray(((values * 255 + full // 2) // full).astype(np.uint8))
     clear = image.info.get("transparency")
@@ -132,7 +132,7 @@ def _gray_of_8_bits(image: Image) -> Image:
 
 
 def _fitted(image: Image, config: DataConfig) -> Image:
-    """Return an image in the trial's resolution; antialiased: filters widen with the reduction."""
+    """Return an image in the trial's resolution, antialiased (filters widen with the reduction)."""
     from PIL import ImageOps
     from PIL.Image import Resampling
 

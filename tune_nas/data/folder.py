@@ -1,4 +1,4 @@
-"""A user's own images, in one folder per class."""
+"""Custom images in one folder per class."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _CPU = torch.device("cpu")
 def read_folder(config: DataConfig, part: Part) -> Source:
     """Open your own images: train/ and test/, or one root, with a folder per class.
 
-    One root is divided by a fixed seed, a fifth for testing, the classes in equal shares. Images
-    are read as RGB. With `resolution` each is cut to a square about its center and resized, or as
-    `fit` says; without, all must be square and of one size.
+    A single root is split with a fixed seed, a fifth of each class for testing. Images are read as
+    RGB. With `resolution`, each is cropped to the center square and resized, or as `fit` specifies;
+    without it, all must be square and of the same size.
     """
     if config.dir is None:
         raise DataError(f"data.dir is not given, but folder needs it; {RULE}")
@@ -59,7 +59,7 @@ def read_folder(config: DataConfig, part: Part) -> Source:
 
 
 def _divided(listing: Listing, part: Part) -> tuple[list[Path], Tensor]:
-    """Return the files of a part of one root, and their labels."""
+    """Return the files of a part of a single root, with their labels."""
     labels = torch.tensor(listing.labels)
     division = torch.Generator().manual_seed(_DIVISION_SEED)
     test, train = stratified(labels, round(_TEST_PORTION * len(labels)), division)
@@ -76,7 +76,7 @@ def _check_classes(train: Path, test: Path, classes: tuple[str, ...]) -> None:
 
 
 def _unread(layout: Layout, listing: Listing) -> str:
-    """Return what is not read, in words."""
+    """Return a text about files that are not read."""
     folders = [f"{name}/" for name in layout.unread]
     files = [
         f"{n:,} {ending or 'other'} file{'' if n == 1 else 's'}"

@@ -20,7 +20,7 @@ class Images:
         labels: int64, (n,).
 
     Raises:
-        ValueError: If a type or a shape is another.
+        ValueError: If a type or shape is wrong.
     """
 
     images: Tensor
@@ -55,7 +55,7 @@ def resize(images: Tensor, side: int) -> Tensor:
 
     Args:
         images: uint8, (n, channels, height, width), on the CPU.
-        side: Height and width wanted, at least 1.
+        side: Target height and width, at least 1.
     """
     if images.shape[-2:] == (side, side):
         return images
@@ -66,7 +66,7 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     """Return each channel's mean and standard deviation, in units of the full range [0, 1].
 
     Computed from exact counts of the 256 values, without a floating-point copy of the images. A
-    channel that never changes gets standard deviation 1, so that dividing by it is harmless.
+    constant channel gets standard deviation 1, so that division is safe.
 
     Args:
         images: uint8, (n, channels, height, width).
@@ -75,7 +75,7 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     n_at_once = max(1, _COUNTED_AT_ONCE // images[0, 0].numel())
     means, deviations = [], []
     for channel in range(images.shape[1]):
-        # In parts: the values of a channel do not lie side by side, and are copied for this.
+        # In parts: the values of a channel are not contiguous and are copied for this.
         parts = torch.split(images[:, channel], n_at_once)
         each = [torch.bincount(part.flatten(), minlength=256) for part in parts]
         counts = torch.stack(each).sum(dim=0).cpu().double()

@@ -1,4 +1,4 @@
-"""How a folder of images is laid out: which folders are splits, which are classes."""
+"""Layout of an image folder: which folders are splits and which are classes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _SPLITS = {
     "test": ("test", "testing"),
     "validation": ("val", "valid", "validation"),
 }
-# Left by systems and archives beside people's files; hidden ones start with a dot.
+# Left by systems and archives next to user files; hidden ones start with a dot.
 _NO_CLASSES = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the images are.
+    """Folders of the images.
 
     Attributes:
         train: Folder of the training images, or of all of them.
-        test: Folder of the test images; None where they are a part of the others.
-        unread: Names of the folders beside these two.
+        test: Folder of the test images; None if they are split off the training images.
+        unread: Names of the other folders.
     """
 
     train: Path
@@ -40,13 +40,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of one folder, none of them opened.
+    """The images of one folder, unopened.
 
     Attributes:
-        files: Class by class, in the order of their paths.
-        labels: Class of each.
+        files: Image files by class, sorted by path.
+        labels: Class of each file.
         classes: Names of the classes, sorted.
-        other: Number of files that are no images, by the ends of their names.
+        other: Number of files that are not images, by suffix.
     """
 
     files: list[Path]
@@ -56,15 +56,15 @@ class Listing:
 
 
 def find_layout(root: Path, wanted: Literal["auto", "splits", "classes"]) -> Layout:
-    """Find the splits of a folder by their usual names, whatever their case.
+    """Find the splits of a folder by their usual names, ignoring case.
 
     Args:
         root: The folder.
-        wanted: ``splits`` or ``classes``; ``auto``: splits where a folder is named train or test.
+        wanted: ``splits`` or ``classes``; ``auto``: splits if a folder is named train or test.
 
     Raises:
-        DataError: If it has only one split, or several folders for one, or if the splits are
-            within the classes.
+        DataError: If it has only one split or several folders for one, or if the splits are inside
+            the classes.
     """
     folders = _folders(root)
     found = {
@@ -91,10 +91,10 @@ def find_layout(root: Path, wanted: Literal["auto", "splits", "classes"]) -> Lay
 
 
 def list_images(root: Path) -> Listing:
-    """List the images of a folder of classes, those in folders of a class's folder too.
+    """List the images of a folder of classes, including subfolders of a class's folder.
 
-    Hidden files, hidden folders and folders of runs are left out: a storage within the images is
-    no class, and its drawings are no images.
+    Hidden files, hidden folders and folders of runs are skipped: a storage inside the image folder
+    is not a class, and its figures are not images.
 
     Raises:
         DataError: If there are fewer than 2 classes, or one without images.
@@ -117,7 +117,7 @@ def list_images(root: Path) -> Listing:
             if (ending := file.suffix.lower()) not in EXTENSIONS:
                 other[ending] = other.get(ending, 0) + 1
     if not classes:
-        # as the folder has where a file system is mounted that is not there now
+        # e.g. a mount point whose file system is not mounted
         raise DataUnavailableError(f"data.dir: '{root}' has no folder of a class; {RULE}")
     if len(classes) < 2:
         raise DataError(f"data.dir: '{root}' has one class, but must have at least 2; {RULE}")
@@ -125,7 +125,7 @@ def list_images(root: Path) -> Listing:
 
 
 def _check_no_splits_within(classes: list[Path]) -> None:
-    """Refuse classes that hold splits: their training and test images would be mixed."""
+    """Reject classes that contain splits: their training and test images would be mixed."""
     for folder in classes:
         below = {child.name.lower() for child in _folders(folder)}
         if below & {*_SPLITS["train"]} and below & {*_SPLITS["test"], *_SPLITS["validation"]}:
@@ -136,7 +136,7 @@ def _check_no_splits_within(classes: list[Path]) -> None:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Return the folders in a folder that can hold images, sorted by name."""
+    """Return the subfolders that can contain images, sorted by name."""
     try:
         with os.scandir(root) as entries:
             found = [Path(entry.path) for entry in entries if entry.is_dir()]
@@ -153,11 +153,11 @@ def _can_hold_images(folder: Path) -> bool:
 
 
 def _files_below(root: Path) -> Iterator[Path]:
-    """Yield the files of a folder and of those in it, by folder, then by name."""
+    """Yield the files of a folder and its subfolders, by folder, then by name."""
     visited, found = set[str](), list[tuple[str, list[str]]]()
     for folder, inner, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in visited:  # a link to a folder above it would never end
+        if real in visited:  # a link to a parent folder would never end
             inner.clear()
             continue
         visited.add(real)

@@ -1,4 +1,4 @@
-"""From a trial's data section to images on its device."""
+"""Loading of the images of a trial's data section onto its device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from tune_nas.config import AugmentConfig, DataConfig
 
-# Imported for their registrations.
+# Imported to register the data sets.
 from tune_nas.data import cifar as _cifar  # noqa: F401
 from tune_nas.data import folder as _folder  # noqa: F401
 from tune_nas.data import small as _small  # noqa: F401
@@ -30,7 +30,7 @@ FIXED_SEED = 0
 
 @dataclass(frozen=True)
 class _Data:
-    """What a search's and a retraining's data share.
+    """Common data of a search and a retraining run.
 
     Attributes:
         n_classes: Number of classes.
@@ -58,14 +58,14 @@ class _Data:
         augment: AugmentConfig | None,
         key: str = "augment",
     ) -> Batches:
-        """Return the endless training stream over some of the images; see `Batches`.
+        """Return the endless training stream over a subset of the images; see `Batches`.
 
         Args:
-            images: Some of the images.
-            batch_size: Images of a batch.
-            generator: Source of order and augmentation.
-            augment: Augmentation as a trial has it; None for none.
-            key: Where the trial has it, for messages.
+            images: The subset.
+            batch_size: Images per batch.
+            generator: Generator of order and augmentation.
+            augment: Augmentation of the trial; None for none.
+            key: Its key in the trial, for messages.
 
         Raises:
             ConfigError: If the augmentation can blank whole images.
@@ -77,7 +77,7 @@ class _Data:
     def evaluation_batches(
         self, images: Images, batch_size: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Return one pass in order over some of the images, without augmentation."""
+        """Return one ordered pass over a subset of the images, without augmentation."""
         return evaluation_batches(
             images, batch_size, self.mean, self.std, self.dtype, self._smallest_batch()
         )
@@ -88,13 +88,13 @@ class _Data:
 
 @dataclass(frozen=True)
 class SearchData(_Data):
-    """The data of a search: the training images, divided. It has no test images.
+    """The data of a search: the split training images, without test images.
 
     Attributes:
-        train: The train half.
-        valid: The valid half.
-        all_train: Both; shares their memory.
-        smallest_batch: Images that a batch of an evaluation must have, if there are as many.
+        train: The training half.
+        valid: The validation half.
+        all_train: Both halves; shares their memory.
+        smallest_batch: Minimum size of an evaluation batch, if there are as many images.
     """
 
     train: Images
@@ -108,10 +108,10 @@ class SearchData(_Data):
 
 @dataclass(frozen=True)
 class RetrainData(_Data):
-    """The data of a retraining.
+    """The data of a retraining run.
 
     Attributes:
-        train: All training images (of a `train_images` draw, those drawn).
+        train: All training images, or the sample of `train_images`.
         test: All test images.
     """
 
@@ -121,13 +121,13 @@ class RetrainData(_Data):
 
 @dataclass(frozen=True)
 class DataShape:
-    """How many images a trial trains on, and how large they are.
+    """Number and size of a trial's training images.
 
     Attributes:
         n_classes: Number of classes.
         in_channels: Channels of the images.
         image_size: Height and width of the images, in pixels.
-        n_train: Training images, those of both halves of a search.
+        n_train: Number of training images, including both halves of a search.
         mirrors: Whether a mirrored image keeps its class.
     """
 
@@ -139,10 +139,10 @@ class DataShape:
 
 
 def describe_data(config: DataConfig) -> DataShape:
-    """Return the shape of a trial's training images, of which one is read.
+    """Return the shape of a trial's training images, reading one image.
 
     Raises:
-        DataError: If files are absent, unreadable or damaged.
+        DataError: If files are missing, unreadable or damaged.
     """
     source = open_part(config, "train")
     first = source.read(torch.zeros(1, dtype=torch.int64))
@@ -196,18 +196,18 @@ def load_data(
 
     Args:
         config: The trial's data section.
-        seed: The trial's seed. Where ``split`` is ``seed`` it decides the draw of `train_images`
-            and the division into halves; where it is ``fixed``, it decides nothing.
-        device: Where the images go.
+        seed: The trial's seed. If ``split`` is ``seed``, it determines the sample of `train_images`
+            and the split into halves; if ``fixed``, it has no effect.
+        device: Device of the images.
         dtype: Floating-point type of the batches.
-        for_search: Whether to divide the training images and leave the test images unread.
+        for_search: Whether to split the training images and not read the test images.
 
     Returns:
-        The divided training images for a search, else training and test images.
+        The split training images for a search, else training and test images.
 
     Raises:
         ConfigError: If `train_images` or `train_portion` does not fit the data set.
-        DataError: If files are absent, unreadable or damaged, or images do not fit in memory.
+        DataError: If files are missing, unreadable or damaged, or images do not fit in memory.
     """
     generator = make_generator(seed if config.split == "seed" else FIXED_SEED, "data division")
     source = open_part(config, "train")
@@ -215,7 +215,7 @@ def load_data(
     n_train = len(chosen)
     if for_search:
         n_train = _train_size(config, len(chosen))
-        # Read in the order of the halves, so that they are ranges of one tensor.
+        # Read in the order of the halves, which are then ranges of one tensor.
         chosen = chosen[torch.cat(stratified(source.labels[chosen], n_train, generator))]
     train = _read(config, source, chosen)
     if source.mean is not None and source.std is not None:
@@ -238,7 +238,7 @@ def load_data(
 
 
 def _train_size(config: DataConfig, n: int) -> int:
-    """Return the size of the train half of n images."""
+    """Return the size of the training half of n images."""
     n_train = round(config.train_portion * n)
     if not 0 < n_train < n:
         raise ConfigError(

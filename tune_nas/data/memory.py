@@ -1,4 +1,4 @@
-"""Whether images fit in memory, asked before any is taken."""
+"""Check that images fit in memory, before any is allocated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tune_nas.errors import DataError
 
 _GIB = 2**30
 _SPARE = 0.9  # of the free memory: the network and its gradients need some
-# Of both versions of control groups: folder, limit, usage, and the file cache within the usage.
+# For both versions of control groups: folder, limit, usage, and file cache within the usage.
 _CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     (
@@ -27,7 +27,7 @@ _CGROUPS = (
 def free_memory(device: torch.device) -> int | None:
     """Return the free memory of a device in bytes; None if the system does not say.
 
-    On a CPU it is that of the machine, or of the control group (container) if that is less.
+    For a CPU, that of the machine or of the control group (container), whichever is less.
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -36,12 +36,12 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def check_fits(n: int, shape: torch.Size | tuple[int, ...], device: torch.device) -> None:
-    """Refuse images that do not fit into the free memory of a device.
+    """Reject images that do not fit into the free memory of a device.
 
     Args:
         n: Number of images, uint8.
         shape: Shape of each: channels, height, width.
-        device: Where they go.
+        device: Target device.
 
     Raises:
         DataError: If they do not fit; names the size and the remedy.
@@ -67,7 +67,7 @@ def _of_machine() -> int | None:
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail"))
     except (OSError, ValueError, StopIteration):
         pass
-    try:  # elsewhere than on Linux: all of it, as nothing says what is free
+    try:  # not on Linux: all of it, as the free memory is unknown
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
@@ -82,7 +82,7 @@ def _of_cgroup(folder: str, limit: str, usage: str, cache: str) -> int | None:
     try:
         used = int(read(usage))
         lines = (line.split() for line in read("memory.stat").splitlines())
-        used -= next(int(words[1]) for words in lines if words[0] == cache)  # given back on demand
+        used -= next(int(words[1]) for words in lines if words[0] == cache)  # released on demand
         return max(0, int(read(limit)) - used)
     except (OSError, ValueError, StopIteration):
         return None

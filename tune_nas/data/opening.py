@@ -1,4 +1,4 @@
-"""Opening a data set; what the function of a user's own returns is checked before it is used."""
+"""Opening a data set; results of a custom function are checked before they are used."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def open_part(config: DataConfig, part: Part) -> Source:
         part: ``train`` or ``test``.
 
     Raises:
-        ConfigError: If there is no such data set, or a user's own is not as `Source` says.
-        DataError: If its files are absent, unreadable or damaged.
+        ConfigError: If there is no such data set, or a custom one does not match `Source`.
+        DataError: If its files are missing, unreadable or damaged.
     """
     if manifest.is_shipped("datasets", config.name):
         return find_reader(config.name)(config, part)
@@ -33,7 +33,7 @@ def open_part(config: DataConfig, part: Part) -> Source:
 
 
 def _open_checked(reader: Reader, config: DataConfig, part: Part) -> Source:
-    """Open a part of a user's own data set.
+    """Open a part of a custom data set.
 
     Args:
         reader: The user's function.
@@ -41,11 +41,11 @@ def _open_checked(reader: Reader, config: DataConfig, part: Part) -> Source:
         part: ``train`` or ``test``.
 
     Returns:
-        Its source; images are checked each time that some are read.
+        Its source; images are checked whenever they are read.
 
     Raises:
-        ConfigError: If the function, or what it returns, is not as `Source` says.
-        DataError: If the function fails; of the kind that may pass if it raises an OSError.
+        ConfigError: If the function or its result does not match `Source`.
+        DataError: If the function fails; a `DataUnavailableError` if it raises an OSError.
     """
     where = f"data.name is '{config.name}', whose {part} part"
     try:
@@ -81,7 +81,7 @@ def _failure(where: str, error: BaseException) -> TuneNasError:
 
 
 def _label_problem(source: Source) -> str | None:
-    """Return what is wrong with the labels, in words; None if nothing is."""
+    """Return a description of the problem with the labels; None if there is none."""
     labels = source.labels
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 1:
         return f"labels {_described(labels)}, but they must be int64 of shape (n,)"
@@ -97,7 +97,7 @@ def _label_problem(source: Source) -> str | None:
 
 
 def _image_problem(images: object, n: int) -> str | None:
-    """Return what is wrong with images that were read, in words; None if nothing is."""
+    """Return a description of the problem with images that were read; None if there is none."""
     legal = isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4
     if legal and isinstance(images, Tensor):
         count, channels, height, width = images.shape

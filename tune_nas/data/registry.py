@@ -1,4 +1,4 @@
-"""The data sets by name: those of the manifest and a user's own, ``module:function``."""
+"""The data sets by name: those of the manifest and custom ones, ``module:function``."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Part = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Source:
-    """One part of a data set, whose images are read only when asked for.
+    """One part of a data set, whose images are read on demand.
 
     Attributes:
-        labels: Class of every image, int64, (n,).
+        labels: Class of each image, int64, (n,).
         n_classes: Number of classes.
         read: Takes indices of images, int64, (m,), and returns these images as uint8,
             (m, channels, height, width), on the CPU. Raises `DataError` naming a damaged file.
         mean: Published mean of each channel in [0, 1]; None to compute it from the images.
         std: Published standard deviation, likewise.
-        mirrors: Whether an image that is mirrored left to right keeps its class.
-        classes: Names of the classes, in the order of the labels, for the line at the start of a
-            run; empty where they are known.
-        unread: What lies beside the images and is not read, in words.
+        mirrors: Whether an image mirrored left to right keeps its class.
+        classes: Names of the classes, in the order of the labels, printed at the start of a run;
+            empty for well-known data sets.
+        unread: A text about other files in the folder that are not read.
     """
 
     labels: Tensor
@@ -53,17 +53,17 @@ _KEY = "data.name"
 
 
 def register_dataset(name: str) -> Callable[[Reader], Reader]:
-    """Register a data set, in this process: a function that opens its train or its test part.
+    """Register a data set in this process: a function that opens its train or test part.
 
-    A trial can also name the function itself, ``module:function``; it is then found by the workers
-    of a sweep, too.
+    A trial can also name the function itself, ``module:function``; the workers of a sweep then find
+    it, too.
 
     The function must not touch the files of the other part. Its docstring's first line is the
     data set's description.
 
     Raises:
-        ValueError: If another function has the name. The same function, by its module and qualified
-            name, takes the place of the one that was registered before.
+        ValueError: If another function has the name. The same function, by module and qualified
+            name, replaces its earlier registration.
     """
     _check_free(name)
 
@@ -81,7 +81,7 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def dataset_description(name: str) -> str:
-    """Return what a data set is, in one line."""
+    """Return a one-line description of a data set."""
     return (inspect.getdoc(find_reader(name)) or "").split("\n")[0]
 
 
@@ -90,7 +90,7 @@ def find_reader(name: str, folders: Sequence[Path] = ()) -> Reader:
 
     Args:
         name: The name of the data set, or ``module:function``.
-        folders: Where the module of a user's own data set is looked for first.
+        folders: Folders searched first for the module of a custom data set.
 
     Raises:
         ConfigError: If there is no such data set; names the nearest one.
@@ -115,7 +115,7 @@ def _check_free(name: str, reader: Reader | None = None) -> None:
 
 
 def folder_problem(folder: Path) -> str | None:
-    """Return what keeps a folder from being read, in words; None if nothing does."""
+    """Return a description of why a folder cannot be read; None if it can."""
     try:
         if not folder.exists():
             return "does not exist"

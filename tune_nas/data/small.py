@@ -1,4 +1,4 @@
-"""Data sets that need no files: handwritten digits, and made-up images for tests."""
+"""Data sets that need no files: handwritten digits, and generated images for tests."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FAKE_SIDE = 8
 def read_digits(config: DataConfig, part: Part) -> Source:
     """Open the 1,797 handwritten digits of scikit-learn, 8 × 8 pixels, one channel.
 
-    They have no published division. Here 360 are for testing, the classes in equal shares, by a
-    division that no seed of a trial changes.
+    They have no published split. Here, a stratified set of 360 is for testing, independent of the
+    trial's seed.
     """
     try:
         from sklearn.datasets import load_digits
@@ -33,17 +33,17 @@ def read_digits(config: DataConfig, part: Part) -> Source:
     division = torch.Generator().manual_seed(_DIGITS_DIVISION_SEED)
     test, train = stratified(labels, _DIGITS_TEST_IMAGES, division)
     index = train if part == "train" else test
-    # The scanner's 17 grey values are spread over the range of a byte.
+    # The scanner's 17 gray values are spread over the range of a byte.
     grey = torch.from_numpy(bunch.images)[index] * (255.0 / 16.0)
     images = grey.round().to(torch.uint8)[:, None]
     return Source(labels[index], 10, read=lambda wanted: images[wanted], mirrors=False)
 
 
 def read_fake(config: DataConfig, part: Part) -> Source:
-    """Make up learnable images of 4 classes, 8 × 8 pixels, 3 channels, the same every time.
+    """Generate learnable images of 4 classes, 8 × 8 pixels, 3 channels, always the same.
 
-    Each class has a smooth pattern of its own; each image is the pattern of its class at a random
-    contrast, under noise.
+    Each class has its smooth pattern; each image is the pattern of its class at a random contrast,
+    plus noise.
     """
     shared = torch.Generator().manual_seed(0)
     coarse = torch.rand(_FAKE_CLASSES, 3, 3, 3, generator=shared)

@@ -1,4 +1,4 @@
-"""Dividing images so that every class keeps its share."""
+"""Stratified split of images."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 
 def stratified(labels: Tensor, n_first: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Divide images into two random parts that have the classes in equal shares.
+    """Split images into two random parts with the same class proportions.
 
-    A class of n_c out of n images gives n_c · n_first / n of them to the first part, rounded so
-    that the first part has exactly `n_first` (largest remainders first).
+    A class of n_c out of n images contributes n_c · n_first / n to the first part, rounded so that
+    the first part has exactly `n_first` (largest remainders first).
 
     Args:
         labels: Classes of the images, int64, (n,), on the CPU.
         n_first: Size of the first part, in [0, n].
-        generator: CPU generator; one permutation is drawn from it.
+        generator: CPU generator; one permutation is sampled from it.
 
     Returns:
-        The indices of the first and of the second part, each ascending.
+        The indices of the first and the second part, each ascending.
 
     Raises:
         ValueError: If `n_first` is out of range.
@@ -33,7 +33,7 @@ def stratified(labels: Tensor, n_first: int, generator: torch.Generator) -> tupl
     remainders = counts * n_first - quotas * n
     missing = n_first - int(quotas.sum())
     quotas[remainders.argsort(descending=True, stable=True)[:missing]] += 1
-    # Group the shuffled images by class, and count each one's place within its class.
+    # Group the shuffled images by class and count each one's position within its class.
     grouped = order[labels[order].argsort(stable=True)]
     starts = counts.cumsum(0) - counts
     place = torch.arange(n) - starts[labels[grouped]]

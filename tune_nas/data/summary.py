@@ -1,4 +1,4 @@
-"""What the images of a run are, in a line."""
+"""A one-line summary of the images of a run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tune_nas.data.opening import open_part
 from tune_nas.data.registry import Source
 from tune_nas.errors import DataError
 
-_MOST_CLASSES = 12  # that are named
+_MOST_CLASSES = 12  # named in the line
 
 
 def describe_images(config: DataConfig) -> str | None:
-    """Return the classes and their counts in a line; None for a data set whose classes are known.
+    """Return a line with the classes and their counts; None for a well-known data set.
 
     No image is read.
 
@@ -28,7 +28,7 @@ def describe_images(config: DataConfig) -> str | None:
         return None
     try:
         test: Source | None = open_part(config, "test")
-    except DataError:  # a search needs none
+    except DataError:  # a search needs no test images
         test = None
     counts = [_counts(train), None if test is None else _counts(test)]
     each = []
@@ -51,7 +51,7 @@ def _counts(source: Source) -> list[int]:
 
 
 def _printable(text: str) -> str:
-    """Return a text in which control characters, which a terminal obeys, are escaped."""
+    """Return a text with the control characters escaped that a terminal would interpret."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

@@ -1,4 +1,4 @@
-"""Importing torchvision, also where its compiled operators do not load."""
+"""Import of torchvision, even if its compiled operators cannot be loaded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tune_nas.errors import DataError
 def import_torchvision() -> ModuleType:
     """Import torchvision with its ``datasets`` and return it.
 
-    The wheels on PyPI are compiled against CUDA. Beside a torch without CUDA their C++ operators do
-    not load, and the import then fails on registering shapes for two operators that do not
-    exist. We use none of them: declaring the two is enough.
+    The wheels on PyPI are compiled against CUDA. With a torch without CUDA, their C++ operators do
+    not load, and the import fails when it registers shapes for two operators that do not exist. We
+    use neither: declaring them is enough.
 
     Raises:
         DataError: If torchvision is not installed.

@@ -1,1 +1,1 @@
-"""The layers that operations, supernets and the native kernels are made of."""
+"""The layers of operations, supernets and the native kernels."""

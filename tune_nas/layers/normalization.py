@@ -1,6 +1,6 @@
-"""Batch normalisation taken apart: with an operation weight as its scale, once for several layers.
+"""Batch normalization with an operation weight as its scale, or shared by several layers.
 
-All give what ``torch.nn.BatchNorm2d`` gives, and keep its running statistics.
+All functions give the results of ``torch.nn.BatchNorm2d`` and update its running statistics.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Norm = Callable[[int], nn.Module]
-"""Makes the batch normalization for a number of channels, as the network at hand has it."""
+"""Creates the batch normalization for a number of channels, as used in the network."""
 
 
 def is_plain_norm(module: nn.Module) -> bool:
-    """Whether a module is a batch normalisation that the functions here can stand for."""
+    """Return whether a module is a batch normalization that these functions can replace."""
     return isinstance(module, nn.BatchNorm2d) and module.momentum is not None
 
 
 def normalised(norm: nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
-    """Return scale · norm(x), the scale () as a part of that of the normalisation itself."""
+    """Return scale · norm(x), with the scale () merged into that of the normalization."""
     tracks = norm.track_running_stats
     if norm.training and tracks and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
@@ -40,11 +40,11 @@ def normalised(norm: nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
 
 
 def scaled(norms: Sequence[nn.BatchNorm2d], scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of one normalisation that stands for several, side by side.
+    """Return weight and bias of one normalization that replaces several concatenated ones.
 
     Args:
-        norms: All with learnt scale and shift or all without.
-        scale: By what the outputs of each are scaled, (channels of all,).
+        norms: All with learned scale and shift or all without.
+        scale: Scale of the outputs of each, (channels of all,).
     """
     if not norms[0].affine:
         return scale, torch.zeros_like(scale)
@@ -53,12 +53,12 @@ def scaled(norms: Sequence[nn.BatchNorm2d], scale: Tensor) -> tuple[Tensor, Tens
 
 
 def normalised_once(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> Tensor:
-    """Return what each of the norms makes of x with the statistics of the batch.
+    """Return the output of each of the norms for x, computed once with the batch statistics.
 
     Args:
-        norms: Without learnt scale and shift; alike but for their running statistics, which are
-            all updated in training mode.
-        x: Their input, (n, channels, h, w).
+        norms: Without learned scale and shift; identical except for their running statistics, which
+            are all updated in training mode.
+        x: Their common input, (n, channels, h, w).
     """
     out, mean, inverse_std = torch.native_batch_norm(
         x, None, None, None, None, True, 0.0, norms[0].eps
@@ -70,13 +70,13 @@ def normalised_once(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> Tensor:
 def keep_statistics(
     norms: Sequence[nn.BatchNorm2d], mean: Tensor, inverse_std: Tensor, count: int
 ) -> None:
-    """Let the running statistics follow, in training mode and where there are any.
+    """Update the running statistics, in training mode and if there are any.
 
     Args:
-        norms: Alike but for those statistics.
-        mean: That of the batch, (channels,).
-        inverse_std: One over its deviation, ε included, (channels,).
-        count: Of how many values they are.
+        norms: Identical except for these statistics.
+        mean: Mean of the batch, (channels,).
+        inverse_std: Inverse standard deviation of the batch, including ε, (channels,).
+        count: Number of values per channel.
     """
     if not norms[0].training or not norms[0].track_running_stats:
         return

@@ -1,9 +1,9 @@
-"""The modules that operations and skeletons are made of.
+"""The modules of operations and skeletons.
 
 Sources: quark0/darts ``cnn/operations.py`` (Liu et al., DARTS, arXiv:1806.09055) and, for the
-padding at odd sizes and the residual block, D-X-Y/AutoDL-Projects ``cell_operations.py``
-(Dong and Yang, NAS-Bench-201, arXiv:2001.00326). Written anew. ReLU never works in place: a
-node's tensor feeds several operations.
+padding at odd sizes and the residual block, D-X-Y/AutoDL-Projects ``cell_operations.py`` (Dong and
+Yang, NAS-Bench-201, arXiv:2001.00326). Reimplemented. ReLU never works in place, since a node's
+tensor feeds several operations.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tune_nas.layers.structure import ConvolutionStages, Stage
 class PointwiseConv(nn.Conv2d):
     """A 1×1 convolution without bias; at stride 2 it takes every other pixel first.
 
-    The same mathematics as a strided convolution. torch 2.13's CPU kernel for a strided 1×1
-    convolution in channels_last writes outside of its memory at 2 to 6 channels.
+    Equivalent to a strided convolution. torch 2.13's CPU kernel for a strided 1×1 convolution in
+    channels_last writes out of bounds at 2 to 6 channels.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
@@ -56,7 +56,7 @@ def dilated_conv(channels: int, kernel: int, stride: int, norm: Norm) -> Convolu
 
 
 def separable_conv(channels: int, kernel: int, stride: int, norm: Norm) -> ConvolutionStages:
-    """Return ReLU, depthwise, pointwise, normalization, twice; the stride is in the first."""
+    """Return ReLU, depthwise, pointwise, normalization, twice; only the first has the stride."""
     return ConvolutionStages(
         _separable(channels, kernel, stride, 1, norm), _separable(channels, kernel, 1, 1, norm)
     )
@@ -71,27 +71,27 @@ def _separable(channels: int, kernel: int, stride: int, dilation: int, norm: Nor
 
 
 def _stage(depthwise: nn.Conv2d | None, dense: nn.Conv2d, norm: nn.Module) -> Stage:
-    # any kind of normalization; those that read stages ask whether it is a plain one
+    # any kind of normalization; readers of stages check whether it is a plain one
     return Stage(depthwise, dense, cast(nn.BatchNorm2d, norm))
 
 
 def zeros_after(x: Tensor, stride: int) -> Tensor:
-    """Return zeros of the shape that an operation of this stride makes of ``x``."""
+    """Return zeros with the output shape of an operation of this stride on ``x``."""
     return torch.zeros_like(x[:, :, ::stride, ::stride])
 
 
 def in_channels_last(x: Tensor) -> Tensor:
-    """Return a tensor (n, channels, h, w) in channels_last, itself if it is so already."""
+    """Return a tensor (n, channels, h, w) in channels_last; the same object if it already is."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def add(terms: Sequence[Tensor]) -> Tensor:
-    """Return the sum of at least one tensor, added from the left."""
+    """Return the sum of at least one tensor, added from left to right."""
     return reduce(torch.add, terms)
 
 
 class Zero(nn.Module):
-    """The operation ``none``: zeros, whatever comes in."""
+    """The operation ``none``: zeros for any input."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Zero(nn.Module):
 
 
 class Noise(nn.Module):
-    """The operation ``noise``: standard normal noise, whatever comes in.
+    """The operation ``noise``: standard normal noise for any input.
 
     Zela et al., "Understanding and Robustifying Differentiable Architecture Search", ICLR 2020,
     arXiv:1909.09656, space S4.
@@ -117,8 +117,8 @@ class Noise(nn.Module):
         """Map (n, c, h, w) to noise of (n, c, ceil(h / stride), ceil(w / stride)).
 
         Args:
-            x: What the noise has the shape and type of.
-            draws: Its source, on any device; None for torch's global generator.
+            x: Input, which determines the type and shape of the noise.
+            draws: Generator, on any device; None for torch's global generator.
         """
         shape = x[:, :, :: self.stride, :: self.stride].shape
         device = x.device if draws is None else draws.device
@@ -128,13 +128,13 @@ class Noise(nn.Module):
 def run_operation(
     operation: nn.Module, x: Tensor, draws: torch.Generator | None, skip_dropout: float = 0.0
 ) -> Tensor:
-    """Return what an operation makes of ``x`` (n, c, h, w).
+    """Return the output of an operation for ``x`` (n, c, h, w).
 
     Args:
         operation: A built operation.
         x: Its input.
-        draws: Source of noise and dropout, on any device; None for torch's global generator.
-        skip_dropout: Probability of dropping a value where the operation is an identity.
+        draws: Generator of noise and dropout, on any device; None for torch's global generator.
+        skip_dropout: Probability of dropping a value if the operation is an identity.
     """
     out: Tensor = operation(x, draws) if isinstance(operation, Noise) else operation(x)
     if skip_dropout > 0 and isinstance(operation, nn.Identity):
@@ -145,9 +145,9 @@ def run_operation(
 
 
 class FactorizedReduce(nn.Module):
-    """Halve the map: two pointwise convolutions of stride 2, one shifted by a pixel, side by side.
+    """Halve the map: two concatenated pointwise convolutions of stride 2, one shifted by a pixel.
 
-    An odd side is padded with zeros for the shifted one, so that any size works.
+    Odd sides are zero-padded for the shifted one, so that any size works.
     """
 
     def __init__(self, channels_in: int, channels_out: int, norm: Norm) -> None:
@@ -162,22 +162,22 @@ class FactorizedReduce(nn.Module):
         return self.after_relu(F.relu(x))
 
     def after_relu(self, x: Tensor) -> Tensor:
-        """Return what it makes of an input that is after ReLU already."""
+        """Return the output for an input to which ReLU was already applied."""
         out: Tensor = self.norm(self.halves(x))
         return out
 
     def halves(self, x: Tensor) -> Tensor:
-        """Return both convolutions side by side, not normalised, of x after ReLU."""
+        """Return both convolutions concatenated, without normalization, for x after ReLU."""
         height, width = x.shape[2:]
         shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
         return torch.cat([self.straight(x), self.shifted(shifted)], dim=1)
 
 
 def after_relu(operation: nn.Module, x: Tensor) -> Tensor:
-    """Return what an operation that starts with ReLU makes of x (n, c, h, w), after ReLU."""
+    """Return the output of an operation that starts with ReLU for x (n, c, h, w) after ReLU."""
     if isinstance(operation, FactorizedReduce | ConvolutionStages):
         return operation.after_relu(x)
-    out: Tensor = operation(x)  # a further ReLU changes nothing
+    out: Tensor = operation(x)  # another ReLU changes nothing
     return out
 
 

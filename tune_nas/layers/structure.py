@@ -1,7 +1,7 @@
-"""What an operation is built of: the faster forms of a cell read it to share and join work.
+"""The structure of an operation, used by faster implementations of a cell to share and fuse work.
 
-The builders of `primitives` return modules that say it. A module that does not is taken as it is:
-opaque. Only an ``nn.Sequential`` of a user's own is read layer by layer, once, when a cell is made.
+The builders of `primitives` return modules that declare it. Other modules are opaque. Only a custom
+``nn.Sequential`` is read layer by layer, once, when a cell is created.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Stage:
 
     @property
     def weights(self) -> list[Tensor]:
-        """The weights that are learned: those of the convolutions, then gain and bias."""
+        """The learned weights: those of the convolutions, then gain and bias."""
         return [*self.convolutions, *self.gain_and_bias]
 
     @property
@@ -38,24 +38,24 @@ class Stage:
 
     @property
     def gain_and_bias(self) -> list[Tensor]:
-        """Gain and bias of the normalization, where it learns them."""
+        """Gain and bias of the normalization, if it learns them."""
         return [self.norm.weight, self.norm.bias] if self.norm.affine else []
 
     @cached_property
     def shape(self) -> tuple[bool, int, int]:
-        """Whether it has a depthwise convolution, that one's dilation, its stride."""
+        """Whether it has a depthwise convolution, its dilation, and the stride."""
         if self.depthwise is None:
             return False, 1, 1
         return True, self.depthwise.dilation[0], self.depthwise.stride[0]
 
     @cached_property
     def momentum_and_eps(self) -> tuple[float, float]:
-        """Those of the normalization."""
+        """Momentum and ε of the normalization."""
         return self.norm.momentum or 0.0, self.norm.eps
 
     @property
     def by_batch(self) -> bool:
-        """Whether the statistics are those of the batch."""
+        """Whether batch statistics are used."""
         return self.norm.training or not self.norm.track_running_stats
 
     def layers(self) -> Iterator[nn.Module]:
@@ -73,7 +73,7 @@ class Convolutions:
     Args:
         body: The layers between the ReLU and the normalization.
         norm: The normalization.
-        stages: All of it as stages; empty if it is built of anything else.
+        stages: All of it as stages; empty if it has other layers.
     """
 
     body: tuple[nn.Module, ...]
@@ -81,7 +81,7 @@ class Convolutions:
     stages: tuple[Stage, ...] = ()
 
     def before_norm(self, x: Tensor) -> Tensor:
-        """Return what the layers before the normalization make of x, which is after ReLU."""
+        """Return the output of the layers before the normalization for x after ReLU."""
         for layer in self.body:
             x = layer(x)
         return x
@@ -99,7 +99,7 @@ class ConvolutionStages(nn.Sequential):
     """Stages one after the other, each beginning with a ReLU.
 
     Args:
-        stages: At least one. The normalizations may be of any kind; `structure_of` tells.
+        stages: At least one. The normalizations may be of any kind; see `structure_of`.
     """
 
     def __init__(self, *stages: Stage) -> None:
@@ -107,7 +107,7 @@ class ConvolutionStages(nn.Sequential):
         self._separable = [stage.depthwise is not None for stage in stages]
 
     def after_relu(self, x: Tensor) -> Tensor:
-        """Return what it makes of an input that is after ReLU already."""
+        """Return the output for an input to which ReLU was already applied."""
         layers = iter(self)
         next(layers)
         for layer in layers:
@@ -116,7 +116,7 @@ class ConvolutionStages(nn.Sequential):
 
     @property
     def stages(self) -> list[Stage]:
-        """Its stages, of the modules that it has now."""
+        """Its stages, built from its current modules."""
         layers: Iterator[Any] = iter(self)
         found = []
         for separable in self._separable:
@@ -127,7 +127,7 @@ class ConvolutionStages(nn.Sequential):
 
     @property
     def structure(self) -> Convolutions | None:
-        """What it is built of; None if its last normalization is not a plain one."""
+        """Its structure; None if its last normalization is not a plain one."""
         return _convolutions(list(self), self.stages)
 
 
@@ -144,7 +144,7 @@ class NormedOperation(nn.Sequential):
 
     @property
     def structure(self) -> Pooling | None:
-        """What it is built of; None if it is opaque."""
+        """Its structure; None if it is opaque."""
         return _pooling(*self)
 
 
@@ -152,7 +152,7 @@ Structure = Convolutions | Pooling
 
 
 def structure_of(operation: nn.Module) -> Structure | None:
-    """Return what an operation is built of; None if it is opaque."""
+    """Return the structure of an operation; None if it is opaque."""
     if isinstance(operation, ConvolutionStages | NormedOperation):
         return operation.structure
     if isinstance(operation, nn.MaxPool2d | nn.AvgPool2d):
@@ -163,7 +163,7 @@ def structure_of(operation: nn.Module) -> Structure | None:
 
 
 def _structure_of_layers(layers: Sequence[nn.Module]) -> Structure | None:
-    """Return what the layers of an ``nn.Sequential`` of a user's own are."""
+    """Return the structure of the layers of a custom ``nn.Sequential``."""
     if len(layers) == 2:
         return _pooling(*layers)
     if len(layers) < 3 or not isinstance(layers[0], nn.ReLU):

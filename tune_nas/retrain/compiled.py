@@ -1,4 +1,4 @@
-"""The forward pass of a retraining, compiled by torch.compile where that pays."""
+"""The forward pass of a retraining run, compiled by torch.compile where that is faster."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _LOG = logging.getLogger(__name__)
 
 
 def compile_pays(choice: Literal["auto", "never"], device: torch.device) -> bool:
-    """Whether ``runtime.compile`` asks for compiling on a device: ``auto`` does on a GPU alone."""
+    """Return whether ``runtime.compile`` requests compilation: ``auto`` does only on a GPU."""
     return choice == "auto" and device.type == "cuda"
 
 
 class TrainingPass:
-    """The forward pass of training steps: what drop path draws, then the network.
+    """The forward pass of training steps: the sampling of drop path, then the network.
 
-    A function is compiled and not the module, so that the keys of its state dict stay.
+    A function is compiled rather than the module, to keep the keys of its state dict.
 
     Args:
-        network: The network; its gradients are None when the first batch comes.
-        compiled: Whether to compile it. Where that fails (no compiler, an operation that cannot be
-            traced), one line is logged, and it runs as it is.
+        network: The network; its gradients must be None at the first batch.
+        compiled: Whether to compile it. If that fails (no compiler, an operation that cannot be
+            traced), one line is logged and it runs uncompiled.
         drops: Whether it drops paths in any epoch.
     """
 
@@ -40,12 +40,13 @@ class TrainingPass:
         self._compiled: Run | None = None
 
     def __call__(self, images: Tensor) -> Output:
-        """Return what the network makes of images (n, in_channels, h, w) in training mode."""
+        """Return the output of the network in training mode for images (n, in_channels, h, w)."""
         kept = self.network.draw_kept(images)
         if self._wanted:
             factors = kept
             if kept is None and self._drops:
-                # Nothing is dropped in the first epoch: times 1, or it would be compiled twice.
+                # Nothing is dropped in the first epoch: multiply by 1, to avoid a second
+                # compilation.
                 factors = images.new_ones(self.network.n_paths, len(images), 1, 1, 1)
             if self._compiled is None:
                 self._compiled = _compile(self.network, images, factors)
@@ -58,21 +59,21 @@ class TrainingPass:
 def _compile(network: Network, images: Tensor, kept: Tensor | None) -> Run | None:
     """Return `network.run` compiled for batches like this one; None if that fails.
 
-    Both passes are tried once, so that what fails does so here; the network and its generator are
-    then as before.
+    Both passes are run once, so that failures occur here; the network and its generator are
+    restored afterwards.
     """
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     drawn = None if network.generator is None else network.generator.get_state()
     run: Run | None = None
     try:
-        # A process that retrains one network after another would else meet torch's limit on how
-        # many versions of a function there are.
+        # A process that retrains several networks would otherwise reach torch's limit on the number
+        # of versions of a function.
         torch.compiler.reset()
         run = torch.compile(network.run, fullgraph=True, dynamic=False)
         output = run(images, kept)
         logits = output if isinstance(output, tuple) else (output,)
         torch.autograd.backward([scores.sum() for scores in logits])
-    except Exception as error:  # compilers raise anything, and the plain network is always there
+    except Exception as error:  # compilers raise anything; fall back to the plain network
         reason = str(error).strip().splitlines() or [type(error).__name__]
         _LOG.warning("the network is not compiled, torch's operations are used: %s", reason[0])
         run = None

@@ -1,4 +1,4 @@
-"""Whether a retraining fits into the memory of this machine."""
+"""Check that a retraining run fits into the memory of this machine."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ def check_retrain_size(trial: TrialConfig) -> None:
     """Check that every cell type occurs in the final network of a trial.
 
     Raises:
-        ConfigError: If one does not, or the space cannot be had.
+        ConfigError: If one does not, or the space cannot be loaded.
     """
     if trial.retrain.cells is not None:
         check_cells_occur(load_space(trial.space.name), trial.retrain.cells, "retrain.cells")
 
 
 def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -> None:
-    """Check that a retraining fits into the memory of its device on this machine.
+    """Check that a retraining run fits into the memory of its device on this machine.
 
-    Nothing is built, and of the images one is read.
+    Nothing is built, and only one image is read.
 
     Args:
         trial: The trial.
-        genotype: What it trains; None if it is not known yet: its operations count nothing.
+        genotype: The genotype to train; None if not known yet: its operations are not counted.
 
     Raises:
-        ConfigError: If it does not fit, or the space or the device cannot be had.
+        ConfigError: If it does not fit, or the space or the device is not available.
         DataError: If the images cannot be read.
-        GenotypeError: If the space does not hold the genotype.
+        GenotypeError: If the space does not contain the genotype.
     """
     check_retrain_size(trial)
     space, data, recipe = load_space(trial.space.name), describe_data(trial.data), trial.retrain

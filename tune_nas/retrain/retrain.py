@@ -1,6 +1,6 @@
-"""One retraining: the final network of a genotype, its epoch loop and its state.
+"""A retraining run: the final network of a genotype, its epoch loop and its state.
 
-The recipe is that of the DARTS code, `cnn/train.py`: SGD with momentum on a cosine, gradient
+The recipe follows the DARTS code, `cnn/train.py`: SGD with momentum and a cosine schedule, gradient
 clipping, cutout, an auxiliary head and drop path that grows linearly over the epochs.
 """
 
@@ -48,22 +48,22 @@ Metrics = dict[str, float]
 class Retrain:
     """The training of one genotype from scratch, run epoch by epoch.
 
-    Killed after any epoch and resumed from its checkpoint, it ends bit-identical to a training
-    that ran through (same machine, CPU, same number of threads).
+    Killed after any epoch and resumed from its checkpoint, it gives a result that is bit for bit
+    equal to an uninterrupted run (same machine, CPU, same number of threads).
 
     Args:
-        trial: Seed, space, data, runtime and retrain sections decide the result.
-        genotype: What to train.
+        trial: Its seed, space, data, runtime and retrain sections determine the result.
+        genotype: The genotype to train.
 
     Attributes:
         epoch: The next epoch to run, from 0.
-        history: The metrics of the epochs that were run.
+        history: The metrics of the completed epochs.
         network: The final network.
 
     Raises:
-        ConfigError: If the space or the device cannot be had.
+        ConfigError: If the space or the device is not available.
         DataError: If the images cannot be read.
-        GenotypeError: If the space does not hold the genotype.
+        GenotypeError: If the space does not contain the genotype.
     """
 
     def __init__(self, trial: TrialConfig, genotype: Genotype) -> None:
@@ -99,7 +99,7 @@ class Retrain:
             )
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.to(self.device, self.dtype)
-        # On the trial's device: drop path draws once a step, noise in each pass.
+        # On the trial's device: drop path is sampled once per step, noise in each pass.
         self._drop_path_generator = torch.Generator(self.device).manual_seed(
             derive_seed(trial.seed, "drop path")
         )
@@ -128,7 +128,7 @@ class Retrain:
         self.history: list[Metrics] = []
 
     def _check_batches(self, space: Space) -> None:
-        """Raise a ConfigError if batch normalisation would have one value per channel."""
+        """Raise a ConfigError if batch normalization would have one value per channel."""
         recipe, side, found = self._recipe, self.data.image_size, self._train.batch_size
         cells = space.final_size[1] if recipe.cells is None else recipe.cells
         auxiliary = recipe.auxiliary_weight > 0
@@ -151,26 +151,26 @@ class Retrain:
 
     @property
     def epochs(self) -> int:
-        """Epochs that the whole training has."""
+        """Total number of epochs."""
         return self._recipe.epochs
 
     @property
     def done(self) -> bool:
-        """Whether no epoch is left to run."""
+        """Whether all epochs were run."""
         return self.epoch >= self.epochs
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Metrics:
         """Run the next epoch and return its metrics.
 
-        `train_loss` and `train_accuracy` are of the main classifier on the augmented images, while
-        it trains; `best_test_accuracy` is the highest so far, first reached in `best_epoch`.
+        `train_loss` and `train_accuracy` are those of the main classifier on the augmented images
+        during training; `best_test_accuracy` is the highest so far, first reached in `best_epoch`.
 
         Args:
-            on_step: Called after each step with the steps done and the steps of the epoch.
+            on_step: Called after each step with its number and the number of steps of the epoch.
 
         Raises:
-            TuneNasError: If the training is over.
-            DivergedError: If its loss is no longer finite.
+            TuneNasError: If all epochs were run.
+            DivergedError: If the loss is no longer finite.
         """
         if self.done:
             raise TuneNasError(
@@ -220,10 +220,10 @@ class Retrain:
         return tally
 
     def train_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Move the weights by one batch; the network is in training mode.
+        """Update the weights with one batch; the network is in training mode.
 
         Args:
-            images: (n, in_channels, h, w), normalised.
+            images: (n, in_channels, h, w), normalized.
             labels: (n,).
 
         Returns:
@@ -255,7 +255,7 @@ class Retrain:
         return evaluate(self.network, ordered, self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the rest of the training depends on, as containers and tensors."""
+        """Return the complete state of the training as containers and tensors."""
         return {
             "trial": self.trial.to_dict(),
             "genotype": self.genotype.to_yaml(),
@@ -268,14 +268,14 @@ class Retrain:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of the same trial and genotype.
+        """Resume from a state of the same trial and genotype.
 
         Raises:
             CheckpointError: If the state is of another trial or genotype.
         """
         if state["genotype"] != self.genotype.to_yaml():
             raise CheckpointError("the checkpoint is of another genotype; use the one it has")
-        try:  # keys that were added since have their defaults
+        try:  # keys added since get their defaults
             saved = stored_trial(state["trial"], "its trial")
         except ConfigError as error:
             raise CheckpointError(f"the checkpoint is of another version: {error}") from error
@@ -290,15 +290,15 @@ class Retrain:
         self.epoch = state["epoch"]
 
     def result(self) -> Genotype:
-        """Return the genotype that is trained."""
+        """Return the genotype in training."""
         return self.genotype
 
     def remarks(self) -> dict[str, str]:
-        """Return nothing: the metrics say everything about an epoch."""
+        """Return an empty dict: the metrics describe an epoch completely."""
         return {}
 
     def artifacts(self) -> dict[str, str]:
-        """Return nothing: a retraining run has no tables."""
+        """Return an empty dict: a retraining run has no tables."""
         return {}
 
     def save(self, folder: Path) -> None:
@@ -307,10 +307,10 @@ class Retrain:
         save_state(folder, self.state_dict(), name=STATE_FILE, files=files)
 
     def load(self, folder: Path) -> None:
-        """Go on from a checkpoint folder.
+        """Resume from a checkpoint folder.
 
         Raises:
-            CheckpointError: If it is damaged, absent or of another trial or genotype.
+            CheckpointError: If it is damaged, missing or of another trial or genotype.
         """
         state = load_state(folder, name=STATE_FILE)
         with taking(folder):

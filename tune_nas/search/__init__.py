@@ -1,4 +1,4 @@
-"""One search: relaxation, update, rules, selection, the epoch loop and its state."""
+"""A search: relaxation, update, rules, selection, the epoch loop and its state."""
 
 from tune_nas.search.build import SupernetSize
 from tune_nas.search.choices import Choices

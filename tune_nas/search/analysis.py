@@ -1,9 +1,9 @@
-"""What an operation is worth on an edge: discretisation accuracy at convergence.
+"""Strength of an operation on an edge: discretization accuracy at convergence.
 
 Wang et al., "Rethinking Architecture Selection in Differentiable NAS" (DARTS-PT), ICLR 2021,
-arXiv:2108.04392, Sec. 3.1: the edge is given to the operation alone, the rest of the supernet is
-tuned until it converges, and its valid accuracy is taken. α is often far from it; selection by
-perturbation approximates it.
+arXiv:2108.04392, Sec. 3.1: the edge is discretized to the operation, the rest of the supernet is
+tuned until it converges, and its validation accuracy is measured. α often disagrees with it;
+selection by perturbation approximates it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tune_nas.search.view import SearchControl, SearchView
 
 
 class Discretised(Tuning):
-    """Gives one edge to one operation, then tunes; the rest is read off by magnitude.
+    """Discretizes one edge to one operation, then tunes; the rest is selected by magnitude.
 
     Args:
-        search: The search, from the end of which it goes on.
+        search: The search, from whose end it continues.
         cell: The cell type.
         row: The edge.
-        column: The operation; None leaves the edge as it is.
-        epochs: Epochs of tuning.
+        column: The operation; None leaves the edge unchanged.
+        epochs: Number of tuning epochs.
     """
 
     def __init__(self, search: SearchControl, cell: str, row: int, column: int | None, epochs: int):
@@ -39,7 +39,7 @@ class Discretised(Tuning):
 
     @classmethod
     def tuning_of(cls, trial: TrialConfig) -> int:
-        """Return the epochs that the options say."""
+        """Return the number of epochs in the options."""
         return int(trial.selection.options["epochs"])
 
     def decide(self, epoch: int) -> None:
@@ -50,7 +50,7 @@ class Discretised(Tuning):
 
 @dataclass(frozen=True)
 class Worth:
-    """What is known of an operation on an edge. Accuracies are of the valid half, in percent.
+    """Measures of an operation on an edge. Accuracies are on the validation half, in percent.
 
     Args:
         operation: Its name.
@@ -58,7 +58,7 @@ class Worth:
         weight: Its expected operation weight.
         without: The supernet's accuracy without it.
         loss_without: The supernet's loss without it.
-        converged: Its discretisation accuracy at convergence.
+        converged: Its discretization accuracy at convergence.
     """
 
     operation: str
@@ -75,9 +75,9 @@ class EdgeAnalysis:
 
     Args:
         cell: The cell type.
-        edge: As ``0->2``.
-        supernet: Accuracy of the supernet as it is, in percent.
-        operations: Those that a genotype may have there, in the order of the space.
+        edge: E.g. ``0->2``.
+        supernet: Accuracy of the unchanged supernet in percent.
+        operations: The operations that a genotype may have there, in the order of the space.
     """
 
     cell: str
@@ -86,7 +86,7 @@ class EdgeAnalysis:
     operations: list[Worth]
 
     def ranks(self) -> dict[str, dict[str, int]]:
-        """Return by criterion the rank of each operation, 1 for the one that it would choose."""
+        """Return, by criterion, the rank of each operation; 1 is the one it would choose."""
         keys: dict[str, Callable[[Worth], Any]] = {
             "magnitude": lambda worth: -worth.weight,
             "perturbation": lambda worth: (worth.without, -worth.loss_without),
@@ -109,19 +109,19 @@ def analyze_edge(
 ) -> EdgeAnalysis:
     """Tune the supernet of a finished search with each operation of an edge alone on it.
 
-    Every accuracy is with the batch's own statistics in batch normalisation, so that they compare,
-    and every tuning sees the same batches. The rate is that of ``selection.perturbation``.
+    All accuracies use batch statistics in batch normalization, so that they are comparable, and all
+    tunings see the same batches. The learning rate is that of ``selection.perturbation``.
 
     Args:
-        trial: The search's.
+        trial: The trial of the search.
         checkpoint: Folder of its last checkpoint.
         cell: A cell type.
-        edge: An edge of it, as ``0->2``.
-        epochs: Epochs of tuning, taken for convergence.
+        edge: An edge of it, e.g. ``0->2``.
+        epochs: Number of tuning epochs, assumed to reach convergence.
         on_operation: Called with the name of each operation before it is tuned.
 
     Raises:
-        ConfigError: If there is no such cell or edge, or the edge is decided or has no operation.
+        ConfigError: If there is no such cell or edge, or the edge is already decided or pruned.
         CheckpointError: If the checkpoint is not the end of that search.
     """
     if epochs < 1:

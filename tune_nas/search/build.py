@@ -1,4 +1,4 @@
-"""What a search is made of, built from its trial: α and β, the supernet, the streams of batches."""
+"""Construction of a search from its trial: α and β, the supernet, the streams of batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Tensors = dict[str, Tensor]
 
 
 class SupernetSize(NamedTuple):
-    """The size of a supernet: channels and cells (None for the space's own), and K."""
+    """The size of a supernet: channels and cells (None for the space's default), and K."""
 
     init_channels: int | None
     cells: int | None
@@ -31,7 +31,7 @@ class SupernetSize(NamedTuple):
 def initial_architecture(
     relaxation: Relaxation, seed: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensors, Tensors]:
-    """Draw α and β by cell type: leaves that require gradients."""
+    """Initialize α and β by cell type: leaves that require gradients."""
     generator = make_generator(seed, "alphas")
     alphas = relaxation.initial_alphas(generator, dtype)
     betas = relaxation.initial_betas(generator, dtype)
@@ -46,7 +46,7 @@ def make_supernet(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Supernet:
-    """Build a supernet with newly drawn weights, for the images of a search.
+    """Build a supernet with newly initialized weights for the images of a search.
 
     Raises:
         ConfigError: If its weights do not fit into the memory of the device.
@@ -72,17 +72,17 @@ def make_supernet(
             partial_channels=size.partial_channels,
             implementation=trial.runtime.implementation,
         )
-    # The same mathematics, and faster on a CPU, pools most of all.
+    # Equivalent, and faster on a CPU, especially for pooling.
     supernet = supernet.to(device, dtype)
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return supernet
 
 
 def make_streams(trial: TrialConfig, data: SearchData) -> tuple[Batches, Batches]:
-    """Return the batches that w trains on, and those that α has of its own."""
+    """Return the batches that w is trained on and the separate ones for α."""
     on_all = trial.update.level == "single" and trial.data.single_level == "all"
     images = data.all_train if on_all else data.train
-    # With `alpha_batch: separate` they come from the images that w trains on.
+    # With `alpha_batch: separate`, they come from the images that w is trained on.
     for_alphas = images if trial.update.alpha_batch == "separate" else data.valid
     train, valid = (
         data.batches(
@@ -98,7 +98,7 @@ def make_streams(trial: TrialConfig, data: SearchData) -> tuple[Batches, Batches
 
 
 def batch_needed(trial: TrialConfig, space: Space, side: int) -> int:
-    """Return how many images a batch needs for batch normalization, in any stage of a search.
+    """Return the batch size needed for batch normalization in all stages of a search.
 
     Args:
         trial: The trial.
@@ -111,12 +111,12 @@ def batch_needed(trial: TrialConfig, space: Space, side: int) -> int:
 
 
 def check_batches(trial: TrialConfig, data: SearchData, streams: tuple[Batches, Batches]) -> None:
-    """Refuse batches of one image whose map shrinks to one pixel.
+    """Reject batches of one image whose map shrinks to one pixel.
 
     Args:
         trial: The trial.
         data: Its images.
-        streams: The batches that w and α train on.
+        streams: The batches that w and α are trained on.
 
     Raises:
         ConfigError: If batch normalization would have one value per channel; names the remedy.

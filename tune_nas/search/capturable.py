@@ -1,8 +1,8 @@
-"""Optimisers whose steps read nothing on the host that changes from one to the next.
+"""Optimizers whose steps do not depend on changing host values.
 
-torch's own SGD reads a learning rate that is a tensor back to the host, and its Adam for CUDA
-graphs has its bias corrections in float32, where 1 − 0.999 has four digits. States are those of
-torch's, so that checkpoints are the same.
+torch's SGD copies a tensor learning rate back to the host, and its Adam for CUDA graphs has its
+bias corrections in float32, where 1 − 0.999 has four digits. States are as in torch, so that
+checkpoints are the same.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 
 class CapturableSgd(torch.optim.SGD):
-    """torch's SGD, equal but for rounding, with its learning rate on the device.
+    """torch's SGD, equal up to rounding, with its learning rate on the device.
 
     Attributes:
-        rate: The learning rate, (); `set_rate` sets it and that of the parameter group.
+        rate: The learning rate, (); `set_rate` sets it and the one of the parameter group.
     """
 
     def __init__(self, params: Sequence[Tensor], **options: Any) -> None:
@@ -32,7 +32,7 @@ class CapturableSgd(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Move the parameters that have a gradient."""
+        """Update the parameters that have a gradient."""
         (group,) = self.param_groups
         parameters = [each for each in group["params"] if each.grad is not None]
         if not parameters:
@@ -50,7 +50,7 @@ class CapturableSgd(torch.optim.SGD):
     def _add_to_buffers(
         self, parameters: list[Tensor], directions: Sequence[Tensor], momentum: float
     ) -> list[Tensor]:
-        """Move the momentum of each parameter, from the direction itself where it has none yet."""
+        """Update the momentum of each parameter; a new one is initialized with the direction."""
         moving, by = [], []
         for parameter, direction in zip(parameters, directions, strict=True):
             buffer = self.state[parameter].get("momentum_buffer")
@@ -66,11 +66,11 @@ class CapturableSgd(torch.optim.SGD):
 
 
 class CapturableAdam(torch.optim.Adam):
-    """torch's Adam, equal but for rounding, with its count of steps on the device."""
+    """torch's Adam, equal up to rounding, with its step count on the device."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Move the parameters that have a gradient."""
+        """Update the parameters that have a gradient."""
         (group,) = self.param_groups
         for parameter in group["params"]:
             if parameter.grad is not None:
@@ -82,7 +82,7 @@ class CapturableAdam(torch.optim.Adam):
             state["step"] = torch.zeros((), device=parameter.device)
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-        if state["step"].device != parameter.device:  # torch's own, from a checkpoint
+        if state["step"].device != parameter.device:  # torch's, from a checkpoint
             state["step"] = state["step"].to(parameter.device)
         state["step"] += 1
         steps = state["step"].double()

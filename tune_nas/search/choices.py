@@ -1,4 +1,4 @@
-"""What is still open in a search: the operations that each edge may have, and the decided edges."""
+"""The remaining candidate operations of each edge of a search, and the decided edges."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Places = tuple[Tensor, Tensor]
 
 
 class Candidates:
-    """The operations that each edge still has; relaxations, rules and selections read them.
+    """The remaining operations of each edge, read by relaxations, rules and selections.
 
-    An edge is decided when one operation was chosen for it: it then has weight 1, whatever the
-    relaxation. It is pruned when no operation is left: it then is not run and adds nothing.
+    An edge is decided when one operation was chosen for it, which then has weight 1 for any
+    relaxation. It is pruned when no operation is left; it is then not run and adds nothing.
 
     Args:
-        space: The space; at first every edge has all of its operations.
+        space: The space; initially, every edge has all of its operations.
 
     Attributes:
-        version: Grows whenever something changes.
+        version: Incremented on every change.
     """
 
     def __init__(self, space: Space) -> None:
@@ -35,26 +35,26 @@ class Candidates:
             name: torch.zeros(len(cell.edges), dtype=torch.bool)
             for name, cell in self.cells.items()
         }
-        # What a step asks for, by cell, name and device: no transfer, and no value read, in a step.
+        # Cache by cell, name and device, so that a step needs no transfer and no value read.
         self._known: dict[tuple[str, str, torch.device], Any] = {}
         self.version = 0
 
     def remaining(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
-        """Return which operations each edge still has, (edges, operations), bool."""
+        """Return the mask of remaining operations, (edges, operations), bool."""
         return self._once(cell, "remaining", device, lambda to: self._remaining[cell].to(to))
 
     def decided(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
-        """Return which edges have been decided, (edges,), bool."""
+        """Return the mask of decided edges, (edges,), bool."""
         return self._once(cell, "decided", device, lambda to: self._decided[cell].to(to))
 
     def pruned(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
-        """Return which edges have no operation left, (edges,), bool."""
+        """Return the mask of edges without operations, (edges,), bool."""
         return self._once(
             cell, "pruned", device, lambda to: (~self._remaining[cell].any(dim=1)).to(to)
         )
 
     def closed(self, cell: str, device: torch.device | str = "cpu") -> Tensor | None:
-        """Return which edges are decided or pruned, (edges,), bool; None where none is."""
+        """Return the mask of decided or pruned edges, (edges,), bool; None if there are none."""
 
         def find(to: torch.device) -> Tensor | None:
             closed = self.decided(cell) | self.pruned(cell)
@@ -78,7 +78,7 @@ class Candidates:
         return rows
 
     def undecided(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
-        """Return the operations of open edges, (edges, operations), bool."""
+        """Return the mask of the operations of open edges, (edges, operations), bool."""
         return self._once(
             cell,
             "undecided",
@@ -89,9 +89,10 @@ class Candidates:
     def undecided_places(
         self, cell: str, device: torch.device | str = "cpu"
     ) -> list[tuple[int, Places]]:
-        """Return the places of the operations of open edges, by how many an edge has, row by row.
+        """Return the positions of the operations of open edges, grouped by their number per edge.
 
-        A count n comes with the places of all edges that have n operations, (n · edges,) each.
+        A count n comes with the positions of all edges with n operations, row by row, (n · edges,)
+        each.
         """
 
         def find(to: torch.device) -> list[tuple[int, Places]]:
@@ -106,7 +107,7 @@ class Candidates:
         return self._once(cell, "places", device, find)
 
     def is_untouched(self, cell: str) -> bool:
-        """Whether every edge has all of its operations."""
+        """Return whether every edge has all of its operations."""
         return self._once(
             cell,
             "untouched",
@@ -129,13 +130,13 @@ class Candidates:
 
 
 class Choices(Candidates):
-    """The candidates of a search that decides, shrinks and prunes edges."""
+    """The mutable candidates of a search, which decides, shrinks and prunes edges."""
 
     def decide(self, cell: str, row: int, column: int) -> None:
         """Choose one operation for an edge.
 
         Raises:
-            ValueError: If the edge does not have it any more.
+            ValueError: If the edge no longer has it.
         """
         if not self._remaining[cell][row, column]:
             raise ValueError(f"edge {row} of cell '{cell}' has no operation {column} left")
@@ -145,12 +146,12 @@ class Choices(Candidates):
         self._narrow(cell, row, only)
 
     def prune(self, cell: str, row: int) -> None:
-        """Take an edge out."""
+        """Remove an edge."""
         self._decided[cell][row] = False
         self._narrow(cell, row, torch.zeros_like(self._remaining[cell][row]))
 
     def keep(self, cell: str, mask: Tensor) -> None:
-        """Leave the edges of a cell those operations that a mask (edges, operations) has."""
+        """Keep only the operations in a mask (edges, operations) on the edges of a cell."""
         self._replace(cell, self._remaining[cell] & mask.cpu())
 
     def state_dict(self) -> dict[str, Any]:
@@ -164,7 +165,7 @@ class Choices(Candidates):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the masks back."""
+        """Restore the masks."""
         for name in self.cells:
             self._decided[name] = state[name]["decided"].clone()
             self._replace(name, state[name]["remaining"].clone())

@@ -1,4 +1,4 @@
-"""What the passes of a search draw from, so that one step can be played again with other seeds."""
+"""Random generators of the passes of a search; a step can be replayed with other seeds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tune_nas.seeds import derive_seed, new_generator
 
 @dataclass(frozen=True)
 class Wanted:
-    """A generator that a step asked for.
+    """A generator requested by a step.
 
     Args:
-        place: That of its seed among those of the step's passes.
-        purpose: What it is for.
-        device: Where it draws.
+        place: Index of its seed among those of the step's passes.
+        purpose: Its purpose.
+        device: Its device.
     """
 
     place: int
@@ -28,25 +28,25 @@ class Wanted:
 
 @dataclass
 class Tape:
-    """The seeds that one step drew, and the generators that it asked for, both in order."""
+    """The seeds and generators that one step requested, in order."""
 
     seeds: list[int] = field(default_factory=list)
     wanted: list[Wanted] = field(default_factory=list)
 
     def note(self, seed: int, purpose: str, device: torch.device) -> None:
-        """Note that a generator was asked for.
+        """Record the request of a generator.
 
         Raises:
-            ValueError: If the seed is not that of a pass of the step.
+            ValueError: If the seed does not belong to a pass of the step.
         """
         self.wanted.append(Wanted(self.seeds.index(seed), purpose, device))
 
 
 class Player:
-    """Gives a step the same generators each time, after a tape, and seeds them for each time anew.
+    """Gives a step the generators of a tape, reseeded for each run.
 
     Args:
-        tape: What the step asks for.
+        tape: The requests of the step.
     """
 
     def __init__(self, tape: Tape) -> None:
@@ -56,13 +56,13 @@ class Player:
         self._n_seeds = self._n_generators = 0
 
     def seed_all(self, host: torch.Generator) -> None:
-        """Draw a seed for each pass of the step, and seed all generators by them."""
+        """Sample a seed for each pass of the step and seed all generators with them."""
         self._seeds = [draw_seed(host) for _ in self.tape.seeds]
         for generator, wanted in zip(self.generators, self.tape.wanted, strict=True):
             generator.manual_seed(derive_seed(self._seeds[wanted.place], wanted.purpose))
 
     def rewind(self) -> None:
-        """Begin the step again."""
+        """Restart the step."""
         self._n_seeds = self._n_generators = 0
 
     def seed(self) -> int:
@@ -74,7 +74,7 @@ class Player:
         """Return the next generator.
 
         Raises:
-            RuntimeError: If the tape has another one here: the step does not always ask for the
+            RuntimeError: If the tape has a different one here: the step does not always request the
                 same.
         """
         at, self._n_generators = self._n_generators, self._n_generators + 1
@@ -85,13 +85,13 @@ class Player:
 
 
 class Draws:
-    """Seeds of passes, from one checkpointed generator, and generators that follow from them.
+    """Seeds of passes, from one checkpointed generator, and generators derived from them.
 
     A pass has a seed, and each of its purposes (a cell's weights, smoothing, noise) a new generator
-    that follows from seed and purpose. So the passes that share a seed share their draws, and the
-    generator on the host is all that a resumed search needs.
+    derived from seed and purpose. Passes with the same seed thus have the same samples, and a
+    resumed search only needs the generator on the host.
 
-    While a tape is played, seeds and generators are those of its player.
+    While a tape is replayed, its player provides the seeds and generators.
 
     Args:
         host: The generator on the CPU; None for one with torch's default seed.
@@ -112,7 +112,7 @@ class Draws:
         return seed
 
     def generator(self, seed: int, purpose: str, device: torch.device) -> torch.Generator:
-        """Return the generator of a purpose of the pass with that seed."""
+        """Return the generator for a purpose in the pass with this seed."""
         if self._player is not None:
             return self._player.generator(seed, purpose, device)
         if self._tape is not None:
@@ -121,7 +121,7 @@ class Draws:
 
     @contextmanager
     def recording(self) -> Iterator[Tape]:
-        """Note what is asked for, which changes nothing of it."""
+        """Record requests without changing them."""
         self._tape = Tape()
         try:
             yield self._tape
@@ -130,7 +130,7 @@ class Draws:
 
     @contextmanager
     def playing(self, player: Player) -> Iterator[None]:
-        """Take seeds and generators from a player, from its beginning."""
+        """Take seeds and generators from a player, from the start."""
         player.rewind()
         self._player = player
         try:

@@ -1,4 +1,4 @@
-"""What the values of a trial amount to: two trials that differ in them alone may be the same."""
+"""The effective values of a trial: trials with different values may be equivalent."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tune_nas.spaces import Space, load_space
 
 
 class EffectiveValues:
-    """Replaces values by what they amount to: ``auto`` by what it takes, null by the default.
+    """Replaces values by effective ones: ``auto`` by the chosen value, null by the default.
 
-    Spaces and data sets are read once, and only where a key asks for them.
+    Spaces and data sets are read once, and only if a key needs them.
 
     Args:
-        keys: The keys whose values are replaced; the others stay as they are.
+        keys: The keys whose values are replaced; the others are unchanged.
     """
 
     def __init__(self, keys: Collection[str]) -> None:
@@ -27,7 +27,7 @@ class EffectiveValues:
         self._shapes: dict[str, DataShape] = {}
 
     def of(self, trial: TrialConfig) -> dict[str, Any]:
-        """Return the content of a trial with the values that it computes with.
+        """Return the content of a trial with its effective values.
 
         Raises:
             ConfigError: If its space cannot be loaded, or its augmentation does not fit.
@@ -52,7 +52,7 @@ class EffectiveValues:
 
 
 def _section(key: str) -> str:
-    """Return a key, or of a key of an augmentation that section: its keys go together."""
+    """Return a key, or the section for a key of an augmentation, whose keys belong together."""
     section = key.rpartition(".")[0]
     return section if section in ("data.augment", "retrain.augment") else key
 
@@ -91,4 +91,4 @@ _EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], Any]] = {
         trial.retrain.augment, "retrain.augment", trial, values
     ),
 }
-"""By key or section: takes a trial, and returns what its value amounts to."""
+"""By key or section: takes a trial and returns the effective value."""

@@ -1,4 +1,4 @@
-"""What the valid accuracy of a search is the accuracy of."""
+"""Evaluation of the supernet of a search on the validation half."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from tune_nas.training import evaluate
 
 
 def valid_metrics(search: SearchView, expected: MixingWeights) -> dict[str, float]:
-    """Return loss and accuracy in percent on the valid half.
+    """Return loss and accuracy in percent on the validation half.
 
-    They are those of the supernet at the expected weights or, where the relaxation says so, at
-    weights that are drawn for each batch. Batch normalisation then uses the statistics of the
-    batch, as GDAS's code does (D-X-Y/AutoDL-Projects, `search_func`): the running ones are of all
-    draws, not of this one.
+    They are those of the supernet at the expected weights or, if the relaxation requires it, at
+    weights sampled for each batch. Batch normalization then uses batch statistics, as in GDAS's
+    code (D-X-Y/AutoDL-Projects, `search_func`), since the running ones are over all samples.
     """
     if search.relaxation.evaluates_draws:
         loss, accuracy = search.evaluate(drawn_weights(search), batch_statistics=True)
@@ -36,23 +35,23 @@ def on_valid_half(
     batches: int | None = None,
     batch_statistics: bool = False,
 ) -> tuple[float, float]:
-    """Return loss and accuracy in percent of the supernet on the valid half; it stays as it is.
+    """Return loss and accuracy in percent of the supernet, unchanged, on the validation half.
 
     Args:
         search: The search.
-        weights: Mixing weights, or an iterator that has those of each batch.
-        batches: How many batches; None for the whole half.
-        batch_statistics: Whether batch normalisation uses those of the batch (train mode, as
-            DARTS-PT's code does), and not the running ones.
+        weights: Mixing weights, or an iterator over those of each batch.
+        batches: Number of batches; None for the whole half.
+        batch_statistics: Whether batch normalization uses batch statistics (train mode, as in
+            DARTS-PT's code) instead of the running ones.
     """
     supernet = search.supernet
     supernet.train(batch_statistics)
     images, size = search.data.valid, search.trial.schedule.batch_size
-    if batches is not None:  # from the whole half: it may be in the order of the classes
+    if batches is not None:  # from the whole half: it may be ordered by class
         images = images[:: max(1, len(images) // (batches * size))]
     stream = search.data.evaluation_batches(images, size)
     chosen = map(channels_last, itertools.islice(stream, batches))
-    # Operations that draw (noise) draw the same in every evaluation.
+    # Random operations (noise) give the same samples in every evaluation.
     supernet.seed_draws(derive_seed(search.trial.seed, "evaluation"))
     each = itertools.repeat(weights) if isinstance(weights, Mapping) else weights
     with keeping_statistics(supernet):
@@ -61,9 +60,9 @@ def on_valid_half(
 
 @torch.no_grad()
 def drawn_weights(search: SearchView) -> Iterator[MixingWeights]:
-    """Yield the weights of one batch after the other: the same draws in each evaluation.
+    """Yield the weights of each batch: the same samples in each evaluation.
 
-    Nothing comes from the search's own generator, so evaluation changes nothing of the training.
+    The generator of the search is not used, so that evaluation does not affect the training.
     """
     seed = derive_seed(search.trial.seed, "evaluation")
     for batch in itertools.count():

@@ -1,9 +1,9 @@
-"""Steps as CUDA graphs: launched once each, whatever the number of their kernels.
+"""Steps as CUDA graphs, each launched once regardless of the number of its kernels.
 
-A graph repeats the kernels of one step on the same memory. What differs from step to step is put
-there before: the picks of the batches, and the seeds of the generators that it draws from. The
-learning rate of w is read on the device. Whatever else a step depends on is constant as long as
-`Step.constants` is, and when that changes the graphs are dropped and captured anew.
+A graph replays the kernels of one step on the same memory. Values that differ between steps are
+written there first: the picks of the batches and the seeds of the generators. The learning rate of
+w is read on the device. Everything else a step depends on is constant as long as `Step.constants`
+is; when that changes, the graphs are dropped and captured again.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from tune_nas.spaces import CellWeights, MixingWeights, Supernet
 
 _LOG = logging.getLogger(__name__)
 
-# Steps of a kind that run as written before it is captured: they fill caches, make the optimisers'
-# states and compile kernels. They are steps of the search as any other.
+# Number of eager steps of a kind before it is captured: they fill caches, create the optimizers'
+# states and compile kernels. They are normal steps of the search.
 WARM_UP = 2
-# Functions that stay captured; each holds memory, and a selection evaluates under many masks.
+# Maximum number of captured functions; each needs memory, and a selection evaluates many masks.
 KEPT = 6
 
 
 class Capture(Protocol):
-    """Captures what a function does to memory, without doing it, and returns what does it."""
+    """Captures a function's effects on memory without running it; returns a function that does."""
 
     def __call__(
         self, function: Callable[[], None], generators: Sequence[torch.Generator]
@@ -45,19 +45,19 @@ class Capture(Protocol):
         """Capture a function.
 
         Args:
-            function: Runs kernels on memory that stays where it is.
-            generators: On the device; whatever the function draws comes from them. What is returned
-                draws from the seeds that they have when it is called.
+            function: Runs kernels on memory at fixed addresses.
+            generators: The generators on the device that the function uses. The returned function
+                uses the seeds that they have when it is called.
 
         Raises:
-            RuntimeError: If it does something that cannot be captured, as to read a value back.
+            RuntimeError: If it does something that cannot be captured, e.g. reading a value back.
         """
 
 
 class CudaCapture:
-    """Captures by CUDA graphs that share their memory, as they never run at once.
+    """Captures with CUDA graphs that share their memory, as they never run concurrently.
 
-    What one of them returns stays its own as long as it is held.
+    The outputs of a graph are not shared while they are referenced.
 
     Args:
         device: The GPU.
@@ -65,7 +65,7 @@ class CudaCapture:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        # cuBLAS keeps a workspace for each stream that it ever saw
+        # cuBLAS keeps a workspace for each stream it has seen
         self._stream: torch.cuda.Stream | None = None
         self._pool: Any = None
         self._alive: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()
@@ -80,16 +80,16 @@ class CudaCapture:
                 graph.register_generator_state(generator)
             if self._stream is None:
                 self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            if not self._alive:  # torch does not take a pool again whose graphs are all gone
+            if not self._alive:  # torch does not reuse a pool whose graphs are all deleted
                 self._pool = torch.cuda.graph_pool_handle()
             with (
-                # torch does not put the stream back where a capture cannot be ended
+                # torch does not restore the stream if a capture cannot be ended
                 torch.cuda.stream(torch.cuda.current_stream(self.device)),
                 torch.cuda.graph(
                     graph,
                     pool=self._pool,
                     stream=self._stream,
-                    # what other searches of the process do meanwhile does not spoil it
+                    # concurrent searches of the process do not invalidate it
                     capture_error_mode="thread_local",
                 ),
             ):
@@ -99,7 +99,7 @@ class CudaCapture:
 
 
 def capture_for(runtime: RuntimeConfig, device: torch.device) -> Capture | None:
-    """Return what captures steps on a device; None where they all run as written."""
+    """Return the capture of steps on a device; None if all steps run eagerly."""
     wanted = runtime.graphs == "auto" and device.type == "cuda"
     return CudaCapture(device) if wanted else None
 
@@ -112,15 +112,15 @@ def make_steps(
     alone: bool = True,
     uncapturable: str | None = None,
 ) -> Steps:
-    """Return what runs the steps of a search; where they are not captured one line says why.
+    """Return the runner of the steps of a search; log one line if they are not captured.
 
     Args:
         runtime: Whether they may be captured.
-        device: Where they run.
-        relaxation: Says whether it can be.
-        draws: What the passes of the search draw from.
-        alone: False where passes run together with those of other searches, in their midst.
-        uncapturable: A part that cannot be captured, for the line; None for none.
+        device: Their device.
+        relaxation: Whether it can be captured.
+        draws: Random generators of the passes of the search.
+        alone: False if passes run jointly with those of other searches.
+        uncapturable: A part that cannot be captured, for the log line; None for none.
     """
     capture = capture_for(runtime, device) if alone else None
     if capture is None:
@@ -136,7 +136,7 @@ def make_steps(
 
 
 def uncapturable_part(trial: TrialConfig) -> str | None:
-    """Return the key and name of a user's own part that steps with it cannot be captured for."""
+    """Return key and name of a custom part whose steps cannot be captured; None if none."""
     smoothing, optimizer = trial.relaxation.smoothing.kind, trial.optimizer.alphas.kind
     if smoothing != "none" and not manifest.is_shipped("smoothings", smoothing):
         return f"relaxation.smoothing.kind '{smoothing}'"
@@ -146,25 +146,25 @@ def uncapturable_part(trial: TrialConfig) -> str | None:
 
 
 class CapturedFunctions:
-    """Runs functions of tensors on the device; what is run often is captured.
+    """Runs functions of tensors on the device; frequent ones are captured.
 
     Args:
-        capture: Captures them; None to run all as written.
-        what: What they are, for the line that is logged where that fails.
+        capture: Captures them; None to run all eagerly.
+        what: Their description, for the line that is logged on failure.
     """
 
     def __init__(self, capture: Capture | None, what: str) -> None:
         self._capture, self._what = capture, what
-        # by thread: what a library makes at its first call in a thread cannot be captured
+        # by thread: initialization by libraries at the first call in a thread cannot be captured
         self._runs: Counter[tuple[Hashable, int]] = Counter()
         self._captured: dict[Hashable, _CapturedFunction] = {}
 
     def run(self, key: Hashable, function: Callable[..., Any], *inputs: Any) -> Any:
-        """Return what a function gives: nested containers of tensors.
+        """Return the result of a function: nested containers of tensors.
 
         Args:
             key: Equal for equal functions on inputs of equal structure, shapes and types.
-            function: Reads and changes, besides its inputs, only memory that stays where it is.
+            function: Reads and changes only its inputs and memory at fixed addresses.
             inputs: Nested containers of tensors.
         """
         if self._capture is None:
@@ -187,17 +187,17 @@ class CapturedFunctions:
                 del self._captured[oldest]
                 for run in [run for run in self._runs if run[0] == oldest]:
                     del self._runs[run]
-        self._captured[key] = self._captured.pop(key, captured)  # the newest comes last
+        self._captured[key] = self._captured.pop(key, captured)  # the most recent is last
         return captured(inputs)
 
     def reset(self) -> None:
-        """Drop what is captured."""
+        """Drop all captured functions."""
         self._runs.clear()
         self._captured.clear()
 
 
 class _CapturedFunction:
-    """A function that was captured; what it returns is a copy, as the next run writes over it."""
+    """A captured function; its result is a copy, as the next run overwrites the original."""
 
     def __init__(self, function: Callable[..., Any], inputs: Any, capture: Capture) -> None:
         self._inputs = tree_map_only(Tensor, _copy, inputs)
@@ -218,18 +218,18 @@ class _CapturedFunction:
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    """Return a copy that holds nothing of where a tensor comes from."""
+    """Return a copy that keeps no reference to the tensor's origin."""
     return tensor.detach().clone()
 
 
 class CapturedStep:
-    """A step that was captured, to be run again and again.
+    """A captured step that can be replayed.
 
     Args:
         step: The step.
-        picks: Of a step of its kind.
-        tape: The seeds and generators that a step of its kind asks for.
-        draws: Where the step asks for them.
+        picks: Picks of a step of its kind.
+        tape: The seeds and generators that a step of its kind requests.
+        draws: Where the step requests them.
         capture: Captures it.
 
     Raises:
@@ -252,7 +252,7 @@ class CapturedStep:
         self._seen = seen[0]
 
     def __call__(self, picks: Picks) -> Seen:
-        """Run it on other batches, with new seeds; what it returns is overwritten by the next."""
+        """Run it on other batches with new seeds; the next call overwrites its result."""
         self._picks.copy_(picks)
         self._player.seed_all(self._draws.host)
         self._replay()
@@ -260,11 +260,11 @@ class CapturedStep:
 
 
 class GraphedSteps(Steps):
-    """Runs steps as graphs, one for each kind of step, and as written what cannot be captured.
+    """Runs steps as graphs, one per kind of step; steps that cannot be captured run eagerly.
 
     Args:
         capture: Captures a step.
-        draws: What the passes of the search draw from.
+        draws: Random generators of the passes of the search.
     """
 
     captures = True
@@ -280,11 +280,11 @@ class GraphedSteps(Steps):
 
     @property
     def n_captured(self) -> int:
-        """Kinds of steps that are captured now."""
+        """Number of kinds of steps that are currently captured."""
         return len(self._captured)
 
     def begin(self, step: Step) -> None:
-        """Take the step of a new epoch; graphs of another one are dropped, and their memory."""
+        """Set the step of a new epoch; graphs of a different one and their memory are dropped."""
         super().begin(step)
         constants = step.constants()
         if constants != self._constants:
@@ -302,7 +302,7 @@ class GraphedSteps(Steps):
         self._tapes.clear()
 
     def predict(self, objective: Objective, images: Tensor, mixing: MixingWeights) -> Tensor:
-        """Return the logits of images; a graph of its own, unless the supernet draws."""
+        """Return the logits of images, with a separate graph unless the supernet is random."""
         supernet = objective.supernet
         if not isinstance(supernet, Supernet) or supernet.draws:
             return objective.predict(images, mixing)
@@ -335,7 +335,7 @@ class GraphedSteps(Steps):
         return seen
 
     def _find(self, picks: Picks) -> CapturedStep | None:
-        """Return the graph of a kind of step, captured now if it is time to; None for none."""
+        """Return the graph of a kind of step, capturing it now if due; None if there is none."""
         kind = picks.moves_alphas
         tapes = self._tapes.get(kind, [])
         if kind not in self._captured and len(tapes) >= WARM_UP:
@@ -351,7 +351,7 @@ class GraphedSteps(Steps):
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the message of what failed first: that a capture cannot be ended follows from it."""
+    """Return the first error message: a failure to end the capture only follows from it."""
     while error.__context__ is not None:
         error = error.__context__
     return str(error).partition("\n")[0]

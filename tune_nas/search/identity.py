@@ -1,4 +1,4 @@
-"""What a checkpoint must have in common with the search that goes on from it."""
+"""Compatibility of a checkpoint with the search that resumes from it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tune_nas.library import stored_trial, with_overrides
 
 
 def check_same(own: TrialConfig, saved: Mapping[str, Any]) -> None:
-    """Raise a CheckpointError if a checkpoint is of a trial of another result.
+    """Raise a CheckpointError if a checkpoint is of a trial with a different result.
 
-    Keys that did not exist when it was made have the values that it was made with.
+    Keys that did not exist when it was written get the values it was written with.
 
     Args:
         own: The trial that resumes from the checkpoint.
@@ -33,15 +33,15 @@ def check_same(own: TrialConfig, saved: Mapping[str, Any]) -> None:
 def with_rules_of(
     trial: TrialConfig, saved: Mapping[str, Any], leave: str | None = None
 ) -> TrialConfig:
-    """Return a trial with the rules of an earlier version that a checkpoint was made with.
+    """Return a trial with the behavior of an earlier version that a checkpoint was written with.
 
-    A rule that the trial sets to another value than the default stays: the checkpoint then is of
+    A key that the trial sets to a value other than the default is kept: the checkpoint is then of
     another trial.
 
     Args:
         trial: The trial that resumes from the checkpoint.
         saved: The checkpoint's trial, as plain containers.
-        leave: A section whose rules are the trial's own.
+        leave: A section that keeps the trial's values.
     """
     own, default = trial.to_dict(), TrialConfig().to_dict()
     rules = {
@@ -53,11 +53,11 @@ def with_rules_of(
 
 
 def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) -> None:
-    """Raise a CheckpointError if a space is not as it was; a user may have changed its file.
+    """Raise a CheckpointError if a space has changed; a user may have edited its file.
 
     Args:
-        own: The space's description now.
-        saved: That of the checkpoint; None in those from before there was one.
+        own: The current description of the space.
+        saved: That of the checkpoint; None in older ones, which have none.
     """
     if saved is None:
         return
@@ -71,16 +71,16 @@ def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) ->
 
 
 def check_origin(folder: str, own: TrialConfig, state: Mapping[str, Any]) -> None:
-    """Check that a checkpoint is the end of the same search, whatever its selection was.
+    """Check that a checkpoint is the end of the same search, with any selection.
 
     Args:
-        folder: The checkpoint's, for the message.
+        folder: The folder of the checkpoint, for the message.
         own: The trial whose selection continues from it.
         state: The checkpoint's state.
 
     Raises:
-        CheckpointError: If it is of another trial, of an unfinished search, or if its own selection
-            has tuned since.
+        CheckpointError: If it is of another trial, of an unfinished search, or if its selection has
+            already tuned.
     """
     saved = dict(state["trial"])
     try:

@@ -1,8 +1,9 @@
-"""How much a supernet loses without an operation, or without an edge.
+"""Ablation: the loss in accuracy of a supernet without an operation or an edge.
 
 Wang et al., "Rethinking Architecture Selection in Differentiable NAS" (DARTS-PT), ICLR 2021,
-arXiv:2108.04392, Sec. 4.1: an operation matters as much as the supernet's valid accuracy falls
-when it alone is taken out. The other weights stay as they are; they are not scaled up again.
+arXiv:2108.04392, Sec. 4.1: the importance of an operation is the drop of the supernet's validation
+accuracy when only this operation is removed. The other weights are unchanged; they are not
+rescaled.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tune_nas.spaces import MixingWeights
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The supernet on valid images, with something taken out.
+    """Evaluation of the supernet on validation images without an operation or edge.
 
     Args:
         what: A column of operations, or a row of edges.
@@ -28,7 +29,7 @@ class Evaluation:
     accuracy: float
 
     def harm(self, criterion: str) -> tuple[float, float]:
-        """Return a number that grows with the harm done; the other criterion parts ties."""
+        """Return a sort key that grows with the harm; the other criterion breaks ties."""
         by_accuracy, by_loss = -self.accuracy, self.loss
         return (by_loss, by_accuracy) if criterion == "loss" else (by_accuracy, by_loss)
 
@@ -41,7 +42,7 @@ def candidates(search: SearchView, cell: str, row: int) -> list[int]:
 
 
 def without_operations(search: SearchView, cell: str, row: int) -> list[Evaluation]:
-    """Evaluate the supernet without each operation that may be selected on an edge, in turn.
+    """Evaluate the supernet without each operation that may be selected on an edge, one by one.
 
     Raises:
         ValueError: If there is none.
@@ -56,24 +57,24 @@ def without_operations(search: SearchView, cell: str, row: int) -> list[Evaluati
 
 
 def without_edges(search: SearchView, cell: str, rows: list[int]) -> list[Evaluation]:
-    """Evaluate the supernet without each of some edges, in turn."""
+    """Evaluate the supernet without each of the given edges, one by one."""
     weights = search.expected_weights()
     return [_evaluate(search, _without(search, weights, cell, row, None), row) for row in rows]
 
 
 def perturbed_choice(search: SearchView, cell: str, row: int) -> int:
-    """Return the operation, as a column, without which the supernet loses most on an edge.
+    """Return the operation of an edge, as a column, whose removal hurts the supernet most.
 
-    Judged as ``selection.perturbation`` says; of equal ones the earlier.
+    The criterion is that of ``selection.perturbation``; ties go to the first.
 
     Raises:
-        ValueError: If no operation that a genotype may have is left on the edge.
+        ValueError: If the edge has no operation left that a genotype may have.
     """
     return chosen_of(search, without_operations(search, cell, row))
 
 
 def chosen_of(search: SearchView, found: list[Evaluation]) -> int:
-    """Return the operation whose absence does most harm; of equal ones the earlier."""
+    """Return the operation whose removal does the most harm; ties go to the first."""
     criterion = search.trial.selection.perturbation.criterion
     return max(found, key=lambda evaluation: evaluation.harm(criterion)).what
 
@@ -81,7 +82,7 @@ def chosen_of(search: SearchView, found: list[Evaluation]) -> int:
 def _without(
     search: SearchView, weights: MixingWeights, cell: str, row: int, column: int | None
 ) -> MixingWeights:
-    """Return the weights with an operation of an edge at 0 and not run, or all of the edge's."""
+    """Return the weights with one or all operations of an edge at 0 and not run."""
     own = weights[cell]
     operations = own.operations.clone()
     active = search.choices.remaining(cell) if own.active is None else own.active
@@ -93,9 +94,9 @@ def _without(
 
 
 def _evaluate(search: SearchView, weights: MixingWeights, what: int) -> Evaluation:
-    """Evaluate with the statistics of the batch, as the authors' code does.
+    """Evaluate with batch statistics, as in the authors' code.
 
-    Those that batch normalisation has gathered are of the whole supernet, not of what is left.
+    The running statistics are those of the full supernet, not of the rest.
     """
     batches = search.trial.selection.perturbation.batches
     loss, accuracy = search.evaluate(weights, batches, batch_statistics=True)

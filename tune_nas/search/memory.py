@@ -1,4 +1,4 @@
-"""Whether a search fits into the memory of this machine."""
+"""Check that a search fits into the memory of this machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SIZE_KEYS = "space.init_channels or space.cells"
 def check_search_memory(trial: TrialConfig) -> None:
     """Check that a search fits into the memory of its device on this machine.
 
-    Nothing is built, and of the images one is read.
+    Nothing is built, and only one image is read.
 
     Raises:
-        ConfigError: If it does not fit, in any of its stages; or if a part cannot be had.
+        ConfigError: If it does not fit in any of its stages, or if a part is not available.
         DataError: If the images cannot be read.
     """
     space, data = load_space(trial.space.name), describe_data(trial.data)

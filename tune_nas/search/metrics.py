@@ -1,4 +1,4 @@
-"""What an epoch reports: numbers by name, whatever type a part of a user's computed them in."""
+"""The metrics of an epoch: numbers by name, converted from the types of custom parts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ RESERVED = frozenset(
         "trial_name",
     }
 )
-"""What Ray Tune adds to every result, of no meaning for a search."""
+"""Entries that Ray Tune adds to every result, irrelevant for a search."""
 
 
 def make_numbers(metrics: dict[str, Any], part: object) -> None:
     """Convert the values of metrics to plain numbers, in place.
 
     NumPy scalars, booleans, and tensors and arrays of one element are converted: a checkpoint
-    holds plain numbers alone.
+    contains only plain numbers.
 
     Args:
-        metrics: Metrics that a part may have added to.
+        metrics: The metrics, possibly extended by a part.
         part: The part, named in the message.
 
     Raises:
@@ -56,7 +56,7 @@ def make_numbers(metrics: dict[str, Any], part: object) -> None:
 
 
 def check_kept(before: Metrics, after: Metrics, part: object) -> None:
-    """Refuse a part that changes or removes what the search itself reports.
+    """Reject a part that changes or removes metrics of the search itself.
 
     Raises:
         ConfigError: If it does; names the part and the metric.

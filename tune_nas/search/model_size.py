@@ -1,6 +1,7 @@
 """The best genotype of each model size (He et al., "MiLeNAS", CVPR 2020, Sec. 4.3).
 
-Size is the number of convolutions in the genotype; best is the highest valid accuracy seen.
+Size is the number of convolutions in the genotype; best means the highest validation accuracy so
+far.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import yaml
 from tune_nas.spaces import Genotype
 
 BEST_BY_SIZE = "best_by_size.yaml"
-"""Its file in a checkpoint; it was ``best.yaml`` in older ones."""
+"""Its file in a checkpoint; ``best.yaml`` in older ones."""
 
 
 class BestBySize:
@@ -22,7 +23,7 @@ class BestBySize:
         self.entries: dict[int, dict[str, Any]] = {}
 
     def see(self, genotype: Genotype, epoch: int, valid_accuracy: float) -> None:
-        """Take note of an epoch's genotype; of equally good ones the earlier stays."""
+        """Record an epoch's genotype; ties keep the earlier one."""
         size = genotype.count("convolution")
         known = self.entries.get(size)
         if known is None or valid_accuracy > known["valid_accuracy"]:
@@ -42,5 +43,5 @@ class BestBySize:
         return {"entries": [[size, dict(entry)] for size, entry in self.entries.items()]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the entries back."""
+        """Restore the entries."""
         self.entries = {int(size): dict(entry) for size, entry in state["entries"]}

@@ -22,9 +22,9 @@ Batch = tuple[Tensor, Tensor]
 
 
 class SeededBatch(NamedTuple):
-    """A batch, and the seed of all that is drawn while the supernet runs on it.
+    """A batch and the seed of all random values of the supernet's pass on it.
 
-    Passes that must see the same draw, as those of a finite difference, share the seed.
+    Passes that need the same samples, e.g. those of a finite difference, share the seed.
     """
 
     images: Tensor
@@ -33,11 +33,11 @@ class SeededBatch(NamedTuple):
 
 
 Gradients = list[Tensor | None]
-"""One per parameter; None where the loss does not depend on it."""
+"""One per parameter; None if the loss does not depend on it."""
 
 
 class Found(NamedTuple):
-    """What a pass gave: loss (), logits (n, classes), and gradients, empty where none were wanted.
+    """Results of a pass: loss (), logits (n, classes), and gradients, empty if not requested.
 
     The gradients are in the order of ``weight_list`` and of ``alpha_list``.
     """
@@ -56,8 +56,8 @@ class Objective:
         supernet: Holds w; called as ``supernet(images, mixing weights)``.
         relaxation: Maps α to mixing weights.
         alphas: α by cell type; leaves that require gradients.
-        betas: β by cell type, likewise; empty without edge normalisation.
-        draws: Where the seeds of passes come from, and the generators of what they draw.
+        betas: β by cell type, likewise; empty without edge normalization.
+        draws: Source of the seeds and generators of passes.
         bfloat16: Whether the supernet runs in mixed precision (autocast).
     """
 
@@ -70,12 +70,12 @@ class Objective:
 
     @cached_property
     def weight_list(self) -> list[Tensor]:
-        """The parameters w, in the order in which gradients are given."""
+        """The parameters w, in the order of their gradients."""
         return list(self.supernet.parameters())
 
     @property
     def alpha_list(self) -> list[Tensor]:
-        """The parameters α, then β, in the order in which gradients are given."""
+        """The parameters α, then β, in the order of their gradients."""
         return [*self.alphas.values(), *self.betas.values()]
 
     def seeded(self, batch: Batch | SeededBatch) -> SeededBatch:
@@ -83,7 +83,7 @@ class Objective:
         return SeededBatch(batch[0], batch[1], self.draws.seed())
 
     def mixing(self, batch: Batch | SeededBatch) -> MixingWeights:
-        """Return the mixing weights of a pass: drawn by its seed, the expected ones without."""
+        """Return the mixing weights of a pass: sampled with its seed, or expected without one."""
         generators = self.draws.generator
         return self.relaxation.weights(self.alphas, self.betas, _seed(batch), generators)
 
@@ -96,9 +96,9 @@ class Objective:
         """Return the mean loss and the logits (n, classes), at w or at other weights.
 
         Args:
-            batch: Images and labels, and the seed of what is drawn.
-            weights: Tensors to use in the place of w, in the order of ``weight_list``.
-            mixing: Mixing weights to use in the place of α's.
+            batch: Images and labels, and the seed of the pass.
+            weights: Tensors to use instead of w, in the order of ``weight_list``.
+            mixing: Mixing weights to use instead of those of α.
         """
         images, labels = batch[0], batch[1]
         seed = _seed(batch)
@@ -115,7 +115,7 @@ class Objective:
                 names = [name for name, _ in self.supernet.named_parameters()]
                 replaced = dict(zip(names, weights, strict=True))
                 logits = functional_call(self.supernet, replaced, (images, mixing))
-        if self.bfloat16:  # of the loss that precision would lose too much
+        if self.bfloat16:  # bfloat16 is too coarse for the loss
             logits = logits.float()
         return F.cross_entropy(logits, labels), logits
 
@@ -127,13 +127,13 @@ class Objective:
         alphas: bool,
         mixing: MixingWeights | None = None,
     ) -> Found:
-        """Run one pass: the loss at w, and those of its gradients that are wanted.
+        """Run one pass: compute the loss at w and the requested gradients.
 
         Args:
-            batch: Images and labels, and the seed of what is drawn.
-            weights: Whether ∇w is wanted; where it is not, no part of it is computed.
-            alphas: Whether ∇α and ∇β are.
-            mixing: Mixing weights to use in the place of α's.
+            batch: Images and labels, and the seed of the pass.
+            weights: Whether to compute ∇w; if not, no part of it is computed.
+            alphas: Whether to compute ∇α and ∇β.
+            mixing: Mixing weights to use instead of those of α.
         """
         of_weights = self.weight_list if weights else []
         of_alphas = self.alpha_list if alphas else []
@@ -144,12 +144,12 @@ class Objective:
         return Found(loss.detach(), logits.detach(), found[:n], found[n:])
 
     def predict(self, images: Tensor, mixing: MixingWeights) -> Tensor:
-        """Return the logits (n, classes) of images at w, in the mode that the supernet is in."""
+        """Return the logits (n, classes) of images at w, in the current mode of the supernet."""
         logits: Tensor = self.supernet(images, mixing)
         return logits
 
     def penalty(self) -> Gradients:
-        """Return the gradient of the relaxation's own term of α's loss; all None without one."""
+        """Return the gradient of the relaxation's penalty in α's loss; all None without one."""
         penalty = self.relaxation.penalty(self.alphas)
         if penalty is None:
             return [None] * len(self.alpha_list)
@@ -157,7 +157,7 @@ class Objective:
 
     @contextmanager
     def at(self, weights: Sequence[Tensor]) -> Iterator[None]:
-        """Hold w at other values; w and the running statistics are put back to the bit."""
+        """Set w to other values temporarily; restore w and the running statistics bit for bit."""
         parameters = self.weight_list
         kept = _copies(parameters)
         with self.keeping_statistics():
@@ -169,14 +169,14 @@ class Objective:
 
     @contextmanager
     def keeping_statistics(self) -> Iterator[None]:
-        """Undo what forward passes do to the running statistics of batch normalisation."""
+        """Restore the running statistics of batch normalization after forward passes."""
         with keeping_statistics(self.supernet):
             yield
 
 
 @contextmanager
 def keeping_statistics(supernet: nn.Module) -> Iterator[None]:
-    """Undo what forward passes of a supernet do to its running statistics."""
+    """Restore the running statistics of a supernet after forward passes."""
     buffers = list(supernet.buffers())
     kept = _copies(buffers)
     try:
@@ -187,7 +187,7 @@ def keeping_statistics(supernet: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _frozen(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Let parameters need no gradient."""
+    """Disable the gradients of parameters temporarily."""
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
@@ -204,7 +204,7 @@ def gradients(
     create_graph: bool = False,
     retain_graph: bool | None = None,
 ) -> Gradients:
-    """Return d loss / d parameter for each parameter, None where there is no dependence."""
+    """Return d loss / d parameter for each parameter; None if the loss does not depend on it."""
     return list(
         torch.autograd.grad(
             loss,
@@ -217,7 +217,7 @@ def gradients(
 
 
 def combine(terms: Sequence[tuple[float, Gradients]]) -> Gradients:
-    """Return Σ factor · gradient over the terms; factor 1 and a single term change no bit."""
+    """Return Σ factor · gradient over the terms; exact for a single term with factor 1."""
     total: Gradients = [None] * len(terms[0][1])
     for factor, term in terms:
         for index, gradient in enumerate(term):
@@ -230,7 +230,7 @@ def combine(terms: Sequence[tuple[float, Gradients]]) -> Gradients:
 
 
 def norm(tensors: Gradients) -> Tensor:
-    """Return the Euclidean norm over all tensors together."""
+    """Return the joint Euclidean norm of all tensors."""
     present = [tensor for tensor in tensors if tensor is not None]
     return torch.nn.utils.get_total_norm(present)
 
@@ -246,7 +246,7 @@ def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _assign(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """Copy values, those of a type at once: a GPU has a launch for each call."""
+    """Copy values, grouped by type to save kernel launches on a GPU."""
     with torch.no_grad():
         for dtype in {target.dtype for target in targets}:
             pairs = [

@@ -1,4 +1,4 @@
-"""The two optimisers of a search: SGD on w; Adam, SGD or a user's own on α and β."""
+"""The two optimizers of a search: SGD on w; Adam, SGD or a custom one on α and β."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _ALPHAS = "optimizer.alphas.kind"
 
 
 class Optimisers:
-    """Moves w and α by gradients that are given to it.
+    """Updates w and α with given gradients.
 
     Args:
         config: The ``optimizer`` section of a trial.
         supernet: Holds w.
-        alphas: α by cell type. Rows of decided and pruned edges stay as they are.
+        alphas: α by cell type. Rows of decided and pruned edges are not updated.
         betas: β by cell type.
-        choices: Which edges those are.
-        capturable: Whether a step must read nothing on the host that changes: for CUDA graphs.
+        choices: The decided and pruned edges.
+        capturable: Whether a step must not depend on changing host values, for CUDA graphs.
 
     Raises:
-        ConfigError: If the optimizer of α is a user's own and cannot be made.
+        ConfigError: If a custom optimizer of α cannot be created.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Optimisers:
         self.restart_weights(supernet)
 
     def restart_weights(self, supernet: nn.Module) -> None:
-        """Let w's optimiser start anew, on the weights of a supernet."""
+        """Reset w's optimizer, for the weights of a supernet."""
         config = self.config.weights
         self._parameters = list(supernet.parameters())
         if supernet is not self._supernet:
-            # Which weights have had a gradient in a step.
+            # Whether each weight has had a gradient in a step.
             self._supernet, self._trained = supernet, [False] * len(self._parameters)
         kind = CapturableSgd if self._capturable else torch.optim.SGD
         self.weights: torch.optim.SGD = kind(
@@ -69,7 +69,7 @@ class Optimisers:
         )
 
     def restart_alphas(self) -> None:
-        """Let α's optimiser start anew."""
+        """Reset α's optimizer."""
         self.alphas = _alphas_optimizer(self.config.alphas, self._architecture, self._capturable)
 
     def set_learning_rate(self, rate: float) -> None:
@@ -80,7 +80,7 @@ class Optimisers:
             self.weights.param_groups[0]["lr"] = rate
 
     def step_weights(self, gradients: Gradients) -> None:
-        """Move w, its gradient clipped."""
+        """Update w with the clipped gradient."""
         if self.config.weights.unsampled == "update":
             gradients = self._with_zeros(gradients)
         _give(self._parameters, gradients)
@@ -90,7 +90,7 @@ class Optimisers:
         self.weights.zero_grad(set_to_none=True)
 
     def _with_zeros(self, gradients: Gradients) -> Gradients:
-        """Return gradients with 0 for weights that have none now and had one in an earlier step."""
+        """Return gradients with 0 for weights without one that had one in an earlier step."""
         self._trained = [
             trained or gradient is not None
             for trained, gradient in zip(self._trained, gradients, strict=True)
@@ -103,7 +103,7 @@ class Optimisers:
         ]
 
     def step_alphas(self, gradients: Gradients) -> None:
-        """Move α and β; α of edges that are no longer open stays."""
+        """Update α and β; α of edges that are no longer open is unchanged."""
         _give(self._architecture, gradients)
         closed = {
             name: self._choices.closed(name, each.device) for name, each in self._alphas.items()
@@ -122,7 +122,7 @@ class Optimisers:
                     alpha.copy_(torch.where(rows[:, None], kept[name], alpha))
 
     def sgd_state(self) -> SgdState:
-        """Return what an unrolled step takes from w's optimiser."""
+        """Return the state of w's optimizer that an unrolled step needs."""
         group = self.weights.param_groups[0]
         weights = self.weights
         return SgdState(
@@ -138,7 +138,7 @@ class Optimisers:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states of both, and which weights a step has trained, where that counts."""
+        """Return the states of both and, if needed, which weights have been trained by a step."""
         state: dict[str, Any] = {
             "weights": self.weights.state_dict(),
             "alphas": self.alphas.state_dict(),
@@ -148,7 +148,7 @@ class Optimisers:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the states back."""
+        """Restore the states."""
         self.weights.load_state_dict(state["weights"])
         self.set_learning_rate(self.weights.param_groups[0]["lr"])
         self.alphas.load_state_dict(state["alphas"])
@@ -156,9 +156,9 @@ class Optimisers:
 
 
 def scheduled_rate(trial: TrialConfig, epoch: int) -> float:
-    """Return w's learning rate in an epoch of a search, counted from 0.
+    """Return w's learning rate in an epoch (0-based) of a search.
 
-    A cosine over all epochs; over those of a stage where each starts anew.
+    A cosine over all epochs, or over those of a stage if the schedule restarts with each.
     """
     weights, schedule = trial.optimizer.weights, trial.schedule
     epochs = schedule.epochs

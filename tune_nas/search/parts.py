@@ -1,4 +1,4 @@
-"""From the name of a part to its class: a name of the manifest, or ``module:Class``."""
+"""Lookup of a part's class by a name of the manifest or ``module:Class``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Part = TypeVar("Part")
 def find_part(key: str, kind: str, base: type[Any]) -> type[Any]:
     """Return the class that a trial names.
 
-    A module is found as Python finds it, and in the folder that the command runs in.
+    A module is looked up in Python's import path and in the current working directory.
 
     Args:
         key: The key that names it.
         kind: A name of the manifest, or ``module:Class``.
-        base: The class that it must be derived from.
+        base: The required base class.
 
     Raises:
-        ConfigError: If it cannot be imported or is no such class.
+        ConfigError: If it cannot be imported or is not such a class.
     """
     found = load_named(key, kind)
     if not (isinstance(found, type) and issubclass(found, base)):
@@ -35,7 +35,7 @@ def find_part(key: str, kind: str, base: type[Any]) -> type[Any]:
 
 @contextmanager
 def running_own_code(key: str, kind: str) -> Iterator[None]:
-    """Turn a ``sys.exit`` of a user's class into an error: it would end without a message.
+    """Turn a ``sys.exit`` of a custom class into an error: it would end without a message.
 
     Args:
         key: The key that names the class, for the message.
@@ -51,7 +51,7 @@ def running_own_code(key: str, kind: str) -> Iterator[None]:
 
 
 def register_as(kind: manifest.Kind, name: str) -> Callable[[type[Part]], type[Part]]:
-    """Return a decorator that makes a class known by a name, in the process that it runs in."""
+    """Return a decorator that registers a class under a name in the current process."""
 
     def add(part: type[Part]) -> type[Part]:
         manifest.register(kind, name, part)

@@ -1,4 +1,4 @@
-"""One search: the epoch loop, and the state that a resumed search needs."""
+"""A search: the epoch loop and the state that a resumed search needs."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ STATE_FILE = "search.pt"
 class Search(SupernetTraining):
     """A differentiable architecture search, run epoch by epoch.
 
-    Killed after any epoch and resumed from its checkpoint, it ends bit-identical to a search
-    that ran through (same machine, CPU, same number of threads).
+    Killed after any epoch and resumed from its checkpoint, it gives a result that is bit for bit
+    equal to an uninterrupted search (same machine, CPU, same number of threads).
 
-    Its epochs are those of the search, then those in which its selection tunes and decides. Its
-    parts see it as a `SearchView`, and rules and selections change it as a `SearchControl`.
+    Its epochs are the search epochs, followed by the tuning epochs of its selection. Its parts see
+    it as a `SearchView`; rules and selections change it as a `SearchControl`.
 
     Args:
-        trial: All that decides the result.
-        together: Searches whose passes run as one with its own; None for none.
+        trial: The trial, which determines the result.
+        together: Searches whose passes run jointly with its own; None for none.
 
     Raises:
-        ConfigError: If the space, a part or the device cannot be had, or parts do not go together.
+        ConfigError: If the space, a part or the device is not available, or parts are incompatible.
         DataError: If the images cannot be read.
     """
 
@@ -86,32 +86,32 @@ class Search(SupernetTraining):
 
     @property
     def search_epochs(self) -> int:
-        """Epochs of the search itself, without those in which the selection tunes."""
+        """Number of search epochs, without the tuning epochs of the selection."""
         return self.trial.schedule.epochs if self._stopped_at is None else self._stopped_at
 
     @property
     def epochs(self) -> int:
-        """Epochs in all."""
+        """Total number of epochs."""
         tuning = at_least_one_to_select(self.trial, self.selection.tuning_epochs)
         return self.search_epochs + tuning
 
     @property
     def done(self) -> bool:
-        """Whether no epoch is left to run."""
+        """Whether all epochs were run."""
         return self.epoch >= self.epochs
 
     @property
     def is_tuning(self) -> bool:
-        """Whether the next epoch is one of the selection's."""
+        """Whether the next epoch is a tuning epoch of the selection."""
         return self.epoch >= self.search_epochs
 
     @property
     def genotype(self) -> Genotype:
-        """The genotype that the search has come to."""
+        """The current genotype of the search."""
         return self.selection.genotype()
 
     def stop(self, reason: str) -> None:
-        """End the search after the epochs that it has run; a selection still tunes."""
+        """End the search after the epochs run so far; the tuning of a selection still follows."""
         if self._stopped_at is None:
             self.stop_reason, self._stopped_at = reason, self.epoch
 
@@ -132,7 +132,7 @@ class Search(SupernetTraining):
         self.choices.keep(cell, mask)
 
     def scale_learning_rate(self, factor: float, floor: float = 0.0) -> None:
-        """Multiply w's learning rate from the next epoch on; no product goes below the floor."""
+        """Multiply w's learning rate from the next epoch on, with a floor for the total factor."""
         self.rate_factor = max(floor, self.rate_factor * factor)
 
     def set_skip_dropout(self, probability: float) -> None:
@@ -143,11 +143,11 @@ class Search(SupernetTraining):
         """Run the next epoch and return its metrics.
 
         Args:
-            on_step: Called after each step with the steps done and the steps of the epoch.
+            on_step: Called after each step with its number and the number of steps of the epoch.
 
         Raises:
-            TuneNasError: If the search is over.
-            DivergedError: If its loss is no longer finite.
+            TuneNasError: If all epochs were run.
+            DivergedError: If the loss is no longer finite.
         """
         if self.done:
             raise TuneNasError(f"the search is over: {self.epoch} of {self.epochs} epochs are run")
@@ -162,7 +162,7 @@ class Search(SupernetTraining):
             self.objective,
             self.smoothing,
         )
-        # A selection that goes on from a checkpoint may have nothing to train.
+        # A selection that continues from a checkpoint may have nothing to train.
         trains = not tuning or self.selection.tuning_epochs > 0
         trained = self._train_epoch(tuning, on_step) if trains else {}
         self.epoch_weights = self.expected_weights()
@@ -190,7 +190,7 @@ class Search(SupernetTraining):
         return metrics
 
     def _set_epoch(self) -> None:
-        """Set temperature and radius; a tuning keeps the temperature, at the radius's end."""
+        """Set temperature and radius; tuning keeps the last temperature and the final radius."""
         epochs = self.trial.schedule.epochs
         at = min(self.epoch, self.search_epochs - 1)
         self.relaxation.set_epoch(at, epochs)
@@ -198,14 +198,14 @@ class Search(SupernetTraining):
             self.smoothing.set_epoch(epochs if self.is_tuning else at, epochs)
 
     def moves_alphas(self, epoch: int) -> bool:
-        """Whether α moves in an epoch, counted from 0: not while w warms up, in each stage."""
+        """Whether α is updated in an epoch (0-based): false during the warm-up of each stage."""
         if epoch >= self.search_epochs:
             return True
         _, start = self.trial.schedule.stage_of(epoch)
         return epoch - start >= self.trial.update.warmup
 
     def _train_epoch(self, tuning: bool, on_step: Callable[[int, int], None] | None) -> Metrics:
-        """Run the steps of an epoch and return what they say."""
+        """Run the steps of an epoch and return their metrics."""
         if tuning:
             rate = self.selection.learning_rate(self.epoch - self.search_epochs)
         else:
@@ -234,12 +234,12 @@ class Search(SupernetTraining):
         }
 
     def expected_weights(self) -> MixingWeights:
-        """Return the mixing weights that α means, nothing drawn."""
+        """Return the expected mixing weights of α, without sampling."""
         with torch.no_grad():
             return self.relaxation.weights(self.alphas, self.betas)
 
     def predict(self, images: Tensor, weights: MixingWeights) -> Tensor:
-        """Return the logits (n, classes) of images, in the mode that the supernet is in."""
+        """Return the logits (n, classes) of images, in the current mode of the supernet."""
         return self._steps.predict(self.objective, images, weights)
 
     def evaluate(
@@ -248,11 +248,11 @@ class Search(SupernetTraining):
         batches: int | None = None,
         batch_statistics: bool = False,
     ) -> tuple[float, float]:
-        """Return loss and accuracy of the supernet on the valid half: see `on_valid_half`."""
+        """Return loss and accuracy of the supernet on the validation half: see `on_valid_half`."""
         return on_valid_half(self, weights, batches, batch_statistics)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the rest of the search depends on, as containers and tensors."""
+        """Return the complete state of the search as containers and tensors."""
         return {
             "trial": self.trial.to_dict(),
             "space": self.space.to_dict(),
@@ -271,10 +271,10 @@ class Search(SupernetTraining):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of the same trial.
+        """Resume from a state of the same trial.
 
         Raises:
-            CheckpointError: If the state is of another trial, or of another form of its space.
+            CheckpointError: If the state is of another trial or another version of its space.
         """
         trial = with_rules_of(self.trial, state["trial"])
         check_same(trial, state["trial"])
@@ -292,20 +292,20 @@ class Search(SupernetTraining):
         self.history = [dict(metrics) for metrics in state["history"]]
         self._alpha_history.load_state_dict(state["alpha_history"])
         self.findings.load_state_dict(state["findings"])
-        load_probes(self._own_probes, state.get("probes", ()))  # older checkpoints have none
+        load_probes(self._own_probes, state.get("probes", ()))  # missing in older checkpoints
 
     def result(self) -> Genotype:
-        """Return the genotype that α selects now."""
+        """Return the current genotype."""
         return self.genotype
 
     def remarks(self) -> dict[str, str]:
-        """Return the edges decided in the last epoch, and why the search has ended early."""
+        """Return the edges decided in the last epoch, and the reason for an early end."""
         ended = self.stop_reason if self.done else None
         remarks = {DECISIONS: self.decisions.of_epoch(self.epoch), ENDED: ended}
         return {key: text for key, text in remarks.items() if text}
 
     def artifacts(self) -> dict[str, str | bytes]:
-        """Return the files of a checkpoint besides its state, by file name."""
+        """Return the additional files of a checkpoint, by file name."""
         files: dict[str, str | bytes] = {
             GENOTYPE: self.genotype.to_yaml(),
             **probe_files(self._probes),
@@ -319,15 +319,15 @@ class Search(SupernetTraining):
         save_state(folder, self.state_dict(), name=STATE_FILE, files=self.artifacts())
 
     def load(self, folder: Path) -> None:
-        """Go on from a checkpoint folder.
+        """Resume from a checkpoint folder.
 
         Raises:
-            CheckpointError: If it is damaged, absent or of another trial.
+            CheckpointError: If it is damaged, missing or of another trial.
         """
         self._take(folder, load_state(folder, name=STATE_FILE))
 
     def _start_from(self, folder: str) -> None:
-        """Take the state of a finished search, from which this one's own selection goes on."""
+        """Load the state of a finished search, from which the selection of this one continues."""
         with fetched(folder) as local:
             state = load_state(local, name=STATE_FILE)
         self._keep_rules(with_rules_of(self.trial, state["trial"], leave="selection"))
@@ -336,7 +336,7 @@ class Search(SupernetTraining):
         self._take(folder, {**state, **own})
 
     def _keep_rules(self, trial: TrialConfig) -> None:
-        """Take a trial that differs in the rules of an earlier version alone."""
+        """Set a trial that differs only in the behavior of an earlier version."""
         self.trial, self.relaxation.config = trial, trial.relaxation
 
     def _take(self, folder: Path | str, state: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from tune_nas.spaces import CellSpace, operation_kind
 def operation_shares(search: SearchView, name: str) -> tuple[Tensor, Tensor]:
     """Return the importance of each edge and the shares of its operations other than ``none``.
 
-    Both are computed from all operations of all edges, decided and pruned ones too: their α stays.
+    Both are computed from all operations of all edges, including decided and pruned ones, whose α
+    is kept.
 
     Args:
         search: The search.
@@ -26,14 +27,14 @@ def operation_shares(search: SearchView, name: str) -> tuple[Tensor, Tensor]:
     weights = weights.double().cpu()
     weights = weights / weights.sum(dim=1, keepdim=True)
     others = not_none(cell)
-    # 1 − the share of `none` is exactly 1 in a space without it, where the sum is nearly so.
+    # 1 − the share of `none` is exactly 1 in a space without it; the sum is only nearly 1.
     importance = 1.0 - weights.masked_fill(others, 0.0).sum(dim=1)
     shares = weights.masked_fill(~others, 0.0)
     return importance, shares / shares.sum(dim=1, keepdim=True)
 
 
 def not_none(cell: CellSpace) -> Tensor:
-    """Return which operations of each edge are not ``none``, (edges, operations), bool."""
+    """Return the mask of the operations other than ``none``, (edges, operations), bool."""
     mask = cell.mask()
     for row, names in enumerate(cell.operations):
         for column, operation in enumerate(names):

@@ -1,4 +1,4 @@
-"""What an epoch says of α: entropies, the advantage of skips, the counts of the genotype."""
+"""Metrics of α in an epoch: entropies, skip advantage, operation counts of the genotype."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PARAMETER_FREE = ("skip", "pool", "none", "noise")
 
 
 def entropies(weights: Mapping[str, CellWeights]) -> dict[str, float]:
-    """Return the entropy of the operation weights, in nats, mean over edges, by cell and in all.
+    """Return the entropy of the operation weights in nats: mean over edges, by cell and overall.
 
-    Weights that do not sum to 1 (sigmoid) are taken relative to their sum. Pruned edges, all of
-    whose weights are 0, are left out.
+    Weights that do not sum to 1 (sigmoid) are divided by their sum. Pruned edges, all of whose
+    weights are 0, are excluded.
     """
     by_cell = {name: _edge_entropies(cell.operations.detach()) for name, cell in weights.items()}
     found = {f"entropy/{name}": float(values.mean()) for name, values in by_cell.items()}
@@ -35,9 +35,9 @@ def _edge_entropies(operations: Tensor) -> Tensor:
 def skip_advantage(space: Space, alphas: Alphas) -> float:
     """Return mean(softmax α_skip − softmax α_conv) over the edges that have both.
 
-    Of several convolutions on an edge their mean is taken. It grows as a search collapses to
-    skip connections (Wang, "Towards efficient, effective, and robust NAS methods", Fig. 2.3).
-    nan where no edge has both.
+    Several convolutions on an edge are averaged. It grows as a search collapses to skip connections
+    (Wang, "Towards efficient, effective, and robust NAS methods", Fig. 2.3). nan if no edge has
+    both.
     """
     gaps = []
     for name, alpha in alphas.items():
@@ -59,7 +59,7 @@ def _of_kind(cell: CellSpace, edge: int, kind: str) -> list[int]:
 
 
 def genotype_counts(genotype: Genotype) -> dict[str, float]:
-    """Return the numbers of operations by kind and the share that has no parameters."""
+    """Return the number of operations by kind and the fraction without parameters."""
     counts = {kind: genotype.count(kind) for kind in (*PARAMETER_FREE, "convolution")}
     n_edges = sum(len(cell.edges) for cell in genotype.cells.values())
     return {

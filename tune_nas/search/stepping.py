@@ -1,4 +1,4 @@
-"""The steps of an epoch: what one is, and the loop over them."""
+"""The steps of an epoch and the loop over them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tune_nas.training import Tally
 
 
 class Picks(NamedTuple):
-    """What the batches of a step are made of.
+    """Indices and random changes of the batches of a step.
 
     Args:
-        train: The train batch.
-        valid: The valid batch; None where the step uses none.
-        moves_alphas: Whether α moves, and not w alone.
+        train: The training batch.
+        valid: The validation batch; None if the step uses none.
+        moves_alphas: Whether α is updated as well as w.
     """
 
     train: Pick
@@ -32,19 +32,19 @@ class Picks(NamedTuple):
     moves_alphas: bool
 
     def clone(self) -> Picks:
-        """Return a copy with memory of its own."""
+        """Return a copy that shares no memory."""
         valid = None if self.valid is None else self.valid.clone()
         return Picks(self.train.clone(), valid, self.moves_alphas)
 
     def copy_(self, other: Picks) -> None:
-        """Take the values of the picks of another step of the same kind."""
+        """Copy the values of the picks of another step of the same kind."""
         self.train.copy_(other.train)
         if self.valid is not None and other.valid is not None:
             self.valid.copy_(other.valid)
 
 
 class Seen(NamedTuple):
-    """What the train pass of a step saw, on the device: loss (), logits (n, classes), labels."""
+    """Results of a step's training pass, on the device: loss (), logits (n, classes), labels."""
 
     loss: Tensor
     logits: Tensor
@@ -53,17 +53,17 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of an epoch, in two parts: what is picked on the host, and what is computed.
+    """One step of an epoch, in two parts: picks on the host, and computation on the device.
 
     The second part is a function of the picks, the seeds of its passes and the state of the search
     on the device. It reads nothing back to the host.
 
     Args:
-        update: Whose gradients move w and α.
-        optimisers: What moves them.
-        train: The train batches.
-        valid: The batches of α's own.
-        moves_alphas: Whether α moves in the epoch: in some of its steps, or in all.
+        update: The update of w and α.
+        optimisers: Their optimizers.
+        train: The training batches.
+        valid: The separate batches for α.
+        moves_alphas: Whether α is updated in the epoch, in some or all of its steps.
     """
 
     update: Update
@@ -73,17 +73,17 @@ class Step:
     moves_alphas: bool
 
     def pick(self, moves_alphas: bool) -> Picks:
-        """Return what the next step is made of, and go on by a batch in the streams that it uses.
+        """Return the picks of the next step and advance the streams that it uses.
 
         Args:
-            moves_alphas: Whether α moves, and not w alone.
+            moves_alphas: Whether α is updated as well as w.
         """
         with_valid = moves_alphas and self.update.needs_valid
         train = self.train.pick()
         return Picks(train, self.valid.pick() if with_valid else None, moves_alphas)
 
     def run(self, picks: Picks) -> Seen:
-        """Move w, or w and α, once: augmentation, all passes, clipping and the optimisers."""
+        """Update w, or w and α, once: augmentation, all passes, clipping and the optimizers."""
         train = channels_last(self.train.make(picks.train))
         if picks.moves_alphas:
             valid = None if picks.valid is None else channels_last(self.valid.make(picks.valid))
@@ -99,7 +99,7 @@ class Step:
         return Seen(output.train_loss, output.train_logits, train[1])
 
     def constants(self) -> dict[str, Any]:
-        """Return all that a step reads on the host: as long as it is equal, steps are alike."""
+        """Return all host values that a step reads; while they are equal, steps are equivalent."""
         update, objective = self.update, self.update.objective
         relaxation, smoothing, supernet = objective.relaxation, update.smoothing, objective.supernet
         return {
@@ -109,19 +109,19 @@ class Step:
             "choices": relaxation.choices.version,
             "skip dropout": getattr(supernet, "skip_dropout", 0.0),
             "batch sizes": (self.train.batch_size, self.valid.batch_size),
-            # by identity: what the tensors of a step belong to
+            # by identity: the owners of a step's tensors
             "objects": (supernet, self.optimisers.weights, self.optimisers.alphas),
         }
 
 
 class Steps:
-    """Runs steps one by one, as they are written.
+    """Runs steps eagerly, one by one.
 
     Args:
-        draws: What the passes of the search draw from.
+        draws: Random generators of the passes of the search.
 
     Attributes:
-        captures: Whether steps may be captured, so that they must read nothing on the host.
+        captures: Whether steps may be captured and thus must not depend on host values.
     """
 
     captures = False
@@ -130,7 +130,7 @@ class Steps:
         self.draws = draws
 
     def begin(self, step: Step) -> None:
-        """Take the step of a new epoch."""
+        """Set the step of a new epoch."""
         self.step = step
 
     def run(self, moves_alphas: bool) -> Seen:
@@ -142,7 +142,7 @@ class Steps:
         return objective.predict(images, mixing)
 
     def reset(self) -> None:
-        """Forget what depends on the search's state, because another one was loaded."""
+        """Drop everything that depends on the search's state, because another one was loaded."""
 
 
 def run_steps(
@@ -153,14 +153,14 @@ def run_steps(
     device: torch.device,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tally:
-    """Run the steps of an epoch, and return the tally of their train passes.
+    """Run the steps of an epoch and return the tally of their training passes.
 
     Args:
-        steps: What runs them.
-        count: How many.
-        weight_steps: w steps for each step of α, where it moves.
-        device: Where the tally is kept.
-        on_step: Called after each step with the steps done and the steps of the epoch.
+        steps: Their runner.
+        count: Number of steps.
+        weight_steps: Number of w steps per α step, if α is updated.
+        device: Device of the tally.
+        on_step: Called after each step with its number and the number of steps of the epoch.
     """
     tally = Tally(device)
     for index in range(count):
@@ -172,5 +172,5 @@ def run_steps(
 
 
 def channels_last(batch: Batch) -> Batch:
-    """Return a batch whose images lie in memory as the supernet wants them."""
+    """Return a batch with its images in the memory format of the supernet."""
     return batch[0].contiguous(memory_format=torch.channels_last), batch[1]

@@ -1,4 +1,4 @@
-"""The supernet of a search, and what trains it: objective, optimizers and batches."""
+"""The supernet of a search and its training: objective, optimizers and batches."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from tune_nas.spaces import Supernet, check_cells_occur, load_space
 
 
 class SupernetTraining:
-    """w and α of a search with their optimizers, and the batches that they are trained on.
+    """w and α of a search with their optimizers and training batches.
 
     Args:
         trial: The trial.
-        together: Searches whose passes run as one with its own; None for none.
+        together: Searches whose passes run jointly with its own; None for none.
 
     Raises:
         ConfigError: If the space, a part or the device is not available, or parts do not fit.
@@ -97,7 +97,7 @@ class SupernetTraining:
         return make_supernet(self.space, self.data, size, self.trial, self.device, self.dtype)
 
     def _connect(self) -> None:
-        """Let the objective and the update work on the present supernet."""
+        """Connect the objective and the update to the current supernet."""
         self.objective = self._make_objective(
             self.supernet,
             self.relaxation,
@@ -109,22 +109,22 @@ class SupernetTraining:
 
     @property
     def steps_per_epoch(self) -> int:
-        """w steps of an epoch."""
+        """Number of w steps per epoch."""
         return self.trial.schedule.steps_per_epoch or self._train.steps_per_epoch
 
     def set_batch_size(self, batch_size: int) -> None:
-        """Take batches of another size from now on; both streams start a new pass."""
+        """Change the batch size from now on; both streams start a new pass."""
         self.batch_size = batch_size
         self._train.resize(batch_size)
         self._valid.resize(batch_size)
 
     def rebuild(self, size: SupernetSize) -> Supernet:
-        """Replace the supernet by a newly drawn one of another size, and return the old one.
+        """Replace the supernet by a newly initialized one of another size; return the old one.
 
-        w's optimiser starts anew with it.
+        w's optimizer is reset.
         """
         old, self.size = self.supernet, size
-        self._steps.reset()  # before the memory for another one is needed
+        self._steps.reset()  # frees memory before the new one is allocated
         self.supernet = self._make_supernet(size)
         self.optimisers.restart_weights(self.supernet)
         self._connect()
@@ -149,7 +149,7 @@ class SupernetTraining:
         self.optimisers.restart_alphas()
 
     def training_state(self) -> dict[str, Any]:
-        """Return the part of a search's state that is of w, α, their optimizers and batches."""
+        """Return the state of w, α, their optimizers and batches."""
         return {
             "size": self.size._asdict(),
             "supernet": _copies(self.supernet.state_dict()),
@@ -179,7 +179,7 @@ class SupernetTraining:
 def _assign(
     targets: Sequence[Mapping[str, Tensor]], values: Sequence[Mapping[str, Tensor]]
 ) -> None:
-    """Copy values into tensors of the same names."""
+    """Copy values to the tensors of the same names."""
     with torch.no_grad():
         for held, given in zip(targets, values, strict=True):
             for name, tensor in held.items():
@@ -187,5 +187,5 @@ def _assign(
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors in memory of their own: saving a view would save all that it is a view of."""
+    """Return copies of tensors: saving a view would save its whole base tensor."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}

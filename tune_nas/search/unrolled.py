@@ -1,7 +1,7 @@
 """Second order: the gradient of α through one unrolled step of w.
 
 Liu et al., "DARTS", ICLR 2019, Eq. 7 and 8; He et al., "MiLeNAS", CVPR 2020, Sec. 3.1. With
-w' = w − ξ·d(w, α), where d is the optimiser's direction and s = ∂d/∂(∇w L_train):
+w' = w − ξ·d(w, α), where d is the optimizer's direction and s = ∂d/∂(∇w L_train):
 
     dF(w', α)/dα = ∇α F(w', α) − ξ·s·∇²_{α,w} L_train(w, α) · ∇w' F(w', α)
 """
@@ -28,15 +28,16 @@ from tune_nas.search.objective import (
 
 @dataclass(frozen=True)
 class SgdState:
-    """What the unrolled step takes from w's optimiser.
+    """State of w's optimizer for the unrolled step.
 
     Args:
-        learning_rate: ξ; a tensor () where it is read on the device.
+        learning_rate: ξ; a tensor () if it is read on the device.
         momentum: Momentum factor.
         weight_decay: Factor of w in the direction.
-        nesterov: Whether the momentum is Nesterov's.
+        nesterov: Whether to use Nesterov momentum.
         buffers: Momentum buffer per weight; None before its first step.
-        moving: Per weight whether the optimizer moves it without a gradient; None for none of them.
+        moving: Per weight, whether the optimizer updates it without a gradient; None for none of
+            them.
     """
 
     learning_rate: float | Tensor
@@ -62,9 +63,9 @@ def unrolled_alpha_gradients(
         objective: L(w, α).
         train: The batch of the unrolled step.
         terms: Factors and batches of F.
-        sgd: The optimiser's state; its momentum is used if ``config.unrolled_momentum``.
+        sgd: The optimizer's state; its momentum is used if ``config.unrolled_momentum``.
         config: ``hessian`` (finite-difference or exact) and ``epsilon``.
-        train_gradients: ∇w L_train(w, α) if it is known already (finite differences alone).
+        train_gradients: ∇w L_train(w, α) if already known (only for finite differences).
     """
     if config.hessian == "exact":
         with objective.keeping_statistics():
@@ -138,7 +139,7 @@ def _moved(weights: Sequence[Tensor], vector: Gradients, step: Tensor) -> list[T
     with torch.no_grad():
         scaled = torch._foreach_mul([along for along in vector if along is not None], step)
         found = torch._foreach_add([weights[place] for place in places], scaled)
-        moved = list(weights)  # where there is no gradient the weight stays
+        moved = list(weights)  # weights without gradient are unchanged
         for place, weight in zip(places, found, strict=True):
             moved[place] = weight
         return moved
@@ -147,14 +148,14 @@ def _moved(weights: Sequence[Tensor], vector: Gradients, step: Tensor) -> list[T
 def _unrolled_weights(
     weights: Sequence[Tensor], train_gradients: Gradients, sgd: SgdState, config: UpdateConfig
 ) -> list[Tensor]:
-    """Return w' as torch's SGD would step from w, momentum and weight decay included."""
+    """Return w' after a step of torch's SGD from w, including momentum and weight decay."""
     momentum = sgd.momentum if config.unrolled_momentum else 0.0
     moving = sgd.moving or [False] * len(weights)
     moved = []
     for weight, gradient, buffer, moves in zip(
         weights, train_gradients, sgd.buffers, moving, strict=True
     ):
-        if gradient is None and not moves:  # SGD leaves such a weight alone
+        if gradient is None and not moves:  # SGD skips such a weight
             moved.append(weight)
             continue
         direction = sgd.weight_decay * weight

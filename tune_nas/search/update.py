@@ -1,4 +1,4 @@
-"""Updates: whose gradient moves w and α, at which point, and in which order.
+"""Updates: the gradients that update w and α, where they are evaluated, and their order.
 
 Single-level and bilevel: Liu et al., "DARTS", ICLR 2019, Sec. 2.2 and 2.3. Mixed level: He et al.,
 "MiLeNAS", CVPR 2020, Eq. 5 and 6: α follows ∇α L_train + λ ∇α L_valid, w follows ∇w L_train.
@@ -25,12 +25,12 @@ from tune_nas.search.smoothing import Smoothing
 from tune_nas.search.unrolled import SgdState, unrolled_alpha_gradients
 
 Step = Callable[[Gradients], None]
-"""Takes gradients and lets an optimiser move the parameters."""
+"""Takes gradients and applies them with an optimizer."""
 
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What the train pass of a step saw, without a host sync: loss (), logits (n, classes)."""
+    """Results of the training pass of a step, without a host sync: loss (), logits (n, classes)."""
 
     train_loss: Tensor
     train_logits: Tensor
@@ -45,15 +45,15 @@ class Coefficients:
 
 
 def coefficients(config: UpdateConfig) -> Coefficients:
-    """Return the factors of the two α gradients that level, λ or λ' mean.
+    """Return the factors of the two α gradients, given by level, λ or λ'.
 
-    λ is used as written, (1, λ), and ``inf`` as its limit, (0, 1); λ' gives (1 − λ', λ').
-    ``second_order_form: printed`` swaps the two at order 2.
+    λ gives (1, λ), and ``inf`` its limit, (0, 1); λ' gives (1 − λ', λ'). At order 2,
+    ``second_order_form: train-weighted`` swaps the two.
     """
     if config.level == "none":
         pair = (0.0, 0.0)
     elif config.level == "single":
-        # α's other batch of the same images comes in the place of the valid batch
+        # α's separate batch of the same images replaces the validation batch
         pair = (0.0, 1.0) if config.alpha_batch == "separate" else (1.0, 0.0)
     elif config.level == "bilevel":
         pair = (0.0, 1.0)
@@ -72,16 +72,16 @@ def coefficients(config: UpdateConfig) -> Coefficients:
 
 
 class Update:
-    """One search step: takes the gradients of w and α where the sequence says, and applies them.
+    """One search step: evaluates the gradients of w and α in the given sequence and applies them.
 
-    A term whose factor is 0 is not computed, so λ = 0 is single-level and λ' = 1 is bilevel to
-    the last bit, and each costs no more than that. Every pass draws anew what is drawn; the passes
-    of one second-order gradient share the draw of their batch.
+    A term whose factor is 0 is not computed, so λ = 0 equals single-level and λ' = 1 equals bilevel
+    bit for bit, at the same cost. Every pass samples again; the passes of one second-order gradient
+    share the samples of their batch.
 
     Args:
         config: The ``update`` section of a trial.
         objective: L(w, α).
-        smoothing: Perturbs the operation weights while w steps; None for nothing of the kind.
+        smoothing: Perturbs the operation weights in w steps; None for no perturbation.
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class Update:
 
     @property
     def needs_valid(self) -> bool:
-        """Whether a step uses a valid batch."""
+        """Whether a step uses a validation batch."""
         return self.coefficients.valid != 0
 
     @property
     def moves_alphas(self) -> bool:
-        """Whether a step moves α at all."""
+        """Whether a step updates α."""
         return self.needs_valid or self.coefficients.train != 0
 
     def step(
@@ -111,14 +111,14 @@ class Update:
         step_alphas: Step,
         sgd: Callable[[], SgdState],
     ) -> StepOutput:
-        """Move w and α once.
+        """Update w and α once.
 
         Args:
-            train: The train batch.
-            valid: The valid batch; None where ``needs_valid`` is false.
-            step_weights: Moves w by given gradients.
-            step_alphas: Moves α by given gradients.
-            sgd: Gives the present state of w's optimiser, which order 2 looks ahead with.
+            train: The training batch.
+            valid: The validation batch; None if ``needs_valid`` is false.
+            step_weights: Updates w with given gradients.
+            step_alphas: Updates α with given gradients.
+            sgd: Returns the current state of w's optimizer, for the unrolled step of order 2.
         """
         if not self.moves_alphas:
             return self.step_weights_alone(train, step_weights)
@@ -132,7 +132,7 @@ class Update:
         return self._simultaneous(train, valid, step_weights, step_alphas, sgd)
 
     def step_weights_alone(self, train: Batch, step_weights: Step) -> StepOutput:
-        """Move w alone, once."""
+        """Update only w, once."""
         found = self._train_pass(self.objective.seeded(train))
         step_weights(found.weights)
         return _output(found)
@@ -145,9 +145,9 @@ class Update:
         step_alphas: Step,
         sgd: Callable[[], SgdState],
     ) -> StepOutput:
-        """Take all gradients at the same (w, α), those of the train batch from one pass.
+        """Evaluate all gradients at the same (w, α), those of the training batch in one pass.
 
-        Smoothing is for w alone: α then has a pass of its own.
+        Smoothing is only for w: α then has a separate pass.
         """
         smooth = self.smoothing is not None and self.smoothing.radius > 0
         on_train = self.objective.seeded(train)
@@ -170,7 +170,7 @@ class Update:
         return _output(found)
 
     def _train_pass(self, batch: SeededBatch, *, want_alphas: bool = False) -> Found:
-        """Return ∇w and, where wanted, ∇α of the train loss from one pass."""
+        """Return ∇w and, if requested, ∇α of the training loss from one pass."""
         mixing = None
         if self.smoothing is not None and self.smoothing.radius > 0:
             mixing = self.smoothing.around(self.objective, batch)
@@ -189,7 +189,7 @@ class Update:
         return combine(terms)
 
     def _alphas_on(self, batch: Batch | SeededBatch) -> Gradients:
-        """Return ∇α alone; no weight gradient is computed."""
+        """Return only ∇α; no weight gradient is computed."""
         seeded = batch if isinstance(batch, SeededBatch) else self.objective.seeded(batch)
         return self.objective.differentiate(seeded, weights=False, alphas=True).alphas
 

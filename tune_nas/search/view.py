@@ -1,6 +1,6 @@
-"""What the parts of a search may see of it, and what they may do to it.
+"""Protocols by which the parts of a search read and change it.
 
-Rules, selections, probes and analyses depend on these two protocols alone; `Search` follows both.
+Rules, selections, probes and analyses depend only on these protocols; `Search` implements them all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tune_nas.spaces import Genotype, MixingWeights, Space, Supernet
 
 
 class ArchitectureView(Protocol):
-    """The architecture that a search is deciding."""
+    """The architecture in a search."""
 
     @property
     def space(self) -> Space:
@@ -29,7 +29,7 @@ class ArchitectureView(Protocol):
 
     @property
     def choices(self) -> Candidates:
-        """The operations that each edge still has."""
+        """The remaining operations of each edge."""
 
     @property
     def relaxation(self) -> Relaxation:
@@ -45,30 +45,30 @@ class ArchitectureView(Protocol):
 
     @property
     def epoch_weights(self) -> MixingWeights:
-        """The expected mixing weights that the present epoch was validated with.
+        """The expected mixing weights with which the current epoch was validated.
 
-        Rules that decide at the end of the epoch change `expected_weights`, and not these.
+        Rules that decide at the end of the epoch change `expected_weights`, but not these.
         """
 
     @property
     def genotype(self) -> Genotype:
-        """The genotype that the search has come to."""
+        """The current genotype."""
 
     def choose(self, cell: str, row: int) -> int:
         """Return the operation, as a column, that the trial's selection chooses for an edge."""
         ...
 
     def expected_weights(self) -> MixingWeights:
-        """Return the expected mixing weights of the present α; nothing is sampled."""
+        """Return the expected mixing weights of the current α, without sampling."""
         ...
 
 
 class ProgressView(Protocol):
-    """How far a search is, and what it has reported."""
+    """The progress of a search and its metrics."""
 
     @property
     def trial(self) -> TrialConfig:
-        """The trial: everything that decides the result."""
+        """The trial, which determines the result."""
 
     @property
     def epoch(self) -> int:
@@ -76,15 +76,15 @@ class ProgressView(Protocol):
 
     @property
     def search_epochs(self) -> int:
-        """Epochs of the search itself, without those in which the selection tunes."""
+        """Number of search epochs, without the tuning epochs of the selection."""
 
     @property
     def history(self) -> Sequence[Metrics]:
-        """The metrics of the epochs before the present one."""
+        """The metrics of the previous epochs."""
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The metrics of the present epoch, as far as they are known."""
+        """The metrics of the current epoch so far."""
 
     @property
     def rate_factor(self) -> float:
@@ -96,7 +96,7 @@ class ProgressView(Protocol):
 
 
 class SupernetView(Protocol):
-    """The supernet of a search, and what it computes."""
+    """The supernet of a search and its evaluation."""
 
     @property
     def data(self) -> SearchData:
@@ -108,18 +108,18 @@ class SupernetView(Protocol):
 
     @property
     def supernet(self) -> Supernet:
-        """The present supernet."""
+        """The current supernet."""
 
     @property
     def size(self) -> SupernetSize:
-        """The size of the present supernet."""
+        """The size of the current supernet."""
 
     @property
     def batch_size(self) -> int:
-        """Images of a training batch."""
+        """Number of images per training batch."""
 
     def predict(self, images: Tensor, weights: MixingWeights) -> Tensor:
-        """Return the logits (n, classes) of images, in the mode that the supernet is in."""
+        """Return the logits (n, classes) of images, in the current mode of the supernet."""
         ...
 
     def evaluate(
@@ -128,7 +128,7 @@ class SupernetView(Protocol):
         batches: int | None = None,
         batch_statistics: bool = False,
     ) -> tuple[float, float]:
-        """Return the validation loss and accuracy, in percent; the supernet stays as it is.
+        """Return the validation loss and accuracy in percent; the supernet is unchanged.
 
         Args:
             weights: Mixing weights, or an iterator with those of each batch.
@@ -139,11 +139,11 @@ class SupernetView(Protocol):
 
 
 class SearchView(ArchitectureView, ProgressView, SupernetView, Protocol):
-    """What can be read of a search. Reading changes nothing of its result."""
+    """The read access to a search, which does not change its result."""
 
 
 class SearchControl(SearchView, Protocol):
-    """What can be done to a search between its epochs."""
+    """The changes to a search that are allowed between its epochs."""
 
     def decide(self, cell: str, row: int, column: int) -> None:
         """Choose one operation for an edge.
@@ -166,7 +166,7 @@ class SearchControl(SearchView, Protocol):
 
         Args:
             factor: The factor.
-            floor: The smallest value of the product of all factors.
+            floor: Lower bound of the product of all factors.
         """
         ...
 
@@ -190,7 +190,7 @@ class SearchControl(SearchView, Protocol):
 
         Args:
             size: The new size: the same cells, no fewer channels in operations.
-            generator: Decides which channels are copied; on the CPU.
+            generator: CPU generator that determines which channels are copied.
         """
         ...
 

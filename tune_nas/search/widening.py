@@ -1,8 +1,8 @@
 """Carry w over to a supernet whose operations have more channels.
 
-Chen, Goodfellow, Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016,
-Sec. 2.2 (Net2WiderNet), as DrNAS (arXiv:2006.10355) uses it where K shrinks: the first
-channels of an operation are those that it had, each further one is a copy of one that is drawn.
+Chen, Goodfellow, Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016, Sec.
+2.2 (Net2WiderNet), as DrNAS (arXiv:2006.10355) uses it when K shrinks: the first channels of an
+operation are the previous ones; each further one is a copy of a randomly chosen one.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from tune_nas.spaces.mixed_cell import MixedCell
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the entries of a wider tensor come from.
+    """The origin of the entries of a wider tensor.
 
     Args:
-        rows: For each place along the first dimension, that in the narrow tensor; None for all.
-        columns: Likewise along the second.
+        rows: For each index along the first dimension, the index in the narrow tensor; None for
+            all.
+        columns: Likewise along the second dimension.
     """
 
     rows: Tensor | None = None
@@ -37,7 +38,7 @@ class Origin:
         return narrow
 
     def shared(self, narrow: Tensor) -> Tensor:
-        """Return the copies, those of an input channel divided by how many there are of it.
+        """Return the copies, those of an input channel divided by their number.
 
         An operation then maps copies of its input channels to copies of its output channels. (The
         published code of DrNAS does not divide.)
@@ -50,15 +51,15 @@ class Origin:
 
 
 def widen(old: nn.Module, new: nn.Module, generator: torch.Generator) -> dict[str, Origin]:
-    """Give a wider supernet the weights and running statistics of a narrow one.
+    """Initialize a wider supernet with the weights and running statistics of a narrow one.
 
     Args:
-        old: The narrow one.
-        new: The wider one, of the same cells and operations; it is changed.
-        generator: On the CPU; draws which channels are copied.
+        old: The narrow supernet.
+        new: The wider one, with the same cells and operations; modified in place.
+        generator: CPU generator that chooses the channels to copy.
 
     Returns:
-        For each tensor of the new state that is wider, where its entries come from.
+        For each wider tensor of the new state, the origin of its entries.
     """
     origins: dict[str, Origin] = {}
     for path, module in new.named_modules():
@@ -76,7 +77,7 @@ def widen(old: nn.Module, new: nn.Module, generator: torch.Generator) -> dict[st
 
 
 def momenta_of(supernet: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor | None]:
-    """Return the momentum of each weight of a supernet; None where it has none yet."""
+    """Return the momentum of each weight of a supernet; None if it has none yet."""
     return {
         name: optimizer.state[parameter].get("momentum_buffer")
         for name, parameter in supernet.named_parameters()
@@ -89,13 +90,13 @@ def widen_momenta(
     optimizer: torch.optim.Optimizer,
     origins: Mapping[str, Origin],
 ) -> None:
-    """Give a widened supernet's optimizer the momentum of the narrow one.
+    """Initialize the momentum of a widened supernet's optimizer with that of the narrow one.
 
     Args:
-        momenta: The narrow supernet's, by name.
-        supernet: The wider one.
-        optimizer: That of its weights.
-        origins: As `widen` returns them.
+        momenta: The momentum of the narrow supernet, by name.
+        supernet: The wider supernet.
+        optimizer: The optimizer of its weights.
+        origins: As returned by `widen`.
     """
     for name, parameter in supernet.named_parameters():
         momentum = momenta[name]
@@ -129,7 +130,7 @@ def _origins(old: nn.Module, new: nn.Module, generator: torch.Generator) -> dict
 
 
 def _join_halves(prefix: str, narrow: Mapping[str, Tensor], origins: dict[str, Origin]) -> None:
-    """Let the normalisation of a factorised reduction follow its two convolutions."""
+    """Derive the origins of a factorized reduction's normalization from its two convolutions."""
     halves, start = [], 0
     for half in ("straight", "shifted"):
         name = f"{prefix}{half}.weight"

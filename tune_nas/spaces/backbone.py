@@ -1,7 +1,7 @@
-"""What the supernet and final networks share: stem, stack of cells, classifier.
+"""The backbone of supernets and final networks: stem, stack of cells, classifier.
 
 Sources: quark0/darts ``cnn/model.py`` (layout ``thirds``) and D-X-Y/AutoDL-Projects
-``cell_infers/tiny_network.py`` (layout ``stages``). Written anew.
+``cell_infers/tiny_network.py`` (layout ``stages``). Reimplemented.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from tune_nas.spaces.space import CellSpace, Space
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """What stands at one place in the stack.
+    """One block of the stack.
 
     Args:
         cell: The cell type; None for a residual reduction block.
         channels: Channels of each node.
         reduction: Whether it halves the map.
-        inputs: For each input node its channels before the bridge to it, and whether its map is
-            twice the size of the last block's.
-        width: Channels of its output.
+        inputs: For each input node, its channels before the bridge, and whether its map is twice
+            the size of the last block's.
+        width: Number of output channels.
     """
 
     cell: str | None
@@ -48,11 +48,11 @@ class BlockPlan:
 
 
 MakeCell = Callable[[str, int, bool], nn.Module]
-"""Makes a cell from its type, channels and whether it reduces."""
+"""Creates a cell, given its type, its channels and whether it reduces."""
 
 
 class Block(nn.Module):
-    """A cell in its place: its inputs are brought to its channels and size first."""
+    """A cell and the bridges that adapt its inputs to its channels and size."""
 
     def __init__(self, cell: str, preprocess: Sequence[nn.Module], body: nn.Module) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ class Block(nn.Module):
         """Return the cell's input nodes.
 
         Args:
-            states: The outputs of the blocks before.
-            active: Those after ReLU, where the bridges are not to do that again, each by itself.
+            states: The outputs of the previous blocks.
+            active: The same after ReLU, if the bridges should not each apply it again.
         """
         if active is None:
             return [module(state) for module, state in zip(self.preprocess, states, strict=True)]
@@ -75,21 +75,21 @@ class Block(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Stem, blocks, pooling and classifier; how a cell runs is the caller's.
+    """Stem, blocks, pooling and classifier; the caller determines how a cell runs.
 
     Args:
         space: The space whose skeleton is built.
-        make_cell: Makes the cells.
-        norm: Batch normalisation in cells; that outside of them is always affine and tracked.
-        n_classes: Outputs.
+        make_cell: Creates the cells.
+        norm: Batch normalization in cells; outside of cells it is always affine and tracked.
+        n_classes: Number of classes.
         in_channels: Channels of the images.
-        init_channels: Channels of the first cell; None for the space's own.
-        cells: Number of cells; None for the space's own.
-        share_relu: Whether what two cells start from goes through ReLU once, not once for each.
+        init_channels: Channels of the first cell; None for the space's default.
+        cells: Number of cells; None for the space's default.
+        share_relu: Whether ReLU is applied once to the common input of two cells.
 
     Raises:
         ValueError: If a number is below 1.
-        ConfigError: If a cell type would occur nowhere.
+        ConfigError: If a cell type would not occur.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Backbone(nn.Module):
         check_cells_occur(space, cells, "cells")
         self.n_inputs = space.n_inputs
         blocks = plan_blocks(space, init_channels, cells)
-        self.tap = 2 * len(blocks) // 3  # where an auxiliary head sits
+        self.tap = 2 * len(blocks) // 3  # position of an auxiliary head
         self.tap_channels = blocks[self.tap].width
         self.stem = make_stem(space, in_channels, init_channels)
         self.blocks = nn.ModuleList(make_block(space, block, make_cell, norm) for block in blocks)
@@ -144,7 +144,7 @@ class Backbone(nn.Module):
             run: Runs the cell of a block on its input nodes.
 
         Returns:
-            The last block's output, and that of the block at 2/3 of the network.
+            The outputs of the last block and of the block at 2/3 of the network.
         """
         states = [self.stem(x)] * self.n_inputs
         active = [F.relu(states[0])] * self.n_inputs if self.share_relu else None
@@ -161,21 +161,21 @@ class Backbone(nn.Module):
         return states[-1], tapped
 
     def classify(self, features: Tensor) -> Tensor:
-        """Return the logits (n, n_classes) of the last block's output."""
+        """Return the logits (n, n_classes) for the last block's output."""
         logits: Tensor = self.classifier(self.pool(self.last(features)).flatten(1))
         return logits
 
 
 def check_cells_occur(space: Space, cells: int, key: str) -> None:
-    """Refuse a number of cells with which a cell type occurs nowhere: its α would never move.
+    """Reject a number of cells with which a cell type does not occur: its α would never change.
 
     Args:
         space: The space.
         cells: Number of cells; per stage in the layout ``stages``.
-        key: What sets it, for the message.
+        key: The key that sets it, for the message.
 
     Raises:
-        ConfigError: If a type occurs nowhere; names the nearest number with which all occur.
+        ConfigError: If a type does not occur; names the nearest number with which all occur.
     """
     layout = space.skeleton.layout
     absent = absent_cells(layout, cells, space.cells)
@@ -195,7 +195,7 @@ def plan_blocks(space: Space, init_channels: int, cells: int) -> list[BlockPlan]
         init_channels: Channels of the first cell.
         cells: Number of cells; per stage in the layout ``stages``.
     """
-    # (channels, whether a reduction made it) of what the next block starts from
+    # (channels, whether it is from a reduction) of the next block's inputs
     states = [(space.skeleton.stem_multiplier * init_channels, False)] * space.n_inputs
     blocks = []
     for position in plan(space.skeleton.layout, init_channels, cells):
@@ -217,7 +217,7 @@ def plan_blocks(space: Space, init_channels: int, cells: int) -> list[BlockPlan]
 
 
 def make_stem(space: Space, in_channels: int, init_channels: int) -> nn.Sequential:
-    """Return what the images pass through before the first block."""
+    """Return the stem: the layers before the first block."""
     channels = space.skeleton.stem_multiplier * init_channels
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
@@ -238,9 +238,9 @@ def make_block(space: Space, block: BlockPlan, make_cell: MakeCell, norm: Norm) 
 
 @cache
 def smallest_batch(layout: str, cells: int, side: int) -> int:
-    """Return how many images a batch needs for batch normalisation by its own statistics.
+    """Return the batch size needed for batch normalization with batch statistics.
 
-    Of one value per channel the mean is that value and the deviation 0, so that nothing is left.
+    With one value per channel, the mean is this value and the deviation 0: no information remains.
 
     Args:
         layout: Layout of the skeleton.
@@ -248,7 +248,7 @@ def smallest_batch(layout: str, cells: int, side: int) -> int:
         side: Height and width of the images, in pixels.
 
     Returns:
-        2 where the reductions leave a map of one pixel, else 1.
+        2 if the reductions leave a map of one pixel, else 1.
     """
     for position in plan(layout, 1, cells):
         side = (side + 1) // 2 if position.reduction else side
@@ -256,12 +256,12 @@ def smallest_batch(layout: str, cells: int, side: int) -> int:
 
 
 def join(nodes: list[Tensor], cell: CellSpace) -> Tensor:
-    """Return a cell's output, from all of its nodes."""
+    """Return the output of a cell, given all of its nodes."""
     return torch.cat(nodes[cell.n_inputs :], dim=1) if cell.output == "concat" else nodes[-1]
 
 
 def _bridge(channels_in: int, is_larger: bool, channels: int, norm: Norm) -> nn.Module:
-    """Return the preprocessing of an input: to the cell's channels and the last output's size.
+    """Return the preprocessing of an input to the cell's channels and the last output's size.
 
     The output of the cell before last is twice that size if the last cell was a reduction.
     """

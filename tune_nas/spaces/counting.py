@@ -30,7 +30,7 @@ def count_parameters(module: nn.Module, without_auxiliary: bool = True) -> int:
 
     Args:
         module: Any module.
-        without_auxiliary: Leave out those of a `Network`'s auxiliary head, as papers do.
+        without_auxiliary: Exclude those of a `Network`'s auxiliary head, as in papers.
     """
     return sum(
         parameter.numel()
@@ -44,11 +44,11 @@ def count_multiply_adds(
 ) -> int:
     """Count the multiply-adds of one image in evaluation mode (no auxiliary head).
 
-    Convolutions and linear layers count, pools and normalisation do not. A bias counts as one
-    addition per output: that is how NAS-Bench-201's table has its FLOPs.
+    Convolutions and linear layers count, pooling and normalization do not. A bias counts as one
+    addition per output, as for the FLOPs in NAS-Bench-201's table.
 
     Args:
-        network: A module that takes images alone.
+        network: A module whose only input is images.
         image_size: Side of the images in pixels, or (height, width).
         in_channels: Channels of the images.
     """
@@ -63,7 +63,7 @@ def count_multiply_adds(
 
     hooks = [module.register_forward_hook(count) for module in network.modules()]
     mode = network.training
-    # an empty batch passes through every layer, in its true size, without computing anything
+    # an empty batch passes through every layer in full size, without computing anything
     nothing = next(network.parameters()).new_zeros(0, in_channels, height, width)
     try:
         network.eval()
@@ -88,26 +88,26 @@ def model_size(
 ) -> ModelSize:
     """Return the size of a genotype's final network, in a tenth of a second on the CPU.
 
-    It is built but not run, and torch's random state is left as it was.
+    It is built but not run, and torch's random state is unchanged.
 
     Args:
         genotype: The architecture.
-        space: The space that it belongs to.
+        space: Its space.
         image_size: Side of the images in pixels, or (height, width).
-        n_classes: Outputs.
+        n_classes: Number of classes.
         in_channels: Channels of the images.
         init_channels: Channels of the first cell; None for the space's usual final size.
         cells: Number of cells (per stage in the layout ``stages``); None likewise.
 
     Raises:
-        GenotypeError: If the space does not hold the genotype.
+        GenotypeError: If the space does not contain the genotype.
         ValueError: If a number is below 1.
     """
     usual_channels, usual_cells = space.final_size
     size = (init_channels or usual_channels) ** 2 * (cells or usual_cells)
-    # On the device meta nothing takes memory; building there is ten times slower.
+    # On the meta device, nothing takes memory; building there is ten times slower.
     device = torch.device("meta" if size > _LARGE else "cpu")
-    with building(), device:  # a count must not change what is drawn next
+    with building(), device:  # counting must not change later random values
         network = build_network(
             genotype,
             space,

@@ -1,4 +1,4 @@
-"""What a space's YAML file may say, and its validation."""
+"""The YAML model of a space."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class CellDescription(Section):
     Args:
         inputs: Input nodes, numbered from 0.
         nodes: Number of intermediate nodes, up to 100; they are numbered after the inputs.
-        edges: ``all`` (every node to every later intermediate node) or a list of ``"0->2"``.
-        operations: Of every edge alike, or a mapping from each edge to its own.
-        output: ``concat`` (all intermediate nodes side by side) or ``last`` (the last one).
-        inputs_per_node: Edges that a genotype keeps into a node; None for all.
+        edges: ``all`` (every node to every later intermediate node) or a list, e.g. ``["0->2"]``.
+        operations: The operations of all edges, or a mapping from each edge to its operations.
+        output: ``concat`` (all intermediate nodes concatenated) or ``last`` (the last one).
+        inputs_per_node: Number of edges that a genotype keeps into a node; None for all.
         excluded: Operations that a genotype never has.
     """
 
@@ -41,7 +41,7 @@ class CellDescription(Section):
     @field_validator("operations", "edges", "excluded", mode="before")
     @classmethod
     def _no_text_for_a_list(cls, value: Any) -> Any:
-        """Say it in one line; the union's own complaint is one line per alternative."""
+        """Raise a one-line error; that of the union has one line per alternative."""
         if value != "all" and not isinstance(value, list | tuple | Mapping):
             raise ValueError(f"must be a list, not {shown(value)}")
         return value
@@ -113,7 +113,7 @@ class CellDescription(Section):
 
 
 class SkeletonDescription(Section):
-    """The network that cells are stacked into.
+    """The network into which cells are stacked.
 
     Args:
         layout: ``thirds``: cells one after another, ``reduction`` ones at 1/3 and 2/3 (DARTS);
@@ -121,7 +121,7 @@ class SkeletonDescription(Section):
             (NAS-Bench-201).
         init_channels: Channels of the first cell; doubled at each reduction.
         cells: Number of cells; per stage in ``stages``.
-        stem_multiplier: The stem has that many times the channels of the first cell.
+        stem_multiplier: Ratio of the stem's channels to those of the first cell.
     """
 
     layout: Literal["thirds", "stages"]
@@ -131,12 +131,12 @@ class SkeletonDescription(Section):
 
 
 class SupernetDescription(Section):
-    """What differs between the supernet and a final network: the batch normalisation in cells.
+    """The batch normalization in cells of the supernet, which may differ from the final network.
 
     Args:
-        affine: Whether it learns scale and shift. Learnt scales would undo α, so: false.
-        track_running_stats: Whether evaluation uses running statistics or the batch's own.
-        norm_after_pools: Whether pools are followed by it (in the supernet only).
+        affine: Whether it learns scale and shift. Usually false: learned scales would undo α.
+        track_running_stats: Whether evaluation uses running statistics or batch statistics.
+        norm_after_pools: Whether it follows pooling (in the supernet only).
     """
 
     affine: bool = False
@@ -145,7 +145,7 @@ class SupernetDescription(Section):
 
 
 class FinalDescription(Section):
-    """The usual size of a final network, where it is not that of the supernet.
+    """The usual size of a final network, if it differs from the supernet.
 
     Args:
         init_channels: Channels of the first cell; None for the skeleton's.
@@ -157,7 +157,7 @@ class FinalDescription(Section):
 
 
 class SpaceDescription(Section):
-    """A whole space: its cells, the skeleton, the supernet's normalisation, the final size."""
+    """A search space: its cells, the skeleton, the supernet's normalization, the final size."""
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""

@@ -1,6 +1,6 @@
-"""How large a network would be, worked out before it is built.
+"""Estimate of the size of a network before it is built.
 
-Every kind of operation and bridge is built once on torch's device ``meta``, which takes no memory,
+Every kind of operation and bridge is built once on torch's ``meta`` device, which takes no memory,
 and its parameters and convolutions are counted.
 """
 
@@ -24,21 +24,21 @@ from tune_nas.spaces.space import Edge, Space
 from tune_nas.spaces.supernet import supernet_norm
 
 Count = tuple[int, int]
-"""Parameters, and the channels that all convolutions put out that are not depthwise."""
+"""Parameters, and the output channels of all convolutions that are not depthwise."""
 
 MOST_OPERATIONS = 100_000
-"""Operations of a network, with which building it takes about a minute."""
+"""Maximum number of operations of a network; building it takes about a minute."""
 
 
 @dataclass(frozen=True)
 class NetworkEstimate:
-    """The size of a network, at least.
+    """A lower bound of the size of a network.
 
     Args:
-        parameters: Numbers that are trained; exact but for an auxiliary head.
-        kept: Numbers of one image that are kept from the forward pass to the backward pass: the
-            outputs of all convolutions that are not depthwise. Every form of a network keeps
-            these, and most keep several times as many.
+        parameters: Number of trained parameters; exact except for an auxiliary head.
+        kept: Number of values per image that are kept from the forward to the backward pass: the
+            outputs of all convolutions that are not depthwise. Every implementation of a network
+            keeps these, and most keep several times as many.
     """
 
     parameters: int
@@ -59,11 +59,11 @@ def estimate_supernet(
 
     Args:
         space: The space.
-        n_classes: Outputs.
+        n_classes: Number of classes.
         in_channels: Channels of the images.
         image_size: Side of the images, in pixels.
-        init_channels: Channels of the first cell; None for the space's own.
-        cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
+        init_channels: Channels of the first cell; None for the space's default.
+        cells: Number of cells (per stage in the layout ``stages``); None for the space's default.
         partial_channels: K, a divisor of the channels.
 
     Raises:
@@ -108,8 +108,8 @@ def estimate_network(
 
     Args:
         space: The space.
-        genotype: The architecture; None if it is not known yet: its operations count nothing.
-        n_classes: Outputs.
+        genotype: The architecture; None if not known yet: its operations are not counted.
+        n_classes: Number of classes.
         in_channels: Channels of the images.
         image_size: Side of the images, in pixels.
         init_channels: Channels of the first cell; None for the space's usual final size.
@@ -142,14 +142,14 @@ def _check_operations(space: Space, counts: list[int]) -> None:
 
 
 class _Blocks:
-    """Adds up the blocks of a network; of equal blocks and operations one is counted.
+    """Sums up the blocks of a network; equal blocks and operations are counted only once.
 
     Args:
         space: The space.
         blocks: The stack.
-        norm: Batch normalisation in cells.
+        norm: Batch normalization in cells.
         operations: Yields the edges and operations of a cell type.
-        count: Counts an operation of a number of channels and a stride.
+        count: Counts an operation, given the number of channels and the stride.
         partial_channels: K of the supernet.
     """
 

@@ -1,9 +1,9 @@
-"""A faster form of the mixed cell: the same mathematics and the same parameters, less work.
+"""A faster implementation of the mixed cell: equivalent, with the same parameters.
 
-What the plain form does edge by edge is done once where it is the same for all edges that leave
-a node: the ReLU before convolutions, pools and the normalisation after them, and the dense
-convolutions, whose kernels are stacked. An operation's weight is the scale of the batch
-normalisation that ends it, so that neither its output nor its gradient takes a pass of its own.
+Work that is equal for all edges leaving a node is done once instead of per edge: the ReLU before
+convolutions, pooling and the normalization after it, and the dense convolutions, whose kernels are
+stacked. An operation's weight becomes the scale of its final batch normalization, so that neither
+its output nor its gradient needs an extra pass.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tune_nas.spaces.weights import CellWeights
 
 
 class Sum:
-    """A sum that grows in place: nothing that is added to it needs its value for a gradient."""
+    """A sum accumulated in place, since no gradient needs the value of a term."""
 
     def __init__(self) -> None:
         self._total: Tensor | None = None
@@ -43,29 +43,29 @@ class Sum:
             self._total = term.clone() if scale is None else scale * term
         elif scale is None:
             self._total = self._total.add_(term)
-        else:  # not in place, which `torch.func.vmap` would run one supernet after another
+        else:  # not in place, as `torch.func.vmap` would run it per supernet
             self._total = torch.addcmul(self._total, term, scale)
 
     def update(self, of: Callable[[Tensor | None], Tensor]) -> None:
-        """Let a function add to the sum in place; it is given None where there is none yet."""
+        """Let a function add to the sum in place; it receives None if there is no sum yet."""
         self._total = of(self._total)
 
     def add_number(self, number: Tensor) -> None:
-        """Add a number () to every value."""
+        """Add a scalar () to every value."""
         self._numbers.append(number)
 
     def total(self, zeros: Callable[[], Tensor]) -> Tensor:
-        """Return the sum; it starts from zeros of its shape if it is of nothing but numbers."""
+        """Return the sum; it starts from zeros of its shape if all terms are scalars."""
         total = zeros() if self._total is None else self._total
         return total.add_(add(self._numbers)) if self._numbers else total
 
 
 class Source:
-    """A node, and what the edges that leave it share in one pass.
+    """A node and the shared work of its outgoing edges in one pass.
 
     Args:
         cell: The cell.
-        place: The node.
+        place: The index of the node.
         whole: Its value (n, channels, h, w).
         scales: The weight of each operation, by row and column.
         active: Which operations run, by row and column; None for all.
@@ -81,7 +81,7 @@ class Source:
     ) -> None:
         self.cell, self.whole, self._active = cell, whole, active
         self.part = whole
-        if cell.groups > 1:  # split once: the gradients of all edges become one once, in one layout
+        if cell.groups > 1:  # split once: joins the gradients of all edges once, in one layout
             sizes = [cell.width, whole.shape[1] - cell.width]
             self.part, self.rest = torch.split(whole, sizes, dim=1)
         self.rows = [row for row, edge in enumerate(cell.cell.edges) if edge.source == place]
@@ -91,7 +91,7 @@ class Source:
         self._stacked: dict[tuple[int, int], Tensor] = {}
 
     def add_to(self, total: Sum, row: int, draws: torch.Generator | None, dropout: float) -> None:
-        """Add all of an edge, each operation by its weight."""
+        """Add all operations of an edge, scaled by their weights."""
         for column, how in enumerate(self.how[row]):
             if how == "none" or not self.runs(row, column):
                 continue
@@ -113,7 +113,7 @@ class Source:
 
     @cached_property
     def around(self) -> Tensor:
-        """The channels that go around the operations of the edges that leave the node."""
+        """The channels that bypass the operations of the outgoing edges."""
         return halved(self.rest, self.cell.strides[self.rows[0]])
 
     @property
@@ -124,11 +124,11 @@ class Source:
         return self._relu
 
     def runs(self, row: int, column: int) -> bool:
-        """Whether an operation runs at all in this pass."""
+        """Return whether an operation runs in this pass."""
         return self._active is None or self._active[row][column]
 
     def alike(self, row: int, column: int) -> list[tuple[int, int]]:
-        """Return the places, among all edges that leave the node, of the operation that is here."""
+        """Return the positions, among all outgoing edges, of operations equal to this one."""
         name = self.cell.cell.operations[row][column]
         return [
             (other, place)
@@ -138,18 +138,18 @@ class Source:
         ]
 
     def add_pool(self, total: Sum, row: int, column: int, scale: Tensor) -> None:
-        """Add the pooling at a place, without normalisation."""
+        """Add the pooling at a position, without normalization."""
         total.add(self.pooled(row, column), scale)
 
     def pooled(self, row: int, column: int) -> Tensor:
-        """Return what the pooling at a place makes of the node, without normalisation."""
+        """Return the node pooled by the pooling at a position, without normalization."""
         key = (self.cell.cell.operations[row][column], "pool")
         if key not in self._shared:
             self._shared[key] = self.pool(self.cell.pooling(row, column).pool)
         return self._shared[key]
 
     def pool(self, module: Pool) -> Tensor:
-        """Return what a pooling makes of the node."""
+        """Return the pooled node."""
         out: Tensor = module(self.part)
         return out
 
@@ -165,11 +165,11 @@ class Source:
         total.add(self._shared[key], scale)
 
     def normed_pool(self, norms: Sequence[nn.BatchNorm2d], row: int, column: int) -> Tensor:
-        """Return what each of the norms makes of the pooling at a place."""
+        """Return the pooling at a position, normalized by each of the norms."""
         return normalised_once(norms, self.pooled(row, column))
 
     def _dense(self, row: int, column: int) -> Tensor:
-        """Return a dense convolution, normalised and scaled: all such of the node in one."""
+        """Return a normalized and scaled dense convolution; all of the node are computed as one."""
         if (row, column) not in self._stacked:
             places = self.alike(row, column)
             layers = [self.cell.convolutions(*place) for place in places]
@@ -186,10 +186,10 @@ class Source:
 
 
 class FastCell(MixedCell):
-    """`MixedCell`, reorganised; equal to it but for rounding, and with the same state dict.
+    """`MixedCell`, reorganized; equal up to rounding, with the same state dict.
 
-    How an operation is run follows from what it is built of; one that is built of anything else
-    than the registered ones are runs as in the plain form.
+    The structure of an operation determines how it is run; operations of unknown structure run as
+    in the plain implementation.
     """
 
     source_type: ClassVar[type[Source]] = Source
@@ -197,14 +197,14 @@ class FastCell(MixedCell):
 
     @cached_property
     def structures(self) -> list[list[Structure | None]]:
-        """What each operation of each edge is built of; None for an opaque one."""
+        """The structure of each operation of each edge; None for an opaque one."""
         return [
             [structure_of(operation) for operation in self.operations_of(row)]
             for row in range(len(self.cell.edges))
         ]
 
     def convolutions(self, row: int, column: int) -> Convolutions:
-        """Return the structure of an operation that is built of convolutions."""
+        """Return the structure of an operation that consists of convolutions."""
         return cast(Convolutions, self.structures[row][column])
 
     def pooling(self, row: int, column: int) -> Pooling:
@@ -235,7 +235,7 @@ class FastCell(MixedCell):
         betas = None if weights.edges is None else weights.edges.unbind()
         active = None if weights.active is None else weights.active.tolist()
         dropout = skip_dropout if self.training else 0.0
-        # by views: rows picked by a list would send an index to the device in each pass
+        # by views: indexing with a list would copy an index to the device in each pass
         scales = [
             (row if betas is None else betas[index] * row).unbind()
             for index, row in enumerate(weights.operations.unbind())
@@ -285,7 +285,7 @@ def _how(operation: nn.Module, structure: Structure | None) -> str:
 
 
 def _is_dense(structure: Convolutions) -> bool:
-    """Whether it is one dense convolution of stride 1, its normalization by the batch alone."""
+    """Return whether it is one dense convolution of stride 1 with only batch statistics."""
     if len(structure.stages) != 1:
         return False
     (stage,) = structure.stages

@@ -1,4 +1,4 @@
-"""Genotypes: discrete cells, one for each cell type of a space."""
+"""Genotypes: one discrete cell per cell type of a space."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CellGenotype:
     """One discrete cell: its edges, ordered by target, then source.
 
     Raises:
-        GenotypeError: If an edge is there twice or leads backwards, or an operation is unknown.
+        GenotypeError: If an edge is duplicated or leads backwards, or an operation is unknown.
     """
 
     edges: tuple[GenotypeEdge, ...]
@@ -61,12 +61,12 @@ class CellGenotype:
 
 @dataclass(frozen=True)
 class Genotype:
-    """A discrete architecture: a cell for each cell type.
+    """A discrete architecture: one cell per cell type.
 
-    Two genotypes are equal if their spaces' names and all of their edges are.
+    Two genotypes are equal if the names of their spaces and all edges are equal.
 
     Args:
-        space: Name of the space that it comes from.
+        space: Name of its space.
         cells: The cells by type (``normal``, ``reduction``).
     """
 
@@ -77,7 +77,7 @@ class Genotype:
         return hash((self.space, frozenset(self.cells.items())))
 
     def __str__(self) -> str:
-        """Return the short published form: NAS-Bench-201's or DARTS's, else edges by cell."""
+        """Return the short published notation: NAS-Bench-201's or DARTS's, else edges by cell."""
         for form in (self.to_nasbench201, self.to_darts):
             try:
                 return form()
@@ -86,7 +86,7 @@ class Genotype:
         return notation.to_edge_list(self._triples())
 
     def to_yaml(self) -> str:
-        """Return the YAML form, with a line for each edge."""
+        """Return the YAML form, with one line per edge."""
         cells = {
             name: {str(edge): edge.operation for edge in cell.edges}
             for name, cell in self.cells.items()
@@ -95,10 +95,10 @@ class Genotype:
 
     @classmethod
     def from_yaml(cls, text: str) -> Genotype:
-        """Read the YAML form alone.
+        """Read only the YAML form.
 
         Raises:
-            GenotypeError: If it is not YAML, or not that of a genotype.
+            GenotypeError: If it is not YAML or not a genotype.
         """
         return cls.of_reading(notation.read_yaml(text))
 
@@ -106,16 +106,17 @@ class Genotype:
         """Return ``Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=…, …)``.
 
         Raises:
-            GenotypeError: If it has not a normal and a reduction cell of two edges into each node.
+            GenotypeError: If it does not have a normal and a reduction cell with two edges into
+                each node.
         """
         return notation.to_darts(self._triples())
 
     @classmethod
     def from_darts(cls, text: str, space: str = "darts") -> Genotype:
-        """Read DARTS's notation, as `parse` does, of a space that it does not name.
+        """Read DARTS's notation, which does not name its space, like `parse`.
 
         Raises:
-            GenotypeError: If `parse` refuses the text.
+            GenotypeError: If `parse` rejects the text.
         """
         return replace(cls.parse(text), space=space)
 
@@ -123,16 +124,16 @@ class Genotype:
         """Return ``|nor_conv_3x3~0|+|none~0|skip_connect~1|+…``.
 
         Raises:
-            GenotypeError: If it has not one cell, of one input, with all of its edges.
+            GenotypeError: If it does not have exactly one cell, with one input and all edges.
         """
         return notation.to_nasbench201(self._triples())
 
     @classmethod
     def from_nasbench201(cls, text: str, space: str = "nasbench201") -> Genotype:
-        """Read NAS-Bench-201's notation, as `parse` does, of a space that it does not name.
+        """Read NAS-Bench-201's notation, which does not name its space, like `parse`.
 
         Raises:
-            GenotypeError: If `parse` refuses the text.
+            GenotypeError: If `parse` rejects the text.
         """
         return replace(cls.parse(text), space=space)
 
@@ -142,10 +143,10 @@ class Genotype:
 
         Args:
             text: A genotype, or a text that contains one: a log, a Python file, JSON.
-            pick: Which one, if it contains several: its name, or the line that it starts in.
+            pick: The one to read if there are several: its name, or its first line.
 
         Raises:
-            GenotypeError: If there is none or more than one, or it is not valid.
+            GenotypeError: If there is none or more than one, or it is invalid.
         """
         return cls.of_reading(notation.read_genotype(text, pick))
 
@@ -154,7 +155,7 @@ class Genotype:
         """Read a genotype in any form from a text file; ``pick`` as in `parse`.
 
         Raises:
-            GenotypeError: If the file cannot be read, or `parse` refuses its text.
+            GenotypeError: If the file cannot be read, or `parse` rejects its text.
         """
         try:
             text = Path(path).read_text(encoding="utf-8-sig")
@@ -167,10 +168,10 @@ class Genotype:
 
     @classmethod
     def of_reading(cls, reading: notation.Reading) -> Genotype:
-        """Build a genotype from what a notation has.
+        """Build a genotype from the reading of a notation.
 
         Raises:
-            GenotypeError: If an edge or an operation is not legal.
+            GenotypeError: If an edge or an operation is invalid.
         """
         cells = {}
         for name, edges in reading.cells.items():
@@ -181,10 +182,10 @@ class Genotype:
         return cls(reading.space, cells)
 
     def completed(self, space: Space) -> Genotype:
-        """Return the genotype as a space has it whose genotypes keep every edge.
+        """Return the genotype completed for a space whose genotypes keep every edge.
 
-        An edge that the genotype leaves out is ``none`` there, if that is one of its operations;
-        FairDARTS's notation has no other way to say so.
+        A missing edge becomes ``none`` if that is one of its operations; FairDARTS's notation
+        cannot express it otherwise.
         """
         cells = {}
         for name, cell in self.cells.items():
@@ -205,11 +206,11 @@ class Genotype:
         return Genotype(self.space, cells)
 
     def check(self, space: Space) -> None:
-        """Check that a space holds this genotype; its name is not compared.
+        """Check that a space contains this genotype; the space's name is not compared.
 
         Raises:
-            GenotypeError: If a cell, edge or operation is not the space's, or a node has not as
-                many edges as it should.
+            GenotypeError: If a cell, edge or operation is not in the space, or a node has the wrong
+                number of edges.
         """
         if set(self.cells) != set(space.cells):
             raise GenotypeError(

@@ -1,6 +1,6 @@
-"""A cell with all of its operations, mixed by weights that come from outside.
+"""A cell with all of its operations, mixed by given weights.
 
-This is the plain, readable form: what it computes is the truth that faster forms are held to.
+This is the plain, readable implementation, the reference for faster ones.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from tune_nas.spaces.weights import CellWeights
 class MixedCell(nn.Module):
     """A cell with all of its operations.
 
-    With partial channels (Xu et al., "PC-DARTS", ICLR 2020, arXiv:1907.05737) the first K-th of
-    the channels goes through the operations of an edge and the others around them, halved by a
-    2×2 maximum where the edge has stride 2; at a node the two are joined and shuffled.
+    With partial channels (Xu et al., "PC-DARTS", ICLR 2020, arXiv:1907.05737) the first 1/K of the
+    channels passes through the operations of an edge and the others bypass them, downsampled by 2×2
+    max pooling if the edge has stride 2; at a node, both are concatenated and shuffled.
 
     Args:
         cell: The cell type.
         channels: Channels of every node.
         reduction: Whether edges from input nodes have stride 2.
-        norm: Batch normalisation of its operations.
-        norm_after_pools: Whether it follows pools too.
+        norm: Batch normalization of its operations.
+        norm_after_pools: Whether it also follows pooling.
         partial_channels: K, a divisor of the channels; 1 for all of them.
     """
 
@@ -61,7 +61,7 @@ class MixedCell(nn.Module):
                     operation = NormedOperation(operation, norm(self.width))
                 operations.append(operation)
             self.edges.append(operations)
-        # `none` adds zero whatever its weight, so it never needs running
+        # `none` adds zero for any weight, so it is never run
         self.runs = [
             [operation_kind(name) != "none" for name in names] for names in cell.operations
         ]
@@ -78,7 +78,7 @@ class MixedCell(nn.Module):
         Args:
             inputs: The input nodes.
             weights: Mixing weights.
-            draws: Source of what operations draw; None for torch's global generator.
+            draws: Generator for random operations; None for torch's global generator.
             skip_dropout: Dropout on identities, in training mode.
         """
         operation_weights = [row.unbind() for row in weights.operations.unbind()]
@@ -92,7 +92,7 @@ class MixedCell(nn.Module):
             for row in self.cell.incoming(node):
                 source = nodes[self.cell.edges[row].source]
                 if active is not None and not any(active[row]):
-                    continue  # the edge is not there
+                    continue  # the edge does not exist
                 part = source[:, : self.width] if self.groups > 1 else source
                 terms = [
                     operation_weights[row][column] * run_operation(operation, part, draws, dropout)
@@ -110,14 +110,14 @@ class MixedCell(nn.Module):
                 nodes.append(zeros_after(source, self.strides[row]))
             elif not around:
                 nodes.append(add(through))
-            else:  # the sum over edges may come first: joining and shuffling are linear
+            else:  # the sum over edges can be first: concatenation and shuffling are linear
                 joined = torch.cat([add(through), add(around)], dim=1)
                 nodes.append(torch.channel_shuffle(joined, self.groups))
         return join(nodes, self.cell)
 
     @cached_property
     def _operations(self) -> list[list[nn.Module]]:
-        # looking a module up in two containers takes longer than some operations do
+        # a lookup in two module containers takes longer than some operations
         return [list(cast(nn.ModuleList, edge)) for edge in self.edges]
 
     def operations_of(self, row: int) -> Sequence[nn.Module]:
@@ -126,5 +126,5 @@ class MixedCell(nn.Module):
 
 
 def halved(x: Tensor, stride: int) -> Tensor:
-    """Return the channels that go around the operations of an edge of that stride."""
+    """Return the channels that bypass the operations of an edge of this stride."""
     return x if stride == 1 else F.max_pool2d(x, 2, stride=2, ceil_mode=True)

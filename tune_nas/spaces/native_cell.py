@@ -1,4 +1,4 @@
-"""The fast form with the kernels of `tune_nas.native`, where they can be had."""
+"""The fast implementation with the kernels of `tune_nas.native`, if available."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tune_nas.spaces.fast import FastCell, Source, Sum
 
 
 class _NativeSum(Sum):
-    """Puts off what the kernels can add, so that all of a node is one call of them."""
+    """Defers terms that the kernels can add, to compute a node in a single call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,9 +78,9 @@ class _NativeSource(Source):
         ]
 
     def add_pool(self, total: Sum, row: int, column: int, scale: Tensor) -> None:
-        """See `Source.add_pool`; where it is all that an edge runs, what it makes is not kept.
+        """See `Source.add_pool`; if an edge runs nothing else, the output is not kept.
 
-        That is so for drawn paths. Else it is: to pool again costs more than there is to gain.
+        This applies to sampled paths. Otherwise it is kept: pooling again costs more than it saves.
         """
         module = self.cell.pooling(row, column).pool
         all_that_runs = sum(self.runs(row, other) for other in range(len(self.how[row]))) == 1
@@ -106,10 +106,10 @@ class _NativeSource(Source):
 
 
 class NativeCell(FastCell):
-    """`FastCell` whose convolutions are run by kernels of our own, on a CPU pools too.
+    """`FastCell` whose convolutions, and on a CPU also pooling, are run by custom kernels.
 
-    Everything else, and all of it where there are no kernels for a device, a type or a number of
-    channels, is run as there.
+    Everything else runs as there; so does everything if there are no kernels for a device, type or
+    number of channels.
     """
 
     source_type: ClassVar[type[Source]] = _NativeSource
@@ -117,7 +117,7 @@ class NativeCell(FastCell):
 
     @cached_property
     def chains(self) -> list[list[list[Stage] | None]]:
-        """Each operation of each edge as a chain of stages; None if it is none, or is not run."""
+        """Each operation of each edge as a chain of stages; None if it is not one or not run."""
         return [
             [
                 stages_of(operation) if how != "none" else None
@@ -128,7 +128,7 @@ class NativeCell(FastCell):
 
     @cached_property
     def rest(self) -> list[list[str]]:
-        """How each operation is run that is no chain."""
+        """How each operation that is not a chain is run."""
         return [
             ["none" if chain else how for chain, how in zip(chains, row, strict=True)]
             for chains, row in zip(self.chains, self.how, strict=True)

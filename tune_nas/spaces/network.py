@@ -1,6 +1,6 @@
 """The final network: one genotype, trained from scratch.
 
-Sources: quark0/darts ``cnn/model.py`` (cells, drop path, auxiliary head). Written anew.
+Sources: quark0/darts ``cnn/model.py`` (cells, drop path, auxiliary head). Reimplemented.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tune_nas.spaces.space import CellSpace, Space
 
 
 class FinalCell(nn.Module):
-    """A discrete cell; edges with ``none`` are left out."""
+    """A discrete cell; edges with ``none`` are omitted."""
 
     def __init__(
         self, cell: CellSpace, genotype: CellGenotype, channels: int, reduction: bool
@@ -35,7 +35,7 @@ class FinalCell(nn.Module):
         self.n_paths = sum(self._is_path(row) for row in range(len(self.edges)))
 
     def _is_path(self, row: int) -> bool:
-        """Whether drop path may drop an edge's output: neither ``none`` nor an identity."""
+        """Return whether drop path may drop an edge's output: neither ``none`` nor an identity."""
         left_out = operation_kind(self.edges[row].operation) == "none"
         return not (left_out or isinstance(self.operations[row], nn.Identity))
 
@@ -49,8 +49,8 @@ class FinalCell(nn.Module):
 
         Args:
             inputs: The input nodes.
-            kept: Yields the factors (n, 1, 1, 1) of each path, in turn; None to drop nothing.
-            generator: Source of noise; None for torch's global one.
+            kept: Yields the factors (n, 1, 1, 1) of each path; None to drop nothing.
+            generator: Generator of noise; None for torch's global one.
         """
         nodes = list(inputs)
         for node in self.cell.nodes:
@@ -71,9 +71,9 @@ class FinalCell(nn.Module):
 class AuxiliaryHead(nn.Module):
     """DARTS's second classifier, on the features at 2/3 of the network.
 
-    It pools the map to 2×2. On sides of 6 to 10 pixels it does so as published, with two windows
-    of 5 pixels at either end (8 pixels: DARTS's CIFAR head, stride 3; 7 pixels: its ImageNet
-    head, stride 2). On other sides, as the 2×2 map of an 8×8 image, by adaptive pooling.
+    It pools the map to 2×2: for sides of 6 to 10 pixels as published, with two windows of 5 pixels
+    at either end (8 pixels: DARTS's CIFAR head, stride 3; 7 pixels: its ImageNet head, stride 2).
+    For other sides, e.g. the 2×2 map of an 8×8 image, by adaptive pooling.
     """
 
     def __init__(self, channels: int, n_classes: int) -> None:
@@ -101,14 +101,13 @@ class AuxiliaryHead(nn.Module):
 
 
 class Network(nn.Module):
-    """A final network; made by `build_network`.
+    """A final network; created by `build_network`.
 
     Attributes:
-        genotype: What was built.
-        n_paths: How many outputs of operations drop path may drop.
+        genotype: Its genotype.
+        n_paths: Number of outputs of operations that drop path may drop.
         drop_path_probability: Probability of dropping a path in training mode; set it by epoch.
-        generator: Source of all that it draws, dropped paths and noise; None for torch's global
-            generator.
+        generator: Generator of dropped paths and noise; None for torch's global generator.
         auxiliary: The auxiliary head, or None.
     """
 
@@ -132,14 +131,14 @@ class Network(nn.Module):
         return self.run(x, self.draw_kept(x))
 
     def draw_kept(self, x: Tensor) -> Tensor | None:
-        """Draw which samples drop path keeps: factors for the outputs of all paths of a pass.
+        """Sample the examples that drop path keeps: factors for the outputs of all paths of a pass.
 
         Args:
-            x: Images (n, …): their number, type and device are those of the factors.
+            x: Images (n, …) that define the number, type and device of the factors.
 
         Returns:
-            (n_paths, n, 1, 1, 1): 0 for a sample that is dropped, else 1 / (1 - probability), so
-            that the mean stays. None where nothing is dropped, as in evaluation mode.
+            (n_paths, n, 1, 1, 1): 0 for a dropped example, else 1 / (1 - probability), which keeps
+            the mean. None if nothing is dropped, e.g. in evaluation mode.
         """
         probability = self.drop_path_probability
         if not self.training or probability == 0:
@@ -150,7 +149,7 @@ class Network(nn.Module):
         return (draws >= probability).to(x.device, x.dtype).div_(1 - probability)
 
     def run(self, x: Tensor, kept: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
-        """Do the same with drop path's draws given: nothing here changes from step to step.
+        """Run the network with given drop path factors: nothing here changes between steps.
 
         Args:
             x: Images (n, in_channels, h, w).
@@ -179,21 +178,21 @@ def build_network(
     cells: int | None = None,
     auxiliary: bool = False,
 ) -> Network:
-    """Build the final network of a genotype: affine batch normalisation, none after pools.
+    """Build the final network of a genotype: affine batch normalization, none after pooling.
 
-    Weights are drawn from torch's global generator.
+    Weights are initialized with torch's global generator.
 
     Args:
         genotype: The architecture.
-        space: The space that it belongs to.
-        n_classes: Outputs.
+        space: Its space.
+        n_classes: Number of classes.
         in_channels: Channels of the images.
         init_channels: Channels of the first cell; None for the space's usual final size.
         cells: Number of cells (per stage in the layout ``stages``); None likewise.
         auxiliary: Add the auxiliary head after 2/3 of the network.
 
     Raises:
-        GenotypeError: If the space does not hold the genotype.
+        GenotypeError: If the space does not contain the genotype.
         ValueError: If a number is below 1.
     """
     genotype.check(space)

@@ -1,4 +1,4 @@
-"""Operations of a user's own, which a space's file names as ``module:function``."""
+"""Custom operations, named ``module:function`` in a space's file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tune_nas.spaces.registry import Build, add_loaded, is_loaded, is_own_operat
 from tune_nas.user_code import load_named, said
 
 _KEY = "operations"
-_IMAGES = (2, 0)  # none at all is how multiply-adds are counted
-_PROBE = (16, 7, 5)  # channels, height, width; odd sides show how a stride of 2 rounds
+_IMAGES = (2, 0)  # an empty batch is used to count multiply-adds
+_PROBE = (16, 7, 5)  # channels, height, width; odd sides test the rounding of stride 2
 
 
 def load_operations(content: Mapping[str, Any], folder: Path) -> None:
-    """Import every operation of the user's own that the content of a space's file names.
+    """Import every custom operation in the content of a space's file.
 
-    Genotypes name operations, too, but import none: they come from anywhere.
+    Genotypes also name operations but import none, since they may be untrusted.
 
     Args:
-        content: What the file holds, not validated yet.
-        folder: The file's folder, where modules are looked for first.
+        content: The content of the file, not yet validated.
+        folder: The file's folder, searched first for modules.
 
     Raises:
         ConfigError: If one cannot be imported, or is not an operation.
@@ -41,15 +41,14 @@ def load_operations(content: Mapping[str, Any], folder: Path) -> None:
 
 
 def load_operation(name: str, folders: Sequence[Path] = ()) -> None:
-    """Import an operation that is named ``module:function``, or added by an installed package.
+    """Import an operation named ``module:function`` or added by an installed package.
 
     Args:
-        name: The name; one that is known already is not added again.
-        folders: Where to look for the module first.
+        name: The name; a known one is not added again.
+        folders: Folders searched first for the module.
 
     Raises:
-        ConfigError: If it cannot be imported, or does not keep to what `register_operation` asks
-            of an operation.
+        ConfigError: If it cannot be imported, or violates the requirements of `register_operation`.
     """
     if is_loaded(name) and not is_own_operation(name):
         return
@@ -84,7 +83,7 @@ def _probe(name: str, build: Build) -> bool:
 
 
 def _names(operations: Any) -> Iterator[str]:
-    """Yield the own operations in a list, or in the lists of a mapping from edges."""
+    """Yield the custom operations in a list, or in the lists of a mapping from edges."""
     if isinstance(operations, Mapping):
         for names in operations.values():
             yield from _names(names)
@@ -93,6 +92,6 @@ def _names(operations: Any) -> Iterator[str]:
 
 
 def is_imported(name: Any) -> bool:
-    """Return whether an operation is to be imported: a user's own, or one that a package adds."""
+    """Return whether an operation must be imported: a custom one or one added by a package."""
     own = is_own_operation(name)
     return own or (isinstance(name, str) and manifest.is_added("operations", name))

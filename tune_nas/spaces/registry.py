@@ -1,4 +1,4 @@
-"""The operations that an edge can have, by name: those of the manifest and of a user's own."""
+"""The operations of edges by name: those of the manifest and custom ones."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Kind = Literal["skip", "pool", "convolution", "none", "noise"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 Build = Callable[[int, int, Norm], nn.Module]
-"""Makes an operation from channels, stride (1 or 2) and batch normalisation."""
+"""Creates an operation, given channels, stride (1 or 2) and batch normalization."""
 
 
 class Operation(NamedTuple):
     """An operation.
 
     Args:
-        build: Makes it.
-        kind: What metrics count it as.
+        build: Creates it.
+        kind: Its kind in metrics.
     """
 
     build: Build
@@ -34,11 +34,11 @@ class Operation(NamedTuple):
 
 
 _loaded: dict[str, Operation] = {}
-_kinds: dict[Build, Kind] = {}  # of the shipped operations, by function
+_kinds: dict[Build, Kind] = {}  # of the built-in operations, by function
 
 
 def of_kind(kind: Kind) -> Callable[[Build], Build]:
-    """Return a decorator that says the kind of a shipped operation; the manifest has its name."""
+    """Return a decorator that sets the kind of a built-in operation; the manifest has its name."""
 
     def mark(build: Build) -> Build:
         _kinds[build] = kind
@@ -48,20 +48,20 @@ def of_kind(kind: Kind) -> Callable[[Build], Build]:
 
 
 def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
-    """Register the decorated function as the operation ``name``, in this process.
+    """Register the decorated function as the operation ``name`` in this process.
 
     The function takes ``(channels, stride, norm)`` and returns a module that maps
-    ``(n, channels, h, w)`` to ``(n, channels, ceil(h / stride), ceil(w / stride))``, for n = 0 too:
-    sizes are counted without images.
+    ``(n, channels, h, w)`` to ``(n, channels, ceil(h / stride), ceil(w / stride))``, also for
+    n = 0: sizes are counted without images.
 
     Args:
         name: Name in YAML files and genotypes.
         kind: ``skip``, ``pool``, ``convolution`` (learnable), ``none`` (always zero) or ``noise``
-            (drawn anew in each pass).
+            (sampled again in each pass).
 
     Raises:
         ValueError: If the kind is unknown or another function has the name. The same function, by
-            its module and qualified name, takes the place of the one that was registered before.
+            module and qualified name, replaces its earlier registration.
     """
     _check_free(name)
     if kind not in KINDS:
@@ -77,23 +77,23 @@ def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
 
 
 def is_own_operation(name: Any) -> bool:
-    """Return whether a name is written ``module:function``, as an operation of a user's own."""
+    """Return whether a name has the form ``module:function`` of a custom operation."""
     return manifest.is_reference(name)
 
 
 def add_loaded(name: str, build: Build, *, learns: bool) -> None:
-    """Make a function that was imported known as an operation.
+    """Register an imported function as an operation.
 
-    Its kind is the one that it is registered with by `register_operation`; one that is not is a
-    convolution if it has parameters.
+    Its kind is the one registered with `register_operation`; if unregistered, it is a convolution
+    if it has parameters.
 
     Args:
-        name: ``module:function``, or a name that an installed package adds.
+        name: ``module:function``, or a name added by an installed package.
         build: The function.
         learns: Whether it has parameters at stride 1.
 
     Raises:
-        ConfigError: If its kind is not known.
+        ConfigError: If its kind is unknown.
     """
     kinds = [other.kind for other in _loaded.values() if other.build is build]
     if not kinds and not learns:
@@ -106,12 +106,12 @@ def add_loaded(name: str, build: Build, *, learns: bool) -> None:
 
 
 def is_loaded(name: str) -> bool:
-    """Return whether an operation needs no import of a user's code."""
+    """Return whether an operation needs no import of custom code."""
     return name in _loaded or manifest.is_shipped("operations", name)
 
 
 def operation_names() -> list[str]:
-    """Return the sorted names of all operations, those of a user's own that are loaded included."""
+    """Return the sorted names of all operations, including loaded custom ones."""
     return sorted({*manifest.names("operations"), *_loaded})
 
 
@@ -119,8 +119,8 @@ def operation_kind(name: str) -> str:
     """Return ``skip``, ``pool``, ``convolution``, ``none`` or ``noise``.
 
     Raises:
-        ConfigError: If there is no such operation, or it is one of a user's own whose space has not
-            been loaded.
+        ConfigError: If there is no such operation, or it is a custom one whose space has not been
+            loaded.
     """
     return _operation(name).kind
 
@@ -129,8 +129,8 @@ def build_operation(name: str, channels: int, stride: int, norm: Norm) -> nn.Mod
     """Build an operation for ``channels`` channels.
 
     Raises:
-        ConfigError: If there is no such operation, or it is one of a user's own whose space has not
-            been loaded.
+        ConfigError: If there is no such operation, or it is a custom one whose space has not been
+            loaded.
         ValueError: If the stride is neither 1 nor 2, or there are no channels.
     """
     operation = _operation(name)
@@ -142,9 +142,9 @@ def build_operation(name: str, channels: int, stride: int, norm: Norm) -> nn.Mod
 
 
 def check_operation(name: str) -> None:
-    """Raise a ConfigError that names the nearest operation if there is none of that name.
+    """Raise a ConfigError that names the nearest operation if there is none of this name.
 
-    An operation of a user's own may have any module and function: only its space imports it.
+    A custom operation may have any module and function: only its space imports it.
     """
     if is_own_operation(name) or (isinstance(name, str) and manifest.is_known("operations", name)):
         return

@@ -1,4 +1,4 @@
-"""The stack of cells of a layout: which type stands where, and with how many channels.
+"""The stack of cells of a layout: cell types and channels by position.
 
 Sources: quark0/darts ``cnn/model.py`` (layout ``thirds``) and D-X-Y/AutoDL-Projects
 ``cell_infers/tiny_network.py`` (layout ``stages``).
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Position:
-    """One place in the stack.
+    """One position in the stack.
 
     Args:
         cell: The cell type there; None for a residual reduction block.
@@ -28,7 +28,7 @@ class Position:
 def plan(layout: str, init_channels: int, cells: int) -> list[Position]:
     """Return the stack of a layout, with the channels doubled at each reduction.
 
-    ``thirds``: reductions are the cells number cells // 3 and 2 · cells // 3, counted from 0.
+    ``thirds``: reductions are the cells cells // 3 and 2 · cells // 3 (0-based).
     """
     if layout == "stages":
         stack: list[Position] = []

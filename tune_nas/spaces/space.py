@@ -1,4 +1,4 @@
-"""A search space: which cells can be built, and the skeleton that they are stacked into."""
+"""A search space: its cells and the skeleton into which they are stacked."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True)
 class CellSpace:
-    """The cells of one type that a space holds.
+    """The cells of one type in a space.
 
     Args:
         n_inputs: Number of input nodes; they are the nodes 0 … n_inputs − 1.
         nodes: The intermediate nodes, in order.
-        edges: All edges, ordered by target, then source. Operation weights have a row for each.
-        operations: The operations of each edge. Operation weights have a column for each.
+        edges: All edges, ordered by target, then source. Operation weights have one row per edge.
+        operations: The operations of each edge. Operation weights have one column per operation.
         output: ``concat`` of all intermediate nodes, or the ``last`` one.
-        inputs_per_node: How many edges into a node a genotype keeps; None for all.
+        inputs_per_node: Number of edges into a node that a genotype keeps; None for all.
         excluded: Operations that a genotype never has.
     """
 
@@ -55,7 +55,7 @@ class CellSpace:
 
     @cached_property
     def n_operations(self) -> int:
-        """Columns of the operation weights: the most operations that an edge has."""
+        """Number of columns of the operation weights: the maximum over the edges."""
         return max(len(names) for names in self.operations)
 
     def mask(self) -> Tensor:
@@ -64,7 +64,7 @@ class CellSpace:
         return torch.arange(self.n_operations) < widths[:, None]
 
     def eligible(self) -> Tensor:
-        """Return which operations of each edge a genotype may have, (edges, n_operations), bool."""
+        """Return the mask of operations that a genotype may have, (edges, n_operations), bool."""
         allowed = self.mask()
         for row, names in enumerate(self.operations):
             for column, name in enumerate(names):
@@ -76,21 +76,21 @@ class CellSpace:
         return tuple(row for row, edge in enumerate(self.edges) if edge.target == node)
 
     def kept_inputs(self, node: int) -> int:
-        """Return how many edges into a node a genotype has."""
+        """Return the number of edges into a node in a genotype."""
         available = len(self.incoming(node))
         return available if self.inputs_per_node is None else min(self.inputs_per_node, available)
 
 
 @dataclass(frozen=True)
 class Space:
-    """A search space, as its YAML file describes it.
+    """A search space, as described by its YAML file.
 
     Args:
-        name: Its name; genotypes carry it.
-        description: One line on it.
+        name: Its name, also stored in genotypes.
+        description: A one-line description.
         cells: The cell types by name: ``normal`` and, in the layout ``thirds``, ``reduction``.
         skeleton: How cells are stacked; ``init_channels`` and ``cells`` are the defaults.
-        supernet: The supernet's batch normalisation.
+        supernet: The supernet's batch normalization.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Space:
         """Build a space from the content of a YAML file.
 
         Raises:
-            ConfigError: If it is not valid; the one line starts with ``where``.
+            ConfigError: If it is invalid; the one-line message starts with ``where``.
         """
         source = validate(SpaceDescription, content, where)
         cells = {name: _cell_space(cell) for name, cell in source.cells.items()}
@@ -113,7 +113,7 @@ class Space:
 
     @property
     def n_inputs(self) -> int:
-        """Input nodes of a cell, the same for all types."""
+        """Number of input nodes of a cell, the same for all types."""
         return next(iter(self.cells.values())).n_inputs
 
     @property
@@ -123,21 +123,21 @@ class Space:
         return final.init_channels or skeleton.init_channels, final.cells or skeleton.cells
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the description, as it would stand in a YAML file."""
+        """Return the description as in a YAML file."""
         return self._source.to_dict()
 
 
 def load_space(name: str | Path) -> Space:
-    """Load a shipped space by name, or a user's own by the path of its YAML file.
+    """Load a built-in space by name, or a custom one by the path of its YAML file.
 
-    A file without the key ``name`` is named as the file. Operations of the user's own,
-    ``module:function``, are imported: from the file's folder, as Python finds them, or from the
-    folder that the command runs in.
+    Without the key ``name``, the space is named like its file. Custom operations,
+    ``module:function``, are imported from the file's folder, Python's import path, or the current
+    working directory.
 
     Raises:
         ConfigError: If there is no such space, its file is not valid, an operation cannot be
-            imported, or it has the name of a shipped space but is another one: its genotypes would
-            be read with the shipped one.
+            imported, or it is a different space with the name of a built-in one, with which its
+            genotypes would be read.
     """
     path = find("space", name)
     space = _read_space(path, f"space '{name}'")

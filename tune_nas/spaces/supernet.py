@@ -1,4 +1,4 @@
-"""The supernet: every operation of every edge, mixed by weights that come from outside."""
+"""The supernet: every operation of every edge, mixed by given weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORMS: dict[str, type[MixedCell]] = {"plain": MixedCell, "torch": FastCell, "fa
 
 
 def supernet_norm(space: Space) -> Norm:
-    """Return what makes the batch normalisation in the cells of a space's supernet."""
+    """Return the factory of the batch normalization in the cells of a space's supernet."""
     return partial(
         nn.BatchNorm2d,
         affine=space.supernet.affine,
@@ -49,26 +49,26 @@ def check_partial_channels(space: Space, init_channels: int | None, partial_chan
 
 
 class Supernet(nn.Module):
-    """The network that holds all cells of a space at once.
+    """The network that contains all cells of a space at once.
 
-    `forward` is a function of its input, the mixing weights and, where operations draw, of the
-    seed that `seed_draws` was given; besides the running statistics of batch normalisation it
-    keeps no state. It knows no α. Weights are drawn from torch's global generator: seed that, in a
-    fork, for a reproducible start.
+    `forward` is a function of its input, the mixing weights and, for random operations, the seed
+    given to `seed_draws`; the running statistics of batch normalization are its only state. It does
+    not know α. Weights are initialized with torch's global generator: seed it, in a fork, for a
+    reproducible start.
 
     Args:
         space: The space.
-        n_classes: Outputs.
+        n_classes: Number of classes.
         in_channels: Channels of the images.
-        init_channels: Channels of the first cell; None for the space's own.
-        cells: Number of cells (per stage in the layout ``stages``); None for the space's own.
-        partial_channels: K; one K-th of each node's channels goes through the operations.
-        implementation: ``plain``, or ``fast``: equal but for rounding, with the same state dict.
+        init_channels: Channels of the first cell; None for the space's default.
+        cells: Number of cells (per stage in the layout ``stages``); None for the space's default.
+        partial_channels: K; 1/K of each node's channels passes through the operations.
+        implementation: ``plain``, or ``fast``: equal up to rounding, with the same state dict.
 
     Attributes:
         skip_dropout: Probability of dropping a value of an identity in training mode (Chen et al.,
             "P-DARTS", ICCV 2019, arXiv:1904.12760; as in the authors' code, not at stride 2, where
-            a skip connection has weights). Set it by epoch.
+            a skip connection has weights). Set it per epoch.
 
     Raises:
         ValueError: If a number is below 1.
@@ -121,33 +121,33 @@ class Supernet(nn.Module):
 
     @cached_property
     def build(self) -> str:
-        """All but values and form: supernets of equal builds have the same state dict."""
+        """Its configuration except the implementation; equal builds have the same state dict."""
         return repr((self.space, self._sizes))
 
     def smallest_batch(self, side: int) -> int:
-        """Return how many images of a side a batch needs; see the function of this name."""
+        """Return the batch size needed for images of a side; see the function of this name."""
         skeleton = self.space.skeleton
         return smallest_batch(skeleton.layout, self._sizes["cells"] or skeleton.cells, side)
 
     @property
     def draws(self) -> bool:
-        """Whether operations draw something in a pass: noise, or what dropout drops."""
+        """Whether operations are random in a pass: noise or dropout."""
         return self._has_noise or (self.training and self.skip_dropout > 0)
 
     def hollow(self) -> Supernet:
-        """Return one of the same build by torch's operations, without memory for its state.
+        """Return a copy with torch's operations on the meta device, without memory for its state.
 
-        It is for `torch.func.functional_call`, which brings parameters and buffers along.
+        For use with `torch.func.functional_call`, which provides parameters and buffers.
         """
         with torch.device("meta"):
             return Supernet(self.space, **self._sizes, implementation="torch")
 
     def seed_draws(self, seed: int, generators: Generators = new_generator) -> None:
-        """Seed what operations draw, as noise and dropout: the same in each pass until the next.
+        """Seed random operations (noise, dropout): equal in each pass until the next call.
 
         Args:
             seed: The seed of the pass.
-            generators: Where the generator comes from, by that seed.
+            generators: Source of the generator, given the seed.
         """
         self._draw_seed, self._generators = seed, generators
 
@@ -159,8 +159,8 @@ class Supernet(nn.Module):
             weights: `CellWeights` by cell type.
 
         Raises:
-            ValueError: If a cell type is missing or a shape wrong, or if one image is to be
-                normalised by its own statistics on a map of one pixel.
+            ValueError: If a cell type is missing or a shape wrong, or if a single image on a map of
+                one pixel would be normalized with batch statistics.
         """
         by_batch = self.training or not self.space.supernet.track_running_stats
         if by_batch and x.shape[0] < (least := self.smallest_batch(max(x.shape[2:]))):

@@ -1,4 +1,4 @@
-"""Mixing weights: what a relaxation gives to a supernet."""
+"""Mixing weights: the output of a relaxation and input of a supernet."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class CellWeights:
     """The mixing weights of one type of cell.
 
     Args:
-        operations: Operation weights (edges, n_operations); columns that an edge does not have
-            are never read.
-        edges: Optional edge weights (edges,); the sum over an edge's operations is scaled by it.
-        active: Optional bool tensor (edges, n_operations) on the CPU: which operations need
-            running at all. The others are not computed and their weights not read. None for all.
-        offsets: Optional (edges,); a number that is added to the sum over an edge's operations.
-            Where one drawn operation runs it is 0 and carries the gradient of the others (GDAS).
+        operations: Operation weights (edges, n_operations); columns of operations that an edge does
+            not have are never read.
+        edges: Optional edge weights (edges,); scale of the sum over an edge's operations.
+        active: Optional bool tensor (edges, n_operations) on the CPU: the operations to run. The
+            others are not computed and their weights not read. None for all.
+        offsets: Optional (edges,); scalar added to the sum over an edge's operations. If one
+            sampled operation is run, it is 0 and carries the gradient of the others (GDAS).
     """
 
     operations: Tensor
@@ -31,16 +31,16 @@ class CellWeights:
     offsets: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return by field all but ``active``, which is no part of what is computed with."""
+        """Return the tensors by field, except ``active``, which is not used in computations."""
         fields = {"operations": self.operations, "edges": self.edges, "offsets": self.offsets}
         return {name: tensor for name, tensor in fields.items() if tensor is not None}
 
     def running(self) -> tuple[tuple[bool, ...], ...] | None:
-        """Return ``active`` as tuples, to be compared; None for all."""
+        """Return ``active`` as tuples, for comparison; None for all."""
         return None if self.active is None else tuple(map(tuple, self.active.tolist()))
 
     def check(self, cell: CellSpace, name: str) -> None:
-        """Raise a ValueError if a shape is not that of the cell, or ``active`` no CPU mask."""
+        """Raise a ValueError if a shape does not match the cell or ``active`` is not a CPU mask."""
         shape = (len(cell.edges), cell.n_operations)
         wanted = {"operations": shape, "edges": shape[:1], "active": shape, "offsets": shape[:1]}
         for field, size in wanted.items():

@@ -1,4 +1,4 @@
-"""Probes: what observes a search and adds metrics and files, without changing its result."""
+"""Probes: they observe a search and add metrics and files, without changing its result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def make_probes(search: SearchView) -> dict[str, Probe]:
-    """Build the probes that a trial names in ``probes``, by their names.
+    """Build the probes in ``probes`` of a trial, by name.
 
     Raises:
         ConfigError: If one does not fit the search, or cannot be imported.
@@ -48,7 +48,7 @@ def observe(search: SearchView, probes: Iterable[Probe], metrics: Metrics) -> No
     """Let probes observe an epoch and add to its metrics.
 
     Raises:
-        ConfigError: If a metric is not a number, or another part reports one of that name.
+        ConfigError: If a metric is not a number, or another part reports one of the same name.
     """
     for probe in probes:
         found = {**metrics, **probe.after_epoch(search)}
@@ -62,7 +62,7 @@ def probe_files(probes: Iterable[Probe], taken: Iterable[str] = ()) -> dict[str,
 
     Args:
         probes: The probes.
-        taken: Names that are used already.
+        taken: Names that are already used.
 
     Raises:
         ConfigError: If two parts write a file of the same name, or a name is not a plain one.
@@ -87,7 +87,7 @@ def load_probes(
 ) -> None:
     """Restore the states of probes by name.
 
-    One that the checkpoint does not have, because it was added since, starts as it is.
+    A probe added since the checkpoint keeps its initial state.
     """
     saved = dict(states)
     for name, probe in probes.items():

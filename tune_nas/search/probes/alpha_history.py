@@ -1,4 +1,4 @@
-"""α after each epoch, for ever: what ``alphas.csv`` of a checkpoint holds."""
+"""The complete history of α by epoch, saved as ``alphas.csv`` in a checkpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AlphaHistory(Probe):
         self._weights: dict[str, list[Tensor]] = {name: [] for name in self.space.cells}
 
     def after_epoch(self, search: SearchView) -> Metrics:
-        """Take note of the epoch's α and weights."""
+        """Record the epoch's α and weights."""
         self.add(search.alphas, search.epoch_weights)
         return {}
 
@@ -35,7 +35,7 @@ class AlphaHistory(Probe):
         return {"alphas.csv": self.to_csv()}
 
     def add(self, alphas: Alphas, weights: MixingWeights) -> None:
-        """Take note of an epoch's α and weights."""
+        """Record an epoch's α and weights."""
         for name, alpha in alphas.items():
             self._alphas[name].append(alpha.detach().cpu().clone())
             self._weights[name].append(weights[name].operations.detach().cpu().clone())
@@ -66,6 +66,6 @@ class AlphaHistory(Probe):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take both back."""
+        """Restore both."""
         self._alphas = {name: list(rows) for name, rows in state["alphas"].items()}
         self._weights = {name: list(rows) for name, rows in state["weights"].items()}

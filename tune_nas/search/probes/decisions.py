@@ -1,4 +1,4 @@
-"""Which edges were decided or taken out in which epoch, whatever did it."""
+"""The decisions and removals of edges, by epoch, from any part."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Decision(NamedTuple):
     """An edge that is no longer open.
 
     Args:
-        epoch: The epoch in which it was decided, counted from 1.
+        epoch: The epoch in which it was decided (1-based).
         cell: The cell type.
-        edge: As ``0->2``.
-        operation: What was chosen for it; empty for an edge that was taken out.
+        edge: E.g. ``0->2``.
+        operation: The chosen operation; empty for a removed edge.
     """
 
     epoch: int
@@ -41,7 +41,7 @@ class Decisions(Probe):
         self._known = self._closed()
 
     def after_epoch(self, search: SearchView) -> Metrics:
-        """Take note of what was decided in the epoch."""
+        """Record the decisions of the epoch."""
         self.see(search.epoch)
         return {}
 
@@ -50,14 +50,14 @@ class Decisions(Probe):
         return {"decisions.csv": self.to_csv()} if self.entries else {}
 
     def see(self, epoch: int) -> None:
-        """Take note of what was decided since the last time, in an epoch counted from 1."""
+        """Record the decisions since the last call, in a 1-based epoch."""
         before, self._known = self._known, self._closed()
         for place, operation in self._known.items():
             if before.get(place) != operation:
                 self.entries.append(Decision(epoch, *place, operation))
 
     def of_epoch(self, epoch: int) -> str:
-        """Return what was decided in an epoch, counted from 1, in words; empty for nothing."""
+        """Return a text with the decisions of an epoch (1-based); empty if there are none."""
         return ", ".join(str(entry) for entry in self.entries if entry.epoch == epoch)
 
     def to_csv(self) -> str:
@@ -72,12 +72,12 @@ class Decisions(Probe):
         return {"entries": [list(entry) for entry in self.entries]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them back, after the choices."""
+        """Restore them; the choices must already be restored."""
         self.entries = [Decision(*entry) for entry in state["entries"]]
         self._known = self._closed()
 
     def _closed(self) -> dict[tuple[str, str], str]:
-        """Return the chosen operation of every edge that is not open; empty where it is pruned."""
+        """Return the chosen operation of every edge that is not open; empty if it is pruned."""
         closed = {}
         for name, cell in self._choices.cells.items():
             remaining = self._choices.remaining(name)

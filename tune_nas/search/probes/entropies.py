@@ -11,7 +11,7 @@ from tune_nas.search.view import SearchView
 
 
 class Entropies(Probe):
-    """Reports how far the choice of operations has been made: see `statistics`."""
+    """Reports how far the operation weights have converged to a choice; see `statistics`."""
 
     def after_epoch(self, search: SearchView) -> Metrics:
         """Return the entropies of the weights that the epoch was validated with."""

@@ -1,4 +1,4 @@
-"""What an epoch's genotype is: its size, its true accuracy, the best one of each size."""
+"""Metrics of each epoch's genotype: size and true accuracy; the best one of each size."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tune_nas.spaces import Genotype, Space, model_size
 
 
 class Findings(Probe):
-    """Describes the genotypes that a search comes to, epoch by epoch.
+    """Reports metrics of the genotype of each epoch.
 
-    Parameters are counted at the size that the trial's ``retrain`` section gives.
+    Parameters are counted at the size given by the trial's ``retrain`` section.
 
     Raises:
-        ConfigError: If the table is not that of the space, or cannot be read.
+        ConfigError: If the table does not belong to the space or cannot be read.
     """
 
     def __init__(self, search: SearchView) -> None:
@@ -41,7 +41,7 @@ class Findings(Probe):
         return {BEST_BY_SIZE: self.best_by_size.to_yaml()}
 
     def see(self, genotype: Genotype, epoch: int, valid_accuracy: float) -> dict[str, float]:
-        """Take note of an epoch's genotype and return its metrics."""
+        """Record an epoch's genotype and return its metrics."""
         self.best_by_size.see(genotype, epoch, valid_accuracy)
         metrics = genotype_counts(genotype)
         metrics["genotype/parameters"] = self._count_parameters(genotype)
@@ -67,7 +67,7 @@ class Findings(Probe):
         return self.best_by_size.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them back; older checkpoints do not name the space."""
+        """Restore them; older checkpoints do not name the space."""
         self.best_by_size.load_state_dict(dict(state))
         for entry in self.best_by_size.entries.values():
             entry.setdefault("space", self.space.name)

@@ -1,4 +1,4 @@
-"""A probe: something that observes a search and changes nothing of it."""
+"""Base class of probes, which observe a search without changing it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tune_nas.search.view import SearchView
 
 
 class Probe(ABC):
-    """Observes each epoch of a search: its metrics, and files in its checkpoints.
+    """Observes each epoch of a search and adds metrics and checkpoint files.
 
-    A search has the same result with and without it. If it samples something, it uses a generator
-    of its own.
+    A search has the same result with and without it. A probe that samples must use a separate
+    generator.
 
     Args:
         search: The search; its space, α and supernet exist already.
@@ -22,7 +22,7 @@ class Probe(ABC):
         ConfigError: If the probe does not fit the search.
     """
 
-    # The keys or sections of the trial that a class of your own reads; None for none.
+    # The keys or sections of the trial that a custom class reads; None for none.
     reads: ClassVar[Sequence[str] | None] = None
 
     def __init__(self, search: SearchView) -> None:
@@ -32,16 +32,16 @@ class Probe(ABC):
     def after_epoch(self, search: SearchView) -> Mapping[str, float]:
         """Observe an epoch after its rules have acted, and return the metrics to add.
 
-        ``search.epoch`` epochs have been run, ``search.metrics`` has the metrics so far. It is
-        called in epochs in which a selection tunes, too.
+        ``search.epoch`` epochs have been run; ``search.metrics`` has the metrics so far. It is also
+        called in tuning epochs of a selection.
         """
 
     def artifacts(self) -> Mapping[str, str | bytes]:
-        """Return the files that each checkpoint gets, text or bytes by file name."""
+        """Return the files for each checkpoint, text or bytes by file name."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what it remembers between epochs, as plain containers and tensors."""
+        """Return its state between epochs as plain containers and tensors."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027

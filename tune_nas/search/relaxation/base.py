@@ -1,4 +1,4 @@
-"""What a relaxation is: the map from α, and a seed, to the mixing weights of a supernet."""
+"""Base class of relaxations: they map α, and a seed, to the mixing weights of a supernet."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Alphas = Mapping[str, Tensor]
 """Architecture parameters by cell type, each (edges, operations)."""
 
 Betas = Mapping[str, Tensor]
-"""Edge parameters β by cell type, each (edges,); empty without edge normalisation."""
+"""Edge parameters β by cell type, each (edges,); empty without edge normalization."""
 
-_INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0}  # where relaxation.init_std is not given
+_INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0}  # if relaxation.init_std is not given
 
 
 def register_relaxation(kind: str) -> Callable[[type[Relaxation]], type[Relaxation]]:
-    """Make a relaxation known under the name that a trial's ``relaxation.kind`` uses."""
+    """Register a relaxation under a name for ``relaxation.kind`` of a trial."""
     return register_as("relaxations", kind)
 
 
@@ -43,7 +43,7 @@ def make_relaxation(
     """Build the relaxation that a trial names.
 
     Raises:
-        ConfigError: If it is a class of the user's that cannot be had.
+        ConfigError: If it is a custom class that cannot be loaded.
     """
     kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
     try:
@@ -57,7 +57,7 @@ def initialization(config: RelaxationConfig) -> tuple[str, float]:
     """Return how α is initialized, with ``auto`` resolved, and the standard deviation.
 
     Raises:
-        ConfigError: If the relaxation is a class of the user's own that cannot be imported.
+        ConfigError: If the relaxation is a custom class that cannot be imported.
     """
     kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
     init = kind.default_init if config.init == "auto" else config.init
@@ -68,7 +68,7 @@ def runs_everything(config: RelaxationConfig) -> bool:
     """Return whether each pass of a search runs all operations.
 
     Raises:
-        ConfigError: If the relaxation is a class of your own that cannot be imported.
+        ConfigError: If the relaxation is a custom class that cannot be imported.
     """
     kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
     return kind.runs_everything
@@ -76,12 +76,12 @@ def runs_everything(config: RelaxationConfig) -> bool:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a relaxation draws for the edges of one cell type.
+    """A relaxation's sample for the edges of one cell type.
 
     Args:
         operations: Operation weights (edges, operations).
-        active: Which operations need running, (edges, operations), bool, on the CPU; None for all.
-        offsets: A number (edges,) that is added to each edge's sum; None for none.
+        active: Operations to run, (edges, operations), bool, on the CPU; None for all.
+        offsets: Scalar added to each edge's sum, (edges,); None for none.
     """
 
     operations: Tensor
@@ -92,29 +92,30 @@ class Sample:
 class Relaxation(ABC):
     """Maps α to mixing weights, cell type by cell type.
 
-    Operations that an edge does not have (spaces whose edges differ, or that were taken out
-    while the search ran) get weight 0. A decided edge has weight 1 and α no part in it.
+    Operations that an edge does not have (in spaces whose edges differ, or removed during the
+    search) get weight 0. A decided edge has weight 1, independent of α.
 
     Args:
         config: The ``relaxation`` section of a trial.
         space: The space whose cells α describes.
-        choices: What is still open; None for everything.
+        choices: The remaining operations; None for all.
     """
 
-    # What a class of the user's own reads of the trial, besides what every relaxation does: keys or
-    # sections; None for the whole section `relaxation`. Other keys are refused as without effect.
+    # Keys or sections of the trial that a custom class reads, besides those that every relaxation
+    # reads; None for the whole section `relaxation`. Other keys are rejected as without effect.
     reads: ClassVar[Sequence[str] | None] = None
     default_init = "normal"
-    is_drawn = False  # whether each pass draws its weights
-    # Whether the valid accuracy is that of draws, one for each batch, and not that of the expected
-    # weights: where nothing like the expected mixture is ever trained.
+    is_drawn = False  # whether each pass samples its weights
+    # Whether the validation accuracy is that of samples, one per batch, rather than of the expected
+    # weights: for relaxations that never train anything like the expected mixture.
     evaluates_draws = False
-    # Whether every pass runs all operations of all edges, and not one on an edge: what the estimate
-    # of memory counts. A class that does not say so is taken for one that does not.
+    # Whether every pass runs all operations of all edges rather than one per edge, for the estimate
+    # of memory. The default is False.
     runs_everything = False
     competes = True  # whether the weights of an edge sum to 1
-    # Whether a pass can be captured in a CUDA graph: it draws from the given generator alone, reads
-    # no value back to the host, and what else it depends on is α, the mask and plain attributes.
+    # Whether a pass can be captured in a CUDA graph: it samples only from the given generator,
+    # reads no value back to the host, and otherwise depends only on α, the mask and plain
+    # attributes.
     capturable = False
 
     def __init__(
@@ -128,38 +129,38 @@ class Relaxation(ABC):
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map the α of one cell type to its expected operation weights, both (edges, operations).
 
-        Selection uses them, and evaluation does unless it draws. Rows of the mask may be empty:
-        their weights are 0.
+        Used by selection, and by evaluation unless it samples. Rows of the mask may be empty: their
+        weights are 0.
         """
 
     def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
-        """Draw the operation weights of one pass; by default the expected ones.
+        """Sample the operation weights of one pass; by default, the expected ones.
 
         Args:
             alphas: α of one cell type, (edges, operations).
-            mask: Which operations each edge has, (edges, operations), bool.
-            generator: On α's device; all that is drawn comes from it.
+            mask: The operations of each edge, (edges, operations), bool.
+            generator: Source of all random values, on α's device.
         """
         return Sample(self.relax(alphas, mask))
 
     def constants(self) -> dict[str, Any]:
-        """Return what changes over epochs and is read on the host: a graph holds for one value.
+        """Return the host values that change over epochs; a graph is valid for one value of them.
 
-        By default every attribute that is a number or text.
+        By default, every attribute that is a number or text.
         """
         return {
             key: held for key, held in vars(self).items() if isinstance(held, int | float | str)
         }
 
     def penalty(self, alphas: Alphas) -> Tensor | None:
-        """Return the further term of α's loss that ``relaxation.penalty`` names; None without."""
+        """Return the term of ``relaxation.penalty`` in α's loss; None without one."""
         return None
 
     def set_epoch(self, epoch: int, epochs: int) -> None:  # noqa: B027
-        """Take note of the epoch, counted from 0, of so many: temperatures follow it."""
+        """Set the epoch (0-based) and the number of epochs, e.g. for temperatures."""
 
     def metrics(self) -> dict[str, float]:
-        """Return what the epoch's metrics should have of it, as its temperature."""
+        """Return its metrics for the epoch, e.g. its temperature."""
         return {}
 
     def weights(
@@ -174,8 +175,8 @@ class Relaxation(ABC):
         Args:
             alphas: α by cell type.
             betas: β by cell type.
-            seed: Decides what one pass draws; None for the expected weights.
-            generators: Where the generator of a cell type comes from, by that seed.
+            seed: Random seed of one pass; None for the expected weights.
+            generators: Source of the generator of a cell type, given the seed.
         """
         return {
             name: self._cell_weights(name, alpha, (betas or {}).get(name), seed, generators)
@@ -211,10 +212,10 @@ class Relaxation(ABC):
         return self.sample(alpha, mask, generators(seed, name, alpha.device))
 
     def initial_alphas(self, generator: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Draw α₀ for every cell type, on the CPU.
+        """Sample α₀ for every cell type, on the CPU.
 
         Raises:
-            ConfigError: If ``uniform-weight`` meets an edge with a single operation.
+            ConfigError: If an edge has a single operation with ``uniform-weight``.
         """
         init = self.default_init if self.config.init == "auto" else self.config.init
         std = _INIT_STD[init] if self.config.init_std is None else self.config.init_std
@@ -224,7 +225,7 @@ class Relaxation(ABC):
         }
 
     def initial_betas(self, generator: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Draw β₀ ~ N(0, 10⁻³) for every cell type, on the CPU; none without normalisation."""
+        """Sample β₀ ~ N(0, 10⁻³) for every cell type, on the CPU; none without normalization."""
         if not self.config.edge_normalization:
             return {}
         return {

@@ -17,7 +17,7 @@ from tune_nas.spaces import Space
 
 
 class Dirichlet(Relaxation):
-    """Weights drawn from Dir(elu(α) + 1) over an edge's operations, reparametrised."""
+    """Weights sampled from Dir(elu(α) + 1) over an edge's operations, reparametrized."""
 
     is_drawn = True
     capturable = True
@@ -27,25 +27,25 @@ class Dirichlet(Relaxation):
         self, config: RelaxationConfig, space: Space, choices: Choices | None = None
     ) -> None:
         super().__init__(config, space, choices)
-        self._everything = Choices(space)  # nothing of it is ever decided or pruned
+        self._everything = Choices(space)  # never decided or pruned
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
-        """Map α to the mean of the distribution, each concentration over their sum."""
+        """Map α to the mean of the distribution: concentrations divided by their sum."""
         concentration = concentrations(alphas) * mask
         return _shares(concentration, mask).to(alphas.dtype)
 
     def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
-        """Draw the weights of each edge, as Gamma variables over their sum."""
+        """Sample the weights of each edge as Gamma variables divided by their sum."""
         gammas = torch._standard_gamma(concentrations(alphas), generator=generator)
-        # tiny concentrations draw 0, as torch.distributions.Gamma knows
+        # tiny concentrations give 0, see torch.distributions.Gamma
         gammas = gammas.clamp(min=torch.finfo(gammas.dtype).tiny) * mask
         return Sample(_shares(gammas, mask).to(alphas.dtype))
 
     def penalty(self, alphas: Alphas) -> Tensor | None:
-        """Return weight · Σ KL(Dir(elu(α) + 1) ‖ Dir(1)), where asked for.
+        """Return weight · Σ KL(Dir(elu(α) + 1) ‖ Dir(1)), if configured.
 
-        The sum is over the open edges and the operations that they still have; for ``kl-all`` over
-        all edges and operations of the space.
+        The sum is over the open edges and their remaining operations; for ``kl-all``, over all
+        edges and operations of the space.
         """
         kind = self.config.penalty.kind
         if kind not in ("kl", "kl-all"):
@@ -63,7 +63,7 @@ class Dirichlet(Relaxation):
 
 
 def concentrations(alphas: Tensor) -> Tensor:
-    """Return elu(α) + 1 > 0 in float64: float32 rounds it to 0 from α = −17 on."""
+    """Return elu(α) + 1 > 0 in float64: float32 rounds it to 0 for α ≤ −17."""
     return F.elu(alphas.double()) + 1.0
 
 

@@ -1,4 +1,4 @@
-"""One drawn operation per edge, with a gradient for all of them.
+"""One sampled operation per edge, with a gradient for all of them.
 
 Dong and Yang, "Searching for A Robust Neural Architecture in Four GPU Hours" (GDAS), CVPR 2019,
 arXiv:1910.04465, Eq. 4 to 6.
@@ -17,16 +17,16 @@ from tune_nas.seeds import Generators
 
 
 class Gumbel(Tempered):
-    """The hard choice of a Gumbel-softmax draw; backward, the soft one (straight-through).
+    """Hard Gumbel-softmax samples with the gradient of the soft ones (straight-through).
 
-    Only the sampled operation is run. ``relaxation.unsampled`` says how the others enter an edge's
-    sum: not at all, so that α has the gradient of the sampled operation's weight (the paper, and
-    the authors' cell for the space of DARTS), or each as its weight, a number, which is 0 and has
+    Only the sampled operation is run. ``relaxation.unsampled`` determines how the others enter an
+    edge's sum: not at all, so that α has the gradient of the sampled operation's weight (the paper,
+    and the authors' cell for the DARTS space), or each as its weight, a scalar that is 0 and has
     the gradient of the soft choice (the authors' cell for NAS-Bench-201).
     """
 
     def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
-        """Draw exactly one-hot weights, the path that they run, and the others' number."""
+        """Sample exact one-hot weights, the path to run, and the scalar of the others."""
         soft = self.soft_choice(alphas, mask, generator)
         drawn = torch.zeros_like(mask).scatter(1, soft.argmax(dim=1, keepdim=True), True) & mask
         through = soft - soft.detach()  # 0, with the gradient of the soft choice

@@ -1,4 +1,4 @@
-"""One architecture of the space per pass, drawn uniformly: random search with shared weights.
+"""One uniformly sampled architecture of the space per pass: random search with shared weights.
 
 Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019,
 arXiv:1902.07638, Sec. 3.
@@ -17,9 +17,9 @@ from tune_nas.spaces import Space
 
 
 class UniformPath(Relaxation):
-    """Draws, whatever α is, as many edges into each node as a genotype keeps, an operation each.
+    """Samples, regardless of α, the edges into each node that a genotype keeps, one operation each.
 
-    Operations that a genotype never has are not drawn.
+    Operations that a genotype never has are not sampled.
     """
 
     is_drawn = True
@@ -56,7 +56,7 @@ class UniformPath(Relaxation):
                 share[there] = min(1.0, count / max(len(there), 1))
             weights = self.relax(alpha, allowed.to(alpha.device))
             return Sample(weights * share.to(weights)[:, None])
-        # on the CPU, where the path is read: nothing of it depends on α
+        # on the CPU, where the path is read; independent of α
         generator = generators(seed, name, torch.device("cpu"))
         order = torch.rand(len(present), generator=generator).masked_fill(~present, -1.0)
         scores = torch.rand(allowed.shape, generator=generator).masked_fill(~allowed, -1.0)

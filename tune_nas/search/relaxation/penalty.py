@@ -1,4 +1,4 @@
-"""Terms that α's loss can have besides cross-entropy; None where no edge is open any more."""
+"""Terms added to the cross-entropy in α's loss; None if no edge is open any more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def kl_to_flat(concentrations: Sequence[Tensor]) -> Tensor | None:
     Chen et al., "DrNAS", ICLR 2021, arXiv:2006.10355, the authors' option ``kl``.
 
     Args:
-        concentrations: Of edges with so many operations, at least 2, each (edges, operations).
+        concentrations: Grouped by the number of operations, at least 2; each (edges, operations).
     """
     # not validated: that would read the values back to the host
     terms = [
@@ -29,12 +29,12 @@ def kl_to_flat(concentrations: Sequence[Tensor]) -> Tensor | None:
 
 
 def zero_one(weights: Sequence[Tensor]) -> Tensor | None:
-    """Return −mean (w − 0.5)² over all weights, a scalar: least where each is 0 or 1.
+    """Return −mean (w − 0.5)² over all weights, a scalar, minimal if each is 0 or 1.
 
     Chu et al., "Fair DARTS", ECCV 2020, arXiv:1911.12126, the loss L_0-1.
 
     Args:
-        weights: The weights that count, each (n,).
+        weights: The weights to include, each (n,).
     """
     values = torch.cat(list(weights)) if weights else torch.empty(0)
     return -(values - 0.5).square().mean() if values.numel() else None

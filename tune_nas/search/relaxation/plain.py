@@ -1,4 +1,4 @@
-"""Relaxations that draw nothing.
+"""Relaxations without sampling.
 
 Softmax: Liu et al., "DARTS", ICLR 2019, Eq. 2. Sigmoid with α₀ = −ln(n − 1): Hou and Jin,
 "Single-level Optimization For Differential Architecture Search", 2021.
@@ -23,7 +23,7 @@ class Softmax(Relaxation):
     runs_everything = True
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
-        """Map α to softmax weights over the operations that each edge has."""
+        """Map α to softmax weights over the operations of each edge."""
         return softmax_where(alphas, mask)
 
 
@@ -40,7 +40,7 @@ class Sigmoid(Relaxation):
         return alphas.sigmoid() * mask
 
     def penalty(self, alphas: Alphas) -> Tensor | None:
-        """Return FairDARTS's weight · L_0-1 over the operations of open edges, where asked for."""
+        """Return FairDARTS's weight · L_0-1 over the operations of open edges, if configured."""
         if self.config.penalty.kind != "zero-one":
             return None
         total = zero_one(

@@ -1,4 +1,4 @@
-"""What relaxations that draw with Gumbel noise at a temperature share."""
+"""Base class of relaxations that sample with Gumbel noise at a temperature."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from tune_nas.spaces import Space
 
 
 class Tempered(Relaxation):
-    """Draws from the concrete distribution of α at a temperature τ, linear over the epochs.
+    """Samples from the concrete distribution of α at a temperature τ, linear over the epochs.
 
-    Maddison et al., arXiv:1611.00712, and Jang et al., arXiv:1611.01144. Whatever τ is, the
-    largest entry of a draw is operation k with the probability softmax(α)_k: that is what the
-    expected weights are.
+    Maddison et al., arXiv:1611.00712, and Jang et al., arXiv:1611.01144. For any τ, the largest
+    entry of a sample is operation k with probability softmax(α)_k; these are the expected weights.
     """
 
     is_drawn = True
@@ -29,7 +28,7 @@ class Tempered(Relaxation):
         self.temperature = config.temperature.start
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
-        """Set τ(e) = start + (end − start) · e / (E − 1) for the epoch e, counted from 0, of E."""
+        """Set τ(e) = start + (end − start) · e / (E − 1) for epoch e (0-based) of E."""
         start, end = self.config.temperature.start, self.config.temperature.end
         share = epoch / max(epochs - 1, 1)
         self.temperature = (1 - share) * start + share * end
@@ -43,7 +42,7 @@ class Tempered(Relaxation):
         return softmax_where(alphas, mask)
 
     def soft_choice(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw softmax((α + g) / τ) with g ~ Gumbel(0, 1), (edges, operations)."""
+        """Sample softmax((α + g) / τ) with g ~ Gumbel(0, 1), (edges, operations)."""
         return softmax_where((alphas + _gumbel(alphas, generator)) / self.temperature, mask)
 
 

@@ -1,4 +1,4 @@
-"""Rules: what changes over the epochs of a search."""
+"""Rules: changes over the epochs of a search."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Greedy", "LowerRate", "Rule", "Stages", "Stop", "make_rules"]
 
 
 def make_rules(search: SearchControl) -> list[Rule]:
-    """Build the rules that a trial's ``schedule`` names, in the order in which they act.
+    """Build the rules of a trial's ``schedule``, in the order in which they act.
 
     Raises:
-        ConfigError: If one does not fit the search, or a user's cannot be had.
+        ConfigError: If one does not fit the search, or a custom one cannot be loaded.
     """
     schedule = search.trial.schedule
     named = {

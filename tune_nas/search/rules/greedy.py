@@ -1,8 +1,8 @@
-"""Greedy decisions while the search runs.
+"""Greedy decisions during the search.
 
-Li et al., "SGAS: Sequential Greedy Architecture Search", CVPR 2020, arXiv:1912.00195:
-edge importance, selection certainty and selection stability, each spread over [0, 1] by its
-smallest and largest value among all edges of the cell, and multiplied.
+Li et al., "SGAS: Sequential Greedy Architecture Search", CVPR 2020, arXiv:1912.00195: edge
+importance, selection certainty and selection stability, each min-max normalized to [0, 1] over all
+edges of the cell, and multiplied.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from tune_nas.spaces import CellSpace
 
 
 class Greedy(Rule):
-    """Decides one edge of every cell type from time to time, and its operation with it.
+    """Periodically decides one edge of every cell type and its operation.
 
-    The first decision is at the end of epoch ``warmup`` + 1, as in the published code. Of the
-    chosen edge the operation stays that the trial's selection chooses. A node that has all of its
-    edges takes no others.
+    The first decision is at the end of epoch ``warmup`` + 1, as in the published code. The
+    operation of the chosen edge is chosen by the trial's selection. A node that has all of its
+    edges accepts no others.
 
     Args:
         search: The search.
 
     Raises:
-        ConfigError: If its epochs are too few for all decisions.
+        ConfigError: If it has too few epochs for all decisions.
     """
 
     def __init__(self, search: SearchControl) -> None:
@@ -50,7 +50,7 @@ class Greedy(Rule):
             )
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
-        """Decide where it is time to; larger batches follow, for the memory that is saved."""
+        """Make a decision if due, then increase the batch size, using the freed memory."""
         search, choices = self.search, self.search.choices
         since = search.epoch - 1 - self.config.warmup
         is_time = since >= 0 and since % self.config.every == 0
@@ -71,13 +71,13 @@ class Greedy(Rule):
         metrics["batch_size"] = search.batch_size
 
     def _candidates(self, name: str) -> list[int]:
-        """Return the rows of open edges into nodes that still take one."""
+        """Return the rows of open edges into nodes that still accept one."""
         cell, decided = self.search.space.cells[name], self.search.choices.decided(name)
         full = {node for node in cell.nodes if _is_full(cell, decided, node)}
         return [row for row in self.search.choices.open(name) if cell.edges[row].target not in full]
 
     def _close(self, cell: CellSpace, name: str, node: int) -> None:
-        """Take the other edges into a node out, once it has all that a genotype keeps."""
+        """Remove the other edges into a node once it has all that a genotype keeps."""
         choices = self.search.choices
         if self.config.prune and _is_full(cell, choices.decided(name), node):
             for row in set(cell.incoming(node)) & set(choices.open(name)):
@@ -88,20 +88,20 @@ class Greedy(Rule):
         return {"history": {name: list(shares) for name, shares in self._history.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them back."""
+        """Restore them."""
         self._history = {name: list(shares) for name, shares in state["history"].items()}
 
 
 def edge_scores(
     importance: Tensor, shares: Tensor, mask: Tensor, history: Sequence[Tensor] = ()
 ) -> Tensor:
-    """Return the score of each edge: by criterion 1, with a history by criterion 2.
+    """Return the score of each edge: by criterion 1, or by criterion 2 given a history.
 
     Args:
-        importance: What an edge's operations other than ``none`` weigh together, (edges,).
-        shares: Their weights relative to that, 0 elsewhere, (edges, operations).
-        mask: Which operations of each edge they are, (edges, operations), bool.
-        history: The shares of earlier epochs, which these should be close to.
+        importance: Total weight of an edge's operations other than ``none``, (edges,).
+        shares: Their weights relative to it, 0 elsewhere, (edges, operations).
+        mask: Mask of these operations, (edges, operations), bool.
+        history: The shares of earlier epochs, to which stability compares these.
     """
     score = min_max(importance) * min_max(certainty(shares, mask))
     if history:
@@ -111,14 +111,14 @@ def edge_scores(
 
 
 def certainty(shares: Tensor, mask: Tensor) -> Tensor:
-    """Return 1 − entropy / log(number of operations) of each edge; 1 where there is only one."""
+    """Return 1 − entropy / log(number of operations) of each edge; 1 if there is only one."""
     limit = mask.sum(dim=1).clamp(min=2).to(shares.dtype).log()
     entropy: Tensor = torch.special.entr(shares)
     return 1.0 - entropy.sum(dim=1) / limit
 
 
 def min_max(values: Tensor) -> Tensor:
-    """Spread values over [0, 1]; 1 for all where they are equal, and so tell nothing apart."""
+    """Min-max normalize values to [0, 1]; return 1 for all if they are equal."""
     low, high = values.min(), values.max()
     if bool(high == low):
         return torch.ones_like(values)

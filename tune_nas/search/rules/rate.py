@@ -1,7 +1,7 @@
 """Lower w's learning rate while the genotype has too few learnable operations.
 
 Hou and Jin, "Single-level Optimization For Differential Architecture Search", 2021: w learns too
-fast for α where more than 0.3 of the operations have no parameters.
+fast for α if more than 0.3 of the operations have no parameters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tune_nas.search.view import SearchControl
 class LowerRate(Rule):
     """Multiplies w's learning rate by a factor after each epoch that ends with too few of them.
 
-    Not while w warms up: α, and with it the genotype, is still as drawn.
+    Inactive during the warm-up, when α, and thus the genotype, is still the initial one.
 
     Args:
         search: The search.
@@ -26,7 +26,7 @@ class LowerRate(Rule):
         self.config = search.trial.schedule.lr_rule
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
-        """Lower the rate of the epochs that follow, where it is time to."""
+        """Lower the learning rate of the following epochs if due."""
         search, config = self.search, self.config
         if not search.moves_alphas(search.epoch - 1):
             return

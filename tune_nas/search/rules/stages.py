@@ -1,7 +1,7 @@
-"""Stages: a search that goes on with fewer operations, in another supernet.
+"""Stages: a search that continues with fewer operations in another supernet.
 
-Chen et al., "P-DARTS", ICCV 2019, arXiv:1904.12760: deeper, and all but the operations anew.
-Chen et al., "DrNAS", ICLR 2021, arXiv:2006.10355: wider, and w carried over.
+Chen et al., "P-DARTS", ICCV 2019, arXiv:1904.12760: deeper, everything except the operations is
+reset. Chen et al., "DrNAS", ICLR 2021, arXiv:2006.10355: wider, and w carried over.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from tune_nas.search.view import SearchControl
 from tune_nas.seeds import derive_seed, make_generator
 from tune_nas.spaces import check_cells_occur
 
-_DROPOUT_DECAY = 0.2  # by epoch, once α moves (P-DARTS's code)
+_DROPOUT_DECAY = 0.2  # per epoch, once α is updated (P-DARTS's code)
 
 
 class Stages(Rule):
-    """Starts each stage: takes operations out, replaces the supernet; sets its skip dropout.
+    """Starts each stage: removes operations, replaces the supernet, sets its skip dropout.
 
     Args:
         search: The search; its supernet becomes that of the first stage.
 
     Raises:
-        ConfigError: If a stage keeps more operations than there are, takes some out before α has
-            moved, or cannot carry w over.
+        ConfigError: If a stage keeps more operations than there are, removes some before α was
+            updated, or cannot carry w over.
     """
 
     def __init__(self, search: SearchControl) -> None:
@@ -41,7 +41,7 @@ class Stages(Rule):
             search.rebuild(self._size(0))
 
     def before_epoch(self) -> None:
-        """Begin a stage at its first epoch."""
+        """Start a stage at its first epoch."""
         search = self.search
         stage, start = self.schedule.stage_of(search.epoch)
         if search.epoch == start and stage > 0:
@@ -49,10 +49,10 @@ class Stages(Rule):
         search.set_skip_dropout(self._skip_dropout(stage, search.epoch - start))
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
-        """Tell which stage it was."""
+        """Report the stage."""
         metrics["stage"] = self.schedule.stage_of(self.search.epoch - 1)[0] + 1
         metrics["skip_dropout"] = self.search.supernet.skip_dropout
-        self.search.set_skip_dropout(0.0)  # none while a selection tunes
+        self.search.set_skip_dropout(0.0)  # none in tuning epochs
 
     def _begin(self, stage: int) -> None:
         search = self.search
@@ -67,7 +67,7 @@ class Stages(Rule):
             search.widen(size, make_generator(search.trial.seed, f"widening of stage {stage}"))
 
     def _shrink(self, count: int) -> None:
-        """Leave every edge its strongest operations."""
+        """Keep only the strongest operations of every edge."""
         search = self.search
         for name, cell in search.space.cells.items():
             alpha = search.alphas[name].detach()
@@ -86,7 +86,7 @@ class Stages(Rule):
         )
 
     def _skip_dropout(self, stage: int, epoch: int) -> float:
-        """Return the rate of an epoch of a stage: as P-DARTS's code, linear, then exponential."""
+        """Return the skip dropout of an epoch: linear, then exponential (P-DARTS's code)."""
         own, warmup = self.schedule.stages[stage], self.search.trial.update.warmup
         if epoch < warmup:
             return own.skip_dropout * (own.epochs - epoch - 1) / own.epochs
@@ -143,16 +143,16 @@ class Stages(Rule):
 
 
 def strongest(weights: Tensor, remaining: Tensor, eligible: Tensor, count: int) -> Tensor:
-    """Return the operations of largest weight of each edge, (edges, operations), bool.
+    """Return the mask of the strongest operations of each edge, (edges, operations), bool.
 
-    One that a genotype may have is always among them: where there would be none, the last of
-    them gives way to the strongest such.
+    They always include one that a genotype may have: otherwise, the weakest of them is replaced by
+    the strongest eligible one.
 
     Args:
         weights: Operation weights, (edges, operations).
-        remaining: Which operations each edge has, likewise, bool.
-        eligible: Which operations a genotype may have, likewise.
-        count: How many each edge keeps, at most.
+        remaining: Mask of the operations of each edge, likewise, bool.
+        eligible: Mask of the operations that a genotype may have, likewise.
+        count: Maximum number per edge.
     """
     values = weights.masked_fill(~remaining, -math.inf)
     order = values.argsort(dim=1, descending=True, stable=True)

@@ -16,15 +16,15 @@ from tune_nas.spaces import Genotype
 
 
 class Stop(Rule):
-    """Ends the search once the genotype has met a bound for so many epochs in a row.
+    """Ends the search once the genotype has met a bound for ``patience`` consecutive epochs.
 
-    Epochs in which w warms up do not count: α, and with it the genotype, is still as drawn.
+    Warm-up epochs do not count: α, and thus the genotype, is still the initial one.
 
     Args:
         search: The search.
 
     Raises:
-        ConfigError: If a cell is named that the space does not have.
+        ConfigError: If a named cell does not exist in the space.
     """
 
     def __init__(self, search: SearchControl) -> None:
@@ -35,7 +35,7 @@ class Stop(Rule):
         self._epochs = 0
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
-        """Stop the search if it is time to."""
+        """Stop the search if due."""
         search = self.search
         if not search.moves_alphas(search.epoch - 1):
             return
@@ -46,7 +46,7 @@ class Stop(Rule):
             search.stop(f"stopped at epoch {search.epoch}: {reason}{held}")
 
     def _reason(self, genotype: Genotype) -> str | None:
-        """Return what bound a genotype meets, in words; None for none."""
+        """Return a text with the bound that a genotype meets; None for none."""
         bounds = self.config.convolutions
         found = {name: genotype.count("convolution", name) for name in bounds}
         if bounds and all(found[name] <= bound for name, bound in bounds.items()):
@@ -60,9 +60,9 @@ class Stop(Rule):
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return for how many epochs the bound has been met."""
+        """Return the number of epochs for which the bound has been met."""
         return {"epochs": self._epochs}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take it back."""
+        """Restore it."""
         self._epochs = state["epochs"]

@@ -1,4 +1,4 @@
-"""Selections: how a genotype is read off the supernet."""
+"""Selections: they derive a genotype from the supernet."""
 
 from tune_nas.search.selection.greedy import Greedy
 from tune_nas.search.selection.magnitude import Magnitude, select_by_magnitude

@@ -1,4 +1,4 @@
-"""Greedy selection: what was decided while the search ran."""
+"""Greedy selection: the decisions made during the search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Greedy(Selection):
     reads_alpha = True
 
     def genotype(self) -> Genotype:
-        """Return what was decided so far, and of what is open the largest weights."""
+        """Return the decisions so far, and the largest weights of open edges."""
         return read_decided(self.search)
 
 

@@ -31,7 +31,7 @@ class Magnitude(Selection):
         search: The search.
 
     Raises:
-        ConfigError: If ``selection.max_skips`` names a cell that the space does not have.
+        ConfigError: If a cell in ``selection.max_skips`` does not exist in the space.
     """
 
     reads_alpha = True
@@ -42,7 +42,7 @@ class Magnitude(Selection):
         check_cells("selection.max_skips", self.max_skips, search.space)
 
     def genotype(self) -> Genotype:
-        """Return what the current α selects."""
+        """Return the genotype that the current α selects."""
         search = self.search
         with torch.no_grad():
             weights = search.relaxation.weights(search.alphas, search.betas)
@@ -54,7 +54,7 @@ class Magnitude(Selection):
         return select_by_magnitude(search.space, weights, self.max_skips)
 
     def _softmax(self, name: str) -> Tensor:
-        """Return softmax(α) of a cell type over the operations that each edge still has."""
+        """Return softmax(α) of a cell type over the remaining operations of each edge."""
         alpha = self.search.alphas[name]
         return softmax_where(alpha, self.search.choices.remaining(name, alpha.device))
 
@@ -64,17 +64,17 @@ def select_by_magnitude(
 ) -> Genotype:
     """Keep the operations of largest weight (Liu et al., "DARTS", ICLR 2019, Sec. 2.4).
 
-    On each edge the largest operation that the space does not exclude; into each node the
-    ``inputs_per_node`` edges whose operation is largest, or all of them. Edge weights, where
-    there are any, scale the operations of their edge (PC-DARTS). Operations that are not active
-    are not eligible. Ties go to the earlier one.
+    On each edge, the strongest operation that the space does not exclude; into each node, the
+    ``inputs_per_node`` edges whose operation is strongest, or all of them. Edge weights, if any,
+    scale the operations of their edge (PC-DARTS). Inactive operations are not eligible. Ties go to
+    the first.
 
     Args:
         space: The space.
         weights: Mixing weights by cell type.
-        max_skips: By cell type: at most that many skip connections. While there are more, the
-            weakest is taken out and the cell is selected again (P-DARTS, arXiv:1904.12760). One
-            that nothing can replace stays.
+        max_skips: Maximum number of skip connections by cell type. While there are more, the
+            weakest is removed and the cell is selected again (P-DARTS, arXiv:1904.12760). One that
+            cannot be replaced is kept.
     """
     bounds = max_skips or {}
     return Genotype(
@@ -127,7 +127,7 @@ def _is_skip(cell: CellSpace, row: int, column: int) -> bool:
 
 
 def _can_give_way(cell: CellSpace, allowed: Tensor, row: int, column: int) -> bool:
-    """Whether the node still has all of its inputs without this operation of this edge."""
+    """Return whether the node has all of its inputs without this operation of this edge."""
     node = cell.edges[row].target
     left = allowed.clone()
     left[row, column] = False

@@ -1,7 +1,7 @@
-"""Selection by perturbation: an operation is chosen for what the supernet would lose without it.
+"""Selection by perturbation: choose the operations whose removal hurts the supernet most.
 
 Wang et al., "Rethinking Architecture Selection in Differentiable NAS" (DARTS-PT), ICLR 2021,
-arXiv:2108.04392, Algorithm 1; what that leaves open as in the authors' code.
+arXiv:2108.04392, Algorithm 1; unspecified details follow the authors' code.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _COLUMNS = ("epoch", "cell", "edge", "without", "accuracy", "loss", "chosen")
 
 
 class Perturbation(Tuning):
-    """Decides edge by edge, then takes out surplus edges node by node, and tunes in between.
+    """Decides edge by edge, then removes surplus edges node by node, and tunes in between.
 
-    One decision of every cell type comes at a time, ``selection.perturbation.interval`` epochs
-    after the one before: first the operation of every edge, then, for each node that has more edges
-    than a genotype keeps, which of them stay, as ``selection.perturbation.edges`` says.
+    Every ``selection.perturbation.interval`` epochs, one decision is made in every cell type: first
+    the operation of every edge; then, for each node with more edges than a genotype keeps, the
+    edges to keep, according to ``selection.perturbation.edges``.
 
-    Where ``schedule.greedy`` decides all edges while the search runs, nothing is left to do here:
-    those decisions take their operations by perturbation.
+    If ``schedule.greedy`` decides all edges during the search, nothing remains to be decided: those
+    decisions choose their operations by perturbation.
     """
 
     def __init__(self, search: SearchControl) -> None:
@@ -48,7 +48,7 @@ class Perturbation(Tuning):
 
     @classmethod
     def tuning_of(cls, trial: TrialConfig) -> int:
-        """Return interval · (decisions − 1) + 1: one epoch follows the last decision."""
+        """Return interval · (decisions − 1) + 1: one epoch after the last decision."""
         if trial.schedule.greedy is not None:
             return 0
         space = load_space(trial.space.name)
@@ -56,7 +56,7 @@ class Perturbation(Tuning):
         return trial.selection.perturbation.interval * (decisions - 1) + 1
 
     def choose(self, cell: str, row: int) -> int:
-        """Return the operation without which the supernet loses most."""
+        """Return the operation whose removal hurts the supernet most."""
         return perturbed_choice(self.search, cell, row)
 
     def decide(self, epoch: int) -> None:
@@ -87,12 +87,12 @@ class Perturbation(Tuning):
         self.search.decide(name, row, column)
 
     def _take_edges_out(self, name: str, cell: CellSpace, node: int) -> None:
-        """Remove the surplus edges of a node: all by one comparison, or each by one of its own."""
+        """Remove the surplus edges of a node: in one comparison, or one comparison each."""
         config = self.search.trial.selection.perturbation
         present = _present(self.search, name, cell, node)
         while surplus := len(present) - cell.kept_inputs(node):
             found = without_edges(self.search, name, present)
-            # Of equally harmless edges the last is removed, so that the earlier ones stay.
+            # Of equally harmless edges, the last is removed, to keep the earlier ones.
             order = sorted(found, key=lambda one: (one.harm(config.criterion), -one.what))
             count = surplus if config.edges == "alone" else 1
             removed = [evaluation.what for evaluation in order[:count]]
@@ -109,7 +109,7 @@ class Perturbation(Tuning):
         self._evaluations.append(entry)
 
     def metrics(self) -> dict[str, float]:
-        """Return, while it tunes, how many edges of each cell type are decided and taken out."""
+        """Return, in tuning epochs, the number of decided and removed edges of each cell type."""
         if self.search.epoch <= self.search.search_epochs:
             return {}
         choices, cells = self.search.choices, self.search.space.cells
@@ -121,8 +121,8 @@ class Perturbation(Tuning):
     def files(self) -> dict[str, str]:
         """Return ``perturbation.csv``: a line per evaluation.
 
-        ``without`` is the operation that was taken out, or ``edge`` for all of the edge's;
-        ``chosen`` is 1 for the operation that was chosen, and for the edge that went.
+        ``without`` is the removed operation, or ``edge`` for all operations of the edge; ``chosen``
+        is 1 for the chosen operation and for the removed edge.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -130,16 +130,16 @@ class Perturbation(Tuning):
         return {"perturbation.csv": text.getvalue()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was found; what is decided is in the search's choices."""
+        """Return the evaluations; the decisions are in the search's choices."""
         return {"evaluations": [list(entry) for entry in self._evaluations]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take it back."""
+        """Restore them."""
         self._evaluations = [list(entry) for entry in state["evaluations"]]
 
 
 def _order(search: SearchView, name: str, cell: CellSpace) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the rows of the edges, and the nodes, in the order in which they are decided."""
+    """Return the rows of the edges, and the nodes, in the order of their decisions."""
     if search.trial.selection.perturbation.order == "fixed":
         return range(len(cell.edges)), cell.nodes
     generator = make_generator(search.trial.seed, f"order of decisions in {name}")
@@ -155,6 +155,6 @@ def _present(search: SearchView, name: str, cell: CellSpace, node: int) -> list[
 
 
 def _decisions(cell: CellSpace) -> int:
-    """Return the decisions that a cell type takes: its edges, and its nodes with surplus edges."""
+    """Return the number of decisions of a cell type: its edges and nodes with surplus edges."""
     crowded = (len(cell.incoming(node)) > cell.kept_inputs(node) for node in cell.nodes)
     return len(cell.edges) + sum(crowded)

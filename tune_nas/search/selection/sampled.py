@@ -1,7 +1,7 @@
 """Selection among sampled genotypes: random search with shared weights.
 
 Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search" (RSPS), UAI
-2019, arXiv:1902.07638. As Dong and Yang (NAS-Bench-201) run it, at the end of every epoch.
+2019, arXiv:1902.07638. Run at the end of every epoch, as in Dong and Yang (NAS-Bench-201).
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from tune_nas.spaces import CellGenotype, Edge, Genotype, GenotypeEdge, MixingWe
 
 
 class Sampled(Selection):
-    """The best of some genotypes that are drawn at random, judged with the supernet's weights.
+    """The best of randomly sampled genotypes, evaluated with the supernet's weights.
 
-    Each epoch draws its own, by the trial's seed and the epoch's number.
+    Each epoch has its own samples, determined by the trial's seed and the epoch.
     """
 
     def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
-        self._epoch = -1  # of what follows
+        self._epoch = -1  # of the results below
         self._best: Genotype
         self._accuracies: list[float] = []
 
     def genotype(self) -> Genotype:
-        """Return the best of the genotypes of the present epoch."""
+        """Return the best of the genotypes of the current epoch."""
         if self._epoch != self.search.epoch:
             self._sample()
         return self._best
 
     def metrics(self) -> dict[str, float]:
-        """Return the supernet's accuracy as the best genotype, and the mean over the genotypes."""
+        """Return the accuracy of the best genotype in the supernet, and the mean over all."""
         accuracies = self._accuracies
         return {
             "sampled/best_accuracy": max(accuracies),
@@ -50,7 +50,7 @@ class Sampled(Selection):
         found = []
         for _ in range(config.genotypes):
             genotype = sample_genotype(search, generator)
-            # Running statistics are of all paths, not of this one.
+            # Running statistics are those of all paths, not of this one.
             loss, accuracy = search.evaluate(
                 weights_of(search, genotype), config.batches, batch_statistics=True
             )
@@ -61,10 +61,10 @@ class Sampled(Selection):
 
 
 def sample_genotype(search: SearchView, generator: torch.Generator) -> Genotype:
-    """Draw a genotype uniformly: the edges of each node, decided ones first, and an operation each.
+    """Sample a genotype uniformly: edges of each node, decided ones first, and an operation each.
 
     Args:
-        search: Only what its choices have left open is drawn.
+        search: The search; only its remaining choices are sampled.
         generator: A generator on the CPU.
     """
 
@@ -88,9 +88,9 @@ def sample_genotype(search: SearchView, generator: torch.Generator) -> Genotype:
 
 
 def weights_of(search: SearchView, genotype: Genotype) -> MixingWeights:
-    """Return the mixing weights at which the supernet is a genotype: one operation on its edges.
+    """Return the mixing weights that reduce the supernet to a genotype: one operation per edge.
 
-    Edge weights, where there are any, are shared among the edges that the genotype has.
+    Edge weights, if any, are distributed among the edges of the genotype.
     """
     choices = Choices(search.space)
     for name, found in genotype.cells.items():

@@ -1,4 +1,4 @@
-"""What a selection is: how a genotype is read off a supernet, at once or over epochs of tuning."""
+"""Base class of selections: they derive a genotype from a supernet, at once or while tuning it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tune_nas.spaces import Genotype
 
 
 def register_selection(kind: str) -> Callable[[type[Selection]], type[Selection]]:
-    """Make a selection known under the name that a trial's ``selection.kind`` uses."""
+    """Register a selection under a name for ``selection.kind`` of a trial."""
     return register_as("selections", kind)
 
 
@@ -31,7 +31,7 @@ def make_selection(search: SearchControl) -> Selection:
     """Build the selection that a trial names.
 
     Raises:
-        ConfigError: If it does not fit the search, or is a user's class that cannot be had.
+        ConfigError: If it does not fit the search, or is a custom class that cannot be loaded.
     """
     config = search.trial.selection
     kind = _find(search.trial)
@@ -49,12 +49,12 @@ def make_selection(search: SearchControl) -> Selection:
 
 
 def total_epochs(trial: TrialConfig) -> int:
-    """Return the epochs of a search that runs to its end, those in which it tunes included.
+    """Return the total number of epochs of a search, including tuning epochs.
 
-    Where a search goes on from another's checkpoint, those of the other are counted.
+    If a search continues from another's checkpoint, the epochs of the other are included.
 
     Raises:
-        ConfigError: If the trial's space or selection cannot be had.
+        ConfigError: If the trial's space or selection cannot be loaded.
     """
     kind = _find(trial)
     with running_own_code("selection.kind", trial.selection.kind):
@@ -63,60 +63,62 @@ def total_epochs(trial: TrialConfig) -> int:
 
 
 def at_least_one_to_select(trial: TrialConfig, tuning: int) -> int:
-    """Return the tuning epochs; from a checkpoint one more where a selection needs none.
+    """Return the tuning epochs, at least one if the search continues from a checkpoint.
 
-    In that epoch nothing is trained: the genotype is read off the supernet as it is.
+    If the selection needs none, nothing is trained in it: the genotype is derived from the
+    unchanged supernet.
     """
     return max(tuning, 1) if trial.start_from is not None else tuning
 
 
 class Selection(Rule, ABC):
-    """Reads a genotype off the supernet of a search.
+    """Derives a genotype from the supernet of a search.
 
-    One that decides while it tunes asks for epochs after the search's own; in those the hooks
-    of a rule are where it decides.
+    A selection that decides while tuning requests epochs after the search epochs; in those, it
+    decides in the hooks of a rule.
     """
 
-    # Whether its genotype follows from α; it is then refused where no update moves α.
+    # Whether its genotype depends on α; it is then rejected if α is never updated.
     reads_alpha: ClassVar[bool] = False
 
     @classmethod
     def tuning_of(cls, trial: TrialConfig) -> int:
-        """Return the epochs that a search needs after its own; known before it starts.
+        """Return the number of tuning epochs that a search needs; known before it starts.
 
-        One whose selection has any must say so here: a sweep asks before there is a search.
+        A selection with tuning epochs must override this: a sweep calls it before there is a
+        search.
         """
         return 0
 
     @cached_property
     def tuning_epochs(self) -> int:
-        """Epochs that this search needs after its own."""
+        """Number of tuning epochs that this search needs."""
         return self.tuning_of(self.search.trial)
 
     def learning_rate(self, epoch: int) -> float:
-        """Return w's learning rate in a tuning epoch, counted from 0."""
+        """Return w's learning rate in a tuning epoch (0-based)."""
         raise NotImplementedError
 
     @abstractmethod
     def genotype(self) -> Genotype:
-        """Return the genotype that the search has come to."""
+        """Return the current genotype of the search."""
 
     def choose(self, cell: str, row: int) -> int:
-        """Return the operation, as a column, that it chooses for an edge on its own.
+        """Return the operation, as a column, that it chooses for a single edge.
 
-        A rule that decides an edge while the search runs asks for it. By default the operation
-        other than ``none`` of the largest expected weight.
+        Called by a rule that decides an edge during the search. By default, the operation other
+        than ``none`` with the largest expected weight.
         """
         _, shares = operation_shares(self.search, cell)
         remaining = self.search.choices.remaining(cell)[row]
         return int(shares[row].masked_fill(~remaining, -1.0).argmax())
 
     def metrics(self) -> dict[str, float]:
-        """Return what an epoch's metrics should have of it; asked for after the genotype."""
+        """Return its metrics for an epoch; called after `genotype`."""
         return {}
 
     def files(self) -> dict[str, str]:
-        """Return texts by file name that a checkpoint should have of it."""
+        """Return its files for a checkpoint: texts by file name."""
         return {}
 
 

@@ -1,4 +1,4 @@
-"""Tuning: w goes on at a low learning rate while a selection decides."""
+"""Tuning: w is trained at a low learning rate while a selection decides."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from tune_nas.spaces import Genotype
 class Tuning(Selection):
     """Decides between epochs in which w is tuned (DARTS-PT, arXiv:2108.04392).
 
-    w's optimiser starts anew, and its rate is ``selection.perturbation.learning_rate_factor`` of
-    the search's first one. (The authors' code makes a cosine for it, and never steps it.) α goes on
-    by the trial's own update, as far as its edges are still open. Smoothing goes on, at its end.
+    w's optimizer is reset, and its learning rate is ``selection.perturbation.learning_rate_factor``
+    times the initial one of the search. (The authors' code creates a cosine schedule but never
+    steps it.) α of open edges is still updated as in the trial. Smoothing continues with its final
+    radius.
     """
 
     def learning_rate(self, epoch: int) -> float:
-        """Return w's learning rate in a tuning epoch, counted from 0."""
+        """Return w's learning rate in a tuning epoch (0-based)."""
         trial = self.search.trial
         factor = trial.selection.perturbation.learning_rate_factor
         return factor * trial.optimizer.weights.learning_rate
 
     def before_epoch(self) -> None:
-        """Start w's optimiser anew before the first tuning epoch; then decide."""
+        """Reset w's optimizer before the first tuning epoch; then decide."""
         epoch = self.search.epoch - self.search.search_epochs
         if epoch == 0:
             self.search.restart_weights()
@@ -32,8 +33,8 @@ class Tuning(Selection):
 
     @abstractmethod
     def decide(self, epoch: int) -> None:
-        """Decide what is to be decided before a tuning epoch, counted from 0."""
+        """Make the decisions due before a tuning epoch (0-based)."""
 
     def genotype(self) -> Genotype:
-        """Return what was decided so far, and of what is open the largest weights."""
+        """Return the decisions so far, and the largest weights of open edges."""
         return read_decided(self.search)

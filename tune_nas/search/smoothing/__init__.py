@@ -1,4 +1,4 @@
-"""Smoothing: w is trained at operation weights that are perturbed around those of α.
+"""Smoothing: w is trained at perturbed operation weights around those of α.
 
 Chen and Hsieh, "Stabilizing Differentiable Architecture Search via Perturbation-based
 Regularization" (SDARTS), ICML 2020, arXiv:2002.05283; settings of the authors' code.
@@ -19,7 +19,7 @@ def make_smoothing(config: SmoothingConfig) -> Smoothing | None:
     """Build the smoothing that a trial names; None for none.
 
     Raises:
-        ConfigError: If it is a user's class that cannot be imported.
+        ConfigError: If it is a custom class that cannot be imported.
     """
     if config.kind == "none":
         return None

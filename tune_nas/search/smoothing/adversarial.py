@@ -18,10 +18,10 @@ from tune_nas.spaces import MixingWeights
 class AdversarialSmoothing(Smoothing):
     """SDARTS-ADV: weights within the radius at which the batch's loss is high.
 
-    From a random start ``steps`` signed gradient steps of size 2ε / steps, each projected onto
-    what is legal and within ε. (The authors' code cuts to the radius, then to [0, 1], and divides
-    by the sum, which leads out of the radius again.) As there, the supernet is in evaluation mode
-    meanwhile, and weights that do not raise the loss are not used.
+    From a random start, takes ``steps`` signed gradient steps of size 2ε / steps, each projected
+    onto valid weights within ε. (The authors' code clips to the radius, then to [0, 1], and divides
+    by the sum, which can leave the radius again.) As there, the supernet is in evaluation mode
+    meanwhile, and weights that do not increase the loss are not used.
     """
 
     def perturbed(

@@ -1,4 +1,4 @@
-"""What smoothing is: mixing weights near those of a pass, for w's gradient alone."""
+"""Base class of smoothing: mixing weights near those of a pass, only for w's gradient."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Operations = Mapping[str, Tensor]
 class Smoothing(ABC):
     """Perturbs mixing weights within a radius that grows over the epochs.
 
-    What it returns is in [0, 1] and, where the weights of an edge compete, has their sum. Decided
-    edges, and operations that an edge does not have, stay as they are. α has no part in it.
+    The result is in [0, 1] and, if the weights of an edge compete, keeps their sum. Decided edges,
+    and operations that an edge does not have, are unchanged. α receives no gradient from it.
 
     Args:
         config: The ``relaxation.smoothing`` section of a trial.
@@ -33,12 +33,12 @@ class Smoothing(ABC):
         self.radius = 0.0
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
-        """Set ε(e) = start + (end − start) · e / E for the epoch e, counted from 0, of E."""
+        """Set ε(e) = start + (end − start) · e / E for epoch e (0-based) of E."""
         start, end = self.config.start, self.config.end
         self.radius = start + (end - start) * epoch / epochs
 
     def around(self, objective: Objective, batch: SeededBatch) -> MixingWeights:
-        """Return the mixing weights at which w's gradient on a batch is taken."""
+        """Return the mixing weights for w's gradient on a batch."""
         with torch.no_grad():
             mixing = objective.mixing(batch)
         return with_operations(mixing, self.perturbed(objective, batch, mixing))
@@ -51,14 +51,14 @@ class Smoothing(ABC):
 
         Args:
             objective: L(w, α).
-            batch: The train batch; what is drawn comes from its seed.
+            batch: The training batch; its seed determines the samples.
             mixing: The mixing weights of the pass, without their graph.
         """
 
     def moved_at_random(
         self, objective: Objective, batch: SeededBatch, mixing: MixingWeights
     ) -> Operations:
-        """Return the operation weights moved uniformly within the radius, legal or not."""
+        """Return the operation weights moved uniformly within the radius, possibly invalid."""
         moved = {}
         for name, cell in mixing.items():
             weights = cell.operations
@@ -73,10 +73,10 @@ class Smoothing(ABC):
 
 
 def movable(relaxation: Relaxation, cell: str, weights: Tensor) -> Tensor:
-    """Return which operation weights may be perturbed: those of open edges, bool."""
+    """Return the mask of the operation weights that may be perturbed: those of open edges, bool."""
     return relaxation.choices.undecided(cell, weights.device)
 
 
 def with_operations(mixing: MixingWeights, operations: Operations) -> MixingWeights:
-    """Return mixing weights with other operation weights."""
+    """Return mixing weights with replaced operation weights."""
     return {name: replace(cell, operations=operations[name]) for name, cell in mixing.items()}

@@ -1,4 +1,4 @@
-"""Two ways back to legal operation weights: by scaling, and to the nearest ones."""
+"""Two mappings to valid operation weights: by scaling, and by projection."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def scale_to_sum(weights: Tensor, total: Tensor) -> Tensor:
-    """Cut weights (edges, operations) to [0, 1] and scale them to the sum of each edge, (edges, 1).
+    """Clip weights (edges, operations) to [0, 1] and scale them to each edge's sum, (edges, 1).
 
-    Where nothing is left of an edge its largest weight takes the whole sum.
+    If all weights of an edge become 0, its largest weight gets the whole sum.
     """
     cut = weights.clamp(0.0, 1.0)
     sums = cut.sum(dim=1, keepdim=True)
@@ -20,7 +20,7 @@ def scale_to_sum(weights: Tensor, total: Tensor) -> Tensor:
 def project(weights: Tensor, low: Tensor, high: Tensor, total: Tensor) -> Tensor:
     """Return the nearest x with low ≤ x ≤ high and the sum ``total`` on each edge.
 
-    It is x = clamp(weights − μ, low, high), with one μ for each edge, found by bisection.
+    It is x = clamp(weights − μ, low, high), with one μ per edge, found by bisection.
 
     Args:
         weights: (edges, operations).

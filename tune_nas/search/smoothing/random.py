@@ -9,7 +9,7 @@ from tune_nas.spaces import MixingWeights
 
 
 class RandomSmoothing(Smoothing):
-    """Moves the weights uniformly within the radius, cuts them to [0, 1], restores their sum."""
+    """Moves the weights uniformly within the radius, clips them to [0, 1], restores their sum."""
 
     def perturbed(
         self, objective: Objective, batch: SeededBatch, mixing: MixingWeights

@@ -1,8 +1,8 @@
-"""Many searches in one process, their passes run as one.
+"""Several searches in one process, with joint passes.
 
-A supernet of 16 channels is far too small for a big GPU, and a sweep has many. Here each search
-runs in a thread of its own, as it is written; where it wants a pass of its supernet it waits for
-the others, and passes that are alike are run at once.
+A supernet of 16 channels is far too small for a large GPU, and a sweep has many. Here, each search
+runs unchanged in a separate thread; for a pass of its supernet it waits for the others, and equal
+kinds of passes run jointly.
 """
 
 from __future__ import annotations

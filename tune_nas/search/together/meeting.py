@@ -1,4 +1,4 @@
-"""Where threads wait for one another, so that what is alike is computed at once."""
+"""Rendezvous of threads, to compute equal kinds of requests jointly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(eq=False)
 class _Asked(Generic[Question, Answer]):
-    """A question that waits for its answer, or for the error that came instead."""
+    """A question that waits for its answer or an error."""
 
     kind: Hashable
     question: Question
@@ -27,14 +27,14 @@ class _Asked(Generic[Question, Answer]):
 class Meeting(Generic[Question, Answer]):
     """Answers the questions of threads in groups of one kind.
 
-    When every thread that is present has asked, one group is answered. Threads that run through
-    the same kinds of questions thus fall into step, whenever each of them came: the larger group
-    goes first, and the others wait until it has come to where they are. A group's wait counts too,
-    so that one which never meets the others gets its turn.
+    When all present threads have asked, one group is answered. Threads with the same sequence of
+    kinds of questions thus synchronize, regardless of when they started: the larger group goes
+    first, and the others wait until it has caught up. The waiting time of a group also counts, so
+    that one that never meets the others gets its turn.
 
     Args:
-        answer: Answers the questions of a group, one for each, in their order. It is called by one
-            thread at a time, while all others wait.
+        answer: Answers the questions of a group, one answer each, in order. Called by one thread at
+            a time, while all others wait.
     """
 
     def __init__(self, answer: Callable[[Sequence[Question]], Sequence[Answer]]) -> None:
@@ -45,7 +45,7 @@ class Meeting(Generic[Question, Answer]):
 
     @contextmanager
     def attended(self) -> Iterator[None]:
-        """Be present while the block lasts: the others wait for what this thread asks."""
+        """Be present during the block: the others wait for this thread's questions."""
         with self._changed:
             self._present += 1
         try:
@@ -56,14 +56,14 @@ class Meeting(Generic[Question, Answer]):
                 self._changed.notify_all()
 
     def ask(self, kind: Hashable, question: Question) -> Answer:
-        """Return the answer to a question, once its group's turn has come.
+        """Return the answer to a question when it is its group's turn.
 
         Args:
             kind: Questions of equal kinds are answered together.
             question: The question.
 
         Raises:
-            Exception: What answering the group raised.
+            Exception: The exception raised while answering the group.
         """
         asked: _Asked[Question, Answer] = _Asked(kind, question)
         with self._changed:
@@ -78,7 +78,7 @@ class Meeting(Generic[Question, Answer]):
         return cast(Answer, asked.answer)
 
     def _serve(self) -> None:
-        """Answer the group that weighs most: its size times the rounds that it has waited."""
+        """Answer the group with the largest size times rounds waited."""
         groups: dict[Hashable, list[_Asked[Question, Answer]]] = {}
         for asked in self._waiting:
             groups.setdefault(asked.kind, []).append(asked)
@@ -90,7 +90,7 @@ class Meeting(Generic[Question, Answer]):
             answers = self._answer([asked.question for asked in group])
             for asked, answer in zip(group, answers, strict=True):
                 asked.answer = answer
-        except BaseException as error:  # it belongs to those who asked, whoever computes it
+        except BaseException as error:  # raised in the asking threads, whichever thread computes
             for asked in group:
                 asked.error = error
         for asked in group:

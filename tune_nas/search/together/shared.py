@@ -1,4 +1,4 @@
-"""Searches that share a process: each in a thread of its own, their passes run as one."""
+"""Searches that share a process: each in a separate thread, with joint passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tune_nas.spaces import MixingWeights, Supernet
 
 
 class Asked(NamedTuple):
-    """A pass that a search asks for."""
+    """A pass requested by a search."""
 
     supernet: Supernet
     wanted: Wanted
@@ -29,15 +29,16 @@ class Asked(NamedTuple):
 
 
 class Together:
-    """Lets searches of one process run passes that are alike as one.
+    """Runs equal kinds of passes of the searches of one process jointly.
 
-    Alike are passes of supernets of the same build (space, channels, cells), on batches of the same
-    size, for the same gradients. w, α, λ, rates and seeds are each search's own. What is like no
-    other pass, or draws inside of the supernet, runs by itself. Equal to a search alone but for
-    rounding: the order of sums depends on how many run together.
+    Passes are of equal kind if their supernets have the same build (space, channels, cells), their
+    batches the same size, and their gradients are the same. w, α, λ, learning rates and seeds may
+    differ. Passes without an equal one, or with sampling inside the supernet, run separately.
+    Results equal those of a separate search up to rounding: the order of sums depends on the number
+    of joint passes.
 
     Args:
-        capture: Captures passes that are run often; None for none.
+        capture: Captures frequent passes; None for none.
     """
 
     def __init__(self, capture: Capture | None = None) -> None:
@@ -49,18 +50,18 @@ class Together:
 
     @contextmanager
     def attended(self) -> Iterator[None]:
-        """Run an epoch of one of the searches in the block: the others wait for its passes."""
+        """Run an epoch of one of the searches in the block; the others wait for its passes."""
         with self._meeting.attended():
             yield
 
     def ask(self, asked: Asked) -> Given | None:
-        """Return what a pass gives, each tensor without K; None if it is to run by itself."""
+        """Return the results of a pass, each tensor without K; None if it must run separately."""
         return self._meeting.ask(_kind(asked), asked)
 
     def _answer(self, group: Sequence[Asked]) -> Sequence[Given | None]:
         if len(group) == 1:
             return [None]
-        # in an order of their own, so that the same searches find the same stack
+        # in a fixed order, so that the same searches find the same stack
         members = sorted(group, key=lambda asked: id(asked.supernet))
         stack = self._stack_of([asked.supernet for asked in members])
         labels = [asked.labels for asked in members if asked.labels is not None]
@@ -82,7 +83,7 @@ class Together:
 
     def _stack_of(self, supernets: Sequence[Supernet]) -> Stack:
         stack = self._stacks.get(supernets[0])
-        # some of its members may have left it for another one
+        # some of its members may have moved to another one
         there = stack is not None and all(self._stacks.get(each) is stack for each in supernets)
         if stack is None or not there or stack.size != len(supernets):
             build = supernets[0].build
@@ -95,7 +96,7 @@ class Together:
 
 @dataclass(frozen=True)
 class SharedObjective(Objective):
-    """The objective of a search that runs together with others.
+    """The objective of a search that runs jointly with others.
 
     Args:
         together: The searches of the process.
@@ -123,7 +124,7 @@ class SharedObjective(Objective):
     def _chained(
         self, mixing: MixingWeights, fields: Sequence[tuple[str, str]], found: Gradients
     ) -> Gradients:
-        """Return ∇α from the gradients of mixing weights, which α's own graph leads to."""
+        """Return ∇α from the gradients of mixing weights, through α's graph."""
         pairs = [
             (getattr(mixing[cell], field), gradient)
             for (cell, field), gradient in zip(fields, found, strict=True)
@@ -152,7 +153,7 @@ class SharedObjective(Objective):
         weights: bool,
         alphas: bool,
     ) -> Asked | None:
-        """Return a pass to be asked for; None if it cannot be run with others."""
+        """Return a pass to request; None if it cannot run jointly with others."""
         supernet = self.supernet
         if not isinstance(supernet, Supernet) or supernet.draws:
             return None
@@ -176,7 +177,7 @@ class SharedObjective(Objective):
 
 
 def _kind(asked: Asked) -> Hashable:
-    """Return what passes must agree in to be run as one."""
+    """Return the kind of a pass; passes of equal kind can run jointly."""
     fields = tuple((cell, tuple(fields)) for cell, fields in asked.mixing.items())
     images = asked.images
     where = (images.shape, images.dtype, images.device)
@@ -184,7 +185,7 @@ def _kind(asked: Asked) -> Hashable:
 
 
 def _of(given: Given, place: int) -> Given:
-    """Return what was given to one of the supernets."""
+    """Return the results for one of the supernets."""
     return Given(
         given.logits[place],
         None if given.losses is None else given.losses[place],

@@ -1,7 +1,7 @@
-"""Supernets of one build in one memory, and a pass of all of them at once.
+"""Supernets of one build with shared memory, and joint passes of all of them.
 
-`torch.func.vmap` turns the operations of one supernet into those of many: convolutions of K
-supernets become grouped ones, of K times the channels.
+`torch.func.vmap` turns the operations of one supernet into those of several: convolutions of K
+supernets become grouped ones with K times the channels.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Mixing = dict[str, dict[str, Tensor]]
 
 
 class Wanted(NamedTuple):
-    """What a pass of many supernets is to give.
+    """The requested results of a pass of several supernets.
 
     Args:
-        labels: Whether there are labels, and so losses and gradients.
-        weights: The gradients of w.
-        mixing: The fields whose gradients are wanted, as (cell type, field).
+        labels: Whether there are labels, and thus losses and gradients.
+        weights: Whether to compute the gradients of w.
+        mixing: The fields whose gradients are requested, as (cell type, field).
         active: `CellWeights.active` by cell type, as nested tuples.
         bfloat16: Whether it runs in mixed precision.
         training: Whether the supernets are in train mode.
@@ -44,7 +44,7 @@ class Wanted(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What a pass of many supernets gives, each with K in front; gradients None where none are."""
+    """Results of a pass of several supernets, with leading dimension K; None if not requested."""
 
     logits: Tensor
     losses: Tensor | None
@@ -53,21 +53,21 @@ class Given(NamedTuple):
 
 
 class Stack:
-    """Supernets of one build, their weights and running statistics in one memory.
+    """Supernets of one build, with their weights and running statistics in one memory.
 
-    The parameters and buffers of each become views of it, so that an optimiser which moves a
-    supernet in place moves it here. A supernet is in one stack at a time.
+    The parameters and buffers of each become views of it, so that an optimizer's in-place update of
+    a supernet applies here. A supernet is in one stack at a time.
 
     Args:
-        supernets: K of them, alike in `Supernet.build`.
-        hollow: One of that build without memory; what is run.
-        capture: Captures what is run often on a device; None for none.
+        supernets: K supernets, equal in `Supernet.build`.
+        hollow: A supernet of this build on the meta device; the one that is run.
+        capture: Captures frequent passes on a device; None for none.
     """
 
     def __init__(
         self, supernets: Sequence[Supernet], hollow: Supernet, capture: Capture | None
     ) -> None:
-        # It holds none of them: one that nobody else holds is gone, though its place stays.
+        # Weak references: an unused supernet is freed, though its position stays.
         self.size = len(supernets)
         self._hollow = hollow
         self._functions = CapturedFunctions(capture, "a pass of many searches")
@@ -83,10 +83,10 @@ class Stack:
         """Run all supernets once.
 
         Args:
-            wanted: What is to be given.
+            wanted: The requested results.
             images: (K, n, channels, height, width).
-            labels: (K, n); None for logits alone.
-            mixing: Each tensor with K in front.
+            labels: (K, n); None for logits only.
+            mixing: Each tensor with leading dimension K.
         """
         active = {
             cell: None if rows is None else torch.tensor(rows) for cell, rows in wanted.active
@@ -142,14 +142,14 @@ class Stack:
             total = losses.sum()
         of_weights = list(weights.values()) if wanted.weights else []
         of_mixing = [leaves[cell][field] for cell, field in wanted.mixing]
-        # Each loss depends on its own supernet alone, so the sum has the gradients of all.
+        # Each loss depends only on its supernet, so the gradient of the sum has those of all.
         found = torch.autograd.grad(total, of_weights + of_mixing, allow_unused=True)
         n = len(of_weights)
         return Given(logits.detach(), losses.detach(), list(found[:n]), list(found[n:]))
 
 
 def _one_memory(tensors: Sequence[Tensor]) -> Tensor:
-    """Return tensors of one shape stacked, and make them views of what is returned."""
+    """Return the stack of tensors of one shape and make them views of it."""
     stacked = torch.stack([tensor.detach() for tensor in tensors])
     for tensor, view in zip(tensors, stacked, strict=True):
         tensor.data = view

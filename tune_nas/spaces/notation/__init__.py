@@ -1,6 +1,6 @@
 """The notations of a genotype: text, to and from lists of (source, target, operation).
 
-Text is taken apart as syntax; nothing of it is ever run.
+Text is parsed as syntax and never executed.
 """
 
 from tune_nas.spaces.notation.cells import Cells, Reading

@@ -12,8 +12,8 @@ from tune_nas.spaces.registry import is_own_operation, operation_names
 Cells = dict[str, list[tuple[int, int, str]]]
 """Edges as (source, target, operation) by cell type."""
 
-# NASLib (primitives' class names, `nasbench201/conversions.py`, `nasbench301/conversions.py`);
-# its class names of pools have changed over its versions.
+# NASLib (primitives' class names, `nasbench201/conversions.py`, `nasbench301/conversions.py`); its
+# class names of pooling have changed over its versions.
 _OTHER_NAMES = {
     "Identity": "skip_connect",
     "FactorizedReduce": "skip_connect",
@@ -36,13 +36,13 @@ _OTHER_NAMES = {
 
 @dataclass(frozen=True)
 class Reading:
-    """A genotype as a text has it.
+    """A genotype as read from a text.
 
     Args:
         cells: Edges by cell type.
         space: Name of its space.
-        assumed: Whether the text does not name its space, so that the usual one of its notation
-            is taken.
+        assumed: Whether the text does not name its space, so that the usual one of its notation is
+            used.
     """
 
     cells: Cells
@@ -51,12 +51,12 @@ class Reading:
 
 
 def operation_name(name: str) -> str:
-    """Return the registered name of an operation that another project names otherwise.
+    """Return the registered name of an operation that has another name in another project.
 
     Raises:
         GenotypeError: If it is not known; starts with ``unknown operation``.
     """
-    # One of a user's own is known here, too: a space has to load it.
+    # A custom one is known here, too: a space must load it.
     if is_own_operation(name) or manifest.is_known("operations", name):
         return name
     if name in _OTHER_NAMES:

@@ -1,7 +1,7 @@
 """DARTS's notation, to and from lists of edges: four fields of a named tuple, or of a dictionary.
 
-Sources, all read as syntax: quark0/darts ``cnn/genotypes.py``; D-X-Y/AutoDL-Projects
-``nas_infer_model/DXYs/genotypes.py`` (two fields more, always None) and
+Sources, all parsed as syntax: quark0/darts ``cnn/genotypes.py``; D-X-Y/AutoDL-Projects
+``nas_infer_model/DXYs/genotypes.py`` (two additional fields, always None) and
 ``cell_searchs/search_model_gdas_nasnet.py`` (a dictionary).
 """
 
@@ -45,7 +45,7 @@ def read_darts(expression: Expression) -> Cells:
     """Read ``Genotype(normal=[…], normal_concat=…, …)``, or the same as a dictionary.
 
     Raises:
-        GenotypeError: If a field is missing, unknown or not valid; says where.
+        GenotypeError: If a field is missing, unknown or invalid; says where.
     """
     found = _fields(expression)
     fields = {name: Field(expression, name, found[name]) for name in _CELLS}
@@ -72,7 +72,7 @@ def read_darts(expression: Expression) -> Cells:
 
 
 def _fields(expression: Expression) -> dict[str, ast.expr]:
-    """Return the four fields; those that always are None are left out."""
+    """Return the four fields, without those that are always None."""
     listed = ", ".join(_FIELDS)
     found: dict[str, ast.expr] = {}
     for name, value in _named(expression):

@@ -1,4 +1,4 @@
-"""The edges in a field of DARTS's notation, in the three ways in which they are listed.
+"""The edges in a field of DARTS's notation, in its three variants.
 
 Pairs of operation and source, two for each node, in one list (quark0/darts); a tuple of pairs for
 each node, which may have the edge's weight as a third entry (D-X-Y/AutoDL-Projects, GDAS and SETN);
@@ -19,7 +19,7 @@ N_INPUTS = 2
 
 @dataclass(frozen=True)
 class _Entry:
-    """An operation and the numbers after it, with the syntax that they are read from."""
+    """An operation and the numbers after it, with their syntax."""
 
     syntax: ast.expr
     operation: str
@@ -27,7 +27,7 @@ class _Entry:
 
     @property
     def names_target(self) -> bool:
-        """Whether it is (operation, target, source); the third entry of GDAS's is no integer."""
+        """Whether it is (operation, target, source); the third entry in GDAS is not an integer."""
         return len(self.numbers) == 2 and isinstance(self.numbers[1], int)
 
 
@@ -35,12 +35,12 @@ class Field:
     """The field ``normal`` or ``reduce``.
 
     Args:
-        expression: What it is in.
+        expression: The enclosing expression.
         name: Its name.
         syntax: Its value.
 
     Raises:
-        GenotypeError: If it is no list of edges; says where.
+        GenotypeError: If it is not a list of edges; says where.
     """
 
     def __init__(self, expression: Expression, name: str, syntax: ast.expr) -> None:
@@ -78,17 +78,17 @@ class Field:
         return self._expression.error(syntax, f"in {self._name} {rule}")
 
     def pairs(self) -> list[tuple[str, int]]:
-        """Return the operation and the first number of each entry, as they are written."""
+        """Return the operation and the first number of each entry, as written."""
         return [(entry.operation, int(entry.numbers[0])) for g in self._groups for entry in g]
 
     def edges(self, nodes: list[int] | None) -> list[tuple[int, int, str]]:
         """Return the edges as (source, target, operation), in the order of the text.
 
         Args:
-            nodes: The nodes that make the cell's output; None if they are not known.
+            nodes: The nodes of the cell's output; None if unknown.
 
         Raises:
-            GenotypeError: If a node or an operation is not legal, or an edge is there twice.
+            GenotypeError: If a node or an operation is invalid, or an edge is duplicated.
         """
         found: dict[tuple[int, int], str] = {}
         for entry, source, target in self._placed(nodes):

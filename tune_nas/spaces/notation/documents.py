@@ -1,7 +1,8 @@
-"""Genotypes in YAML and JSON: this project's own form, and the files and outputs that contain it.
+"""Genotypes in YAML and JSON: this project's form, and the files and outputs that contain it.
 
-These are a genotype's own file, a checkpoint's table by size and its reports of each epoch,
-``results.json``, a trial's record, a retraining's ``state.json`` and what ``--format json`` prints.
+These are a genotype's file, a checkpoint's table by size and its reports of each epoch,
+``results.json``, a trial's record, a retraining run's ``state.json`` and the output of
+``--format json``.
 """
 
 from __future__ import annotations
@@ -45,22 +46,22 @@ def parse_document(text: str) -> Any:
 
 
 def read_yaml(text: str) -> Reading:
-    """Read this project's YAML form, and no other.
+    """Read only this project's YAML form.
 
     Raises:
-        GenotypeError: If it is not that.
+        GenotypeError: If it has another form.
     """
     content = parse_document(text)
     return _own_form(content if isinstance(content, dict) else {})
 
 
 def find_in_document(content: Any) -> list[Candidate]:
-    """Return the genotypes that a document contains, by the names that it has for them."""
+    """Return the genotypes that a document contains, by their names there."""
     return list(_walk(content, "", None, 0))
 
 
 def is_own_form(content: Any) -> bool:
-    """Return whether a document is meant as a single genotype in the YAML form."""
+    """Return whether a document is intended as a single genotype in the YAML form."""
     return isinstance(content, dict) and isinstance(content.get("space"), str)
 
 
@@ -69,9 +70,9 @@ def _walk(content: Any, name: str, space: str | None, depth: int) -> Iterator[Ca
 
     Args:
         content: A part of it.
-        name: What the document calls this part.
-        space: The space that is named beside it.
-        depth: How deep it is in the document.
+        name: Its name in the document.
+        space: The space that is named next to it.
+        depth: Its depth in the document.
     """
     if depth > _MAX_DEPTH:
         return
@@ -114,7 +115,7 @@ def _own_form(content: dict[Any, Any]) -> Reading:
 
 
 def _cells(edges: Mapping[str, Any]) -> Cells:
-    """Read what ``inspect --format json`` has as ``edges``."""
+    """Read ``edges`` of ``inspect --format json``."""
     try:
         return {
             str(cell): [
@@ -130,7 +131,7 @@ def _cells(edges: Mapping[str, Any]) -> Cells:
 
 
 def _in_text(text: str) -> list[Candidate]:
-    """Return the genotypes in a text of a document, which may be YAML again."""
+    """Return the genotypes in a text of a document, which may itself be YAML."""
     found = find_all(text)
     if found or "space:" not in text:
         return found

@@ -1,4 +1,4 @@
-"""This project's own forms: YAML, a line for each edge, and the same in one line."""
+"""This project's forms: YAML with one line per edge, and the same in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def parse_edge(text: str) -> tuple[int, int]:
     """Read ``0->2``.
 
     Raises:
-        GenotypeError: If it is written otherwise.
+        GenotypeError: If it has another form.
     """
     match = re.fullmatch(r"\s*(\d{1,4})\s*->\s*(\d{1,4})\s*", text)
     if not match:
@@ -36,7 +36,7 @@ def read_edge_list(text: str, start: int, end: int) -> Cells:
     """Read the form that `to_edge_list` writes, between two offsets of a text.
 
     Raises:
-        GenotypeError: If it does not parse, a cell is there twice or an operation is unknown; says
+        GenotypeError: If it cannot be parsed, a cell is duplicated or an operation is unknown; says
             where.
     """
     cells: Cells = {}
@@ -66,7 +66,7 @@ def read_mapping(content: dict[Any, Any]) -> tuple[str, Cells]:
     """Read the content of the YAML form, ``{space: …, cells: {normal: {0->2: none, …}, …}}``.
 
     Raises:
-        GenotypeError: If it is not that.
+        GenotypeError: If it has another form.
     """
     if set(content) != {"space", "cells"}:
         raise GenotypeError("a genotype has the keys 'space' and 'cells', and no others")

@@ -1,7 +1,7 @@
-"""Python expressions in pasted text, taken apart as syntax. Nothing of them is ever run.
+"""Python expressions in pasted text, parsed as syntax and never executed.
 
-Only literals are read, and calls that print as part of a literal: ``range(2, 6)``,
-``np.int64(0)``, ``list(range(2, 6))``.
+Only literals are read, and calls that occur in printed literals: ``range(2, 6)``, ``np.int64(0)``,
+``list(range(2, 6))``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.text import MAX_LENGTH, MAX_NODES, error_at, place, shorten
 
 _MAX_DEPTH = 20
-_LARGEST = 10**6  # no node's number or edge's weight is larger
+_LARGEST = 10**6  # maximum of a node's number or an edge's weight
 _OPEN, _CLOSE = "([{", ")]}"
 _MODULES = ("np", "numpy", "torch")
 _NUMBERS = (
@@ -24,7 +24,7 @@ _SEQUENCES = ("list", "tuple", "array", "asarray")
 
 
 class Expression:
-    """An expression that starts at an offset of a text and ends with the bracket closed.
+    """An expression that starts at an offset of a text and ends with its closing bracket.
 
     Args:
         text: The whole text.
@@ -33,7 +33,7 @@ class Expression:
 
     Raises:
         GenotypeError: If the bracket is never closed, the expression is too long or nested too
-            deeply, or it is no Python.
+            deeply, or it is not Python.
     """
 
     def __init__(self, text: str, start: int, bracket: int) -> None:
@@ -56,18 +56,18 @@ class Expression:
         return self.start + sum(len(entry) + 1 for entry in lines[: line - 1]) + column
 
     def error(self, node: ast.AST, rule: str) -> GenotypeError:
-        """Return the error of a part: where it is, what it is, and the rule that it breaks."""
+        """Return the error of a part: its position, its text, and the rule that it violates."""
         piece = ast.get_source_segment(self._source, node) or self._source
         return error_at(self.text, self.offset_of(node), piece, rule)
 
     def offset_of(self, node: ast.AST) -> int:
-        """Return where a part of the expression starts in the text."""
+        """Return the offset of a part of the expression in the text."""
         number, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
         line = self._source.split("\n")[number - 1]
         return self._offset(number, len(line.encode()[:column].decode(errors="ignore")))
 
     def items(self, node: ast.expr) -> list[ast.expr] | None:
-        """Return the entries of a list, a tuple or what prints as one; None if it is neither."""
+        """Return the entries of a list, a tuple or a call that prints as one; None otherwise."""
         if isinstance(node, ast.List | ast.Tuple):
             return node.elts
         if _called(node) in _SEQUENCES and isinstance(node, ast.Call) and len(node.args) == 1:
@@ -75,14 +75,14 @@ class Expression:
         return None
 
     def string(self, node: ast.expr) -> str | None:
-        """Return a text, or None if it is none."""
+        """Return a string; None if it is not one."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return node.value
         inner = _argument(node, _TEXTS)
         return None if inner is None else self.string(inner)
 
     def number(self, node: ast.expr) -> int | float | None:
-        """Return a number, plain or as NumPy and torch print it; None if it is none."""
+        """Return a number, plain or as printed by NumPy and torch; None if it is not one."""
         if isinstance(node, ast.Constant):
             value = node.value
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -95,12 +95,12 @@ class Expression:
         return None if inner is None else self.number(inner)
 
     def integer(self, node: ast.expr) -> int | None:
-        """Return an integer, plain or as NumPy prints it; None if it is none."""
+        """Return an integer, plain or as printed by NumPy; None if it is not one."""
         value = self.number(node)
         return value if isinstance(value, int) else None
 
     def nodes(self, node: ast.expr) -> list[int] | None:
-        """Return numbers of nodes: of a list, a tuple or a range; None if it is none of them."""
+        """Return the node numbers in a list, a tuple or a range; None if it is none of these."""
         called = _called(node)
         if called in _SEQUENCES and isinstance(node, ast.Call) and len(node.args) == 1:
             return self.nodes(node.args[0])
@@ -120,7 +120,7 @@ class Expression:
 
 
 def _called(node: ast.AST) -> str | None:
-    """Return the name of the function of a call, without the module that has it."""
+    """Return the name of the function of a call, without its module."""
     if not isinstance(node, ast.Call):
         return None
     function = node.func
@@ -132,7 +132,7 @@ def _called(node: ast.AST) -> str | None:
 
 
 def _argument(node: ast.AST, functions: tuple[str, ...]) -> ast.expr | None:
-    """Return the one argument of a call of one of these functions, else None."""
+    """Return the only argument of a call of one of these functions, else None."""
     if _called(node) not in functions or not isinstance(node, ast.Call) or len(node.args) != 1:
         return None
     argument = node.args[0]

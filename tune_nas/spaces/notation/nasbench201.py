@@ -34,7 +34,7 @@ def to_nasbench201(cells: Cells) -> str:
     """Write NAS-Bench-201's notation.
 
     Raises:
-        GenotypeError: If there is not one cell, of one input, with all of its edges.
+        GenotypeError: If there is not exactly one cell, with one input and all edges.
     """
     if set(cells) != {"normal"}:
         raise GenotypeError("NAS-Bench-201's notation has one cell, normal")
@@ -55,11 +55,11 @@ def read_nasbench201(cell: str, text: str, offsets: list[int]) -> Cells:
 
     Args:
         cell: The cell, without white space and quotes.
-        text: What it stands in.
-        offsets: Where each character of it stands there.
+        text: The text that contains it.
+        offsets: The offset of each of its characters in the text.
 
     Raises:
-        GenotypeError: If it does not parse, an operation is unknown or an edge is missing; says
+        GenotypeError: If it cannot be parsed, an operation is unknown or an edge is missing; says
             where.
     """
     if len(cell) > MAX_LENGTH:
@@ -92,13 +92,13 @@ def read_nasbench201(cell: str, text: str, offsets: list[int]) -> Cells:
 
 
 def cell_of_index(index: int) -> Cells:
-    """Return the cell that the benchmark has under a number, 0 … 15624.
+    """Return the cell with a number, 0 … 15624, in the benchmark.
 
-    Its authors list all cells, the first edge's operation changing slowest, and shuffle the list
-    with Python's generator, seeded with 88.
+    The authors list all cells, with the first edge's operation changing slowest, and shuffle the
+    list with Python's generator, seeded with 88.
 
     Raises:
-        GenotypeError: If there is none of that number.
+        GenotypeError: If there is no cell with this number.
     """
     if not 0 <= index < N_CELLS:
         raise GenotypeError(
@@ -109,7 +109,7 @@ def cell_of_index(index: int) -> Cells:
 
 
 def cells_of_numbers(numbers: list[int]) -> list[tuple[str, str]]:
-    """Return what six numbers of operations can mean: by whose order, the cell in the notation."""
+    """Return the possible cells of six operation numbers: the project of the order, the cell."""
     found = []
     for order, edges, operations in _NUMBERINGS:
         named = [(*edge, operations[n]) for edge, n in zip(edges, numbers, strict=True)]

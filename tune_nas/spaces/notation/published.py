@@ -1,6 +1,6 @@
-"""Published genotypes by name, and the cells of other spaces, which no space here holds.
+"""Published genotypes by name, and cells of other spaces, which no space here contains.
 
-The data is in ``published.yaml``, with the paper and the file that each is from.
+The data is in ``published.yaml``, with the paper and the source file of each.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Published:
     """A published genotype.
 
     Args:
-        name: The name that its authors' code gives it.
+        name: Its name in the authors' code.
         paper: First author, short title, arXiv number.
         source: Repository and file.
         space: Name of its space.
-        parameters: Millions of parameters that are published for it, of the CIFAR-10 network of
-            36 channels and 20 cells; None if none are.
+        parameters: Published number of parameters, in millions, of the CIFAR-10 network with 36
+            channels and 20 cells; None if not published.
         edges: Its cells in one line.
-        with_auxiliary_head: Whether that count has the auxiliary head's.
+        with_auxiliary_head: Whether that count includes the auxiliary head.
     """
 
     name: str
@@ -54,11 +54,11 @@ def published_genotypes() -> list[Published]:
 
 
 def find_published(name: str) -> Published | None:
-    """Return the published genotype of a name, which may have ``published:`` before it.
+    """Return the published genotype of a name, optionally prefixed by ``published:``.
 
     Raises:
-        GenotypeError: If it is a cell of another space, or ``published:`` is before a name that is
-            not in the table.
+        GenotypeError: If it is a cell of another space, or ``published:`` is followed by an unknown
+            name.
     """
     bare = name.removeprefix(PREFIX)
     refuse_other_name(bare)
@@ -72,14 +72,14 @@ def find_published(name: str) -> Published | None:
 
 
 def nearest_published(name: str) -> str | None:
-    """Return the published name that is nearest to a text, or None."""
+    """Return the published name nearest to a text, or None."""
     by_case = {known.lower(): known for known in _table()["genotypes"]}
     near = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.75)
     return by_case[near[0]] if near else None
 
 
 def refuse_other_name(name: str) -> None:
-    """Raise a GenotypeError if a name is that of a cell of another space, as ``NASNet_A``."""
+    """Raise a GenotypeError if a name is that of a cell of another space, e.g. ``NASNet_A``."""
     for other, entry in _table()["refused"].items():
         if name.lower().startswith(other.lower()):
             raise _refusal(other, entry)

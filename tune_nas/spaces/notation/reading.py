@@ -1,4 +1,4 @@
-"""Reading one genotype from a text in any form that is known."""
+"""Reading one genotype from a text in any known form."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _MAX_LISTED = 12
 
 
 def read_genotype(text: str, pick: str | None = None) -> Reading:
-    """Read the genotype that a text has, in whatever form; of several, the one that is named.
+    """Read the genotype in a text, in any form; if there are several, the named one.
 
     Args:
         text: The text.
-        pick: Name of the genotype, or the number of the line that it starts in.
+        pick: Name of the genotype, or its first line number.
 
     Raises:
-        GenotypeError: If it has none or several, or the one that it has is not valid.
+        GenotypeError: If it has none or several, or the genotype is invalid.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     bare = text.strip()
@@ -53,11 +53,10 @@ def read_genotype(text: str, pick: str | None = None) -> Reading:
 def read_name(text: str) -> Reading | None:
     """Read a published name or a number of NAS-Bench-201; None if the text is neither.
 
-    Either may have ``published:`` or ``nasbench201:`` before it, where something else has the same
-    name.
+    Either may be prefixed with ``published:`` or ``nasbench201:`` if its name is ambiguous.
 
     Raises:
-        GenotypeError: If there is no cell of that number, or the name is of another space.
+        GenotypeError: If there is no cell with this number, or the name is of another space.
     """
     index = _INDEX.fullmatch(text)
     if index:
@@ -69,7 +68,7 @@ def read_name(text: str) -> Reading | None:
 
 
 def _candidates(text: str) -> list[Candidate]:
-    """Return what the text has: as a document if it is one, else wherever it looks like it."""
+    """Return the candidates in a text: as a document if it is one, else by scanning it."""
     if _KEY.match(text) or text.lstrip()[:1] in ("{", "["):
         try:
             content = parse_document(text)
@@ -116,7 +115,7 @@ def _all_alike(candidates: list[Candidate]) -> bool:
 
 
 def _labels(candidates: list[Candidate]) -> list[str]:
-    """Return by what each can be picked: its name, or its line if that is no single one's."""
+    """Return the label to pick each candidate: its name, or its line if the name is not unique."""
     names = [entry.name for entry in candidates]
     return [
         entry.name if entry.name and names.count(entry.name) == 1 else str(entry.line or entry.name)

@@ -1,4 +1,4 @@
-"""Finding genotypes in text of any kind: a log, a genotypes.py, what a terminal printed."""
+"""Finding genotypes in any text: a log, a genotypes.py, terminal output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune_nas.spaces.notation.published import refuse_other_name
 from tune_nas.spaces.notation.text import error_at
 
 DARTS = "darts"
-"""The space that is taken where a text does not name it."""
+"""The space used if a text does not name it."""
 
 _CALL = re.compile(r"(?<!\w)(?:\w+\.)*Genotype\s*(\()")
 _DICTIONARY = re.compile(r"(\{)\s*['\"](?:normal|reduce)(?:_concat)?['\"]\s*:")
@@ -25,20 +25,20 @@ _NAME = re.compile(r"([A-Za-z_][\w.-]*)['\"]?[ \t]*[=:][ \t]*['\"]?$")
 _ALIAS = re.compile(r"(?m)^[ \t]*([A-Za-z_]\w*)[ \t]*=[ \t]*([A-Za-z_]\w*)[ \t]*(?:#.*)?$")
 _STRUCTURE = re.compile(r"\w*Structure\((\d+) nodes with\s*['\"]?$")
 _PIECE = re.compile(r"[\s'\"\\,;()\[\]{}]*([^\s'\"\\,;()\[\]{}]+)['\"\\,;()\[\]{}]*")
-_CONTINUES = re.compile(r"\+|\w+~\d+(?:\||$)")  # what goes on with a cell that could end
-_MARK = re.compile(r"[|~+]")  # what the end of a name that a line break cuts has in it
+_CONTINUES = re.compile(r"\+|\w+~\d+(?:\||$)")  # continuation of a cell that could end
+_MARK = re.compile(r"[|~+]")  # in the end of a name cut by a line break
 _OPERATION = re.compile(r"\w~\d")
-_LOOK_BACK = 100  # characters before a genotype in which its name is looked for
+_LOOK_BACK = 100  # characters before a genotype searched for its name
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A genotype that a text has.
+    """A genotype found in a text.
 
     Args:
-        name: What the text calls it; empty if nothing.
-        line: Where it starts, from 1.
-        read: Reads it; raises a GenotypeError if it is not valid.
+        name: Its name in the text; empty if there is none.
+        line: Its first line (1-based).
+        read: Reads it; raises a GenotypeError if it is invalid.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Candidate:
 
 
 def find_all(text: str) -> list[Candidate]:
-    """Return what looks like a genotype in a text, in its order, and other names of the same."""
+    """Return the possible genotypes in a text, in order, and alternative names of the same."""
     found = sorted(
         [*_python(text), *_nasbench201(text), *_edge_lists(text)], key=lambda entry: entry[0]
     )
@@ -64,10 +64,10 @@ def find_all(text: str) -> list[Candidate]:
 def cell_at(text: str, start: int) -> tuple[str, list[int], int]:
     """Return the cell in NAS-Bench-201's notation that starts at an offset.
 
-    It may be broken by quotes and white space, as a terminal or an editor breaks it.
+    It may be interrupted by quotes and white space, e.g. by a terminal or an editor.
 
     Returns:
-        The cell without them, the offset of each of its characters, and where it ends.
+        The cell without them, the offset of each of its characters, and the end offset.
     """
     characters, end = "", start
     offsets: list[int] = []
@@ -152,7 +152,7 @@ def _candidate(text: str, name: str, start: int, read: Callable[[], Reading]) ->
         try:
             return read()
         except GenotypeError:
-            refuse_other_name(name)  # says it better, where it is one of those
+            refuse_other_name(name)  # gives a better message for those
             raise
 
     return Candidate(name, _line(text, start), read_by_name)
