@@ -16,7 +16,7 @@ _LONGEST_NAME, _LONGEST_PARAMETER, _LONGEST_TAG = 250, 6000, 8000  # characters
 def entity_names(keys: Iterable[str]) -> dict[str, str]:
     """Return a name that MLflow accepts for each key; all names are legal and distinct.
 
-    The name of a key does not depend on other keys or runs: a resumed run finds its parameters.
+    Equal keys always get equal names, so that a resumed run finds its parameters.
 
     Args:
         keys: Dotted keys; a path in a key may have any characters and any length.
