@@ -1,4 +1,4 @@
-"""How the tensors of a mix belong together, and what both of its passes are given."""
+"""The relations between the tensors of a mix, and the arguments of both of its passes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tune_nas.native.pooling import pool
 
 
 class StageNumber(IntEnum):
-    """The numbers that the compiled kernels read of a stage, as in ``kernels/stage.h``.
+    """Indices of a stage's numbers for the compiled kernels, as in ``kernels/stage.h``.
 
     Attributes:
         START: The input that it starts from; -1 for the output of the stage before it.
         DEPTHWISE: Whether it has a depthwise convolution.
-        DILATION: Dilation of that one.
-        STRIDE: Stride of that one.
+        DILATION: Dilation of the depthwise convolution.
+        STRIDE: Stride of the depthwise convolution.
         AFFINE: Whether its normalization learns gain and bias.
         BY_BATCH: Whether its normalization uses the statistics of the batch.
         TRACKS: Whether its normalization has running statistics.
