@@ -1,4 +1,4 @@
-"""`tune-nas benchmark`, from a published file to what a search and a query make of it."""
+"""`tune-nas benchmark`, from a published file to its use in a search and a query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting a private Ray: on a machine that is too slow at first, and below a long folder."""
+"""Starting a private Ray: on a machine that is too slow at first, and under a long path."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the runner decides around the trials: what it refuses, what it keeps, what it closes.
+"""The runner before and after the trials: rejected sweeps, kept settings, closed runs.
 
-Ray is not started: these are about what comes before the trials, and after a Ctrl-C.
+Ray is not started: these tests cover the time before the trials, and after a Ctrl-C.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
-    """Let Ctrl-C be pressed when the trials would begin; returns the options they would have."""
+    """Simulate Ctrl-C when the trials would start; returns the options that they would have."""
     seen: list[RunOptions] = []
 
     def run(self: Any, *_: object) -> None:

@@ -27,7 +27,7 @@ def failure(uri: str, **changes: object) -> tuple[str, float]:
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         held: list[socket.socket] = []
 
