@@ -52,7 +52,7 @@ class CommandLine:
 
 @pytest.fixture
 def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """A command line in an empty folder, without the variables that it honours."""
+    """A command line in an empty folder, without the variables that it honors."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

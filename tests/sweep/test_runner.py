@@ -192,7 +192,7 @@ def test_a_moved_storage_goes_on_in_its_own_store(
         run_sweep(make_sweep(), options(tmp_path / "old"), "cut", tasks=TASKS)
     plan = read_plan(Storage(tmp_path / "old" / "runs" / "cut"))
     assert plan.state.mlflow == ""
-    # as older versions recorded it
+    # as earlier versions recorded it
     plan.write_state(mlflow=f"sqlite:///{tmp_path}/old/runs/mlflow.db")
     (tmp_path / "old").rename(tmp_path / "new")
     with pytest.raises(KeyboardInterrupt):

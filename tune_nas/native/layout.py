@@ -60,7 +60,7 @@ class Layout:
         self.n_own = term_inputs.count(-1)
         self.n_inputs = n_inputs
         self.weights = [weight for stage in stages for weight in stage.weights]
-        self.by_batch = [stage.by_batch for stage in stages]  # as it is now, for the way back
+        self.by_batch = [stage.by_batch for stage in stages]  # as it is now, for the backward pass
 
     def numbers_of_stages(self) -> list[int]:
         """Return what the compiled kernels read of each stage: one number per `StageNumber`."""

@@ -225,7 +225,7 @@ class Records:
             content["job"] = Job.from_dict(content["job"], where="job.trial")
             record = Record(**{**content, "status": _status(content)})
             _check_record(record, self.phase, name)
-            # older versions wrote absolute paths, which a move of the storage made wrong
+            # earlier versions wrote absolute paths, which a move of the storage made wrong
             names = [folder.rpartition("/")[2] for folder in record.folders]
             record.folders = [f"{self._storage.root}/{self.phase}/{own}" for own in names]
             return record
