@@ -43,7 +43,7 @@ def select(
     run_name: options.Name = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Select another genotype from a finished search, as a run of its own."""
+    """Select another genotype from a finished search, as a separate run."""
     from tune_nas.library import with_overrides, with_settings
 
     given = options.changes_of(data_dir, settings)

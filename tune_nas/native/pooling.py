@@ -44,7 +44,7 @@ def pool(module: nn.MaxPool2d | nn.AvgPool2d, x: Tensor) -> Tensor:
 def normed_pool(
     module: nn.MaxPool2d | nn.AvgPool2d, norms: Sequence[nn.BatchNorm2d], x: Tensor
 ) -> Tensor:
-    """Return what each of the norms makes of such a pooling, with the statistics of the batch.
+    """Return such a pooling normalized by each of the norms, with the statistics of the batch.
 
     On a CPU by the kernels, elsewhere by torch; see `normalised_once`.
     """
