@@ -1,8 +1,8 @@
-"""Measure how the package is built: python benchmarks/architecture.py [FOLDER].
+"""Measure the structure of the package: python benchmarks/architecture.py [FOLDER].
 
 How each figure is counted, over the syntax trees of all ``*.py`` files of the package:
 
-- Import circles: the strongly connected components of the modules. An import counts if it runs when
+- Import cycles: the strongly connected components of the modules. An import counts if it runs when
   the module is imported, or is under ``if TYPE_CHECKING``; one inside a function does not.
   ``from package import name`` leads to the module ``package.name`` if there is one, else to
   ``package``. Relative imports, which the package does not have, are not resolved.
@@ -13,7 +13,7 @@ How each figure is counted, over the syntax trees of all ``*.py`` files of the p
 - Names of `Search` that other files use: its methods and the attributes that it sets on itself, as
   far as they are read from or assigned to something called ``search``, ``view`` or ``control``.
   The tests that the package ships (``testing``) use a search as its users do, and do not count.
-- File names used twice: the different names that several files have, ``__init__.py`` aside.
+- File names used twice: the distinct names that several files have, except ``__init__.py``.
 - Lines of a file: all of them; p90 is the value below which nine tenths of the files are.
 """
 
@@ -67,7 +67,7 @@ def imports_inside_functions(module: Module) -> set[ast.stmt]:
 
 
 def import_graph(modules: Modules, *, in_functions: bool = False) -> dict[str, set[str]]:
-    """Return the modules of the package that each module imports, under TYPE_CHECKING included.
+    """Return the modules of the package that each module imports, including under TYPE_CHECKING.
 
     Args:
         modules: The package.
@@ -130,7 +130,7 @@ def any_per_thousand_lines(modules: Modules) -> float:
 
 
 def large_classes(modules: Modules) -> list[str]:
-    """Return the classes with more than 12 methods, each with its number of them."""
+    """Return the classes with more than 12 methods, each with the number of its methods."""
     return [
         f"{name}.{node.name} ({count})"
         for name, module in modules.items()
@@ -180,7 +180,7 @@ def _is_called(value: ast.expr) -> bool:
 
 
 def repeated_file_names(modules: Modules) -> dict[str, int]:
-    """Return the file names that several modules have, with how many of them."""
+    """Return the file names that several modules have, with the number of modules."""
     names = Counter(module.path.name for module in modules.values())
     return {n: count for n, count in sorted(names.items()) if count > 1 and n != "__init__.py"}
 
@@ -192,7 +192,7 @@ def file_lengths(modules: Modules) -> tuple[float, int, int]:
 
 
 def table(modules: Modules) -> list[tuple[str, str, str]]:
-    """Return the rows of the table: what is measured, its value and the goal."""
+    """Return the rows of the table: the quantity, its value and the goal."""
     largest = next(iter(circles(import_graph(modules))), [])
     inside = sum(len(imports_inside_functions(module)) for module in modules.values())
     median, p90, longest = file_lengths(modules)
@@ -212,7 +212,7 @@ def table(modules: Modules) -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Print the table as Markdown, and below it what the figures consist of."""
+    """Print the table as Markdown, and the parts of each figure below it."""
     modules = read_modules(Path(sys.argv[1]) if len(sys.argv) > 1 else PACKAGE)
     print("| measured | now | goal |\n|---|---:|---:|")
     for row in table(modules):

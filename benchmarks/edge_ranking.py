@@ -23,7 +23,7 @@ SPREADS = (0.001, 0.01, 0.1, 0.3, 1.0, 2.0)
 
 
 def differing(std: float, genotypes: int, seed: int) -> int:
-    """Return how many of so many random genotypes differ between the two rankings."""
+    """Return how many of a number of random genotypes differ between the two rankings."""
     space = load_space("darts-no-none")
     relaxations = [
         make_relaxation(RelaxationConfig(kind=kind, init="normal", init_std=std), space)

@@ -15,7 +15,7 @@ def main() -> int:
     """Print each run and the median; status 1 if the median misses the goal."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     command = [str(Path(sys.executable).with_name("tune-nas")), "--help"]
-    subprocess.run(command, check=True, capture_output=True)  # compiles what is not compiled yet
+    subprocess.run(command, check=True, capture_output=True)  # compiles bytecode
     seconds = []
     for _ in range(runs):
         start = time.perf_counter()

@@ -1,7 +1,7 @@
 """Seconds of a search epoch's steps by level, order and sequence, side by side.
 
 Every variant trains the same supernet on the same images; the variants take turns within each
-round, so that what slows the machine slows all of them. Printed are medians over the rounds and
+round, so that other load on the machine slows all of them. Prints medians over the rounds and
 their ratio to bilevel, order 2, alphas-first (DARTS-2nd). MiLeNAS (CVPR 2020) reports mixed level,
 order 1, to be over three times faster than that.
 
@@ -32,7 +32,7 @@ REFERENCE = "bilevel, order 2, alphas-first"
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """Return the updates to time, by the name that the table shows."""
+    """Return the updates to time, by their name in the table."""
     found: dict[str, dict[str, Any]] = {}
     for level, orders in (("single", (1,)), ("bilevel", (1, 2)), ("mixed", (1, 2))):
         for order in orders:

@@ -1,4 +1,4 @@
-"""Tables of the documentation that benchmarks write."""
+"""Tables in the documentation that are written by benchmarks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def replace_table(page: Path, name: str, text: str) -> None:
-    """Put a text between the two comments of a Markdown page that carry a name."""
+    """Insert a text between the two named comments of a Markdown page."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, _, rest = page.read_text().partition(begin)
     page.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")

@@ -1,9 +1,9 @@
 """The two rules by which perturbation compares the edges of a node, on the same supernets.
 
-For each seed one search of DARTS-PT on the embedded digits, in the space of DARTS, decides the
-operations; then each rule decides the edges, from that state on. Printed: the valid accuracy of the
-supernet that is left, the test accuracy of the genotype retrained, and in how many of the six
-nodes with surplus edges the rules keep other edges. (In the NAS-Bench-201 space a genotype keeps
+For each seed, one search of DARTS-PT on the embedded digits, in the space of DARTS, decides the
+operations; then each rule decides the edges from that state. Prints the validation accuracy of the
+remaining supernet, the test accuracy of the retrained genotype, and in how many of the six nodes
+with surplus edges the rules keep different edges. (In the NAS-Bench-201 space a genotype keeps
 every edge: there is nothing to compare.)
 
     python benchmarks/perturbation_edges.py --trial darts-pt --seeds 4
@@ -35,7 +35,7 @@ SMALL: dict[str, Any] = {
     "schedule.batch_size": 64,
     "optimizer.alphas.learning_rate": 0.025,
     "selection.perturbation.interval": 1,
-    "selection.perturbation.batches": 2,  # half of the valid images
+    "selection.perturbation.batches": 2,  # half of the validation images
     "retrain.epochs": 10,
     "retrain.batch_size": 48,
     "retrain.init_channels": 8,
@@ -47,7 +47,7 @@ SMALL: dict[str, Any] = {
 
 
 def selections(trial: TrialConfig) -> dict[str, Search]:
-    """Return, by rule, a finished search of the trial; all are the same until edges are decided."""
+    """Return one finished search of the trial per rule; they are equal until edges are decided."""
     common = Search(trial)
     decisions = max(len(cell.edges) for cell in common.space.cells.values())
     while common.epoch < trial.schedule.epochs + decisions:
@@ -64,7 +64,7 @@ def selections(trial: TrialConfig) -> dict[str, Search]:
 
 
 def retrained(trial: TrialConfig, genotype: Genotype) -> float:
-    """Return the test accuracy of a genotype after its retraining, in percent."""
+    """Return the test accuracy of a retrained genotype, in percent."""
     retrain = Retrain(trial, genotype)
     while not retrain.done:
         metrics = retrain.run_epoch()
@@ -72,7 +72,7 @@ def retrained(trial: TrialConfig, genotype: Genotype) -> float:
 
 
 def other_nodes(one: Genotype, other: Genotype) -> int:
-    """Return at how many nodes two genotypes keep edges from other sources."""
+    """Return the number of nodes at which two genotypes keep edges from different sources."""
     found = 0
     for name, cell in one.cells.items():
         for node in {edge.target for edge in cell.edges}:

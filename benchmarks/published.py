@@ -1,13 +1,13 @@
-"""Search and retraining as the authors' code does them, to hold this project's against.
+"""Search and retraining steps as in the authors' code, as a baseline for this project.
 
-Images are augmented one by one, through Pillow and torchvision. A search step: what it
-does and this project does not: one loader that augments image by image, and a new iterator
-of the valid loader in every step; ``backward`` over all leaves, so that every pass computes the
-gradients of both w and α and one of them is thrown away; mixed level in three passes; second order
-with a model that is made anew and a norm that is read back; optimisers tensor by tensor; NCHW; the
+Images are augmented one by one, through Pillow and torchvision. In contrast to this project, a
+search step has one loader that augments image by image, and a new iterator of the validation
+loader in every step; ``backward`` over all leaves, so that every pass computes the
+gradients of both w and α and one of them is discarded; mixed level in three passes; second order
+with a newly created model and a norm that is read back; optimizers tensor by tensor; NCHW; the
 accuracy read back in every step. Sources: quark0/darts ``cnn/train_search.py`` and
-``architect.py``; D-X-Y/AutoDL-Projects ``DARTS-V1.py`` and ``GDAS.py``, whose drawn paths run by
-themselves; the codes of PC-DARTS and DrNAS are the loop of DARTS at mixing weights of their own.
+``architect.py``; D-X-Y/AutoDL-Projects ``DARTS-V1.py`` and ``GDAS.py``, which run sampled paths
+alone; PC-DARTS and DrNAS use the loop of DARTS with other mixing weights.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WORKERS = 2
 
 
 def cut_out(image: Tensor, size: int) -> Tensor:
-    """Blank a square of an image (channels, height, width) around a drawn pixel, in place."""
+    """Blank a square of an image (channels, height, width) around a random pixel, in place."""
     row, column = (int(torch.randint(side, ())) for side in image.shape[1:])
     top, left = max(row - size // 2, 0), max(column - size // 2, 0)
     image[:, top : row + size // 2, left : column + size // 2] = 0
@@ -44,8 +44,8 @@ class OneByOne(Dataset[tuple[Tensor, int]]):
 
     Args:
         images: The images.
-        repeats: How many times each comes in an epoch.
-        cutout: Side of the square that is blanked, in pixels; 0 for none.
+        repeats: Number of times that each image occurs in an epoch.
+        cutout: Side of the blanked square, in pixels; 0 for none.
     """
 
     def __init__(self, images: Images, repeats: int, cutout: int = 0) -> None:
@@ -78,7 +78,7 @@ class PublishedStep:
     """Steps of a search of the plain supernet.
 
     Args:
-        search: Of the form ``plain``; its supernet is put into NCHW.
+        search: A search of the form ``plain``; its supernet is converted to NCHW.
     """
 
     def __init__(self, search: Search) -> None:
@@ -111,12 +111,12 @@ class PublishedStep:
         self.clip = weights.clip
 
     def __call__(self) -> None:
-        """Take a step with the next batches."""
+        """Run a step with the next batches."""
         train = next(self.train_batches)
         self.step(train, None if self.level == "single" else next(iter(self.valid)))
 
     def step(self, train: Batch, valid: Batch | None) -> None:
-        """Move α and w, in the order of the trial; at single level both from one pass."""
+        """Update α and w, in the order of the trial; at single level both from one pass."""
         if valid is not None and self.sequence != "weights-first":
             self._move_alphas(train, valid)
         self.sgd.zero_grad()
@@ -153,10 +153,10 @@ class PublishedStep:
         return F.cross_entropy(logits, labels), logits
 
     def _unrolled(self, train: Batch, valid: Batch) -> None:
-        """Leave the gradients of α through one step of w, as ``Architect`` does.
+        """Compute the gradients of α through one step of w, as ``Architect`` does.
 
-        A copy of the model holds the moved w. (The authors' is built and drawn anew, which takes
-        longer.)
+        A copy of the model holds the moved w. (The authors' model is built and initialized again,
+        which takes longer.)
         """
         supernet, alphas = self.search.supernet, self.search.objective.alpha_list
         group = self.sgd.param_groups[0]
@@ -188,10 +188,10 @@ class PublishedStep:
 
 
 def plain_retraining(retrain: Retrain) -> Callable[[Tensor, Tensor], None]:
-    """Return a retraining step in NCHW, by SGD that is not fused, not compiled.
+    """Return a retraining step in NCHW, with SGD that is not fused, and not compiled.
 
     Args:
-        retrain: Its network is put into NCHW.
+        retrain: A retraining run; its network is converted to NCHW.
     """
     recipe = retrain.trial.retrain
     network = retrain.network

@@ -1,7 +1,7 @@
-"""What Ray costs a trial: the wall-clock time of its epochs against the same search in a bare loop.
+"""Overhead of Ray for a trial: wall-clock time of its epochs against the same search in a loop.
 
-The bare loop runs before and after, in a process of its own, and saves a checkpoint every epoch
-as the trial does. An epoch under Ray is the time between two results at the driver. Printed are
+The bare loop runs before and after, in a separate process, and saves a checkpoint every epoch
+like the trial. An epoch under Ray is the time between two results at the driver. Prints
 medians over the epochs after the first, and the overhead in percent.
 
     python benchmarks/ray_overhead.py --train-images 1024 --epochs 9

@@ -1,7 +1,7 @@
-"""The tables of docs/results.md from finished trials of one or more sweeps, which are merged.
+"""Tables of docs/results.md from the finished trials of one or more sweeps, which are merged.
 
-Printed as Markdown: the report (means by swept value, and the sentence that reads them), then a
-line for each trial with its cell, and, of each trial, the most skips that any epoch's genotype had.
+Prints as Markdown the report (means by swept value, and the summary sentence), then a line for
+each trial with its cell, and for each trial the maximum number of skips in any epoch's genotype.
 
     python benchmarks/result_tables.py runs/lambda runs/lambda-rest --figure figure.png
 """
@@ -23,7 +23,7 @@ TRUE = "benchmark/cifar10_test"
 
 
 def finished(folders: list[Path]) -> list[Record]:
-    """Return the searches that ended, in the order of their values and seeds."""
+    """Return the finished searches, in the order of their values and seeds."""
     records = [
         record
         for folder in folders
@@ -49,7 +49,7 @@ def trial_line(record: Record) -> str:
 
 
 def main() -> None:
-    """Print the tables, and draw."""
+    """Print the tables, and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--metric", default="valid_accuracy", help="what is ranked by")

@@ -1,12 +1,12 @@
-"""Images a second of retraining, and of the data that it takes, against torchvision's pipeline.
+"""Images per second of retraining and of its data pipeline, against torchvision's pipeline.
 
-Of data alone, steps alone (on one batch that is there) and whole steps, each way takes its turn in
-each round; given are medians over the rounds, and the median of how many times faster a way is
-than the first of its kind in the same round. `torchvision` is a DataLoader whose images go one by
-one through Pillow: pad and crop, mirror, normalise, cutout. Its workers start and end with its
-turn, so they take nothing from the turns of others. `batched` is `tune_nas.data`. `NCHW` is a step
-in torch's usual layout by SGD that is not fused; `now` is a retraining's own step; `compiled` is
-that with torch.compile, on a GPU alone.
+Data alone, steps alone (on one existing batch) and whole steps are timed; all ways take turns in
+each round. Prints medians over the rounds, and the median speedup of a way over the first of its
+kind in the same round. `torchvision` is a DataLoader whose images pass one by one through Pillow:
+pad and crop, mirror, normalize, cutout. Its workers start and end with its turn, so that they do
+not slow the other ways. `batched` is `tune_nas.data`. `NCHW` is a step in torch's default layout
+with SGD that is not fused; `now` is the step of a retraining run; `compiled` is the same with
+torch.compile, on a GPU only.
 
     python benchmarks/retrain_speed.py --output benchmarks/results/retrain.json
 """
@@ -56,9 +56,9 @@ class Way:
 
     Attributes:
         kind: ``data``, ``step`` or ``whole``; ways of a kind are compared.
-        name: What the tables call it.
+        name: Its name in the tables.
         source: Starts its batches, on the device.
-        step: What is done with each; None for nothing.
+        step: Function applied to each batch; None for nothing.
     """
 
     kind: str
@@ -163,7 +163,7 @@ def images_per_second(way: Way, options: argparse.Namespace) -> float:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    # What workers have ready by then is for nothing: two batches each.
+    # Batches that workers have ready by then are not timed: two per worker.
     start = take(2 * options.workers if way.kind == "data" else 1)
     return steps * options.batch_size / (take(steps) - start)
 
@@ -192,7 +192,7 @@ def measure(ways: list[Way], options: argparse.Namespace) -> list[dict[str, Any]
 
 
 def as_markdown(records: list[dict[str, Any]], options: argparse.Namespace) -> str:
-    """Return the table that the documentation shows."""
+    """Return the table for the documentation."""
     lines = [
         f"{options.date}, {options.machine}; DARTS_V2, {options.init_channels} channels, "
         f"{options.cells} cells, {SIDE} pixels, batch {options.batch_size}, rounds: "

@@ -1,9 +1,9 @@
-"""What rounding costs, by form of the supernet and type.
+"""The effect of rounding, by form of the supernet and type.
 
-First how far the gradients of one pass are from those in float64, in the Euclidean norm over all of
-w and all of α: the supernet of DARTS as it is drawn, in train mode. Then how far rounding alone
-leads a search away from itself: that of the sweep `collapse`, bilevel, softmax, seed 0. In float64
-all forms give the same search; in float32 each of them gives another one after a few dozen steps.
+First the distance of the gradients of one pass from those in float64, in the Euclidean norm over
+all of w and all of α: the initial supernet of DARTS, in train mode. Then how far rounding alone
+makes a search diverge: that of the sweep `collapse`, bilevel, softmax, seed 0. In float64
+all forms give the same search; in float32 each gives a different one after a few dozen steps.
 
     python benchmarks/rounding.py --data-dir CIFAR --epochs 3
 """
@@ -55,7 +55,7 @@ def gradients(form: str, dtype: str, autocast: bool, size: int) -> tuple[Tensor,
     search = Search(load_trial("darts-1st", {"data.name": "fake", **changes}))
     search.supernet.train()
     with torch.no_grad():
-        for alpha in search.alphas.values():  # what is drawn depends on the type
+        for alpha in search.alphas.values():  # samples depend on the type
             alpha.copy_(torch.linspace(-1e-3, 1e-3, alpha.numel()).view_as(alpha))
     images, labels = next(search.data.evaluation_batches(search.data.train, size))
     found = search.objective.differentiate(
@@ -69,7 +69,7 @@ def gradients(form: str, dtype: str, autocast: bool, size: int) -> tuple[Tensor,
 
 
 def show_gradients(size: int) -> None:
-    """Print how far the gradients are from those in float64."""
+    """Print the distance of the gradients from those in float64."""
     truth = gradients(*PASSES[0], size)
     table = Table("form", "type", "of w", "of α", title=f"relative error, a batch of {size}")
     for form, dtype, autocast in PASSES[1:]:
@@ -83,7 +83,7 @@ def show_gradients(size: int) -> None:
 
 
 def main() -> None:
-    """Print the gradients' errors, run the searches and print what each epoch saw."""
+    """Print the gradients' errors, run the searches and print the metrics of each epoch."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

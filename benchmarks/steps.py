@@ -1,17 +1,17 @@
 """A search step of the published form and of each form of the supernet, side by side.
 
-For each method the forms take turns, a few steps each (--steps); given are medians over the rounds
-and how many times faster than the form `published` (the authors' loop, benchmarks/published.py).
+For each method the forms take turns, a few steps each (--steps). Prints medians over the rounds and
+the speedup over the form `published` (the authors' loop, benchmarks/published.py).
 One more pass of each form is traced for the rest: operations that run (launches on a GPU), values
 read back, bytes kept for the backward pass. The share of the machine's peak is the floating-point
-operations of the convolutions of a step, pixel by pixel, over those that a large matrix product
-does in the same time, in the same run. On a GPU the form `graphs` is `fast` replayed as a CUDA
-graph, and the others are launched kernel by kernel; seconds are given for a search epoch of
-CIFAR-10 too.
+operations of the convolutions of a step, counted directly, over those of a large matrix product
+in the same time, in the same run. On a GPU the form `graphs` is `fast` replayed as a CUDA
+graph, and the others are launched kernel by kernel; seconds are also given for a search epoch of
+CIFAR-10.
 
     python benchmarks/steps.py --output benchmarks/results/steps.json --docs docs/speed.md
 
-The output is written after each method; with --resume, what is in it already is not measured again.
+The output is written after each method; with --resume, methods in the output are not repeated.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from tune_nas.search import Search
 SETTINGS = ("init_channels", "cells", "resolution", "steps", "device", "date", "machine")
 FORMS = ("published", "plain", "torch", "fast")
 ON_GPU = (*FORMS, "graphs")
-CIFAR_10 = 25_000  # train images of a search, of which an epoch is made
+CIFAR_10 = 25_000  # train images of an epoch of a search
 LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel")  # torch's and Triton's
-DRAWS = 16  # of which the pass that keeps most is taken, where what runs is drawn
+DRAWS = 16  # samples of a random pass, of which the one that keeps most is used
 
-# Name: trial, changes, and passes that a step takes (forward; backward of activations; of weights),
-# as the form `fast` does them.
+# Name: trial, changes, and passes of a step (forward; backward of activations; of weights), as in
+# the form `fast`.
 METHODS: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
     "DARTS, first order": ("darts-1st", {}, (2, 2, 1)),
     "DARTS, second order": ("darts-2nd", {}, (5, 5, 3)),
@@ -62,19 +62,19 @@ METHODS: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
 
 
 def forms_on(device: str) -> tuple[str, ...]:
-    """Return the forms that a device has."""
+    """Return the forms available on a device."""
     return ON_GPU if device.startswith("cuda") else FORMS
 
 
 def now(device: str) -> float:
-    """Return the time once the device has done all that it was given."""
+    """Return the time after the device has finished all pending work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def peak(device: str, rounds: int = 5) -> float:
-    """Return floating-point operations a second of a matrix product, the best of some."""
+    """Return the floating-point operations per second of a matrix product, the best of some."""
     side = 8192 if device.startswith("cuda") else 1024
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
     best = float("inf")
@@ -86,7 +86,7 @@ def peak(device: str, rounds: int = 5) -> float:
 
 
 def make_turn(search: Search) -> Callable[[], float]:
-    """Return a function that runs some steps of this project and says how long one took."""
+    """Return a function that runs some steps of this project and returns the time of one."""
     device = str(search.device)
 
     def turn() -> float:
@@ -116,7 +116,7 @@ def make_published_turn(search: Search) -> Callable[[], float]:
 
 
 def trace(search: Search, form: str) -> dict[str, float]:
-    """Return what a full pass of a search's supernet runs, reads back and keeps."""
+    """Return the operations, read-backs and kept bytes of a full pass of a search's supernet."""
     size = search.trial.schedule.batch_size
     images, labels = next(search.data.evaluation_batches(search.data.train, size))
     if form != "published":
@@ -162,11 +162,11 @@ def trace(search: Search, form: str) -> dict[str, float]:
 
 
 def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what was measured of a method, by form."""
+    """Return the measurements of a method, by form."""
     trial, changes, passes = METHODS[name]
     searches, turns = {}, {}
     forms = forms_on(options.device)
-    # The first rounds are not counted: a graph is captured after two steps as written.
+    # The first rounds are not counted: a graph is captured after two ordinary steps.
     warm_up = 4 if "graphs" in forms else 1
     for form in forms:
         implementation = {"published": "plain", "graphs": "fast"}.get(form, form)
@@ -198,7 +198,7 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
             if round_ >= warm_up:
                 seconds[form].append(duration)
     traces = {form: trace(searches[form], form) for form in searches if form != "graphs"}
-    if "graphs" in searches:  # its kernels are those of `fast`
+    if "graphs" in searches:  # it has the kernels of `fast`
         captured = getattr(searches["graphs"]._steps, "n_captured", 0)
         traces["graphs"] = {**traces["fast"], "captured_steps": captured}
     medians = {form: statistics.median(values) for form, values in seconds.items()}
@@ -216,7 +216,7 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
 
 
 def as_markdown(batch_size: str, measured: dict[str, Any], options: argparse.Namespace) -> str:
-    """Return the table of a batch size that the documentation shows."""
+    """Return the table of a batch size for the documentation."""
     columns = forms_on(options.device)
     lines = [
         f"{options.date}, {options.machine}; {options.init_channels} channels, {options.cells} "
@@ -291,7 +291,7 @@ def main() -> None:
 
 
 def show(title: str, results: dict[str, Any]) -> None:
-    """Print what was measured of a method."""
+    """Print the measurements of a method."""
     columns = ("form", "s/step", "s/epoch", "times faster", "operations", "read back", "kept MB")
     table = Table(*columns)
     for form, found in results.items():

@@ -1,12 +1,12 @@
-"""Many searches on one machine: in processes of their own, and together in one.
+"""Many searches on one machine: in separate processes, and together in one.
 
-So many searches run at once, each for some steps, in three ways: one after another in one process;
-each in a process of its own, as ``--gpus-per-trial 1/K`` puts them on a GPU; and as the threads of
-one process that run their passes as one (``--together K``). Every way starts at the same time for
-all of its searches and is over when the last of them is. On a CPU the ways take turns, every
-process has one thread, and the shared one as many as there are searches; on a GPU, which has no
-room for the searches of all ways, each way comes in one piece. Steps before the first counted one
-warm up: kernels compile, graphs are captured.
+A number of searches run concurrently, each for some steps, in three ways: one after another in one
+process; each in a separate process, as ``--gpus-per-trial 1/K`` puts them on a GPU; and as the
+threads of one process that run their passes as one (``--searches-per-process K``). Every way starts
+all of its searches at the same time and ends with the last of them. On a CPU the ways take turns,
+every process has one thread, and the shared one as many as there are searches; on a GPU, which has
+no room for the searches of all ways, each way runs in one piece. Steps before the first timed one
+are a warm-up: kernels compile, graphs are captured.
 
     python benchmarks/together.py --searches 2 --docs docs/speed.md
 """
@@ -56,7 +56,7 @@ def trial_changes(options: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 def steps(search: Search, count: int) -> None:
-    """Run steps of a search, without what comes at the end of an epoch."""
+    """Run steps of a search, without the work at the end of an epoch."""
     search.supernet.train()
     for _ in range(count):
         search._train_epoch(False, None)
@@ -66,7 +66,7 @@ def steps(search: Search, count: int) -> None:
 
 def make_search(options: argparse.Namespace, seed: int, together: Together | None) -> Search:
     search = Search(load_trial(options.trial, trial_changes(options, seed)), together)
-    search.run_epoch()  # makes its update
+    search.run_epoch()  # creates its update
     return search
 
 
@@ -87,7 +87,7 @@ def one_after_another(options: argparse.Namespace) -> Iterator[Callable[[], floa
 
 
 def in_process(options: argparse.Namespace, seed: int, orders: Any, ready: Any) -> None:
-    """Run steps whenever it is told to, until it is told to end."""
+    """Run steps on request, until told to end."""
     torch.set_num_threads(1)
     search = make_search(options, seed, None)
     steps(search, WARM_UP)
@@ -137,7 +137,7 @@ def all_together(options: argparse.Namespace) -> Iterator[Callable[[], float]]:
         def attended(seed: int) -> None:
             torch.set_num_threads(1 if options.device != "cpu" else options.searches)
             with together.attended():
-                barrier.wait()  # nobody runs by itself because others are not there yet
+                barrier.wait()  # no search runs alone while others are not ready yet
                 work(seed)
 
         barrier = threading.Barrier(options.searches)
@@ -171,7 +171,7 @@ WAYS = {
 
 
 def as_markdown(record: dict[str, Any]) -> str:
-    """Return the table that the documentation shows."""
+    """Return the table for the documentation."""
     settings, found = record["settings"], record["results"]
     lines = [
         f"{settings['date']}, {settings['machine']}; `{settings['trial']}` in "

@@ -1,4 +1,4 @@
-"""Running the command line in a folder of its own, as a user would."""
+"""Running the command line in a separate folder, as a user would."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class CommandLine:
     folder: Path
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Return exit status, stdout and stderr; errors of ours come through as they are."""
+        """Return exit status, stdout and stderr; our own errors are raised unchanged."""
         result = CliRunner().invoke(app, list(arguments))
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.exit_code, result.stdout, result.stderr
 
     def ok(self, *arguments: str) -> str:
-        """Return stdout of a command that succeeds and has nothing to say on stderr."""
+        """Return stdout of a command that succeeds and prints nothing to stderr."""
         status, out, err = self.run(*arguments)
         assert (status, err) == (0, "")
         return out
@@ -39,7 +39,7 @@ class CommandLine:
         return json.loads(self.ok(*arguments, "--format", "json"))
 
     def refused(self, *arguments: str) -> str:
-        """Return the one line of a command that is refused: status 2, nothing written."""
+        """Return the one line of a rejected command: status 2, nothing written."""
         before = sorted(self.folder.rglob("*"))
         status, out, err = self.run(*arguments)
         assert (status, out) == (2, ""), err
@@ -52,7 +52,7 @@ class CommandLine:
 
 @pytest.fixture
 def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """A command line in an empty folder, without the variables that it honours."""
+    """A command line in an empty folder, without the variables that it honors."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# A sweep that would take a second, if any of these were not refused.
+# A sweep that would take a second if it were not rejected.
 TINY = ("lambda", "--epochs", "1", "--set", "schedule.steps_per_epoch=1", "--quiet")
 
 
@@ -317,7 +317,7 @@ def test_nothing_to_look_at(command_line) -> None:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return an unused port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""`tune-nas benchmark`, from a published file to what a search and a query make of it."""
+"""`tune-nas benchmark`, from a published file to its use in a search and a query."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_cell_of_an_imported_table(command_line) -> None:
     assert (found["cell"], found["cells"]) == (CELL, 15_625)
     assert found["accuracies"]["cifar10_test"] == {"accuracy": 90.0, "rank": 5, "regret": 4.0}
     # By hand: stem, three stages of five cells (a 3x3 and a 1x1 convolution, each with batch
-    # normalisation), two residual reductions, last normalisation, classifier.
+    # normalization), two residual reductions, last normalization, classifier.
     stem = 3 * 9 * 16 + 32
     cells = sum(5 * (9 * c * c + 2 * c + c * c + 2 * c) for c in (16, 32, 64))
     reductions = sum(9 * c * 2 * c + 4 * c + 9 * 4 * c * c + 4 * c + 2 * c * c for c in (16, 32))

@@ -1,4 +1,4 @@
-"""Messages name keys below the command line, and flags on it."""
+"""Messages name keys in the library, and flags on the command line."""
 
 from __future__ import annotations
 

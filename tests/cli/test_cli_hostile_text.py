@@ -1,4 +1,4 @@
-"""Text that is too long, that a terminal would obey, or that stands for more than any memory."""
+"""Text that is too long, has control characters, or expands beyond any memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tune_nas.cli.output import print_json
 
 LONG = "a" * 5000
-# A search that would take a second, if it were not refused.
+# A search that would take a second if it were not rejected.
 SEARCH = ("search", "milenas", "--epochs", "1", "--set", "schedule.steps_per_epoch=1", "--quiet")
 TENFOLD = "[{0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}]"
 BOMB = "[&a0 x, " + ", ".join(f"&a{n} {TENFOLD.format(f'*a{n - 1}')}" for n in range(1, 30)) + "]"

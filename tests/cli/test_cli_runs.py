@@ -30,7 +30,7 @@ SWEEP = f"trial: milenas\nset: {json.dumps(SMALL)}\nparameters: {{update.lambda:
 
 @dataclass
 class Call:
-    """What a command hands to the sweep layer."""
+    """The arguments that a command passes to the sweep layer."""
 
     what: tuple[object, ...]
     options: RunOptions
@@ -39,7 +39,7 @@ class Call:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    """Record what commands ask for, and answer with a report of one trial, which failed."""
+    """Record the requests of commands, and answer with a report of one trial, which failed."""
     import tune_nas.sweep
 
     found: list[Call] = []
@@ -352,7 +352,7 @@ def test_a_sweep_from_end_to_end(command_line) -> None:
     assert lines[-1] == "all runs:      tune-nas ui"
     best = Path(lines[-2].removeprefix("best genotype: "))
     assert best == Path("runs/tiny/genotypes/best.yaml")  # as it would be typed here
-    # Progress is all that stderr has: one line for each trial that ended, one for each stage.
+    # stderr contains progress only: one line for each trial that ended, one for each phase.
     progress = [line.split(":")[0] for line in done.stderr.splitlines()]
     assert progress == [
         *("search", "search 1/2", "search 2/2"),

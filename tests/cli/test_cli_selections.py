@@ -1,4 +1,4 @@
-"""`tune-nas select` and `analyze`, from a checkpoint that lies in a folder."""
+"""`tune-nas select` and `analyze`, from a checkpoint in a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def checkpoint(command_line) -> str:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrialConfig, str]]:
-    """Record the searches that commands ask for; none is run."""
+    """Record the searches that commands request; none is run."""
     import tune_nas.sweep
 
     found: list[tuple[TrialConfig, str]] = []

@@ -42,5 +42,5 @@ def test_the_ui_links_to_the_runs_and_ends_cleanly(command_line) -> None:
 
 
 def test_a_server_has_its_ui_already(command_line) -> None:
-    uri = "http://127.0.0.1:9"  # the port that discards; nobody answers
+    uri = "http://127.0.0.1:9"  # the discard port; nothing answers
     assert uri in command_line.ok("ui", "--mlflow", uri)

@@ -1,4 +1,4 @@
-"""Results of trials, made up."""
+"""Synthetic results of trials."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The trials of a sweep as a pandas DataFrame, and the file that they are read from."""
+"""The trials of a sweep as a pandas DataFrame, and the file from which they are read."""
 
 import json
 import math

@@ -139,7 +139,7 @@ def test_a_metric_that_some_trials_lack_has_its_own_n(make_result: Make) -> None
 
 
 def test_the_same_search_counts_once(make_result: Make) -> None:
-    """Sweeps of earlier versions hold it several times, with the same result each time."""
+    """Sweeps of earlier versions contain it several times, with the same result each time."""
     results = [make_result(1, 90.0, trial_id=f"same{i}") for i in range(4)]
     results += [make_result(1, 92.0, seed=1), make_result(1, seed=1, status="failed", trial_id="x")]
     report = Report("s", LAMBDA, results, "valid_accuracy")

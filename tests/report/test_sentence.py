@@ -1,4 +1,4 @@
-"""Every situation's sentence, word for word, with numbers worked out by hand."""
+"""The sentence of every situation, word for word, with numbers worked out by hand."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -91,7 +91,7 @@ def test_a_tie(make_result: Make) -> None:
 
 
 def test_a_tie_of_equal_searches_says_so(make_result: Make) -> None:
-    """A value without effect makes the same search; a tie alone may be chance."""
+    """A value without effect gives the same search; only a tie may be chance."""
 
     def text(*losses: float, genotype: str = "a") -> str:
         results = [
@@ -172,7 +172,7 @@ def test_retrains_that_tie_are_named(make_result: Make) -> None:
 def test_retraining_that_disagrees(make_result: Make) -> None:
     results = searches(make_result, {0: (80.0, 82.0), 1: (90.0, 92.0), 9: (70.0, 72.0)})
     results += retrains(make_result, {0: 94.0, 1: 93.0, 9: 95.0})
-    # By supernet 1 > 0 > 9, by retraining 9 > 0 > 1: every pair is turned around.
+    # By supernet 1 > 0 > 9, by retraining 9 > 0 > 1: every pair is reversed.
     assert sentence(results).endswith(
         "; retrain test accuracy disagrees: best for λ = 9 (95.00 %, n = 1, against 93.00 %, "
         "n = 1), 0 of 3 pairs in the same order."

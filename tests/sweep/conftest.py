@@ -1,4 +1,4 @@
-"""Sweeps over the stand-in, on one Ray for all tests of the folder."""
+"""Sweeps with the stand-in, on one Ray for all tests of the folder."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from tune_nas.sweep.cluster import prepare_environment
 
 
 def main() -> None:
-    # A shell that starts jobs in the background has them ignore Ctrl-C.
+    # A shell that starts jobs in the background makes them ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare_environment(None)
     import ray.cloudpickle

@@ -1,4 +1,4 @@
-"""A proxy in front of an MLflow server on this machine, as unreliable as a test wants it."""
+"""An unreliable proxy in front of an MLflow server on this machine."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ MODES = ("open", "closed", "error", "cut", "late")
 
 
 class Proxy:
-    """Forwards requests to a server, or does what its `mode` says.
+    """Forwards requests to a server, or disrupts them according to its `mode`.
 
     - ``open``: forwards.
     - ``closed``: closes each connection without an answer.
     - ``error``: answers 500 and forwards nothing.
     - ``cut``: forwards a request, then closes the connection without the answer.
-    - ``late``: closes the connection at once, and forwards the request after `delay` seconds, as a
-      loaded server carries out what its client has given up on.
+    - ``late``: closes the connection at once, and forwards the request after `delay` seconds, like
+      a loaded server that handles a request after its client has given up.
 
     Args:
         target: URL of the server.
 
     Attributes:
-        spoils: Whether a request (method and path) is among those that the mode is about; all are
-            by default.
-        begins: Whether the mode is in force already; at once by default.
-        spoiled: The requests that were not forwarded and answered as they should be.
+        spoils: Whether the mode applies to a request (method and path); by default, to all.
+        begins: Whether the mode is already in force; by default, at once.
+        spoiled: The requests that were not forwarded and answered normally.
     """
 
     def __init__(self, target: str) -> None:
@@ -59,13 +58,13 @@ class Proxy:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening, after what is late was forwarded."""
+        """Stop listening, after late requests were forwarded."""
         self.wait()
         self._server.shutdown()
         self._server.server_close()
 
     def wait(self) -> None:
-        """Wait until everything that is late was forwarded."""
+        """Wait until all late requests were forwarded."""
         for thread in self._late:
             thread.join()
 

@@ -1,4 +1,4 @@
-"""An MLflow server over HTTP, as a team shares one."""
+"""An MLflow server over HTTP, as shared by a team."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune_nas.tracking import Tracker
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Serve the store in a folder while the block lasts; yields its address."""
+    """Serve the store in a folder within the block; yields its address."""
     Tracker(f"sqlite:///{folder}/mlflow.db")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,6 +1,6 @@
 """A Ray cluster of several nodes on this machine: `python nodes.py NODES`.
 
-Prints its address. SIGUSR1 takes a node away as a power cut does, SIGTERM ends all.
+Prints its address. SIGUSR1 removes a node like a power cut, SIGTERM ends all.
 """
 
 from __future__ import annotations

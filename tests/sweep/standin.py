@@ -1,6 +1,6 @@
-"""A search without torch: deterministic, instant, and as slow or as broken as a test wants it.
+"""A search without torch: deterministic, instant, and with configurable pauses and failures.
 
-The trial's description is JSON that says how: ``pause`` (seconds per epoch), ``fail`` (a seed
+The trial's description is JSON with these keys: ``pause`` (seconds per epoch), ``fail`` (a seed
 whose second epoch raises), ``fail_once`` (a file: the second epoch raises until it exists),
 ``fail_until`` (a file: with λ = 1 the second epoch raises until it exists), ``raise`` (the name of
 one of our errors: with λ = 1 it is raised ``at`` ``epoch`` or ``start``, and a line added to the
@@ -42,7 +42,7 @@ class Found:
 
 
 class StandIn:
-    """Accuracy rises with the epochs, to a height that the learning rates decide."""
+    """Accuracy rises with the epochs, to a maximum that the learning rates determine."""
 
     def __init__(self, trial: TrialConfig, genotype: str | None) -> None:
         self.orders = json.loads(trial.description or "{}")
@@ -122,7 +122,7 @@ class StandIn:
 
 
 class StandInTask(Task):
-    """In the place of a search or a retraining run."""
+    """Replaces a search or a retraining run."""
 
     section = "schedule"
 
@@ -174,7 +174,7 @@ def write_sweep(folder: Path, orders: dict[str, Any] | None = None, **changes: A
 
 @contextmanager
 def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]:
-    """Let the driver die when it has recorded so many results."""
+    """Let the driver die after it has recorded a number of results."""
     add, count = Records.add, iter(range(results))
 
     def add_or_crash(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
@@ -194,7 +194,7 @@ def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]
 
 
 def restart_ray() -> None:
-    """Start the Ray of the tests anew: processes of interrupted trials keep its CPUs otherwise."""
+    """Restart the Ray of the tests: processes of interrupted trials keep its CPUs otherwise."""
     import ray
 
     if ray.is_initialized():

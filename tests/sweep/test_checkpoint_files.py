@@ -1,4 +1,4 @@
-"""Artifacts are read from the newest checkpoint that has them whole; the state is none."""
+"""Artifacts are read from the newest intact checkpoint; the state is not an artifact."""
 
 from pathlib import Path
 

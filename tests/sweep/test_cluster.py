@@ -90,7 +90,7 @@ def cluster(
 
 
 def run(folder: Path, *arguments: str) -> Any:
-    """Return the JSON that a command prints, and nothing beside it."""
+    """Return the JSON that a command prints; it must print nothing else."""
     command = [TUNE_NAS, *arguments, "--format", "json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -106,7 +106,7 @@ def wait_for(reached: Callable[[], bool], process: subprocess.Popen[Any]) -> Non
 
 
 def histories(storage: Storage) -> dict[str, list[dict[str, float]]]:
-    """Return what the trials of a sweep reported, but for what is measured of the machine."""
+    """Return the reported results of a sweep's trials, without measurements of the machine."""
     return {
         record.job.id: [
             {key: value for key, value in metrics.items() if key not in ("seconds", "memory_mib")}
@@ -194,7 +194,7 @@ def test_storage_that_cannot_be_used_is_said(bucket: str, monkeypatch: pytest.Mo
         Storage("s3://other/nas").write("state.json", "{}")
     Storage("s3://other/nas").remove()
     server = os.environ["AWS_ENDPOINT_URL"]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nothing answers
     with pytest.raises(StorageError, match=f"storage {bucket} cannot be listed: .*connect"):
         Storage(bucket).names()
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)

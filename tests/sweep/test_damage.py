@@ -1,4 +1,4 @@
-"""Records and states that are not what was written: each is said to be damaged, in one line."""
+"""Changed records and states are reported as damaged, in one line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def written(root: Path) -> dict[str, Any]:
 
 
 def changed(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Return a content with one dotted key set, or taken out."""
+    """Return a content with one dotted key set or removed."""
     head, _, rest = key.partition(".")
     if rest:
         return {**content, head: changed(content[head], rest, value)}

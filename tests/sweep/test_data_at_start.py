@@ -1,4 +1,4 @@
-"""What a run says and checks of its images when it starts. Ray is not started."""
+"""Output and checks of a run on its images when it starts. Ray is not started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tune_nas.sweep.storage import Storage
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """End a run where its first trial would start."""
+    """End a run before its first trial starts."""
     monkeypatch.setattr("tune_nas.sweep.runner._run", lambda *_, **__: None)
 
 

@@ -1,4 +1,4 @@
-"""Choices of values that amount to the same trial are refused, or count as one configuration."""
+"""Choices of values that give the same trial are rejected, or count as one configuration."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_nothing_is_written_for_equal_trials(
 
 
 def test_equal_samples_have_other_seeds() -> None:
-    """Between the ends of a range are values that amount to the same, too: they are rounded."""
+    """Values within a range can be equivalent too: they are rounded."""
     from tune_nas.sweep.sources import OptunaSource
 
     key = f"{RETRAIN}.crop_padding"

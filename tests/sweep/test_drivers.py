@@ -1,4 +1,4 @@
-"""Whether a driver is alive: by the lock of its folder, and what is said where no lock tells."""
+"""Whether a driver is alive: judged by the lock of its folder, and the message without a lock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DRIVER = str(Path(__file__).with_name("driver.py"))
 
 @pytest.fixture
 def plan(make_sweep: MakeSweep, tmp_path: Path) -> Plan:
-    """A sweep "x" that was begun, with nobody to drive it."""
+    """A sweep "x" that was started, without a driver."""
     sweep = make_sweep().model_copy(update={"name": "x"})
     bases = BaseTrials({"trial": TrialConfig()})
     plan = Plan(Storage(tmp_path / "runs" / "x"), sweep, bases, State(identity="me"))
@@ -132,7 +132,7 @@ def test_a_second_driver_is_told_of_the_other_machine(plan: Plan) -> None:
 
 
 def test_looking_at_a_lock_keeps_no_driver_out(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver that starts while another process looks waits until it has looked."""
+    """A driver that starts while another process examines the lock waits until it has finished."""
     import fcntl
 
     folder = Path(plan.storage.root)
@@ -185,7 +185,7 @@ def listed(folder: Path, *arguments: str) -> list[dict[str, Any]]:
 
 
 def test_a_sweep_without_a_run_is_listed(plan: Plan, tmp_path: Path) -> None:
-    """Its driver was killed before MLflow heard of it: while Ray started, for example."""
+    """Its driver was killed before it contacted MLflow, e.g. while Ray started."""
     plan.write_state(mlflow=f"sqlite:///{tmp_path}/runs/mlflow.db")
     (row,) = listed(tmp_path / "runs")
     assert (row["sweep"], row["status"], row["reason"]) == ("x", "lost", lost(tmp_path).reason)

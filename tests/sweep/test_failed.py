@@ -1,4 +1,4 @@
-"""Which failed trials are tried again: by Ray at once, and by a resume with ``--failed``."""
+"""Which failed trials are retried: by Ray at once, and by a resume with ``--failed``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk is told of with the file and the storage; what was there stays, a resume goes on."""
+"""A full disk is reported with file and storage; old files stay, and a resume works."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 5 MB; skips the test where it cannot be mounted."""
+    """A file system of 5 MB; skips the test if it cannot be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(folder)]
@@ -45,7 +45,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def no_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the disk be full whenever a file is synced; the error has no file's name, as writes'."""
+    """Make the disk full whenever a file is synced; the error names no file, as of a write."""
 
     def fsync(_: int) -> None:
         raise OSError(errno.ENOSPC, NO_SPACE)
@@ -54,7 +54,7 @@ def no_space(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fill(disk: Path) -> Path:
-    """Fill a disk to the last byte, with a file that is returned."""
+    """Fill a disk to the last byte, with the returned file."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (2**16, 2**12, 1):

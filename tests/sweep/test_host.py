@@ -1,4 +1,4 @@
-"""Searches in a process that they share: the same results, checkpoints of their own, lost hosts."""
+"""Searches in a shared process: same results, separate checkpoints, lost hosts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXACT = 1e-9
 
 
 def truth(trial: TrialConfig) -> list[dict[str, float]]:
-    """Return the results of a search by itself, epoch by epoch."""
+    """Return the results of a search that runs alone, epoch by epoch."""
     search = Search(trial)
     while not search.done:
         search.run_epoch()

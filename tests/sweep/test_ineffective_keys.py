@@ -1,4 +1,4 @@
-"""Keys without effect are refused where they are set or swept: their trials would be the same."""
+"""Fixed or swept keys without effect are rejected: their trials would be identical."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_with_its_condition_a_key_is_swept_where_it_has_an_effect() -> None:
 
 
 def test_the_end_of_a_range_is_not_held_against_a_drawn_key() -> None:
-    """λ = 1 exactly, where both forms are the same, is hardly ever drawn."""
+    """λ = 1 exactly, where both forms are equal, is almost never sampled."""
     form = {"choice": ["eq6", "train-weighted"]}
     for values, refused in (({"loguniform": [1, 10]}, False), ({"choice": [1, 10]}, True)):
         changes = {

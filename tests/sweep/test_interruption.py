@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, raised where they do no harm."""
+"""Ctrl-C and SIGTERM, raised only where safe."""
 
 import os
 import signal

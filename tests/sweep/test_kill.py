@@ -1,4 +1,4 @@
-"""A driver that is killed with SIGKILL, and resumed: what comes out is what would have."""
+"""A driver that is killed with SIGKILL and resumed gives the same results as without the kill."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def start(folder: Path, command: str, concurrency: int, sweep: Path) -> subproce
 
 
 def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool], log: Path) -> None:
-    """Kill a process that we started, by its id, once something is reached."""
+    """Kill a process that we started, by its id, once a condition is met."""
     deadline = time.monotonic() + 120
     try:
         while not reached():
@@ -161,7 +161,7 @@ def test_two_at_a_time_contradict_no_decision(tmp_path: Path, ray_session: None)
 
 
 def assert_decisions_follow(stage: Records) -> None:
-    """Show a new ASHA all results: it must stop those that were stopped, there, and no other."""
+    """Replay all results to a new ASHA: it must stop exactly the trials that were stopped."""
     asha = Asha(metric="valid_accuracy", mode="max", epochs=6, grace_period=2, reduction_factor=2)
 
     class Known:

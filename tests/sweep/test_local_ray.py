@@ -1,4 +1,4 @@
-"""Starting a private Ray: on a machine that is too slow at first, and below a long folder."""
+"""Starting a private Ray: on a machine that is too slow at first, and under a long path."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ print(servers())
 
 @pytest.fixture
 def tries(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What each try to start Ray is to raise, None for nothing; a try takes its own away."""
+    """The error of each attempt to start Ray, None for none; an attempt removes its entry."""
     outcomes: list[Any] = []
 
     def init(**_: Any) -> None:

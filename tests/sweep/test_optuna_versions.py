@@ -124,7 +124,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
 
 
 def value(job: Job) -> float:
-    """An accuracy that the sampled values decide, the same on every machine."""
+    """An accuracy that the sampled values determine, the same on every machine."""
     found = job.parameters
     accuracy = 80 - 10 * abs(math.log10(found[RATE] / 0.05)) - found.get(BATCH, 0) / 16
     accuracy += {"sigmoid": 1, "bilevel": 2}.get(found.get("relaxation.kind", found.get(LEVEL)), 0)
@@ -132,7 +132,7 @@ def value(job: Job) -> float:
 
 
 def sampled(source: OptunaSource, records: Records, running: int) -> list[tuple[Any, ...]]:
-    """Run 12 trials, with so many still running when the next one is sampled."""
+    """Run 12 trials, with a number of them still running when the next one is sampled."""
     jobs: list[Job] = []
     for number in range(12):
         job = source.next()

@@ -1,4 +1,4 @@
-"""Finding a search's checkpoint by its name, its trial, its MLflow run or its folder."""
+"""Finding the checkpoint of a search by its name, trial, MLflow run or folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRIAL = TrialConfig(name="mine")
 
 
 def add_trial(root: Path, name: str, trial_id: str, epochs: int = 2) -> Path:
-    """Leave what a search leaves behind, and return its newest checkpoint."""
+    """Create the files of a search, and return its newest checkpoint."""
     stage = trial_id.partition("-")[0]
     records = Records(Storage(root / name), stage)
     record = records.start(

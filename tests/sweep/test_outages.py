@@ -1,4 +1,4 @@
-"""An MLflow server that is lost, slow or half-deaf: no run is lost or doubled, no sweep ends."""
+"""A lost or slow MLflow server: no run is lost or duplicated, no sweep ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tune_nas.tracking.tracked_run import TrackedRun
 
 pytestmark = pytest.mark.sweep
 EPOCHS = 4
-# One search at a time, so that what an outage meets is known.
+# One search at a time, so that the moment of an outage is known.
 QUIET: dict[str, Any] = {"quiet": True, "concurrency": 1}
 SLOW = {"pause": 0.15}
 
@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    # The store is tried again at once, not after half a minute.
+    # The store is retried at once, not after half a minute.
     monkeypatch.setattr("tune_nas.sweep.tracking._SILENCE_SECONDS", 0.2)
     monkeypatch.setattr("tune_nas.sweep.tracking._PAUSES", (0.0, 0.3, 0.3))
     proxy = Proxy(server)
@@ -57,7 +57,7 @@ def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 @pytest.fixture
 def during() -> Iterator[Callable[..., None]]:
-    """Return a function that has something done once a condition holds, in a thread."""
+    """Return a function that runs an action once a condition is met, in a thread."""
     stop, threads = threading.Event(), []
 
     def start(*steps: tuple[Callable[[], bool], Callable[[], None]]) -> None:
@@ -94,7 +94,7 @@ def epochs_of(folder: Path, name: str, phase: str) -> int:
 
 
 def assert_whole(server: str, name: str, results: list[TrialResult]) -> list[TrackedRun]:
-    """Every trial has one run, closed as it ended, with each of its epochs once."""
+    """Every trial has one run, closed with its end, with each of its epochs once."""
     client, tracker = MlflowClient(server), Tracker(server)
     sweeps = [run for run in tracker.list_runs() if run.sweep == name]
     (sweep,) = [run for run in sweeps if run.stage == "sweep"]
@@ -189,7 +189,7 @@ def test_a_server_lost_to_the_end_is_one_line_and_a_resume_sends_what_it_lacks(
 
 
 def every_third() -> Callable[[str, str], bool]:
-    """Spoil each third request that changes something."""
+    """Disrupt each third request that changes something."""
     count = iter(range(10**6))
 
     def spoils(method: str, path: str) -> bool:
@@ -212,7 +212,7 @@ def test_answers_that_are_lost_double_nothing(
     ray_session: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Requests are carried out, but their answers lost; MLflow's client may send them twice too."""
+    """Requests succeed but their answers are lost; MLflow's client may send them twice too."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", retries)
     name = f"lost-{mode}-{retries}"
     folder = tmp_path / "runs" / name
@@ -226,7 +226,7 @@ def test_answers_that_are_lost_double_nothing(
     assert len(proxy.spoiled) > 3
     proxy.mode = "open"
     proxy.wait()
-    # What is late may have come after the end: a look at the store puts that right too.
+    # Late requests may arrive after the end: checking the store corrects that too.
     read_plan(Storage(folder)).write_state(status="untracked")
     outcome = resume_sweep(name, options(tmp_path, proxy), tasks=TASKS)
     assert outcome.untracked == []
@@ -257,7 +257,7 @@ def test_a_store_that_is_gone_or_another_one_gets_every_run(
         assert len(assert_whole(uri, "killed", outcome.results)) == 4
         return
     store.unlink()
-    # In a process of its own, as SQLAlchemy's pool here has the deleted file open.
+    # In a separate process, as SQLAlchemy's pool here has the deleted file open.
     driver = [sys.executable, str(Path(__file__).with_name("driver.py"))]
     subprocess.run([*driver, "resume", str(tmp_path / "runs"), "1"], check=True, timeout=300)
     shutil.copy(store, store.with_name("copy.db"))

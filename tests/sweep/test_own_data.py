@@ -1,4 +1,4 @@
-"""Ray's workers import a user's own data set, also for the retraining and after a resume."""
+"""Ray's workers import a custom data set, also for retraining and after a resume."""
 
 from __future__ import annotations
 

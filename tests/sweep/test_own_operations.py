@@ -1,4 +1,4 @@
-"""Ray's workers import the operations that a space's file names, also for a retraining."""
+"""Ray's workers import the operations that a space's file names, also for retraining."""
 
 from __future__ import annotations
 

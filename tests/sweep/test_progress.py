@@ -1,4 +1,4 @@
-"""What a terminal and a pipe show while trials run."""
+"""Progress on a terminal and in a pipe while trials run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many trials fit on nodes, and that Ray places as many; its GPUs are only pretended."""
+"""How many trials fit on nodes, and that Ray places as many; its GPUs are simulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole sweeps on Ray: what comes out, what can go wrong, what a resume survives."""
+"""Whole sweeps on Ray: results, failures, resuming."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_grid_runs_to_its_end_and_leaves_everything(
 ) -> None:
     sweep = make_sweep({"fail": 1}, seeds=3, retrain="each")
     outcome = run_sweep(sweep, options(tmp_path, quiet=False, max_failures=1), "grid", tasks=TASKS)
-    # Seed 1 fails for every λ; the sweep goes on, and says so.
+    # Seed 1 fails for every λ; the sweep continues, and reports it.
     assert outcome.n_failed == 3
     failed = [result for result in outcome.results if result.status == "failed"]
     assert {result.seed for result in failed} == {1}

@@ -1,6 +1,6 @@
-"""What the runner decides around the trials: what it refuses, what it keeps, what it closes.
+"""The runner before and after the trials: rejected sweeps, kept settings, closed runs.
 
-Ray is not started: these are about what comes before the trials, and after a Ctrl-C.
+Ray is not started: these tests cover the time before the trials, and after a Ctrl-C.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
-    """Let Ctrl-C be pressed when the trials would begin; returns the options they would have."""
+    """Simulate Ctrl-C when the trials would start; returns the options that they would have."""
     seen: list[RunOptions] = []
 
     def run(self: Any, *_: object) -> None:
@@ -192,7 +192,7 @@ def test_a_moved_storage_goes_on_in_its_own_store(
         run_sweep(make_sweep(), options(tmp_path / "old"), "cut", tasks=TASKS)
     plan = read_plan(Storage(tmp_path / "old" / "runs" / "cut"))
     assert plan.state.mlflow == ""
-    # as older versions recorded it
+    # as earlier versions recorded it
     plan.write_state(mlflow=f"sqlite:///{tmp_path}/old/runs/mlflow.db")
     (tmp_path / "old").rename(tmp_path / "new")
     with pytest.raises(KeyboardInterrupt):

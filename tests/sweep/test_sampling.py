@@ -1,4 +1,4 @@
-"""What random and TPE sample: no search twice, no failed configuration again, as recorded."""
+"""Samples of random and TPE: no search twice, no failed configuration again, as recorded."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_forty_trials_are_forty_different_searches(
         seeds.setdefault(values(record), []).append(record.job.seed)
     assert sum(len(of_one) for of_one in seeds.values()) == 40
     assert max(len(of_one) for of_one in seeds.values()) > 4
-    # Seed 0 is the sweep's, 1 to 4 are those of the repeats, which stay new to all of them.
+    # Seed 0 is that of the sweep, 1 to 4 are those of the repeats, which remain unused.
     for of_one in seeds.values():
         assert of_one == [0, *range(5, 4 + len(of_one))]
     repeats = repeat_jobs(sweep, base_trials(sweep), records)

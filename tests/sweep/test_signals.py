@@ -1,4 +1,4 @@
-"""Sweeps that signals end: each run is closed, each process stopped, each lock given back."""
+"""Sweeps ended by signals: each run is closed, each process stopped, each lock released."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_several_quick_signals_leave_no_run_running(
 def test_ctrl_c_in_a_notebook_leaves_no_process_of_a_trial(
     make_sweep: MakeSweep, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray goes on there: processes of trials would keep its CPUs, and a resume wait for them."""
+    """Ray continues there: processes of trials would keep its CPUs, and block a resume."""
     import ray
 
     add, n_results = Records.add, iter(range(3))
@@ -99,7 +99,7 @@ def options(folder: Path) -> RunOptions:
 
 @contextmanager
 def driver(folder: Path, concurrency: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a driver in a process of its own, which is killed if the block leaves it running."""
+    """Run a driver in a separate process, which is killed if the block leaves it running."""
     file = write_sweep(folder / "input", {"pause": 0.3}, epochs=60)
     command = [sys.executable, str(Path(__file__).with_name("driver.py")), "start"]
     command += [str(folder / "runs"), str(concurrency), str(file)]

@@ -1,4 +1,4 @@
-"""Optuna and ASHA without Ray: what is drawn, what is told, what a resume rebuilds."""
+"""Optuna and ASHA without Ray: samples, told results, and the state after a resume."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_random_and_seeds_decide_what_is_drawn(make_sweep: MakeSweep, tmp_path: 
 def test_values_that_do_not_go_together_are_drawn_again(
     make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both ends of the range divide by 4; most of what lies between does not."""
+    """Both ends of the range divide by 4; most values between them do not."""
     sweep = make_sweep(
         searcher="random",
         trials=6,

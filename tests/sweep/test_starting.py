@@ -1,4 +1,4 @@
-"""Starting where others start too, and going on from another folder. Ray is not started."""
+"""Starting concurrently with other runs, and resuming in another folder. Ray is not started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search that stops itself: the reason's way from the rule to the report."""
+"""A search that stops itself: its reason is passed from the rule to the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps of more trials than anybody can mean: refused before one of them is made."""
+"""Sweeps with too many trials are rejected before a trial is created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainables without a Ray session: checkpoints, damage, a process that is used again."""
+"""The trainables without a Ray session: checkpoints, damage, reuse of a process."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def results(reports: list[dict[str, Any]]) -> str:
 
 
 def test_a_search_in_a_used_process_is_bit_identical(tmp_path: Path) -> None:
-    """Starting a process costs seconds a trial; `reset_config` must leave nothing behind."""
+    """Starting a process costs seconds per trial; `reset_config` must leave nothing behind."""
     small = {"name": "nasbench201", "init_channels": 4, "cells": 1}
     sigmoid, two = {"kind": "sigmoid"}, {"threads": 2}
     other = {**TINY, "space": small, "relaxation": sigmoid, "runtime": two}

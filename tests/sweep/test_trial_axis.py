@@ -1,4 +1,4 @@
-"""A sweep over trials: which ones, their lengths, keys of one alone, and the run of it."""
+"""A sweep over trials: their choice, lengths, keys of a single trial, and a whole run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches that tune: their length is known to all who ask, and what they decide is shown."""
+"""Searches that tune: their length is known everywhere, and their decisions are shown."""
 
 from __future__ import annotations
 

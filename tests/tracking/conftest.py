@@ -1,4 +1,4 @@
-"""A store for each test: a copy of one whose tables exist, as making them takes seconds."""
+"""A store for each test: a copy of one whose tables exist, as creating them takes seconds."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What MLflow refuses in names and values: tried with MLflow itself."""
+"""Names and values that MLflow rejects: tested with MLflow itself."""
 
 from __future__ import annotations
 

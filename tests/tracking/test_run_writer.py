@@ -1,4 +1,4 @@
-"""What the store has of a trial follows from its record; the store is read through MlflowClient."""
+"""The store reflects the record of a trial; the store is read through MlflowClient."""
 
 import dataclasses
 import math

@@ -27,7 +27,7 @@ def failure(uri: str, **changes: object) -> tuple[str, float]:
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         held: list[socket.socket] = []
 
@@ -185,7 +185,7 @@ def test_two_processes_may_make_a_new_store_at_once(tmp_path: Path) -> None:
 
 
 def test_a_user_in_the_address_of_a_server_is_not_taken_for_its_name() -> None:
-    """It answers, so that MLflow is asked; and what it then says has no password."""
+    """It answers, so that MLflow is asked; its message then has no password."""
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         message, _ = failure(f"http://joe:s3cret@127.0.0.1:{server.server_port}")

@@ -20,7 +20,7 @@ def rows(store: str, query: str) -> list[tuple[object, ...]]:
 
 
 def open_sweep(tracker: Tracker) -> tuple[str, str, str]:
-    """A sweep with a search and its retrain, as a runner opens them, first time or again."""
+    """A sweep with a search and its retraining run, opened for the first time or again."""
     sweep = tracker.sweep_run("lambda", {"searcher": "grid"})
     search = tracker.trial_run(
         sweep,
@@ -64,7 +64,7 @@ def test_a_resumed_sweep_doubles_nothing_and_reopens_what_goes_on(store: str) ->
     assert found is not None
     assert (found.state, found.status) == ("RUNNING", "running")
     assert not {"error", "reason"} & set(found.tags)
-    # The epochs since the last checkpoint come once more.
+    # The epochs since the last checkpoint are logged once more.
     assert [second.log_epoch(runs[1], step, {"valid_accuracy": 99.0}) for step in (2, 3)] == [
         False,
         False,

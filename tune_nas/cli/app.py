@@ -1,4 +1,4 @@
-"""The typer application: its commands, and one line for whatever a user can get wrong."""
+"""The typer application: its commands, and one-line errors for everything that a user can fix."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _LONGEST_LINE = 2000
 
 
 class OneLineErrors(TyperGroup):
-    """The group of all commands; ends with one line on stderr and status 2 where input is bad."""
+    """The group of all commands; bad input ends with one line on stderr and status 2."""
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
-        """Run the command line and leave with its exit status.
+        """Run the command line and exit with its status.
 
-        Exceptions that are no user's doing pass through, with their traceback.
+        Exceptions that a user did not cause pass through, with their traceback.
         """
-        sys.stdout = sys.stdout or io.StringIO()  # there is none where a shell has closed it
+        sys.stdout = sys.stdout or io.StringIO()  # None if a shell has closed it
         sys.stderr = sys.stderr or io.StringIO()
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # a terminal may know no λ
+            if isinstance(stream, io.TextIOWrapper):  # the encoding of a terminal may lack λ
                 stream.reconfigure(errors="replace")
         try:
             status = super().main(*args, **{**options, "standalone_mode": False})
@@ -45,16 +45,16 @@ class OneLineErrors(TyperGroup):
 
 
 def _line(error: Exception) -> str | None:
-    """Return the one line that tells a user of an error, None where the error is ours."""
+    """Return the one-line message of a user's error, None for an internal error."""
     from tune_nas.library import plain_rule
 
     if isinstance(error, TuneNasError):
         message = with_flags(str(error))
-    elif hasattr(error, "format_message"):  # what typer has to say of an option or argument
+    elif hasattr(error, "format_message"):  # typer's error about an option or argument
         start, colon, rule = str(error.format_message()).rstrip(".").partition(": ")
         rule = plain_rule(rule.removeprefix("Value error, "))
         message = start[:1].lower() + start[1:] + colon + rule
-    elif isinstance(error, OSError):  # a full disk, a closed port, a missing right
+    elif isinstance(error, OSError):  # a full disk, a closed port, a missing permission
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     else:
         return None
@@ -109,5 +109,5 @@ def main() -> NoReturn:
     try:
         app()
         raise SystemExit
-    finally:  # what ends now is not to be interrupted once more
+    finally:  # the process is ending and must not be interrupted again
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -30,7 +30,7 @@ def import_(
     ],
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Read the published file once, and write the table where every search finds it."""
+    """Read the published file once, and write the table to where every search finds it."""
     from tune_nas.benchmark import import_benchmark
 
     table, target = import_benchmark(file)

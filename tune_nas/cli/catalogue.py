@@ -1,4 +1,4 @@
-"""`tune-nas list` and `tune-nas show`: what there is, and what it is in full."""
+"""`tune-nas list` and `tune-nas show`: everything that is available, and its full content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What `tune-nas list` can list."""
+    """The kinds that `tune-nas list` can list."""
 
     TRIALS = "trials"
     SPACES = "spaces"
@@ -90,14 +90,14 @@ def _data_sets() -> list[dict[str, Any]]:
     def described(name: str) -> str:
         try:
             return dataset_description(name)
-        except ConfigError as error:  # of an installed package, which must not hide the others
+        except ConfigError as error:  # an error of an installed package must not hide the others
             return str(error)
 
     return [{"name": name, "description": described(name)} for name in dataset_names()]
 
 
 def _parts() -> list[dict[str, Any]]:
-    """Return every name of the manifest, with the key that takes it and what it stands for."""
+    """Return every name of the manifest, with the key that accepts it and its meaning."""
     keys = {kind: key for key, kind in manifest.KINDS.items()}
     return [
         {"key": keys[kind], "name": name, "part": manifest.target(kind, name)}
@@ -116,7 +116,7 @@ def _genotypes() -> list[dict[str, Any]]:
 
 
 def _runs(uri: str, storage: str) -> list[dict[str, Any]]:
-    """Return the runs of a store, newest first; of one that runs, whether its driver is alive."""
+    """Return the runs of a store, newest first; for a running one, whether its driver is alive."""
     from tune_nas.tracking import Tracker
     from tune_nas.tracking.tracked_run import IDENTITY, SWEEP_RUN
 
@@ -147,10 +147,10 @@ def _runs(uri: str, storage: str) -> list[dict[str, Any]]:
 
 
 class _Drivers:
-    """What a storage tells of the drivers of sweeps, each looked at once.
+    """The status of the drivers of a storage's sweeps, each examined once.
 
     Args:
-        storage: The storage; a remote one is not reached before it is needed.
+        storage: The storage; a remote one is not contacted before it is needed.
     """
 
     def __init__(self, storage: str) -> None:
@@ -158,7 +158,7 @@ class _Drivers:
         self._known: dict[tuple[str, str | None], DriverStatus] = {}
 
     def of_run(self, run: TrackedRun, identity: str | None) -> dict[str, Any]:
-        """Return the status and reason of a run that MLflow has as running; else nothing."""
+        """Return status and reason of a run that is running in MLflow; otherwise nothing."""
         if run.status != "running":
             return {}
         found = self._status(run.sweep, identity)
@@ -166,7 +166,7 @@ class _Drivers:
         return {"status": found.status, "reason": reason}
 
     def untracked(self, uri: str, known: set[str]) -> list[dict[str, Any]]:
-        """Return rows of the sweeps that began, and have no run in the store that they name."""
+        """Return rows of the started sweeps without a run in the store that they name."""
         from tune_nas.sweep.drivers import without_runs
         from tune_nas.sweep.storage import Storage
         from tune_nas.sweep.store_uri import store_uri
@@ -198,7 +198,7 @@ class _Drivers:
 
 
 def _kind_of(name: str) -> str:
-    """Return ``trial``, ``space`` or ``sweep``: a file's by the keys that only one of them has."""
+    """Return ``trial``, ``space`` or ``sweep``; of a file, by keys that are unique to one."""
     from tune_nas.library import nearest, read_yaml, shipped_names
 
     known = {name: kind for kind in _RESOLVERS for name in shipped_names(kind)}
@@ -220,7 +220,7 @@ def _trial(name: str) -> dict[str, Any]:
 
 
 def _without_effect(name: str) -> str:
-    """Return the keys without effect on a search, as lines of comment; empty if there are none."""
+    """Return the keys without effect on a search as comment lines; empty if there are none."""
     from tune_nas.config import TrialConfig, dotted_keys
     from tune_nas.config.effects import no_effect
     from tune_nas.library import load_trial

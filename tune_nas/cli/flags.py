@@ -1,4 +1,4 @@
-"""From the keys that messages name to the flags that set them."""
+"""Maps the keys in messages to the flags that set them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLAGS: Mapping[str, str] = {
     "space.name": "--space",
     "together": "--searches-per-process",
 }
-"""Key, as messages have it in backticks → flag."""
+"""Key in backticks, as in messages → flag."""
 
 
 def with_flags(message: str) -> str:

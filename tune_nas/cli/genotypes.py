@@ -1,4 +1,4 @@
-"""Finding the genotype that a command is given: as text, by name, in a file or of a run."""
+"""Finding the genotype given to a command: as text, by name, in a file or of a run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _TEXT_STARTS = ("{", "[", "(")
 
 @dataclass(frozen=True)
 class Found:
-    """A genotype and where it comes from.
+    """A genotype and its source.
 
     Args:
-        name: Short name of the source, fit for a file name.
-        run_id: The MLflow run that found it; None if it is not named by one.
-        sweep: The sweep in the storage that found it; empty if it is not named by one.
+        name: Short name of the source, suitable for a file name.
+        run_id: The MLflow run that found it; None if it was not named by a run.
+        sweep: The sweep in the storage that found it; empty if it was not named by a sweep.
         record: Its search in that sweep.
-        assumed: Whether its text does not name the space, so that the usual one is taken.
+        assumed: Whether its text does not name the space, so that the default one is assumed.
     """
 
     genotype: Genotype
@@ -46,13 +46,13 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
     """Return the genotype of a file or URI, of a text, of a published name or of a run.
 
     Args:
-        text: ``FILE`` or ``FILE:NAME``, the genotype itself, a name that is published, a number of
+        text: ``FILE`` or ``FILE:NAME``, the genotype itself, a published name, a number of
             NAS-Bench-201, or the name of a run.
-        storage: Where runs are kept.
-        mlflow: URI of the MLflow store; None for the storage's own.
+        storage: Folder or URI in which runs are stored.
+        mlflow: URI of the MLflow store; None for that of the storage.
 
     Raises:
-        GenotypeError: If it is none of them, no genotype, or both a run and a published name.
+        GenotypeError: If it is none of these, not a genotype, or both a run and a published name.
         StorageError: If there is no such run.
     """
     if is_file(text):
@@ -102,7 +102,7 @@ def _read_uri(uri: str) -> str | None:
 
 
 def _named(name: str, storage: str, mlflow: str | None) -> Found:
-    """Return the genotype of a run, or that which is published under a name or a number."""
+    """Return the genotype of a run, or the one published under a name or number."""
     from tune_nas.spaces import Genotype
 
     known, refused = _published(name)
@@ -121,7 +121,7 @@ def _named(name: str, storage: str, mlflow: str | None) -> Found:
 
 
 def _published(name: str) -> tuple[Reading | None, GenotypeError | None]:
-    """Return what is published under a name, or why a cell of another space is refused."""
+    """Return the genotype published under a name, or why a cell of another space is rejected."""
     from tune_nas.spaces.notation import read_name
 
     try:
@@ -140,7 +140,7 @@ def space_of(found: Found, space: str | None, storage: str, mlflow: str | None) 
     """Return the space of a genotype: the given one, that of its run, or the shipped one.
 
     Raises:
-        ConfigError: If it has a space that is not shipped, and no file of it is given.
+        ConfigError: If its space is not shipped, and no file of the space is given.
     """
     from tune_nas.library import shipped_names
     from tune_nas.spaces import load_space
@@ -167,13 +167,13 @@ def check_space_is_known(name: str) -> None:
 
 
 def fit_to_space(found: Found, space: Space) -> Genotype:
-    """Return the genotype as a space has it.
+    """Return the genotype in the notation of a space.
 
-    Where the space keeps every edge, one that is left out is ``none``; where the genotype's text
-    did not name its space, the genotype is of this one.
+    If the space keeps every edge, a missing edge becomes ``none``; if the genotype's text does not
+    name its space, the genotype is of this one.
 
     Raises:
-        GenotypeError: If the space does not hold it; names those that do, if this one was assumed.
+        GenotypeError: If the space does not contain it; names those that do if it was assumed.
     """
     genotype = found.genotype.completed(space)
     if found.assumed:
@@ -237,10 +237,10 @@ def _of_run(name: str, uri: str) -> Found:
 
 
 def trial_of(found: Found, storage: str, mlflow: str | None) -> TrialConfig | None:
-    """Return the trial that found a genotype; None if it is from no run.
+    """Return the trial that found a genotype; None if it is not from a run.
 
     Raises:
-        StorageError: If the run has none.
+        StorageError: If the run has no trial.
         ConfigError: If this version does not know a key of it.
     """
     if found.run_id is None and found.record is None:
@@ -257,13 +257,13 @@ def trial_of(found: Found, storage: str, mlflow: str | None) -> TrialConfig | No
 
 
 def run_of(found: Found, storage: str, mlflow: str | None) -> str | None:
-    """Return the MLflow run that found a genotype; None if there is none, or no MLflow."""
+    """Return the MLflow run that found a genotype; None without such a run or without MLflow."""
     if found.record is None:
         return found.run_id
     from tune_nas.errors import StorageError
     from tune_nas.tracking import Tracker
 
-    with suppress(StorageError):  # the genotype is known without it
+    with suppress(StorageError):  # the genotype is known without a run
         uri = options.mlflow_uri(mlflow, storage)
         for run in Tracker(uri, create=False).list_runs() if options.exists(uri) else []:
             if (run.sweep, run.trial_id) == (found.sweep, found.record.job.id):

@@ -1,4 +1,4 @@
-"""`tune-nas inspect`: what a genotype is."""
+"""`tune-nas inspect`: the properties of a genotype."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune_nas.files import write_atomically
 if TYPE_CHECKING:
     from tune_nas.spaces import CellSpace, Genotype, Space
 
-# Of operations, with what the command calls them; noise is counted where a space has it.
+# Kinds of operations, with their names in the output; noise is counted if the space has it.
 _KINDS = {"convolution": "convolutions", "skip": "skips", "pool": "pools", "noise": "noises"}
 
 _STEM = "one 3 × 3 convolution of stride 1, as for CIFAR-10"
@@ -24,7 +24,7 @@ _LAYOUTS = {
     "thirds": "reduction cells at 1/3 and 2/3",
     "stages": "3 stages, a residual reduction between two",
 }
-_LARGE_IMAGE = 64  # pixels; above it papers have networks of another stem
+_LARGE_IMAGE = 64  # pixels; for larger images papers use networks with another stem
 _ON_LARGE_IMAGES = """\
 Published ImageNet figures are not of this skeleton: their stem, three convolutions of stride 2,
 reduces 224 pixels to 28 before the first cell. Here the first cell works on all pixels."""
@@ -150,7 +150,7 @@ def _kinds_in(space: Space) -> dict[str, str]:
 def _counts_in_network(
     genotype: Genotype, space: Space, n_cells: int, kinds: dict[str, str]
 ) -> dict[str, int]:
-    """Count the operations of each kind in all cells of the network together."""
+    """Count the operations of each kind in all cells of the network."""
     from tune_nas.spaces.skeleton import plan
 
     stack = [place.cell for place in plan(space.skeleton.layout, 1, n_cells) if place.cell]

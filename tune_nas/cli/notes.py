@@ -1,4 +1,4 @@
-"""Lines on stderr about keys of a user's trial file that have no effect; they stop nothing."""
+"""Lines on stderr about keys of a user's trial file that have no effect; they are only notes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def note_ineffective(name: str, trial: TrialConfig, changed: Collection[str] = ()) -> None:
-    """Print a line for each key in a trial's file that has no effect, and another value than usual.
+    """Print a line for each key of a trial file that has no effect and not its default value.
 
     Args:
-        name: A shipped trial, of which nothing is said, or the path of a file.
-        trial: The trial that the file has become.
-        changed: Keys that are set or swept: what these make ineffective is not the file's matter.
+        name: A shipped trial, for which nothing is printed, or the path of a file.
+        trial: The trial read from the file.
+        changed: Keys that are set or swept: keys made ineffective by them are not reported.
     """
     from tune_nas.config import TrialConfig
     from tune_nas.config.effects import no_effect, set_keys, set_value

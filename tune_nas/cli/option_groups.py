@@ -1,4 +1,4 @@
-"""Options that several commands have, declared once: a dataclass whose fields are options."""
+"""Options shared by several commands, declared once: a dataclass whose fields are options."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that typer sees with an option for each field of its dataclass parameters.
+    """Return a command with a typer option for each field of its dataclass parameters.
 
-    A command that takes ``place: Place`` thus has the options that the fields of `Place` declare,
-    and is called with a `Place` of their values.
+    A command with a parameter ``place: Place`` thus has the options declared by the fields of
+    `Place`, and is called with a `Place` of their values.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What commands print: tables and JSON on stdout."""
+"""Output of commands: tables and JSON on stdout."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tune_nas.text import printable
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-# Wide enough for every table where no terminal says how wide it is, as in a pipe.
+# Wide enough for every table if the width of the terminal is unknown, e.g. in a pipe.
 _PIPE_WIDTH = 220
 
 
 class Format(StrEnum):
-    """How a command prints its result."""
+    """Output format of a command."""
 
     TABLE = "table"
     JSON = "json"
@@ -31,19 +31,19 @@ class Format(StrEnum):
 def print_json(value: Any) -> None:
     """Print one JSON document."""
     text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-    if not text.replace("\n", "").isprintable():  # JSON itself escapes only what is below a space
+    if not text.replace("\n", "").isprintable():  # JSON escapes only characters below a space
         kept = (char.isprintable() or char == "\n" for char in text)
         text = "".join(c if k else json.dumps(c)[1:-1] for c, k in zip(text, kept, strict=True))
     typer.echo(text)
 
 
 def echo(text: str) -> None:
-    """Print a text of several lines, without what a terminal would obey."""
+    """Print a text of several lines, without control characters."""
     typer.echo(printable(text))
 
 
 def plain(value: Any) -> Any:
-    """Return a value in what JSON has; ``inf``, which it has not, as the string that YAML takes."""
+    """Convert a value to JSON types; ``inf`` becomes the string that YAML accepts."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -56,7 +56,7 @@ def plain(value: Any) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows under columns, the keys of each row."""
+    """Print rows as a table; the columns are keys of each row."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -75,7 +75,7 @@ def _text(value: Any) -> str:
 
 
 def print_rich(content: RenderableType) -> None:
-    """Print what rich renders: coloured on a terminal, plain and unfolded in a pipe."""
+    """Print content of rich: colored on a terminal, plain and unwrapped in a pipe."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _PIPE_WIDTH

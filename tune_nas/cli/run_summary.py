@@ -1,4 +1,4 @@
-"""What a finished run, or a planned one, looks like on stdout."""
+"""Output on stdout for a finished or planned run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
-    """Print the report of a run, and on stderr what MLflow lacks of it.
+    """Print the report of a run, and to stderr what MLflow lacks of it.
 
     Raises:
         typer.Exit: With status 1, if a trial failed, or MLflow lacks something.
@@ -52,7 +52,7 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
 
 
 def _from_here(path: str) -> str:
-    """Return a path as it would be typed here: relative, if it is in this folder."""
+    """Return a path as typed in the current folder: relative, if it is below it."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
@@ -63,7 +63,7 @@ def _ui_command(uri: str, storage: str) -> str:
 
 
 def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
-    """Print the trials that a sweep would run, and what they would cost."""
+    """Print the trials that a sweep would run, and their estimated cost."""
     from tune_nas.config import check_data_keys
     from tune_nas.sweep import estimate
     from tune_nas.sweep.distinct import check_distinct

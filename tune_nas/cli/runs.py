@@ -205,8 +205,8 @@ def resume(
     together: options.Together = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Go on with a sweep, search or retrain after a crash or a Ctrl-C, as it was started."""
-    # Its runs are in its own store, whatever MLFLOW_TRACKING_URI says by now.
+    """Resume a sweep, search or retraining run after a crash or Ctrl-C, as it was started."""
+    # Its runs are in its own store, whatever the current value of MLFLOW_TRACKING_URI.
     source = context.get_parameter_source("mlflow")
     if source is None or source.name != "COMMANDLINE":
         place = replace(place, mlflow=None)
@@ -221,16 +221,16 @@ def resume(
 def named(
     name: str | None, usual: str, storage: str, run: Callable[[str], SweepOutcome]
 ) -> SweepOutcome:
-    """Run under a name; where none is given under one that is free, though others start too.
+    """Run under a name; if none is given, under a free one, even if other runs start meanwhile.
 
     Args:
         name: The name; None for the usual one, with a number if that is taken.
         usual: The usual name.
-        storage: Where the run is to lie.
-        run: Runs under a name.
+        storage: Storage of the run.
+        run: Function that runs under a given name.
 
     Raises:
-        NameTakenError: If the name that is given is taken.
+        NameTakenError: If the given name is taken.
     """
     while True:
         chosen = name or free_name(usual, storage)
@@ -243,7 +243,7 @@ def named(
 
 
 def free_name(name: str, storage: str) -> str:
-    """Return the name, or the first of name-2, name-3, … that the storage does not have."""
+    """Return the name, or the first free one of name-2, name-3, … in the storage."""
     from tune_nas.sweep.storage import Storage
 
     taken = set(Storage(storage).names())
@@ -273,7 +273,7 @@ def _parse_retrain(text: str) -> int | str:
 
 
 def _is_there(name: str | None, storage: str) -> bool:
-    """Return whether there is a run of this name; without one, a resume had found it."""
+    """Return whether a run of this name exists; without a name, resume has found one."""
     from tune_nas.sweep.plan import read_state
     from tune_nas.sweep.storage import Storage
 
@@ -282,7 +282,7 @@ def _is_there(name: str | None, storage: str) -> bool:
 
 @contextmanager
 def interruptible(name: str | None, storage: str) -> Iterator[None]:
-    """Turn Ctrl-C into one line that says how to go on, and status 130."""
+    """Turn Ctrl-C into one line that says how to resume, and status 130."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`tune-nas select` and `analyze`: what comes after a search, on its supernet."""
+"""`tune-nas select` and `analyze`: commands that use the supernet of a finished search."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def select(
     run_name: options.Name = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Select another genotype from a finished search, as a run of its own."""
+    """Select another genotype from a finished search, as a separate run."""
     from tune_nas.library import with_overrides, with_settings
 
     given = options.changes_of(data_dir, settings)
@@ -155,7 +155,7 @@ def _plain(found: list[EdgeAnalysis]) -> list[dict[str, Any]]:
 
 
 def _print(analysis: EdgeAnalysis) -> None:
-    """Print a table of the operations, ranks in brackets, and who would choose what."""
+    """Print a table of the operations, ranks in parentheses, and the choice of each criterion."""
     ranks = analysis.ranks()
 
     def cell(value: str, criterion: str, operation: str) -> str:

@@ -1,4 +1,4 @@
-"""The options that commands share, and what they mean for a trial."""
+"""Options shared by commands, and their meaning for a trial."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ DryRun = Annotated[
 
 @dataclass(frozen=True)
 class TrialOptions:
-    """What sets keys of a trial; ``--set`` goes last, so it wins."""
+    """Options that set keys of a trial; ``--set`` is applied last and takes precedence."""
 
     data: Data = None
     data_dir: DataDir = None
@@ -139,10 +139,10 @@ class TrialOptions:
     def changes(self) -> dict[str, Any]:
         """Return the dotted keys that the options set.
 
-        Paths become absolute: trials run in folders of their own.
+        Paths become absolute, since trials run in other folders.
 
         Raises:
-            ConfigError: If a ``--set`` is no KEY=VALUE, or a key is none of a trial's.
+            ConfigError: If a ``--set`` is not KEY=VALUE, or not a key of a trial.
         """
         from tune_nas.library import shipped_names
 
@@ -158,7 +158,7 @@ class TrialOptions:
 
 @dataclass(frozen=True)
 class Place:
-    """Where and how a run runs."""
+    """Where and how a run is executed."""
 
     cpus_per_trial: CpusPerTrial = None
     gpus_per_trial: GpusPerTrial = None
@@ -168,13 +168,13 @@ class Place:
     quiet: Quiet = False
 
     def run_options(self, concurrency: int | None = 1, together: int | None = None) -> RunOptions:
-        """Return what a run takes of them; it is shown live on a terminal.
+        """Return the options of a run; progress is shown live on a terminal.
 
-        Prints a line on stderr for what is allowed but probably not intended.
+        Prints a line on stderr for settings that are allowed but probably not intended.
 
         Args:
-            concurrency: Most trials at a time; None for as many as there is room for.
-            together: Searches of a process; None for one.
+            concurrency: Maximum number of concurrent trials; None for as many as fit.
+            together: Searches per process; None for one.
         """
         from tune_nas.sweep import RunOptions
 
@@ -198,7 +198,7 @@ def changes_of(data_dir: str | None, settings: Sequence[str] | None) -> dict[str
     """Return the dotted keys that ``--data-dir`` and ``--set`` set.
 
     Raises:
-        ConfigError: If a ``--set`` is no KEY=VALUE, or a key is none of a trial's.
+        ConfigError: If a ``--set`` is not KEY=VALUE, or not a key of a trial.
     """
     from tune_nas.library import check_key, parse_assignment
 
@@ -213,10 +213,10 @@ def changes_of(data_dir: str | None, settings: Sequence[str] | None) -> dict[str
 
 
 def mlflow_uri(mlflow: str | None, storage: str) -> str:
-    """Return the MLflow store: the given one, else ``mlflow.db`` in a storage on this machine.
+    """Return the MLflow store: the given one, else ``mlflow.db`` in a local storage.
 
     Raises:
-        StorageError: If there is none given and the storage is remote.
+        StorageError: If none is given and the storage is remote.
     """
     from tune_nas.sweep.storage import Storage
     from tune_nas.sweep.store_uri import store_uri
@@ -225,6 +225,6 @@ def mlflow_uri(mlflow: str | None, storage: str) -> str:
 
 
 def exists(uri: str) -> bool:
-    """Return whether an MLflow store can be there: asking for runs must not create one."""
+    """Return whether an MLflow store can exist: asking for runs must not create one."""
     path = uri.removeprefix("sqlite:///")
     return path == uri or is_file(path)

@@ -39,7 +39,7 @@ def ui(
         raise StorageError(f"there is no MLflow store at {uri}; run a search or a sweep first")
     correct_moved(uri)
     _check_port(port)
-    # A termination ends the server too, and Ctrl-C also where a shell had it ignored.
+    # SIGTERM ends the server too, and so does Ctrl-C even if a shell had it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     server = _start(uri, port)
@@ -59,7 +59,7 @@ def _start(uri: str, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--host", _HOST, "--port", str(port), "-w", "1"]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    # A session of its own, so that Ctrl-C reaches this process, which then ends the server.
+    # A separate session, so that Ctrl-C reaches this process, which then ends the server.
     return subprocess.Popen(
         command,
         env={**os.environ, **quiet},
@@ -70,7 +70,7 @@ def _start(uri: str, port: int) -> subprocess.Popen[bytes]:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its worker, which are a process group of their own."""
+    """End the server and its worker, which form a process group."""
     if server.poll() is None:
         os.killpg(server.pid, signal.SIGTERM)
     try:
@@ -90,7 +90,7 @@ def _check_port(port: int) -> None:
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], base: str) -> None:
-    from urllib.request import urlopen  # here, not above: it makes `tune-nas --help` slower
+    from urllib.request import urlopen  # a local import: it makes `tune-nas --help` slower
 
     limit = time.monotonic() + _START_LIMIT
     while time.monotonic() < limit:
@@ -105,7 +105,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], base: str) -> None:
 
 
 def _runs_table(base: str) -> str:
-    """Return the link to the experiment's runs; MLflow's own first page opens elsewhere."""
+    """Return the link to the experiment's runs; MLflow's start page shows something else."""
     from urllib.request import urlopen
 
     query = f"{base}/api/2.0/mlflow/experiments/get-by-name?experiment_name={_EXPERIMENT}"

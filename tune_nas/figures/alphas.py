@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("epoch", "cell", "source", "target", "operation", "weight")
 _PER_ROW = 5
-_WIDTH, _HEIGHT = 2.1, 1.25  # inches of a panel, its margins included
-_LEFT, _BOTTOM, _INNER_WIDTH, _INNER_HEIGHT = 0.16, 0.12, 0.8, 0.66  # as shares of it
+_WIDTH, _HEIGHT = 2.1, 1.25  # inches per panel, including margins
+_LEFT, _BOTTOM, _INNER_WIDTH, _INNER_HEIGHT = 0.16, 0.12, 0.8, 0.66  # as fractions of a panel
 _LEGEND = 0.75
 
 Line = list[tuple[int, float]]
@@ -28,7 +28,7 @@ History = dict[Edge, dict[str, Line]]
 
 
 def plot_alphas(table: Path | str | bytes) -> Figure:
-    """Draw how the operation weights (relaxed α) of each edge went over the epochs.
+    """Plot the operation weights (relaxed α) of each edge over the epochs.
 
     All panels have the same scale: weights from 0 to the largest, epochs from first to last.
 
@@ -36,7 +36,7 @@ def plot_alphas(table: Path | str | bytes) -> Figure:
         table: The α history ``alphas.csv`` of a search: a path, or the file's content as bytes.
 
     Raises:
-        StorageError: If it cannot be read or is no α history.
+        StorageError: If it cannot be read or is not an α history.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -62,7 +62,7 @@ def plot_alphas(table: Path | str | bytes) -> Figure:
 
 
 def _places(edges: list[Edge]) -> dict[Edge, tuple[int, int]]:
-    """Return row and column of each edge; a cell type starts in a row of its own."""
+    """Return row and column of each edge; each cell type starts a new row."""
     place: dict[Edge, tuple[int, int]] = {}
     start = 0
     for cell in dict.fromkeys(cell for cell, _, _ in edges):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tune_nas.spaces import CellGenotype, CellSpace, Genotype, Space
 
-# Fill and line of each kind of operation.
+# Fill and line color of each kind of operation.
 _COLOURS = {
     "convolution": ("#dcecf9", "#2f74b5"),
     "pool": ("#fdebd0", "#c77700"),
@@ -45,11 +45,11 @@ class _Column(NamedTuple):
 def draw_cells(genotype: Genotype, space: Space) -> Figure:
     """Draw the cells of a genotype, one below the other.
 
-    Circles are the cell's nodes, coloured boxes the operations on its edges: blue convolutions,
-    orange pools, green skips; grey is ``none``. Grey lines lead to the concatenated output.
+    Circles are the cell's nodes, colored boxes the operations on its edges: blue convolutions,
+    orange pools, green skips; gray is ``none``. Gray lines lead to the concatenated output.
 
     Raises:
-        GenotypeError: If the space does not hold the genotype.
+        GenotypeError: If the space does not contain the genotype.
     """
     from matplotlib.figure import Figure
 
@@ -139,7 +139,7 @@ def _draw(
 
 
 def _right(vertex: Vertex, columns: list[_Column]) -> float:
-    """Return where lines leave a vertex; a bend goes straight through its whole column."""
+    """Return where lines leave a vertex; a bend is straight across its whole column."""
     column = columns[vertex[2]]
     return column.right if vertex[0] == BEND else column.middle + _width(vertex) / 2
 
@@ -150,7 +150,7 @@ def _left(vertex: Vertex, columns: list[_Column]) -> float:
 
 
 def _curve(axes: Axes, start: Point, end: Point, style: Mapping[str, Any], *, arrow: bool) -> None:
-    """Draw a curve that leaves and arrives level, so that the pieces of a route join smoothly."""
+    """Draw a curve with horizontal ends, so that the pieces of a route join smoothly."""
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
 
@@ -201,7 +201,7 @@ def _operation_label(operation: str) -> str:
 
 
 def _node_label(kind: str, number: int, space: CellSpace) -> str:
-    """Name the ends as the papers do (the outputs of earlier cells), with our node numbers."""
+    """Name the ends as in papers (the outputs of earlier cells), with our node numbers."""
     if kind == OUTPUT:
         return "$c_k$"
     before = space.n_inputs - number

@@ -1,8 +1,8 @@
-"""Where the nodes and operations of a cell are drawn: a small layered layout, left to right.
+"""The layout of a cell's nodes and operations: a small layered layout, left to right.
 
 The steps are those of Sugiyama, Tagawa and Toda (IEEE Trans. SMC 11, 1981): layers by longest
-path, bends where an edge passes a layer, fewest crossings by barycentres, then positions. Every
-operation has a place of its own in the layer before its target, so that no label hides another.
+path, bends where an edge passes a layer, fewest crossings by barycenters, then positions. Every
+operation has its own position in the layer before its target, so that labels do not overlap.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _STARTS, _SWEEPS, _RELAXATIONS = 12, 8, 120
 
 @dataclass(frozen=True)
 class CellLayout:
-    """A cell's drawing in numbers.
+    """The layout of a cell as numbers.
 
     Args:
         layers: The vertices of each layer, in order from the bottom up or the top down.
         y: Height of each vertex.
-        routes: Per edge its vertices from source to target; after the edges, the routes from
-            the intermediate nodes to the output, if it has one.
+        routes: For each edge, its vertices from source to target; then the routes from the
+            intermediate nodes to the output, if it has one.
     """
 
     layers: tuple[tuple[Vertex, ...], ...]
@@ -70,7 +70,7 @@ def lay_out(
 
 
 def count_crossings(layers: Sequence[Sequence[Vertex]], routes: Sequence[Sequence[Vertex]]) -> int:
-    """Return how often routes cross between neighbouring layers."""
+    """Return the number of crossings of routes between neighboring layers."""
     place = {vertex: number for layer in layers for number, vertex in enumerate(layer)}
     segments = [pair for route in routes for pair in itertools.pairwise(route)]
     return sum(
@@ -121,7 +121,7 @@ def _fewest_crossings(
 def _sweep(
     layers: list[list[Vertex]], neighbours: Mapping[Vertex, list[Vertex]], step: int
 ) -> None:
-    """Order each layer by the mean place of its neighbours in the layer before it."""
+    """Order each layer by the mean position of its neighbors in the layer before it."""
     for layer in layers[::step]:
         place = {v: n / max(len(entry) - 1, 1) for entry in layers for n, v in enumerate(entry)}
 
@@ -135,7 +135,7 @@ def _sweep(
 def _heights(
     layers: Sequence[Sequence[Vertex]], routes: Sequence[Sequence[Vertex]]
 ) -> dict[Vertex, float]:
-    """Pull every vertex towards its neighbours, keeping order and distances in its layer."""
+    """Pull every vertex towards its neighbors, keeping order and distances in its layer."""
     neighbours = _neighbours(routes)
     y: dict[Vertex, float] = {}
     for layer in layers:
@@ -155,15 +155,15 @@ def _heights(
 
 
 def _pull(vertex: Vertex, near: Sequence[Vertex], y: Mapping[Vertex, float]) -> float:
-    """Return where a vertex wants to be; bends pull hardest, which keeps long edges straight."""
+    """Return the target height of a vertex; bends weigh most, which keeps long edges straight."""
     weights = [(_PULL ** ((vertex[0] == BEND) + (other[0] == BEND)), y[other]) for other in near]
-    # A little of its own place damps swinging; more towards the middle draws loose ends in.
+    # A term for its own position damps oscillation, and its pull to the middle draws loose ends in.
     weights.append((0.3, y[vertex] * 0.9))
     return sum(weight * height for weight, height in weights) / sum(w for w, _ in weights)
 
 
 def _offsets(layer: Sequence[Vertex]) -> list[float]:
-    """Return the heights of a layer's vertices above its first, as close as they may come."""
+    """Return the heights of a layer's vertices above its first, with minimum distances."""
     offsets = [0.0]
     for below, above in itertools.pairwise(layer):
         offsets.append(offsets[-1] + (_HEIGHT[below[0]] + _HEIGHT[above[0]]) / 2 + _GAP)

@@ -1,7 +1,7 @@
-"""Kernels of our own for a CPU, compiled at first use; see docs/speed.md.
+"""Custom CPU kernels, compiled at first use; see docs/speed.md.
 
-Nothing outside of this folder knows what they are made of: `mix`, `pool` and `normed_pool` are used
-where `kernels_for` says that they can be.
+Their implementation is private to this folder: `mix`, `pool` and `normed_pool` are used if
+`kernels_for` returns that they are available.
 """
 
 from tune_nas.native.build import build_kernels, kernels_for

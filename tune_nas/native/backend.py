@@ -1,4 +1,4 @@
-"""What computes a mix: compiled kernels on a CPU, Triton's on a GPU."""
+"""Implementations of a mix: compiled kernels on a CPU, Triton kernels on a GPU."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class MixKernels(Protocol):
     def mix_forward(
         self, total: Tensor | None, mix: MixTensors
     ) -> tuple[Tensor, list[Tensor], Any]:
-        """Add all to ``total`` in place; the running statistics follow.
+        """Add all terms and chains to ``total`` in place; running statistics are updated.
 
         Returns:
-            The sum; of each stage its output and its mean and inverse deviation (2 or more,
-            channels) in float64; and what else the backward pass is to be given.
+            The sum; for each stage its output and its mean and inverse deviation (2 or more,
+            channels) in float64; and a state for the backward pass.
         """
         ...
 
@@ -35,14 +35,14 @@ class MixKernels(Protocol):
             gradient: The gradient of the sum, and which gradients are needed.
 
         Returns:
-            The gradients of the terms that are no inputs, of the inputs, of the weights (none
+            The gradients of the terms that are not inputs, of the inputs, of the weights (none
             without ``of_weights``) and of the scales.
         """
         ...
 
 
 class CpuKernels:
-    """The compiled kernels of a CPU; `tune_nas.native.build` must have found them."""
+    """The compiled kernels of a CPU; `tune_nas.native.build` must have loaded them."""
 
     def mix_forward(
         self, total: Tensor | None, mix: MixTensors
@@ -86,7 +86,7 @@ class CpuKernels:
 
 
 def mix_kernels(device: torch.device) -> MixKernels:
-    """Return the kernels of a device; `kernels_for` must have said that there are some."""
+    """Return the kernels of a device; `kernels_for` must have returned True."""
     if device.type == "cpu":
         return CpuKernels()
     from tune_nas.native.gpu.launch import TritonKernels  # it imports triton

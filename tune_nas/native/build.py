@@ -1,4 +1,4 @@
-"""The kernels are compiled once for a processor and a torch, and kept where torch keeps such."""
+"""Compiles the kernels once per processor and torch version, into torch's cache folder."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _LOG = logging.getLogger(__name__)
 
 @cache
 def build_kernels() -> bool:
-    """Compile the kernels, or find them compiled; return whether they can be used.
+    """Compile the kernels, or find compiled ones; return whether they can be used.
 
-    It takes a minute the first time on a machine. Where it fails, as without a compiler, one
-    line is logged, and the fast form goes on with the operations of torch.
+    It takes a minute the first time on a machine. If it fails, e.g. without a compiler, one
+    line is logged, and the fast form uses the operations of torch.
     """
     name = f"tune_nas_kernels_{_identity()}"
     library = _cache() / name / f"{name}.so"
@@ -57,7 +57,7 @@ def build_kernels() -> bool:
 
 
 def _compile(name: str, folder: Path) -> None:
-    """Compile and load the kernels; the folder is there once all of it is."""
+    """Compile and load the kernels; the folder appears once it is complete."""
     from torch.utils import cpp_extension
 
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as scratch:
@@ -76,7 +76,7 @@ def _compile(name: str, folder: Path) -> None:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Let one process at a time go on; the lock of one that was killed is free."""
+    """Let one process at a time continue; the lock of a killed process is free."""
     import fcntl
 
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -98,13 +98,13 @@ def kernels_for(x: Tensor) -> bool:
 
 
 def _cache() -> Path:
-    """Return the folder where torch keeps what it compiles."""
+    """Return torch's folder for compiled extensions."""
     named = os.environ.get("TORCH_EXTENSIONS_DIR")
     return Path(named) if named else Path.home() / ".cache" / "torch_extensions"
 
 
 def _identity() -> str:
-    """Return what the compiled kernels depend on, as a short hash."""
+    """Return a short hash of everything that the compiled kernels depend on."""
     digest = hashlib.sha256(" ".join((torch.__version__, *_FLAGS, _processor())).encode())
     for path in sorted(_FOLDER.iterdir()):
         digest.update(path.read_bytes())
@@ -112,7 +112,7 @@ def _identity() -> str:
 
 
 def _processor() -> str:
-    """Return what the processor can do, since nodes of a cluster may share their cache."""
+    """Return the processor's features, since nodes of a cluster may share their cache."""
     about = Path("/proc/cpuinfo")
     if not about.exists():
         return f"{platform.machine()} {platform.processor()}"
@@ -123,7 +123,7 @@ def _processor() -> str:
 
 @contextmanager
 def _tools_of_this_python() -> Iterator[None]:
-    """Let ninja be found where pip put it, though no environment is activated."""
+    """Let ninja be found where pip installed it, even if no environment is activated."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join((before, str(Path(sys.executable).parent)))
     try:

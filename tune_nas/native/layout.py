@@ -1,4 +1,4 @@
-"""How the tensors of a mix belong together, and what both of its passes are given."""
+"""The relations between the tensors of a mix, and the arguments of both of its passes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tune_nas.native.pooling import pool
 
 
 class StageNumber(IntEnum):
-    """The numbers that the compiled kernels read of a stage, as in ``kernels/stage.h``.
+    """Indices of a stage's numbers for the compiled kernels, as in ``kernels/stage.h``.
 
     Attributes:
         START: The input that it starts from; -1 for the output of the stage before it.
         DEPTHWISE: Whether it has a depthwise convolution.
-        DILATION: Dilation of that one.
-        STRIDE: Stride of that one.
+        DILATION: Dilation of the depthwise convolution.
+        STRIDE: Stride of the depthwise convolution.
         AFFINE: Whether its normalization learns gain and bias.
         BY_BATCH: Whether its normalization uses the statistics of the batch.
         TRACKS: Whether its normalization has running statistics.
@@ -36,14 +36,14 @@ class StageNumber(IntEnum):
 
 
 class Layout:
-    """How the tensors of a mix belong together.
+    """The relations between the tensors of a mix.
 
     Args:
         stages: The stages of all chains, one after the other.
-        starts: The input that each of them starts from; -1 for what the stage before it made.
-        term_inputs: The input that each term is; -1 for one of its own.
-        poolings: By what each term is pooled.
-        n_inputs: How many inputs the chains have.
+        starts: The input that each of them starts from; -1 for the output of the stage before it.
+        term_inputs: The input that each term is; -1 for a separate value.
+        poolings: The pooling of each term.
+        n_inputs: Number of inputs of the chains.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Layout:
         self.n_own = term_inputs.count(-1)
         self.n_inputs = n_inputs
         self.weights = [weight for stage in stages for weight in stage.weights]
-        self.by_batch = [stage.by_batch for stage in stages]  # as it is now, for the way back
+        self.by_batch = [stage.by_batch for stage in stages]  # recorded for the backward pass
 
     def numbers_of_stages(self) -> list[int]:
-        """Return what the compiled kernels read of each stage: one number per `StageNumber`."""
+        """Return the numbers of each stage for the compiled kernels: one per `StageNumber`."""
         numbers: list[int] = []
         for stage, start, by_batch in zip(self.stages, self.starts, self.by_batch, strict=True):
             own = [0] * len(StageNumber)
@@ -78,31 +78,31 @@ class Layout:
         return numbers
 
     def terms(self, own: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return the value of each term, from those of its own after pooling."""
+        """Return the value of each term: an input, or one of the separate values after pooling."""
         left = iter(own)
         return [next(left) if at < 0 else inputs[at] for at in self.term_inputs]
 
     def pooled(self, own: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Return the terms' own values, pooled where they are to be."""
+        """Return the terms' separate values, pooled if a term requires it."""
         if not self.pools:
             return own
         return [x if p is None else pool(p, x) for p, x in zip(self.poolings, own, strict=True)]
 
     def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-        """Return the terms' own values, the inputs, and the weights, of all of them in a row."""
+        """Split tensors into the terms' separate values, the inputs, and the weights."""
         end = self.n_own + self.n_inputs
         return tensors[: self.n_own], tensors[self.n_own : end], tensors[end:]
 
 
 @dataclass(slots=True)
 class MixTensors:
-    """What both passes over a mix are given; all tensors are in channels_last.
+    """The arguments of both passes over a mix; all tensors are in channels_last.
 
     Args:
-        layout: How they belong together.
+        layout: Their relations.
         scales: One for each term and chain, (terms + chains,).
         terms: The values of the terms, each (n, channels, h, w).
-        inputs: What the chains start from, likewise.
+        inputs: Inputs of the chains, likewise.
         weights: The weights of all stages.
     """
 
@@ -115,13 +115,13 @@ class MixTensors:
 
 @dataclass(slots=True)
 class MixGradient:
-    """What the backward pass over a mix is given besides.
+    """Further arguments of the backward pass over a mix.
 
     Args:
         g: The gradient of the sum, (n, channels, h, w).
         state: The last value that the forward pass returned.
         kept: The tensors that the forward pass kept.
-        wanted: For each input whether its gradient is needed.
+        wanted: For each input, whether its gradient is needed.
         of_weights: Whether the gradients of the weights are needed.
     """
 

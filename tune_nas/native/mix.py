@@ -1,9 +1,9 @@
-"""What is added up in a node, by the kernels: Σ scaleᵢ · termᵢ + Σ scaleⱼ · chainⱼ(xⱼ).
+"""The sum in a node, computed by the kernels: Σ scaleᵢ · termᵢ + Σ scaleⱼ · chainⱼ(xⱼ).
 
-The whole sum is one function with a backward pass of its own: a normalisation's scale and shift,
-forwards, and what it does to a gradient, backwards, go into the stage that follows. Of each stage
-its output is kept, and nothing else of that size. Where a gradient is to be differentiated again,
-the chains are run by torch's operations instead.
+The whole sum is one autograd function: in the forward pass, the scale and shift of a normalization
+are folded into the stage that follows, and so is its effect on a gradient in the backward pass.
+Of each stage only the output is kept, and nothing else of that size. If a gradient is to be
+differentiated again, the chains are run by torch's operations instead.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tune_nas.native.layout import Layout, MixGradient, MixTensors
 
 
 class Term(NamedTuple):
-    """scale · value, or scale · pooling(value): of (n, channels, h, w), and ().
+    """scale · value, or scale · pooling(value), with shapes (n, channels, h, w) and ().
 
-    What a pooling makes of its value is computed again on the way back, and not kept.
+    The output of a pooling is recomputed in the backward pass, and not kept.
     """
 
     value: Tensor
@@ -33,7 +33,7 @@ class Term(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """scale · (the stages, one after the other, of x): of (n, channels, h, w), and ()."""
+    """scale · (the stages applied to x one after the other): (n, channels, h, w), and ()."""
 
     x: Tensor
     stages: Sequence[Stage]
@@ -50,9 +50,9 @@ def mix(
 
     Args:
         total: (n, channels, h, w); it must not be needed for a gradient. None starts at zero.
-        terms: Terms of that shape, once they are pooled.
-        chains: Chains whose output has that shape; of at least one stage each.
-        kernels: What computes it; None for the kernels of the device.
+        terms: Terms of that shape, after pooling.
+        chains: Chains whose output has that shape; at least one stage each.
+        kernels: Kernels to use; None for the kernels of the device.
     """
     values = [in_channels_last(term.value) for term in terms]
     inputs, places = list[Tensor](), dict[int, int]()
@@ -111,7 +111,7 @@ class _Mix(torch.autograd.Function):
         scales, *rest = ctx.saved_tensors
         tensors, kept = rest[: ctx.n_tensors], rest[ctx.n_tensors :]
         of_total = g if ctx.mixes else None
-        if torch.is_grad_enabled():  # a gradient of this gradient will be asked for
+        if torch.is_grad_enabled():  # a gradient of this gradient will be requested
             return of_total, None, None, *_differentiable(layout, g, scales, tensors, kept)
         own, inputs, weights = layout.split(tensors)
         _, wanted, learnt = layout.split(ctx.needs_input_grad[4:])
@@ -137,7 +137,7 @@ def _differentiable(
     layout: Layout, g: Tensor, scales: Tensor, tensors: Sequence[Tensor], kept: Sequence[Tensor]
 ) -> Iterator[Tensor | None]:
     """Return the gradients of scales and tensors, as functions of all of them and of g."""
-    # views: one of them may have been made of another, and that way is not this function's
+    # views: one may have been computed from another, and that path is not part of this function
     scales, *tensors = (tensor.view_as(tensor) for tensor in (scales, *tensors))
     own, inputs, weights = layout.split(tensors)
     left, ends, y = iter(weights), list[Tensor](), g

@@ -1,4 +1,4 @@
-"""Pooling by the kernels, as torch does it, and with the normalisation that may follow."""
+"""Pooling by the kernels, as in torch, and with the normalization that may follow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tune_nas.layers.primitives import in_channels_last
 
 
 def is_kernels_pool(module: nn.MaxPool2d | nn.AvgPool2d) -> bool:
-    """Whether a pooling is what the kernels do: 3×3, a border of one that is not counted."""
+    """Return whether the kernels support a pooling: 3×3, padding 1 that is not counted."""
     sides = {name: _pair(getattr(module, name)) for name in ("kernel_size", "padding", "stride")}
     if sides["kernel_size"] != (3, 3) or sides["padding"] != (1, 1) or module.ceil_mode:
         return False
@@ -30,7 +30,7 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def pool(module: nn.MaxPool2d | nn.AvgPool2d, x: Tensor) -> Tensor:
-    """Return what a 3×3 pooling with a border of one makes of x (n, channels, h, w).
+    """Return the 3×3 pooling with padding 1 of x (n, channels, h, w).
 
     On a CPU by the kernels, elsewhere by torch.
     """
@@ -44,7 +44,7 @@ def pool(module: nn.MaxPool2d | nn.AvgPool2d, x: Tensor) -> Tensor:
 def normed_pool(
     module: nn.MaxPool2d | nn.AvgPool2d, norms: Sequence[nn.BatchNorm2d], x: Tensor
 ) -> Tensor:
-    """Return what each of the norms makes of such a pooling, with the statistics of the batch.
+    """Return such a pooling normalized by each of the norms, with the statistics of the batch.
 
     On a CPU by the kernels, elsewhere by torch; see `normalised_once`.
     """
@@ -82,7 +82,7 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         x, which = ctx.saved_tensors
         gradient = in_channels_last(gradients[0])
-        if torch.is_grad_enabled():  # a gradient of this gradient will be asked for
+        if torch.is_grad_enabled():  # a gradient of this gradient will be requested
             with torch.enable_grad():
                 again = _by_torch(x, *ctx.kind)
             (back,) = torch.autograd.grad(again, x, gradient, create_graph=True)
@@ -107,7 +107,7 @@ class _NormedPool(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         x, out, which, normal = ctx.saved_tensors
         gradient = in_channels_last(gradients[0])
-        if torch.is_grad_enabled():  # a gradient of this gradient will be asked for
+        if torch.is_grad_enabled():  # a gradient of this gradient will be requested
             with torch.enable_grad():
                 pooled = _by_torch(x, *ctx.kind)
                 again = F.batch_norm(pooled, None, None, training=True, eps=ctx.eps)

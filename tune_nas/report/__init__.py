@@ -1,7 +1,7 @@
-"""What a sweep found: its trials compared, and the comparison in several formats.
+"""The results of a sweep: its trials compared, and the comparison in several formats.
 
 `Comparison` is computed from trial results alone. Each format is a function of a comparison in a
-module of its own: `terminal`, `markdown`, `json_document`, `frame` for pandas, and
+separate module: `terminal`, `markdown`, `json_document`, `frame` for pandas, and
 `axis_plot` for the figure.
 """
 

@@ -29,14 +29,14 @@ _OTHERS = ("valid_accuracy", "gap", RETRAIN, "benchmark/cifar10_test")
 def plot_axis(report: Comparison) -> Figure:
     """Draw a sweep: mean ± sample standard deviation, and each trial that ran to its end.
 
-    A search is a dot; where some were repeated, a repeat is a square, and means are of repeats.
-    Means of several trials are joined by a line where the values are numbers.
+    A search is a dot; if some were repeated, a repeat is a square, and means are of repeats.
+    Means of several trials are joined by a line if the values are numbers.
 
-    One swept key: a panel for each of the ranked metric, the supernet's accuracy, the gap, and the
-    retrain and benchmark accuracies, as far as they are known. Two: the same, a colour for each
-    value of the second, if there are few of them. More: the ranked metric against each key.
-    Values come in a row, by size with inf last, whatever their distances; more than 12 different
-    numbers come on a numeric axis, logarithmic where they span two decades.
+    One swept key: a panel each for the ranked metric, the supernet's accuracy, the gap, and the
+    retraining and benchmark accuracies, as far as they are known. Two: the same, with a color for
+    each value of the second if there are few of them. More: the ranked metric against each key.
+    Values are equally spaced, by size with inf last; more than 12 different numbers are drawn on a
+    numeric axis, logarithmic if they span two decades.
 
     Raises:
         ValueError: If no trial can be ranked.
@@ -54,7 +54,7 @@ def plot_axis(report: Comparison) -> Figure:
         panels = [(axis, report.rank_by) for axis in axes]
     most = max(len(_categories(rows, axis)) for axis, _ in panels)
     width = max(4.2, 0.3 * most) * len(panels)
-    height = 3.8 if most <= _MOST_CATEGORIES else 4.8  # their labels stand upright
+    height = 3.8 if most <= _MOST_CATEGORIES else 4.8  # their labels are vertical
     figure = Figure(figsize=(max(width, 5.0), height), layout="constrained")
     figure.patch.set_facecolor("white")
     for number, (axis, name) in enumerate(panels):
@@ -74,9 +74,9 @@ def _metrics(report: Comparison, rows: list[Row]) -> list[MetricName]:
 
 
 def _categories(rows: Sequence[Row], axis: str) -> list[Any]:
-    """Return the values that come in a row, each with its label; none on a numeric axis.
+    """Return the values to be equally spaced, each with its label; none on a numeric axis.
 
-    On a numeric axis the rows in which the key has no value have no place.
+    On a numeric axis, rows without a value of the key are left out.
     """
     values = _values(rows, axis)
     present = [value for value in values if value is not None]
@@ -85,7 +85,7 @@ def _categories(rows: Sequence[Row], axis: str) -> list[Any]:
 
 
 def _values(rows: Sequence[Row], axis: str) -> list[Any]:
-    """Return the different values of a swept key, in order."""
+    """Return the distinct values of a swept key, in order."""
     return sorted({row.values.get(axis) for row in rows}, key=order_key)
 
 
@@ -120,7 +120,7 @@ def _draw(
         offset = (number - (len(series) - 1) / 2) * shift
         at = [_at(row.values.get(axis), place, offset) for row in known]
         colour = PALETTE[number % len(PALETTE)]
-        # Beside the bar of the standard deviation, which would hide them.
+        # Next to the bar of the standard deviation, which would hide them.
         beside = 0.0
         if place is not None and with_means:
             beside = 0.2 if len(series) == 1 else 0.35 * shift
@@ -172,9 +172,9 @@ def _draw_trials(
 def _draw_means(
     panel: Axes, at: list[float], rows: list[Row], name: MetricName, colour: str, *, joined: bool
 ) -> None:
-    """Draw means of several trials with their deviations, joined where the values have an order.
+    """Draw means of several trials with their deviations, joined if the values have an order.
 
-    A single trial is no mean: it interrupts the line.
+    A single trial is not a mean: it interrupts the line.
     """
     statistics = [row.statistics[name.key] for row in rows]
     if all(statistic.n == 1 for statistic in statistics):
@@ -195,7 +195,7 @@ def _draw_means(
 
 
 def _places(panel: Axes, values: list[Any], categories: list[Any]) -> dict[Any, int] | None:
-    """Put categories in a row and return each one's place, or None for a numeric axis."""
+    """Space categories equally and return the position of each, or None for a numeric axis."""
     if not categories:
         if min(values) > 0 and max(values) / min(values) >= 100:
             panel.set_xscale("log")

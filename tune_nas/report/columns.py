@@ -1,4 +1,4 @@
-"""The table of a comparison as text: what every format shows under which title."""
+"""The table of a comparison as text: the cells and titles of every format."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class TextTable:
     Args:
         header: Title of each column: the swept keys, then numbers.
         lines: The cells of each row, in the order of the swept values.
-        n_axes: How many columns are swept keys.
+        n_axes: Number of columns with swept keys.
         best: Index of the best line; None if no row can be ranked.
-        counts_diverged: Whether a column counts trials that diverged.
+        counts_diverged: Whether a column counts diverged trials.
     """
 
     header: list[str]
@@ -30,7 +30,7 @@ class TextTable:
 
 
 def text_table(comparison: Comparison) -> TextTable:
-    """Return the table of a comparison; a column that would be empty is left out."""
+    """Return the table of a comparison, without empty columns."""
     rows = comparison.rows()
     columns, counts = _columns(comparison, rows), _counts(rows)
     header = [axis_label(axis) for axis in comparison.axes] + ["n", *counts]
@@ -60,17 +60,17 @@ def _cell(row: Row, column: MetricName) -> str:
     statistic = row.statistics.get(column.key)
     if statistic is None:
         return "–"
-    # Often one genotype of each row is retrained, and a metric may be absent in some trials.
+    # Often one genotype per row is retrained, and some trials may lack a metric.
     other_n = statistic.n != _n(row)
     return statistic.text(column) + (f", n={statistic.n}" if other_n else "")
 
 
 def _n(row: Row) -> int:
-    """Return the searches of a row that ran to their end; of a lone retrain, the retrains."""
+    """Return the number of finished searches of a row, or of retraining runs without searches."""
     retrained = row.statistics.get(RETRAIN)
     return row.n if row.n or retrained is None else retrained.n
 
 
 def _count(row: Row) -> str:
-    """Return n, marked where it is of repeats."""
+    """Return n, marked if it counts repeats."""
     return plural(row.n, "repeat") if row.stage == "repeat" else str(_n(row))

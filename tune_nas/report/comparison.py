@@ -19,14 +19,14 @@ from tune_nas.report.rows import Row, group, has_diverged, metric_value
 class Comparison:
     """The comparison of a sweep's trials, grouped by the swept values.
 
-    Means and standard deviations (n − 1) are over the trials that ran to their end. Where a
+    Means and standard deviations (n − 1) are over the trials that ran to their end. If a
     combination was repeated over seeds, its row is about the repeats, and only repeated
-    combinations are ranked. A combination of which a seed diverged ranks after all others.
+    combinations are ranked. A combination with a diverged seed ranks after all others.
 
     Args:
         sweep: Name of the sweep.
-        axes: Swept dotted keys, the seed left out.
-        results: Every trial, retrains included.
+        axes: Swept dotted keys, without the seed.
+        results: Every trial, including retraining runs.
         rank_by: Metric of a search (``valid_accuracy``, ``benchmark/cifar10_test``, …), or
             ``retrain/test_accuracy``.
         mode: Whether the largest (``max``) or the smallest (``min``) is best.
@@ -58,18 +58,18 @@ class Comparison:
         return list(self._rows)
 
     def ranking(self) -> list[Row]:
-        """Return the rows that can be compared, the best first."""
+        """Return the rows that can be compared, best first."""
         known = self._known()
         repeated = [row for row in known if row.stage == "repeat"]
         return repeated or known
 
     def not_repeated(self) -> list[Row]:
-        """Return the rows that were searched but not repeated where others were, the best first."""
+        """Return the rows that were searched but not repeated while others were, best first."""
         ranking = self.ranking()
         return [row for row in self._known() if row not in ranking]
 
     def diverged(self, row: Row) -> int:
-        """Return how many trials of a row diverged: searches, or retrains if those rank it."""
+        """Return a row's number of diverged searches, or retraining runs if those rank it."""
         return row.retrains_diverged if self.rank_by.key == RETRAIN else row.diverged
 
     def best(self) -> TrialResult | None:
@@ -89,12 +89,12 @@ class Comparison:
 
     @property
     def best_genotype(self) -> str | None:
-        """The best search's genotype as YAML."""
+        """The genotype of the best search as YAML."""
         best = self.best()
         return None if best is None else best.genotype
 
     def notes(self) -> list[str]:
-        """Return a line for each trial that did not end as planned, with why."""
+        """Return a line for each trial that did not end as planned, with the reason."""
         notes = []
         for result in self.results:
             status, why = result.status, result.error or result.reason
@@ -106,7 +106,7 @@ class Comparison:
         return notes
 
     def _known(self) -> list[Row]:
-        """Return the rows that have a value of what is ranked by, the best first."""
+        """Return the rows that have a value of the ranked metric, best first."""
         key, sign = self.rank_by.key, -1 if self.mode == "max" else 1
         rows = [row for row in self._rows if key in row.statistics]
         return sorted(

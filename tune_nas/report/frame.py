@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def to_dataframe(results: Iterable[TrialResult], *, epochs: bool = False) -> DataFrame:
-    """Return the results of trials as a table, in their order.
+    """Return the results of trials as a table, in the given order.
 
     The columns are ``trial_id``, ``stage``, ``seed``, ``status``, ``reason`` and ``parent``, then
-    the swept keys and the metrics under their own names; a trial without a value has NaN.
+    the swept keys and the metrics under their names; a missing value is NaN.
 
     Args:
         results: From `SweepOutcome.results` or `read_results`.
-        epochs: Return a row for each epoch of each trial, with a column ``epoch``, which counts
-            from 1; else a row for each trial, with the metrics of its last epoch.
+        epochs: Return one row per epoch of each trial, with a column ``epoch`` that counts from 1;
+            otherwise one row per trial, with the metrics of its last epoch.
     """
     from pandas import DataFrame  # here, not above: it takes half a second
 

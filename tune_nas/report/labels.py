@@ -1,4 +1,4 @@
-"""What swept keys, their values and the metrics are called, and in which order values come."""
+"""Names of swept keys, their values and the metrics, and the order of values."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PREFIXES = {"optimizer.alphas.": "α ", "optimizer.weights.": "w "}
 
 @dataclass(frozen=True)
 class MetricName:
-    """How a metric is shown.
+    """Display name of a metric.
 
     Args:
         key: Its name in the results.
-        title: Of its column.
-        words: In a sentence.
-        unit: With its leading space, for sentences.
-        digits: Behind the point.
+        title: Title of its column.
+        words: Its name in a sentence.
+        unit: Unit in sentences, with a leading space.
+        digits: Number of decimal places.
         spread: Whether the table shows its standard deviation.
     """
 
@@ -60,7 +60,7 @@ COLUMNS = (
 
 
 def metric_name(key: str) -> MetricName:
-    """Return how a metric is shown; any name of the user's own is shown as it is."""
+    """Return the display name of a metric; a custom metric is shown under its own name."""
     key = RETRAIN if key == "test_accuracy" else key
     known = {column.key: column for column in COLUMNS}
     if key in known:
@@ -70,10 +70,10 @@ def metric_name(key: str) -> MetricName:
 
 
 def axis_label(key: str) -> str:
-    """Return what a swept dotted key is called: ``update.lambda`` is λ.
+    """Return the display name of a swept dotted key: ``update.lambda`` is λ.
 
-    A key without a name of its own has as much of its end as no other key of a search has:
-    ``temperature.end``. Keys of the retraining are told from those by ``retrain``.
+    A key without one is shortened to the shortest ending that no other key of a search has:
+    ``temperature.end``. Keys of the retraining are marked by ``retrain``.
     """
     if key in _NAMES:
         return _NAMES[key]
@@ -93,7 +93,7 @@ def _shortest_end(key: str) -> str:
 
 
 def value_label(value: Any) -> str:
-    """Return a swept value as text: ``0.1``, ``inf``, ``sigmoid``; a dash where it has none."""
+    """Return a swept value as text: ``0.1``, ``inf``, ``sigmoid``; a dash if it is missing."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -104,7 +104,7 @@ def value_label(value: Any) -> str:
 
 
 def normalise(value: Any) -> Any:
-    """Return a swept value such that equal values compare equal and can be keys.
+    """Convert a swept value so that equal values compare equal and can be dict keys.
 
     YAML reads ``inf`` and ``1e-3`` as text; they are numbers here.
     """
@@ -119,7 +119,7 @@ def normalise(value: Any) -> Any:
 
 
 def order_key(value: Any) -> tuple[int, float, str]:
-    """Return a sort key: numbers by size with inf last, then texts, then absent values."""
+    """Return a sort key: numbers by size with inf last, then text, then missing values."""
     if value is None:
         return (2, 0.0, "")
     if isinstance(value, int | float):

@@ -8,7 +8,7 @@ from tune_nas.report.sentence import compose
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Return the page: the sentence, the table, and the trials that did not finish."""
+    """Return the page: the sentence, the table, and the unfinished trials."""
     content = text_table(comparison)
     n_numbers = len(content.header) - content.n_axes
     parts = [f"# Sweep {comparison.sweep}", "", compose(comparison), ""]

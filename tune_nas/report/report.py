@@ -1,4 +1,4 @@
-"""The report of a sweep: its comparison, with every format at hand."""
+"""The report of a sweep: its comparison, with a method for each format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Report(Comparison):
     """A comparison that renders itself; see `Comparison` for its arguments."""
 
     def sentence(self) -> str:
-        """Return one sentence that reads the table: what is best, by what, and how sure."""
+        """Return one sentence about the table: the best value, by which metric, how certain."""
         return compose(self)
 
     def table(self) -> Table:
@@ -28,7 +28,7 @@ class Report(Comparison):
         return to_table(self)
 
     def markdown(self) -> str:
-        """Return the report as Markdown: the sentence, the table, and what did not finish."""
+        """Return the report as Markdown: the sentence, the table, and the unfinished trials."""
         return to_markdown(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -36,5 +36,5 @@ class Report(Comparison):
         return to_dict(self)
 
     def to_dataframe(self, *, epochs: bool = False) -> DataFrame:
-        """Return the trials as a pandas DataFrame: a row for each, or for each of its epochs."""
+        """Return the trials as a pandas DataFrame: one row per trial, or per epoch."""
         return to_dataframe(self.results, epochs=epochs)

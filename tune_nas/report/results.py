@@ -1,4 +1,4 @@
-"""What one trial came to: the record that the sweep runner writes and the report reads."""
+"""The result of one trial, which the sweep runner writes and the report reads."""
 
 from __future__ import annotations
 
@@ -22,21 +22,20 @@ class TrialResult:
 
     Args:
         trial_id: Ray's id of the trial.
-        stage: ``search``; ``repeat`` (the best configurations once more, over seeds, to the
+        stage: ``search``; ``repeat`` (the best configurations again, over several seeds, to the
             end); or ``retrain``.
         parameters: Swept dotted keys with their values, without the seed.
         seed: The trial's seed.
         status: ``finished``, ``stopped early`` or ``failed``.
-        reason: Why it was stopped, has stopped itself or failed, in words; empty if it ran to the
-            last epoch.
-        metrics: The last epoch's metrics.
+        reason: Why it was stopped, ended itself or failed; empty if it ran to the last epoch.
+        metrics: The metrics of the last epoch.
         history: The metrics of every epoch, in order.
         genotype: The genotype of the last epoch as YAML.
-        error: The error in one line, of a failed trial.
-        parent: For a retrain, the trial id of the search that its genotype comes from.
+        error: The error of a failed trial, in one line.
+        parent: For a retraining run, the trial id of the search that its genotype comes from.
 
     Raises:
-        ValueError: If the stage or the status is not one of the above.
+        ValueError: If the stage or the status is not one of those above.
     """
 
     trial_id: str
@@ -58,15 +57,15 @@ class TrialResult:
             raise ValueError(f"status is '{self.status}', but must be one of {', '.join(STATUSES)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers that any JSON reader takes: inf and nan become strings."""
+        """Return plain containers for any JSON reader: inf and nan become strings."""
         return {entry.name: encode(getattr(self, entry.name)) for entry in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> TrialResult:
-        """Rebuild a result from `to_dict`, its inf and nan included.
+        """Rebuild a result from `to_dict`, including inf and nan.
 
         Raises:
-            StorageError: If a key is missing or unknown, or a value not legal.
+            StorageError: If a key is missing or unknown, or a value is not valid.
         """
         numbers = ("parameters", "metrics", "history")
         try:
@@ -76,7 +75,7 @@ class TrialResult:
 
 
 def read_results(folder: str | Path) -> list[TrialResult]:
-    """Read the results of every trial of a sweep, a search or a retraining run that has ended.
+    """Read the results of every trial of a completed sweep, search or retraining run.
 
     Args:
         folder: Folder of the sweep, e.g. ``runs/lambda``.
@@ -97,7 +96,7 @@ def read_results(folder: str | Path) -> list[TrialResult]:
 
 
 def encode(value: Any) -> Any:
-    """Return nested containers with inf and nan as text, which JSON has no numbers for."""
+    """Return nested containers with inf and nan as text, since JSON has no such numbers."""
     if isinstance(value, Mapping):
         return {key: encode(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

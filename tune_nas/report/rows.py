@@ -1,6 +1,6 @@
 """Trials grouped by their swept values: means, sample standard deviations and n.
 
-Evidence is counted by seed: the same configuration with the same seed is the same search, however
+Samples are counted by seed: the same configuration with the same seed is the same search, however
 often it was run.
 """
 
@@ -39,16 +39,16 @@ class Statistic:
 
     @property
     def mean(self) -> float:
-        """Their mean."""
+        """Mean of the values."""
         return statistics.fmean(self.values)
 
     @property
     def std(self) -> float | None:
-        """Their sample standard deviation (n − 1); None of a single value."""
+        """Sample standard deviation (n − 1); None for a single value."""
         return statistics.stdev(self.values) if self.n > 1 else None
 
     def text(self, name: MetricName) -> str:
-        """Return ``91.20 ± 0.31``; ``91.20 ± –`` of a single value."""
+        """Return ``91.20 ± 0.31``; ``91.20 ± –`` for a single value."""
         if name.digits == 0 and abs(self.mean) >= 1e6:
             return f"{self.mean / 1e6:.2f} M"
         mean = f"{self.mean:,.{name.digits}f}"
@@ -63,17 +63,17 @@ class Row:
 
     Args:
         values: Swept key → value.
-        stage: Whose trials the row is about: ``repeat`` if the combination was repeated, else
+        stage: Phase of the row's trials: ``repeat`` if the combination was repeated, else
             ``search``.
-        trials: Those that finished, one for each seed; the statistics are theirs alone.
-        searched: Where ``stage`` is ``repeat``: those of the search stage that finished.
+        trials: The finished trials, one per seed; the statistics are over these alone.
+        searched: If ``stage`` is ``repeat``: the finished trials of the search phase.
         stopped: Number of trials stopped early.
-        failed: Number of trials that failed.
+        failed: Number of failed trials.
         diverged: Number of trials whose loss or ranked metric is not finite; they count neither
             as finished nor as failed.
-        retrained: Retrains of its genotypes that finished.
-        retrains_failed: Number of those that failed.
-        retrains_diverged: Number of those that diverged.
+        retrained: The finished retraining runs of its genotypes.
+        retrains_failed: Number of failed retraining runs.
+        retrains_diverged: Number of diverged retraining runs.
         statistics: Metric → its statistic; a metric that no trial has is absent.
     """
 
@@ -91,18 +91,18 @@ class Row:
 
     @property
     def n(self) -> int:
-        """Number of trials that finished."""
+        """Number of finished trials."""
         return len(self.trials)
 
     @property
     def label(self) -> str:
-        """The swept values in words: ``λ = 0.1``."""
+        """The swept values as text: ``λ = 0.1``."""
         return ", ".join(f"{axis_label(k)} = {value_label(v)}" for k, v in self.values.items())
 
     def has_searches_of(self, other: Row) -> bool:
-        """Return whether its searches are those of another row to the last digit.
+        """Return whether its searches equal those of another row to the last digit.
 
-        Their seeds are the same, and with each the training losses of all epochs and the genotype.
+        Seeds, genotypes, and the training losses of all epochs are then the same.
         """
         own, others = _losses(self.trials), _losses(other.trials)
         return own is not None and own == others
@@ -117,9 +117,9 @@ def _losses(trials: Sequence[TrialResult]) -> dict[int, Any] | None:
 
 
 def metric_value(result: TrialResult, key: str) -> float | None:
-    """Return a trial's value of a metric, or None if it has none or it is not finite.
+    """Return a trial's value of a metric, or None if it is missing or not finite.
 
-    ``seconds`` is the sum over its epochs; every other metric is the last epoch's.
+    ``seconds`` is the sum over the epochs; every other metric is that of the last epoch.
     """
     if key == "seconds" and result.history:
         return sum(epoch.get("seconds", 0.0) for epoch in result.history)
@@ -128,7 +128,7 @@ def metric_value(result: TrialResult, key: str) -> float | None:
 
 
 def has_diverged(result: TrialResult, metric: str) -> bool:
-    """Return whether a trial's losses, or the metric that ranks it, are no longer finite."""
+    """Return whether a trial's losses or its ranked metric are not finite."""
     if result.status == "failed":
         return (result.error or "").startswith(DivergedError.__name__)
     key = "test_accuracy" if metric == RETRAIN else metric
@@ -137,7 +137,7 @@ def has_diverged(result: TrialResult, metric: str) -> bool:
 
 
 def distinct(trials: Sequence[TrialResult]) -> list[TrialResult]:
-    """Return one trial for each seed, of several the one that came furthest."""
+    """Return one trial per seed; among several, the one with the most epochs."""
     of_seed: dict[int, TrialResult] = {}
     for trial in sorted(trials, key=lambda trial: STATUSES.index(trial.status)):
         of_seed.setdefault(trial.seed, trial)
@@ -155,9 +155,9 @@ def group(
 
     Args:
         axes: Swept dotted keys.
-        results: Trials of every stage.
-        metrics: What to take statistics of.
-        rank_by: The metric that ranks them; a trial without a finite value of it has diverged.
+        results: Trials of every phase.
+        metrics: Metrics to compute statistics of.
+        rank_by: The ranked metric; a trial without a finite value of it has diverged.
     """
     searches: dict[tuple[Any, ...], list[TrialResult]] = {}
     key_of: dict[str, tuple[Any, ...]] = {}

@@ -1,4 +1,4 @@
-"""The one sentence that reads a sweep's table, and says no more than the numbers do."""
+"""The sentence that summarizes a sweep's table, and claims no more than the numbers support."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SUPERNET = "valid_accuracy"
 
 
 def compose(report: Comparison) -> str:
-    """Return the sentence: what is best, by what, how sure, and what else has a say.
+    """Return the sentence: the best value, by which metric, how certain, and further evidence.
 
     A difference counts as within one standard deviation if it is no larger than the larger of
     the two rows' sample standard deviations.
@@ -63,7 +63,7 @@ def _amount(statistic: Statistic, name: MetricName) -> str:
 
 
 def _amount_of(row: Row, name: MetricName) -> str:
-    """Return a row's amount; n is said to be of repeats where it is."""
+    """Return a row's amount; n is marked if it counts repeats."""
     statistic = row.statistics[name.key]
     amount = _amount(statistic, name)
     if row.stage != "repeat" or name.key == RETRAIN:
@@ -72,7 +72,7 @@ def _amount_of(row: Row, name: MetricName) -> str:
 
 
 def _alone(report: Comparison) -> str:
-    """Say why the only row that is ranked without reservation has none beside it."""
+    """Say why only one row is ranked without reservation."""
     if len(report.ranking()) > 1:
         return "everything else has seeds that diverged"
     if report.rank_by.key == RETRAIN and sum(row.n > 0 for row in report.rows()) > 1:
@@ -97,7 +97,7 @@ def _beside_repeats(best: Row, others: list[Row], name: MetricName, mode: str) -
 
 
 def _difference(ranking: list[Row], name: MetricName) -> str:
-    """Compare the best row with every other, and the runner-up in numbers."""
+    """Compare the best row with all others, and with the runner-up in numbers."""
     first, second = (row.statistics[name.key] for row in ranking[:2])
     gap = abs(first.mean - second.mean)
     to_second = f"{ranking[1].label} ({_amount_of(ranking[1], name)})"
@@ -141,9 +141,9 @@ def _is_within(first: Statistic, other: Statistic) -> bool:
 
 
 def _references(ranking: list[Row], name: MetricName, mode: str) -> list[str]:
-    """Say whether trained-from-scratch or benchmark accuracies rank the rows alike.
+    """Say whether retraining or benchmark accuracies rank the rows in the same way.
 
-    Where the rows are ranked by one of these, say what the supernets would have said.
+    If the rows are ranked by one of these, say how the supernet accuracies rank them.
     """
     known = [key for key in _REFERENCES if any(key in row.statistics for row in ranking)]
     if name.key in _REFERENCES:
@@ -189,7 +189,7 @@ def _reference(ranking: list[Row], name: MetricName, other: MetricName, mode: st
 def _pairs_alike(
     rows: list[Row], name: MetricName, other: MetricName, mode: str
 ) -> tuple[int, int]:
-    """Return how many pairs of rows both metrics order alike, and how many neither has tied."""
+    """Return the number of pairs that both metrics order alike, and of pairs without ties."""
     sign = 1 if mode == "max" else -1
     alike = pairs = 0
     for one, two in itertools.combinations(rows, 2):

@@ -1,4 +1,4 @@
-"""Sweeps: many searches as Ray Tune trials, their comparison, and going on after a crash.
+"""Sweeps: many searches as Ray Tune trials, their comparison, and resuming after a crash.
 
 Importing this package imports neither ray, optuna, mlflow nor torch: the names below are loaded
 when they are first used.
@@ -50,7 +50,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name's module when the name is first used."""
+    """Load the module of a name when the name is first used."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

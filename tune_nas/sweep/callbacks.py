@@ -1,4 +1,4 @@
-"""Ray's events, written to the records and shown to whoever is looking."""
+"""Callbacks for Ray's events: write the records, show the progress."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _logger = logging.getLogger(__name__)
 
 
 class Recorder(Callback):  # type: ignore[misc]
-    """Writes each result to the records, in the same step in which it was acted on.
+    """Writes each result to the records, in the same step in which Ray acted on it.
 
-    Ray calls the scheduler and then, with nothing in between, this; a kill thus loses decision
-    and result together or neither.
+    Ray calls this directly after the scheduler; a kill thus loses both decision and result, or
+    neither.
 
     Args:
-        records: Of the stage.
-        metric: What a scheduler stops by.
+        records: Records of the phase.
+        metric: The scheduler's metric.
     """
 
     def __init__(self, records: Records, metric: str) -> None:
@@ -43,16 +43,16 @@ class Recorder(Callback):  # type: ignore[misc]
         self._has_warned = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
+        """Leave everything out: Ray pickles this with the experiment, but it is never read."""
         return {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Record the result, and whether the scheduler has stopped the trial at it.
+        """Record the result, and whether the scheduler stopped the trial at it.
 
         Raises:
-            ConfigError: If a search has ended, and none reports what the sweep ranks by.
+            ConfigError: If a search has ended, and none reports the metric of the sweep.
         """
         if result.get("notes"):
             _logger.warning(result["notes"])
@@ -68,14 +68,14 @@ class Recorder(Callback):  # type: ignore[misc]
             self._check_metric(record, over=record.epoch == epochs or bool(result.get(ENDED)))
 
     def _check_metric(self, record: Record, *, over: bool) -> None:
-        """Warn of a metric that is missing in an epoch; stop a sweep if no search reports it.
+        """Warn if a metric is missing in an epoch; stop a sweep if no search reports it.
 
         Args:
-            record: Of a search whose last epoch is without it.
+            record: Record of a search whose last epoch lacks it.
             over: Whether that was the last epoch of the search: some metrics come late.
 
         Raises:
-            ConfigError: If a search is over and none reports it.
+            ConfigError: If a search is over and none reports the metric.
         """
         last = [record.history[-1] for record in self._records if record.history]
         known = sorted({name for metrics in last for name in metrics})
@@ -96,7 +96,7 @@ class Recorder(Callback):  # type: ignore[misc]
             )
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record that a trial failed and is tried again."""
+        """Record that a trial failed and is retried."""
         self._records.retried(trial.trial_id, trial.num_failures, error_line(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -107,40 +107,40 @@ class Recorder(Callback):  # type: ignore[misc]
 
 
 class RayInterruptedError(Exception):
-    """A signal has come. Ray stops the processes of its trials for an Exception alone."""
+    """A signal has arrived. Ray stops the processes of its trials only on an Exception."""
 
 
 class InterruptionCallback(Callback):  # type: ignore[misc]
-    """Ends Ray's loop between two of its steps once a signal has come.
+    """Ends Ray's loop between two of its steps after a signal.
 
     Args:
-        interruption: Whether one has.
+        interruption: Tells whether a signal has arrived.
     """
 
     def __init__(self, interruption: Interruption) -> None:
         self._interruption = interruption
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
+        """Leave everything out: Ray pickles this with the experiment, but it is never read."""
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """End the loop if a signal has come.
+        """End the loop if a signal has arrived.
 
         Raises:
-            RayInterruptedError: If one has; outside of Ray, `Interruption.check` raises it anew.
+            RayInterruptedError: If one has; outside of Ray, `Interruption.check` raises it again.
         """
         self._interruption.check(RayInterruptedError)
 
 
 class Progress(Callback):  # type: ignore[misc]
-    """Shows how far the trials of a stage are, on stderr: a live table, or a line for each end.
+    """Shows the progress of a phase's trials on stderr: a live table, or a line for each end.
 
     Args:
-        records: Of the stage.
-        total: How many trials there will be.
-        metric: What the sweep ranks by.
-        live: A table that is redrawn, for a terminal; else lines.
+        records: Records of the phase.
+        total: Number of trials.
+        metric: Metric that ranks the sweep.
+        live: Show a table that is redrawn, for a terminal; otherwise lines.
     """
 
     def __init__(self, records: Records, total: int, metric: str, *, live: bool) -> None:
@@ -154,13 +154,13 @@ class Progress(Callback):  # type: ignore[misc]
             self._line(self._heading())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out, the live display above all: it cannot be pickled."""
+        """Leave everything out, in particular the live display, which cannot be pickled."""
         return {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Print a line for what was decided in an epoch."""
+        """Print a line if something was decided in an epoch."""
         if not result.get(DECISIONS):
             return
         record = self._records[trial.trial_id]
@@ -197,11 +197,11 @@ class Progress(Callback):  # type: ignore[misc]
         self._end(trial)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Take the table away."""
+        """Remove the table."""
         self.close()
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Release the terminal."""
         if self._live is not None:
             self._live.stop()
             self._live = None

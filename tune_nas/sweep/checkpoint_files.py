@@ -1,4 +1,4 @@
-"""The artifacts in a trial's newest whole checkpoints, wherever the storage is."""
+"""The artifacts in a trial's newest intact checkpoints, in local or remote storage."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tune_nas.sweep.storage import Storage
 
 
 def newest_artifacts(folders: Sequence[str]) -> dict[str, bytes]:
-    """Return the files that a trial leaves behind: all but its state and its genotype.
+    """Return the artifacts of a trial: all files but its state and its genotype.
 
-    Files are read singly, so that the state in a remote storage is not copied. A file whose
-    SHA-256 sum is not that of the manifest is damaged; that of the previous checkpoint is then
-    used.
+    Files are read one by one, so that the state in a remote storage is not copied. If the SHA-256
+    sum of a file differs from that in the manifest, it is damaged; that of the previous checkpoint
+    is then used.
 
     Args:
         folders: The trial's folders, one per session of the sweep, oldest first.
@@ -24,7 +24,7 @@ def newest_artifacts(folders: Sequence[str]) -> dict[str, bytes]:
     Returns:
         The content of each file, by name.
     """
-    from tune_nas.checkpoint import is_state  # here, as it imports torch
+    from tune_nas.checkpoint import is_state  # a local import, as it imports torch
 
     found: dict[str, bytes] = {}
     for storage, sums in _whole(folders):
@@ -41,7 +41,7 @@ def newest_artifacts(folders: Sequence[str]) -> dict[str, bytes]:
 
 
 def _whole(folders: Sequence[str]) -> Iterator[tuple[Storage, dict[str, str]]]:
-    """Yield the checkpoints that have a manifest, newest first, with the sums in it."""
+    """Yield the checkpoints that have a manifest, newest first, with its checksums."""
     from tune_nas.checkpoint import MANIFEST
 
     for folder in reversed(folders):

@@ -1,4 +1,4 @@
-"""Ray: private and quiet on one machine, or the cluster that was asked for."""
+"""Ray: private and quiet on one machine, or a given cluster."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ _ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     # Ray's own experiment state is never read; write it rarely.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    # Results are in our records; Ray's loggers would write them three times more.
+    # Our records hold the results; Ray's loggers would write them three more times.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Ctrl-C reaches us as KeyboardInterrupt.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # A metric may be missing in some epochs; the recorder refuses one that no search reports.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # A server's client would print the address of every run, in the midst of JSON too.
+    # A server's client would print the address of every run, even into JSON output.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _LOCAL = {
-    # Ray then binds 127.0.0.1 alone: a sweep on one machine opens no port to the network.
+    # Ray then binds to 127.0.0.1 only: a sweep on one machine opens no port to the network.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 _CLUSTER = {
-    # Where something listens that is no Ray, a quarter of an hour would pass before Ray says so;
-    # twice 40 seconds are enough.
+    # If something other than Ray listens at the address, Ray would report it only after a quarter
+    # of an hour; twice 40 seconds are enough.
     "RAY_NUM_REDIS_GET_RETRIES": "2",
 }
-# The default anyway; being asked for it stops a warning. Ray reads it once, when it is imported:
-# set later, it would divide this process from the servers that it starts.
+# The default anyway; setting it stops a warning. Ray reads it once, on import: if it were set
+# later, it would differ between this process and the servers that it starts.
 _BEFORE_IMPORT = {"RAY_AUTH_MODE": "token"}
 _WAIT_SECONDS = 5.0
 _DRIVERS = "tune-nas"  # Ray's namespace of the sweeps that have a driver
-_LEAVING_SECONDS = 10.0  # after a driver was killed, until the cluster knows
+_LEAVING_SECONDS = 10.0  # until the cluster notices that a driver was killed
 
 
 def check_address(address: str | None) -> None:
-    """Fail within seconds if nothing listens at a cluster's address, or none can be started here.
+    """Fail within seconds if nothing listens at a cluster's address, or Ray cannot start here.
 
     Raises:
         StorageError: If the address is not valid or cannot be reached, or if Ray's temporary
@@ -75,7 +75,7 @@ def check_address(address: str | None) -> None:
 
 
 def prepare_environment(address: str | None) -> None:
-    """Set what Ray reads when it is imported; values that the user has set stay."""
+    """Set the environment that Ray reads on import; values set by the user are kept."""
     early = {} if "ray" in sys.modules else _BEFORE_IMPORT
     where = _LOCAL if is_local(address) else _CLUSTER
     for name, value in {**_ENVIRONMENT, **early, **where}.items():
@@ -84,7 +84,7 @@ def prepare_environment(address: str | None) -> None:
 
 @contextmanager
 def connect(address: str | None) -> Iterator[None]:
-    """Run a private Ray on this machine, or use a cluster, while the block lasts.
+    """Run a private Ray on this machine, or use a cluster, within the block.
 
     A Ray that this process has already started is used as it is, and left running.
 
@@ -119,23 +119,23 @@ def _join(address: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises no more special one
+    except Exception as error:  # Ray raises no more specific error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StorageError(f"Ray cluster {address} cannot be used: {reason}") from error
 
 
 @contextmanager
 def registered(sweep: str) -> Iterator[None]:
-    """Keep a second driver of a sweep out of the cluster while the block lasts.
+    """Keep a second driver of a sweep out of the cluster within the block.
 
-    An actor has the sweep's name there, which only one can have. It goes with the driver, however
-    that ends, and to another node if its own is lost.
+    An actor, whose name is unique, registers the sweep. It ends with the driver, however that ends,
+    and moves to another node if its node is lost.
 
     Args:
         sweep: The URI of its folder.
 
     Raises:
-        StorageError: If another driver of it is there.
+        StorageError: If the sweep already has another driver.
     """
     import ray
     from ray.exceptions import ActorAlreadyExistsError
@@ -158,14 +158,14 @@ def registered(sweep: str) -> Iterator[None]:
 
 
 class _Place:
-    """Has a name, and does nothing."""
+    """Holds a name, and does nothing."""
 
 
 def trials_at_once(options: RunOptions) -> int:
-    """Return the number of trials that run at a time: as asked for, else as many as fit.
+    """Return the maximum number of concurrent trials: as requested, else as many as fit.
 
-    On one machine no more than fit: Optuna would otherwise choose trials that only wait. A cluster
-    may grow.
+    On one machine the number is limited to those that fit: Optuna would otherwise sample trials
+    that only wait. A cluster may grow.
 
     Raises:
         ConfigError: If not even one trial fits.
@@ -180,12 +180,12 @@ def trials_at_once(options: RunOptions) -> int:
 
 
 def searches_per_process(options: RunOptions) -> int:
-    """Return the number of searches that share a process: as asked for, if they fit on one node."""
+    """Return the number of searches per process: as requested, if they fit on one node."""
     return room.searches_per_process(_nodes(), options)
 
 
 def _nodes() -> list[room.Node]:
-    """Return the nodes of the cluster that are alive."""
+    """Return the live nodes of the cluster."""
     import ray
 
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -194,9 +194,9 @@ def _nodes() -> list[room.Node]:
 
 @contextmanager
 def hidden_warnings(path: Path) -> Iterator[None]:
-    """Send what libraries log, warn of or print to a file instead of the terminal.
+    """Redirect the logs, warnings and output of libraries from the terminal to a file.
 
-    Ray prints the death of a node to stdout, which is for JSON.
+    Ray prints the death of a node to stdout, which is reserved for JSON.
     """
     handler = _QuietHandler(path, encoding="utf-8", delay=True)
     handler.setLevel(logging.WARNING)
@@ -217,7 +217,7 @@ def hidden_warnings(path: Path) -> Iterator[None]:
 
 
 class _QuietHandler(logging.FileHandler):
-    """Says nothing of a full disk, in closing neither: it would hide the error that is told of."""
+    """Ignores a full disk, also on closing: it would hide the error that is reported."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, if the file can be opened."""
@@ -225,16 +225,16 @@ class _QuietHandler(logging.FileHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Pass."""
+        """Ignore the error."""
 
     def close(self) -> None:
-        """Close the file; what could not be written so far is lost."""
+        """Close the file; unwritten content is lost."""
         with suppress(OSError):
             super().close()
 
 
 class _Printed(io.TextIOBase):
-    """What is printed, as lines that are logged."""
+    """Logs printed text line by line."""
 
     def write(self, text: str) -> int:
         for line in text.splitlines():

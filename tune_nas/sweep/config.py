@@ -1,4 +1,4 @@
-"""The YAML model of a sweep: which trials, what is varied, who draws, what follows."""
+"""The YAML model of a sweep: its trials, the swept keys, the sampler and the later phases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tune_nas.config import Count, Epochs, Section, TrialConfig
 from tune_nas.config.section import check_part, current_key, current_value
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, Parameter, ordered
 
-SEEDS = 2**31  # they are counted from 0
+SEEDS = 2**31  # counted from 0
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 TrialCount = Annotated[int, Field(ge=1, le=MOST_TRIALS)]
 _MOST_KEYS = 200  # more than a trial has
@@ -24,12 +24,12 @@ _NOT_SWEPT = {"seed": "seeds", "name": "name", "description": "description"}
 
 
 class AshaConfig(Section):
-    """Asynchronous successive halving: who is stopped early.
+    """Asynchronous successive halving (ASHA): stops unpromising trials early.
 
     Args:
-        grace_period: Epochs that every trial gets.
-        reduction_factor: One in so many goes on at each rung. Early accuracy ranks the best
-            configurations poorly, so promote gently: from 2 to 3.
+        grace_period: Minimum number of epochs of every trial.
+        reduction_factor: One in this many trials continues at each rung. Early accuracy ranks the
+            best configurations poorly, so keep it small: from 2 to 3.
     """
 
     grace_period: Epochs = 4
@@ -37,7 +37,7 @@ class AshaConfig(Section):
 
 
 class TpeConfig(Section):
-    """Arguments of Optuna's TPE sampler, by the names that Optuna has for them.
+    """Arguments of Optuna's TPE sampler, under Optuna's names.
 
     They are recorded with the sweep, because Optuna's defaults differ between its versions.
 
@@ -47,7 +47,7 @@ class TpeConfig(Section):
             take part. None: true if a key is conditional and ``multivariate`` is true.
         constant_liar: Avoid configurations close to those of running trials.
         n_startup_trials: Number of trials that are sampled at random first.
-        n_ei_candidates: Number of candidates, of which the most promising one is taken.
+        n_ei_candidates: Number of candidates from which the most promising one is chosen.
     """
 
     multivariate: bool = True
@@ -64,12 +64,12 @@ class TpeConfig(Section):
 
 
 class RepeatConfig(Section):
-    """A second stage: the best configurations again, over several seeds, to their end.
+    """The repeat phase: the best configurations run again to the end, over several seeds.
 
     Args:
-        best: How many configurations.
-        seeds: Over how many seeds, new ones: the first stage's value was chosen for being
-            high. None takes as many as the sweep's own.
+        best: Number of configurations.
+        seeds: Number of new seeds per configuration; new, because the value of the search phase
+            was selected for being high. None uses the number of seeds of the sweep.
     """
 
     best: TrialCount = _DEFAULT_BEST
@@ -80,34 +80,35 @@ class SweepConfig(Section):
     """Many searches and their comparison.
 
     Args:
-        trial: The trial that is varied: a shipped name or the path of a YAML file. None where
-            ``parameters`` has ``trial``, with several of them.
-        task: What its trials do: ``search``, or ``module:Class`` for a task of your own.
-        epochs: Length of every trial; what happens at certain epochs of it is scaled with it.
-            None for each one's own.
-        set: Dotted keys to set in it for every trial.
-        set_in: Dotted keys that are changed in one of the swept trials alone, by its name, before
-            it gets another length and ``set`` its values.
-        embedded: More of them, for as long as the data are the embedded digits: sizes at which a
-            first sweep takes minutes. With other data the trial's own hold. ``set`` goes before.
+        trial: The trial that is varied: a shipped name or the path of a YAML file. None if
+            ``parameters`` contains ``trial``, with several of them.
+        task: Task of the trials: ``search``, or ``module:Class`` for a custom task.
+        epochs: Length of every trial; warm-ups, phases and decisions scale with it. None keeps the
+            length of each trial.
+        set: Dotted keys to set in every trial.
+        set_in: Dotted keys to set in one of the swept trials only, by its name; applied before
+            ``epochs`` and ``set``.
+        embedded: Further keys to set if the data set is the embedded digits: sizes at which a
+            first sweep takes minutes. With other data, the trial's values apply. ``set`` takes
+            precedence.
         parameters: Dotted keys to vary, each with its values; and ``trial``, with names or paths.
-        seeds: How many seeds for each grid point (counted from ``seed``), or a list of them.
+        seeds: Number of seeds per grid point (counted from ``seed``), or a list of seeds.
             random and tpe search each configuration with the first, and repeat the best over as
             many new ones. A configuration that is sampled again runs with the next seed.
-        searcher: ``grid``: every combination; ``random`` or ``tpe`` (Optuna): ``trials`` drawn.
-        scheduler: ``asha`` stops hopeless trials early; ``none`` runs each to its end.
+        searcher: ``grid``: every combination; ``random`` or ``tpe`` (Optuna): ``trials`` samples.
+        scheduler: ``asha`` stops unpromising trials early; ``none`` runs each to its end.
         tpe: Arguments of the TPE sampler. None: the defaults of the installed Optuna.
-        trials: How many configurations random and tpe draw; None for 20.
-        metric: What the sweep ranks by: ``valid_accuracy`` of the supernet, any other metric that a
-            search reports (``benchmark/cifar10_test`` where a table is configured;
-            ``sampled/best_accuracy``), or ``retrain/test_accuracy``; searches are then drawn,
-            stopped and picked for the retraining by ``valid_accuracy``. If the first search ends
-            without it, so does the sweep.
+        trials: Number of configurations that random and tpe sample; None for 20.
+        metric: Metric that ranks the sweep: ``valid_accuracy`` of the supernet, any other metric
+            that a search reports (``benchmark/cifar10_test`` if a table is configured;
+            ``sampled/best_accuracy``), or ``retrain/test_accuracy``; searches are then sampled,
+            stopped and selected for retraining by ``valid_accuracy``. If the first search ends
+            without the metric, so does the sweep.
         mode: Whether the largest (``max``) or the smallest (``min``) metric is best.
-        repeat: The second stage; None repeats the best 3 of a drawn sweep with several seeds.
-        retrain: ``each`` (the best genotype of every swept value; in a drawn sweep, of every
+        repeat: The repeat phase; None repeats the best 3 of a sampled sweep with several seeds.
+        retrain: ``each`` (the best genotype of every swept value; in a sampled sweep, of every
             repeated configuration), a number (of the best configurations), or 0.
-        seed: Decides the first seed, and what random and tpe draw.
+        seed: Determines the first seed, and the samples of random and tpe.
     """
 
     name: str = "sweep"
@@ -134,7 +135,7 @@ class SweepConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _current_spelling(cls, content: Any) -> Any:
-        """Take keys and values of trials in the spelling of earlier versions."""
+        """Accept keys and values of trials in the spelling of earlier versions."""
         if not isinstance(content, Mapping):
             return content
         own = dict(content)
@@ -204,8 +205,8 @@ class SweepConfig(Section):
         both = sorted(self.parameters.keys() & self.set.keys())
         if both:
             raise ValueError(f"'{both[0]}' is under parameters and under set; give it once")
-        # What a search reports depends on its parts, a user's own among them: it is known once one
-        # has run.
+        # The metrics of a search depend on its parts, custom ones included: they are known only
+        # after one has run.
         if self.metric.startswith(_OF_RETRAINING) and self.metric != RETRAIN_METRIC:
             raise ValueError(
                 f"metric is '{self.metric}', but of a retraining it must be '{RETRAIN_METRIC}'"
@@ -222,14 +223,14 @@ class SweepConfig(Section):
 
     @property
     def seed_list(self) -> list[int]:
-        """The seeds, counted out."""
+        """The seeds as a list."""
         if isinstance(self.seeds, int):
             return [self.seed + offset for offset in range(self.seeds)]
         return list(self.seeds)
 
     @property
     def repeat_seeds(self) -> list[int]:
-        """The seeds of the second stage."""
+        """The seeds of the repeat phase."""
         searched = self.seed_list if self.searcher == "grid" else self.seed_list[:1]
         repeats = self.repeat.seeds if self.repeat is not None else None
         first = max(searched) + 1
@@ -237,13 +238,13 @@ class SweepConfig(Section):
 
     @property
     def next_seed(self) -> int:
-        """The first seed for a configuration that is sampled again; no other stage uses it."""
+        """The first seed for a configuration that is sampled again; unused by any other phase."""
         repeats = self.repeat_seeds if self.repeat_best else []
         return max([self.seed_list[0], *repeats]) + 1
 
     @property
     def repeat_best(self) -> int:
-        """How many configurations the second stage repeats; 0 where there is no such stage."""
+        """Number of configurations that the repeat phase repeats; 0 without that phase."""
         if self.repeat is not None:
             return self.repeat.best
         drawn = self.searcher != "grid" and len(self.seed_list) > 1
@@ -251,16 +252,16 @@ class SweepConfig(Section):
 
     @property
     def search_metric(self) -> str:
-        """What searches are drawn, stopped and picked by."""
+        """The metric by which searches are sampled, stopped and selected."""
         return "valid_accuracy" if self.metric == RETRAIN_METRIC else self.metric
 
     @property
     def n_drawn(self) -> int:
-        """How many configurations random and tpe draw."""
+        """Number of configurations that random and tpe sample."""
         return self.trials or _DEFAULT_TRIALS
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers with the names that YAML uses."""
+        """Return plain containers with the key names of the YAML file."""
         parameters = {key: value.to_dict() for key, value in self.parameters.items()}
         return {**super().to_dict(), "parameters": parameters}
 
@@ -282,7 +283,7 @@ class SweepConfig(Section):
                 raise ValueError(f"set_in has '{name}', but the sweep has no such trial")
 
     def _check_repeats(self) -> None:
-        """Refuse repeats that could not start once the first stage is over, or would not end."""
+        """Reject repeats that could not start after the search phase, or would not end."""
         if not self.repeat_best:
             return
         last, count = self.repeat_seeds[-1], self.repeat_best * len(self.repeat_seeds)
@@ -316,7 +317,7 @@ def _key(key: Any) -> Any:
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys with their values, or lists of values, in the spelling of today."""
+    """Return dotted keys with their values, or lists of values, in the current spelling."""
     current: dict[str, Any] = {}
     for key, value in settings.items():
         name = _key(key)
@@ -333,7 +334,7 @@ def _value(key: Any, value: Any) -> Any:
 
 
 def _parameter(key: Any, parameter: Any) -> Any:
-    """Return the values and conditions of a swept key in the spelling of today."""
+    """Return the values and conditions of a swept key in the current spelling."""
     if not isinstance(parameter, Mapping):
         return parameter
     own = {form: _value(key, values) for form, values in parameter.items() if form != "when"}

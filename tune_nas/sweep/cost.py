@@ -1,4 +1,4 @@
-"""What a sweep would cost, from a few steps of its own trial on this machine."""
+"""Estimates the cost of a sweep from a few steps of its trial on this machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _STEPS = 3
 
 
 class Estimate(dict[str, Any]):
-    """Counts and times of a sweep as plain values; as text, a sentence."""
+    """Counts and times of a sweep as plain values; converts to a sentence."""
 
     def __str__(self) -> str:
-        """Return what people read."""
+        """Return the estimate as a sentence."""
         return (
             f"{self['searches']} searches and {self['retrains']} retrains, "
             f"{self['search_epochs']} search epochs at most; about {self['minutes']:.1f} minutes "
@@ -33,21 +33,21 @@ class Estimate(dict[str, Any]):
 
 
 class _EnoughError(Exception):
-    """Ends an epoch that was only begun to be timed."""
+    """Ends an epoch after enough timed steps."""
 
 
 def estimate(
     sweep: SweepConfig, bases: BaseTrials | None = None, options: RunOptions | None = None
 ) -> Estimate:
-    """Time a few steps of the first trial here, of each where the trial is swept, and count up.
+    """Time a few steps of the first trial (of each, if the trial is swept), and add up.
 
-    Early stopping is not counted, retraining not timed, nor the evaluations that decide in a
-    selection by perturbation; steps with other swept values may cost more or less.
+    Early stopping, the time of retraining, and the evaluations of a selection by perturbation are
+    not included; steps with other swept values may cost more or less.
 
     Args:
         sweep: The sweep.
-        bases: Its trials with its fixed keys set; None reads them.
-        options: How many trials run at once, and what each takes of this machine.
+        bases: Its trials with its fixed keys set; None reads them from the sweep.
+        options: Number of concurrent trials, and the resources of each on this machine.
 
     Raises:
         ConfigError: If a trial is not valid.
@@ -67,7 +67,7 @@ def estimate(
         own = task.epochs(trial) - task.starts_after(trial)
         epochs += own
         seconds += own * timed[trial.name][0]
-    # Of a drawn sweep these are the base trials; which ones are drawn or repeated nobody knows.
+    # For a sampled sweep these are the base trials; the samples are not known yet.
     share = ((0 if grid else first) + repeats) / len(trials) + grid
     epochs, seconds = round(epochs * share), seconds * share
     at_once = min(_at_once(options or RunOptions()), first)
@@ -85,7 +85,7 @@ def estimate(
 
 
 def _at_once(options: RunOptions) -> int:
-    """Return the number of trials that run at a time on this machine."""
+    """Return the number of concurrent trials on this machine."""
     import torch
 
     node = Node(os.cpu_count() or 1, torch.cuda.device_count())
@@ -99,7 +99,7 @@ def _retrains(sweep: SweepConfig, points: int) -> int:
 
 
 def _epoch_seconds(task: Task, trial: TrialConfig) -> tuple[float, int]:
-    """Return the seconds of an epoch, and how many of its steps were timed."""
+    """Return the seconds of an epoch, and the number of timed steps."""
     import torch
 
     from tune_nas.runtime import resolve_device
@@ -110,7 +110,7 @@ def _epoch_seconds(task: Task, trial: TrialConfig) -> tuple[float, int]:
     timed = library.with_overrides(trial, {"update.warmup": 0, "start_from": None})
     learner, device = task.build(timed, inputs), resolve_device(trial.runtime.device)
     on_gpu = device.type == "cuda"
-    warm_up = WARM_UP + 1 if on_gpu else 1  # there, until the step is captured
+    warm_up = WARM_UP + 1 if on_gpu else 1  # on a GPU until the step is captured
     times: list[float] = []
     steps_of_epoch = 1
 

@@ -1,4 +1,4 @@
-"""Points of a sweep that amount to the same trial: refused, as they would end as ties."""
+"""Rejects points of a sweep that give the same trial, since they would end as ties."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.effects import Point
 from tune_nas.text import shown
 
-_LONGEST = 200  # characters of a choice of values in a message
+_LONGEST = 200  # characters of the swept values in a message
 
 
 class Configurations:
-    """Tells trials apart by what decides their results.
+    """Distinguishes trials by everything that decides their results.
 
     Args:
         keys: The keys in which they may differ.
@@ -27,7 +27,7 @@ class Configurations:
         self._values = EffectiveValues(keys)
 
     def of(self, trial: TrialConfig) -> str:
-        """Return everything that decides a trial's result but its seed, as text.
+        """Return everything that decides a trial's result except its seed, as text.
 
         Raises:
             ConfigError: If the trial's space cannot be loaded, or its augmentation does not fit.
@@ -37,15 +37,15 @@ class Configurations:
 
 
 def check_distinct(sweep: SweepConfig, points: Iterable[Point]) -> None:
-    """Refuse two choices of values that amount to the same: they make equal trials.
+    """Reject two choices of values that give equal trials.
 
     Args:
         sweep: The sweep.
-        points: Its trials, or of a random or TPE search those of the ends of ranges.
+        points: Its trials; for random or TPE, those of the ends of ranges.
 
     Raises:
-        ConfigError: Names both.
-        DataError: If images, which the keys of an augmentation depend on, cannot be read.
+        ConfigError: If there are two such choices; names both.
+        DataError: If images, on which the keys of an augmentation depend, cannot be read.
     """
     configurations = Configurations(sweep.parameters)
     known: dict[tuple[str, int], dict[str, object]] = {}

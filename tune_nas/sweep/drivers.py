@@ -1,4 +1,4 @@
-"""Whether the driver of a sweep is alive, as far as its folder tells."""
+"""Whether the driver of a sweep is alive, judged by its folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ RUNNING, LOST = "running", "lost"
 
 @dataclass(frozen=True)
 class DriverStatus:
-    """What is known of a driver.
+    """The status of a driver.
 
     Args:
         status: ``running`` or ``lost``.
-        reason: How it is known, or what to do, in words.
+        reason: How the status is known, or what to do.
     """
 
     status: str
@@ -33,13 +33,13 @@ class DriverStatus:
 def driver_status(storage: str, name: str, identity: str | None) -> DriverStatus:
     """Return whether the driver of a sweep that has not ended is alive.
 
-    Only the folder is looked at: a lock that a process of this machine has is certain, one that
-    another machine had is not, and a remote storage has none.
+    Only the folder is examined: a lock held by a process of this machine is certain, one that
+    another machine held is not, and a remote storage has none.
 
     Args:
-        storage: Where sweeps are kept.
+        storage: Folder or URI in which sweeps are stored.
         name: Name of the sweep.
-        identity: Tells it from others of its name; None where that is not known.
+        identity: Distinguishes it from others of its name; None if not known.
     """
     try:
         folder = Storage(storage).within(name)
@@ -52,10 +52,10 @@ def driver_status(storage: str, name: str, identity: str | None) -> DriverStatus
 
 
 def without_runs(root: Storage, known: set[str]) -> dict[str, State]:
-    """Return the unfinished sweeps of a storage that MLflow has no run of, by name.
+    """Return the unfinished sweeps of a storage that have no run in MLflow, by name.
 
     Args:
-        root: Where sweeps are kept.
+        root: Storage of the sweeps.
         known: Identities of the sweeps that have a run.
     """
     states = {
@@ -84,7 +84,7 @@ def _status(folder: Storage, state: State, resume: str) -> DriverStatus:
 
 
 def _silent(folder: Storage, hint: str) -> DriverStatus:
-    """Return what is known where no lock tells: how long ago a result was written."""
+    """Return the status if there is no lock: the time since the last result."""
     newest = max((folder.modified(f"{phase}/{FOLDER}") for phase in PHASES), default=0.0)
     if not newest:
         return DriverStatus(RUNNING, f"no result yet; {hint}")

@@ -1,4 +1,4 @@
-"""Keys of a sweep that have no effect on its trials: they would make trials that are the same."""
+"""Rejects keys of a sweep that have no effect: their trials would be identical."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _COUNTED = ("retrain.init_channels", "retrain.cells")  # a search counts paramet
 
 
 def check_swept(sweep: SweepConfig, points: Iterable[Point]) -> None:
-    """Refuse a swept key that has no effect in some trial: it needs a condition (``when``).
+    """Reject a swept key that has no effect in some trial: it needs a condition (``when``).
 
-    In a random or TPE search a key is not judged by the value of a range, of which only the two
+    In a random or TPE search, a key is not judged by the values of a range, since only its two
     ends are among the points.
 
     Raises:
-        ConfigError: Names the key, the value that makes it ineffective, and the condition.
+        ConfigError: If there is one; names the key, the value that makes it ineffective, and the
+            condition.
     """
     ranges = {key for key, parameter in sweep.parameters.items() if parameter.is_range}
     refused: dict[str, NoEffect] = {}
@@ -55,17 +56,18 @@ def check_set(
     changed: Collection[str],
     is_needed: Callable[[str], bool],
 ) -> None:
-    """Refuse a fixed key (``set``, ``set_in``) that has no effect in any trial that it is set in.
+    """Reject a fixed key (``set``, ``set_in``) without effect in all trials in which it is set.
 
     Args:
         sweep: The sweep.
         points: Its trials.
-        changed: Keys that the caller has changed in the file; what these make ineffective among
-            the keys of the file is not refused.
-        is_needed: Whether some trial is not valid without a fixed key: such a key is accepted.
+        changed: Keys that the caller has changed in the file; keys of the file that become
+            ineffective by them are accepted.
+        is_needed: Whether some trial is invalid without a fixed key: such a key is accepted.
 
     Raises:
-        ConfigError: Names the key, the value that makes it ineffective, and what it needs.
+        ConfigError: If there is one; names the key, the value that makes it ineffective, and the
+            required value.
     """
     trials = [(parameters.get(TRIAL, sweep.trial), trial) for parameters, trial in points]
     groups: list[tuple[str, Mapping[str, Any], list[TrialConfig]]] = [
@@ -96,7 +98,7 @@ def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect
 
 
 def _overlap(key: str, other: str) -> bool:
-    """Return whether one key is the other, or is in it."""
+    """Return whether one key is the other, or part of it."""
     return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
 
 

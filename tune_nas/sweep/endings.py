@@ -1,4 +1,4 @@
-"""How a trial ended, in words."""
+"""Descriptions of how a trial ended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 _LENGTH = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_FRAME = re.compile(r'^\s+File "', re.M)  # Ray leaves out the line "Traceback …"
+_FRAME = re.compile(r'^\s+File "', re.M)  # Ray omits the line "Traceback …"
 
 
 def stop_reason(
     scheduler: str, epoch: int, epochs: int, rank_by: str, value: float | None = None
 ) -> str:
-    """Say who stopped a trial, when and at what metric."""
+    """Return by whom a trial was stopped, when and at which metric."""
     at = "" if value is None else f", at {rank_by} {value:.4g}"
     return f"stopped by {scheduler} after epoch {epoch} of {epochs}{at}"
 
@@ -27,7 +27,7 @@ def stop_reason(
 def error_line(trial: Trial) -> str:
     """Return a failed Ray trial's newest error as one line: its type and message, no traceback."""
     try:
-        # Ray copies this file to the storage only later; a resumed driver finds it there alone.
+        # Ray copies this file to the storage only later; a resumed driver finds it only there.
         local = Path(trial.error_file) if trial.error_file else None
         on_disk = local is not None and local.is_file()
         text = local.read_text("utf-8") if local and on_disk else str(trial.get_error() or "")
@@ -40,7 +40,7 @@ def error_line(trial: Trial) -> str:
 def summarise_error(error: BaseException | str) -> str:
     """Return an error, or a traceback's text, as one line: its type and message.
 
-    Ray wraps what a trial raised in an error of its own whose text ends with the traceback.
+    Ray wraps the error of a trial in one whose text ends with the traceback.
     """
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):

@@ -26,17 +26,17 @@ _CHECKPOINTS_KEPT = 2
 
 
 Tasks = Mapping[str, Task]
-"""Tasks by name that take the place of those that jobs name."""
+"""Tasks by name that replace those that jobs name."""
 
 
 class PhaseRunner:
-    """Runs phases of one sweep, each to the end of all of its jobs.
+    """Runs phases of one sweep; each ends when all of its jobs have ended.
 
     Args:
         plan: The sweep.
-        options: Where and how.
-        tasks: What takes the place of the tasks that jobs name.
-        tracking: Its MLflow runs.
+        options: Where and how trials run.
+        tasks: Tasks that replace those that jobs name.
+        tracking: MLflow runs of the sweep.
         interruption: Raised between two steps of Ray.
     """
 
@@ -52,7 +52,7 @@ class PhaseRunner:
         self._tracking, self._interruption = tracking, interruption
 
     def run(self, phase: Phase, known: Known) -> None:
-        """Run a phase unless nothing is left of it.
+        """Run a phase unless it has nothing left to run.
 
         Args:
             phase: The phase.
@@ -64,12 +64,12 @@ class PhaseRunner:
 
     @contextmanager
     def _trainable(self, task: str, options: RunOptions, at_once: int) -> Iterator[Any]:
-        """Have what runs the jobs while the block lasts, and the processes that they share.
+        """Provide the trainable of the jobs and their shared processes within the block.
 
         Args:
             task: Name of their task.
-            options: Where and how.
-            at_once: Trials at a time.
+            options: Where and how trials run.
+            at_once: Number of concurrent trials.
         """
         from ray import tune
 
@@ -113,7 +113,7 @@ class PhaseRunner:
                 tune_config=tune.TuneConfig(
                     search_alg=JobQueue(source, records, at_once),
                     scheduler=scheduler,
-                    # The next trial takes over the process of the last: starting one costs seconds.
+                    # The next trial reuses the process of the last one: starting one takes seconds.
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
@@ -133,10 +133,10 @@ class PhaseRunner:
                 with self._interruption.deferred():
                     tuner.fit()
             except Exception as error:
-                self._interruption.check()  # Ray may have made another error of it
+                self._interruption.check()  # Ray may have replaced it by another error
                 if not isinstance(error, TuneError):
                     raise
-                # what went wrong in the driver; Ray has made a text of it, with its traceback
+                # the driver's own error; Ray has converted it to text, with its traceback
                 raise (error.__context__ or error) from None
             finally:
                 if progress is not None:

@@ -1,4 +1,4 @@
-"""Failed trials of a sweep, tried again."""
+"""Retrying failed trials of a sweep."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def has_failed(storage: Storage) -> bool:
 
 
 def reopen_failed(plan: Plan) -> None:
-    """Let the failed trials of a sweep continue, but those that would fail in the same way.
+    """Let the failed trials of a sweep continue, except those that would fail in the same way.
 
-    A trial whose loss diverges, or that meets a damaged image, fails again: it is run once more
-    only if its record is removed.
+    A trial whose loss diverges, or that reads a damaged image, fails again: it is run again only if
+    its record is removed.
 
     Raises:
-        StorageError: If there is no trial to try again.
+        StorageError: If there is no trial to retry.
     """
     name, n_lasting, lasting = plan.sweep.name, 0, ""
     reopened = False

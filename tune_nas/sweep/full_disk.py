@@ -1,4 +1,4 @@
-"""Telling of a full disk: which file or store, in one line, whoever ran into it."""
+"""Reports a full disk in one line that names the file or store."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tune_nas.errors import StorageError, TuneNasError
 from tune_nas.tracking.store import without_password
 
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT)
-# As operating systems, pyarrow and sqlite say it; errors of libraries often keep the text alone.
+# The messages of operating systems, pyarrow and sqlite; libraries often keep only the text.
 _WORDS = ("no space left on device", "disk quota exceeded", "database or disk is full")
 
 
 @contextmanager
 def told_by_name(storage: str, mlflow: str) -> Iterator[None]:
-    """Turn an error that a full disk caused into one line, while the block lasts.
+    """Turn an error caused by a full disk into one line, within the block.
 
     Args:
         storage: Root of the sweep's storage.
         mlflow: URI of its MLflow store.
 
     Raises:
-        StorageError: If a disk is full; names the file where the error does, else the store.
+        StorageError: If a disk is full; names the file if the error does, otherwise the store.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def told_by_name(storage: str, mlflow: str) -> Iterator[None]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from, the outermost first."""
+    """Yield an error and its causes, the outermost first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -56,7 +56,7 @@ def _is_of_a_full_disk(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the shortest text that says that the disk is full."""
+    """Return the shortest text that reports the full disk."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, sqlite3.Error):

@@ -1,8 +1,8 @@
 """One process for several trials: their searches run their passes as one.
 
-Each trial keeps its own Ray trainable, which reports, checkpoints and is stopped as any other; its
-search lies in a process that it shares, in a thread of its own. Where such a process is lost with
-its node, its trials wait for a seat in another, and go on there from their checkpoints.
+Each trial keeps its own Ray trainable, which reports, checkpoints and is stopped like any other;
+its search runs in a thread of a shared process. If such a process is lost with its node, its
+trials wait for a free slot in another one, and resume there from their checkpoints.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.trainable import EpochTrainable
 from tune_nas.tasks import Task, find_task
 
-if TYPE_CHECKING:  # a trial's own process has no need of torch
+if TYPE_CHECKING:  # a trial's own process does not need torch
     from tune_nas.search.together import Together
 
-# What Ray reserves for a trial whose search is elsewhere: its own process only waits.
+# Ray's reservation for a trial whose search is in another process: its own process only waits.
 WAITING_CPUS = 0.001
-_PATIENCE = 10.0  # seconds; a process that does not answer by then is lost
-_PAUSE = 1.0  # seconds, before seats are looked for again
-# Between two epochs a trial reports and checkpoints. Where that takes longer (seconds), its own
-# process was lost, and could not give up the seat.
+_PATIENCE = 10.0  # seconds; a process that does not answer within them is lost
+_PAUSE = 1.0  # seconds before searching for a free slot again
+# Between two epochs a trial reports and checkpoints. If that takes longer (seconds), its own
+# process was lost, and could not release the slot.
 _LONGEST_PAUSE = 600.0
 
 
 class Standing(NamedTuple):
-    """How far a search is."""
+    """The progress of a search."""
 
     epoch: int
     done: bool
@@ -48,11 +48,11 @@ class Standing(NamedTuple):
 
 
 class Host:
-    """The searches of one process; a Ray actor with a thread for each.
+    """The searches of one process; a Ray actor with one thread per search.
 
     Args:
-        seats: How many searches there are at most, at a time.
-        task: What builds the searches; None for the task that a job names.
+        seats: Maximum number of concurrent searches.
+        task: Task that builds the searches; None for the task that a job names.
     """
 
     def __init__(self, seats: int, task: Task | None = None) -> None:
@@ -61,10 +61,10 @@ class Host:
         self._together: Together | None = None
         self._searches: dict[str, Learner] = {}
         self._threads = 1  # of a trial
-        self._used: dict[str, float] = {}  # by seat: when it was last; always, in an epoch
+        self._used: dict[str, float] = {}  # by slot: time of last use; infinite while in use
 
     def free(self) -> int:
-        """Return how many seats there are left."""
+        """Return the number of free slots."""
         with self._lock:
             for trial, used in list(self._used.items()):
                 if time.monotonic() - used > _LONGEST_PAUSE:
@@ -72,17 +72,17 @@ class Host:
             return self._seats - len(self._used)
 
     def take(self, job: Job) -> Standing | None:
-        """Build the search of a job, in the seat that its trial may have had before.
+        """Build the search of a job, in the slot that its trial may have had before.
 
         Returns:
-            How far it is; None if there is no seat left.
+            Its progress; None if no slot is free.
         """
         from tune_nas.runtime import resolve_device
         from tune_nas.search.graphs import capture_for
         from tune_nas.search.together import Together
 
         runtime = job.trial.runtime
-        with self._lock:  # those that come first come at once, and have to meet
+        with self._lock:  # searches that start together must take part in the same passes
             self._leave(job.id)
             if len(self._used) >= self._seats:
                 return None
@@ -100,7 +100,7 @@ class Host:
             raise
 
     def run_epoch(self, trial: str) -> tuple[dict[str, Any], Standing]:
-        """Run an epoch of a trial's search, together with those of the others."""
+        """Run an epoch of a trial's search, together with those of other trials."""
         import torch
 
         search = self._searches[trial]
@@ -111,13 +111,13 @@ class Host:
         return metrics, self._standing(trial)
 
     def files(self, trial: str) -> dict[str, bytes]:
-        """Return the checkpoint of a trial's search, file by file."""
+        """Return the checkpoint files of a trial's search."""
         with self._using(trial), tempfile.TemporaryDirectory() as name:
             self._searches[trial].save(Path(name))
             return {path.name: path.read_bytes() for path in Path(name).iterdir()}
 
     def restore(self, trial: str, files: Mapping[str, bytes]) -> Standing:
-        """Let a trial's search go on from a checkpoint.
+        """Resume a trial's search from a checkpoint.
 
         Raises:
             CheckpointError: If it is damaged.
@@ -129,7 +129,7 @@ class Host:
         return self._standing(trial)
 
     def leave(self, trial: str) -> None:
-        """Forget a trial's search; its seat is free."""
+        """Remove a trial's search and release its slot."""
         with self._lock:
             self._leave(trial)
 
@@ -139,7 +139,7 @@ class Host:
 
     @contextmanager
     def _using(self, trial: str) -> Iterator[None]:
-        """Keep a trial's seat while the block lasts, however long."""
+        """Keep a trial's slot within the block, however long that takes."""
         self._note_use(trial, math.inf)
         try:
             yield
@@ -148,7 +148,7 @@ class Host:
 
     def _note_use(self, trial: str, when: float) -> None:
         with self._lock:
-            if trial in self._used:  # it may have left meanwhile
+            if trial in self._used:  # it may have been released meanwhile
                 self._used[trial] = when
 
     def _standing(self, trial: str) -> Standing:
@@ -159,22 +159,22 @@ class Host:
 
 
 class _Text(NamedTuple):
-    """A genotype that is known as YAML."""
+    """A genotype in YAML form."""
 
     text: str
 
     def to_yaml(self) -> str:
-        """Return it."""
+        """Return the YAML text."""
         return self.text
 
 
 class HostedSearch:
-    """A search that lies in a host's process; a `Learner` as any other.
+    """A search in the process of a host; a `Learner` like any other.
 
     Args:
         host: The actor.
-        trial: Whose search it is.
-        standing: How far it is.
+        trial: Id of the search's trial.
+        standing: Its progress.
     """
 
     def __init__(self, host: Any, trial: str, standing: Standing) -> None:
@@ -187,20 +187,20 @@ class HostedSearch:
 
     @property
     def done(self) -> bool:
-        """Whether the last epoch was run."""
+        """Whether the last epoch has run."""
         return self._standing.done
 
     def result(self) -> _Text | None:
-        """Return what was found so far."""
+        """Return the current genotype."""
         found = self._standing.result
         return None if found is None else _Text(found)
 
     def remarks(self) -> dict[str, str]:
-        """Return what there is to say about the last epoch."""
+        """Return remarks on the last epoch."""
         return self._standing.remarks
 
     def artifacts(self) -> dict[str, str]:
-        """Return the files that people read; `save` has them from the host as they are."""
+        """Return the human-readable files; `save` gets them from the host unchanged."""
         return {}
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, Any]:
@@ -209,7 +209,7 @@ class HostedSearch:
         return dict(metrics)
 
     def save(self, folder: Path) -> None:
-        """Write the whole state into a folder; the manifest last, which tells that it is whole."""
+        """Write the whole state into a folder; the manifest last, as the mark of a complete one."""
         from tune_nas.checkpoint import MANIFEST
 
         files: dict[str, bytes] = _of(self._host.files.remote(self._trial))
@@ -218,7 +218,7 @@ class HostedSearch:
             write_atomically(folder / name, files[name])
 
     def load(self, folder: Path) -> None:
-        """Take the state from a folder.
+        """Load the state from a folder.
 
         Raises:
             CheckpointError: If it is damaged.
@@ -227,19 +227,19 @@ class HostedSearch:
         self._standing = _of(self._host.restore.remote(self._trial, files))
 
     def leave(self) -> None:
-        """Give up its place; once this returns, who asks finds it free."""
+        """Release its slot; once this returns, the slot is free."""
         ray.wait([self._host.leave.remote(self._trial)], timeout=_PATIENCE)
 
 
 class HostedTrainable(EpochTrainable):
-    """A search in a process that it shares with others."""
+    """A search in a process shared with others."""
 
     def setup(
         self, config: dict[str, Any], task: Task | None = None, hosts: Sequence[Any] = ()
     ) -> None:
-        """Take a seat at the host that has most of them left, and go on as any trial.
+        """Take a slot at the host with the most free slots, and start or resume there.
 
-        Where there is none, because hosts are lost, it waits for one.
+        If there is none, because hosts are lost, wait for one.
         """
         self.cleanup()
         self._hosts = hosts
@@ -247,7 +247,7 @@ class HostedTrainable(EpochTrainable):
 
     def make_learner(self) -> Learner:
         """Return the search, in its host's process."""
-        # where a process of the same trial was lost, it could not leave
+        # a lost process of the same trial could not release its slot
         left = [host.leave.remote(self._job.id) for host in self._hosts]
         ray.wait(left, num_returns=len(left), timeout=_PATIENCE)
         while True:
@@ -259,14 +259,14 @@ class HostedTrainable(EpochTrainable):
             time.sleep(_PAUSE)
 
     def cleanup(self) -> None:
-        """Give up the seat."""
+        """Release the slot."""
         learner = getattr(self, "_learner", None)
         if isinstance(learner, HostedSearch):
             learner.leave()
 
 
 def hosts_with_seats(hosts: Sequence[Any]) -> list[Any]:
-    """Return the hosts that have seats left, most first; those that are lost have none."""
+    """Return the hosts with free slots, the most first; lost hosts are left out."""
     asked = {host.free.remote(): host for host in hosts}
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
     free = []
@@ -281,14 +281,14 @@ def hosts_with_seats(hosts: Sequence[Any]) -> list[Any]:
 def hosting(
     seats: int, together: int, cpus: float, gpus: float, task: Task | None = None
 ) -> Iterator[list[Any]]:
-    """Have processes for so many trials while the block lasts.
+    """Provide processes for a number of trials within the block.
 
     Args:
-        seats: Trials at a time.
-        together: Trials of a process, at most.
+        seats: Number of concurrent trials.
+        together: Maximum number of trials per process.
         cpus: CPUs of a trial.
         gpus: GPUs of a trial.
-        task: What builds the searches; None for the task that a job names.
+        task: Task that builds the searches; None for the task that a job names.
     """
     sizes = [min(together, seats - first) for first in range(0, seats, together)]
     hosts = [
@@ -296,7 +296,7 @@ def hosting(
         .options(
             num_cpus=size * max(cpus - WAITING_CPUS, 0.0),
             num_gpus=size * gpus,
-            max_concurrency=2 * size + 2,  # an epoch of each, and what is asked meanwhile
+            max_concurrency=2 * size + 2,  # an epoch of each, and requests meanwhile
             max_restarts=-1,
         )
         .remote(size, task)
@@ -310,10 +310,10 @@ def hosting(
 
 
 def _of(reference: Any) -> Any:
-    """Return what a host answers.
+    """Return the answer of a host.
 
     Raises:
-        TuneNasError: What the search raised, in its own words.
+        TuneNasError: The original error of the search.
     """
     try:
         return ray.get(reference)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: raised where they do no harm, ignored while the end is written."""
+"""Ctrl-C, SIGTERM and SIGHUP: raised only where safe, ignored while the end is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Interruption:
     half-closed.
 
     Attributes:
-        reason: The name of the signal; Ctrl-C if none has come, as for other KeyboardInterrupts.
+        reason: Name of the signal; Ctrl-C if none has arrived, as for other KeyboardInterrupts.
     """
 
     def __init__(self) -> None:
@@ -33,9 +33,9 @@ class Interruption:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Handle the signals while the block lasts; only a main thread can.
+        """Handle the signals within the block; possible only in a main thread.
 
-        One that is ignored, as SIGHUP is under ``nohup``, stays ignored.
+        An ignored signal, e.g. SIGHUP under ``nohup``, stays ignored.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -50,7 +50,7 @@ class Interruption:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let the first signal wait for `check` while the block lasts."""
+        """Defer the first signal to `check` within the block."""
         self._deferring = True
         try:
             yield
@@ -58,10 +58,10 @@ class Interruption:
             self._deferring = False
 
     def check(self, error: type[BaseException] = KeyboardInterrupt) -> None:
-        """Raise what was deferred, or was raised before and lost.
+        """Raise a signal that was deferred, or was raised before and lost.
 
         Args:
-            error: What to raise.
+            error: The error to raise.
 
         Raises:
             KeyboardInterrupt: After a signal, unless another error is given.

@@ -14,7 +14,7 @@ from tune_nas.manifest import is_reference
 from tune_nas.report.labels import axis_label, value_label
 from tune_nas.tasks import Inputs, find_task
 
-_SECTIONS = {"space", "schedule", "retrain"}  # a trial that was stored in full has them
+_SECTIONS = {"space", "schedule", "retrain"}  # contained in a trial that was stored in full
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Job:
         phase: The phase of the sweep: ``search``, ``repeat`` or ``retrain``.
         trial: The resolved trial.
         parameters: Swept keys with their values, without the seed.
-        inputs: What the task takes from other jobs.
+        inputs: Inputs of the task that come from other jobs.
     """
 
     id: str
@@ -44,13 +44,13 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The swept values and the seed, for people."""
+        """The swept values and the seed, for display."""
         parts = [f"{axis_label(key)}={value_label(v)}" for key, v in self.parameters.items()]
         return " ".join([*parts, f"seed={self.seed}"])
 
     @cached_property
     def epochs(self) -> int:
-        """The last epoch of the trial if it runs to its end."""
+        """Number of the last epoch of a trial that runs to its end."""
         return find_task(self.task).epochs(self.trial)
 
     @cached_property
@@ -60,7 +60,7 @@ class Job:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The trial as it is after a round trip through JSON, in which tuples become lists."""
+        """The trial after a round trip through JSON, which turns tuples into lists."""
         return dict(json.loads(json.dumps(self.trial.to_dict())))
 
     def as_stored(self) -> Job:
@@ -68,7 +68,7 @@ class Job:
         return replace(self, parameters=json.loads(json.dumps(dict(self.parameters))))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, of which `from_dict` makes the same job."""
+        """Return plain containers from which `from_dict` rebuilds the job."""
         return {
             "id": self.id,
             "task": self.task,
@@ -84,7 +84,7 @@ class Job:
 
         Args:
             content: From `to_dict`, of this version or an earlier one.
-            where: Starts messages about the trial; None for ``trial ID``.
+            where: Prefix of messages about the trial; None for ``trial ID``.
 
         Raises:
             ConfigError: If this version does not know a key of the trial.
@@ -101,7 +101,7 @@ class Job:
 
 @dataclass
 class StoredJob:
-    """The types of a job's entries in a JSON file, those of earlier versions included."""
+    """The types of a job's entries in a JSON file, including those of earlier versions."""
 
     id: str
     trial: dict[str, Any]
@@ -117,7 +117,7 @@ class StoredJob:
 
 
 def _of_earlier_version(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a job's entries from the flat form that had ``stage`` for the phase and no task."""
+    """Convert a job's entries from the flat form, with ``stage`` for the phase and no task."""
     own = dict(content)
     phase, _ = own.pop("stage"), own.pop("seed")
     inputs = {name: own.pop(name, None) for name in ("genotype", "parent", "parent_run")}

@@ -1,4 +1,4 @@
-"""Starting a private Ray on this machine: where its sockets are, and a second try."""
+"""Starting a private Ray on this machine: the path of its sockets, and a second attempt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107  # bytes, of sockaddr
 
 
 def check_temporary_folder() -> None:
-    """Check that Ray's sockets fit below its temporary folder, before anything is started.
+    """Check that the paths of Ray's sockets are short enough, before anything is started.
 
     Raises:
         StorageError: If the folder's path is relative or too long.
@@ -29,9 +29,9 @@ def check_temporary_folder() -> None:
     folder = os.environ[variable]
     remedy = "set RAY_TMPDIR to a short absolute path, e.g. RAY_TMPDIR=/tmp"
     if not Path(folder).is_absolute():
-        # Ray's processes run in other folders, and would wait for each other for half a minute.
+        # Ray's processes run in other folders, and would wait half a minute for each other.
         raise StorageError(f"{variable} is '{folder}', but must be absolute for Ray; {remedy}")
-    # Ray names the session by the time and by this process.
+    # Ray names the session after the time and this process.
     session = f"session_2026-01-01_00-00-00_000000_{os.getpid()}"
     below = f"/ray/{session}/sockets/plasma_store"
     most = _LONGEST_SOCKET - len(below)
@@ -44,18 +44,18 @@ def check_temporary_folder() -> None:
 
 
 def start() -> None:
-    """Start Ray on this machine, for this process alone; try once more if it does not start.
+    """Start Ray on this machine for this process; try once more if it does not start.
 
     Ray gives its processes 30 s, which can be too short on a loaded machine.
 
     Raises:
-        StorageError: If it does not start the second time either, or the system says why not.
+        StorageError: If the second attempt fails too, or the system reports a cause.
     """
     for left in reversed(range(_TRIES)):
         try:
             _start()
             return
-        except Exception as error:  # Ray raises no more special one
+        except Exception as error:  # Ray raises no more specific error
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             settled = isinstance(error, OSError) and error.errno is not None  # e.g. a full disk
             if settled or not left:
@@ -85,7 +85,7 @@ def _start() -> None:
 def _end_what_was_started(error: BaseException) -> None:
     """End the processes of a node that did not start; Ray keeps no reference to it.
 
-    They would otherwise last as long as this process, and slow the second try down.
+    They would otherwise last as long as this process, and slow down the second attempt.
     """
     from ray._private.node import Node
 
@@ -103,5 +103,5 @@ def _is_running() -> bool:
 
 
 def _variables() -> tuple[str, ...]:
-    """Return the variables that Ray takes its temporary folder from, the strongest first."""
+    """Return the variables that set Ray's temporary folder, in order of precedence."""
     return ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)

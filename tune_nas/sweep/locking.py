@@ -1,4 +1,4 @@
-"""One driver at a time: whether a name is free, and who has a sweep."""
+"""One driver at a time: whether a name is free, and which process holds a sweep."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOOKS, _INSTANT = 3, 0.05  # seconds
 
 
 def check_free(storage: Storage, name: str, options: RunOptions) -> None:
-    """Raise a NameTakenError if a sweep lies in a folder."""
+    """Raise a NameTakenError if a folder contains a sweep."""
     if set(storage.names()) <= {_LOCK}:
         return
     there = read_state(storage)
@@ -34,7 +34,7 @@ def check_free(storage: Storage, name: str, options: RunOptions) -> None:
 
 @contextmanager
 def locked(plan: Plan) -> Iterator[None]:
-    """Keep a second driver out of a folder; the lock goes with the process, however that ends."""
+    """Keep a second driver out of a folder; the lock is released however the process ends."""
     local = plan.storage.local
     if local is None:
         yield
@@ -66,7 +66,7 @@ def locked(plan: Plan) -> Iterator[None]:
 
 
 def _is_there(file: IO[str], path: Path) -> bool:
-    """Return whether an open file still has its path: a refused sweep removes its folder."""
+    """Return whether an open file still has its path: a rejected sweep removes its folder."""
     try:
         there = path.stat()
     except OSError:
@@ -75,7 +75,7 @@ def _is_there(file: IO[str], path: Path) -> bool:
 
 
 def is_locked(local: Path) -> bool:
-    """Return whether a driver holds the lock of a folder; it is not created.
+    """Return whether a driver holds the lock of a folder; does not create the lock.
 
     Raises:
         OSError: If the lock cannot be read.
@@ -91,7 +91,7 @@ def is_locked(local: Path) -> bool:
 
 
 class Owner(NamedTuple):
-    """The process that has, or last had, a lock; empty where that is not known."""
+    """The process that holds, or last held, a lock; empty if unknown."""
 
     process: str = ""
     host: str = ""
@@ -99,13 +99,13 @@ class Owner(NamedTuple):
 
     @property
     def may_be_alive_elsewhere(self) -> bool:
-        """Whether it ran on another machine, whose locks a shared folder may not show here."""
+        """Whether it ran on another machine, whose locks may not be visible in a shared folder."""
         here = _this_process()
         return bool(self.host) and self.host != here.host and self.boot != here.boot
 
 
 def read_owner(local: Path) -> Owner:
-    """Return the owner that is noted in a folder's lock."""
+    """Return the owner recorded in a folder's lock."""
     try:
         fields = (local / _LOCK).read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError):
@@ -114,7 +114,7 @@ def read_owner(local: Path) -> Owner:
 
 
 def _this_process() -> Owner:
-    # Containers of a machine have names of their own, but one kernel, and so one lock.
+    # Containers of a machine have different names, but one kernel, and so share locks.
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
@@ -123,10 +123,10 @@ def _this_process() -> Owner:
 
 
 def _take(file: IO[str]) -> None:
-    """Lock a file; who only looks whether it is locked holds it for an instant.
+    """Lock a file; a process that only checks the lock holds it for an instant.
 
     Raises:
-        BlockingIOError: If another process has it.
+        BlockingIOError: If another process holds it.
     """
     for _ in range(_LOOKS):
         with suppress(BlockingIOError):
@@ -136,7 +136,7 @@ def _take(file: IO[str]) -> None:
 
 
 def _note_owner(descriptor: int, local: Path) -> None:
-    """Write this process into the lock's file, past its buffer: closing would try again."""
+    """Write this process into the lock's file, unbuffered: closing would write again."""
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, " ".join(_this_process()).encode())
@@ -146,7 +146,7 @@ def _note_owner(descriptor: int, local: Path) -> None:
 
 
 def locked_in_cluster(plan: Plan, address: str | None) -> AbstractContextManager[None]:
-    """Keep a second driver of a remote sweep out of the cluster; elsewhere it is not seen."""
+    """Keep a second driver of a remote sweep out of the cluster; others are not detected."""
     if plan.storage.local is None and not is_local(address):
         return registered(plan.storage.root)
     return nullcontext()

@@ -13,26 +13,27 @@ from tune_nas.errors import ConfigError
 
 _KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together")
 _CPUS, _GPUS = 1.0, 0.0
-_LEAST = 0.01  # Ray counts ten-thousandths, and takes less for nothing
+_LEAST = 0.01  # Ray counts in ten-thousandths, and treats less as nothing
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how trials run; nothing in here changes a result but for rounding.
+    """Where and how trials run; none of these options changes a result beyond rounding.
 
     Args:
-        storage: Folder or URI that sweeps are kept in, one folder each.
+        storage: Folder or URI in which sweeps are stored, one folder each.
         mlflow: MLflow URI; None for ``mlflow.db`` in the storage folder.
-        address: A Ray cluster; None for a private Ray on this machine.
-        concurrency: Trials at once; None for as many as there is room for.
+        address: Address of a Ray cluster; None for a private Ray on this machine.
+        concurrency: Maximum number of concurrent trials; None for as many as fit.
         cpus_per_trial: CPUs that Ray reserves for a trial, fractions allowed; None for 1.
-        gpus_per_trial: GPUs, fractions allowed; None for 0.
-        together: Searches that share a process, at most, and run their passes as one; None for 1.
-        quiet: No progress on stderr.
-        live: Progress as a table that is redrawn, for a terminal; else plain lines.
-        max_failures: How often a trial is tried again, from its newest checkpoint.
+        gpus_per_trial: GPUs per trial, fractions allowed; None for 0.
+        together: Maximum number of searches that share a process and run their passes as one;
+            None for 1.
+        quiet: Show no progress on stderr.
+        live: Show progress as a table that is redrawn, for a terminal; otherwise as plain lines.
+        max_failures: Number of times that a failed trial is retried from its newest checkpoint.
 
-    A resume takes what is None from what the sweep was started with.
+    A resume takes options that are None from the start of the sweep.
 
     Raises:
         ConfigError: If a number is out of its range.
@@ -50,7 +51,7 @@ class RunOptions:
     max_failures: int = 2
 
     def __post_init__(self) -> None:
-        """Check the numbers: Ray would hang or fail far from here."""
+        """Validate the numbers: Ray would hang, or fail with a less clear error."""
         at_once, cpus, gpus = self.concurrency, self.cpus, self.gpus
         if at_once is not None and at_once < 1:
             raise ConfigError(f"`concurrency` is {at_once}, but must be >= 1")
@@ -73,12 +74,12 @@ class RunOptions:
 
     @property
     def cpus(self) -> float:
-        """CPUs of a trial."""
+        """Number of CPUs of a trial."""
         return _CPUS if self.cpus_per_trial is None else self.cpus_per_trial
 
     @property
     def gpus(self) -> float:
-        """GPUs of a trial."""
+        """Number of GPUs of a trial."""
         return _GPUS if self.gpus_per_trial is None else self.gpus_per_trial
 
     @property
@@ -88,7 +89,7 @@ class RunOptions:
 
     @property
     def remarks(self) -> list[str]:
-        """What is allowed but probably not intended, a line each."""
+        """Warnings about settings that are allowed but probably not intended, one line each."""
         if self.gpus <= 1:
             return []
         return [
@@ -97,16 +98,16 @@ class RunOptions:
         ]
 
     def kept(self) -> dict[str, Any]:
-        """Return what a resume goes on with, as far as it was given."""
+        """Return the options that a resume takes over, without those that were not given."""
         values = {name: getattr(self, name) for name in _KEPT}
         return {name: value for name, value in values.items() if value is not None}
 
     def or_else(self, kept: Mapping[str, Any]) -> RunOptions:
-        """Return these options, and what an earlier session kept where they say nothing."""
+        """Return these options, with missing ones filled in from an earlier session."""
         return replace(self, **{**kept, **self.kept()})
 
 
 def storage_option(storage: str) -> str:
-    """Return `` --storage …`` for a command to be typed next, or nothing where it goes unsaid."""
+    """Return `` --storage …`` for a suggested command; empty for the default storage."""
     said = storage == os.environ.get("TUNE_NAS_STORAGE", "runs")
     return "" if said else f" --storage {shlex.quote(storage)}"

@@ -1,4 +1,4 @@
-"""Finding the checkpoint of a finished search, from whatever a user calls it by."""
+"""Finding the checkpoint of a finished search by any of its names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Origin:
     """A checkpoint of a search.
 
     Args:
-        checkpoint: Its folder: an absolute path, or a URI where the storage is remote.
+        checkpoint: Its folder: an absolute path, or a URI if the storage is remote.
         trial: The search's trial.
     """
 
@@ -33,14 +33,14 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
 
     Args:
         text: The folder or URI of a checkpoint, or of a trial's checkpoints; the name of a run in
-            the storage, with the trial's id where it has several, as ``lambda/search-00003``; or
+            the storage, with the trial's id if it has several, e.g. ``lambda/search-00003``; or
             the id, trial id or name of an MLflow run.
-        storage: Where runs are kept.
-        mlflow: URI of an MLflow store; None if there is none to look into.
+        storage: Folder or URI in which runs are stored.
+        mlflow: URI of an MLflow store; None to look into none.
 
     Raises:
         StorageError: If there is no such search, or the storage cannot be reached.
-        CheckpointError: If none of its checkpoints is whole.
+        CheckpointError: If none of its checkpoints is intact.
     """
     from tune_nas.checkpoint import fetched, load_state, newest_intact
     from tune_nas.search.search import STATE_FILE
@@ -61,15 +61,15 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
 
 
 def find_record(text: str, root: str, *, retrained: bool = False) -> Record | None:
-    """Return the search that a text names in a storage, as ``lambda/search-00003``; or None.
+    """Return the named search of a storage, e.g. ``lambda/search-00003``; None if not found.
 
     Args:
-        text: Name of a run, with the trial's id where it has several.
+        text: Name of a run, with the trial's id if it has several.
         root: The storage.
-        retrained: Whether a retraining run is found too, where no search has that name.
+        retrained: Whether to return a retraining run if no search has that name.
 
     Raises:
-        StorageError: If the run of that name has several, or the storage cannot be reached.
+        StorageError: If the named run has several searches, or the storage cannot be reached.
     """
     name, _, trial_id = text.partition("/")
     storage = Storage(root).within(name)
@@ -89,13 +89,13 @@ def find_record(text: str, root: str, *, retrained: bool = False) -> Record | No
 
 
 def _names(folder: str) -> list[str]:
-    """Return the names in a folder or behind a URI; none where there is no such folder."""
+    """Return the names in a folder or under a URI; empty if the folder does not exist."""
     there = is_uri(folder) or is_folder(expanded(folder))
     return Storage(folder).names() if there else []
 
 
 def _record(text: str, root: str, mlflow: str | None) -> Record:
-    """Return the record of the search that a text names, in the storage or in MLflow."""
+    """Return the record of the named search, from the storage or MLflow."""
     found = find_record(text, root)
     if found is None and mlflow is not None:
         found = find_record("/".join(_of_mlflow(text, mlflow)), root)
@@ -114,7 +114,7 @@ def _records(storage: Storage, stages: Sequence[str]) -> dict[str, Record]:
 
 
 def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
-    """Return the name of the sweep and the trial id that an MLflow run has."""
+    """Return the sweep name and trial id of an MLflow run."""
     from tune_nas.tracking import Tracker
 
     run = Tracker(uri, create=False).find_run(text)
@@ -124,11 +124,11 @@ def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
 
 
 def _newest(record: Record) -> list[str]:
-    """Return the checkpoints of a trial's last session that has any."""
+    """Return the checkpoints of the last session of a trial that has any."""
     sessions = (_checkpoints(folder, _names(folder)) for folder in reversed(record.folders))
     return next(filter(None, sessions), [])
 
 
 def _checkpoints(folder: str, names: Sequence[str]) -> list[str]:
-    """Return the checkpoints in a folder that has such names."""
+    """Return the checkpoints in a folder with such names."""
     return [f"{folder}/{name}" for name in names if name.startswith(CHECKPOINT)]

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: results, report, figure, genotypes."""
+"""The outcome of a sweep: results, report, figure, genotypes."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """The end of a sweep.
+    """The outcome of a sweep.
 
     Args:
         report: The comparison.
         results: Every trial of every phase.
-        folder: Where everything lies.
+        folder: Folder of the sweep.
         best_genotype_path: File of the best genotype; None if no trial can be ranked.
         mlflow_uri: The store that has the runs.
-        n_failed: How many trials failed.
-        untracked: What MLflow lacks and a resume sends, in a line each; empty for nothing.
-        remarks: What no MLflow store takes, e.g. a damaged genotype, in a line each.
+        n_failed: Number of failed trials.
+        untracked: Runs that MLflow lacks and a resume sends, one line each; empty if none.
+        remarks: Content that no MLflow store accepts, e.g. a damaged genotype, one line each.
     """
 
     report: Report
@@ -73,7 +73,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
 
 
 def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracker, str], None]]:
-    """Return what writes the sweep's own MLflow run, in order: its report, its figure, its end."""
+    """Return functions that write the sweep's MLflow run, in order: report, figure, end."""
     failed, n = outcome.n_failed, len(outcome.results)
     error = f"{failed} of {n} trials failed" if failed else None
 
@@ -93,7 +93,7 @@ def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracke
 
 
 def _figure(plan: Plan, report: Report) -> Figure | None:
-    """Return the metric over the swept value; a figure that cannot be drawn takes nothing down."""
+    """Return the metric over the swept value; None if the figure cannot be drawn."""
     if not plan.sweep.parameters:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a sweep varies: the values of one key, and on which other values it depends."""
+"""The swept keys of a sweep: their values, and the conditions on other values."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pydantic import Field, model_validator
 from tune_nas.config import Section
 from tune_nas.text import brief, plain_text, shown
 
-MOST_TRIALS = 10_000  # of a sweep; a number beyond it is a slip, and making them would not end
+MOST_TRIALS = 10_000  # of a sweep; a larger number is a mistake, and creating them would not end
 TRIAL = "trial"  # the key that stands for the trial itself
 _KINDS = ("grid", "choice", "uniform", "loguniform", "int")
 _RANGES = ("uniform", "loguniform", "int")
 
 Fixed = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Values of the keys that are not swept but that conditions may name, given those chosen."""
+"""Values of keys that are not swept but that conditions may name, given the chosen ones."""
 
 
 class Parameter(Section):
-    """The values of one swept key: exactly one of five forms.
+    """The values of one swept key, in exactly one of five forms.
 
     Args:
         grid: Every one of these values.
-        choice: These values, drawn by random and tpe; a grid runs every one.
+        choice: These values, sampled by random and tpe; a grid runs every one.
         uniform: ``[low, high]``.
         loguniform: ``[low, high]``, uniform in the logarithm; low > 0.
         int: ``[low, high]``, both included.
-        when: The parameter exists only where these keys have this value, or one of these
-            values, as ``{update.level: mixed}``.
+        when: The parameter is active only if these keys have this value, or one of these values,
+            e.g. ``{update.level: mixed}``.
     """
 
     grid: list[Any] | None = Field(default=None, min_length=1, max_length=MOST_TRIALS)
@@ -59,12 +59,12 @@ class Parameter(Section):
 
     @property
     def kind(self) -> str:
-        """The form that was given."""
+        """The form of the parameter."""
         return next(kind for kind, value in self._forms().items() if value is not None)
 
     @property
     def is_range(self) -> bool:
-        """Whether the values are a range, which no grid can run through."""
+        """Whether the values are a range, which a grid cannot enumerate."""
         return self.kind in _RANGES
 
     @property
@@ -73,11 +73,11 @@ class Parameter(Section):
         return list(self._forms()[self.kind])
 
     def active(self, chosen: Mapping[str, Any]) -> bool:
-        """Return whether the conditions hold, given the values of the keys that they name."""
+        """Return whether the conditions are met, given the values of the keys that they name."""
         return all(meets(chosen.get(key), wanted) for key, wanted in self.when.items())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the one given form, and the conditions if there are any."""
+        """Return the form, and the conditions if there are any."""
         content: dict[str, Any] = {self.kind: self.values}
         return {**content, "when": dict(self.when)} if self.when else content
 
@@ -92,7 +92,7 @@ class Parameter(Section):
 
 
 def _has_twice(values: Sequence[Any]) -> bool:
-    """Return whether two values are equal, as 1 and 1.0 are."""
+    """Return whether two values are equal, e.g. 1 and 1.0."""
     seen: set[Any] = set()
     others: list[Any] = []  # lists and mappings
     for value in values:
@@ -107,12 +107,12 @@ def _has_twice(values: Sequence[Any]) -> bool:
 
 
 def meets(value: Any, wanted: Any) -> bool:
-    """Return whether a value is the one that a condition wants, or one of those."""
+    """Return whether a value is the one that a condition requires, or one of several."""
     return value in (wanted if isinstance(wanted, list) else [wanted])
 
 
 def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
-    """Return the keys, the trial first, so that each comes after those that its conditions name.
+    """Return the keys, the trial first, such that each follows those that its conditions name.
 
     Raises:
         ValueError: If conditions form a circle.
@@ -135,7 +135,7 @@ def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
 def check_conditions(
     parameters: Mapping[str, Parameter], fixed: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Refuse a condition on a value that its key never has: the parameter would never be swept.
+    """Reject a condition on a value that its key never has: it would never be met.
 
     Args:
         parameters: Swept keys.
@@ -159,18 +159,18 @@ def check_conditions(
 
 
 def count_combinations(parameters: Mapping[str, Parameter], fixed: Fixed, most: int) -> int:
-    """Count what `combinations` yields, exactly up to a number; beyond it some larger number.
+    """Count the results of `combinations`, exactly up to a limit; beyond it, some larger number.
 
-    Only keys that take part in conditions are run through, and only up to that number.
+    Only keys that take part in conditions are enumerated, and only up to that limit.
 
     Args:
         parameters: Swept keys.
         fixed: As for `combinations`.
-        most: The number.
+        most: The limit.
     """
     linked = {key for key, parameter in parameters.items() if parameter.when}
     linked |= {other for key in linked for other in parameters[key].when if other in parameters}
-    if linked and TRIAL in parameters:  # what is not swept depends on it
+    if linked and TRIAL in parameters:  # values of keys that are not swept depend on it
         linked.add(TRIAL)
     free = math.prod(len(p.values) for key, p in parameters.items() if key not in linked)
     if free > most:
@@ -180,7 +180,7 @@ def count_combinations(parameters: Mapping[str, Parameter], fixed: Fixed, most: 
 
 
 def combinations(parameters: Mapping[str, Parameter], fixed: Fixed) -> Iterator[dict[str, Any]]:
-    """Yield every combination of values that the conditions allow; of a range, its two ends.
+    """Yield every combination of values that the conditions allow; for a range, its two ends.
 
     Args:
         parameters: Swept keys.

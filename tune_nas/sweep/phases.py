@@ -1,4 +1,4 @@
-"""The phases of a sweep: search, repeat the best over seeds, retrain what was found."""
+"""The phases of a sweep: search, repeat the best over seeds, retrain the genotypes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ Parameters = Mapping[str, Any]
 """Swept keys with their values."""
 
 Known = Mapping[str, Records]
-"""The records of each phase by its name."""
+"""The records of each phase, by name."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a sweep: it runs to the end of all its jobs before the next one begins.
+    """A part of a sweep; all of its jobs end before the next phase starts.
 
     Args:
         name: Name of the phase, and of its folder.
         task: Name of the task of its jobs.
-        source: Returns what proposes the jobs, given the records of all phases; None if there is
-            nothing left to run.
-        early_stopping: Whether the scheduler of the sweep may stop its trials.
+        source: Returns the source of the jobs, given the records of all phases; None if nothing is
+            left to run.
+        early_stopping: Whether the sweep's scheduler may stop its trials.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Phase:
 
 
 def phases_of(plan: Plan) -> list[Phase]:
-    """Return the phases of a sweep in the order in which they run."""
+    """Return the phases of a sweep in order."""
     sweep = plan.sweep
 
     def listed(name: str) -> Callable[[Known], Source | None]:
@@ -70,7 +70,7 @@ def phases_of(plan: Plan) -> list[Phase]:
 
 
 def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
-    """Return the jobs of a phase whose jobs are known when it begins.
+    """Return the jobs of a phase whose jobs are known when it starts.
 
     Args:
         plan: The sweep.
@@ -93,7 +93,7 @@ def search_jobs(
 
     Args:
         trials: As `resolve_trials` returns them.
-        folder: What relative paths in them are relative to.
+        folder: Directory that relative paths in them are relative to.
         task: Name of their task.
     """
     return [
@@ -177,7 +177,7 @@ def _sampling(plan: Plan, records: Records) -> OptunaSource | None:
         return None
     local = plan.storage.local
     if local is not None:
-        # The records rebuild the study; a damaged or half-written file is of no consequence.
+        # The study is rebuilt from the records, so a damaged file does not matter.
         for leftover in local.glob(f"{_STUDY}*"):
             leftover.unlink()
     url = None if local is None else f"sqlite:///{local / _STUDY}"
@@ -194,7 +194,7 @@ def read_records(plan: Plan) -> dict[str, Records]:
 
 
 def lacks_trials(plan: Plan, known: Known) -> bool:
-    """Return whether a sweep has trials without a record, e.g. as a record was removed."""
+    """Return whether a sweep has trials without a record, e.g. because one was removed."""
     for phase in phases_of(plan):
         if phase.name == "search" and plan.sweep.searcher != "grid":
             ids = [f"search-{number:05d}" for number in range(plan.sweep.n_drawn)]
@@ -206,9 +206,10 @@ def lacks_trials(plan: Plan, known: Known) -> bool:
 
 
 def with_known_ids(jobs: Iterable[Job], records: Iterable[Record]) -> list[Job]:
-    """Return jobs with the ids under which they were started before, and unused ids for the rest.
+    """Return jobs with the ids under which they were started before; the others get unused ids.
 
-    What is best may have changed since a phase was begun: a failed trial was tried again.
+    The best configurations may have changed since a phase was started, e.g. if a failed trial was
+    retried.
     """
     known = {_identity(record.job): record.job.id for record in records}
     used, numbers = set(known.values()), itertools.count()
@@ -230,9 +231,9 @@ def _identity(job: Job) -> str:
 def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
     """Return the finished trials by configuration, the configuration of the best mean first.
 
-    Trials that were stopped early or failed are left out: their last value is of another epoch. So
-    are those that diverged, and of equal searches all but one. A configuration of which a seed
-    diverged comes after all others: the mean of the other seeds cannot be compared.
+    Trials that were stopped early or failed are left out, since their last value is of another
+    epoch. So are trials that diverged, and all but one of identical searches. A configuration with
+    a diverged seed ranks after all others, since the mean of its other seeds is not comparable.
     """
     groups: dict[str, list[Record]] = {}
     for record in records:
@@ -250,14 +251,14 @@ def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
 
 
 def _is_known(sweep: SweepConfig, record: Record) -> bool:
-    """Whether a trial ran to its end and can be ranked."""
+    """Return whether a trial ran to its end and can be ranked."""
     value = record.value(sweep.search_metric)
     known = value is not None and math.isfinite(value) and record.genotype is not None
     return record.status is Status.FINISHED and known
 
 
 def _score(sweep: SweepConfig, record: Record) -> float:
-    """Return the metric, turned so that more is better."""
+    """Return the metric, negated if smaller is better."""
     value = record.value(sweep.search_metric)
-    assert value is not None  # `ranked` leaves out those without
+    assert value is not None  # `ranked` leaves out trials without a value
     return value if sweep.mode == "max" else -value

@@ -1,4 +1,4 @@
-"""What a folder of runs is about: written before anything starts, read again by a resume."""
+"""The plan of a run: written to its folder before anything starts, read again by a resume."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ STATUSES = ("running", "untracked", "finished")
 
 @dataclass
 class State:
-    """How far a sweep is.
+    """The progress of a sweep.
 
     Args:
         kind: ``sweep``, ``search`` or ``retrain``.
         status: ``running`` until everything is written, then ``finished``; ``untracked`` if only
             MLflow lacks something.
-        phase: The phase that was begun last.
+        phase: The phase that was started last.
         started: Seconds since 1970.
         mlflow: URI of the MLflow store; empty for the one in the storage, which may be moved.
-        identity: Tells the sweep from others of its name in a shared MLflow store.
-        genotype: What a ``retrain`` trains, as YAML.
+        identity: Distinguishes the sweep from others of its name in a shared MLflow store.
+        genotype: The genotype that a ``retrain`` trains, as YAML.
         parent_run: MLflow run that this genotype comes from.
-        options: What `RunOptions.kept` says that a resume goes on with.
-        folder: Where it was started: what relative paths in it are relative to.
+        options: The options that a resume takes over, from `RunOptions.kept`.
+        folder: Directory in which it was started; its relative paths are relative to it.
     """
 
     kind: str = "sweep"
@@ -59,12 +59,12 @@ class State:
 
 @dataclass
 class Plan:
-    """A sweep, its trials and its state, with the folder that they lie in.
+    """A sweep, its trials and its state, with the folder that contains them.
 
     Args:
-        sweep: With the folder's name as its name.
-        bases: The trials with its fixed keys set; kept, since the files that they were read from
-            may change before a resume.
+        sweep: The sweep, named like the folder.
+        bases: The trials with the sweep's fixed keys set; stored, since the files that they were
+            read from may change before a resume.
     """
 
     storage: Storage
@@ -74,11 +74,11 @@ class Plan:
 
     @cached_property
     def resolved(self) -> Resolved:
-        """The trials of a grid, or the base trials of another sweep; resolved once."""
+        """The trials of a grid, or the base trials of any other sweep; resolved once."""
         return resolve_points(self.sweep, self.bases)
 
     def write(self) -> None:
-        """Write all three; the state last, as a folder with a state is a sweep."""
+        """Write all three; the state last, since a folder with a state is a sweep."""
         self.storage.write(SWEEP, _yaml(self.sweep.to_dict()))
         trials = {name: trial.to_dict() for name, trial in self.bases.trials.items()}
         self.storage.write(TRIALS, _yaml(trials))
@@ -92,10 +92,10 @@ class Plan:
 
 
 def read_plan(storage: Storage) -> Plan:
-    """Read a sweep's plan from its folder.
+    """Read the plan of a sweep from its folder.
 
     Raises:
-        StorageError: If it is not there or damaged.
+        StorageError: If it is missing or damaged.
         ConfigError: If this version does not know a key of it.
     """
     contents = {}
@@ -107,7 +107,7 @@ def read_plan(storage: Storage) -> Plan:
             raise StorageError(f"{storage.root}/{name} is damaged: not valid YAML") from error
         if not isinstance(contents[name], dict):
             raise StorageError(f"{storage.root}/{name} is missing or damaged; nothing to resume")
-    # Recorded by a version that took the defaults of the Optuna that it ran on: so it continues.
+    # Recorded by a version that used the defaults of the installed Optuna: it continues so.
     contents[SWEEP].setdefault("tpe", None)
     trials = {
         name: library.stored_trial(trial, f"{storage.root}/{TRIALS}, trial '{name}'")
@@ -128,7 +128,7 @@ def read_plan(storage: Storage) -> Plan:
 
 
 def read_state(storage: Storage) -> State | None:
-    """Return a sweep's state; None if there is none, or it is damaged."""
+    """Return the state of a sweep; None if it is missing or damaged."""
     try:
         content = read_stored(_StoredState, storage.read(STATE) or "")
         if "stage" in content:  # the name of the phase in earlier versions
@@ -143,7 +143,7 @@ def read_state(storage: Storage) -> State | None:
 
 @dataclass
 class _StoredState(State):
-    """The types of the entries of a state in its file, those of earlier versions included."""
+    """The types of a state's entries in its file, including those of earlier versions."""
 
     stage: str = ""
 

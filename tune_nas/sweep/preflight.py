@@ -1,4 +1,4 @@
-"""What is checked, and said, before a sweep writes anything."""
+"""Checks and notes before a sweep writes anything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tune_nas.tasks import Inputs, Task, find_task
 
 
 def tell_images(trials: list[TrialConfig]) -> None:
-    """Say on stderr which classes of how many images a user's folder was taken to hold."""
+    """Print to stderr the classes and number of images found in a user's folder."""
     from tune_nas.data import describe_images
 
     sections = {repr((t.data.name, t.data.dir, t.data.layout)): t.data for t in trials}
@@ -27,7 +27,7 @@ def tell_images(trials: list[TrialConfig]) -> None:
 
 
 def check_devices(trials: list[TrialConfig]) -> None:
-    """Raise a ConfigError if a trial's device is not on this machine, which is to run it."""
+    """Raise a ConfigError if this machine, which is to run the trials, lacks a trial's device."""
     from tune_nas.runtime import resolve_device
 
     for device in {trial.runtime.device for trial in trials}:
@@ -42,17 +42,17 @@ def preflight(
     *,
     here: bool,
 ) -> None:
-    """Check one trial of each kind, so that what cannot start is known before anything is written.
+    """Check one trial of each kind, so that errors are found before anything is written.
 
     Args:
-        trials: All of them.
+        trials: All trials.
         phases: The phases of the sweep.
-        state: Has the genotype of a run that retrains one.
-        tasks: Tasks that take the place of those that the phases name.
-        here: Whether they run on this machine, whose memory then has to be enough.
+        state: State with the genotype of a run that retrains one.
+        tasks: Tasks that replace those that the phases name.
+        here: Whether they run on this machine, whose memory must then suffice.
 
     Raises:
-        TuneNasError: What the parts of a trial say.
+        TuneNasError: If a trial cannot start.
     """
     inputs = Inputs(genotype=state.genotype)
     for name in dict.fromkeys(phase.task for phase in phases):
@@ -67,10 +67,10 @@ def preflight(
 
 
 def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
-    """Refuse to rank by true accuracies that no trial would report.
+    """Reject ranking by true accuracies that no trial would report.
 
     Raises:
-        ConfigError: If there is no table of the benchmark, or the space is not that of it.
+        ConfigError: If the benchmark's table is missing, or the space is not that of the table.
     """
     if not sweep.metric.startswith("benchmark/"):
         return
@@ -89,7 +89,7 @@ def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
 
 
 def data_sections(sweep: SweepConfig, trials: Sequence[TrialConfig]) -> list[DataConfig]:
-    """Return the data sections of trials, with those of swept data sets that are yet to be drawn.
+    """Return the data sections of trials, including those of swept data sets not yet sampled.
 
     Args:
         sweep: The sweep.

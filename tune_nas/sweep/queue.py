@@ -1,4 +1,4 @@
-"""Ray Tune's view of a source of jobs: which trial comes next, with an id that we choose."""
+"""Ray Tune's view of a source of jobs: the next trial, with a fixed id."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from tune_nas.sweep.sources import Source
 
 
 class JobTrial(Trial):  # type: ignore[misc]
-    """A Ray trial that is not tried again where it would only fail in the same way."""
+    """A Ray trial that is not retried if it would only fail in the same way."""
 
     fails_again = False
 
     def handle_error(self, exc: Any = None) -> None:
-        """Note whether the error is one that trying again does not cure."""
+        """Note whether a retry would not cure the error."""
         cause = exc.cause if isinstance(exc, RayTaskError) else exc
         self.fails_again = isinstance(cause, TuneNasError) and not cause.passing
         super().handle_error(exc)
 
     def should_recover(self) -> bool:
-        """Return whether the trial is tried again, from its newest checkpoint."""
+        """Return whether the trial is retried from its newest checkpoint."""
         return not self.fails_again and bool(super().should_recover())
 
 
 class JobQueue(SearchAlgorithm):  # type: ignore[misc]
-    """Starts the jobs of a source as Ray trials, so many at a time.
+    """Starts the jobs of a source as Ray trials, with limited concurrency.
 
-    A `Searcher`'s trials have ids that Ray draws; ours keep theirs over a resume. And the next
-    job is asked for only when there is room for it, so that Optuna knows every result by then.
+    The trials of a `Searcher` get random ids from Ray; ours keep their ids over a resume. And the
+    next job is requested only when there is room for it, so that Optuna then knows every result.
 
     Args:
-        source: Where the jobs come from.
-        records: The stage's records; a job's record is created before its trial.
-        concurrency: Trials at once.
+        source: Source of the jobs.
+        records: Records of the phase; a job's record is created before its trial.
+        concurrency: Maximum number of concurrent trials.
     """
 
     def __init__(self, source: Source, records: Records, concurrency: int) -> None:
@@ -53,21 +53,21 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         self._finished = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
+        """Leave everything out: Ray pickles this with the experiment, but it is never read."""
         return {}
 
     @property
     def total_samples(self) -> int:
-        """How many trials there will be."""
+        """Total number of trials."""
         return self._source.total
 
     def add_configurations(self, experiments: Any) -> None:
-        """Take the experiment's settings, which every trial gets."""
+        """Store the experiment's settings, which apply to every trial."""
         experiment = experiments[0] if isinstance(experiments, list) else experiments
         self._spec = experiment.spec
 
     def next_trial(self) -> Any:
-        """Return the next trial, or None if there is no room or no job left."""
+        """Return the next trial, or None if there is no room or no job is left."""
         if self._finished or len(self._live) >= self._concurrency:
             return None
         job = self._source.next()
@@ -80,7 +80,7 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Note a trial's end, and tell the source."""
+        """Handle the end of a trial, and notify the source."""
         self._live.discard(trial_id)
         message = "the trial failed" if error else None
         self._source.tell(self._records.end(trial_id, error=message))
@@ -93,12 +93,12 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
             "resume_from": list(record.folders),
             "recorded": record.epoch,
         }
-        # A folder for each session: workers of a killed one may still be writing to theirs.
+        # One folder per session: workers of a killed session may still be writing to theirs.
         folder = f"{job.id}.{len(record.folders)}" if record.folders else job.id
         trial = _create_trial_from_spec(
             spec, self._parser, evaluated_params={}, experiment_tag=job.id, trial_id=job.id
         )
-        trial.__class__ = JobTrial  # Ray's function makes a trial of Ray's own class
+        trial.__class__ = JobTrial  # Ray's function creates a trial of Ray's class
         trial.relative_logdir = trial.storage.trial_dir_name = folder
         record.folders.append(f"{self._records.root}/{self._records.phase}/{folder}")
         self._records.save(record)

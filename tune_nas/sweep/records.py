@@ -1,8 +1,8 @@
-"""What is known of each trial of a phase: one JSON file per trial, written at every result.
+"""The state of each trial of a phase: one JSON file per trial, written at every result.
 
-The records are the one truth that a sweep is resumed from. They hold every result that the driver
-has acted on, in the order in which it acted, so that ASHA's rungs and Optuna's study follow from
-them. Ray's own experiment state (pickles, written now and then) is never read back.
+A sweep is resumed from the records alone. They hold every result that the driver has acted on, in
+the order in which it acted, so that ASHA's rungs and Optuna's study can be rebuilt from them.
+Ray's own experiment state (pickles, written now and then) is never read.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ FOLDER = "records"
 
 @dataclass
 class Record:
-    """A job and what came of it so far.
+    """A job and its results so far.
 
     Args:
-        status: How far it is.
-        orders: For each epoch of the history, its place among all results of the phase.
-        folders: The trial's folders, one per session of the sweep, oldest first. Their names
-            alone are in the file, so that the storage can be moved.
+        status: Status of the trial.
+        orders: For each epoch of the history, its position among all results of the phase.
+        folders: The trial's folders, one per session of the sweep, oldest first. The file contains
+            only their names, so that the storage can be moved.
         tracked: Whether MLflow has its end.
-        times: When each epoch of the history was recorded, in seconds since 1970; absent in the
-            records of older versions.
-        failures: How often it failed and was tried again.
-        last_error: Of the last such failure, in one line.
-        lasting: Whether trying it again would fail in the same way.
+        times: When each epoch of the history was recorded, in seconds since 1970; missing in
+            records of earlier versions.
+        failures: Number of times that it failed and was retried.
+        last_error: The last such failure, in one line.
+        lasting: Whether a retry would fail in the same way.
     """
 
     job: Job
@@ -58,12 +58,12 @@ class Record:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to run."""
+        """Whether nothing is left to run."""
         return self.status.ended
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended, and its end is recorded."""
+        """Whether it has ended and its end is recorded."""
         return self.status.closed
 
     @property
@@ -73,7 +73,7 @@ class Record:
 
     @property
     def epochs_left(self) -> int:
-        """Epochs that it still has to run, at most."""
+        """Maximum number of epochs that it still has to run."""
         return 0 if self.ended else self.job.epochs - max(self.epoch, self.job.starts_after)
 
     def value(self, metric: str) -> float | None:
@@ -81,7 +81,7 @@ class Record:
         return self.history[-1].get(metric) if self.history else None
 
     def result(self) -> TrialResult:
-        """Return what the report and ``results.json`` take."""
+        """Return the trial's entry in the report and in ``results.json``."""
         unclosed = {Status.RUNNING: Status.FAILED, Status.STOPPING: Status.STOPPED}
         status = unclosed.get(self.status, self.status)
         return TrialResult(
@@ -103,7 +103,7 @@ class Records:
     """The records of one phase, kept in step with their files.
 
     Args:
-        storage: The sweep's.
+        storage: Storage of the sweep.
         phase: Name of the phase, which is the folder.
 
     Raises:
@@ -143,12 +143,12 @@ class Records:
         return self._records[job.id]
 
     def add(self, job_id: str, result: Mapping[str, Any], *, stopped: str = "") -> bool:
-        """Record an epoch's result, unless that epoch is recorded already.
+        """Record the result of an epoch, unless that epoch is already recorded.
 
         Args:
-            job_id: Whose result.
-            result: Metrics with ``epoch``; ``genotype``, and why the trial has ended itself, are
-                kept apart, other text is dropped.
+            job_id: Id of the job.
+            result: Metrics with ``epoch``; ``genotype`` and the reason for which the trial ended
+                itself are kept separately, other text is dropped.
             stopped: Why the scheduler stopped the trial at this result; empty if it did not.
         """
         record = self._records[job_id]
@@ -186,7 +186,7 @@ class Records:
         self.save(record)
 
     def retried(self, job_id: str, failures: int, error: str) -> None:
-        """Record that a trial failed and is tried again."""
+        """Record that a trial failed and is retried."""
         record = self._records[job_id]
         record.failures, record.last_error = failures, error
         self.save(record)
@@ -204,7 +204,7 @@ class Records:
         self.save(self._records[job_id])
 
     def in_order(self) -> list[tuple[Record, dict[str, float]]]:
-        """Return every result of the phase, in the order in which it was acted on."""
+        """Return every result of the phase, in the order in which the driver acted on it."""
         results = [
             (order, record, metrics)
             for record in self
@@ -213,7 +213,7 @@ class Records:
         return [(record, metrics) for _, record, metrics in sorted(results, key=lambda r: r[0])]
 
     def save(self, record: Record) -> None:
-        """Write a record's file."""
+        """Write the file of a record."""
         path = f"{self.phase}/{FOLDER}/{record.job.id}.json"
         names = [folder.rpartition("/")[2] for folder in record.folders]
         content = {**vars(record), "job": record.job.to_dict(), "folders": names}
@@ -225,7 +225,7 @@ class Records:
             content["job"] = Job.from_dict(content["job"], where="job.trial")
             record = Record(**{**content, "status": _status(content)})
             _check_record(record, self.phase, name)
-            # older versions wrote absolute paths, which a move of the storage made wrong
+            # earlier versions wrote absolute paths, which a move of the storage made wrong
             names = [folder.rpartition("/")[2] for folder in record.folders]
             record.folders = [f"{self._storage.root}/{self.phase}/{own}" for own in names]
             return record

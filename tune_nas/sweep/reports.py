@@ -1,4 +1,4 @@
-"""What a trainable reported, without what Ray adds to every result."""
+"""The report of a trainable, without the entries that Ray adds to every result."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tune_nas.learner import ENDED
 
 
 def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result's metrics, its genotype, and why the trial has ended itself."""
+    """Return a result's metrics, genotype, and the reason if the trial has ended itself."""
     own = {key: result[key] for key in ("genotype", ENDED) if isinstance(result.get(key), str)}
     return {**metrics_of(result), **own}
 
 
 def metrics_of(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the numbers of a Ray result, nested ones with ``/``, without Ray's own entries."""
-    from tune_nas.search.metrics import RESERVED  # here, as it imports torch
+    """Return the numbers of a Ray result, nested ones with ``/``, without Ray's entries."""
+    from tune_nas.search.metrics import RESERVED  # a local import, as it imports torch
 
     metrics: dict[str, float] = {}
     for key, value in result.items():

@@ -1,4 +1,4 @@
-"""From a sweep to its trials: reading the file, fixing its keys, every combination validated."""
+"""Resolving a sweep to its trials: read the file, set fixed keys, validate every combination."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from tune_nas.tasks import find_task, is_own
 from tune_nas.text import shown
 
 _EMBEDDED = "digits"
-_LONGEST = 200  # characters of a choice of values in a message
-_MOST_CHECKED = 512  # combinations of range ends that are validated before a drawn sweep starts
+_LONGEST = 200  # characters of the swept values in a message
+_MOST_CHECKED = 512  # combinations of range ends that are validated before a sampled sweep starts
 
 
 @dataclass(frozen=True)
 class BaseTrials:
-    """The trials that a sweep varies, with its fixed keys set in them.
+    """The trials that a sweep varies, with its fixed keys set.
 
     Args:
-        trials: By the names that the sweep has for them; one, unless the trial itself is swept.
-        folder: What relative paths in them, and among the swept values, are relative to.
+        trials: The trials by the sweep's name for them; one, unless the trial itself is swept.
+        folder: Directory that relative paths in the trials and swept values are relative to.
     """
 
     trials: Mapping[str, TrialConfig]
@@ -49,15 +49,15 @@ class BaseTrials:
 
     @property
     def first(self) -> TrialConfig:
-        """The only trial, or the first of those that are swept."""
+        """The only trial, or the first of the swept ones."""
         return next(iter(self.trials.values()))
 
     def of(self, chosen: Mapping[str, Any]) -> TrialConfig:
-        """Return the trial that the chosen values vary; the first if they do not say."""
+        """Return the trial that the chosen values vary; the first if they do not name one."""
         return self.trials.get(chosen.get(TRIAL, ""), self.first)
 
     def values(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that keys have where they are not swept."""
+        """Return the values of keys that are not swept."""
         return trial_values(self.of(chosen))
 
 
@@ -66,13 +66,13 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
 
     Args:
         name_or_path: A shipped sweep or the path of a YAML file.
-        changes: Keys of `SweepConfig` with their new values. ``set`` is added to the file's own,
-            and a key set so is no longer swept, nor is one whose condition it leaves unmet;
-            ``epochs`` takes the place of every ``schedule.epochs`` of the file.
+        changes: Keys of `SweepConfig` with their new values. ``set`` is added to that of the file;
+            a key set this way is no longer swept, nor is one whose condition it leaves unmet.
+            ``epochs`` overrides every ``schedule.epochs`` of the file.
 
     Raises:
-        ConfigError: If the file, a key, a value or any trial of a grid is not valid, or a key that
-            is set or swept has no effect.
+        ConfigError: If the file, a key, a value or any trial of a grid is not valid, or a fixed or
+            swept key has no effect.
     """
     path = library.find("sweep", name_or_path)
     content = {"name": path.stem, **library.read_yaml(path)}
@@ -127,13 +127,13 @@ def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
 
 
 def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
-    """Resolve a sweep, and refuse keys that are set or swept and have no effect.
+    """Resolve a sweep, and reject fixed or swept keys without effect.
 
-    Which keys a task of the user's own reads is not known; it may read any.
+    A custom task may read any key, so its keys are not checked.
 
     Args:
         sweep: The sweep.
-        changed: Keys that the caller has set, not the file.
+        changed: Keys set by the caller, not by the file.
     """
     _, points = resolve_points(sweep, base_trials(sweep))
     if is_own(sweep.task):
@@ -141,7 +141,7 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
     check_swept(sweep, points)
 
     def is_needed(key: str) -> bool:
-        """Return whether some trial is not valid without a fixed key."""
+        """Return whether a trial is invalid without a fixed key."""
         fixed = {other: value for other, value in sweep.set.items() if other != key}
         own = {
             name: {other: value for other, value in keys.items() if other != key}
@@ -160,18 +160,18 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
 def resolve_trials(
     sweep: SweepConfig, bases: BaseTrials | None = None
 ) -> list[tuple[dict[str, Any], int, TrialConfig]]:
-    """Return the trials of a grid, or the base trials of a drawn sweep: all of them validated.
+    """Return the trials of a grid, or the base trials of a sampled sweep, all validated.
 
     Args:
         sweep: The sweep.
-        bases: Its trials, with its fixed keys set; None reads them.
+        bases: Its trials, with its fixed keys set; None reads them from the sweep.
 
     Returns:
-        ``(parameters, seed, trial)`` each. For random and tpe the base trials, without
-        parameters; the combinations of their ends and choices were validated.
+        Tuples ``(parameters, seed, trial)``. For random and tpe, the base trials without
+        parameters; combinations of their range ends and choices were validated.
 
     Raises:
-        ConfigError: If any trial is not valid; names the sweep, the values and the rule.
+        ConfigError: If a trial is not valid; names the sweep, the values and the rule.
     """
     return resolve_points(sweep, bases or base_trials(sweep)).trials
 
@@ -181,7 +181,7 @@ class Resolved(NamedTuple):
 
     Args:
         trials: As `resolve_trials` returns them.
-        points: The trials that were validated, each with the values of the swept keys.
+        points: The validated trials, each with the values of the swept keys.
     """
 
     trials: list[tuple[dict[str, Any], int, TrialConfig]]
@@ -222,7 +222,7 @@ def resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
 
 
 def _check_size(sweep: SweepConfig, bases: BaseTrials, where: str) -> None:
-    """Refuse a grid of more trials than anybody runs, before they are made."""
+    """Reject a grid with too many trials before they are created."""
     seeds = len(sweep.seed_list)
     most = MOST_TRIALS // seeds
     points = count_combinations(sweep.parameters, bases.values, most)
@@ -237,14 +237,14 @@ def _check_size(sweep: SweepConfig, bases: BaseTrials, where: str) -> None:
 def _of_any_length(
     sweep: SweepConfig, bases: BaseTrials
 ) -> Iterator[tuple[dict[str, Any], TrialConfig]]:
-    """Yield trials of a drawn sweep in which what decides their length varies, and that alone."""
+    """Yield trials of a sampled sweep in which only the keys that decide their length vary."""
     swept = sweep.parameters
     names = swept.keys() & {TRIAL, *keys_that_decide(Decides.LENGTH)}
     while more := {c for key in names for c in swept[key].when if c in swept} - names:
         names |= more
     points = combinations({key: swept[key] for key in swept if key in names}, bases.values)
     for point in itertools.islice(points, _MOST_CHECKED):
-        with suppress(ConfigError):  # it may be legal with other values of the rest alone
+        with suppress(ConfigError):  # it may be valid only with other values of the remaining keys
             yield point, resolve(sweep, bases, point, sweep.seed_list[0])
 
 
@@ -267,13 +267,13 @@ def _grid(
 def resolve(
     sweep: SweepConfig, bases: BaseTrials, parameters: Mapping[str, Any], seed: int
 ) -> TrialConfig:
-    """Return the trial of one choice of parameters and one seed.
+    """Return the trial for one choice of parameters and one seed.
 
-    A swept key whose condition does not hold is as the trial has it; by default if that makes no
-    legal trial (λ of a trial whose level is swept).
+    A swept key whose condition is not met keeps the value of the trial; if that makes the trial
+    invalid, it gets its default (e.g. λ of a trial whose level is swept).
 
     Raises:
-        ConfigError: If the values do not go together.
+        ConfigError: If the values do not fit together.
     """
     text = values_text(parameters)
     keys = {key: value for key, value in parameters.items() if key != TRIAL}
@@ -297,7 +297,7 @@ def resolve(
 def _check_lengths(
     sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]], folder: str
 ) -> None:
-    """Refuse a grace period as long as a trial, and trials that ASHA could not compare."""
+    """Reject a grace period as long as a trial, and trials that ASHA could not compare."""
     task = find_task(sweep.task)
     by_length: dict[int, str] = {}
     known: dict[str, int] = {}
@@ -321,15 +321,15 @@ def _check_lengths(
 
 
 def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:
-    """Return whether keys that are set leave a condition of a parameter unmet."""
+    """Return whether the fixed keys leave a condition of a parameter unmet."""
     when = parameter.when
     return any(not meets(assigned[key], when[key]) for key in when.keys() & assigned.keys())
 
 
 def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without the number of epochs, and with the other keys of its section alone.
+    """Return settings without the number of epochs, and with the other keys of its section.
 
-    The whole section would take the place of all that was scaled.
+    The whole section would override all keys that were scaled.
     """
     section, _ = EPOCHS.split(".")
     inner = settings.get(section)

@@ -1,4 +1,4 @@
-"""How many trials run at a time on given nodes, as Ray would place them."""
+"""Number of concurrent trials on given nodes, as Ray would place them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.options import RunOptions
 
-_UNITS = 10_000  # Ray counts ten-thousandths of a CPU or GPU
+_UNITS = 10_000  # Ray counts in ten-thousandths of a CPU or GPU
 
 
 class Node(NamedTuple):
@@ -19,10 +19,10 @@ class Node(NamedTuple):
 
 
 def check_room(nodes: Sequence[Node], options: RunOptions) -> None:
-    """Check that at least one trial fits on one of the nodes; Ray would wait forever otherwise.
+    """Check that at least one trial fits on a node; otherwise Ray would wait forever.
 
     Raises:
-        ConfigError: If no node has the CPUs and GPUs of a trial.
+        ConfigError: If no node has enough CPUs and GPUs for a trial.
     """
     needs = (("cpus", options.cpus), ("gpus", options.gpus))
     for kind, needed in needs:
@@ -41,7 +41,7 @@ def check_room(nodes: Sequence[Node], options: RunOptions) -> None:
 
 
 def trials_at_once(nodes: Sequence[Node], options: RunOptions) -> int:
-    """Return the number of trials that fit on the nodes at a time, at least 1."""
+    """Return the number of trials that fit on the nodes at the same time, at least 1."""
     if not options.shares_processes:
         return max(1, sum(_trials_on(node, options) for node in nodes))
     size = searches_per_process(nodes, options)
@@ -49,7 +49,7 @@ def trials_at_once(nodes: Sequence[Node], options: RunOptions) -> int:
 
 
 def searches_per_process(nodes: Sequence[Node], options: RunOptions) -> int:
-    """Return the number of searches that share a process, all on one node, at least 1."""
+    """Return the number of searches per process, all on one node; at least 1."""
     largest = max((_trials_on(node, options) for node in nodes), default=1)
     return max(1, min(options.together or 1, largest))
 

@@ -1,4 +1,4 @@
-"""Running a sweep from its first trial to its report, and resuming one that was cut short."""
+"""Running a sweep from its first trial to its report, and resuming an interrupted one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tune_nas.sweep.tracking import SweepTracking
 
 _LOG = "log.txt"
-_LONGEST_NAME = 200  # bytes; file systems take 255, and MLflow adds to it
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and MLflow adds to it
 
 
 def run_sweep(
@@ -63,9 +63,9 @@ def run_sweep(
 
     Args:
         sweep: From `load_sweep`.
-        options: Where and how.
-        name: Folder and MLflow name; None for the sweep's own.
-        tasks: Tasks by name that take the place of the shipped ones.
+        options: Where and how trials run.
+        name: Folder and MLflow name; None for the name of the sweep.
+        tasks: Tasks by name that replace the shipped ones.
 
     Raises:
         ConfigError: If a trial cannot start.
@@ -83,7 +83,7 @@ def run_search(
     *,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
-    """Run one search, tracked and resumable as those of a sweep; for what is raised see there."""
+    """Run one search, tracked and resumable like those of a sweep; raises as `run_sweep` does."""
     sweep = _single(trial, name)
     bases = BaseTrials({trial.name: trial})
     return _start(sweep, bases, State(kind="search"), options, tasks)
@@ -98,15 +98,15 @@ def run_retrain(
     parent_run: str | None = None,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
-    """Train one genotype from scratch, tracked and resumable; for what is raised see `run_sweep`.
+    """Train one genotype from scratch, tracked and resumable; raises as `run_sweep` does.
 
     Args:
-        trial: Its space, data and ``retrain`` section count.
-        genotype: As YAML, or in any other form that is read.
-        options: Where and how.
-        name: Folder and MLflow name; None for the trial's own.
+        trial: The trial; only its space, data and ``retrain`` section are used.
+        genotype: The genotype as YAML, or in any other supported notation.
+        options: Where and how it runs.
+        name: Folder and MLflow name; None for the name of the trial.
         parent_run: MLflow run that the genotype comes from.
-        tasks: Tasks by name that take the place of the shipped ones.
+        tasks: Tasks by name that replace the shipped ones.
     """
     state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
     sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=1)
@@ -123,10 +123,10 @@ def resume_sweep(
     """Resume a sweep, search or retraining run after a crash, Ctrl-C or power cut.
 
     Args:
-        name: Of the folder; None for the latest that has not finished.
-        options: Where and how; what is None stays as it was when it was started.
-        failed: Whether to try failed trials again, also of a sweep that has finished.
-        tasks: Tasks by name that take the place of the shipped ones.
+        name: Name of the folder; None for the latest unfinished run.
+        options: Where and how trials run; None values keep the setting of the original run.
+        failed: Whether to retry failed trials, also those of a finished sweep.
+        tasks: Tasks by name that replace the shipped ones.
 
     Raises:
         StorageError: If there is nothing to resume, or it is running.
@@ -138,7 +138,7 @@ def resume_sweep(
     path = sqlite_path(store_uri(plan.state.mlflow, root))
     if plan.state.status == "finished":
         if plan.state.mlflow != recorded or (path is not None and not path.exists()):
-            plan.state.status = "untracked"  # another store, or the one that it had is gone
+            plan.state.status = "untracked"  # the store has changed, or the previous one is gone
         elif not failed and not lacks_trials(plan, read_records(plan)):
             raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.or_else(plan.state.options)
@@ -151,7 +151,7 @@ def resume_sweep(
 
 
 def _single(trial: TrialConfig, name: str | None, **changes: Any) -> SweepConfig:
-    """Return the sweep of one trial: a search, unless changes make it a retrain."""
+    """Return the sweep of one trial: a search, unless changes make it a retraining run."""
     own = {"name": name or trial.name, "trial": trial.name, "seeds": [trial.seed]}
     return SweepConfig.model_validate({**own, "parameters": {}, "retrain": 0, **changes})
 
@@ -163,7 +163,7 @@ def _start(
     options: RunOptions,
     tasks: Tasks | None,
 ) -> SweepOutcome:
-    """Check everything that can be checked; only then write."""
+    """Check everything that can be checked, then write."""
     prepare_environment(options.address)
     _check_name(sweep.name)
     root = Storage(options.storage)
@@ -188,11 +188,11 @@ def _start(
         tell_images(trials)
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
-        check_free(storage, sweep.name, options)  # nobody else has begun it meanwhile
+        check_free(storage, sweep.name, options)  # another process may have started it meanwhile
         try:
             plan.write()
             return _run(plan, options, tasks or {}, resumed=False)
-        except Exception:  # of a library too: a folder in which nothing ran must not stay
+        except Exception:  # library errors too: remove a folder in which nothing ran
             if _is_untouched(plan):
                 storage.remove()
                 if made_root and root.local is not None:
@@ -201,7 +201,7 @@ def _start(
 
 
 def _check_name(name: str) -> None:
-    """Raise a ConfigError if a name is not that of a folder, or would not print as it is."""
+    """Raise a ConfigError if a name is not valid for a folder, or not printable."""
     if set('/"') & set(name) or name in ("", ".", "..") or not name.isprintable():
         text = brief(printable(" ".join(name.split())))
         raise ConfigError(
@@ -215,7 +215,7 @@ def _check_name(name: str) -> None:
 
 
 def _is_untouched(plan: Plan) -> bool:
-    """Whether nothing has run of a sweep, and what lies there is its own."""
+    """Return whether nothing of a sweep has run yet, and the files in its folder are its own."""
     there = read_state(plan.storage)
     own = there is None or there.identity == plan.state.identity
     return own and not plan.storage.names("search") and not plan.storage.names("retrain")
@@ -232,7 +232,7 @@ def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> Swe
             with _tracked(plan, uri, known) as (tracking, _):  # Ray is not needed
                 return _conclude(plan, tracking, known)
         with connect(options.address), locked_in_cluster(plan, options.address):
-            trials_at_once(options)  # whether there is room, before MLflow hears of anything
+            trials_at_once(options)  # check for room before any MLflow run is opened
             with _tracked(plan, uri, known) as (tracking, interruption):
                 if resumed:
                     tracking.settle()
@@ -245,12 +245,12 @@ def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> Swe
 
 @contextmanager
 def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking, Interruption]]:
-    """Open the sweep's runs in MLflow, and close them however the block ends, by a signal too."""
+    """Open the sweep's runs in MLflow, and close them however the block ends, also on a signal."""
     from tune_nas.sweep.tracking import SweepTracking
 
     interruption = Interruption()
     with interruption.watch():
-        with interruption.deferred():  # a run that is opened is closed
+        with interruption.deferred():  # so that an opened run is always closed
             tracking = SweepTracking(plan, TrackerSettings(uri), known)
         with tracking.closing(interruption):
             interruption.check()
@@ -258,7 +258,7 @@ def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking
 
 
 def _conclude(plan: Plan, tracking: SweepTracking, known: Known) -> SweepOutcome:
-    """Write the results, then whatever MLflow lacks; without it, the sweep has not finished."""
+    """Write the results, then everything that MLflow lacks; otherwise the sweep is unfinished."""
     outcome = conclude(plan, list(known.values()), tracking.uri)
     tracking.conclude(tracking_actions(plan, outcome))
     missing = tracking.missing()
@@ -268,7 +268,7 @@ def _conclude(plan: Plan, tracking: SweepTracking, known: Known) -> SweepOutcome
 
 @contextmanager
 def _logging_to(storage: Storage) -> Iterator[None]:
-    """Keep what libraries warn of in the sweep's log; a remote one is added to at the end."""
+    """Keep warnings of libraries in the sweep's log; a remote log is appended to at the end."""
     if storage.local is not None:
         with hidden_warnings(storage.local / _LOG):
             yield
@@ -279,20 +279,20 @@ def _logging_to(storage: Storage) -> Iterator[None]:
             with hidden_warnings(path):
                 yield
         except BaseException:
-            with suppress(OSError):  # it would hide the error that is told of
+            with suppress(OSError):  # it would hide the error that is reported
                 _append(storage, path)
             raise
         _append(storage, path)
 
 
 def _append(storage: Storage, path: Path) -> None:
-    """Add a file to the log in the storage, if it was made."""
+    """Append a file to the log in the storage, if the file exists."""
     if path.exists():
         storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
 
 
 def _latest(root: Storage, *, failed: bool) -> str:
-    """Return the latest run that has not finished; with ``failed``, one with failed trials counts.
+    """Return the latest unfinished run; with ``failed``, runs with failed trials count too.
 
     Raises:
         StorageError: If there is none.

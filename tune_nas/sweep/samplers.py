@@ -1,4 +1,4 @@
-"""Optuna's samplers, such that a sweep samples the same configurations on any version of Optuna."""
+"""Optuna's samplers, configured to sample the same configurations on any Optuna version."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _FIRST_WITH_BANDWIDTH_PER_KEY = 5
 def make_sampler(
     sweep: SweepConfig, number: int, searcher: str | None = None
 ) -> optuna.samplers.BaseSampler:
-    """Return the sampler of one trial, whose random seed depends on nothing else.
+    """Return the sampler of one trial; its random seed depends on nothing else.
 
     Args:
-        sweep: Its ``searcher``, ``tpe`` and ``seed`` count.
+        sweep: The sweep; only ``searcher``, ``tpe`` and ``seed`` are used.
         number: Number of the trial, from 0.
-        searcher: ``random`` or ``tpe``; None for the sweep's own.
+        searcher: ``random`` or ``tpe``; None for that of the sweep.
     """
     import optuna
 
-    # No other sweep seed's trials share this seed: numbers stay below 100,000.
+    # No trial of another sweep seed shares this seed: numbers stay below 100,000.
     seed = (sweep.seed * 100_003 + number) % 2**32
     if (searcher or sweep.searcher) == "random":
         return optuna.samplers.RandomSampler(seed=seed)
@@ -38,7 +38,7 @@ def _tpe(arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
     import optuna
 
     with warnings.catch_warnings():
-        # Optuna 4.9 calls the arguments experimental that are the defaults of 5.0.
+        # Optuna 4.9 calls arguments experimental that are the defaults of 5.0.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(seed=seed, **arguments.to_dict())
     if int(optuna.__version__.split(".")[0]) < _FIRST_WITH_BANDWIDTH_PER_KEY:
@@ -47,11 +47,11 @@ def _tpe(arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
 
 
 def _set_bandwidth_per_key(sampler: Any) -> None:
-    """Give the kernels of a multivariate TPE the bandwidths that they have in Optuna 5.
+    """Give the kernels of a multivariate TPE the same bandwidths as in Optuna 5.
 
     Optuna 5 derives a kernel's bandwidth from its neighbors, whether or not keys are sampled
-    jointly. Optuna 4 does so only where each key is sampled by itself, and takes one bandwidth
-    for all kernels otherwise; no argument changes that.
+    jointly. Optuna 4 does so only if each key is sampled separately, and otherwise uses one
+    bandwidth for all kernels; no argument changes that.
     """
     parameters = sampler._parzen_estimator_parameters
     sampler._parzen_estimator_parameters = parameters._replace(multivariate=False)

@@ -1,4 +1,4 @@
-"""Who is stopped early: nobody, or those that ASHA drops; the same after a resume."""
+"""Early stopping: none, or ASHA with the same decisions after a resume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tune_nas.sweep.records import Records
 
 
 class _Known:
-    """A trial of the records, as far as ASHA looks at it."""
+    """A recorded trial, as far as ASHA reads it."""
 
     def __init__(self, trial_id: str) -> None:
         self.trial_id = trial_id
@@ -19,15 +19,15 @@ class Asha(AsyncHyperBandScheduler):  # type: ignore[misc]
     """ASHA whose rungs follow from the records.
 
     Ray drops a scheduler's state when it restores an experiment, and then files values of later
-    epochs under earlier rungs. Here a resumed sweep shows ASHA every recorded result again, in
-    the order in which it was acted on: the rungs are then those from before, to the last value.
+    epochs under earlier rungs. Here a resumed sweep replays every recorded result to ASHA, in the
+    original order: the rungs are then identical to those before.
 
     Args:
-        metric: What to compare at equal ``epoch``.
+        metric: Metric to compare at equal ``epoch``.
         mode: ``max`` or ``min``.
         epochs: Epochs of a trial that runs to its end.
-        grace_period: Epochs that every trial gets.
-        reduction_factor: One in so many goes on.
+        grace_period: Minimum number of epochs of every trial.
+        reduction_factor: One in this many trials continues at each rung.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Asha(AsyncHyperBandScheduler):  # type: ignore[misc]
         )
 
     def replay(self, records: Records) -> None:
-        """Take in what an earlier session has acted on."""
+        """Replay the results of an earlier session."""
         known = {record.job.id: _Known(record.job.id) for record in records}
         for trial in known.values():
             self.on_trial_add(None, trial)
@@ -64,7 +64,7 @@ def make_scheduler(sweep: SweepConfig | None, epochs: int, records: Records) -> 
     Args:
         sweep: The sweep; None for a phase in which no trial is stopped early.
         epochs: Epochs of a trial that runs to its end.
-        records: What an earlier session did.
+        records: Records of an earlier session.
     """
     if sweep is None or sweep.scheduler == "none":
         return FIFOScheduler()

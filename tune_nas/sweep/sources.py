@@ -1,4 +1,4 @@
-"""Where the jobs of a phase come from: a list, or Optuna."""
+"""Sources of a phase's jobs: a list, or Optuna."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_DRAWS = 100  # for one trial, until its values go together
+_DRAWS = 100  # samples per trial, until the values fit together
 
 
 class Source(Protocol):
-    """Hands out jobs, and is told of each end."""
+    """Provides jobs, and is notified when each of them ends."""
 
     @property
     def total(self) -> int:
-        """How many jobs there are in all."""
+        """Total number of jobs."""
 
     def next(self) -> Job | None:
-        """Return the next job, or None if there is none left."""
+        """Return the next job, or None if none is left."""
 
     def tell(self, record: Record) -> None:
         """Take note of a trial that has ended."""
 
 
 class ListSource:
-    """Jobs that are known beforehand: a grid, repeats, retrains.
+    """Jobs that are known in advance: a grid, repeats, retraining runs.
 
     Args:
-        jobs: All jobs of the phase, those included that have a record.
-        records: What an earlier session did: jobs that ended are left out. One that was begun and
-            is no longer among the jobs, as another is better by now, is run to its end.
+        jobs: All jobs of the phase, including those with a record.
+        records: Records of an earlier session: jobs that ended are left out. A job that was
+            started but is no longer listed, since another is now better, is run to its end.
 
     Attributes:
-        left: Jobs that are still to be run.
+        left: Jobs still to be run.
     """
 
     def __init__(self, jobs: Sequence[Job], records: Records) -> None:
@@ -63,7 +63,7 @@ class ListSource:
         self.total = len(every)
 
     def next(self) -> Job | None:
-        """Return the next job, or None if there is none left."""
+        """Return the next job, or None if none is left."""
         return self.left.pop(0) if self.left else None
 
     def tell(self, record: Record) -> None:
@@ -71,21 +71,21 @@ class ListSource:
 
 
 class OptunaSource:
-    """Jobs whose parameters Optuna draws (random or TPE), in a study that the records rebuild.
+    """Jobs whose parameters Optuna samples (random or TPE), in a study rebuilt from the records.
 
-    The sampler is seeded anew for every trial, from the sweep's seed and the trial's number. What
-    it draws is thus decided by these and by the results told so far, not by how often the sweep
-    was interrupted. A trial that ASHA stopped is told as PRUNED with its last value: told as
-    complete, as Ray's own OptunaSearch does, its early value would rank beside final ones.
+    The sampler is seeded for every trial, from the sweep's seed and the trial's number. Samples
+    therefore depend only on these and on the results so far, not on how often the sweep was
+    interrupted. A trial that ASHA stopped is told as PRUNED with its last value: told as complete,
+    as by Ray's own OptunaSearch, its early value would rank beside final ones.
 
     A configuration that is sampled again runs with the next seed: with the same one, it would only
-    repeat its result. One that failed is not run again.
+    repeat its result. A configuration that failed is not run again.
 
     Args:
-        sweep: The sweep; its ``seed`` decides what is drawn.
+        sweep: The sweep; its ``seed`` determines the samples.
         bases: Its trials.
-        records: What an earlier session did.
-        storage: Optuna storage URL to keep the study in, for others to look at; None for memory.
+        records: Records of an earlier session.
+        storage: Optuna storage URL for the study, e.g. for inspection; None for memory.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class OptunaSource:
         )
         self._configurations = Configurations(sweep.parameters)
         self._trials: dict[str, optuna.Trial] = {}
-        self._seeds: dict[str, set[int]] = {}  # of each configuration that was sampled
+        self._seeds: dict[str, set[int]] = {}  # of each sampled configuration
         self._failed: set[str] = set()  # configurations
         self._left: list[Job] = []
         for record in records:
@@ -119,7 +119,7 @@ class OptunaSource:
                 self._left.append(record.job)
 
     def next(self) -> Job | None:
-        """Return a job that was interrupted, else a new one, or None if there is none left.
+        """Return an interrupted job, else a new one, or None if none is left.
 
         Raises:
             ConfigError: If no valid configuration can be sampled.
@@ -132,8 +132,8 @@ class OptunaSource:
         """Tell the study: finished is COMPLETE, stopped early is PRUNED, failed is PRUNED too.
 
         A failed trial is told without a value, and so is one whose value is not finite; TPE counts
-        them as the worst. It ignores what is told as FAIL, and where it knows of no trial it
-        expects the most: it would sample little else.
+        them as the worst. It ignores trials told as FAIL, and would prefer regions without known
+        trials: it would sample little else.
         """
         from optuna.trial import TrialState
 
@@ -150,7 +150,7 @@ class OptunaSource:
             self.study.tell(trial, state=TrialState.PRUNED)
 
     def _ask(self, known: Job | None = None) -> Job | None:
-        """Sample the next trial, or put a known one into the study again."""
+        """Sample the next trial, or add a known one to the study again."""
         number = self._number(known)
         self.study.sampler = make_sampler(self._sweep, number)
         if known is None:
@@ -168,17 +168,17 @@ class OptunaSource:
         return job
 
     def _sample(self, number: int) -> tuple[optuna.Trial, Job] | None:
-        """Sample until the values go together and have not failed.
+        """Sample until the values fit together and have not failed.
 
-        Whether they go together is checked beforehand for the ends of ranges alone. What is
-        refused counts as running meanwhile, so that TPE moves away from it; if that does not
-        help, the second half of the samples is random.
+        Only the ends of ranges are validated in advance. Rejected samples count as running
+        meanwhile, so that TPE moves away from them; if that does not help, the second half of the
+        samples is random.
 
         Returns:
-            None if, in many samples, all values that go together have failed.
+            None if, in many samples, all valid values have failed.
 
         Raises:
-            ConfigError: If no values go together in many samples.
+            ConfigError: If no values fit together in many samples.
         """
         from optuna.trial import TrialState
 
@@ -218,7 +218,7 @@ class OptunaSource:
         return next(n for n in numbers if f"search-{n:05d}" not in self._trials)
 
     def _job(self, number: int, parameters: dict[str, Any]) -> Job:
-        """Return the job of sampled values, with the first seed that they have not run with."""
+        """Return the job of sampled values, with the first seed that they have not used."""
         first = self._sweep.seed_list[0]
         resolved = resolve(self._sweep, self._bases, parameters, first)
         trial = portable(resolved, self._bases.folder)
@@ -231,11 +231,11 @@ class OptunaSource:
 
 
 class DefineByRun:
-    """Asks an Optuna trial for each parameter whose conditions hold.
+    """Asks an Optuna trial for each parameter whose conditions are met.
 
     Args:
         parameters: The swept keys.
-        fixed: Returns the values of the others, which conditions may name, given those chosen.
+        fixed: Returns the values of the other keys, which conditions may name, given the chosen.
     """
 
     def __init__(self, parameters: dict[str, Parameter], fixed: Fixed) -> None:
@@ -251,7 +251,7 @@ class DefineByRun:
         return chosen
 
     def drawn(self, chosen: dict[str, Any]) -> dict[str, Any]:
-        """Return what Optuna had drawn for these values."""
+        """Return the values that Optuna sampled for these parameters."""
         return {
             key: value if self._parameters[key].is_range else self._label(key, value)
             for key, value in chosen.items()
@@ -262,7 +262,7 @@ class DefineByRun:
             return trial.suggest_int(key, *parameter.values)
         if parameter.is_range:
             return trial.suggest_float(key, *parameter.values, log=parameter.kind == "loguniform")
-        # Optuna's categories are scalars, and inf is none in its JSON: categories are text.
+        # Optuna's categories are scalars, and its JSON has no inf: categories are text.
         labels = {str(value): value for value in parameter.values}
         return labels[trial.suggest_categorical(key, list(labels))]
 
@@ -273,7 +273,7 @@ class DefineByRun:
 
 
 def _same(listed: Any, value: Any) -> bool:
-    """Whether a listed value became this one in the trial (1 became 1.0, '1e-3' became 0.001)."""
+    """Return whether a listed value became this one in the trial (1 → 1.0, '1e-3' → 0.001)."""
     if listed == value:
         return True
     if isinstance(listed, list) and isinstance(value, list | tuple):

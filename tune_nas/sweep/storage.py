@@ -1,4 +1,4 @@
-"""Where a sweep lives: a local folder, or any URI that pyarrow reaches."""
+"""Storage of sweeps: a local folder, or any URI that pyarrow supports."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tune_nas.text import brief
 
 
 class Storage:
-    """Small files under a root. A file is written whole or not at all.
+    """Small files under a root. A file is written completely or not at all.
 
     Args:
         root: A path, a ``file://`` URI, or another URI (``s3://…``, ``gs://…``, ``mock://…``).
 
     Raises:
-        StorageError: If the URI's kind is not known, if it has a query, or the path is a file.
+        StorageError: If the kind of URI is unknown, if it has a query, or the path is a file.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -76,7 +76,7 @@ class Storage:
             raise StorageError(f"{self.root}/{name} cannot be read: {error}") from error
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Write a file: a crash leaves the old one or the new one.
+        """Write a file; a crash leaves either the old or the new content.
 
         Raises:
             StorageError: If it cannot be written; names the file.
@@ -90,10 +90,10 @@ class Storage:
                 return
             target = f"{self._base}/{name}"
             folder = target.rpartition("/")[0]
-            if folder not in self._made:  # three requests to S3, where one is enough
+            if folder not in self._made:  # three requests to S3 instead of one
                 self._remote.create_dir(folder, recursive=True)
                 self._made.add(folder)
-            with self._remote.open_output_stream(target) as stream:  # visible once it is closed
+            with self._remote.open_output_stream(target) as stream:  # visible after closing
                 stream.write(data)
         except OSError as error:
             reason = error.strerror or str(error)
@@ -129,7 +129,7 @@ class Storage:
         return max((entry.mtime_ns / 1e9 for entry in self._entries(folder)), default=0.0)
 
     def _entries(self, folder: str) -> list[Any]:
-        """Return what pyarrow knows of the files in a remote folder."""
+        """Return pyarrow's information on the files in a remote folder."""
         from pyarrow.fs import FileSelector
 
         selector = FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
@@ -139,7 +139,7 @@ class Storage:
             raise StorageError(f"storage {self.root} cannot be listed: {error}") from error
 
     def remove(self) -> None:
-        """Remove the whole folder, as far as it is there and that is possible."""
+        """Remove the whole folder, as far as possible."""
         if self.local is not None:
             shutil.rmtree(self.local, ignore_errors=True)
         else:

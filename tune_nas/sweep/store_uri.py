@@ -1,4 +1,4 @@
-"""Which MLflow store a sweep's runs are in."""
+"""The MLflow store of a sweep's runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tune_nas.tracking.tracked_run import IDENTITY
 
 
 def store_uri(recorded: str, root: Storage) -> str:
-    """Return the store that a sweep was given, else the one in its storage.
+    """Return the store that was given for a sweep, else the one in its storage.
 
     Args:
-        recorded: What the sweep's state has; empty for the storage's own.
+        recorded: The store in the sweep's state; empty for that of the storage.
         root: The storage.
 
     Raises:
@@ -34,15 +34,15 @@ def store_uri(recorded: str, root: Storage) -> str:
 
 
 def unless_moved(recorded: str, root: Storage, identity: str) -> str:
-    """Return a recorded store; nothing, for the storage's own, if that was moved with its storage.
+    """Return a recorded store; empty, for the storage's own, if that was moved with the storage.
 
-    Older versions recorded the path of the storage's own store too. Where both are there, as after
-    a copy, the storage's own is meant if it has the sweep.
+    Earlier versions recorded the path of the storage's own store too. If both exist, e.g. after a
+    copy, the storage's own is used if it contains the sweep.
 
     Args:
-        recorded: What the sweep's state has.
+        recorded: The store in the sweep's state.
         root: The storage.
-        identity: The sweep's.
+        identity: Identity of the sweep.
     """
     path = sqlite_path(recorded)
     if path is None or path.name != DATABASE or root.local is None:

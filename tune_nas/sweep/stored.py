@@ -1,4 +1,4 @@
-"""Reading back what a sweep has written: a value of another type than its field is damage."""
+"""Reads files written by a sweep; a value of another type than its field counts as damage."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tune_nas.text import shown
 
 
 def read_stored(kind: Any, text: str) -> Any:
-    """Return the content of a JSON text that holds a dataclass or a list, as plain containers.
+    """Return the content of a JSON text of a dataclass or list, as plain containers.
 
     Args:
-        kind: The type; the fields of a dataclass that have a default may be absent.
+        kind: The type; fields of a dataclass with a default may be missing.
         text: The JSON text.
 
     Raises:
-        ValueError: If it is not JSON, or a value has another type; one line.
+        ValueError: If it is not JSON, or a value has another type; in one line.
     """
     try:
         _adapter(kind).validate_json(text, strict=True)

@@ -1,4 +1,4 @@
-"""MLflow written from the records: while trials run, and whatever is missing at the end."""
+"""Writes MLflow runs from the records: while trials run, and everything missing at the end."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from tune_nas.tracking.tracked_run import TrackedRun
 
 _logger = logging.getLogger(__name__)
 
-# A store that fails is left alone for a while: each call to a lost server takes seconds, in which
-# no trial would get on.
+# After a failure the store is not contacted for a while: each call to a lost server takes
+# seconds, in which no trial would make progress.
 _SILENCE_SECONDS = 30.0
-_PAUSES = (0.0, 2.0, 5.0)  # seconds before each try to write what is missing at the end
+_PAUSES = (0.0, 2.0, 5.0)  # seconds before each attempt to write missing data at the end
 
 
 class SweepTracking:
-    """Keeps MLflow's runs of a sweep as its records are; an outage of the store ends nothing.
+    """Keeps the MLflow runs of a sweep in step with its records; an outage never ends the sweep.
 
-    What cannot be written is tried again when its trial reports next, and in `settle`. `missing`
-    then says what the store still lacks.
+    Failed writes are retried when the trial reports next, and in `settle`. `missing` then lists
+    what the store still lacks.
 
     Args:
         plan: The sweep.
-        settings: The store.
+        settings: Settings of the store.
         phases: The records of each phase.
 
     Raises:
@@ -56,12 +56,12 @@ class SweepTracking:
         self._of_sweep: list[Callable[[], None]] = []
 
     def update(self, records: Records, job_id: str) -> None:
-        """Write a trial as its record is now; return at once while the store is left alone."""
+        """Write the current record of a trial; return at once during a pause after a failure."""
         if time.monotonic() >= self._silent_until:
             self._write(records, records[job_id])
 
     def settle(self) -> None:
-        """Write everything that the store lacks, those trials included that it lost meanwhile."""
+        """Write everything that the store lacks, including trials that it has lost meanwhile."""
         for pause in _PAUSES:
             time.sleep(pause)
             self._silent_until = 0.0
@@ -82,13 +82,13 @@ class SweepTracking:
         """Write everything that is missing, then the sweep's own run.
 
         Args:
-            actions: Write the sweep's own files and its end, given the tracker and its run.
+            actions: Functions that write the sweep's files and its end, given the tracker and run.
         """
         self._of_sweep = [lambda act=act: act(self._tracker, self.sweep_run) for act in actions]  # type: ignore[misc]
         self.settle()
 
     def missing(self) -> list[str]:
-        """Return what could not be written and may be later, in a line; empty for nothing."""
+        """Return what could not be written yet, in one line; empty if nothing is missing."""
         known = [record for _, record in self._all()]
         lost = [record.job.id for record in known if not record.tracked]
         if not lost and not self._of_sweep:
@@ -101,12 +101,12 @@ class SweepTracking:
         return [f"MLflow store {store} lacks {' and '.join(what)}{because}"]
 
     def remarks(self) -> list[str]:
-        """Return what the trials have that no MLflow store takes, in a line each."""
+        """Return the content of trials that no MLflow store accepts, one line each."""
         return list(self._writer.remarks.values())
 
     @contextmanager
     def closing(self, interruption: Interruption) -> Iterator[None]:
-        """Leave no run RUNNING after an interruption, or after an error that ends the sweep."""
+        """Leave no run RUNNING after an interruption, or an error that ends the sweep."""
         try:
             yield
         except KeyboardInterrupt:
@@ -119,7 +119,7 @@ class SweepTracking:
 
     def _close(self, state: str, cause: str, reason: str, error: str | None = None) -> None:
         self._silent_until = 0.0
-        with suppress(StorageError):  # of a full disk, which is told already
+        with suppress(StorageError):  # a full disk, which has already been reported
             for records, record in self._all():
                 if not self._silent and not record.tracked:
                     self._write(records, record, cause)
@@ -137,9 +137,9 @@ class SweepTracking:
                 yield records, record
 
     def _check_ended(self) -> None:
-        """Mark trials as untracked that the store does not have as they ended.
+        """Mark trials as untracked whose end is missing or different in the store.
 
-        The store may be another one than before, or have lost its runs.
+        It may be a different store than before, or have lost its runs.
         """
         ended = [pair for pair in self._all() if pair[1].tracked]
         if not ended:
@@ -178,7 +178,7 @@ class SweepTracking:
     def _attempt(self, what: str, action: Callable[[], Any]) -> bool:
         try:
             action()
-        except Exception as error:  # MLflow's stores each raise their own; none may end the sweep
+        except Exception as error:  # MLflow's stores raise different errors; none may end the sweep
             self._writer.forget()
             if not is_refusal(error):
                 self._silent_until = time.monotonic() + _SILENCE_SECONDS
@@ -192,22 +192,22 @@ class SweepTracking:
 
 
 class TrackingCallback(Callback):  # type: ignore[misc]
-    """Has MLflow written whenever Ray has news of a trial; comes after the `Recorder`.
+    """Updates MLflow on every event of a Ray trial; must come after the `Recorder`.
 
     Args:
-        tracking: The sweep's.
-        records: Of the phase.
+        tracking: Tracking of the sweep.
+        records: Records of the phase.
     """
 
     def __init__(self, tracking: SweepTracking, records: Records) -> None:
         self._tracking, self._records = tracking, records
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Ray pickles this with the experiment, and it is never read."""
+        """Leave everything out: Ray pickles this with the experiment, but it is never read."""
         return {}
 
     def _update(self, iteration: int, trials: list[Any], trial: Any, *_: Any, **info: Any) -> None:
-        """Write the trial as its record is now."""
+        """Write the current record of the trial."""
         self._tracking.update(self._records, trial.trial_id)
 
     on_trial_start = on_trial_result = on_trial_recover = _update
@@ -229,17 +229,17 @@ def _open_sweep_run(tracker: Tracker, plan: Plan) -> str:
         )
     except StorageError:
         raise
-    except Exception as error:  # MLflow's stores each raise their own
+    except Exception as error:  # MLflow's stores raise different errors
         store = without_password(tracker.uri)
         raise StorageError(f"MLflow store {store} cannot be used: {one_line(error)}") from error
 
 
 def tracked_trial(record: Record, interrupted: str = "") -> TrackedTrial:
-    """Return what MLflow is to have of a record.
+    """Return the content of a record's run in MLflow.
 
     Args:
         record: The record.
-        interrupted: What has interrupted the trial if it has not ended; empty if it goes on.
+        interrupted: Cause of the interruption if the trial has not ended; empty if it continues.
     """
     job = record.job
     end = None

@@ -25,15 +25,15 @@ REPORTS = "reports.json"
 
 
 class EpochTrainable(Trainable):  # type: ignore[misc]
-    """The learner of a job, an epoch at a time; it never loses or repeats a result.
+    """The learner of a job, run one epoch at a time; never loses or repeats a result.
 
-    Its checkpoints hold every result that it has reported. After a resume it reports those that
-    the driver had not recorded, then runs on; after a fall back to an older checkpoint it runs
-    the lost epochs again, to the same results. So ``epoch`` in the metrics is what counts;
-    Ray's ``training_iteration`` is not.
+    Its checkpoints hold every result that it has reported. After a resume it reports the results
+    that the driver had not recorded, then continues; after falling back to an older checkpoint it
+    repeats the lost epochs, with the same results. Use ``epoch`` in the metrics therefore, not
+    Ray's ``training_iteration``.
 
     The config holds ``job`` (a `Job` as a dict), ``resume_from`` (folders of the trial's earlier
-    sessions, oldest first) and ``recorded`` (the last epoch that the driver knows).
+    sessions, oldest first) and ``recorded`` (the last epoch that the driver has recorded).
     """
 
     def make_learner(self) -> Learner:
@@ -43,12 +43,12 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], task: Task | None = None) -> None:
         """Build everything from the config, and resume where an earlier session stopped.
 
-        An error is raised by the first step: Ray tries a trial again whose step fails, but not one
-        that fails here in a process that it takes over from another trial.
+        An error is raised by the first step: Ray retries a trial whose step fails, but not one that
+        fails here in a process that it takes over from another trial.
 
         Args:
-            config: As above.
-            task: What builds the learner; None for the task that the job names.
+            config: As described above.
+            task: Task that builds the learner; None for the task that the job names.
         """
         self._failure: Exception | None = None
         try:
@@ -66,16 +66,16 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._learner = self.make_learner()
         if self._load_first(self._earlier()):
             known = sum(1 for report in self._reports if report["epoch"] <= config["recorded"])
-            # A finished trial reports its end once more: Ray needs one result to close it.
+            # A finished trial reports its last result once more: Ray needs one result to close it.
             self._reported = min(known, len(self._reports) - 1) if self._learner.done else known
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take another trial: everything is built anew, in the process that is already there."""
+        """Switch to another trial: rebuild everything in the existing process."""
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run an epoch, or report one that the driver has not seen yet."""
+        """Run an epoch, or report one that the driver has not recorded yet."""
         if self._failure is not None:
             raise self._failure
         if self._reported == len(self._reports):
@@ -101,7 +101,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         """Save a checkpoint and copy it to the storage.
 
         Raises:
-            StorageError: If one of both cannot be written; names the file or the storage.
+            StorageError: If either cannot be written; names the file or the storage.
         """
         try:
             return super().save(checkpoint_dir)
@@ -114,17 +114,17 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
             raise StorageError(f"checkpoint cannot be written: {where}: {reason}") from error
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Take a checkpoint's state; if it is damaged, that of the newest older one that is not.
+        """Load the state of a checkpoint; if it is damaged, of the newest older intact one.
 
-        Where none is whole, the trial starts again: it comes to the same results. Each damaged
-        one is warned of.
+        If none is intact, the trial starts again, with the same results. Each damaged checkpoint
+        is warned of.
         """
         if self._failure is not None:
             return
         newest = Path(checkpoint)
         folder = self._storage.trial_fs_path if self._storage else str(newest.parent)
         system = self._storage.storage_filesystem if self._storage else None
-        number = _number(newest.name)  # none where Ray has fetched it to a folder of its own
+        number = _number(newest.name)  # None if Ray has fetched it to a separate folder
         every = checkpoints(folder, system)
         older = (other for other in every if number < 0 or _number(other.name) < number)
         if not self._load_first(itertools.chain([newest], older, self._earlier())):
@@ -136,13 +136,13 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         for folder in reversed(self._resume_from):
             yield from checkpoints(folder)
         if self._job.inputs.checkpoint is not None:
-            from tune_nas.checkpoint import fetched  # here, as it imports torch
+            from tune_nas.checkpoint import fetched  # a local import, as it imports torch
 
             with fetched(self._job.inputs.checkpoint) as given:
                 yield given
 
     def _load_first(self, folders: Iterable[Path]) -> bool:
-        """Load the first checkpoint that is whole; whether there was one."""
+        """Load the first intact checkpoint; return whether there was one."""
         for folder in folders:
             try:
                 reports = read_reports(folder)
@@ -153,7 +153,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
                 note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
                 warnings.warn(note, stacklevel=2)
                 self._notes.append(note)
-                # A load that failed half-way must leave no trace.
+                # A load that failed halfway must leave no trace.
                 self._learner = self.make_learner()
                 continue
             self._reports = reports
@@ -162,7 +162,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
 
 
 def checkpoints(folder: str, filesystem: Any = None) -> Iterator[Path]:
-    """Yield the checkpoints in a trial's folder, newest first; remote ones are fetched in turn.
+    """Yield the checkpoints in a trial's folder, newest first; remote ones are fetched one by one.
 
     Args:
         folder: A local path, or a URI, or a path on the file system.
@@ -182,10 +182,10 @@ def checkpoints(folder: str, filesystem: Any = None) -> Iterator[Path]:
 
 
 def read_reports(folder: Path) -> list[dict[str, Any]]:
-    """Return the results that a checkpoint holds.
+    """Return the results stored in a checkpoint.
 
     Raises:
-        CheckpointError: If they are absent or damaged.
+        CheckpointError: If they are missing or damaged.
     """
     try:
         text = (folder / REPORTS).read_text(encoding="utf-8")

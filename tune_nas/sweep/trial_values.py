@@ -1,4 +1,4 @@
-"""The values that a trial has, by dotted key, and its paths from the root."""
+"""The values of a trial by dotted key, and its absolute paths."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tune_nas.text import plain_text
 
 
 def portable(trial: TrialConfig, folder: str) -> TrialConfig:
-    """Return a trial with absolute paths: workers, and a resume, run in other folders.
+    """Return a trial with absolute paths, since workers and resumes run in other folders.
 
     Args:
         trial: The trial.
-        folder: What its relative paths are relative to.
+        folder: Directory that its relative paths are relative to.
     """
     changes: dict[str, str] = {}
     space = absolute(trial.space.name, folder)
@@ -40,13 +40,13 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
 
 
 def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:
-    """Return swept keys with the values that the trial made of them: YAML reads 1e-3 as text."""
+    """Return swept keys with their parsed values in the trial: YAML reads 1e-3 as text."""
     values = {**trial_values(trial), TRIAL: parameters.get(TRIAL)}
     return {key: values[key] for key in parameters}
 
 
 def trial_values(trial: TrialConfig) -> dict[str, Any]:
-    """Return every dotted key of a trial with its value; None for those of an absent section."""
+    """Return every dotted key of a trial with its value; None for keys of a missing section."""
     content = trial.to_dict()
     values = {}
     for key in dotted_keys(TrialConfig):

@@ -1,4 +1,4 @@
-"""Tasks: what the trials of a sweep do. None of these modules imports torch before `Task.build`."""
+"""Tasks: the work of a sweep's trials. No module here imports torch before `Task.build`."""
 
 from tune_nas.tasks.lookup import find_task, is_own
 from tune_nas.tasks.retrain import RetrainTask

@@ -9,7 +9,7 @@ from tune_nas.user_code import import_named
 
 
 def is_own(name: str) -> bool:
-    """Return whether a task is not a shipped one, but a user's own or an installed package's."""
+    """Return whether a task is not shipped, but the user's own or an installed package's."""
     return not manifest.is_shipped("tasks", name)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RetrainTask(Task):
-    """A retraining run; alone among the tasks, it sees the test images."""
+    """A retraining run; the only task that reads the test images."""
 
     name = "retrain"
     section = "retrain"
@@ -23,11 +23,11 @@ class RetrainTask(Task):
     finds_genotypes = False
 
     def epochs(self, trial: TrialConfig) -> int:
-        """Return the epochs of the retraining."""
+        """Return the number of epochs of the retraining run."""
         return trial.retrain.epochs
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
-        """Build the retraining once, on the CPU; without a genotype, only read its data."""
+        """Build the retraining run once, on the CPU; without a genotype, only read its data."""
         import torch
 
         from tune_nas.data import load_data
@@ -44,7 +44,7 @@ class RetrainTask(Task):
             load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
-        """Estimate the memory of the retraining without building it."""
+        """Estimate the memory of the retraining run without building it."""
         from tune_nas.retrain.memory import check_retrain_memory
         from tune_nas.spaces import Genotype
 
@@ -52,7 +52,7 @@ class RetrainTask(Task):
         check_retrain_memory(trial, known)
 
     def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Retrain:
-        """Return the retraining of the genotype, with the trial's number of CPU threads.
+        """Return the retraining run of the genotype, with the trial's number of CPU threads.
 
         Raises:
             ConfigError: If no genotype is given.

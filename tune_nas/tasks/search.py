@@ -1,4 +1,4 @@
-"""The task of searching an architecture with a supernet."""
+"""The task of searching for an architecture with a supernet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SearchTask(Task):
-    """A differentiable architecture search; its result is the genotype that it selects."""
+    """A differentiable architecture search; its result is the selected genotype."""
 
     name = "search"
     section = "schedule"
@@ -31,7 +31,7 @@ class SearchTask(Task):
         return 0 if trial.start_from is None else trial.schedule.epochs
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
-        """Build the search once, on the CPU: space, data and every part are then known to fit."""
+        """Build the search once, on the CPU, to check that the space, data and all parts fit."""
         from tune_nas.library import with_overrides
         from tune_nas.search import Search
 

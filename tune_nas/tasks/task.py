@@ -1,4 +1,4 @@
-"""The abstract base of all tasks, and what a job gives to one besides its trial."""
+"""The abstract base class of all tasks, and the inputs of a job besides its trial."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a job takes from elsewhere.
+    """The inputs of a job that come from elsewhere.
 
     Args:
-        genotype: What a retraining run trains, as YAML or in another notation.
+        genotype: Genotype to retrain, as YAML or in another notation.
         parent: Id of the trial that the genotype or the checkpoint comes from.
-        parent_run: MLflow run of that trial, where it is not of this sweep.
+        parent_run: MLflow run of that trial, if it is not in this sweep.
         checkpoint: Folder or URI of a checkpoint that the job continues from while it has none
             itself, e.g. of another job that is to run for more epochs.
     """
@@ -33,16 +33,16 @@ class Inputs:
 
 
 class Task(ABC):
-    """A kind of work: it tells how long a trial takes, checks it, and builds its learner.
+    """A kind of work: it returns the length of a trial, checks it, and builds its learner.
 
-    A task of your own is named ``module:Class``; the class takes no arguments.
+    A custom task is named ``module:Class``; the class takes no arguments.
 
     Attributes:
         name: Its name.
-        section: The section of a trial that is its own.
+        section: The section of a trial that the task reads.
         starts: The mark of the keys that decide whether a trial can be built.
-        metric: What its trials are shown and ranked by; None for the metric of the sweep.
-        finds_genotypes: Whether it finds genotypes, rather than training one that is given.
+        metric: Metric by which its trials are shown and ranked; None for the metric of the sweep.
+        finds_genotypes: Whether it finds genotypes, rather than training a given one.
         shares_process: Whether several of its trials may run in one process.
     """
 
@@ -55,30 +55,30 @@ class Task(ABC):
 
     @abstractmethod
     def epochs(self, trial: TrialConfig) -> int:
-        """Return the number of the last epoch if a trial runs to its end."""
+        """Return the number of the last epoch of a trial that runs to its end."""
 
     def starts_after(self, trial: TrialConfig) -> int:
         """Return the epoch that a trial continues from; 0 for a trial from scratch."""
         return 0
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
-        """Raise an error of one line if a trial cannot start: build it once, on the CPU.
+        """Build the trial once, on the CPU, to check that it can start.
 
         Args:
             trial: The trial.
-            inputs: What it is given; what is not known yet is None.
+            inputs: Its inputs; those that are not known yet are None.
 
         Raises:
-            TuneNasError: What the parts of the trial say.
+            TuneNasError: If the trial cannot start; one line, from the part that rejects it.
         """
         self.build(with_overrides(trial, {"runtime.device": "cpu"}), inputs)
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:  # noqa: B027 (optional)
-        """Raise an error of one line if a trial cannot fit into the memory of this machine.
+        """Check that a trial fits into the memory of this machine.
 
         Args:
-            trial: The trial, which is to run here.
-            inputs: What it is given; what is not known yet is None.
+            trial: The trial, which is to run on this machine.
+            inputs: Its inputs; those that are not known yet are None.
 
         Raises:
             ConfigError: If it does not fit.
@@ -90,9 +90,8 @@ class Task(ABC):
 
         Args:
             trial: The trial.
-            inputs: What it is given.
-            together: What the trials of a shared process have in common; None for a process of
-                one trial.
+            inputs: Its inputs.
+            together: State shared by the trials of a process; None for a process with one trial.
 
         Raises:
             TuneNasError: If it cannot be built.

@@ -1,6 +1,6 @@
-"""Contracts that every part must pass; a class of tests for a part of your own inherits them.
+"""Contracts that every part must pass; a test class for a custom part inherits them.
 
-With pytest, in a file of your tests::
+With pytest, in a test file::
 
     from tune_nas.testing import RelaxationContract
 
@@ -8,7 +8,7 @@ With pytest, in a file of your tests::
         kind = "own_parts:Sharpening"
         options = {"end": 0.2}
 
-The searches of the contracts take about a second each: a small space, a few made-up images.
+The searches of the contracts take about a second each: a small space, a few synthetic images.
 """
 
 from tune_nas.testing.dataset_contract import DataSetContract

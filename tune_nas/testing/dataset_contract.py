@@ -1,4 +1,4 @@
-"""What every data set owes: images of one shape in the order that is asked for, and labels."""
+"""Tests that every data set must pass: images of one shape, in the requested order, and labels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DataSetContract:
         assert (train.n_classes, train.classes) == (test.n_classes, test.classes)
 
     def test_images_come_in_the_order_that_is_asked_for(self) -> None:
-        """``read`` returns uint8, (m, channels, height, width), on the CPU, image by image."""
+        """``read`` returns uint8, (m, channels, height, width), on the CPU, in requested order."""
         for part in get_args(Part):
             source = self.open_part(part)
             indices = torch.arange(min(_FEW, len(source.labels)))
@@ -62,7 +62,7 @@ class DataSetContract:
             assert torch.equal(source.read(indices[2:3]), images[2:3])
 
     def test_opening_it_again_gives_the_same(self) -> None:
-        """Labels and images do not change from one run to the next."""
+        """Labels and images are the same in every run."""
         for part in get_args(Part):
             first, second = self.open_part(part), self.open_part(part)
             assert torch.equal(first.labels, second.labels)

@@ -1,4 +1,4 @@
-"""What every relaxation owes: weights of the right edges, gradients, reproducible samples."""
+"""Tests that every relaxation must pass: edge weights, gradients, reproducible samples."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class RelaxationContract(SearchContract):
 
     Attributes:
         kind: ``relaxation.kind``: a shipped name, or ``module:Class``.
-        options: ``relaxation.options``, for a class of your own.
+        options: ``relaxation.options``, for a custom class.
     """
 
     kind: ClassVar[str]
     options: ClassVar[Mapping[str, object]] = {}
 
     def part_settings(self) -> dict[str, object]:
-        """Return the dotted keys that name the relaxation."""
+        """Return the dotted keys that select the relaxation."""
         own = {"relaxation.options": dict(self.options)} if self.options else {}
         return {"relaxation.kind": self.kind, **own}
 
@@ -54,7 +54,7 @@ class RelaxationContract(SearchContract):
                 )
 
     def test_a_seed_decides_what_a_pass_samples(self) -> None:
-        """Samples follow from the seed alone, and torch's own generator is left as it was."""
+        """Samples depend on the seed alone, and torch's global generator is left unchanged."""
         search = Search(self.make_trial())
         alphas = _random_alphas(search)
         before = torch.get_rng_state()
@@ -97,7 +97,7 @@ class RelaxationContract(SearchContract):
 
 
 def _random_alphas(search: Search) -> dict[str, Tensor]:
-    """Return α that no operation or edge is alike in."""
+    """Return α that differ between all operations and edges."""
     generator = torch.Generator().manual_seed(3)
     return {
         name: torch.randn(alphas.shape, generator=generator)
@@ -115,7 +115,7 @@ def _some_mask(alphas: Tensor) -> Tensor:
 
 
 def _check_active(cell: CellWeights) -> None:
-    """Check the operations that a pass runs: (edges, operations), bool, on the CPU."""
+    """Check the mask of the operations that a pass runs: (edges, operations), bool, on the CPU."""
     if cell.active is None:
         return
     assert cell.active.shape == cell.operations.shape

@@ -1,4 +1,4 @@
-"""What every rule owes: it survives a kill, and gives a reason where it ends a search."""
+"""Tests that every rule must pass: it survives a kill, and gives a reason if it ends a search."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class RuleContract(SearchContract):
     rule: ClassVar[str] = ""
 
     def part_settings(self) -> dict[str, object]:
-        """Return the dotted keys that name the rule."""
+        """Return the dotted keys that select the rule."""
         return {"schedule.rules": [self.rule]} if self.rule else {}
 
     def test_it_is_one_of_the_searchs_rules(self) -> None:
-        """The settings turn a rule on."""
+        """The settings enable a rule."""
         assert Search(self.make_trial()).rules
 
     def test_a_search_that_it_ends_has_a_reason(self) -> None:
-        """A search that is over early says why, and has run no epoch after that."""
+        """A search that ends early gives the reason, and runs no epoch after that."""
         trial = self.make_trial()
         search = Search(trial)
         while not search.done:

@@ -1,4 +1,4 @@
-"""What a search owes with every part: it is reproducible, resumes bit for bit, and is legal."""
+"""Tests of a search with any part: reproducible, resumes bit for bit, finds a legal genotype."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _SMALL: dict[str, object] = {
 
 
 class SearchContract:
-    """The tests of every search with a part; the other contracts derive from it.
+    """The tests of every search with a given part; the other contracts derive from it.
 
     Attributes:
-        trial: The trial that the part is put into, by name or path.
+        trial: The trial in which the part is used, by name or path.
         settings: Further dotted keys of the trial.
         epochs: Epochs of the search.
     """
@@ -46,7 +46,7 @@ class SearchContract:
     epochs: ClassVar[int] = 3
 
     def part_settings(self) -> dict[str, object]:
-        """Return the dotted keys that name the part."""
+        """Return the dotted keys that select the part."""
         return {}
 
     def make_trial(self) -> TrialConfig:
@@ -57,7 +57,7 @@ class SearchContract:
         return with_overrides(trial, keys)
 
     def test_the_same_seed_gives_the_same_search(self) -> None:
-        """Two searches of one trial are equal bit for bit, whatever torch has drawn before."""
+        """Two searches of one trial are equal bit for bit, whatever torch has sampled before."""
         first, second = Search(self.make_trial()), Search(self.make_trial())
         for number, search in enumerate((first, second)):
             torch.manual_seed(number)
@@ -67,7 +67,7 @@ class SearchContract:
         assert not found, f"not the same: {', '.join(found)}"
 
     def test_it_resumes_bit_for_bit(self, tmp_path: Path) -> None:
-        """From the checkpoint of every epoch, the next epoch is that of the straight search."""
+        """Resumed from the checkpoint of any epoch, the next epoch equals the uninterrupted one."""
         search = Search(self.make_trial())
         states = []
         while not search.done:
@@ -84,7 +84,7 @@ class SearchContract:
         assert resumed.genotype == search.genotype
 
     def test_the_genotype_is_one_of_the_space(self) -> None:
-        """The genotype is legal, is read back from its text, and is a network that computes."""
+        """The genotype is legal, survives a round trip through text, and makes a network."""
         search = Search(self.make_trial())
         while not search.done:
             search.run_epoch()

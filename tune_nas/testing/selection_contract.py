@@ -1,4 +1,4 @@
-"""What every selection owes: asking changes nothing, and its epochs are known beforehand."""
+"""Tests that every selection must pass: reading its genotype changes nothing; known length."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class SelectionContract(SearchContract):
 
     Attributes:
         kind: ``selection.kind``: a shipped name, or ``module:Class``.
-        options: ``selection.options``, for a class of your own.
+        options: ``selection.options``, for a custom class.
     """
 
     kind: ClassVar[str]
     options: ClassVar[Mapping[str, object]] = {}
 
     def part_settings(self) -> dict[str, object]:
-        """Return the dotted keys that name the selection."""
+        """Return the dotted keys that select the selection."""
         own = {"selection.options": dict(self.options)} if self.options else {}
         return {"selection.kind": self.kind, **own}
 
     def test_asking_for_the_genotype_changes_nothing(self) -> None:
-        """The genotype can be asked for at any time: it is the same, and so is the search."""
+        """The genotype can be read at any time without changing it or the search."""
         search = Search(self.make_trial())
         while not search.done:
             search.run_epoch()
@@ -39,7 +39,7 @@ class SelectionContract(SearchContract):
             assert differences(before, search.state_dict()) == []
 
     def test_its_epochs_are_known_beforehand(self) -> None:
-        """``tuning_of`` says from the trial alone how many epochs the selection needs."""
+        """``tuning_of`` returns the number of epochs of the selection from the trial alone."""
         trial = self.make_trial()
         search = Search(trial)
         assert search.epochs == total_epochs(trial)
@@ -54,7 +54,7 @@ class SelectionContract(SearchContract):
         assert all(math.isfinite(rate) and rate >= 0 for rate in rates), rates
 
     def test_files_are_texts_by_name(self) -> None:
-        """What a checkpoint gets of the selection is text, under plain file names."""
+        """The files that the selection adds to a checkpoint are text, under plain file names."""
         search = Search(self.make_trial())
         while not search.done:
             search.run_epoch()

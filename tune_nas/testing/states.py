@@ -1,4 +1,4 @@
-"""Comparing the states of searches to the bit."""
+"""Bit-for-bit comparison of the states of searches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNEQUAL_BY_NATURE = ("seconds", "memory_mib")
 
 
 def differences(one: Any, other: Any, where: str = "state") -> list[str]:
-    """Return where two nested states are not the same to the bit."""
+    """Return where two nested states differ, compared bit for bit."""
     if isinstance(one, torch.Tensor):
         return [] if torch.equal(one, other) else [where]
     if isinstance(one, Mapping):

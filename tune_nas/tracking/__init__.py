@@ -1,4 +1,4 @@
-"""MLflow runs of searches and sweeps; on the driver alone.
+"""MLflow runs of searches and sweeps; used by the driver only.
 
 Importing this package imports neither mlflow, ray, torch nor matplotlib: the names below are
 loaded when they are first used.

@@ -1,4 +1,4 @@
-"""Files of MLflow runs, in the store that their run is in."""
+"""Files of MLflow runs, in the store of their run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Artifacts:
     """Writes and reads the files of runs.
 
-    MLflow's client caches where a run's files are by the run's id alone, for all stores of a
-    process: of a store and its copy, one would write into the folder of the other. So each tracker
-    has a cache of its own.
+    The MLflow client caches the location of the files of a run by run id, for all stores of a
+    process: with a store and its copy, it would write the files of one into the folder of the
+    other. Each tracker therefore has its own cache.
 
     Args:
-        client: The store's client.
-        uri: The store.
+        client: Client of the store.
+        uri: URI of the store.
     """
 
     def __init__(self, client: MlflowClient, uri: str) -> None:
@@ -53,7 +53,7 @@ class Artifacts:
             raise StorageError(f"run {run_id} has no artifact '{name}'") from error
 
     def forget(self) -> None:
-        """Drop the cache: after a failed request it may be wrong."""
+        """Clear the cache: after a failed request it may be wrong."""
         self._repositories.clear()
 
     def _of(self, run_id: str) -> ArtifactRepository:

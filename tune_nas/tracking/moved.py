@@ -1,7 +1,7 @@
-"""An MLflow sqlite store whose folder was moved or copied: its files are beside it again.
+"""Correcting an MLflow sqlite store whose folder was moved or copied.
 
-MLflow keeps the location of a run's files as an absolute URI. After a move it would read from the
-old folder, and create it again to write new files there.
+MLflow stores the location of a run's files as an absolute URI. After a move it would read from
+the old folder, and create it again to write new files there.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from urllib.parse import unquote, urlsplit
 
 from tune_nas.paths import ARTIFACTS
 
-_SECONDS = 10.0  # to wait for another process that writes
+_SECONDS = 10.0  # timeout for another process that writes
 _COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
 
 
 def beside(store: Path) -> str:
-    """Return the URI of the folder that has the files of a sqlite store."""
+    """Return the URI of the folder with the files of a sqlite store."""
     return (store.resolve().parent / ARTIFACTS).as_uri()
 
 
 def correct_locations(store: Path) -> int:
-    """Point experiments and runs of a store to the files beside it.
+    """Point the experiments and runs of a store to the files beside it.
 
-    A location is corrected if it ends in ``mlartifacts``, as those that this package writes do, and
-    either the store has such a folder beside it or the old one is gone. Any other was chosen by
-    somebody and stays.
+    A location is corrected if it ends in ``mlartifacts``, like those that this package writes, and
+    either the store has such a folder beside it or the old one is gone. Any other location was
+    chosen by a user and is kept.
 
     Args:
         store: The sqlite file.
 
     Returns:
-        How many experiments and runs were corrected.
+        Number of corrected experiments and runs.
 
     Raises:
         sqlite3.Error: If the file cannot be read or written.
@@ -51,7 +51,7 @@ def correct_locations(store: Path) -> int:
         with connection:
             for location in old:
                 for table, column in _COLUMNS:
-                    # what is below the old folder, or is that folder
+                    # the old folder, or below it
                     changed += connection.execute(
                         f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                         f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
@@ -61,7 +61,7 @@ def correct_locations(store: Path) -> int:
 
 
 def _moved(location: str | None, store: Path) -> bool:
-    """Return whether a location is that of the files of this store before it was moved."""
+    """Return whether a location is that of this store's files before it was moved."""
     if not location or not location.startswith(("file://", "/")):
         return False
     folder = Path(unquote(urlsplit(location).path))

@@ -1,4 +1,4 @@
-"""Keys and values in the form that MLflow and its databases accept them."""
+"""Keys and values in a form that MLflow and its databases accept."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _LONGEST_NAME, _LONGEST_PARAMETER, _LONGEST_TAG = 250, 6000, 8000  # characters
 
 
 def entity_names(keys: Iterable[str]) -> dict[str, str]:
-    """Return the name under which MLflow takes each key: legal, and no two the same.
+    """Return a name that MLflow accepts for each key; all names are legal and distinct.
 
-    A name is the same wherever the keys are: a resumed run finds its parameters again.
+    Equal keys always get equal names, so that a resumed run finds its parameters.
 
     Args:
-        keys: Dotted keys; a path in one may have any character and any length.
+        keys: Dotted keys; a path in a key may have any characters and any length.
     """
     names: dict[str, str] = {}
     for key in keys:
@@ -31,17 +31,17 @@ def entity_names(keys: Iterable[str]) -> dict[str, str]:
 
 
 def run_name(text: str) -> str:
-    """Return the name of a run, cut to what databases take."""
+    """Return the name of a run, truncated to the limit of databases."""
     return brief(_text(text), _LONGEST_NAME)
 
 
 def parameter_value(text: str) -> str:
-    """Return the value of a parameter, cut to what MLflow takes."""
+    """Return the value of a parameter, truncated to the limit of MLflow."""
     return brief(_text(text), _LONGEST_PARAMETER)
 
 
 def tag_value(text: str) -> str:
-    """Return the value of a tag, cut to what MLflow takes."""
+    """Return the value of a tag, truncated to the limit of MLflow."""
     return brief(_text(text), _LONGEST_TAG)
 
 
@@ -57,7 +57,7 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return nested containers with numbers, booleans and None kept, and all else as text."""
+    """Return nested containers with numbers, booleans and None kept, and the rest as text."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -66,7 +66,7 @@ def plain(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a parameter as YAML has it: ``null``, ``true``, ``[0.5, 0.999]``; text unchanged."""
+    """Return a parameter as in YAML: ``null``, ``true``, ``[0.5, 0.999]``; text unchanged."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -79,13 +79,13 @@ def as_text(value: Any) -> str:
 
 
 def _legal(key: str) -> str:
-    """Return a key with the characters that MLflow takes, as a path that leads to itself."""
+    """Return a key with the characters that MLflow accepts, as a normalized relative path."""
     path = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).strip("/")
     return f"_{path}" if path in ("", ".", "..") or path.startswith("../") else path
 
 
 def _text(text: str) -> str:
-    """Return a text without what databases refuse: zero characters and halves of pairs."""
+    """Return a text without null characters and lone surrogates, which databases reject."""
     return _bytes(text).decode().replace("\0", "\\0")
 
 

@@ -1,4 +1,4 @@
-"""Makes the store have what a trial's record has: a run, its epochs, its files, its end."""
+"""Writes to the store what a trial's record contains: its run, epochs, files and end."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class End:
     """How a trial ended.
 
     Args:
-        state: MLflow's word: FINISHED, FAILED or KILLED.
+        state: MLflow's status: FINISHED, FAILED or KILLED.
         outcome: The tag ``status``; None for finished, failed or interrupted.
         reason: Why; empty if it ran to its last epoch.
-        error: Of a failed trial, in one line.
+        error: Error of a failed trial, in one line.
     """
 
     state: str = "FINISHED"
@@ -33,24 +33,24 @@ class End:
 
 @dataclass(frozen=True)
 class TrackedTrial:
-    """Everything that the store is to have of a trial.
+    """The content of a trial's run in the store.
 
     Args:
         trial_id: Its id, kept across a resume.
         stage: ``search``, ``repeat`` or ``retrain``.
-        settings: Everything that decides the trial; logged as parameters.
+        settings: All settings of the trial; logged as parameters.
         space: Name or path of its space, for the drawings.
-        name: What MLflow's run table shows.
+        name: Name of the run in MLflow's run table.
         tags: Further tags, e.g. the swept values.
-        failures: How often it failed and was tried again.
-        last_error: Of the last such failure, in one line.
+        failures: Number of times that it failed and was retried.
+        last_error: The last such failure, in one line.
         parent: Trial id of the search that a retraining run belongs to, if it is in the same sweep.
-        parent_run: Its MLflow run id, if it is not.
+        parent_run: MLflow run id of that search, if it is not.
         history: The metrics of each epoch, with ``epoch``, in order.
         times: When each epoch was recorded, in seconds since 1970; may be shorter than the history.
-        genotype: Of the last epoch, as YAML.
-        artifacts: Returns the files that the trial leaves behind, by name.
-        end: None while it runs.
+        genotype: Genotype of the last epoch, as YAML.
+        artifacts: Returns the files of the trial, by name.
+        end: How it ended; None while it runs.
     """
 
     trial_id: str
@@ -76,14 +76,14 @@ class TrackedTrial:
 
 
 class RunWriter:
-    """Writes the trials of a sweep. Writing a trial again changes nothing that is right already.
+    """Writes the trials of a sweep. Writing a trial again changes nothing that is already correct.
 
     Args:
         tracker: The store.
-        sweep_run_id: The sweep's run.
+        sweep_run_id: MLflow run of the sweep.
 
     Attributes:
-        remarks: What a trial has that cannot be logged, in a line each, e.g. a damaged genotype.
+        remarks: Content of trials that cannot be logged, e.g. a damaged genotype, one line each.
     """
 
     def __init__(self, tracker: Tracker, sweep_run_id: str) -> None:
@@ -93,10 +93,10 @@ class RunWriter:
         self.remarks: dict[str, str] = {}
 
     def write(self, trial: TrackedTrial) -> None:
-        """Write whatever the store lacks of a trial.
+        """Write everything of a trial that the store lacks.
 
         Raises:
-            Exception: Whatever MLflow raises if the store cannot be reached or refuses it.
+            Exception: The error of MLflow, if the store cannot be reached or refuses the request.
         """
         run_id = self._run(trial)
         if trial.failures != self._failures.get(trial.trial_id, 0):
@@ -119,17 +119,17 @@ class RunWriter:
         self._runs.pop(trial.trial_id)  # if the trial continues after all, its run is reopened
 
     def forget(self) -> None:
-        """Drop what is cached of the store: after a failed request it may be wrong."""
+        """Clear the cache of the store: after a failed request it may be wrong."""
         self._runs.clear()
         self._failures.clear()
         self._tracker.forget()
 
     def knows(self, trial: TrackedTrial, runs: Sequence[TrackedRun]) -> bool:
-        """Return whether the store has a trial that has ended, once and as it ended.
+        """Return whether the store has a trial that has ended, exactly once and with that end.
 
         Args:
             trial: The trial.
-            runs: The store's runs of it.
+            runs: The runs of the trial in the store.
         """
         return (
             len(runs) == 1
@@ -152,7 +152,7 @@ class RunWriter:
         return self._runs[trial.trial_id]
 
     def _parent(self, trial: TrackedTrial) -> str | None:
-        """Return the run that a trial's run is nested under; None for the sweep's."""
+        """Return the run under which a trial's run is nested; None for that of the sweep."""
         if trial.parent_run is not None and self._tracker.has_run(trial.parent_run):
             return trial.parent_run
         if trial.parent is None:
@@ -163,7 +163,7 @@ class RunWriter:
     def _time(self, run_id: str, trial: TrackedTrial, position: int) -> int:
         if position < len(trial.times):
             return round(trial.times[position] * 1000)
-        # Recorded by a version that kept no times: any time that is always the same.
+        # Recorded by a version that stored no times: any time that is always the same will do.
         return self._tracker.started_ms(run_id) + position
 
     def _write_files(self, run_id: str, trial: TrackedTrial) -> None:

@@ -1,4 +1,4 @@
-"""Reaching an MLflow store: quietly, without telemetry, and with one-line errors within seconds."""
+"""Connecting to an MLflow store: quiet, without telemetry, with one-line errors within seconds."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # Whatever MLflow logs as an error it also raises, and we turn that into one line.
+    # MLflow also raises whatever it logs as an error, and we turn that into one line.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-    # By default a lost server is tried for four minutes, while the sweep waits. And a request that
-    # creates a run must not be sent twice: what could not be written is written later.
+    # By default a lost server is retried for four minutes, while the sweep waits. And a request
+    # that creates a run must not be sent twice: what could not be written is written later.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
 }
@@ -40,16 +40,16 @@ _LONGEST_WAIT = 86_400
 
 
 def prepare_environment() -> None:
-    """Set what MLflow reads when it is imported; values that the user has set stay."""
+    """Set the environment that MLflow reads on import; values set by the user are kept."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # For an mlflow that was imported before, which has read its environment already.
+    # For an mlflow that was imported before and has already read its environment.
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the file of a ``sqlite:///…`` URI, or None for any other URI."""
+    """Return the file of a ``sqlite:///…`` URI, or None for other URIs."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
@@ -57,7 +57,7 @@ def sqlite_uri(path: Path) -> str:
     """Return the URI of a sqlite file.
 
     Raises:
-        StorageError: If its path has what means something else in a URI.
+        StorageError: If its path contains characters with another meaning in a URI.
     """
     if set("?%") & set(str(path)):
         raise StorageError(
@@ -75,13 +75,13 @@ def connect(
     Args:
         uri: ``sqlite:///FILE``, ``http://…`` or any other MLflow tracking URI.
         experiment: Name of the experiment.
-        artifact_location: Where a new experiment keeps its files, a path or URI. None takes the
-            folder ``mlartifacts`` beside a sqlite file, and the server's own place elsewhere.
-        create: False to raise rather than to create a sqlite file or an experiment.
+        artifact_location: Location of the files of a new experiment, a path or URI. None uses the
+            folder ``mlartifacts`` beside a sqlite file, otherwise the default of the server.
+        create: False to raise an error instead of creating a sqlite file or an experiment.
 
     Raises:
-        StorageError: If the store cannot be reached or written, is damaged or of another MLflow
-            version, or (with ``create=False``) is absent.
+        StorageError: If the store cannot be reached or written, is damaged, is of another MLflow
+            version, or (with ``create=False``) does not exist.
     """
     with _one_at_a_time(uri, create):
         _check_reachable(uri, create)
@@ -105,12 +105,12 @@ def connect(
             return client, str(client.create_experiment(experiment, location))
         except StorageError:
             raise
-        except Exception as error:  # SQLAlchemy, requests and MLflow each raise their own
+        except Exception as error:  # SQLAlchemy, requests and MLflow raise different errors
             raise _cannot("be used", uri, error) from error
 
 
 def correct_moved(uri: str) -> None:
-    """Point a sqlite store that was moved with its files to them; leave any other store alone.
+    """Update the file locations of a sqlite store that was moved with its files.
 
     Raises:
         StorageError: If it was moved, and cannot be written.
@@ -128,7 +128,7 @@ def correct_moved(uri: str) -> None:
 def _one_at_a_time(uri: str, create: bool) -> Iterator[None]:
     """Let one process of this machine at a time open a sqlite store.
 
-    Of two that make the tables of a new one, both fail, and the file stays half made.
+    If two create the tables of a new store at once, both fail, and the file stays incomplete.
     """
     path = sqlite_path(uri)
     if path is None:
@@ -139,7 +139,7 @@ def _one_at_a_time(uri: str, create: bool) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
     except FileNotFoundError:
-        yield  # what is not there is said by who looks for it
+        yield  # a missing folder is reported by the code that opens it
         return
     except OSError as error:
         raise _cannot("be used", uri, error) from error
@@ -151,7 +151,7 @@ def _one_at_a_time(uri: str, create: bool) -> Iterator[None]:
         os.close(folder)
 
 
-# What MLflow answers to a request that it would refuse each time: its store is there.
+# Error codes of requests that MLflow would refuse each time: the store itself is reachable.
 _REFUSALS = (
     "BAD_REQUEST",
     "INVALID_PARAMETER_VALUE",
@@ -175,7 +175,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _check_reachable(uri: str, create: bool) -> None:
-    """Fail within seconds, where MLflow itself would try again for minutes."""
+    """Fail within seconds; MLflow itself would retry for minutes."""
     path = sqlite_path(uri)
     if path is not None:
         _check_sqlite(uri, path, create)
@@ -197,24 +197,24 @@ def _check_reachable(uri: str, create: bool) -> None:
 
 
 def _ask_server(uri: str) -> None:
-    """Raise OSError unless something answers; what it answers is MLflow's to judge."""
+    """Raise OSError unless something answers; MLflow judges the answer."""
     try:
         parts = urlsplit(f"{uri.rstrip('/')}/health")
-        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])  # urllib knows no user there
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])  # urllib parses no user
         urllib.request.urlopen(bare.geturl(), timeout=_request_seconds()).close()
     except urllib.error.HTTPError:
         return
     except urllib.error.URLError as error:
-        # Whether a certificate may be unknown is among MLflow's own settings.
+        # Whether to accept an unknown certificate is one of MLflow's settings.
         if not isinstance(error.reason, ssl.SSLError):
             raise OSError(str(error.reason)) from error
 
 
 def _request_seconds() -> int:
-    """Return how long MLflow waits for an answer: a slow server is given as long when it is asked.
+    """Return the timeout of MLflow's requests, which also applies to this check.
 
     Raises:
-        StorageError: If the environment has no whole number of seconds that is at most a day.
+        StorageError: If the environment has no whole number of seconds up to one day.
     """
     name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     text = os.environ.get(name, _ENVIRONMENT[name])
@@ -236,7 +236,7 @@ def _check_sqlite(uri: str, path: Path, create: bool) -> None:
     if not create and not path.is_file():
         raise StorageError(f"there is no MLflow store {uri}: nothing has been tracked there yet")
     try:
-        # Asking for the write lock tells a read-only or damaged file from a good one.
+        # Requesting the write lock detects a read-only or damaged file.
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -257,7 +257,7 @@ def _cannot(what: str, uri: str, error: BaseException) -> StorageError:
 
 
 def without_password(uri: str) -> str:
-    """Return a URI as it may be shown."""
+    """Return a URI without its password, for display."""
     parts = urlsplit(uri)
     if parts.password is None:
         return uri

@@ -1,4 +1,4 @@
-"""A run as it stands in the store, and the tags by which it is found."""
+"""A run in the store, and the tags by which it is found."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TRIAL, STAGE, PARENT = "tune_nas.trial_id", "tune_nas.stage", "mlflow.parentRunI
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A run as it stands in the store.
+    """A run in the store.
 
     Args:
-        state: MLflow's own word: RUNNING, FINISHED, FAILED or KILLED.
-        status: Ours: running, finished, stopped early, failed or interrupted.
+        state: MLflow's status: RUNNING, FINISHED, FAILED or KILLED.
+        status: Status of the trial: running, finished, stopped early, failed or interrupted.
         stage: sweep, search, repeat or retrain.
-        parent: Run id of the run that this one hangs under.
-        parameters: As text, which is how MLflow keeps them.
-        metrics: The newest value of each.
-        started: Seconds since 1970.
+        parent: Id of the run under which this one is nested.
+        parameters: The parameters as text, as MLflow stores them.
+        metrics: The newest value of each metric.
+        started: Start time in seconds since 1970.
     """
 
     run_id: str
@@ -41,7 +41,7 @@ class TrackedRun:
 
 
 def tracked_run(run: Run) -> TrackedRun:
-    """Return a run of MLflow's client in our words."""
+    """Convert a run of MLflow's client."""
     tags = run.data.tags
     return TrackedRun(
         run_id=run.info.run_id,

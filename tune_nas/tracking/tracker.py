@@ -1,4 +1,4 @@
-"""The runs of a sweep in MLflow: found again by their tags, never doubled, each epoch once."""
+"""The runs of a sweep in MLflow: found by their tags, never duplicated, each epoch logged once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _PARAMETERS_PER_CALL = 100
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """What a `Tracker` is made from; plain text, so that it can be pickled and sent around."""
+    """The arguments of a `Tracker` as plain text, so that they can be pickled."""
 
     uri: str
     experiment: str = "tune-nas"
@@ -63,17 +63,17 @@ class TrackerSettings:
 
 
 class Tracker:
-    """Writes the runs of sweeps. Belongs to the driver: trials never write to the store.
+    """Writes the runs of sweeps. Used by the driver only: trials never write to the store.
 
     Args:
         uri: MLflow tracking URI; ``sqlite:///FILE`` is created, its folder included.
-        experiment: MLflow experiment that all runs go to.
-        artifact_location: Where a new experiment keeps its files; by default the folder
+        experiment: MLflow experiment of all runs.
+        artifact_location: Location of the files of a new experiment; by default the folder
             ``mlartifacts`` beside a sqlite file.
-        create: False to only look at a store that exists.
+        create: False to only read a store that exists.
 
     Raises:
-        StorageError: If the store cannot be reached or written; within seconds.
+        StorageError: If the store cannot be reached or written; raised within seconds.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Tracker:
             name: Name of the sweep.
             parameters: Its settings, nested mappings allowed.
             tags: Further tags.
-            identity: Any text kept with the sweep. It tells two sweeps of the same name in a
-                shared store apart; None finds by name alone.
+            identity: Any text stored with the sweep. It distinguishes two sweeps of the same name
+                in a shared store; None finds by name alone.
         """
         own = {SWEEP: name, STAGE: "sweep"} | ({IDENTITY: identity} if identity else {})
         return self._open_run(own, name, parameters, tags or {})
@@ -129,11 +129,12 @@ class Tracker:
             sweep_run_id: The sweep's run.
             trial_id: Ray's id of the trial, kept across a resume.
             stage: ``search``, ``repeat`` or ``retrain``.
-            parameters: Everything that decides the trial, nested mappings allowed. They are
-                logged once, as dotted keys with values as text, and as ``parameters.yaml``.
+            parameters: All settings of the trial, nested mappings allowed. They are logged once, as
+                dotted keys with values as text, and as ``parameters.yaml``.
             tags: Further tags.
-            parent: Run to hang it under (a retrain: under its search); None for the sweep's.
-            name: What the run table shows; None for stage and trial id.
+            parent: Run under which it is nested (the search, for a retraining run); None for the
+                sweep's.
+            name: Name in the run table; None for phase and trial id.
         """
         sweep = self._client.get_run(sweep_run_id).data.tags[SWEEP]
         own = {SWEEP_RUN: sweep_run_id, TRIAL: trial_id}
@@ -143,7 +144,7 @@ class Tracker:
         )
 
     def find_trial(self, sweep_run_id: str, trial_id: str) -> TrackedRun | None:
-        """Return the run of a trial of the sweep, or None."""
+        """Return the run of a trial of the sweep, or None if there is none."""
         found = self._search({SWEEP_RUN: sweep_run_id, TRIAL: trial_id})
         return tracked_run(found[0]) if found else None
 
@@ -156,9 +157,9 @@ class Tracker:
             run_id: The run.
             step: The epoch.
             metrics: Its metrics; a name that MLflow does not accept is made legal.
-            time_ms: When it ended, in milliseconds since 1970. Give the same time whenever the
+            time_ms: When it ended, in milliseconds since 1970. Pass the same time whenever the
                 epoch is logged again: MLflow's database then stores it once, even if an earlier
-                request arrives late. None for now.
+                request arrives late. None for the current time.
 
         Returns:
             Whether it was logged; False if the store has it.
@@ -177,25 +178,25 @@ class Tracker:
         return True
 
     def steps(self, run_id: str) -> set[int]:
-        """Return the epochs that the store has of a run; asked for once, then cached."""
+        """Return the epochs of a run in the store; requested once, then cached."""
         if run_id not in self._logged_steps:
             history = self._client.get_metric_history(run_id, "epoch")
             self._logged_steps[run_id] = {entry.step for entry in history}
         return self._logged_steps[run_id]
 
     def forget(self) -> None:
-        """Drop what is cached of the store: after a failed request it may be wrong."""
+        """Clear the cache of the store: after a failed request it may be wrong."""
         self._logged_steps.clear()
         self._artifacts.forget()
 
     def started_ms(self, run_id: str) -> int:
-        """Return when a run was started, in milliseconds since 1970."""
+        """Return the start time of a run, in milliseconds since 1970."""
         return int(self._client.get_run(run_id).info.start_time)
 
     def log_genotype(self, run_id: str, genotype: Genotype, space: Space) -> None:
-        """Log a genotype: YAML artifact, the tag that the run table shows, drawings of its cells.
+        """Log a genotype: a YAML artifact, the tag in the run table, and drawings of its cells.
 
-        The drawings come as ``cells.svg`` and ``cells.png``.
+        The drawings are ``cells.svg`` and ``cells.png``.
         """
         from tune_nas.figures.cell_drawing import draw_cells
 
@@ -204,7 +205,7 @@ class Tracker:
         self.log_figure(run_id, draw_cells(genotype, space), "cells")
 
     def log_alphas(self, run_id: str, csv: Path | bytes) -> None:
-        """Log the α history: the table as it is, and a plot of it."""
+        """Log the α history: the unchanged table, and a plot of it."""
         from tune_nas.figures.alphas import plot_alphas
 
         self.log_artifact(run_id, csv, "alphas.csv")
@@ -248,10 +249,10 @@ class Tracker:
             status: FINISHED, FAILED or KILLED.
             error: The error in one line; becomes the tag ``error``.
             outcome: The tag ``status``; None for finished, failed or interrupted.
-            reason: Why; becomes the tag ``reason``.
+            reason: Why it ended so; becomes the tag ``reason``.
 
         Raises:
-            ValueError: If the status is none of the three.
+            ValueError: If the status is not one of the three.
         """
         if status not in STATES:
             raise ValueError(f"status is '{status}', but must be one of {', '.join(STATES)}")
@@ -264,11 +265,11 @@ class Tracker:
         return [tracked_run(run) for run in reversed(self._search({SWEEP_RUN: sweep_run_id}))]
 
     def delete(self, run_id: str) -> None:
-        """Delete a run, e.g. one of two that a request sent twice has created."""
+        """Delete a run, e.g. a duplicate that was created by a repeated request."""
         self._client.delete_run(run_id)
 
     def has_run(self, run_id: str) -> bool:
-        """Return whether the store has a run, and it is not deleted."""
+        """Return whether the store has a run that is not deleted."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -286,7 +287,7 @@ class Tracker:
         """Return the run with this id, trial id or name.
 
         Raises:
-            StorageError: If there is none, or several have that name (lists their ids).
+            StorageError: If there is no such run, or several have that name (lists their ids).
         """
         matches = [run for run in self.list_runs() if text in (run.run_id, run.trial_id, run.name)]
         if not matches:
@@ -323,9 +324,9 @@ class Tracker:
         return run_id
 
     def _only(self, found: list[Run]) -> Run:
-        """Return the run to continue of several with the same identity; delete the others.
+        """Return the run to continue among several with the same identity; delete the others.
 
-        A request to create a run whose answer was lost may have been carried out, and sent again.
+        A request to create a run may have succeeded although its answer was lost, and was repeated.
         """
 
         def progress(run: Run) -> tuple[bool, float, float]:
@@ -351,7 +352,7 @@ class Tracker:
     def _log_parameters(
         self, run_id: str, parameters: Mapping[str, Any], known: Mapping[str, str]
     ) -> None:
-        """Log what the run lacks: MLflow refuses to change a parameter, and a kill can cut in."""
+        """Log missing parameters: MLflow refuses to change one, and a kill may leave some out."""
         from mlflow.entities import Param
 
         flat = flatten(parameters)

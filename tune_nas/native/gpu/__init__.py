@@ -9,16 +9,16 @@ from functools import cache
 import torch
 from torch import Tensor
 
-MOST_CHANNELS = 64  # beyond, what a program holds does not fit into its registers
+MOST_CHANNELS = 64  # with more, the values of a program do not fit into its registers
 
 _LOG = logging.getLogger(__name__)
 
 
 def gpu_kernels_for(x: Tensor) -> bool:
-    """Whether there are Triton kernels for a tensor (n, channels, h, w) on a GPU.
+    """Return whether there are Triton kernels for a tensor (n, channels, h, w) on a GPU.
 
-    A type and a number of channels are tried when they come first: see `kernels_agree`. Where they
-    do not work, one line is logged, and torch's operations are used.
+    Each type and number of channels is checked at its first use: see `kernels_agree`. If the
+    kernels do not work, one line is logged, and torch's operations are used.
     """
     channels = x.shape[1]
     return (

@@ -1,4 +1,4 @@
-"""Whether the Triton kernels work where they are to be used. Importing it imports triton."""
+"""Checks that the Triton kernels work on a device. Importing this module imports triton."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune_nas.native.gpu.launch import TritonKernels
 from tune_nas.native.mix import Chain, Term, mix
 from tune_nas.seeds import building
 
-_FARTHEST = {torch.float32: 1e-3, torch.float64: 1e-9}  # of the norm: more is no rounding
+_FARTHEST = {torch.float32: 1e-3, torch.float64: 1e-9}  # relative to the norm: more than rounding
 _LOG = logging.getLogger(__name__)
 
 
@@ -26,20 +26,20 @@ def kernels_agree(
     channels: int,
     kernels: MixKernels | None = None,
 ) -> bool:
-    """Whether the kernels compile, run and compute a small mix as torch does on a CPU.
+    """Return whether the kernels compile, run and compute a small mix as torch does on a CPU.
 
-    It takes some seconds, the first time on a machine; Triton keeps what it compiles. If they do
-    not, one line is logged. No random number is drawn.
+    The first call on a machine takes some seconds; Triton caches compiled kernels. If they do not
+    work, one line is logged. No random number is drawn.
 
     Args:
-        device: Where.
+        device: Device to check.
         dtype: float32 or float64.
         channels: A multiple of 4.
-        kernels: Those to be tried; None for Triton's.
+        kernels: Kernels to check; None for Triton's.
     """
     try:
         found = _sample(device, dtype, channels, kernels or TritonKernels())
-    except Exception as error:  # compiler, driver and Triton itself each raise their own
+    except Exception as error:  # compiler, driver and Triton raise different errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     else:
         truth = _sample(torch.device("cpu"), torch.float64, channels, None)
@@ -91,6 +91,6 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 def _values(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return values from -1 to 1 in no order, always the same."""
+    """Return unordered values from -1 to 1, always the same."""
     count = torch.arange(math.prod(shape), dtype=torch.float64)
     return (count.square() * 0.37 + 1).sin().reshape(shape).to(device, dtype)

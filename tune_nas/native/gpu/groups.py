@@ -1,4 +1,4 @@
-"""Stages of a mix that one launch can run: those of different chains that are alike."""
+"""Stages of a mix that one launch can run: stages of the same kind from different chains."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MOST = 30  # the kernels have a bit for each in an int32
 
 @dataclass(frozen=True)
 class Step:
-    """A stage, its place among those of the mix, and which of the inputs it starts from.
+    """A stage, its position in the mix, and the input that it starts from.
 
     Attributes:
-        start: -1 for what the stage before it made.
+        start: Index of the input; -1 for the output of the stage before it.
         origin: The input that its chain starts from.
-        weights: Those of the stage's convolutions, depthwise first.
-        gain_and_bias: Those that the stage's normalisation learns.
+        weights: Weights of the stage's convolutions, depthwise first.
+        gain_and_bias: Learned parameters of the stage's normalization.
     """
 
     place: int
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass
 class Group:
-    """Steps of the same kind, none of which depends on another; no two start from one input.
+    """Independent steps of the same kind, no two of which start from the same input.
 
     Attributes:
         size: (n, height, width) of their inputs.
@@ -48,7 +48,7 @@ class Group:
 
     @property
     def stage(self) -> Stage:
-        """A stage that stands for all of them."""
+        """A stage that represents all of them."""
         return self.steps[0].stage
 
     @property
@@ -68,13 +68,13 @@ class Group:
         return n, (height - 1) // self.stride + 1, (width - 1) // self.stride + 1
 
     def has_room_for(self, step: Step) -> bool:
-        """Whether a step can still join; the gradients of one input are added one by one."""
+        """Return whether a step can join; the gradients of one input are added one by one."""
         taken = {other.start for other in self.steps if other.start >= 0}
         return len(self.steps) < _MOST and step.start not in taken
 
 
 def groups_of(layout: Layout, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Group]:
-    """Return all stages of a mix, in an order in which they can be run."""
+    """Return all stages of a mix, in an executable order."""
     left = iter(weights)
     open_groups: dict[tuple[Any, ...], list[Group]] = {}
     depth, origin, size = 0, 0, (0, 0, 0)
@@ -103,6 +103,6 @@ def _kind(step: Step, depth: int, size: tuple[int, int, int], by_batch: bool) ->
 
 
 def _packed(weight: Tensor) -> Tensor:
-    """Return a weight that lies in memory without gaps, in either memory format."""
+    """Return a weight that is contiguous in either memory format."""
     packed = weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
     return weight if packed else weight.contiguous()

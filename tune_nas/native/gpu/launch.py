@@ -1,6 +1,6 @@
-"""What a mix asks of a device, by Triton. Importing this module imports triton.
+"""The Triton implementation of a mix. Importing this module imports triton.
 
-No value is brought to the host: scales, statistics and coefficients stay on the device, so that the
+No value is copied to the host: scales, statistics and coefficients stay on the device, so that the
 launches can be recorded in a graph.
 """
 
@@ -19,7 +19,7 @@ from tune_nas.native.layout import MixGradient, MixTensors
 
 
 class TritonKernels:
-    """What `tune_nas.native.mix` asks of a device, by Triton; see `MixKernels` in `backend`."""
+    """The Triton implementation of `MixKernels` in `backend`."""
 
     def mix_forward(
         self, total: Tensor | None, mix: MixTensors

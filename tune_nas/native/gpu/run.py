@@ -1,4 +1,4 @@
-"""The way there: what one pass over a mix has, and its launches."""
+"""The forward pass over a mix: its tensors and its launches."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ ADDENDS = 12  # of a launch: with more, registers spill; a multiple of 4, for th
 
 
 class Run:
-    """What one pass over a mix has, by the places of its stages.
+    """The tensors of one pass over a mix, by the positions of its stages.
 
     Attributes:
         ys: The outputs of the stages.
-        normals: What the kernels call `normal`, of each of them.
-        lasts: The places of the stages that end a chain.
+        normals: The kernels' `normal` of each output.
+        lasts: The positions of the stages that end a chain.
     """
 
     def __init__(
@@ -57,21 +57,21 @@ class Run:
             )
 
     def x(self, step: Step) -> Tensor:
-        """Return what a stage starts from, before the normalisation in between."""
+        """Return the input of a stage, before the normalization in between."""
         return self.inputs[step.start] if step.start >= 0 else self.ys[step.place - 1]
 
     def xs(self, steps: Sequence[Step]) -> tuple[Tensor, ...]:
-        """Return those of several stages."""
+        """Return the inputs of several stages."""
         return side_by_side(self.x(step) for step in steps)
 
     def before(self, steps: Sequence[Step]) -> tuple[Tensor, ...]:
-        """Return the normals before the stages; where there are none, what is never read."""
+        """Return the normals before the stages; if there are none, unread placeholders."""
         if steps[0].start >= 0:
             return self.xs(steps)
         return side_by_side(self.normals[step.place - 1] for step in steps)
 
     def addends(self, terms: Sequence[Tensor]) -> list[Tensor]:
-        """Return what is added up: terms first, then the ends of the chains."""
+        """Return the addends: terms first, then the ends of the chains."""
         return [*terms, *(self.ys[place] for place in self.lasts)]
 
     def stages_forward(self, group: Group) -> None:
@@ -100,7 +100,7 @@ class Run:
         )  # fmt: skip
 
     def add_all(self, out: Tensor, begun: bool, terms: Sequence[Tensor], scales: Tensor) -> None:
-        """Add all that is added up to the sum, or begin it with that."""
+        """Add all addends to the sum, or start the sum with them."""
         pixels, channels = out.numel() // out.shape[1], out.shape[1]
         addends = self.addends(terms)
         for first in range(0, len(addends), ADDENDS):
@@ -112,7 +112,7 @@ class Run:
             )  # fmt: skip
 
     def normals_of(self, first: int, n: int, n_terms: int) -> tuple[int, tuple[Tensor, ...]]:
-        """Return how many of n addends are terms, and the normals of the others."""
+        """Return the number of terms among n addends, and the normals of the others."""
         from_, to = max(0, first - n_terms), max(0, first + n - n_terms)
         normals = tuple(self.normals[place] for place in self.lasts[from_:to])
         return n - len(normals), normals

@@ -1,4 +1,4 @@
-"""The way back: the gradients of all that was added up, and the launches that find them."""
+"""The backward pass over a mix: the gradients of all addends, and the launches for them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tune_nas.native.gpu.sizes import (
 
 
 class WayBack:
-    """The gradients that one backward pass finds.
+    """The gradients computed by one backward pass.
 
     Attributes:
-        of_inputs: Those of the inputs; None for one that is not wanted.
+        of_inputs: Gradients of the inputs; None for one that is not needed.
     """
 
     def __init__(self, run: Run, g: Tensor, wanted: Sequence[bool]) -> None:
@@ -44,7 +44,7 @@ class WayBack:
         self._coefficients: dict[int, Tensor] = {}
 
     def through_sum(self, terms: Sequence[Tensor], scales: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the gradients of the terms that are no inputs, and of the scales."""
+        """Return the gradients of the terms that are not inputs, and of the scales."""
         run, g = self.run, self.g
         own, targets, again = list[Tensor](), list[Tensor | None](), list[tuple[Tensor, Tensor]]()
         for i, (term, at) in enumerate(zip(terms, run.layout.term_inputs, strict=True)):
@@ -97,7 +97,7 @@ class WayBack:
         scales: Tensor | None = None,
         of_scales: Tensor | None = None,
     ) -> None:
-        """Keep the coefficients of the stages at the places, from the sums of g and of g · y."""
+        """Store coefficients of the stages at the positions, from the sums of g and of g · y."""
         normals = tuple(self.run.normals[place] for place in places)
         n, channels = n_terms + len(places), self.g.shape[1]
         found = partial.new_empty(max(1, len(places)), 5, channels)
@@ -110,7 +110,7 @@ class WayBack:
         self._coefficients.update(zip(places, found.unbind(), strict=False))
 
     def through_stages(self, group: Group, of_weights: bool) -> dict[int, list[Tensor]]:
-        """Hand the gradients of a group's outputs on; return those of the weights by stage."""
+        """Propagate the gradients of a group's outputs; return those of the weights by stage."""
         steps = [step for step in group.steps if of_weights or self._is_wanted(step)]
         if not steps:
             return {}
@@ -126,7 +126,7 @@ class WayBack:
         return found
 
     def of_gain_and_bias(self, place: int) -> list[Tensor]:
-        """Return the gradients of what the normalisation of a stage learns."""
+        """Return the gradients of the learned parameters of a stage's normalization."""
         if not self.run.layout.stages[place].norm.affine:
             return []
         return list(self._coefficients[place][3:].to(self.g.dtype).unbind())
@@ -206,7 +206,7 @@ class WayBack:
     def _targets(
         self, group: Group, steps: Sequence[Step], programs: int
     ) -> tuple[tuple[Tensor, ...], int, Tensor]:
-        """Return where gradients go, which of them are added there, and room for their sums."""
+        """Return the targets of gradients, which of them are added to, and space for their sums."""
         partial = new_sums(self.g, len(steps), 0 if group.first else programs)
         if not group.first:
             targets = new_maps(self.g, len(steps), group.size, self.g.shape[1])
@@ -226,7 +226,7 @@ class WayBack:
 
 
 def _of_weights(partial: Tensor, steps: Sequence[Step]) -> dict[int, list[Tensor]]:
-    """Return the gradients of the weights, each laid out as its weight, from those by program."""
+    """Sum the gradients of the weights over programs; each is laid out as its weight."""
     n, programs, count = partial.shape
     out = partial.new_empty(n, count)
     sums.add_up[(ceil_div(count, 32), n)](

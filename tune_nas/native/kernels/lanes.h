@@ -1,5 +1,5 @@
-// A vector holds L channels of one pixel; the compiler turns it into what the processor has
-// (AVX-512, AVX2, SSE, NEON).
+// A vector holds L channels of one pixel; the compiler maps it to the vector registers of the
+// processor (AVX-512, AVX2, SSE, NEON).
 #pragma once
 
 #include <ATen/ATen.h>

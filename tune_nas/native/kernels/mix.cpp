@@ -1,4 +1,4 @@
-// All that is added up in a node: scaled terms, and chains of stages, in one pass over the sum.
+// The sum in a node: scaled terms, and chains of stages, in one pass over the sum.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -96,7 +96,7 @@ void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_
   });
 }
 
-// Where the gradient of a term goes: to a tensor of its own, or into that of an input.
+// Target of the gradient of a term: a separate tensor, or that of an input.
 struct Target {
   Tensor to;
   bool add;
@@ -174,9 +174,9 @@ std::tuple<Tensor, std::vector<Tensor>> mix_forward(const OptionalTensor& total,
   return {out, kept};
 }
 
-// Where `of_inputs` is given for an input, its gradient is wanted; a term that is an input (its
-// number in `term_inputs`, -1 for none) has its gradient there. Returned: the gradients of the other
-// terms, of the inputs, of the weights (where `of_weights`) and of the scales.
+// If `of_inputs` is given for an input, its gradient is needed; a term that is an input (its
+// index in `term_inputs`, -1 for none) has its gradient there. Returns the gradients of the other
+// terms, of the inputs, of the weights (with `of_weights`) and of the scales.
 std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::vector<double>> mix_backward(
     const Tensor& g, TensorList terms, at::IntArrayRef term_inputs, TensorList inputs,
     at::IntArrayRef wanted, TensorList weights, TensorList kept, at::IntArrayRef stages, Floats scales,
@@ -210,7 +210,7 @@ std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::v
     const Chains::Stage& stage = chains.all[k];
     if (stage.last) flow = g, sums = sums_of_ys[--chain];
     const size_t scale = terms.size() + chain;
-    if (stage.first && !wanted[stage.input] && !of_weights) {  // nothing but the scale's is left to ask for
+    if (stage.first && !wanted[stage.input] && !of_weights) {  // only the gradient of the scale is needed
       const double count = double(kept[2 * k].numel()) / kept[2 * k].size(1);
       if (stage.last)
         of_scales[scale] = through_norm<double>(sums.const_data_ptr<double>(), kept[2 * k + 1], 1.0, false, count).of_weight;

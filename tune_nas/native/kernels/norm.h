@@ -1,4 +1,4 @@
-// Batch normalisation: its sums, what it does to a value, and to a gradient.
+// Batch normalization: its sums, and its effect on a value and on a gradient.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -52,9 +52,9 @@ inline std::vector<double> over_threads(const std::vector<double>& sums, int cha
   return total;
 }
 
-// A normalisation gain · (y - mean) · inverse + bias: mean, inverse, gain and bias of a channel,
-// (4, channels) as double; those that learn nothing have a gain of 1 and no bias. With `by_batch`
-// mean and inverse are those of y, and the running ones follow where `momentum` is above 0.
+// A normalization gain · (y - mean) · inverse + bias: mean, inverse, gain and bias of a channel,
+// (4, channels) as double; without learned parameters the gain is 1 and the bias 0. With `by_batch`,
+// mean and inverse are those of y, and the running ones are updated if `momentum` is above 0.
 struct Norm {
   OptionalTensor mean, variance;
   bool by_batch;
@@ -115,8 +115,8 @@ Aligned<T> affine(const OptionalTensor& normal, double weight) {
   return to;
 }
 
-// What weight · norm(y) does to a gradient g: a · g + b · y + d by channel, the three one after the
-// other; and the gradients of the weight, and of gain and bias (2, channels).
+// The effect of weight · norm(y) on a gradient g: a · g + b · y + d by channel, the three one after
+// the other; and the gradients of the weight, and of gain and bias (2, channels).
 template <class T>
 struct ThroughNorm {
   Aligned<T> coefficients;

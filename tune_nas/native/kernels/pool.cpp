@@ -1,6 +1,6 @@
-// 3×3 pooling with a border of one, as torch.nn.AvgPool2d (count_include_pad=False) and MaxPool2d,
-// and with the normalisation by the batch that may follow, of which only the output is kept.
-// The backward pass gathers: each pixel of the input asks the windows that hold it.
+// 3×3 pooling with padding 1, like torch.nn.AvgPool2d (count_include_pad=False) and MaxPool2d,
+// and with the batch normalization that may follow, of which only the output is kept.
+// The backward pass gathers: each pixel of the input reads the windows that contain it.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -30,7 +30,7 @@ void for_rows(int64_t images, int rows, F f) {
   });
 }
 
-// The taps of a window that lie inside: [first, last).
+// The taps of a window inside the image: [first, last).
 struct Taps {
   int first, last;
   Taps(int centre, int size) : first(centre == 0 ? 1 : 0), last(centre + 1 == size ? 2 : 3) {}
@@ -124,7 +124,7 @@ void maximum(const T* x, Plane in, Plane out, int stride, int64_t image, int row
       for (int ky = rows.first; ky < rows.last; ky++)
         for (int kx = columns.first; kx < columns.last; kx++) {
           const Vec<T, L> v = load<T, L>(from + (static_cast<size_t>(row * stride + ky - 1) * in.width + j * stride + kx - 1) * in.channels + c);
-          const Mask better = (v > best) | (v != v);  // as torch: the last NaN wins
+          const Mask better = (v > best) | (v != v);  // like torch: the last NaN wins
           best = better ? v : best;
           tap = better ? Mask{} + (ky * 3 + kx) : tap;
         }
@@ -134,7 +134,7 @@ void maximum(const T* x, Plane in, Plane out, int stride, int64_t image, int row
   }
 }
 
-// The windows along one side that hold a pixel, by which of their taps it is: [first, last).
+// The windows along one side that contain a pixel, by its tap in each: [first, last).
 struct Holders {
   int first, last;
   Holders(int pixel, int size, int stride)
@@ -170,7 +170,7 @@ void back(const T* g, const uint8_t* which, Plane in, Plane out, int stride, int
 
 Plane plane(const Tensor& x) { return {int(x.size(2)), int(x.size(3)), int(x.size(1))}; }
 
-// What pooling gives, and where each maximum was found: a tap from 0 to 8 (empty for the mean).
+// The output of the pooling, and the tap of each maximum, from 0 to 8 (empty for the mean).
 std::tuple<Tensor, Tensor> pool_forward(const Tensor& x, bool maximal, int64_t stride) {
   check(x, "x");
   const Plane in = plane(x);
@@ -241,7 +241,7 @@ void combine(const T* g, const T* y, const Aligned<T>& coefficients, int64_t ima
   });
 }
 
-// What pooling gives, normalised by the batch; where each maximum was found; mean and inverse.
+// The output of the pooling, normalized by the batch; the tap of each maximum; mean and inverse.
 std::tuple<Tensor, Tensor, Tensor> normed_pool_forward(const Tensor& x, bool maximal, int64_t stride, double eps) {
   auto [y, which] = pool_forward(x, maximal, stride);
   const Plane each = plane(y);
@@ -259,7 +259,7 @@ std::tuple<Tensor, Tensor, Tensor> normed_pool_forward(const Tensor& x, bool max
   return {y, which, normal};
 }
 
-// `out` and what follows it are as the way there has them.
+// `out` and the arguments after it are results of the forward pass.
 Tensor normed_pool_backward(const Tensor& g, const Tensor& out, const Tensor& which, const Tensor& normal,
                             at::IntArrayRef sizes, int64_t stride) {
   check(g, "g");

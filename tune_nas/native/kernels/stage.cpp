@@ -1,6 +1,6 @@
 // A stage of an operation: [scale and shift ->] ReLU -> [depthwise ->] dense convolution, and the
-// sums that batch normalisation needs, image by image while it lies in the cache. The backward
-// pass computes the middle of the stage again instead of keeping it.
+// sums of batch normalization, image by image while it is in the cache. The backward pass recomputes
+// the middle of the stage instead of keeping it.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -17,9 +17,9 @@
 namespace tune_nas {
 namespace {
 
-// Weights as the kernels read them: (taps, inputs, outputs). `back` gives those of the transposed
-// convolution: the window is turned round, and inputs and outputs change places. A depthwise
-// weight has one input, and is (taps, channels) either way.
+// Weights as the kernels read them: (taps, inputs, outputs). `back` returns those of the transposed
+// convolution: the window is reversed, and inputs and outputs are swapped. A depthwise
+// weight has one input, and is (taps, channels) in either case.
 template <class T>
 Aligned<T> by_tap(const Tensor& weight, bool back) {
   const Tensor dense = weight.contiguous();

@@ -1,5 +1,5 @@
 // A stage of an operation: [scale and shift ->] ReLU -> [depthwise ->] dense convolution, then batch
-// normalisation, of which the stage computes the sums.
+// normalization, whose sums the stage computes.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,7 +12,7 @@ namespace tune_nas {
 
 using at::Tensor;
 
-// The numbers that Python lists of each stage: `StageNumber` in layout.py.
+// Indices of the numbers that Python lists for each stage: `StageNumber` in layout.py.
 enum StageNumber : int64_t {
   kStart,      // which input it starts from; -1 for the output of the stage before it
   kDepthwise,  // whether it has a depthwise convolution
@@ -21,20 +21,20 @@ enum StageNumber : int64_t {
   kAffine,     // whether its normalization learns gain and bias
   kByBatch,    // whether its normalization uses the statistics of the batch
   kTracks,     // whether its normalization has running statistics
-  kNumbers,    // how many there are
+  kNumbers,    // their number
 };
 
-// The input of a stage is x, or norm(x) where `normal` is given. Returned: what the convolutions
-// make of it, y, and y's normalisation as `Norm` writes it.
+// The input of a stage is x, or norm(x) if `normal` is given. Returns the output y of the
+// convolutions, and y's normalization as written by `Norm`.
 std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
                                          int64_t dilation, int64_t stride, const Norm& norm);
 
 // The backward pass of weight · norm(stage(x)). `sums` (2, channels) are those of g and of g · y.
-// The gradient of x (of norm(x), where `normal_before` is given) is written to gx, or added to it.
-// Returned: the gradients of the depthwise and the dense weights (empty without `weights`), that of
-// the normalisation's gain and bias, the sums of gx and gx · x where `normal_before` is given, and
-// the gradient of weight.
+// The gradient of x (of norm(x), if `normal_before` is given) is written to gx, or added to it.
+// Returns the gradients of the depthwise and the dense weights (empty without `weights`), of the
+// normalization's gain and bias, the sums of gx and gx · x if `normal_before` is given, and the
+// gradient of weight.
 std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
     const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,

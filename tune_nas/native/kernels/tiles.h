@@ -1,4 +1,4 @@
-// Sums over a window of one image, which the stages are made of.
+// Sums over a window of one image, the building blocks of the stages.
 //
 // Images are NHWC; T is float or double.
 #pragma once
@@ -12,7 +12,7 @@ namespace tune_nas {
 template <class T, int L>
 inline Vec<T, L> relu(Vec<T, L> v) {
   const Vec<T, L> zero = {};
-  return v < zero ? zero : v;  // as torch: what is not a number stays so
+  return v < zero ? zero : v;  // like torch: NaN stays NaN
 }
 
 // out = relu(scale · x + shift), or relu(x) where scale is null, inside a border of zeros.
@@ -40,7 +40,7 @@ void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* ou
   }
 }
 
-// Sizes that the compiler knows: C channels and a window of K; 0 for what it does not.
+// Sizes known to the compiler: C channels and a window of K; 0 if unknown.
 template <int C, int K>
 struct Window {
   int channels_, kernel_;
@@ -102,8 +102,8 @@ void dense_of(const T* padded, W window, const T* weight, Plane out, T* to) {
   for (; o < channels; o += L) dense_columns<T, L, 1>(padded, row, window, weight + o, out, to + o);
 }
 
-// Dense convolution of stride 1 of a padded image; `out` has its own pixels. The compiler makes
-// twice as fast a loop of a few channels where it knows how many.
+// Dense convolution of stride 1 of a padded image; `out` is not padded. With few channels the
+// loop is twice as fast if the compiler knows their number.
 template <class T, int L>
 void dense(const T* padded, int kernel, const T* weight, Plane out, T* to) {
   if (out.channels == L && kernel == 1) dense_of<T, L>(padded, Window<L, 1>{}, weight, out, to);

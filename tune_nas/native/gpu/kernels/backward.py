@@ -1,7 +1,7 @@
-"""Kernels of the way back. See `parts` for the names.
+"""Kernels of the backward pass. See `parts` for the names.
 
-`gs` are gradients of what normalisations made of `ys`; with the first three rows of `coefficients`
-(5, C) they become those of the ys themselves.
+`gs` are gradients of the normalized `ys`; the first three rows of `coefficients` (5, C) turn them
+into gradients of the ys themselves.
 """
 
 import triton
@@ -28,7 +28,7 @@ def separable_middle(
     BEFORE: tl.constexpr, OF_WEIGHTS: tl.constexpr,
     DO: tl.constexpr, DT: tl.constexpr, WO: tl.constexpr, WI: tl.constexpr,
 ):  # fmt: skip
-    """The gradient between depthwise and pointwise convolution; by program, those of both weights.
+    """Compute the gradient between depthwise and pointwise convolution, and of both weights.
 
     Grid: programs × chains. `partial` is (chains, programs, C · C + KERNEL · KERNEL · C), laid out
     as the weights are; TAPS is the power of two above KERNEL · KERNEL.
@@ -108,7 +108,7 @@ def separable_input(
     KERNEL: tl.constexpr, DILATION: tl.constexpr, STRIDE: tl.constexpr,
     BEFORE: tl.constexpr, DO: tl.constexpr, DT: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of x (of norm(x) with BEFORE, and then its sums by program), from the middle.
+    """Compute the gradient of x (of norm(x) with BEFORE, with its sums by program).
 
     Grid: programs × chains. `n_pixels` are those of x. Bit i of `adds` says that chain i adds to
     its target instead of writing it. `partial` is (chains, programs, 2, C).
@@ -158,7 +158,7 @@ def dense_input(
     N: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr, KERNEL: tl.constexpr,
     BEFORE: tl.constexpr, WO: tl.constexpr, WI: tl.constexpr, WT: tl.constexpr,
 ):  # fmt: skip
-    """As `separable_input`, of a dense convolution alone, from the gradient of its output."""
+    """Like `separable_input`, for a dense convolution alone, from the gradient of its output."""
     chain = tl.program_id(1)
     g, y, x = pick(gs, chain, N), pick(ys, chain, N), pick(xs, chain, N)
     T: tl.constexpr = y.dtype.element_ty
@@ -199,7 +199,7 @@ def dense_weights(
     N: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr, KERNEL: tl.constexpr,
     BEFORE: tl.constexpr, WO: tl.constexpr, WI: tl.constexpr, WT: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a dense weight by program.
+    """Compute the gradient of a dense weight by program.
 
     Grid: programs × taps × chains. `partial` is (chains, programs, weights), laid out as those.
     """

@@ -1,4 +1,4 @@
-"""Kernels of the way there: a stage, its normalisation, the sum. See `parts` for the names."""
+"""Kernels of the forward pass: a stage, its normalization, the sum. See `parts` for the names."""
 
 import triton
 import triton.language as tl
@@ -22,7 +22,7 @@ def stage_forward(
     BEFORE: tl.constexpr, BY_BATCH: tl.constexpr,
     DO: tl.constexpr, DT: tl.constexpr, WO: tl.constexpr, WI: tl.constexpr, WT: tl.constexpr,
 ):  # fmt: skip
-    """y of each chain: the convolutions of ReLU(x), or of ReLU(norm(x)); its sums by program.
+    """Compute y of each chain: the convolutions of ReLU(x) or ReLU(norm(x)); its sums by program.
 
     Grid: programs × chains. `n_pixels` are those of y; `partial` is (chains, programs, 2, C).
     """
@@ -79,7 +79,7 @@ def finish_norm(
     MOMENTUM: tl.constexpr, EPS: tl.constexpr, BY_BATCH: tl.constexpr, TRACKS: tl.constexpr,
     AFFINE: tl.constexpr,
 ):  # fmt: skip
-    """The `normal` of each chain, and the running statistics, which follow where there are any.
+    """Compute the `normal` of each chain, and update the running statistics if there are any.
 
     Grid: blocks of channels × chains.
     """
@@ -101,7 +101,7 @@ def finish_norm(
         share = 1.0 / count
         mean = one / count
         variance = two / count - mean * mean
-        variance = tl.where(variance < 0, 0.0, variance)  # not a number stays that
+        variance = tl.where(variance < 0, 0.0, variance)  # NaN stays NaN
         if TRACKS:
             unbiased = variance * count / tl.where(count > 1, count - 1, 1.0)
             _follow(pick(means, chain, N) + c, mean, mask, MOMENTUM)

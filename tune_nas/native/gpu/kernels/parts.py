@@ -1,10 +1,10 @@
-"""What the Triton kernels have in common. Importing this module imports triton.
+"""Common parts of the Triton kernels. Importing this module imports triton.
 
-In all of them C is the number of channels and BC the next power of two, at least 16 (a dot product
-needs that); BP is how many pixels go through a program at a time; T the type of the values. What a
-normalisation needs is float64 by channel: `normal` is mean, inverse of the deviation, the share
-that a pixel has in its statistics (1 / pixels; 0 for the running ones), learnt scale and shift (1
-and 0 where nothing is learnt).
+In all kernels C is the number of channels and BC the next power of two, at least 16 (required by a
+dot product); BP is the number of pixels that a program processes at a time; T the type of the
+values. The values of a normalization are float64 by channel: `normal` is mean, inverse of the
+deviation, the weight of a pixel in its statistics (1 / pixels; 0 for the running ones), learned
+scale and shift (1 and 0 if nothing is learned).
 """
 
 import triton
@@ -32,9 +32,9 @@ def affine(normal, weight, c, C: tl.constexpr, T: tl.constexpr):
 
 @triton.jit
 def through_norm(one, along, normal, weight, c, C: tl.constexpr):
-    """Return what weight · norm(y) does to a gradient g: a · g + b · y + d, by channel.
+    """Return the effect of weight · norm(y) on a gradient g: a · g + b · y + d, by channel.
 
-    `one` and `along` are the sums of g and of g · y; returned too is that of g · normed y, before
+    `one` and `along` are the sums of g and of g · y; also returned is that of g · normed y, before
     scale and shift.
     """
     mean = tl.load(normal + c, mask=c < C, other=0.0)
@@ -48,14 +48,14 @@ def through_norm(one, along, normal, weight, c, C: tl.constexpr):
 
 @triton.jit
 def values_at(x, pixel, inside, c, C: tl.constexpr):
-    """Return x (BP, BC) at pixels; zeros where not inside."""
+    """Return x (BP, BC) at pixels; zeros outside."""
     mask = inside[:, None] & (c < C)[None, :]
     return tl.load(x + pixel[:, None] * C + c[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
 def active_at(x, pixel, inside, scale, shift, c, C: tl.constexpr, BEFORE: tl.constexpr):
-    """Return ReLU of x, or of scale · x + shift, at pixels; zeros where not inside."""
+    """Return ReLU of x, or of scale · x + shift, at pixels; zeros outside."""
     value = values_at(x, pixel, inside, c, C)
     if BEFORE:
         value = tl.where(inside[:, None], value * scale[None, :] + shift[None, :], 0.0)
@@ -64,7 +64,7 @@ def active_at(x, pixel, inside, scale, shift, c, C: tl.constexpr, BEFORE: tl.con
 
 @triton.jit
 def gradient_at(g, y, pixel, inside, a, b, d, c, C: tl.constexpr):
-    """Return a · g + b · y + d at pixels; zeros where not inside."""
+    """Return a · g + b · y + d at pixels; zeros outside."""
     found = a[None, :] * values_at(g, pixel, inside, c, C) + d[None, :]
     found += b[None, :] * values_at(y, pixel, inside, c, C)
     return tl.where(inside[:, None], found, 0.0)
@@ -72,7 +72,7 @@ def gradient_at(g, y, pixel, inside, a, b, d, c, C: tl.constexpr):
 
 @triton.jit
 def coefficients_of(coefficients, c, C: tl.constexpr, T: tl.constexpr):
-    """Return the a, b and d that `finish_sums` has written."""
+    """Return a, b and d as written by `finish_sums`."""
     a = tl.load(coefficients + c, mask=c < C, other=0.0).to(T)
     b = tl.load(coefficients + C + c, mask=c < C, other=0.0).to(T)
     d = tl.load(coefficients + 2 * C + c, mask=c < C, other=0.0).to(T)

@@ -1,4 +1,4 @@
-"""Kernels of the sums that the way back needs. See `parts` for the names."""
+"""Kernels of the sums that the backward pass needs. See `parts` for the names."""
 
 import triton
 import triton.language as tl
@@ -11,7 +11,7 @@ def dots(
     g, addends, targets, scales, partial, writes, n_pixels,
     N: tl.constexpr, N_TERMS: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,
 ):  # fmt: skip
-    """The sums of g and of g · addend by program; to the target of a term scale · g.
+    """Sum g and g · addend per program; write scale · g to the target of a term.
 
     Grid: programs × addends, terms first. Bit i of `writes` says that term i has a target.
     `partial` is (addends, programs, 2, C).
@@ -41,10 +41,10 @@ def finish_sums(
     N: tl.constexpr, N_TERMS: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, ROWS: tl.constexpr,
     SCALED: tl.constexpr,
 ):  # fmt: skip
-    """From the sums of g and of g · y: the coefficients, and with SCALED the scales' gradients.
+    """Compute the coefficients from the sums of g and of g · y; with SCALED, the scales' gradients.
 
-    The coefficients (5, C) end with the gradients of learnt scale and shift.
-    Grid: addends; the first N_TERMS of them are no ys. Without SCALED every weight is 1.
+    The coefficients (5, C) end with the gradients of learned scale and shift.
+    Grid: addends, of which the first N_TERMS are terms. Without SCALED every weight is 1.
     """
     i = tl.program_id(0)
     c = tl.arange(0, BC)
@@ -79,7 +79,7 @@ def finish_sums(
 def add_up(
     partial, out, n_programs, COLUMNS: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr
 ):
-    """Out (chains, COLUMNS): the sum over the programs of partial (chains, programs, COLUMNS).
+    """Sum partial (chains, programs, COLUMNS) over the programs into out (chains, COLUMNS).
 
     Grid: blocks of columns × chains.
     """
