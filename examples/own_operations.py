@@ -35,7 +35,7 @@ class Median(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, channels, h, w) to (n, channels, ⌈h / stride⌉, ⌈w / stride⌉), with zero padding."""
+        """Map (n, channels, h, w) to (n, channels, ⌈h / stride⌉, ⌈w / stride⌉), zero-padded."""
         n, channels, height, width = x.shape
         rows, columns = -(-height // self.stride), -(-width // self.stride)
         windows = functional.unfold(x, 3, padding=1, stride=self.stride)
