@@ -1,4 +1,4 @@
-"""A data set of one's own: images of stripes; own-data.yaml, a trial, names it.
+"""A custom data set: images of stripes, used by the trial own-data.yaml.
 
 tune-nas search examples/own-data.yaml
 """
@@ -16,7 +16,7 @@ _CLASSES = ("horizontal", "vertical", "falling", "rising")
 
 
 def stripes(config: DataConfig, part: Part) -> Source:
-    """Make gray images of stripes in four directions, under noise."""
+    """Return gray images of stripes in four directions, with noise."""
     generator = torch.Generator().manual_seed({"train": 0, "test": 1}[part])
     n = _IMAGES[part]
     labels = torch.arange(n) % len(_CLASSES)
@@ -27,11 +27,11 @@ def stripes(config: DataConfig, part: Part) -> Source:
     bright = (along + start) % 4 < 2
     noise = torch.randint(0, 128, (n, _SIDE, _SIDE), generator=generator)
     images = (127 * bright + noise).to(torch.uint8)[:, None]
-    # A file of each image would be read here, for the images that are asked for alone.
+    # With image files, read only the files of the requested images here.
     return Source(
         labels,
         len(_CLASSES),
         read=lambda index: images[index],
-        mirrors=False,  # mirrored, falling stripes rise
+        mirrors=False,  # mirrored falling stripes are rising
         classes=_CLASSES,
     )

@@ -1,4 +1,4 @@
-"""Two operations of one's own; own-operations.yaml, a space, names them.
+"""Two custom operations, used by the space own-operations.yaml.
 
 cd examples && tune-nas search milenas --space own-operations.yaml
 """
@@ -12,19 +12,19 @@ from tune_nas.spaces import Norm, register_operation
 
 
 def conv_5x5(channels: int, stride: int, norm: Norm) -> nn.Module:
-    """Return ReLU, a 5×5 convolution, batch normalization; it has parameters: a convolution."""
+    """Return ReLU, 5×5 convolution, batch normalization; with parameters, hence a convolution."""
     conv = nn.Conv2d(channels, channels, 5, stride, padding=2, bias=False)
     return nn.Sequential(nn.ReLU(), conv, norm(channels))
 
 
-@register_operation("median_3x3", kind="pool")  # without parameters, so that its kind is given
+@register_operation("median_3x3", kind="pool")  # without parameters, so the kind is required
 def median_3x3(channels: int, stride: int, norm: Norm) -> nn.Module:
-    """Return the median of 3×3 pixels."""
+    """Return the median over 3×3 pixels."""
     return Median(stride)
 
 
 class Median(nn.Module):
-    """The median of 3×3 pixels.
+    """Median over 3×3 pixels.
 
     Args:
         stride: 1 or 2.
@@ -35,7 +35,7 @@ class Median(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, channels, h, w) to (n, channels, ⌈h / stride⌉, ⌈w / stride⌉); zeros outside."""
+        """Map (n, channels, h, w) to (n, channels, ⌈h / stride⌉, ⌈w / stride⌉), zero-padded."""
         n, channels, height, width = x.shape
         rows, columns = -(-height // self.stride), -(-width // self.stride)
         windows = functional.unfold(x, 3, padding=1, stride=self.stride)

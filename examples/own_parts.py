@@ -1,4 +1,4 @@
-"""A relaxation, a rule, a selection and a probe of one's own; own-parts.yaml names them.
+"""A custom relaxation, rule, selection and probe, used by own-parts.yaml.
 
 cd examples && tune-nas search own-parts.yaml
 """
@@ -29,13 +29,13 @@ from tune_nas.spaces import Genotype, Space
 
 
 class Sharpening(Relaxation):
-    """Softmax whose temperature falls to `end` over the epochs: the choice sharpens by itself.
+    """Softmax with a temperature that decreases to `end`, so that the weights sharpen.
 
     Args:
-        end: Temperature of the last epoch; the first has 1. From ``relaxation.options``.
+        end: Temperature of the last epoch; that of the first is 1. From ``relaxation.options``.
     """
 
-    reads = ()  # no key of the trial: --set relaxation.temperature.end=1 is refused, not ignored
+    reads = ()  # no keys of the trial: --set relaxation.temperature.end=1 is an error
 
     def __init__(
         self,
@@ -51,20 +51,20 @@ class Sharpening(Relaxation):
         self.end, self.temperature = end, 1.0
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
-        """Set the temperature of an epoch, counted from 0; a resumed search sets it again."""
+        """Set the temperature of an epoch (0-based); also called after resuming."""
         self.temperature = 1 + (self.end - 1) * epoch / max(epochs - 1, 1)
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
-        """Map α (edges, operations) to weights; the mask says which operations an edge has."""
+        """Map α `(edges, operations)` to weights; the mask marks the operations of each edge."""
         return softmax_where(alphas / self.temperature, mask)
 
     def metrics(self) -> dict[str, float]:
-        """Return what the epoch's metrics should have of it."""
+        """Return additional metrics of the epoch."""
         return {"temperature": self.temperature}
 
 
 class StopWhenSettled(Rule):
-    """Ends the search when the genotype has been the same for `patience` epochs."""
+    """Stops the search when the genotype has not changed for `patience` epochs."""
 
     reads = ()
     patience = 3
@@ -83,16 +83,16 @@ class StopWhenSettled(Rule):
             self.search.stop(f"the genotype is the same for {self._epochs} epochs")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed search must remember."""
+        """Return the state that a resumed search needs."""
         return {"genotype": self._genotype, "epochs": self._epochs}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Remember it again."""
+        """Restore the state."""
         self._genotype, self._epochs = state["genotype"], state["epochs"]
 
 
 class MostCertain(Selection):
-    """Keeps the edges whose choice is the clearest: the largest weight × (1 − relative entropy).
+    """Ranks edges by the largest weight × (1 − relative entropy), to keep the most certain.
 
     Args:
         power: Exponent of the certainty; 0 is selection by magnitude. From ``selection.options``.
@@ -106,7 +106,7 @@ class MostCertain(Selection):
         self.power = power
 
     def genotype(self) -> Genotype:
-        """Return what the current α selects."""
+        """Return the genotype selected by the current α."""
         search = self.search
         with torch.no_grad():
             weights = search.relaxation.weights(search.alphas, search.betas)

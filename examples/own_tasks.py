@@ -1,4 +1,4 @@
-"""A task of one's own; own-task.yaml, a sweep, names it.
+"""A custom task, used by the sweep own-task.yaml.
 
 cd examples && tune-nas sweep own-task.yaml
 """
@@ -21,23 +21,23 @@ STATE = "linear.pt"
 
 
 class LinearProbe(Task):
-    """Trains a linear classifier on the pixels: what a network at least has to reach."""
+    """Trains a linear classifier on the pixels, a baseline for networks."""
 
     name = "linear-probe"
     section = "retrain"
     finds_genotypes = False
 
     def epochs(self, trial: TrialConfig) -> int:
-        """Return the epochs of the retraining."""
+        """Return the number of retraining epochs."""
         return trial.retrain.epochs
 
     def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> LinearClassifier:
-        """Return the classifier, untrained."""
+        """Return the untrained classifier."""
         return LinearClassifier(trial)
 
 
 class LinearClassifier:
-    """Full-batch gradient descent on softmax regression; a `tune_nas.learner.Learner`."""
+    """A `tune_nas.learner.Learner`: softmax regression by full-batch gradient descent."""
 
     def __init__(self, trial: TrialConfig) -> None:
         device = torch.device("cpu")
@@ -50,11 +50,11 @@ class LinearClassifier:
 
     @property
     def done(self) -> bool:
-        """Whether the last epoch was run."""
+        """Whether the last epoch has been run."""
         return self.epoch >= self.recipe.epochs
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Mapping[str, Any]:
-        """Take one step on the train half, and return the accuracy on the valid half, percent."""
+        """Take one step on the training half; return the validation accuracy in percent."""
         inputs, labels = self.data.train.images.flatten(1) / 255, self.data.train.labels
         errors = (inputs @ self.weights).softmax(dim=1)
         errors[torch.arange(len(labels)), labels] -= 1
@@ -66,14 +66,14 @@ class LinearClassifier:
         return {"epoch": self.epoch, "valid_accuracy": accuracy}
 
     def result(self) -> None:
-        """Return None: it finds no genotype."""
+        """Return None; there is no genotype."""
 
     def remarks(self) -> dict[str, str]:
-        """Return nothing."""
+        """Return no remarks."""
         return {}
 
     def artifacts(self) -> dict[str, str]:
-        """Return the norm of the weights of each class as CSV."""
+        """Return the weight norm of each class as CSV."""
         rows = [f"{number},{norm:.6f}" for number, norm in enumerate(self.weights.norm(dim=0))]
         return {"norms.csv": "\n".join(["class,norm", *rows]) + "\n"}
 
@@ -86,7 +86,7 @@ class LinearClassifier:
         """Restore the weights.
 
         Raises:
-            CheckpointError: If the checkpoint is damaged, or of other images.
+            CheckpointError: If the checkpoint is damaged or from different images.
         """
         state = load_state(folder, name=STATE)
         if state["weights"].shape != self.weights.shape:
