@@ -15,7 +15,7 @@ from torch import Tensor
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search import (
-    Choices,
+    CandidateMask,
     Probe,
     Relaxation,
     Rule,
@@ -41,7 +41,7 @@ class Sharpening(Relaxation):
         self,
         config: RelaxationConfig,
         space: Space,
-        choices: Choices | None = None,
+        choices: CandidateMask | None = None,
         *,
         end: float = 0.1,
     ) -> None:

@@ -41,14 +41,14 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     },
     "selections": {
         "magnitude": "tune_nas.search.selection.magnitude:Magnitude",
-        "greedy": "tune_nas.search.selection.greedy:Greedy",
+        "greedy": "tune_nas.search.selection.decided:Decided",
         "perturbation": "tune_nas.search.selection.perturbation:Perturbation",
         "sampled": "tune_nas.search.selection.sampled:Sampled",
     },
     # Named as the keys of `schedule` that turn them on.
     "rules": {
         "stages": "tune_nas.search.rules.stages:Stages",
-        "greedy": "tune_nas.search.rules.greedy:Greedy",
+        "greedy": "tune_nas.search.rules.sequential_decisions:SequentialDecisions",
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "stop": "tune_nas.search.rules.stop:Stop",
     },

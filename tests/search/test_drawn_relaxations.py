@@ -14,7 +14,7 @@ from torch.distributions import Dirichlet, kl_divergence
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
-from tune_nas.search.choices import Choices
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation import Relaxation, make_relaxation
 from tune_nas.seeds import derive_seed
 from tune_nas.spaces import CellWeights, Space, Supernet, load_space
@@ -23,7 +23,7 @@ X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=to
 
 
 def relaxation_of(
-    kind: str, space: Space, choices: Choices | None = None, **changes: Any
+    kind: str, space: Space, choices: CandidateMask | None = None, **changes: Any
 ) -> Relaxation:
     return make_relaxation(RelaxationConfig(kind=kind, init_std=1.0, **changes), space, choices)
 
@@ -275,7 +275,7 @@ def test_dirichlet_is_finite_at_concentrations_that_draw_nothing_but_zeros() -> 
 
 def test_kl_is_that_of_torch_over_the_open_edges() -> None:
     space = load_space("darts")
-    choices = Choices(space)
+    choices = CandidateMask(space)
     config = RelaxationConfig(kind="dirichlet", init_std=1.0, penalty={"kind": "kl", "weight": 0.5})
     relaxation = make_relaxation(config, space, choices)
     alphas = alphas_of(relaxation)
@@ -317,7 +317,7 @@ def test_kl_is_that_of_torch_over_the_open_edges() -> None:
 def test_kl_all_counts_pruned_operations_and_decided_edges() -> None:
     """KL of the code of DrNAS: over every operation of every edge, whatever was pruned."""
     space = load_space("darts-no-none")
-    choices = Choices(space)
+    choices = CandidateMask(space)
     relaxation = relaxation_of(
         "dirichlet", space, choices, penalty={"kind": "kl-all", "weight": 0.5}
     )
@@ -343,7 +343,7 @@ def test_kl_all_counts_pruned_operations_and_decided_edges() -> None:
 
 def test_the_zero_one_loss_has_its_gradient_and_leaves_decided_edges_alone() -> None:
     space = load_space("nasbench201")
-    choices = Choices(space)
+    choices = CandidateMask(space)
     config = RelaxationConfig(
         kind="sigmoid", init="normal", init_std=1.0, penalty={"kind": "zero-one", "weight": 10.0}
     )
@@ -371,7 +371,7 @@ def test_the_zero_one_loss_has_its_gradient_and_leaves_decided_edges_alone() -> 
 @pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "uniform-path"])
 def test_draws_respect_what_was_decided_pruned_and_taken_away(kind: str) -> None:
     space = load_space("darts")
-    choices = Choices(space)
+    choices = CandidateMask(space)
     relaxation = relaxation_of(kind, space, choices)
     alphas = alphas_of(relaxation)
     mask = torch.ones(14, 8, dtype=torch.bool)

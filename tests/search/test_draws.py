@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tune_nas.search.draws import Draws, Player
+from tune_nas.search.rng import Draws, RngReplay
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def test_a_played_step_draws_what_a_step_as_written_would() -> None:
     truth = [step(draws) for _ in range(4)]
     with other.recording() as tape:
         assert step(other) == truth[0]
-    player = Player(tape)
+    player = RngReplay(tape)
     for expected in truth[1:]:
         player.seed_all(other.host)
         with other.playing(player):
@@ -47,7 +47,7 @@ def test_a_step_that_asks_for_something_else_is_no_step_to_play() -> None:
     draws = new_draws()
     with draws.recording() as tape:
         step(draws)
-    player = Player(tape)
+    player = RngReplay(tape)
     player.seed_all(draws.host)
     with draws.playing(player), pytest.raises(RuntimeError, match="not the same in each step"):
         draws.generator(draws.seed(), "b", CPU)

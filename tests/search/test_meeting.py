@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tune_nas.search.together.meeting import Meeting
+from tune_nas.search.together.rendezvous import Rendezvous
 
 Groups = list[list[int]]
 
 
-def doubling(groups: Groups) -> Meeting[int, int]:
+def doubling(groups: Groups) -> Rendezvous[int, int]:
     """Return a meeting that doubles numbers and notes the groups that it was asked for."""
 
     def answer(group: Sequence[int]) -> list[int]:
@@ -22,10 +22,12 @@ def doubling(groups: Groups) -> Meeting[int, int]:
         groups.append(sorted(group))
         return [2 * each for each in group]
 
-    return Meeting(answer)
+    return Rendezvous(answer)
 
 
-def at_once(meeting: Meeting[int, int], works: Sequence[Callable[[], list[int]]]) -> list[object]:
+def at_once(
+    meeting: Rendezvous[int, int], works: Sequence[Callable[[], list[int]]]
+) -> list[object]:
     """Run works in threads, all present from the beginning; return what they give or raise."""
     begin = threading.Barrier(len(works))
 

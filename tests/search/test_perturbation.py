@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tune_nas.config import TrialConfig
 from tune_nas.search import Search, total_epochs
-from tune_nas.search.influence import perturbed_choice, without_edges, without_operations
+from tune_nas.search.ablation import perturbed_choice, without_edges, without_operations
 from tune_nas.search.selection import Perturbation
 from tune_nas.search.smoothing import RandomSmoothing
 from tune_nas.spaces import MixingWeights

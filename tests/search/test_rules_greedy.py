@@ -13,7 +13,7 @@ from searching import assert_resumes_to_the_bit, assert_same_state, finished, sm
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.search import Search
-from tune_nas.search.rules.greedy import certainty, edge_scores, min_max
+from tune_nas.search.rules.sequential_decisions import certainty, edge_scores, min_max
 
 # 4 decisions in the small space: after epochs 2, 3, 4 and 5.
 GREEDY: dict[str, Any] = {

@@ -12,7 +12,7 @@ from searching import assert_same_state, finished, small_trial, tiny_trial
 
 from tune_nas.library import with_overrides
 from tune_nas.search import Search
-from tune_nas.search.selection.greedy import read_decided
+from tune_nas.search.selection.decided import read_decided
 from tune_nas.search.selection.sampled import sample_genotype, weights_of
 from tune_nas.seeds import make_generator
 from tune_nas.spaces import Genotype

@@ -12,7 +12,7 @@ from torch import Tensor
 from tune_nas.config import RelaxationConfig, SmoothingConfig
 from tune_nas.library import with_overrides
 from tune_nas.search import Search
-from tune_nas.search.choices import Choices
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.objective import Objective, SeededBatch
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.smoothing import Smoothing, make_smoothing
@@ -33,7 +33,7 @@ def problem(kind: str = "softmax") -> tuple[Objective, SeededBatch]:
     torch.manual_seed(0)
     space = load_space("nasbench201")
     net = Supernet(space, n_classes=3, in_channels=1, init_channels=2, cells=1).double()
-    choices = Choices(space)
+    choices = CandidateMask(space)
     relaxation = make_relaxation(RelaxationConfig(kind=kind, init_std=0.5), space, choices)
     alphas = relaxation.initial_alphas(torch.Generator().manual_seed(1), torch.float64)
     objective = Objective(net, relaxation, {n: a.requires_grad_() for n, a in alphas.items()})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tune_nas.config import OptimizerConfig, UpdateConfig
 from tune_nas.search import Search
-from tune_nas.search.choices import Choices
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.objective import Gradients
 from tune_nas.search.optimisers import Optimisers
 from tune_nas.search.unrolled import _unrolled_weights
@@ -53,7 +53,9 @@ def optimisers_of(weights: Weights, settings: dict[str, Any], capturable: bool) 
     own = {"learning_rate": 0.1, "weight_decay": 0.02, "clip": 0.0, **settings}
     config = OptimizerConfig(weights={"unsampled": "update", **own})
     alphas = {"normal": torch.zeros(6, 5, requires_grad=True)}
-    return Optimisers(config, weights, alphas, {}, Choices(load_space("nasbench201")), capturable)
+    return Optimisers(
+        config, weights, alphas, {}, CandidateMask(load_space("nasbench201")), capturable
+    )
 
 
 def as_before_pytorch_2(settings: dict[str, Any], steps: int) -> list[list[Tensor]]:

@@ -13,7 +13,7 @@ from tune_nas.library import with_overrides
 from tune_nas.search import Rule, Search, SearchControl, SearchView, Selection, SupernetSize
 from tune_nas.search.memory import check_search_memory
 from tune_nas.search.relaxation import runs_everything
-from tune_nas.search.selection import Greedy, Magnitude, Perturbation, Sampled
+from tune_nas.search.selection import Decided, Magnitude, Perturbation, Sampled
 from tune_nas.spaces import Genotype
 
 
@@ -116,8 +116,8 @@ def test_decisions_take_the_operation_that_the_selection_chooses(tmp_path: Path)
 
 
 def test_selections_say_whether_they_read_alpha() -> None:
-    reading = {kind: kind.reads_alpha for kind in (Magnitude, Greedy, Perturbation, Sampled)}
-    assert reading == {Magnitude: True, Greedy: True, Perturbation: False, Sampled: False}
+    reading = {kind: kind.reads_alpha for kind in (Magnitude, Decided, Perturbation, Sampled)}
+    assert reading == {Magnitude: True, Decided: True, Perturbation: False, Sampled: False}
     still = {"relaxation.kind": "uniform-path", "update.level": "none"}
     trial = tiny_trial(**still, **{"selection.kind": f"{__name__}:ReadsAlpha"})
     with pytest.raises(ConfigError, match=r"α never moves, but selection.kind '.*' reads α"):

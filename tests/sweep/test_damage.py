@@ -111,7 +111,7 @@ def test_a_record_or_state_that_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_a_whole_state_is_read(tmp_path: Path) -> None:
-    options = RunOptions(concurrency=2, cpus_per_trial=0.5).kept()
+    options = RunOptions(concurrency=2, cpus_per_trial=0.5).for_resume()
     state = State(kind="search", mlflow="sqlite:///x", options=options)
     (tmp_path / STATE).write_text(json.dumps(vars(state)))
     assert read_state(Storage(tmp_path)) == state

@@ -16,9 +16,9 @@ from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.sweep import RunOptions, run_sweep
 from tune_nas.sweep.cluster import searches_per_process, trials_at_once
-from tune_nas.sweep.host import HostedTrainable, hosting
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.resolve import load_sweep
+from tune_nas.sweep.search_worker import SharedProcessTrainable, hosting
 
 TINY: dict[str, Any] = {
     "space": {"name": "nasbench201", "init_channels": 4, "cells": 1},
@@ -77,7 +77,7 @@ def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
     jobs = [Job(f"search-{t.seed}", "search", "search", t) for t in trials]
     with hosting(2, 2, cpus=0.3, gpus=0) as hosts:
 
-        class Hosted(HostedTrainable):
+        class Hosted(SharedProcessTrainable):
             def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
                 super().setup(config, hosts=hosts)
 
@@ -111,11 +111,11 @@ def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
 def test_a_seat_is_free_once_its_trial_has_left_or_was_not_heard_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tune_nas.sweep import host as module
+    from tune_nas.sweep import search_worker as module
 
     trials = [with_overrides(TINY, {"seed": seed}) for seed in (1, 2)]
     one, two = (Job(f"search-{t.seed}", "search", "search", t) for t in trials)
-    host = module.Host(1)
+    host = module.SearchWorker(1)
     assert host.take(one) is not None and host.free() == 0
     assert host.take(two) is None
     again = host.take(one)  # its own process was lost
@@ -137,7 +137,7 @@ def test_what_a_search_in_a_host_raises_is_said_in_its_own_words(
     trial = with_overrides(TINY, {})
     with hosting(1, 2, cpus=0.3, gpus=0) as hosts:
 
-        class Hosted(HostedTrainable):
+        class Hosted(SharedProcessTrainable):
             def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
                 super().setup(config, hosts=hosts)
 

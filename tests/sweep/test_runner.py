@@ -81,9 +81,9 @@ def test_numbers_out_of_range(changes: dict[str, Any], says: str) -> None:
 
 def test_what_is_kept_fills_what_is_not_given() -> None:
     started = RunOptions(concurrency=3, cpus_per_trial=0.5, address="a:1", quiet=True)
-    kept = started.kept()
+    kept = started.for_resume()
     assert kept == {"concurrency": 3, "cpus_per_trial": 0.5, "address": "a:1"}
-    resumed = RunOptions(storage="s", concurrency=1).or_else(kept)
+    resumed = RunOptions(storage="s", concurrency=1).merged_with(kept)
     assert resumed == RunOptions(storage="s", concurrency=1, cpus_per_trial=0.5, address="a:1")
     assert (RunOptions().cpus, RunOptions().gpus) == (1, 0)
 

@@ -16,7 +16,7 @@ from typing import Any
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
-from tune_nas.search.influence import without_operations
+from tune_nas.search.ablation import without_operations
 from tune_nas.search.search import Search
 from tune_nas.search.selection import Tuning
 from tune_nas.search.view import SearchControl, SearchView
@@ -49,7 +49,7 @@ class Discretised(Tuning):
 
 
 @dataclass(frozen=True)
-class Worth:
+class OperationStrength:
     """Measures of an operation on an edge. Accuracies are on the validation half, in percent.
 
     Args:
@@ -83,11 +83,11 @@ class EdgeAnalysis:
     cell: str
     edge: str
     supernet: float
-    operations: list[Worth]
+    operations: list[OperationStrength]
 
     def ranks(self) -> dict[str, dict[str, int]]:
         """Return, by criterion, the rank of each operation; 1 is the one it would choose."""
-        keys: dict[str, Callable[[Worth], Any]] = {
+        keys: dict[str, Callable[[OperationStrength], Any]] = {
             "magnitude": lambda worth: -worth.weight,
             "perturbation": lambda worth: (worth.without, -worth.loss_without),
             "discretisation": lambda worth: -worth.converged,
@@ -155,7 +155,7 @@ def analyze_edge(
             tuned.run_epoch()
         _, converged = tuned.evaluate(tuned.expected_weights(), batch_statistics=True)
         found.append(
-            Worth(
+            OperationStrength(
                 operation,
                 alpha=float(alphas[missing.what]),
                 weight=float(weights[missing.what]),

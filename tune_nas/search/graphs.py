@@ -21,10 +21,10 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from tune_nas import manifest
 from tune_nas.config import RuntimeConfig, TrialConfig
-from tune_nas.search.draws import Draws, Player, Tape
 from tune_nas.search.objective import Objective
 from tune_nas.search.relaxation import Relaxation
-from tune_nas.search.stepping import Picks, Seen, Step, Steps
+from tune_nas.search.rng import Draws, RngReplay, RngTape
+from tune_nas.search.stepping import BatchIndices, Step, StepResult, Steps
 from tune_nas.spaces import CellWeights, MixingWeights, Supernet
 
 _LOG = logging.getLogger(__name__)
@@ -227,7 +227,7 @@ class CapturedStep:
 
     Args:
         step: The step.
-        picks: Picks of a step of its kind.
+        picks: Batch indices of a step of its kind.
         tape: The seeds and generators that a step of its kind requests.
         draws: Where the step requests them.
         capture: Captures it.
@@ -237,12 +237,12 @@ class CapturedStep:
     """
 
     def __init__(
-        self, step: Step, picks: Picks, tape: Tape, draws: Draws, capture: Capture
+        self, step: Step, picks: BatchIndices, tape: RngTape, draws: Draws, capture: Capture
     ) -> None:
         self._picks = picks.clone()
         self._draws = draws
-        self._player = Player(tape)
-        seen: list[Seen] = []
+        self._player = RngReplay(tape)
+        seen: list[StepResult] = []
 
         def function() -> None:
             with draws.playing(self._player):
@@ -251,7 +251,7 @@ class CapturedStep:
         self._replay = capture(function, self._player.generators)
         self._seen = seen[0]
 
-    def __call__(self, picks: Picks) -> Seen:
+    def __call__(self, picks: BatchIndices) -> StepResult:
         """Run it on other batches with new seeds; the next call overwrites its result."""
         self._picks.copy_(picks)
         self._player.seed_all(self._draws.host)
@@ -275,7 +275,7 @@ class GraphedSteps(Steps):
         self._predictions = CapturedFunctions(capture, "an evaluation")
         self._constants: dict[str, Any] = {}
         self._captured: dict[bool, CapturedStep] = {}
-        self._tapes: dict[bool, list[Tape]] = {}
+        self._tapes: dict[bool, list[RngTape]] = {}
         self._gave_up = False
 
     @property
@@ -321,7 +321,7 @@ class GraphedSteps(Steps):
         logits: Tensor = self._predictions.run(key, function, images, tensors)
         return logits
 
-    def run(self, moves_alphas: bool) -> Seen:
+    def run(self, moves_alphas: bool) -> StepResult:
         """Run the next step, captured if it can be."""
         picks = self.step.pick(moves_alphas)
         captured = None if self._gave_up else self._find(picks)
@@ -334,7 +334,7 @@ class GraphedSteps(Steps):
         self._tapes.setdefault(moves_alphas, []).append(tape)
         return seen
 
-    def _find(self, picks: Picks) -> CapturedStep | None:
+    def _find(self, picks: BatchIndices) -> CapturedStep | None:
         """Return the graph of a kind of step, capturing it now if due; None if there is none."""
         kind = picks.moves_alphas
         tapes = self._tapes.get(kind, [])

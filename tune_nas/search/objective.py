@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tune_nas.search.draws import Draws
 from tune_nas.search.relaxation import Relaxation
+from tune_nas.search.rng import Draws
 from tune_nas.spaces import MixingWeights, Supernet
 
 Batch = tuple[Tensor, Tensor]

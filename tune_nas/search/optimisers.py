@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from tune_nas import manifest
 from tune_nas.config import AlphasOptimizer, OptimizerConfig, TrialConfig
 from tune_nas.errors import ConfigError
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.capturable import CapturableAdam, CapturableSgd
-from tune_nas.search.choices import Choices
 from tune_nas.search.objective import Gradients
 from tune_nas.search.unrolled import SgdState
 from tune_nas.training import cosine
@@ -42,7 +42,7 @@ class Optimisers:
         supernet: nn.Module,
         alphas: Mapping[str, Tensor],
         betas: Mapping[str, Tensor],
-        choices: Choices,
+        choices: CandidateMask,
         capturable: bool = False,
     ) -> None:
         self.config, self._capturable = config, capturable

@@ -17,15 +17,20 @@ from tune_nas.errors import DivergedError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.paths import GENOTYPE
 from tune_nas.runtime import peak_memory_mib
+from tune_nas.search.checkpoint_compatibility import (
+    check_origin,
+    check_same,
+    check_same_space,
+    with_rules_of,
+)
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
-from tune_nas.search.identity import check_origin, check_same, check_same_space, with_rules_of
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
 from tune_nas.search.optimisers import scheduled_rate
 from tune_nas.search.probes import (
     AlphaHistory,
     Decisions,
     Entropies,
-    Findings,
+    GenotypeMetrics,
     Probe,
     load_probes,
     make_probes,
@@ -73,7 +78,7 @@ class Search(SupernetTraining):
         self.epoch_weights = self.expected_weights()
         if trial.retrain.cells is not None:
             check_cells_occur(self.space, trial.retrain.cells, "retrain.cells")
-        self.findings = Findings(self)
+        self.findings = GenotypeMetrics(self)
         self._alpha_history = AlphaHistory(self)
         self.decisions = Decisions(self)
         self._probes: list[Probe] = [self._alpha_history, self.decisions, self.findings]

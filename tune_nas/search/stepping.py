@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from tune_nas.data import Batches, Pick
-from tune_nas.search.draws import Draws
 from tune_nas.search.objective import Batch, Objective
 from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.rng import Draws
 from tune_nas.search.update import Update
 from tune_nas.spaces import MixingWeights
 from tune_nas.training import Tally
 
 
-class Picks(NamedTuple):
+class BatchIndices(NamedTuple):
     """Indices and random changes of the batches of a step.
 
     Args:
@@ -31,19 +31,19 @@ class Picks(NamedTuple):
     valid: Pick | None
     moves_alphas: bool
 
-    def clone(self) -> Picks:
+    def clone(self) -> BatchIndices:
         """Return a copy that shares no memory."""
         valid = None if self.valid is None else self.valid.clone()
-        return Picks(self.train.clone(), valid, self.moves_alphas)
+        return BatchIndices(self.train.clone(), valid, self.moves_alphas)
 
-    def copy_(self, other: Picks) -> None:
+    def copy_(self, other: BatchIndices) -> None:
         """Copy the values of the picks of another step of the same kind."""
         self.train.copy_(other.train)
         if self.valid is not None and other.valid is not None:
             self.valid.copy_(other.valid)
 
 
-class Seen(NamedTuple):
+class StepResult(NamedTuple):
     """Results of a step's training pass, on the device: loss (), logits (n, classes), labels."""
 
     loss: Tensor
@@ -72,7 +72,7 @@ class Step:
     valid: Batches
     moves_alphas: bool
 
-    def pick(self, moves_alphas: bool) -> Picks:
+    def pick(self, moves_alphas: bool) -> BatchIndices:
         """Return the picks of the next step and advance the streams that it uses.
 
         Args:
@@ -80,9 +80,9 @@ class Step:
         """
         with_valid = moves_alphas and self.update.needs_valid
         train = self.train.pick()
-        return Picks(train, self.valid.pick() if with_valid else None, moves_alphas)
+        return BatchIndices(train, self.valid.pick() if with_valid else None, moves_alphas)
 
-    def run(self, picks: Picks) -> Seen:
+    def run(self, picks: BatchIndices) -> StepResult:
         """Update w, or w and α, once: augmentation, all passes, clipping and the optimizers."""
         train = channels_last(self.train.make(picks.train))
         if picks.moves_alphas:
@@ -96,7 +96,7 @@ class Step:
             )
         else:
             output = self.update.step_weights_alone(train, self.optimisers.step_weights)
-        return Seen(output.train_loss, output.train_logits, train[1])
+        return StepResult(output.train_loss, output.train_logits, train[1])
 
     def constants(self) -> dict[str, Any]:
         """Return all host values that a step reads; while they are equal, steps are equivalent."""
@@ -133,7 +133,7 @@ class Steps:
         """Set the step of a new epoch."""
         self.step = step
 
-    def run(self, moves_alphas: bool) -> Seen:
+    def run(self, moves_alphas: bool) -> StepResult:
         """Run the next step."""
         return self.step.run(self.step.pick(moves_alphas))
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
 from tune_nas.runtime import set_up_runtime
-from tune_nas.search.build import (
+from tune_nas.search.candidates import CandidateMask
+from tune_nas.search.factory import (
     SupernetSize,
     batch_needed,
     check_batches,
@@ -22,12 +23,11 @@ from tune_nas.search.build import (
     make_streams,
     make_supernet,
 )
-from tune_nas.search.choices import Choices
-from tune_nas.search.draws import Draws
 from tune_nas.search.graphs import make_steps, uncapturable_part
 from tune_nas.search.objective import Objective
 from tune_nas.search.optimisers import Optimisers
 from tune_nas.search.relaxation import make_relaxation
+from tune_nas.search.rng import Draws
 from tune_nas.search.smoothing import make_smoothing
 from tune_nas.search.together import SharedObjective, Together
 from tune_nas.search.widening import momenta_of, widen, widen_momenta
@@ -61,7 +61,7 @@ class SupernetTraining:
         )
         least = batch_needed(trial, self.space, data.image_size)
         self.data: SearchData = dataclasses.replace(data, smallest_batch=least)
-        self.choices = Choices(self.space)
+        self.choices = CandidateMask(self.space)
         self.relaxation = make_relaxation(trial.relaxation, self.space, self.choices)
         self.smoothing = make_smoothing(trial.relaxation.smoothing)
         self._draws = make_generator(trial.seed, "draws")

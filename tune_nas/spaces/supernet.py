@@ -134,7 +134,7 @@ class Supernet(nn.Module):
         """Whether operations are random in a pass: noise or dropout."""
         return self._has_noise or (self.training and self.skip_dropout > 0)
 
-    def hollow(self) -> Supernet:
+    def meta_copy(self) -> Supernet:
         """Return a copy with torch's operations on the meta device, without memory for its state.
 
         For use with `torch.func.functional_call`, which provides parameters and buffers.

@@ -9,7 +9,6 @@ from typing import Any
 
 from tune_nas.sweep.callbacks import InterruptionCallback, Progress, Recorder
 from tune_nas.sweep.cluster import searches_per_process, trials_at_once
-from tune_nas.sweep.host import WAITING_CPUS, HostedTrainable, hosting
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phases import Known, Phase
@@ -17,6 +16,7 @@ from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.queue import JobQueue
 from tune_nas.sweep.records import Records
 from tune_nas.sweep.scheduler import make_scheduler
+from tune_nas.sweep.search_worker import WAITING_CPUS, SharedProcessTrainable, hosting
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.tracking import SweepTracking, TrackingCallback
 from tune_nas.sweep.trainable import EpochTrainable
@@ -81,7 +81,7 @@ class PhaseRunner:
         together = searches_per_process(options)
         own = self._tasks.get(task)
         with hosting(at_once, together, options.cpus, options.gpus, own) as hosts:
-            hosted = tune.with_parameters(HostedTrainable, hosts=hosts)
+            hosted = tune.with_parameters(SharedProcessTrainable, hosts=hosts)
             yield tune.with_resources(hosted, {"CPU": WAITING_CPUS, "GPU": 0})
 
     def _run(self, phase: Phase, source: Source, records: Records) -> None:

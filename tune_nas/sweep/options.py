@@ -97,14 +97,14 @@ class RunOptions:
             f"GPUs {self.gpus - 1:g} will be idle"
         ]
 
-    def kept(self) -> dict[str, Any]:
+    def for_resume(self) -> dict[str, Any]:
         """Return the options that a resume takes over, without those that were not given."""
         values = {name: getattr(self, name) for name in _KEPT}
         return {name: value for name, value in values.items() if value is not None}
 
-    def or_else(self, kept: Mapping[str, Any]) -> RunOptions:
+    def merged_with(self, kept: Mapping[str, Any]) -> RunOptions:
         """Return these options, with missing ones filled in from an earlier session."""
-        return replace(self, **{**kept, **self.kept()})
+        return replace(self, **{**kept, **self.for_resume()})
 
 
 def storage_option(storage: str) -> str:

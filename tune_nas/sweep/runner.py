@@ -141,8 +141,8 @@ def resume_sweep(
             plan.state.status = "untracked"  # the store has changed, or the previous one is gone
         elif not failed and not lacks_trials(plan, read_records(plan)):
             raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
-    options = options.or_else(plan.state.options)
-    plan.state.options = options.kept()
+    options = options.merged_with(plan.state.options)
+    plan.state.options = options.for_resume()
     check_address(options.address)
     with locked(plan):
         if failed:
@@ -183,7 +183,7 @@ def _start(
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
         Tracker(uri)
-    state.options = options.kept()
+    state.options = options.for_resume()
     if not options.quiet:
         tell_images(trials)
     made_root = root.local is not None and not root.local.exists()

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tune_nas.native.gpu.backward_launches import BackwardLaunches
+from tune_nas.native.gpu.forward_launches import Run
 from tune_nas.native.gpu.groups import groups_of
-from tune_nas.native.gpu.run import Run
-from tune_nas.native.gpu.way_back import WayBack
 from tune_nas.native.layout import MixGradient, MixTensors
 
 
@@ -41,7 +41,7 @@ class TritonKernels:
         """See `MixKernels.mix_backward`."""
         with _on_device_of(gradient.g):
             run = Run(mix.layout, mix.inputs, gradient.kept)
-            way = WayBack(run, gradient.g, gradient.wanted)
+            way = BackwardLaunches(run, gradient.g, gradient.wanted)
             of_own, of_scales = way.through_sum(mix.terms, mix.scales)
             found: dict[int, list[Tensor]] = {}
             for group in reversed(groups_of(mix.layout, mix.inputs, mix.weights)):

@@ -8,11 +8,11 @@ from typing import Any
 
 from tune_nas.errors import ConfigError
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
-from tune_nas.search.parts import find_part, running_own_code
+from tune_nas.search.plugins import find_part, running_own_code
 from tune_nas.search.probes.alpha_history import AlphaHistory
 from tune_nas.search.probes.decisions import Decision, Decisions
 from tune_nas.search.probes.entropies import Entropies
-from tune_nas.search.probes.findings import Findings
+from tune_nas.search.probes.genotype_metrics import GenotypeMetrics
 from tune_nas.search.probes.probe import Probe
 from tune_nas.search.view import SearchView
 
@@ -21,7 +21,7 @@ __all__ = [
     "Decision",
     "Decisions",
     "Entropies",
-    "Findings",
+    "GenotypeMetrics",
     "Probe",
     "load_probes",
     "make_probes",

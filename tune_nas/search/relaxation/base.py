@@ -13,8 +13,8 @@ from torch import Tensor
 from tune_nas import manifest
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search.choices import Candidates, Choices
-from tune_nas.search.parts import find_part, register_as, running_own_code
+from tune_nas.search.candidates import CandidateMask, Candidates
+from tune_nas.search.plugins import find_part, register_as, running_own_code
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
 
@@ -38,7 +38,7 @@ def relaxation_names() -> list[str]:
 
 
 def make_relaxation(
-    config: RelaxationConfig, space: Space, choices: Choices | None = None
+    config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
 ) -> Relaxation:
     """Build the relaxation that a trial names.
 
@@ -119,11 +119,11 @@ class Relaxation(ABC):
     capturable = False
 
     def __init__(
-        self, config: RelaxationConfig, space: Space, choices: Choices | None = None
+        self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
     ) -> None:
         self.config = config
         self.cells = dict(space.cells)
-        self.choices = Choices(space) if choices is None else choices
+        self.choices = CandidateMask(space) if choices is None else choices
 
     @abstractmethod
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
-from tune_nas.search.choices import Choices
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.base import Alphas, Relaxation, Sample
 from tune_nas.search.relaxation.penalty import kl_to_flat
 from tune_nas.spaces import Space
@@ -24,10 +24,10 @@ class Dirichlet(Relaxation):
     runs_everything = True
 
     def __init__(
-        self, config: RelaxationConfig, space: Space, choices: Choices | None = None
+        self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
     ) -> None:
         super().__init__(config, space, choices)
-        self._everything = Choices(space)  # never decided or pruned
+        self._everything = CandidateMask(space)  # never decided or pruned
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to the mean of the distribution: concentrations divided by their sum."""

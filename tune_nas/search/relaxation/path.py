@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
-from tune_nas.search.choices import Choices
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.base import Relaxation, Sample
 from tune_nas.seeds import Generators
 from tune_nas.spaces import Space
@@ -26,7 +26,7 @@ class UniformPath(Relaxation):
     evaluates_draws = True
 
     def __init__(
-        self, config: RelaxationConfig, space: Space, choices: Choices | None = None
+        self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
     ) -> None:
         super().__init__(config, space, choices)
         self._eligible = {name: cell.eligible() for name, cell in self.cells.items()}

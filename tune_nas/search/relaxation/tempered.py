@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
-from tune_nas.search.choices import Choices
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.base import Relaxation, softmax_where
 from tune_nas.spaces import Space
 
@@ -22,7 +22,7 @@ class Tempered(Relaxation):
     evaluates_draws = True
 
     def __init__(
-        self, config: RelaxationConfig, space: Space, choices: Choices | None = None
+        self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
     ) -> None:
         super().__init__(config, space, choices)
         self.temperature = config.temperature.start

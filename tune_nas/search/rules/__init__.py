@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tune_nas.search.parts import find_part, running_own_code
-from tune_nas.search.rules.greedy import Greedy
+from tune_nas.search.plugins import find_part, running_own_code
 from tune_nas.search.rules.rate import LowerRate
 from tune_nas.search.rules.rule import Rule
+from tune_nas.search.rules.sequential_decisions import SequentialDecisions
 from tune_nas.search.rules.stages import Stages
 from tune_nas.search.rules.stop import Stop
 from tune_nas.search.view import SearchControl
 
-__all__ = ["Greedy", "LowerRate", "Rule", "Stages", "Stop", "make_rules"]
+__all__ = ["LowerRate", "Rule", "SequentialDecisions", "Stages", "Stop", "make_rules"]
 
 
 def make_rules(search: SearchControl) -> list[Rule]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.errors import ConfigError
-from tune_nas.search.build import SupernetSize
+from tune_nas.search.factory import SupernetSize
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.view import SearchControl
 from tune_nas.seeds import derive_seed, make_generator

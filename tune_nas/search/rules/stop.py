@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tune_nas.search.parts import check_cells
+from tune_nas.search.plugins import check_cells
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.view import SearchControl
 from tune_nas.spaces import Genotype

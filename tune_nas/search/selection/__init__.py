@@ -1,6 +1,6 @@
 """Selections: they derive a genotype from the supernet."""
 
-from tune_nas.search.selection.greedy import Greedy
+from tune_nas.search.selection.decided import Decided
 from tune_nas.search.selection.magnitude import Magnitude, select_by_magnitude
 from tune_nas.search.selection.perturbation import Perturbation, perturbed_choice
 from tune_nas.search.selection.sampled import Sampled
@@ -14,7 +14,7 @@ from tune_nas.search.selection.selection import (
 from tune_nas.search.selection.tuning import Tuning
 
 __all__ = [
-    "Greedy",
+    "Decided",
     "Magnitude",
     "Perturbation",
     "Sampled",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tune_nas.search.parts import check_cells
+from tune_nas.search.plugins import check_cells
 from tune_nas.search.relaxation import softmax_where
 from tune_nas.search.selection.selection import Selection
 from tune_nas.search.view import SearchControl

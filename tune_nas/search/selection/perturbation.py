@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from tune_nas.config import TrialConfig
-from tune_nas.search.influence import (
+from tune_nas.search.ablation import (
     Evaluation,
     chosen_of,
     perturbed_choice,

@@ -10,8 +10,8 @@ import copy
 
 import torch
 
-from tune_nas.search.choices import Choices
-from tune_nas.search.influence import candidates
+from tune_nas.search.ablation import candidates
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.selection.selection import Selection
 from tune_nas.search.view import SearchControl, SearchView
 from tune_nas.seeds import make_generator
@@ -92,7 +92,7 @@ def weights_of(search: SearchView, genotype: Genotype) -> MixingWeights:
 
     Edge weights, if any, are distributed among the edges of the genotype.
     """
-    choices = Choices(search.space)
+    choices = CandidateMask(search.space)
     for name, found in genotype.cells.items():
         cell = search.space.cells[name]
         operations = {Edge(edge.source, edge.target): edge.operation for edge in found.edges}

@@ -10,7 +10,7 @@ from typing import ClassVar
 from tune_nas import manifest
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search.parts import find_part, register_as, running_own_code
+from tune_nas.search.plugins import find_part, register_as, running_own_code
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.shares import operation_shares
 from tune_nas.search.view import SearchControl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from tune_nas.search.selection.greedy import read_decided
+from tune_nas.search.selection.decided import read_decided
 from tune_nas.search.selection.selection import Selection
 from tune_nas.spaces import Genotype
 

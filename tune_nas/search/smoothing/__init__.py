@@ -7,7 +7,7 @@ Regularization" (SDARTS), ICML 2020, arXiv:2002.05283; settings of the authors' 
 from __future__ import annotations
 
 from tune_nas.config import SmoothingConfig
-from tune_nas.search.parts import find_part, running_own_code
+from tune_nas.search.plugins import find_part, running_own_code
 from tune_nas.search.smoothing.adversarial import AdversarialSmoothing
 from tune_nas.search.smoothing.base import Smoothing
 from tune_nas.search.smoothing.random import RandomSmoothing

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from tune_nas.search.graphs import Capture
 from tune_nas.search.objective import Batch, Found, Gradients, Objective, SeededBatch
-from tune_nas.search.together.meeting import Meeting
-from tune_nas.search.together.stack import Given, Mixing, Stack, Wanted
+from tune_nas.search.together.rendezvous import Rendezvous
+from tune_nas.search.together.stack import Mixing, PassOutputs, PassResult, Stack
 from tune_nas.spaces import MixingWeights, Supernet
 
 
-class Asked(NamedTuple):
+class PassRequest(NamedTuple):
     """A pass requested by a search."""
 
     supernet: Supernet
-    wanted: Wanted
+    wanted: PassOutputs
     images: Tensor
     labels: Tensor | None
     mixing: Mixing
@@ -43,7 +43,7 @@ class Together:
 
     def __init__(self, capture: Capture | None = None) -> None:
         self._capture = capture
-        self._meeting: Meeting[Asked, Given | None] = Meeting(self._answer)
+        self._meeting: Rendezvous[PassRequest, PassResult | None] = Rendezvous(self._answer)
         self._hollows: dict[str, Supernet] = {}
         self._stacks: WeakKeyDictionary[Supernet, Stack] = WeakKeyDictionary()
         self.stacked_passes = 0
@@ -54,11 +54,11 @@ class Together:
         with self._meeting.attended():
             yield
 
-    def ask(self, asked: Asked) -> Given | None:
+    def ask(self, asked: PassRequest) -> PassResult | None:
         """Return the results of a pass, each tensor without K; None if it must run separately."""
         return self._meeting.ask(_kind(asked), asked)
 
-    def _answer(self, group: Sequence[Asked]) -> Sequence[Given | None]:
+    def _answer(self, group: Sequence[PassRequest]) -> Sequence[PassResult | None]:
         if len(group) == 1:
             return [None]
         # in a fixed order, so that the same searches find the same stack
@@ -88,7 +88,7 @@ class Together:
         if stack is None or not there or stack.size != len(supernets):
             build = supernets[0].build
             if build not in self._hollows:
-                self._hollows[build] = supernets[0].hollow()
+                self._hollows[build] = supernets[0].meta_copy()
             stack = Stack(supernets, self._hollows[build], self._capture)
             self._stacks.update(dict.fromkeys(supernets, stack))
         return stack
@@ -141,7 +141,7 @@ class SharedObjective(Objective):
         given = self._ask(asked)
         return super().predict(images, mixing) if given is None else given.logits
 
-    def _ask(self, asked: Asked | None) -> Given | None:
+    def _ask(self, asked: PassRequest | None) -> PassResult | None:
         return None if asked is None else self.together.ask(asked)
 
     def _asked(
@@ -152,7 +152,7 @@ class SharedObjective(Objective):
         *,
         weights: bool,
         alphas: bool,
-    ) -> Asked | None:
+    ) -> PassRequest | None:
         """Return a pass to request; None if it cannot run jointly with others."""
         supernet = self.supernet
         if not isinstance(supernet, Supernet) or supernet.draws:
@@ -165,7 +165,7 @@ class SharedObjective(Objective):
             if alphas and tensor.requires_grad
         )
         active = tuple((cell, of_cell.running()) for cell, of_cell in mixing.items())
-        wanted = Wanted(
+        wanted = PassOutputs(
             labels is not None,
             weights,
             differentiable,
@@ -173,10 +173,10 @@ class SharedObjective(Objective):
             self.bfloat16 and labels is not None,
             supernet.training,
         )
-        return Asked(supernet, wanted, images, labels, tensors)
+        return PassRequest(supernet, wanted, images, labels, tensors)
 
 
-def _kind(asked: Asked) -> Hashable:
+def _kind(asked: PassRequest) -> Hashable:
     """Return the kind of a pass; passes of equal kind can run jointly."""
     fields = tuple((cell, tuple(fields)) for cell, fields in asked.mixing.items())
     images = asked.images
@@ -184,9 +184,9 @@ def _kind(asked: Asked) -> Hashable:
     return (asked.supernet.build, asked.wanted, fields, where)
 
 
-def _of(given: Given, place: int) -> Given:
+def _of(given: PassResult, place: int) -> PassResult:
     """Return the results for one of the supernets."""
-    return Given(
+    return PassResult(
         given.logits[place],
         None if given.losses is None else given.losses[place],
         [None if gradient is None else gradient[place] for gradient in given.weights],

@@ -23,7 +23,7 @@ Mixing = dict[str, dict[str, Tensor]]
 """The tensors of mixing weights, by cell type and field."""
 
 
-class Wanted(NamedTuple):
+class PassOutputs(NamedTuple):
     """The requested results of a pass of several supernets.
 
     Args:
@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
     training: bool
 
 
-class Given(NamedTuple):
+class PassResult(NamedTuple):
     """Results of a pass of several supernets, with leading dimension K; None if not requested."""
 
     logits: Tensor
@@ -79,7 +79,9 @@ class Stack:
             )
         )
 
-    def run(self, wanted: Wanted, images: Tensor, labels: Tensor | None, mixing: Mixing) -> Given:
+    def run(
+        self, wanted: PassOutputs, images: Tensor, labels: Tensor | None, mixing: Mixing
+    ) -> PassResult:
         """Run all supernets once.
 
         Args:
@@ -93,19 +95,19 @@ class Stack:
         }
         fields = tuple((cell, tuple(tensors)) for cell, tensors in mixing.items())
         key = (wanted, fields, tuple(images.shape))
-        given: Given = self._functions.run(
+        given: PassResult = self._functions.run(
             key, partial(self._pass, wanted, active), images, labels, mixing
         )
         return given
 
     def _pass(
         self,
-        wanted: Wanted,
+        wanted: PassOutputs,
         active: Mapping[str, Tensor | None],
         images: Tensor,
         labels: Tensor | None,
         mixing: Mixing,
-    ) -> Given:
+    ) -> PassResult:
         self._hollow.train(wanted.training)
         weights = {
             name: tensor.detach().requires_grad_(wanted.weights)
@@ -137,7 +139,7 @@ class Stack:
         with torch.set_grad_enabled(wanted.labels), precision:
             logits = vmap(one)(weights, self._statistics, images, leaves)
             if labels is None:
-                return Given(logits, None, [], [])
+                return PassResult(logits, None, [], [])
             losses = vmap(F.cross_entropy)(logits, labels)
             total = losses.sum()
         of_weights = list(weights.values()) if wanted.weights else []
@@ -145,7 +147,7 @@ class Stack:
         # Each loss depends only on its supernet, so the gradient of the sum has those of all.
         found = torch.autograd.grad(total, of_weights + of_mixing, allow_unused=True)
         n = len(of_weights)
-        return Given(logits.detach(), losses.detach(), list(found[:n]), list(found[n:]))
+        return PassResult(logits.detach(), losses.detach(), list(found[:n]), list(found[n:]))
 
 
 def _one_memory(tensors: Sequence[Tensor]) -> Tensor:

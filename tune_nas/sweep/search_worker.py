@@ -38,7 +38,7 @@ _PAUSE = 1.0  # seconds before searching for a free slot again
 _LONGEST_PAUSE = 600.0
 
 
-class Standing(NamedTuple):
+class LearnerProgress(NamedTuple):
     """The progress of a search."""
 
     epoch: int
@@ -47,7 +47,7 @@ class Standing(NamedTuple):
     remarks: dict[str, str]
 
 
-class Host:
+class SearchWorker:
     """The searches of one process; a Ray actor with one thread per search.
 
     Args:
@@ -71,7 +71,7 @@ class Host:
                     self._leave(trial)
             return self._seats - len(self._used)
 
-    def take(self, job: Job) -> Standing | None:
+    def take(self, job: Job) -> LearnerProgress | None:
         """Build the search of a job, in the slot that its trial may have had before.
 
         Returns:
@@ -99,7 +99,7 @@ class Host:
             self.leave(job.id)
             raise
 
-    def run_epoch(self, trial: str) -> tuple[dict[str, Any], Standing]:
+    def run_epoch(self, trial: str) -> tuple[dict[str, Any], LearnerProgress]:
         """Run an epoch of a trial's search, together with those of other trials."""
         import torch
 
@@ -116,7 +116,7 @@ class Host:
             self._searches[trial].save(Path(name))
             return {path.name: path.read_bytes() for path in Path(name).iterdir()}
 
-    def restore(self, trial: str, files: Mapping[str, bytes]) -> Standing:
+    def restore(self, trial: str, files: Mapping[str, bytes]) -> LearnerProgress:
         """Resume a trial's search from a checkpoint.
 
         Raises:
@@ -151,11 +151,11 @@ class Host:
             if trial in self._used:  # it may have been released meanwhile
                 self._used[trial] = when
 
-    def _standing(self, trial: str) -> Standing:
+    def _standing(self, trial: str) -> LearnerProgress:
         search = self._searches[trial]
         found = search.result()
         text = None if found is None else found.to_yaml()
-        return Standing(search.epoch, search.done, text, dict(search.remarks()))
+        return LearnerProgress(search.epoch, search.done, text, dict(search.remarks()))
 
 
 class _Text(NamedTuple):
@@ -168,7 +168,7 @@ class _Text(NamedTuple):
         return self.text
 
 
-class HostedSearch:
+class RemoteSearch:
     """A search in the process of a host; a `Learner` like any other.
 
     Args:
@@ -177,7 +177,7 @@ class HostedSearch:
         standing: Its progress.
     """
 
-    def __init__(self, host: Any, trial: str, standing: Standing) -> None:
+    def __init__(self, host: Any, trial: str, standing: LearnerProgress) -> None:
         self._host, self._trial, self._standing = host, trial, standing
 
     @property
@@ -231,7 +231,7 @@ class HostedSearch:
         ray.wait([self._host.leave.remote(self._trial)], timeout=_PATIENCE)
 
 
-class HostedTrainable(EpochTrainable):
+class SharedProcessTrainable(EpochTrainable):
     """A search in a process shared with others."""
 
     def setup(
@@ -255,13 +255,13 @@ class HostedTrainable(EpochTrainable):
                 with suppress(RayActorError):  # it is lost
                     standing = _of(host.take.remote(self._job))
                     if standing is not None:
-                        return HostedSearch(host, self._job.id, standing)
+                        return RemoteSearch(host, self._job.id, standing)
             time.sleep(_PAUSE)
 
     def cleanup(self) -> None:
         """Release the slot."""
         learner = getattr(self, "_learner", None)
-        if isinstance(learner, HostedSearch):
+        if isinstance(learner, RemoteSearch):
             learner.leave()
 
 
@@ -292,7 +292,7 @@ def hosting(
     """
     sizes = [min(together, seats - first) for first in range(0, seats, together)]
     hosts = [
-        ray.remote(Host)
+        ray.remote(SearchWorker)
         .options(
             num_cpus=size * max(cpus - WAITING_CPUS, 0.0),
             num_gpus=size * gpus,

@@ -1,4 +1,4 @@
-"""Greedy selection: the decisions made during the search."""
+"""The selection of the decisions that were made during the search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tune_nas.search.view import SearchView
 from tune_nas.spaces import Genotype
 
 
-class Greedy(Selection):
+class Decided(Selection):
     """The edges that ``schedule.greedy`` has decided (SGAS, arXiv:1912.00195, Sec. 3.2)."""
 
     reads_alpha = True

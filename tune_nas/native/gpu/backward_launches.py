@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tune_nas.native.gpu.forward_launches import ADDENDS, Run
 from tune_nas.native.gpu.groups import Group, Step
 from tune_nas.native.gpu.kernels import backward, sums
-from tune_nas.native.gpu.run import ADDENDS, Run
 from tune_nas.native.gpu.sizes import (
     ROWS,
     blocks,
@@ -26,7 +26,7 @@ from tune_nas.native.gpu.sizes import (
 )
 
 
-class WayBack:
+class BackwardLaunches:
     """The gradients computed by one backward pass.
 
     Attributes:

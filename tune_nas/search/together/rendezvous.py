@@ -24,7 +24,7 @@ class _Asked(Generic[Question, Answer]):
     done: bool = False
 
 
-class Meeting(Generic[Question, Answer]):
+class Rendezvous(Generic[Question, Answer]):
     """Answers the questions of threads in groups of one kind.
 
     When all present threads have asked, one group is answered. Threads with the same sequence of

@@ -129,7 +129,7 @@ class Candidates:
         return found
 
 
-class Choices(Candidates):
+class CandidateMask(Candidates):
     """The mutable candidates of a search, which decides, shrinks and prunes edges."""
 
     def decide(self, cell: str, row: int, column: int) -> None:

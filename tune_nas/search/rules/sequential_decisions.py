@@ -1,4 +1,4 @@
-"""Greedy decisions during the search.
+"""Sequential decisions during the search: edge by edge, the most certain first.
 
 Li et al., "SGAS: Sequential Greedy Architecture Search", CVPR 2020, arXiv:1912.00195: edge
 importance, selection certainty and selection stability, each min-max normalized to [0, 1] over all
@@ -20,7 +20,7 @@ from tune_nas.search.view import SearchControl
 from tune_nas.spaces import CellSpace
 
 
-class Greedy(Rule):
+class SequentialDecisions(Rule):
     """Periodically decides one edge of every cell type and its operation.
 
     The first decision is at the end of epoch ``warmup`` + 1, as in the published code. The

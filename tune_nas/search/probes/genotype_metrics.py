@@ -16,7 +16,7 @@ from tune_nas.search.view import SearchView
 from tune_nas.spaces import Genotype, Space, model_size
 
 
-class Findings(Probe):
+class GenotypeMetrics(Probe):
     """Reports metrics of the genotype of each epoch.
 
     Parameters are counted at the size given by the trial's ``retrain`` section.

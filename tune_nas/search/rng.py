@@ -12,7 +12,7 @@ from tune_nas.seeds import derive_seed, new_generator
 
 
 @dataclass(frozen=True)
-class Wanted:
+class GeneratorRequest:
     """A generator requested by a step.
 
     Args:
@@ -27,11 +27,11 @@ class Wanted:
 
 
 @dataclass
-class Tape:
+class RngTape:
     """The seeds and generators that one step requested, in order."""
 
     seeds: list[int] = field(default_factory=list)
-    wanted: list[Wanted] = field(default_factory=list)
+    wanted: list[GeneratorRequest] = field(default_factory=list)
 
     def note(self, seed: int, purpose: str, device: torch.device) -> None:
         """Record the request of a generator.
@@ -39,17 +39,17 @@ class Tape:
         Raises:
             ValueError: If the seed does not belong to a pass of the step.
         """
-        self.wanted.append(Wanted(self.seeds.index(seed), purpose, device))
+        self.wanted.append(GeneratorRequest(self.seeds.index(seed), purpose, device))
 
 
-class Player:
+class RngReplay:
     """Gives a step the generators of a tape, reseeded for each run.
 
     Args:
         tape: The requests of the step.
     """
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: RngTape) -> None:
         self.tape = tape
         self.generators = [torch.Generator(wanted.device) for wanted in tape.wanted]
         self._seeds = list(tape.seeds)
@@ -78,7 +78,7 @@ class Player:
                 same.
         """
         at, self._n_generators = self._n_generators, self._n_generators + 1
-        asked = Wanted(self._seeds.index(seed), purpose, device)
+        asked = GeneratorRequest(self._seeds.index(seed), purpose, device)
         if at >= len(self.generators) or self.tape.wanted[at] != asked:
             raise RuntimeError(f"its draws are not the same in each step ('{purpose}')")
         return self.generators[at]
@@ -99,8 +99,8 @@ class Draws:
 
     def __init__(self, host: torch.Generator | None = None) -> None:
         self.host = torch.Generator() if host is None else host
-        self._tape: Tape | None = None
-        self._player: Player | None = None
+        self._tape: RngTape | None = None
+        self._player: RngReplay | None = None
 
     def seed(self) -> int:
         """Return the seed of a new pass."""
@@ -120,16 +120,16 @@ class Draws:
         return new_generator(seed, purpose, device)
 
     @contextmanager
-    def recording(self) -> Iterator[Tape]:
+    def recording(self) -> Iterator[RngTape]:
         """Record requests without changing them."""
-        self._tape = Tape()
+        self._tape = RngTape()
         try:
             yield self._tape
         finally:
             self._tape = None
 
     @contextmanager
-    def playing(self, player: Player) -> Iterator[None]:
+    def playing(self, player: RngReplay) -> Iterator[None]:
         """Take seeds and generators from a player, from the start."""
         player.rewind()
         self._player = player
