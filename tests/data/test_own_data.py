@@ -71,7 +71,7 @@ def test_the_example_is_found_beside_its_file(
         "data: 4 classes in 'own_data:stripes', 480 training + 120 test images: "
         "horizontal 120+30, vertical 120+30, falling 120+30, rising 120+30"
     )
-    assert dataset_description("own_data:stripes").startswith("Make gray images of stripes")
+    assert dataset_description("own_data:stripes").startswith("Return gray images of stripes")
 
 
 def test_a_short_form_and_a_folder_that_is_given(tmp_path: Path) -> None:
