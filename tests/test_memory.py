@@ -175,7 +175,7 @@ def test_weights_that_do_not_fit_are_not_allocated(monkeypatch: pytest.MonkeyPat
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the network was built")
 
-    monkeypatch.setattr("tune_nas.search.build.Supernet", never)
+    monkeypatch.setattr("tune_nas.search.factory.Supernet", never)
     monkeypatch.setattr("tune_nas.retrain.retrain.build_network", never)
     with_memory(monkeypatch, 1 / 1024)  # a MiB
     with pytest.raises(ConfigError, match="the network has 1,929,754 parameters, which take"):
