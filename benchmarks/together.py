@@ -87,7 +87,7 @@ def one_after_another(options: argparse.Namespace) -> Iterator[Callable[[], floa
 
 
 def in_process(options: argparse.Namespace, seed: int, orders: Any, ready: Any) -> None:
-    """Run steps on request, until told to end."""
+    """Run steps on request, until asked to end."""
     torch.set_num_threads(1)
     search = make_search(options, seed, None)
     steps(search, WARM_UP)

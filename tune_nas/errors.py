@@ -42,7 +42,7 @@ class CheckpointError(TuneNasError, OSError):
 
 
 class DivergedError(TuneNasError, ArithmeticError):
-    """The loss of a search or training is no longer finite."""
+    """The loss of a search or training is not finite anymore."""
 
 
 class StorageError(TuneNasError, OSError):

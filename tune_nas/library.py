@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tune_nas.config import TrialConfig, dotted_keys, earlier_rules, scaled
 from tune_nas.config.effects import no_effect, set_keys, set_value
-from tune_nas.config.section import current_key, current_value
+from tune_nas.config.section import current_key, current_settings
 from tune_nas.errors import ConfigError
 from tune_nas.manifest import is_reference
 from tune_nas.paths import expanded, is_file
@@ -161,7 +161,7 @@ def with_settings(
     Raises:
         ConfigError: If a key is unknown, a value is invalid, or a key has no effect.
     """
-    settings = current_settings(settings)
+    settings = _current(settings)
     trial = make(settings)
     for key, setting in set_keys(settings):
         reason = no_effect(trial, key, declared_reads)
@@ -199,30 +199,13 @@ def with_overrides(
         ConfigError: If a key is unknown or a value is invalid.
     """
     content = trial.to_dict() if isinstance(trial, TrialConfig) else dict(trial)
-    for key, value in current_settings(overrides).items():
+    for key, value in _current(overrides).items():
         check_key(key, where)
         try:
             content = _set(content, key.split("."), value)
         except ValueError as error:
             raise ConfigError(f"{where}: {key} cannot be set: {error}") from error
     return validate(TrialConfig, content, where)
-
-
-def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys and their values in their current spelling.
-
-    Sections among the values are unchanged: they are renamed when they are validated.
-
-    Raises:
-        ConfigError: If a key is given in both spellings.
-    """
-    current: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = current_key(TrialConfig, key)
-        if name != key and name in settings:
-            raise ConfigError(f"'{key}' is the earlier name of '{name}'; give '{name}' alone")
-        current[name] = current_value(TrialConfig, name, value)
-    return current
 
 
 def check_key(key: str, where: str) -> None:
@@ -258,6 +241,13 @@ def plain_rule(message: str) -> str:
     for pattern, rule in _RULES:
         message = re.sub(pattern, rule, message)
     return message
+
+
+def _current(settings: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return current_settings(TrialConfig, settings)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _with_module_dir(content: dict[str, Any], folder: Path) -> dict[str, Any]:

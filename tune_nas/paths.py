@@ -52,7 +52,7 @@ def expanded(place: str | Path) -> Path:
     """Return a path with ``~`` and ``~user`` replaced by that home directory.
 
     Raises:
-        StorageError: If there is no such user, or the path is not UTF-8 text.
+        StorageError: If the user does not exist, or the path is not UTF-8 text.
     """
     if not str(place).isprintable() and "\\udc" in ascii(str(place)):  # bytes of another encoding
         raise StorageError(f"{shown(str(place))}: must be UTF-8, which files of settings are")

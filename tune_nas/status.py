@@ -29,10 +29,8 @@ class Status(StrEnum):
 
     @property
     def of_mlflow(self) -> str:
-        """MLflow's status of the run; MLflow has none for a trial stopped early."""
-        if self is Status.FAILED:
-            return "FAILED"
-        return "FINISHED" if self.closed else "RUNNING"
+        """MLflow's status of a closed trial's run; MLflow has none for one stopped early."""
+        return "FAILED" if self is Status.FAILED else "FINISHED"
 
 
 RESULT_STATUSES = (Status.FINISHED, Status.STOPPED, Status.FAILED)

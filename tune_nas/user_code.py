@@ -36,6 +36,27 @@ def load_named(key: str, name: str, folders: Sequence[Path] = ()) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def load_class(key: str, name: str, base: type[Any], described: str = "") -> type[Any]:
+    """Return the class that a key names.
+
+    A module is looked up in Python's import path and in the current working directory.
+
+    Args:
+        key: The key that names it, one of `tune_nas.manifest.KINDS`.
+        name: A name of the manifest, or ``module:Class``.
+        base: The required base class.
+        described: How the message calls the base class; its name by default.
+
+    Raises:
+        ConfigError: If it cannot be imported or is not such a class.
+    """
+    found = load_named(key, name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        needed = described or base.__name__
+        raise ConfigError(f"{key} is '{name}', but must be a class derived from {needed}")
+    return found
+
+
 def import_named(key: str, text: str, folders: Sequence[Path] = ()) -> Any:
     """Import a module and return its object with a name; None if it has none.
 

@@ -1,4 +1,4 @@
-"""A sweep that the version before 0.2 began is resumed: its files are in ``before``.
+"""A sweep that an earlier version began is resumed: its files are in ``before``.
 
 It has two searches of three epochs and a retraining run for each. The driver was killed after the
 first epoch of the second search. MLflow's files and most checkpoints are left out.

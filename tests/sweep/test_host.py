@@ -108,7 +108,7 @@ def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
     assert_same(alone.history, truth(trials[1]))
 
 
-def test_a_seat_is_free_once_its_trial_has_left_or_was_not_heard_of(
+def test_a_slot_is_free_once_its_trial_has_left_or_was_not_heard_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tune_nas.sweep import search_worker as module
@@ -116,16 +116,16 @@ def test_a_seat_is_free_once_its_trial_has_left_or_was_not_heard_of(
     trials = [with_overrides(TINY, {"seed": seed}) for seed in (1, 2)]
     one, two = (Job(f"search-{t.seed}", "search", "search", t) for t in trials)
     host = module.SearchWorker(1)
-    assert host.take(one) is not None and host.free() == 0
-    assert host.take(two) is None
-    again = host.take(one)  # its own process was lost
+    assert host.acquire(one) is not None and host.free() == 0
+    assert host.acquire(two) is None
+    again = host.acquire(one)  # its own process was lost
     assert again is not None and again.epoch == 0
-    host.leave(one.id)
+    host.release(one.id)
     broken = replace(two, trial=with_overrides(two.trial, {"start_from": "/nowhere"}))
     with pytest.raises(CheckpointError):
-        host.take(broken)
+        host.acquire(broken)
     assert host.free() == 1
-    assert host.take(two) is not None and host.free() == 0
+    assert host.acquire(two) is not None and host.free() == 0
     later = module.time.monotonic() + 2 * module._LONGEST_PAUSE
     monkeypatch.setattr(module.time, "monotonic", lambda: later)
     assert host.free() == 1

@@ -53,7 +53,7 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> Found:
 
     Raises:
         GenotypeError: If it is none of these, not a genotype, or both a run and a published name.
-        StorageError: If there is no such run.
+        StorageError: If no run has this name.
     """
     if is_file(text):
         return _of_file(text)

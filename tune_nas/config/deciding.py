@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from tune_nas.config.section import inner_section
 from tune_nas.config.trial import TrialConfig
 
 
+@cache
 def keys_that_decide(mark: Decides) -> tuple[str, ...]:
     """Return the dotted keys of a trial that have a mark."""
     return tuple(key for key, own in _marks(TrialConfig, "", Decides.NOTHING) if mark in own)

@@ -83,7 +83,7 @@ def check_part(key: str, name: str, form: str = "module:Class", also: tuple[str,
         also: Values that denote no part.
 
     Raises:
-        ValueError: If there is no such part; names the nearest one.
+        ValueError: If no part has this name; names the nearest one.
     """
     kind = manifest.KINDS[key]
     if name in also or manifest.is_known(kind, name):
@@ -130,7 +130,26 @@ def current_value(model: type[BaseModel], key: str, value: Any) -> Any:
     return _current_value(model, head, value)
 
 
+def current_settings(model: type[BaseModel], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys and their values, or lists of values, in their current spelling.
+
+    Sections among the values are unchanged: they are renamed when they are validated.
+
+    Raises:
+        ValueError: If a key is given in both spellings.
+    """
+    current: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = current_key(model, key)
+        if name != key and name in settings:
+            raise ValueError(f"'{key}' is the earlier name of '{name}'; give '{name}' alone")
+        current[name] = current_value(model, name, value)
+    return current
+
+
 def _current_value(model: type[BaseModel], name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_current_value(model, name, each) for each in value]
     renamed = model.renamed_values.get(name, {}) if issubclass(model, Section) else {}
     return renamed.get(value, value) if isinstance(value, str) else value
 

@@ -23,7 +23,7 @@ def open_part(config: DataConfig, part: Part) -> Source:
         part: ``train`` or ``test``.
 
     Raises:
-        ConfigError: If there is no such data set, or a custom one does not match `Source`.
+        ConfigError: If no data set has this name, or a custom one does not match `Source`.
         DataError: If its files are missing, unreadable or damaged.
     """
     if manifest.is_shipped("datasets", config.name):

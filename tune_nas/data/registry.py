@@ -93,7 +93,7 @@ def find_reader(name: str, folders: Sequence[Path] = ()) -> Reader:
         folders: Folders searched first for the module of a custom data set.
 
     Raises:
-        ConfigError: If there is no such data set; names the nearest one.
+        ConfigError: If no data set has this name; names the nearest one.
     """
     if not manifest.is_known("datasets", name) and not manifest.is_reference(name):
         known = dataset_names()

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tune_nas.errors import StorageError
+from tune_nas.status import RESULT_STATUSES
 
-STAGES = ("search", "repeat", "retrain")
-STATUSES = ("finished", "stopped early", "failed")
+PHASES = ("search", "repeat", "retrain")
+"""The phases of a sweep, in order."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ class TrialResult:
     parent: str | None = None
 
     def __post_init__(self) -> None:
-        if self.stage not in STAGES:
-            raise ValueError(f"stage is '{self.stage}', but must be one of {', '.join(STAGES)}")
-        if self.status not in STATUSES:
-            raise ValueError(f"status is '{self.status}', but must be one of {', '.join(STATUSES)}")
+        if self.stage not in PHASES:
+            raise ValueError(f"stage is '{self.stage}', but must be one of {', '.join(PHASES)}")
+        if self.status not in RESULT_STATUSES:
+            known = ", ".join(RESULT_STATUSES)
+            raise ValueError(f"status is '{self.status}', but must be one of {known}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers for any JSON reader: inf and nan become strings."""

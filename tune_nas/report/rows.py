@@ -21,7 +21,8 @@ from tune_nas.report.labels import (
     order_key,
     value_label,
 )
-from tune_nas.report.results import STATUSES, TrialResult
+from tune_nas.report.results import TrialResult
+from tune_nas.status import RESULT_STATUSES, Status
 
 _LOSSES = ("train_loss", "valid_loss", "test_loss")
 
@@ -139,7 +140,7 @@ def has_diverged(result: TrialResult, metric: str) -> bool:
 def distinct(trials: Sequence[TrialResult]) -> list[TrialResult]:
     """Return one trial per seed; among several, the one with the most epochs."""
     of_seed: dict[int, TrialResult] = {}
-    for trial in sorted(trials, key=lambda trial: STATUSES.index(trial.status)):
+    for trial in sorted(trials, key=lambda trial: RESULT_STATUSES.index(Status(trial.status))):
         of_seed.setdefault(trial.seed, trial)
     kept = {trial.trial_id for trial in of_seed.values()}
     return [trial for trial in trials if trial.trial_id in kept]

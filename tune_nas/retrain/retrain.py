@@ -170,7 +170,7 @@ class Retrain:
 
         Raises:
             TuneNasError: If all epochs were run.
-            DivergedError: If the loss is no longer finite.
+            DivergedError: If the loss is not finite anymore.
         """
         if self.done:
             raise TuneNasError(

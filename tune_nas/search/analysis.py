@@ -121,7 +121,7 @@ def analyze_edge(
         on_operation: Called with the name of each operation before it is tuned.
 
     Raises:
-        ConfigError: If there is no such cell or edge, or the edge is already decided or pruned.
+        ConfigError: If the cell or edge does not exist, or the edge is already decided or pruned.
         CheckpointError: If the checkpoint is not the end of that search.
     """
     if epochs < 1:

@@ -43,12 +43,16 @@ class EffectiveValues:
     def space(self, trial: TrialConfig) -> Space:
         """Return the space of a trial."""
         name = trial.space.name
-        return self._spaces.setdefault(name, self._spaces.get(name) or load_space(name))
+        if name not in self._spaces:
+            self._spaces[name] = load_space(name)
+        return self._spaces[name]
 
     def shape(self, data: DataConfig) -> DataShape:
         """Return the shape of the images of a data set."""
         key = repr((data.name, data.dir, data.layout, data.train_images, data.resolution))
-        return self._shapes.setdefault(key, self._shapes.get(key) or describe_data(data))
+        if key not in self._shapes:
+            self._shapes[key] = describe_data(data)
+        return self._shapes[key]
 
 
 def _section(key: str) -> str:

@@ -1,36 +1,17 @@
-"""Lookup of a part's class by a name of the manifest or ``module:Class``."""
+"""What the parts of a search have in common: registering, running and checking them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.spaces import Space
-from tune_nas.user_code import load_named, said
+from tune_nas.user_code import said
 
 Part = TypeVar("Part")
-
-
-def find_part(key: str, kind: str, base: type[Any]) -> type[Any]:
-    """Return the class that a trial names.
-
-    A module is looked up in Python's import path and in the current working directory.
-
-    Args:
-        key: The key that names it.
-        kind: A name of the manifest, or ``module:Class``.
-        base: The required base class.
-
-    Raises:
-        ConfigError: If it cannot be imported or is not such a class.
-    """
-    found = load_named(key, kind)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise ConfigError(f"{key} is '{kind}', but must be a class derived from {base.__name__}")
-    return found
 
 
 @contextmanager

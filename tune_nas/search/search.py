@@ -152,7 +152,7 @@ class Search(SupernetTraining):
 
         Raises:
             TuneNasError: If all epochs were run.
-            DivergedError: If the loss is no longer finite.
+            DivergedError: If the loss is not finite anymore.
         """
         if self.done:
             raise TuneNasError(f"the search is over: {self.epoch} of {self.epochs} epochs are run")

@@ -100,7 +100,7 @@ class SupernetView(Protocol):
 
     @property
     def data(self) -> SearchData:
-        """The training images, in two parts; there is no test set."""
+        """The training images in two parts, without the test set."""
 
     @property
     def device(self) -> torch.device:

@@ -119,7 +119,7 @@ def operation_kind(name: str) -> str:
     """Return ``skip``, ``pool``, ``convolution``, ``none`` or ``noise``.
 
     Raises:
-        ConfigError: If there is no such operation, or it is a custom one whose space has not been
+        ConfigError: If no operation has this name, or it is a custom one whose space has not been
             loaded.
     """
     return _operation(name).kind
@@ -129,7 +129,7 @@ def build_operation(name: str, channels: int, stride: int, norm: Norm) -> nn.Mod
     """Build an operation for ``channels`` channels.
 
     Raises:
-        ConfigError: If there is no such operation, or it is a custom one whose space has not been
+        ConfigError: If no operation has this name, or it is a custom one whose space has not been
             loaded.
         ValueError: If the stride is neither 1 nor 2, or there are no channels.
     """

@@ -135,7 +135,7 @@ def load_space(name: str | Path) -> Space:
     working directory.
 
     Raises:
-        ConfigError: If there is no such space, its file is not valid, an operation cannot be
+        ConfigError: If no space has this name, its file is not valid, an operation cannot be
             imported, or it is a different space with the name of a built-in one, with which its
             genotypes would be read.
     """

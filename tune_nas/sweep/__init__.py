@@ -6,8 +6,9 @@ when they are first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tune_nas.lazy import lazily
 
 if TYPE_CHECKING:
     from tune_nas.sweep.config import SweepConfig
@@ -17,21 +18,24 @@ if TYPE_CHECKING:
     from tune_nas.sweep.resolve import load_sweep, resolve_trials
     from tune_nas.sweep.runner import resume_sweep, run_retrain, run_search, run_sweep
     from tune_nas.sweep.trainable import EpochTrainable
-
-_MODULE_OF = {
-    "EpochTrainable": "trainable",
-    "Estimate": "cost",
-    "RunOptions": "options",
-    "SweepConfig": "config",
-    "SweepOutcome": "outcome",
-    "estimate": "cost",
-    "load_sweep": "resolve",
-    "resolve_trials": "resolve",
-    "resume_sweep": "runner",
-    "run_retrain": "runner",
-    "run_search": "runner",
-    "run_sweep": "runner",
-}
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "EpochTrainable": "tune_nas.sweep.trainable",
+            "Estimate": "tune_nas.sweep.cost",
+            "RunOptions": "tune_nas.sweep.options",
+            "SweepConfig": "tune_nas.sweep.config",
+            "SweepOutcome": "tune_nas.sweep.outcome",
+            "estimate": "tune_nas.sweep.cost",
+            "load_sweep": "tune_nas.sweep.resolve",
+            "resolve_trials": "tune_nas.sweep.resolve",
+            "resume_sweep": "tune_nas.sweep.runner",
+            "run_retrain": "tune_nas.sweep.runner",
+            "run_search": "tune_nas.sweep.runner",
+            "run_sweep": "tune_nas.sweep.runner",
+        },
+    )
 
 __all__ = [
     "EpochTrainable",
@@ -47,10 +51,3 @@ __all__ = [
     "run_search",
     "run_sweep",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Load the module of a name when the name is first used."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tune_nas.config import Count, Epochs, Section, TrialConfig
-from tune_nas.config.section import check_part, current_key, current_value
+from tune_nas.config.section import check_part, current_settings, current_value
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, Parameter, ordered
 
 SEEDS = 2**31  # counted from 0
@@ -139,19 +139,12 @@ class SweepConfig(Section):
         if not isinstance(content, Mapping):
             return content
         own = dict(content)
-        for name in ("set", "embedded"):
-            if isinstance(own.get(name), Mapping):
-                own[name] = _settings(own[name])
+        for name in own.keys() & {"set", "embedded"}:
+            own[name] = _settings(own[name])
         if isinstance(own.get("set_in"), Mapping):
-            own["set_in"] = {
-                trial: _settings(keys) if isinstance(keys, Mapping) else keys
-                for trial, keys in own["set_in"].items()
-            }
-        if isinstance(own.get("parameters"), Mapping):
-            parameters = own["parameters"].items()
-            own["parameters"] = {
-                _key(key): _parameter(_key(key), value) for key, value in parameters
-            }
+            own["set_in"] = {trial: _settings(keys) for trial, keys in own["set_in"].items()}
+        if "parameters" in own:
+            own["parameters"] = _parameters(own["parameters"])
         return own
 
     @field_validator("task")
@@ -312,33 +305,29 @@ class SweepConfig(Section):
             )
 
 
-def _key(key: Any) -> Any:
-    return current_key(TrialConfig, key) if isinstance(key, str) else key
+def _settings(settings: Any) -> Any:
+    return current_settings(TrialConfig, settings) if _is_named(settings) else settings
 
 
-def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys with their values, or lists of values, in the current spelling."""
-    current: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = _key(key)
-        if name != key and name in settings:
-            raise ValueError(f"'{key}' is the earlier name of '{name}'; give '{name}' alone")
-        current[name] = _value(name, value)
-    return current
+def _parameters(parameters: Any) -> Any:
+    """Return swept keys, their values and conditions in the current spelling."""
+    if not _is_named(parameters):
+        return parameters
+    return {
+        key: _parameter(key, parameter)
+        for key, parameter in current_settings(TrialConfig, parameters).items()
+    }
 
 
-def _value(key: Any, value: Any) -> Any:
-    if isinstance(value, list):
-        return [_value(key, each) for each in value]
-    return current_value(TrialConfig, key, value) if isinstance(key, str) else value
-
-
-def _parameter(key: Any, parameter: Any) -> Any:
-    """Return the values and conditions of a swept key in the current spelling."""
+def _parameter(key: str, parameter: Any) -> Any:
     if not isinstance(parameter, Mapping):
         return parameter
-    own = {form: _value(key, values) for form, values in parameter.items() if form != "when"}
-    if "when" in parameter:
-        when = parameter["when"]
-        own["when"] = _settings(when) if isinstance(when, Mapping) else when
-    return own
+    return {
+        form: _settings(value) if form == "when" else current_value(TrialConfig, key, value)
+        for form, value in parameter.items()
+    }
+
+
+def _is_named(content: Any) -> bool:
+    """Return whether content is a mapping whose keys are text; other content is not valid."""
+    return isinstance(content, Mapping) and all(isinstance(key, str) for key in content)

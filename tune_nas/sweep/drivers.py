@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 
 from tune_nas.errors import StorageError
+from tune_nas.report.results import PHASES
 from tune_nas.sweep.locking import is_locked, read_owner
 from tune_nas.sweep.options import storage_option
-from tune_nas.sweep.phases import PHASES
 from tune_nas.sweep.plan import STATE, State, read_state
 from tune_nas.sweep.records import FOLDER
 from tune_nas.sweep.storage import Storage
@@ -84,7 +84,7 @@ def _status(folder: Storage, state: State, resume: str) -> DriverStatus:
 
 
 def _silent(folder: Storage, hint: str) -> DriverStatus:
-    """Return the status if there is no lock: the time since the last result."""
+    """Return the status without a lock: the time since the last result."""
     newest = max((folder.modified(f"{phase}/{FOLDER}") for phase in PHASES), default=0.0)
     if not newest:
         return DriverStatus(RUNNING, f"no result yet; {hint}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tune_nas.errors import StorageError
+from tune_nas.report.results import PHASES
 from tune_nas.status import Status
-from tune_nas.sweep.phases import PHASES
 from tune_nas.sweep.plan import Plan
 from tune_nas.sweep.records import FOLDER, Records
 from tune_nas.sweep.storage import Storage
@@ -25,7 +25,7 @@ def reopen_failed(plan: Plan) -> None:
     its record is removed.
 
     Raises:
-        StorageError: If there is no trial to retry.
+        StorageError: If no trial can be retried.
     """
     name, n_lasting, lasting = plan.sweep.name, 0, ""
     reopened = False

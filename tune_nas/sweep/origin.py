@@ -39,7 +39,7 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
         mlflow: URI of an MLflow store; None to look into none.
 
     Raises:
-        StorageError: If there is no such search, or the storage cannot be reached.
+        StorageError: If no search has this name, or the storage cannot be reached.
         CheckpointError: If none of its checkpoints is intact.
     """
     from tune_nas.checkpoint import fetched, load_state, newest_intact

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_nas.config import TrialConfig
+from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
@@ -22,7 +23,6 @@ from tune_nas.sweep.sources import ListSource, OptunaSource, Source
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Inputs
 
-PHASES = ("search", "repeat", "retrain")
 _STUDY = "optuna.db"
 
 Parameters = Mapping[str, Any]

@@ -67,7 +67,7 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     Args:
         name_or_path: A shipped sweep or the path of a YAML file.
         changes: Keys of `SweepConfig` with their new values. ``set`` is added to that of the file;
-            a key set this way is no longer swept, nor is one whose condition it leaves unmet.
+            a key set this way is not swept, nor is one whose condition it leaves unmet.
             ``epochs`` overrides every ``schedule.epochs`` of the file.
 
     Raises:
@@ -106,7 +106,7 @@ def base_trials(sweep: SweepConfig) -> BaseTrials:
     """Return the sweep's trials with its fixed keys set.
 
     Raises:
-        ConfigError: If there is no such trial, or the keys do not fit one of them.
+        ConfigError: If no trial has this name, or the keys do not fit one of them.
     """
     swept = sweep.parameters.get(TRIAL)
     names = [str(sweep.trial)] if swept is None else swept.values

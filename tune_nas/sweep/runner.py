@@ -173,9 +173,9 @@ def _start(
     plan = Plan(storage, sweep, bases, state)
     trials = [trial for _, _, trial in plan.resolved.trials]
     check_data_keys(data_sections(sweep, trials))
-    if is_local(options.address):
-        check_devices(trials)
     here = is_local(options.address)
+    if here:
+        check_devices(trials)
     preflight(trials, phases_of(plan), state, tasks or {}, here=here)
     check_distinct(sweep, plan.resolved.points)
     check_address(options.address)

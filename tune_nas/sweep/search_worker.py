@@ -51,12 +51,12 @@ class SearchWorker:
     """The searches of one process; a Ray actor with one thread per search.
 
     Args:
-        seats: Maximum number of concurrent searches.
+        slots: Maximum number of concurrent searches.
         task: Task that builds the searches; None for the task that a job names.
     """
 
-    def __init__(self, seats: int, task: Task | None = None) -> None:
-        self._seats, self._task = seats, task
+    def __init__(self, slots: int, task: Task | None = None) -> None:
+        self._slots, self._task = slots, task
         self._lock = threading.Lock()
         self._together: Together | None = None
         self._searches: dict[str, Learner] = {}
@@ -68,10 +68,10 @@ class SearchWorker:
         with self._lock:
             for trial, used in list(self._used.items()):
                 if time.monotonic() - used > _LONGEST_PAUSE:
-                    self._leave(trial)
-            return self._seats - len(self._used)
+                    self._release(trial)
+            return self._slots - len(self._used)
 
-    def take(self, job: Job) -> LearnerProgress | None:
+    def acquire(self, job: Job) -> LearnerProgress | None:
         """Build the search of a job, in the slot that its trial may have had before.
 
         Returns:
@@ -83,8 +83,8 @@ class SearchWorker:
 
         runtime = job.trial.runtime
         with self._lock:  # searches that start together must take part in the same passes
-            self._leave(job.id)
-            if len(self._used) >= self._seats:
+            self._release(job.id)
+            if len(self._used) >= self._slots:
                 return None
             self._used[job.id] = math.inf
             self._threads = runtime.threads
@@ -94,9 +94,9 @@ class SearchWorker:
             with self._using(job.id):
                 task = self._task or find_task(job.task)
                 self._searches[job.id] = task.build(job.trial, job.inputs, self._together)
-                return self._standing(job.id)
+                return self._progress(job.id)
         except BaseException:
-            self.leave(job.id)
+            self.release(job.id)
             raise
 
     def run_epoch(self, trial: str) -> tuple[dict[str, Any], LearnerProgress]:
@@ -105,10 +105,10 @@ class SearchWorker:
 
         search = self._searches[trial]
         assert self._together is not None
-        torch.set_num_threads(self._seats * self._threads)
+        torch.set_num_threads(self._slots * self._threads)
         with self._using(trial), self._together.attended():
             metrics = dict(search.run_epoch())
-        return metrics, self._standing(trial)
+        return metrics, self._progress(trial)
 
     def files(self, trial: str) -> dict[str, bytes]:
         """Return the checkpoint files of a trial's search."""
@@ -126,14 +126,14 @@ class SearchWorker:
             for file, content in files.items():
                 (Path(name) / file).write_bytes(content)
             self._searches[trial].load(Path(name))
-        return self._standing(trial)
+        return self._progress(trial)
 
-    def leave(self, trial: str) -> None:
+    def release(self, trial: str) -> None:
         """Remove a trial's search and release its slot."""
         with self._lock:
-            self._leave(trial)
+            self._release(trial)
 
-    def _leave(self, trial: str) -> None:
+    def _release(self, trial: str) -> None:
         self._searches.pop(trial, None)
         self._used.pop(trial, None)
 
@@ -151,7 +151,7 @@ class SearchWorker:
             if trial in self._used:  # it may have been released meanwhile
                 self._used[trial] = when
 
-    def _standing(self, trial: str) -> LearnerProgress:
+    def _progress(self, trial: str) -> LearnerProgress:
         search = self._searches[trial]
         found = search.result()
         text = None if found is None else found.to_yaml()
@@ -174,30 +174,30 @@ class RemoteSearch:
     Args:
         host: The actor.
         trial: Id of the search's trial.
-        standing: Its progress.
+        progress: Its progress.
     """
 
-    def __init__(self, host: Any, trial: str, standing: LearnerProgress) -> None:
-        self._host, self._trial, self._standing = host, trial, standing
+    def __init__(self, host: Any, trial: str, progress: LearnerProgress) -> None:
+        self._host, self._trial, self._progress = host, trial, progress
 
     @property
     def epoch(self) -> int:
         """Number of completed epochs."""
-        return self._standing.epoch
+        return self._progress.epoch
 
     @property
     def done(self) -> bool:
         """Whether the last epoch has run."""
-        return self._standing.done
+        return self._progress.done
 
     def result(self) -> _Text | None:
         """Return the current genotype."""
-        found = self._standing.result
+        found = self._progress.result
         return None if found is None else _Text(found)
 
     def remarks(self) -> dict[str, str]:
         """Return remarks on the last epoch."""
-        return self._standing.remarks
+        return self._progress.remarks
 
     def artifacts(self) -> dict[str, str]:
         """Return the human-readable files; `save` gets them from the host unchanged."""
@@ -205,7 +205,7 @@ class RemoteSearch:
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Run one epoch and return its metrics."""
-        metrics, self._standing = _of(self._host.run_epoch.remote(self._trial))
+        metrics, self._progress = _of(self._host.run_epoch.remote(self._trial))
         return dict(metrics)
 
     def save(self, folder: Path) -> None:
@@ -224,11 +224,11 @@ class RemoteSearch:
             CheckpointError: If it is damaged.
         """
         files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-        self._standing = _of(self._host.restore.remote(self._trial, files))
+        self._progress = _of(self._host.restore.remote(self._trial, files))
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Release its slot; once this returns, the slot is free."""
-        ray.wait([self._host.leave.remote(self._trial)], timeout=_PATIENCE)
+        ray.wait([self._host.release.remote(self._trial)], timeout=_PATIENCE)
 
 
 class SharedProcessTrainable(EpochTrainable):
@@ -248,24 +248,24 @@ class SharedProcessTrainable(EpochTrainable):
     def make_learner(self) -> Learner:
         """Return the search, in its host's process."""
         # a lost process of the same trial could not release its slot
-        left = [host.leave.remote(self._job.id) for host in self._hosts]
+        left = [host.release.remote(self._job.id) for host in self._hosts]
         ray.wait(left, num_returns=len(left), timeout=_PATIENCE)
         while True:
-            for host in hosts_with_seats(self._hosts):
+            for host in hosts_with_free_slots(self._hosts):
                 with suppress(RayActorError):  # it is lost
-                    standing = _of(host.take.remote(self._job))
-                    if standing is not None:
-                        return RemoteSearch(host, self._job.id, standing)
+                    progress = _of(host.acquire.remote(self._job))
+                    if progress is not None:
+                        return RemoteSearch(host, self._job.id, progress)
             time.sleep(_PAUSE)
 
     def cleanup(self) -> None:
         """Release the slot."""
         learner = getattr(self, "_learner", None)
         if isinstance(learner, RemoteSearch):
-            learner.leave()
+            learner.release()
 
 
-def hosts_with_seats(hosts: Sequence[Any]) -> list[Any]:
+def hosts_with_free_slots(hosts: Sequence[Any]) -> list[Any]:
     """Return the hosts with free slots, the most first; lost hosts are left out."""
     asked = {host.free.remote(): host for host in hosts}
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
@@ -274,23 +274,23 @@ def hosts_with_seats(hosts: Sequence[Any]) -> list[Any]:
         with suppress(RayActorError):
             free.append((_of(answer), asked[answer]))
     free.sort(key=lambda each: -each[0])
-    return [host for seats, host in free if seats > 0]
+    return [host for slots, host in free if slots > 0]
 
 
 @contextmanager
 def hosting(
-    seats: int, together: int, cpus: float, gpus: float, task: Task | None = None
+    slots: int, together: int, cpus: float, gpus: float, task: Task | None = None
 ) -> Iterator[list[Any]]:
     """Provide processes for a number of trials within the block.
 
     Args:
-        seats: Number of concurrent trials.
+        slots: Number of concurrent trials.
         together: Maximum number of trials per process.
         cpus: CPUs of a trial.
         gpus: GPUs of a trial.
         task: Task that builds the searches; None for the task that a job names.
     """
-    sizes = [min(together, seats - first) for first in range(0, seats, together)]
+    sizes = [min(together, slots - first) for first in range(0, slots, together)]
     hosts = [
         ray.remote(SearchWorker)
         .options(

@@ -48,7 +48,7 @@ class ListSource:
     Args:
         jobs: All jobs of the phase, including those with a record.
         records: Records of an earlier session: jobs that ended are left out. A job that was
-            started but is no longer listed, since another is now better, is run to its end.
+            started but is not listed anymore, since another is now better, is run to its end.
 
     Attributes:
         left: Jobs still to be run.

@@ -48,7 +48,7 @@ class Storage:
         return Storage(f"{self.root}/{name}")
 
     def read(self, name: str) -> str | None:
-        """Return a file's text, or None if there is no such file.
+        """Return a file's text, or None if the file does not exist.
 
         Raises:
             StorageError: If it exists but cannot be read.
@@ -60,7 +60,7 @@ class Storage:
             raise StorageError(f"{self.root}/{name} cannot be read: {error}") from error
 
     def read_bytes(self, name: str) -> bytes | None:
-        """Return a file's content, or None if there is no such file.
+        """Return a file's content, or None if the file does not exist.
 
         Raises:
             StorageError: If it exists but cannot be read.
@@ -102,7 +102,7 @@ class Storage:
             ) from error
 
     def names(self, folder: str = "") -> list[str]:
-        """Return the sorted names in a folder; none if there is no such folder.
+        """Return the sorted names in a folder; empty if the folder does not exist.
 
         Raises:
             StorageError: If it cannot be listed.

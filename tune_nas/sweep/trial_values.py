@@ -8,6 +8,7 @@ from typing import Any
 from tune_nas import library
 from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig, dotted_keys
+from tune_nas.config.conditions import value_of
 from tune_nas.manifest import is_reference
 from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.parameters import TRIAL
@@ -48,13 +49,7 @@ def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any
 def trial_values(trial: TrialConfig) -> dict[str, Any]:
     """Return every dotted key of a trial with its value; None for keys of a missing section."""
     content = trial.to_dict()
-    values = {}
-    for key in dotted_keys(TrialConfig):
-        value: Any = content
-        for part in key.split("."):
-            value = None if value is None else value[part]
-        values[key] = value
-    return values
+    return {key: value_of(content, key) for key in dotted_keys(TrialConfig)}
 
 
 def values_text(parameters: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.tasks.task import Task
-from tune_nas.user_code import import_named
+from tune_nas.user_code import load_class
 
 
 def is_own(name: str) -> bool:
@@ -17,13 +17,10 @@ def find_task(name: str) -> Task:
     """Return a task by its name, or by ``module:Class``.
 
     Raises:
-        ConfigError: If there is no such task, or importing it fails.
+        ConfigError: If no task has this name, or importing it fails.
     """
-    found = manifest.target("tasks", name) or name
-    if not manifest.is_reference(found):
+    if not (manifest.is_known("tasks", name) or manifest.is_reference(name)):
         known = ", ".join(manifest.names("tasks"))
         raise ConfigError(f"task is '{name}', but must be one of {known}, or module:Class")
-    kind = import_named("task", found)
-    if not (isinstance(kind, type) and issubclass(kind, Task)):
-        raise ConfigError(f"task is '{name}', but must be a class derived from tune_nas.tasks.Task")
+    kind: type[Task] = load_class("task", name, Task, "tune_nas.tasks.Task")
     return kind()

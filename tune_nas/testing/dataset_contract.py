@@ -9,7 +9,8 @@ import torch
 
 from tune_nas.config import DataConfig
 from tune_nas.data import load_data
-from tune_nas.data.registry import Part, Source, dataset_description, find_reader
+from tune_nas.data.opening import open_part
+from tune_nas.data.registry import Part, Source, dataset_description
 
 _FEW = 8
 
@@ -31,7 +32,7 @@ class DataSetContract:
 
     def open_part(self, part: Part) -> Source:
         """Open the train or the test part."""
-        return find_reader(self.name)(self.config(), part)
+        return open_part(self.config(), part)
 
     def test_labels_are_classes(self) -> None:
         """Labels are int64, (n,), from 0 to ``n_classes`` - 1; the training part has them all."""

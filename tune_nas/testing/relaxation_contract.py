@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from tune_nas.search import Search
 from tune_nas.spaces import CellWeights
-from tune_nas.testing.search_contract import SearchContract
+from tune_nas.testing.search_contract import PartContract
 
 
-class RelaxationContract(SearchContract):
+class RelaxationContract(PartContract):
     """The tests of a relaxation.
 
     Attributes:
@@ -21,13 +18,7 @@ class RelaxationContract(SearchContract):
         options: ``relaxation.options``, for a custom class.
     """
 
-    kind: ClassVar[str]
-    options: ClassVar[Mapping[str, object]] = {}
-
-    def part_settings(self) -> dict[str, object]:
-        """Return the dotted keys that select the relaxation."""
-        own = {"relaxation.options": dict(self.options)} if self.options else {}
-        return {"relaxation.kind": self.kind, **own}
+    section = "relaxation"
 
     def test_operations_that_an_edge_does_not_have_weigh_nothing(self) -> None:
         """The weights (edges, operations) are finite, and 0 outside of the mask."""

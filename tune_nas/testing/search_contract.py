@@ -104,5 +104,24 @@ class SearchContract:
             assert math.isfinite(metrics["valid_loss"])
 
 
+class PartContract(SearchContract):
+    """The tests of a search with the part that a section names, for a kind of part to derive from.
+
+    Attributes:
+        section: The section that names the part in its key ``kind``.
+        kind: A shipped name, or ``module:Class``.
+        options: The key ``options`` of the section, for a custom class.
+    """
+
+    section: ClassVar[str]
+    kind: ClassVar[str]
+    options: ClassVar[Mapping[str, object]] = {}
+
+    def part_settings(self) -> dict[str, object]:
+        """Return the dotted keys that select the part."""
+        own = {f"{self.section}.options": dict(self.options)} if self.options else {}
+        return {f"{self.section}.kind": self.kind, **own}
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

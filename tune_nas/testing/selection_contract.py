@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
-from typing import ClassVar
 
 from tune_nas.search import Search, total_epochs
-from tune_nas.testing.search_contract import SearchContract
+from tune_nas.testing.search_contract import PartContract
 from tune_nas.testing.states import differences
 
 
-class SelectionContract(SearchContract):
+class SelectionContract(PartContract):
     """The tests of a selection.
 
     Attributes:
@@ -20,13 +18,7 @@ class SelectionContract(SearchContract):
         options: ``selection.options``, for a custom class.
     """
 
-    kind: ClassVar[str]
-    options: ClassVar[Mapping[str, object]] = {}
-
-    def part_settings(self) -> dict[str, object]:
-        """Return the dotted keys that select the selection."""
-        own = {"selection.options": dict(self.options)} if self.options else {}
-        return {"selection.kind": self.kind, **own}
+    section = "selection"
 
     def test_asking_for_the_genotype_changes_nothing(self) -> None:
         """The genotype can be read at any time without changing it or the search."""

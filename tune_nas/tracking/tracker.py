@@ -287,7 +287,7 @@ class Tracker:
         """Return the run with this id, trial id or name.
 
         Raises:
-            StorageError: If there is no such run, or several have that name (lists their ids).
+            StorageError: If no run has this name, or several have that name (lists their ids).
         """
         matches = [run for run in self.list_runs() if text in (run.run_id, run.trial_id, run.name)]
         if not matches:

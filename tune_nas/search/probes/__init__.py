@@ -8,13 +8,14 @@ from typing import Any
 
 from tune_nas.errors import ConfigError
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
-from tune_nas.search.plugins import find_part, running_own_code
+from tune_nas.search.plugins import running_own_code
 from tune_nas.search.probes.alpha_history import AlphaHistory
 from tune_nas.search.probes.decisions import Decision, Decisions
 from tune_nas.search.probes.entropies import Entropies
 from tune_nas.search.probes.genotype_metrics import GenotypeMetrics
 from tune_nas.search.probes.probe import Probe
 from tune_nas.search.view import SearchView
+from tune_nas.user_code import load_class
 
 __all__ = [
     "AlphaHistory",
@@ -38,7 +39,7 @@ def make_probes(search: SearchView) -> dict[str, Probe]:
     """
     probes: dict[str, Probe] = {}
     for name in dict.fromkeys(search.trial.probes):
-        own: type[Probe] = find_part("probes", name, Probe)
+        own: type[Probe] = load_class("probes", name, Probe)
         with running_own_code("probes", name):
             probes[name] = own(search)
     return probes

@@ -13,7 +13,7 @@ from tune_nas.search.view import SearchView
 
 
 class Decision(NamedTuple):
-    """An edge that is no longer open.
+    """An edge that was decided or pruned.
 
     Args:
         epoch: The epoch in which it was decided (1-based).

@@ -14,9 +14,10 @@ from tune_nas import manifest
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.candidates import CandidateMask, Candidates
-from tune_nas.search.plugins import find_part, register_as, running_own_code
+from tune_nas.search.plugins import register_as, running_own_code
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
+from tune_nas.user_code import load_class
 
 Alphas = Mapping[str, Tensor]
 """Architecture parameters by cell type, each (edges, operations)."""
@@ -45,7 +46,7 @@ def make_relaxation(
     Raises:
         ConfigError: If it is a custom class that cannot be loaded.
     """
-    kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
+    kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
     try:
         with running_own_code("relaxation.kind", config.kind):
             return kind(config, space, choices, **config.options)
@@ -59,7 +60,7 @@ def initialization(config: RelaxationConfig) -> tuple[str, float]:
     Raises:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
-    kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
+    kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
     init = kind.default_init if config.init == "auto" else config.init
     return init, _INIT_STD[init] if config.init_std is None else config.init_std
 
@@ -70,7 +71,7 @@ def runs_everything(config: RelaxationConfig) -> bool:
     Raises:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
-    kind: type[Relaxation] = find_part("relaxation.kind", config.kind, Relaxation)
+    kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
     return kind.runs_everything
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tune_nas.search.plugins import find_part, running_own_code
+from tune_nas.search.plugins import running_own_code
 from tune_nas.search.rules.rate import LowerRate
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.rules.sequential_decisions import SequentialDecisions
 from tune_nas.search.rules.stages import Stages
 from tune_nas.search.rules.stop import Stop
 from tune_nas.search.view import SearchControl
+from tune_nas.user_code import load_class
 
 __all__ = ["LowerRate", "Rule", "SequentialDecisions", "Stages", "Stop", "make_rules"]
 
@@ -27,11 +28,11 @@ def make_rules(search: SearchControl) -> list[Rule]:
         "stop": bool(schedule.stop.convolutions or schedule.stop.skips),
     }
     kinds: list[type[Rule]] = [
-        find_part("schedule.rules", name, Rule) for name, is_named in named.items() if is_named
+        load_class("schedule.rules", name, Rule) for name, is_named in named.items() if is_named
     ]
     rules = [kind(search) for kind in kinds]
     for name in schedule.rules:
-        own: type[Rule] = find_part("schedule.rules", name, Rule)
+        own: type[Rule] = load_class("schedule.rules", name, Rule)
         with running_own_code("schedule.rules", name):
             rules.append(own(search))
     return rules

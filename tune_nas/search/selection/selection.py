@@ -10,11 +10,12 @@ from typing import ClassVar
 from tune_nas import manifest
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search.plugins import find_part, register_as, running_own_code
+from tune_nas.search.plugins import register_as, running_own_code
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.shares import operation_shares
 from tune_nas.search.view import SearchControl
 from tune_nas.spaces import Genotype
+from tune_nas.user_code import load_class
 
 
 def register_selection(kind: str) -> Callable[[type[Selection]], type[Selection]]:
@@ -123,5 +124,5 @@ class Selection(Rule, ABC):
 
 
 def _find(trial: TrialConfig) -> type[Selection]:
-    kind: type[Selection] = find_part("selection.kind", trial.selection.kind, Selection)
+    kind: type[Selection] = load_class("selection.kind", trial.selection.kind, Selection)
     return kind

@@ -7,10 +7,11 @@ Regularization" (SDARTS), ICML 2020, arXiv:2002.05283; settings of the authors' 
 from __future__ import annotations
 
 from tune_nas.config import SmoothingConfig
-from tune_nas.search.plugins import find_part, running_own_code
+from tune_nas.search.plugins import running_own_code
 from tune_nas.search.smoothing.adversarial import AdversarialSmoothing
 from tune_nas.search.smoothing.base import Smoothing
 from tune_nas.search.smoothing.random import RandomSmoothing
+from tune_nas.user_code import load_class
 
 __all__ = ["AdversarialSmoothing", "RandomSmoothing", "Smoothing", "make_smoothing"]
 
@@ -24,6 +25,6 @@ def make_smoothing(config: SmoothingConfig) -> Smoothing | None:
     if config.kind == "none":
         return None
     key = "relaxation.smoothing.kind"
-    kind: type[Smoothing] = find_part(key, config.kind, Smoothing)
+    kind: type[Smoothing] = load_class(key, config.kind, Smoothing)
     with running_own_code(key, config.kind):
         return kind(config)

@@ -98,7 +98,7 @@ def cell_of_index(index: int) -> Cells:
     list with Python's generator, seeded with 88.
 
     Raises:
-        GenotypeError: If there is no cell with this number.
+        GenotypeError: If no cell has this number.
     """
     if not 0 <= index < N_CELLS:
         raise GenotypeError(

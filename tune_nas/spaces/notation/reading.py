@@ -56,7 +56,7 @@ def read_name(text: str) -> Reading | None:
     Either may be prefixed with ``published:`` or ``nasbench201:`` if its name is ambiguous.
 
     Raises:
-        GenotypeError: If there is no cell with this number, or the name is of another space.
+        GenotypeError: If no cell has this number, or the name is of another space.
     """
     index = _INDEX.fullmatch(text)
     if index:
