@@ -16,8 +16,8 @@ from tune_nas.report.axis_plot import plot_axis
 from tune_nas.report.labels import axis_label, order_key, value_label
 from tune_nas.report.report import Report
 from tune_nas.spaces import Genotype
-from tune_nas.sweep.records import Record, Records
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.storage import Storage
 
 TRUE = "benchmark/cifar10_test"
 

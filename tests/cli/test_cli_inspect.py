@@ -93,8 +93,8 @@ def test_a_search_by_the_name_that_it_has_in_the_storage(command_line) -> None:
     from tune_nas.library import load_trial
     from tune_nas.spaces import Genotype
     from tune_nas.sweep.jobs import Job
-    from tune_nas.sweep.records import Records
-    from tune_nas.sweep.storage import Storage
+    from tune_nas.sweep.runs.records import Records
+    from tune_nas.sweep.runs.storage import Storage
 
     records = Records(Storage("runs/mine"), "search")
     found = {"search-00000": CELL_201, "search-00001": None}
@@ -154,8 +154,8 @@ def add_search(name: str, cell: str, **changes: Any) -> None:
     from tune_nas.library import load_trial
     from tune_nas.spaces import Genotype
     from tune_nas.sweep.jobs import Job
-    from tune_nas.sweep.records import Records
-    from tune_nas.sweep.storage import Storage
+    from tune_nas.sweep.runs.records import Records
+    from tune_nas.sweep.runs.storage import Storage
 
     records = Records(Storage(f"runs/{name}"), "search")
     trial = load_trial("milenas", changes)

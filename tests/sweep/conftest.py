@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tune_nas.sweep.cluster import connect, prepare_environment
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.ray.cluster import connect, prepare_environment
 from tune_nas.sweep.resolve import load_sweep
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -25,8 +25,8 @@ from tune_nas import errors
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
 from tune_nas.sweep.config import SweepConfig
-from tune_nas.sweep.records import Records
-from tune_nas.sweep.trainable import EpochTrainable
+from tune_nas.sweep.ray.trainable import EpochTrainable
+from tune_nas.sweep.runs.records import Records
 from tune_nas.tasks import Inputs, RetrainTask, SearchTask, Task
 
 MakeSweep = Callable[..., SweepConfig]

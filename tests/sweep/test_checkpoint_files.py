@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tune_nas.checkpoint import save_state
-from tune_nas.sweep.checkpoint_files import newest_artifacts
+from tune_nas.sweep.runs.checkpoint_files import newest_artifacts
 
 
 def save(folder: Path, number: int, **files: str) -> Path:

@@ -22,12 +22,12 @@ from typer.testing import CliRunner
 from tune_nas.cli import app
 from tune_nas.config import TrialConfig
 from tune_nas.errors import NameTakenError
-from tune_nas.sweep import locking, storage
-from tune_nas.sweep.drivers import DriverStatus, driver_status
-from tune_nas.sweep.locking import is_locked, locked, read_owner
-from tune_nas.sweep.plan import Plan, State
 from tune_nas.sweep.resolve import BaseTrials
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs import locking, storage
+from tune_nas.sweep.runs.drivers import DriverStatus, driver_status
+from tune_nas.sweep.runs.locking import is_locked, locked, read_owner
+from tune_nas.sweep.runs.plan import Plan, State
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import Tracker
 
 DRIVER = str(Path(__file__).with_name("driver.py"))

@@ -4,7 +4,7 @@ from typing import Any
 
 from ray.exceptions import RayTaskError
 
-from tune_nas.sweep.endings import error_line, stop_reason, summarise_error
+from tune_nas.sweep.ray.endings import error_line, stop_reason, summarise_error
 
 TRACEBACK = """\x1b[36mray::Trainable.train()\x1b[39m (pid=1, ip=127.0.0.1)
   File "trainable.py", line 3, in step

@@ -18,13 +18,13 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.files import write_atomically
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep, runner
-from tune_nas.sweep.cluster import hidden_warnings
 from tune_nas.sweep.full_disk import told_by_name
-from tune_nas.sweep.locking import locked
-from tune_nas.sweep.plan import Plan, State
-from tune_nas.sweep.records import Records
+from tune_nas.sweep.ray.cluster import hidden_warnings
 from tune_nas.sweep.resolve import BaseTrials
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.locking import locked
+from tune_nas.sweep.runs.plan import Plan, State
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 

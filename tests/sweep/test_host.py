@@ -15,10 +15,10 @@ from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.sweep import RunOptions, run_sweep
-from tune_nas.sweep.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
+from tune_nas.sweep.ray.search_worker import SharedProcessTrainable, hosting
 from tune_nas.sweep.resolve import load_sweep
-from tune_nas.sweep.search_worker import SharedProcessTrainable, hosting
 
 TINY: dict[str, Any] = {
     "space": {"name": "nasbench201", "init_channels": 4, "cells": 1},
@@ -111,7 +111,7 @@ def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
 def test_a_slot_is_free_once_its_trial_has_left_or_was_not_heard_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tune_nas.sweep import search_worker as module
+    from tune_nas.sweep.ray import search_worker as module
 
     trials = [with_overrides(TINY, {"seed": seed}) for seed in (1, 2)]
     one, two = (Job(f"search-{t.seed}", "search", "search", t) for t in trials)

@@ -11,9 +11,9 @@ from standin import MakeSweep
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.parameters import Parameter
-from tune_nas.sweep.plan import Plan, State, read_plan
 from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_trials
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.plan import Plan, State, read_plan
+from tune_nas.sweep.runs.storage import Storage
 
 END = "relaxation.temperature.end"
 KINDS = {"grid": ["softmax", "gumbel"]}

@@ -16,9 +16,9 @@ import pytest
 from standin import TASKS, write_sweep
 
 from tune_nas.sweep import RunOptions, SweepOutcome, load_sweep, resume_sweep, run_sweep
-from tune_nas.sweep.records import Record, Records
-from tune_nas.sweep.scheduler import Asha
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.ray.scheduler import Asha
+from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import Tracker
 
 pytestmark = pytest.mark.sweep

@@ -14,7 +14,8 @@ import ray
 from standin import TASKS, MakeSweep
 
 from tune_nas.errors import StorageError
-from tune_nas.sweep import RunOptions, local_ray, run_sweep
+from tune_nas.sweep import RunOptions, run_sweep
+from tune_nas.sweep.ray import local_ray
 
 TIMED_OUT = Exception("The current node timed out during startup. This could happen because …")
 
@@ -23,7 +24,7 @@ FAILS_ONCE = """
 import os
 from pathlib import Path
 from ray._private import services
-from tune_nas.sweep.cluster import connect
+from tune_nas.sweep.ray.cluster import connect
 
 get_node, asked = services.get_node, []
 

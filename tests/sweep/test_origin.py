@@ -10,9 +10,9 @@ from tune_nas.checkpoint import save_state
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.origin import find_origin
-from tune_nas.sweep.records import Records
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.origin import find_origin
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import Tracker
 
 TRIAL = TrialConfig(name="mine")

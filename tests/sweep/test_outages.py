@@ -25,9 +25,9 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.report import TrialResult
 from tune_nas.sweep import RunOptions, resume_sweep, run_search, run_sweep
-from tune_nas.sweep.plan import read_plan
-from tune_nas.sweep.records import Records
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.plan import read_plan
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import RunWriter, Tracker
 from tune_nas.tracking.tracked_run import TrackedRun
 

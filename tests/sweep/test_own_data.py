@@ -9,8 +9,8 @@ import pytest
 
 from tune_nas.library import load_trial
 from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_search
-from tune_nas.sweep.plan import read_plan
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.plan import read_plan
+from tune_nas.sweep.runs.storage import Storage
 
 pytestmark = pytest.mark.sweep
 EXAMPLES = Path(__file__).parents[2] / "examples"

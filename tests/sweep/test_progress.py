@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from tune_nas.config import TrialConfig
-from tune_nas.sweep.callbacks import Progress, Recorder
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.records import Records
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.ray.callbacks import Progress, Recorder
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 
 
 class Trial:

@@ -11,17 +11,17 @@ import pytest
 
 from tune_nas.errors import ConfigError
 from tune_nas.sweep import RunOptions, estimate
-from tune_nas.sweep.room import Node, check_room, searches_per_process, trials_at_once
+from tune_nas.sweep.ray.room import Node, check_room, searches_per_process, trials_at_once
 
 # Starts a placement group for each trial, as Tune does, and counts those that Ray can place.
 PLACED = """
 import json, sys
-from tune_nas.sweep.cluster import prepare_environment
+from tune_nas.sweep.ray.cluster import prepare_environment
 prepare_environment(None)
 import ray
 from ray.util.placement_group import placement_group
 from tune_nas.sweep import RunOptions
-from tune_nas.sweep.cluster import connect, trials_at_once
+from tune_nas.sweep.ray.cluster import connect, trials_at_once
 
 ray.init(address="local", num_cpus=64, num_gpus=int(sys.argv[1]), include_dashboard=False)
 counted, placed = [], []
@@ -125,7 +125,7 @@ def test_a_concurrency_beyond_the_machine_is_cut_but_a_cluster_may_grow(
 ) -> None:
     import ray
 
-    from tune_nas.sweep import cluster
+    from tune_nas.sweep.ray import cluster
 
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
     options = RunOptions(address=address, concurrency=5, together=together)

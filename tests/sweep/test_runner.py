@@ -17,9 +17,9 @@ from standin import GENOTYPE_FILE, TASKS, MakeSweep
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, DataError, GenotypeError, StorageError, TuneNasError
 from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_sweep
-from tune_nas.sweep.plan import Plan, State, read_plan
 from tune_nas.sweep.resolve import BaseTrials
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.plan import Plan, State, read_plan
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import Tracker
 
 LEAST, OR_NONE = "but must be finite and >= 0.01", "but must be finite, and 0 or >= 0.01"
@@ -52,7 +52,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
         seen.append(self._options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tune_nas.sweep.execution.PhaseRunner.run", run)
+    monkeypatch.setattr("tune_nas.sweep.ray.execution.PhaseRunner.run", run)
     return seen
 
 

@@ -15,12 +15,12 @@ from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phases import ranked, repeat_jobs
-from tune_nas.sweep.plan import SWEEP, Plan, State, read_plan
-from tune_nas.sweep.records import Record, Records
 from tune_nas.sweep.resolve import base_trials
+from tune_nas.sweep.runs.plan import SWEEP, Plan, State, read_plan
+from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.samplers import make_sampler
 from tune_nas.sweep.sources import OptunaSource
-from tune_nas.sweep.storage import Storage
 
 README: dict[str, Any] = {
     "set": {"update.lambda": None},

@@ -18,9 +18,9 @@ from standin import TASKS, MakeSweep, write_sweep
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
-from tune_nas.sweep.plan import read_plan
-from tune_nas.sweep.records import Records
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.plan import read_plan
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import Tracker
 
 pytestmark = pytest.mark.sweep

@@ -15,11 +15,11 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.phases import ranked, repeat_jobs, retrain_jobs, search_jobs
-from tune_nas.sweep.records import Records
+from tune_nas.sweep.ray.scheduler import Asha
 from tune_nas.sweep.resolve import base_trials, resolve_trials
-from tune_nas.sweep.scheduler import Asha
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.sources import DefineByRun, OptunaSource
-from tune_nas.sweep.storage import Storage
 
 PARAMETERS: dict[str, Any] = {
     "optimizer.weights.learning_rate": {"loguniform": ["1e-3", 0.5]},
@@ -241,7 +241,7 @@ class Trial:
 
 def make_record(job_id: str, seed: int = 0, **parameters: Any) -> Any:
     from tune_nas.sweep.jobs import Job
-    from tune_nas.sweep.records import Record
+    from tune_nas.sweep.runs.records import Record
 
     trial = load_trial("milenas", {"schedule.epochs": 8, "retrain.epochs": 2, "seed": seed})
     return Record(Job(job_id, "search", "search", trial, parameters))

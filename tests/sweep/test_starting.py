@@ -18,13 +18,13 @@ from tune_nas.errors import ConfigError, NameTakenError, StorageError
 from tune_nas.library import load_trial, with_overrides
 from tune_nas.spaces import load_space
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
-from tune_nas.sweep.locking import locked
 from tune_nas.sweep.phases import search_jobs
-from tune_nas.sweep.plan import Plan, State, read_plan
-from tune_nas.sweep.records import Records
 from tune_nas.sweep.resolve import BaseTrials, load_sweep, resolve_trials
+from tune_nas.sweep.runs.locking import locked
+from tune_nas.sweep.runs.plan import Plan, State, read_plan
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.sources import ListSource
-from tune_nas.sweep.storage import Storage
 
 
 def options(folder: Path) -> RunOptions:

@@ -10,11 +10,11 @@ import pytest
 
 from tune_nas.config import TrialConfig
 from tune_nas.report import Report
-from tune_nas.sweep.callbacks import Progress, Recorder
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.records import Records
-from tune_nas.sweep.storage import Storage
-from tune_nas.sweep.trainable import EpochTrainable
+from tune_nas.sweep.ray.callbacks import Progress, Recorder
+from tune_nas.sweep.ray.trainable import EpochTrainable
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 
 EPOCHS = 4
 STOPPING: dict[str, Any] = {

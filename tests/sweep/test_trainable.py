@@ -12,7 +12,7 @@ from standin import StandInTrainable
 
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.trainable import EpochTrainable
+from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.tasks import Inputs
 
 EPOCHS = 5

@@ -17,10 +17,10 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.parameters import Parameter
 from tune_nas.sweep.phases import search_jobs
-from tune_nas.sweep.plan import Plan, State, read_plan
 from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_trials
+from tune_nas.sweep.runs.plan import Plan, State, read_plan
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.sources import DefineByRun
-from tune_nas.sweep.storage import Storage
 
 TWO = {"grid": ["darts-1st", "milenas"]}
 

@@ -12,12 +12,12 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.sweep import estimate
-from tune_nas.sweep.callbacks import Progress, Recorder
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.records import Records
+from tune_nas.sweep.ray.callbacks import Progress, Recorder
+from tune_nas.sweep.ray.scheduler import make_scheduler
 from tune_nas.sweep.resolve import base_trials
-from tune_nas.sweep.scheduler import make_scheduler
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.trial_values import portable
 
 PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 2}

@@ -13,7 +13,7 @@ import pytest
 from tune_nas.config import TrialConfig
 from tune_nas.library import load_trial
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.trainable import EpochTrainable
+from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.tasks import Inputs
 from tune_nas.tracking import Tracker
 

@@ -18,7 +18,7 @@ from tune_nas.paths import is_file, is_uri
 from tune_nas.text import brief
 
 if TYPE_CHECKING:
-    from tune_nas.sweep.drivers import DriverStatus
+    from tune_nas.sweep.runs.drivers import DriverStatus
     from tune_nas.tracking import TrackedRun
 
 
@@ -167,9 +167,9 @@ class _Drivers:
 
     def untracked(self, uri: str, known: set[str]) -> list[dict[str, Any]]:
         """Return rows of the started sweeps without a run in the store that they name."""
-        from tune_nas.sweep.drivers import without_runs
-        from tune_nas.sweep.storage import Storage
-        from tune_nas.sweep.store_uri import store_uri
+        from tune_nas.sweep.runs.drivers import without_runs
+        from tune_nas.sweep.runs.storage import Storage
+        from tune_nas.sweep.runs.store_uri import store_uri
 
         if is_uri(self._storage):
             return []
@@ -190,7 +190,7 @@ class _Drivers:
         ]
 
     def _status(self, name: str, identity: str | None) -> DriverStatus:
-        from tune_nas.sweep.drivers import driver_status
+        from tune_nas.sweep.runs.drivers import driver_status
 
         if (name, identity) not in self._known:
             self._known[name, identity] = driver_status(self._storage, name, identity)

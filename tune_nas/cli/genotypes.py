@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
     from tune_nas.spaces import Genotype, Space
     from tune_nas.spaces.notation import Reading
-    from tune_nas.sweep.records import Record
+    from tune_nas.sweep.runs.records import Record
 
 _TEXT_SIGNS = ("Genotype(", "|", "\n", "->")
 _TEXT_STARTS = ("{", "[", "(")
@@ -95,7 +95,7 @@ def _of_uri(uri: str) -> Found:
 
 
 def _read_uri(uri: str) -> str | None:
-    from tune_nas.sweep.storage import Storage
+    from tune_nas.sweep.runs.storage import Storage
 
     folder, _, name = uri.rpartition("/")
     return Storage(folder).read(name) if is_uri(uri) and name else None
@@ -131,7 +131,7 @@ def _published(name: str) -> tuple[Reading | None, GenotypeError | None]:
 
 
 def _is_run(name: str, storage: str) -> bool:
-    from tune_nas.sweep.storage import Storage
+    from tune_nas.sweep.runs.storage import Storage
 
     return name in Storage(storage).names()
 
@@ -206,7 +206,7 @@ def _spaces_that_hold(found: Found) -> list[str]:
 
 def _of_record(name: str, storage: str) -> Found | None:
     from tune_nas.spaces import Genotype
-    from tune_nas.sweep.origin import find_record
+    from tune_nas.sweep.runs.origin import find_record
 
     record = find_record(name, storage, retrained=True)
     if record is None:

@@ -244,7 +244,7 @@ def named(
 
 def free_name(name: str, storage: str) -> str:
     """Return the name, or the first free one of name-2, name-3, … in the storage."""
-    from tune_nas.sweep.storage import Storage
+    from tune_nas.sweep.runs.storage import Storage
 
     taken = set(Storage(storage).names())
     return next(
@@ -274,8 +274,8 @@ def _parse_retrain(text: str) -> int | str:
 
 def _is_there(name: str | None, storage: str) -> bool:
     """Return whether a run of this name exists; without a name, resume has found one."""
-    from tune_nas.sweep.plan import read_state
-    from tune_nas.sweep.storage import Storage
+    from tune_nas.sweep.runs.plan import read_state
+    from tune_nas.sweep.runs.storage import Storage
 
     return name is None or read_state(Storage(storage).within(name)) is not None
 

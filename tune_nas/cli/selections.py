@@ -17,7 +17,7 @@ from tune_nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from tune_nas.search.analysis import EdgeAnalysis
-    from tune_nas.sweep.origin import Origin
+    from tune_nas.sweep.runs.origin import Origin
 
 Run = Annotated[
     str,
@@ -122,8 +122,8 @@ def analyze(
 
 
 def _origin(run: str, storage: str, mlflow: str | None) -> Origin:
-    from tune_nas.sweep.origin import find_origin
-    from tune_nas.sweep.storage import Storage
+    from tune_nas.sweep.runs.origin import find_origin
+    from tune_nas.sweep.runs.storage import Storage
 
     local = mlflow is not None or Storage(storage).local is not None
     uri = options.mlflow_uri(mlflow, storage) if local else None

@@ -218,8 +218,8 @@ def mlflow_uri(mlflow: str | None, storage: str) -> str:
     Raises:
         StorageError: If none is given and the storage is remote.
     """
-    from tune_nas.sweep.storage import Storage
-    from tune_nas.sweep.store_uri import store_uri
+    from tune_nas.sweep.runs.storage import Storage
+    from tune_nas.sweep.runs.store_uri import store_uri
 
     return store_uri(mlflow or "", Storage(storage))
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from tune_nas.sweep.cost import Estimate, estimate
     from tune_nas.sweep.options import RunOptions
     from tune_nas.sweep.outcome import SweepOutcome
+    from tune_nas.sweep.ray.trainable import EpochTrainable
     from tune_nas.sweep.resolve import load_sweep, resolve_trials
     from tune_nas.sweep.runner import resume_sweep, run_retrain, run_search, run_sweep
-    from tune_nas.sweep.trainable import EpochTrainable
 else:
     __getattr__ = lazily(
         __name__,
         {
-            "EpochTrainable": "tune_nas.sweep.trainable",
+            "EpochTrainable": "tune_nas.sweep.ray.trainable",
             "Estimate": "tune_nas.sweep.cost",
             "RunOptions": "tune_nas.sweep.options",
             "SweepConfig": "tune_nas.sweep.config",

@@ -12,8 +12,8 @@ from tune_nas.config import TrialConfig
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.preflight import check_metric
+from tune_nas.sweep.ray.room import Node, trials_at_once
 from tune_nas.sweep.resolve import BaseTrials, base_trials, resolve_trials
-from tune_nas.sweep.room import Node, trials_at_once
 from tune_nas.tasks import Inputs, Task, find_task
 
 _STEPS = 3

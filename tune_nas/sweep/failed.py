@@ -5,9 +5,9 @@ from __future__ import annotations
 from tune_nas.errors import StorageError
 from tune_nas.report.results import PHASES
 from tune_nas.status import Status
-from tune_nas.sweep.plan import Plan
-from tune_nas.sweep.records import FOLDER, Records
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.records import FOLDER, Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import plural
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from tune_nas.figures import render
 from tune_nas.report import Report, TrialResult, plot_axis
 from tune_nas.status import Status
-from tune_nas.sweep.plan import Plan
-from tune_nas.sweep.records import Records
+from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.records import Records
 from tune_nas.tasks import find_task
 from tune_nas.tracking import Tracker
 

@@ -16,9 +16,9 @@ from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.plan import Plan
-from tune_nas.sweep.records import Record, Records
 from tune_nas.sweep.resolve import BaseTrials, resolve
+from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.records import Record, Records
 from tune_nas.sweep.sources import ListSource, OptunaSource, Source
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Inputs

@@ -12,8 +12,8 @@ from tune_nas.config.deciding import decided_by
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.phases import Phase
-from tune_nas.sweep.plan import State
 from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.runs.plan import State
 from tune_nas.tasks import Inputs, Task, find_task
 
 

@@ -12,24 +12,14 @@ from typing import TYPE_CHECKING, Any
 from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.paths import DATABASE
-from tune_nas.sweep.cluster import (
-    check_address,
-    connect,
-    hidden_warnings,
-    is_local,
-    prepare_environment,
-    trials_at_once,
-)
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
 from tune_nas.sweep.distinct import check_distinct
 from tune_nas.sweep.failed import has_failed, reopen_failed
 from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
-from tune_nas.sweep.locking import check_free, locked, locked_in_cluster
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
 from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records
-from tune_nas.sweep.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.preflight import (
     check_devices,
     check_metric,
@@ -37,15 +27,25 @@ from tune_nas.sweep.preflight import (
     preflight,
     tell_images,
 )
+from tune_nas.sweep.ray.cluster import (
+    check_address,
+    connect,
+    hidden_warnings,
+    is_local,
+    prepare_environment,
+    trials_at_once,
+)
 from tune_nas.sweep.resolve import BaseTrials, base_trials
-from tune_nas.sweep.storage import Storage
-from tune_nas.sweep.store_uri import store_uri, unless_moved
+from tune_nas.sweep.runs.locking import check_free, locked, locked_in_cluster
+from tune_nas.sweep.runs.plan import STATE, Plan, State, read_plan, read_state
+from tune_nas.sweep.runs.storage import Storage
+from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
 from tune_nas.text import brief, printable
 from tune_nas.tracking import Tracker, TrackerSettings
 from tune_nas.tracking.store import sqlite_path
 
 if TYPE_CHECKING:
-    from tune_nas.sweep.execution import Tasks
+    from tune_nas.sweep.ray.execution import Tasks
     from tune_nas.sweep.tracking import SweepTracking
 
 _LOG = "log.txt"
@@ -223,7 +223,7 @@ def _is_untouched(plan: Plan) -> bool:
 
 def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> SweepOutcome:
     prepare_environment(options.address)  # before anything imports ray
-    from tune_nas.sweep.execution import PhaseRunner
+    from tune_nas.sweep.ray.execution import PhaseRunner
 
     uri = store_uri(plan.state.mlflow, Storage(options.storage))
     known = read_records(plan)

@@ -14,8 +14,8 @@ from tune_nas.sweep.config import SEEDS, SweepConfig
 from tune_nas.sweep.distinct import Configurations
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.parameters import Fixed, Parameter, ordered
-from tune_nas.sweep.records import Record, Records
 from tune_nas.sweep.resolve import BaseTrials, resolve
+from tune_nas.sweep.runs.records import Record, Records
 from tune_nas.sweep.samplers import make_sampler
 from tune_nas.sweep.trial_values import portable, reported
 

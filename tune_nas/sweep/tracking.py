@@ -12,10 +12,10 @@ from ray.tune import Callback
 
 from tune_nas.errors import StorageError
 from tune_nas.status import Status
-from tune_nas.sweep.checkpoint_files import newest_artifacts
 from tune_nas.sweep.interruption import Interruption
-from tune_nas.sweep.plan import Plan
-from tune_nas.sweep.records import Record, Records
+from tune_nas.sweep.runs.checkpoint_files import newest_artifacts
+from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.records import Record, Records
 from tune_nas.text import plural
 from tune_nas.tracking import End, RunWriter, TrackedTrial, Tracker, TrackerSettings
 from tune_nas.tracking.store import is_refusal, one_line, without_password

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from tune_nas.sweep.config import SweepConfig
-from tune_nas.sweep.records import Records
+from tune_nas.sweep.runs.records import Records
 
 
 class _Known:

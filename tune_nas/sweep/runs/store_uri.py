@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tune_nas.errors import StorageError
 from tune_nas.paths import DATABASE
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking.store import sqlite_path, sqlite_uri
 from tune_nas.tracking.tracked_run import IDENTITY
 

@@ -12,7 +12,7 @@ from ray.tune.search import SearchAlgorithm
 
 from tune_nas.errors import TuneNasError
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.records import Records
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
 
 

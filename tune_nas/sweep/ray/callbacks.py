@@ -13,10 +13,10 @@ from tune_nas.errors import ConfigError
 from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.library import nearest
 from tune_nas.status import Status
-from tune_nas.sweep.endings import error_line, stop_reason
 from tune_nas.sweep.interruption import Interruption
-from tune_nas.sweep.records import Record, Records
-from tune_nas.sweep.reports import report_of
+from tune_nas.sweep.ray.endings import error_line, stop_reason
+from tune_nas.sweep.ray.reports import report_of
+from tune_nas.sweep.runs.records import Record, Records
 from tune_nas.tasks import find_task
 from tune_nas.text import plural
 

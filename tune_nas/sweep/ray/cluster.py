@@ -14,8 +14,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 from tune_nas.errors import StorageError
-from tune_nas.sweep import local_ray, room
 from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.ray import local_ray, room
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

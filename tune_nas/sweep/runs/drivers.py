@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from tune_nas.errors import StorageError
 from tune_nas.report.results import PHASES
-from tune_nas.sweep.locking import is_locked, read_owner
 from tune_nas.sweep.options import storage_option
-from tune_nas.sweep.plan import STATE, State, read_state
-from tune_nas.sweep.records import FOLDER
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.locking import is_locked, read_owner
+from tune_nas.sweep.runs.plan import STATE, State, read_state
+from tune_nas.sweep.runs.records import FOLDER
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import plural
 
 RUNNING, LOST = "running", "lost"

@@ -18,7 +18,7 @@ from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
 from tune_nas.paths import CHECKPOINT
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.stored import read_stored
+from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.tasks import Task, find_task
 
 REPORTS = "reports.json"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tune_nas.errors import StorageError
 from tune_nas.paths import CHECKPOINT, GENOTYPE
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.storage import Storage
 
 
 def newest_artifacts(folders: Sequence[str]) -> dict[str, bytes]:

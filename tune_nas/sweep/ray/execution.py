@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from tune_nas.sweep.callbacks import InterruptionCallback, Progress, Recorder
-from tune_nas.sweep.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phases import Known, Phase
-from tune_nas.sweep.plan import Plan
-from tune_nas.sweep.queue import JobQueue
-from tune_nas.sweep.records import Records
-from tune_nas.sweep.scheduler import make_scheduler
-from tune_nas.sweep.search_worker import WAITING_CPUS, SharedProcessTrainable, hosting
+from tune_nas.sweep.ray.callbacks import InterruptionCallback, Progress, Recorder
+from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
+from tune_nas.sweep.ray.queue import JobQueue
+from tune_nas.sweep.ray.scheduler import make_scheduler
+from tune_nas.sweep.ray.search_worker import WAITING_CPUS, SharedProcessTrainable, hosting
+from tune_nas.sweep.ray.trainable import EpochTrainable
+from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.tracking import SweepTracking, TrackingCallback
-from tune_nas.sweep.trainable import EpochTrainable
 from tune_nas.tasks import Task, find_task
 
 _CHECKPOINTS_KEPT = 2

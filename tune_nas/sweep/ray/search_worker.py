@@ -23,7 +23,7 @@ from tune_nas.errors import TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.trainable import EpochTrainable
+from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.tasks import Task, find_task
 
 if TYPE_CHECKING:  # a trial's own process does not need torch

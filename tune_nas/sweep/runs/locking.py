@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tune_nas.errors import NameTakenError, StorageError
-from tune_nas.sweep.cluster import is_local, registered
 from tune_nas.sweep.options import RunOptions, storage_option
-from tune_nas.sweep.plan import Plan, read_state
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.ray.cluster import is_local, registered
+from tune_nas.sweep.runs.plan import Plan, read_state
+from tune_nas.sweep.runs.storage import Storage
 
 _LOCK = ".lock"
 _LOOKS, _INSTANT = 3, 0.05  # seconds

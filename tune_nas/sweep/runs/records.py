@@ -18,8 +18,8 @@ from tune_nas.learner import ENDED
 from tune_nas.report import TrialResult
 from tune_nas.status import Status
 from tune_nas.sweep.jobs import Job, StoredJob
-from tune_nas.sweep.storage import Storage
-from tune_nas.sweep.stored import read_stored
+from tune_nas.sweep.runs.storage import Storage
+from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.text import shown
 
 FOLDER = "records"

@@ -9,8 +9,8 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
 from tune_nas.paths import CHECKPOINT, absolute, expanded, is_folder, is_uri
-from tune_nas.sweep.records import FOLDER, Record, Records
-from tune_nas.sweep.storage import Storage
+from tune_nas.sweep.runs.records import FOLDER, Record, Records
+from tune_nas.sweep.runs.storage import Storage
 
 _STAGES = ("search", "repeat")
 
