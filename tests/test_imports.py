@@ -25,6 +25,7 @@ LAYERS = (
     ("tasks",),
     ("report", "tracking"),
     ("figures",),
+    ("export",),
     ("search", "retrain"),
     ("benchmark", "memory"),
     ("spaces",),

@@ -51,5 +51,9 @@ class StorageError(TuneNasError, OSError):
     passing = True
 
 
+class ExportError(TuneNasError, OSError):
+    """A network cannot be written in a format, or its file does not give the same results."""
+
+
 class NameTakenError(StorageError):
     """The name is taken by another run that is stored, or running, in the same storage."""

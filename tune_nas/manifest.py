@@ -24,6 +24,7 @@ Kind = Literal[
     "datasets",
     "alpha_optimizers",
     "tasks",
+    "export_formats",
 ]
 
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
@@ -81,6 +82,12 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "search": "tune_nas.tasks.search:SearchTask",
         "retrain": "tune_nas.tasks.retrain:RetrainTask",
     },
+    "export_formats": {
+        "torch-export": "tune_nas.export.torch_export:TorchExport",
+        "onnx": "tune_nas.export.onnx_file:OnnxFile",
+        "safetensors": "tune_nas.export.safetensors_file:SafetensorsFile",
+        "standalone": "tune_nas.export.standalone:Standalone",
+    },
 }
 
 KINDS: Mapping[str, Kind] = {
@@ -93,6 +100,7 @@ KINDS: Mapping[str, Kind] = {
     "data.name": "datasets",
     "operations": "operations",
     "task": "tasks",
+    "export format": "export_formats",
 }
 """The kind of part that a key of a trial, space (``operations``) or sweep (``task``) names."""
 

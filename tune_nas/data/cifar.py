@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,17 @@ _CIFAR100_STD = (68.2 / 255, 65.4 / 255, 70.4 / 255)
 
 def read_cifar10(config: DataConfig, part: Part) -> Source:
     """Open CIFAR-10: 50,000 and 10,000 color images of 32 × 32 pixels, 10 classes."""
-    images, labels = _read(import_torchvision().datasets.CIFAR10, config, part)
-    return Source(labels, 10, lambda index: images[index], _CIFAR10_MEAN, _CIFAR10_STD)
+    source = _read(import_torchvision().datasets.CIFAR10, config, part)
+    return replace(source, mean=_CIFAR10_MEAN, std=_CIFAR10_STD)
 
 
 def read_cifar100(config: DataConfig, part: Part) -> Source:
     """Open CIFAR-100: 50,000 and 10,000 color images of 32 × 32 pixels, 100 classes."""
-    images, labels = _read(import_torchvision().datasets.CIFAR100, config, part)
-    return Source(labels, 100, lambda index: images[index], _CIFAR100_MEAN, _CIFAR100_STD)
+    source = _read(import_torchvision().datasets.CIFAR100, config, part)
+    return replace(source, mean=_CIFAR100_MEAN, std=_CIFAR100_STD)
 
 
-def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+def _read(dataset: Any, config: DataConfig, part: Part) -> Source:
     if config.dir is None:
         raise DataError(
             f"data.dir is not given, but {config.name} needs it: the folder that holds "
@@ -52,7 +53,13 @@ def _read(dataset: Any, config: DataConfig, part: Part) -> tuple[torch.Tensor, t
             raise _diagnose(folder, half, config, error) from error
         data = _download(dataset, folder, config, part)
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-    return images, torch.tensor(data.targets)
+    return Source(
+        torch.tensor(data.targets),
+        len(data.classes),
+        lambda index: images[index],
+        classes=tuple(data.classes),
+        well_known=True,
+    )
 
 
 def _download(dataset: Any, folder: Path, config: DataConfig, part: Part) -> Any:

@@ -40,6 +40,7 @@ class _Data:
         std: Standard deviation of each channel, in the same units.
         dtype: Floating-point type of the batches.
         mirrors: Whether a mirrored image keeps its class.
+        classes: Names of the classes; empty if the data set has none.
     """
 
     n_classes: int
@@ -49,6 +50,7 @@ class _Data:
     std: tuple[float, ...]
     dtype: torch.dtype
     mirrors: bool
+    classes: tuple[str, ...]
 
     def batches(
         self,
@@ -223,7 +225,8 @@ def load_data(
     else:
         mean, std = channel_statistics(train.images)
     channels, side = train.images.shape[1:3]
-    shape = (source.n_classes, channels, side, mean, std, dtype, source.mirrors)
+    classes = source.classes
+    shape = (source.n_classes, channels, side, mean, std, dtype, source.mirrors, classes)
     if for_search:
         images = _moved(train, device)
         return SearchData(*shape, train=images[:n_train], valid=images[n_train:], all_train=images)

@@ -32,9 +32,10 @@ class Source:
         mean: Published mean of each channel in [0, 1]; None to compute it from the images.
         std: Published standard deviation, likewise.
         mirrors: Whether an image mirrored left to right keeps its class.
-        classes: Names of the classes, in the order of the labels, printed at the start of a run;
-            empty for well-known data sets.
+        classes: Names of the classes, in the order of the labels; empty to use their numbers.
         unread: A text about other files in the folder that are not read.
+        well_known: Whether the classes and their counts are known to everyone, so that they are
+            not printed at the start of a run.
     """
 
     labels: Tensor
@@ -45,6 +46,7 @@ class Source:
     mirrors: bool = True
     classes: tuple[str, ...] = ()
     unread: str = ""
+    well_known: bool = False
 
 
 Reader = Callable[[DataConfig, Part], Source]

@@ -36,7 +36,14 @@ def read_digits(config: DataConfig, part: Part) -> Source:
     # The scanner's 17 gray values are spread over the range of a byte.
     grey = torch.from_numpy(bunch.images)[index] * (255.0 / 16.0)
     images = grey.round().to(torch.uint8)[:, None]
-    return Source(labels[index], 10, read=lambda wanted: images[wanted], mirrors=False)
+    return Source(
+        labels[index],
+        10,
+        read=lambda wanted: images[wanted],
+        mirrors=False,
+        classes=tuple("0123456789"),
+        well_known=True,
+    )
 
 
 def read_fake(config: DataConfig, part: Part) -> Source:

@@ -24,7 +24,7 @@ def describe_images(config: DataConfig) -> str | None:
         DataError: If the training images cannot be found.
     """
     train = open_part(config, "train")
-    if not train.classes:
+    if not train.classes or train.well_known:
         return None
     try:
         test: Source | None = open_part(config, "test")

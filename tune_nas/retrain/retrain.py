@@ -26,6 +26,7 @@ from tune_nas.library import stored_trial
 from tune_nas.memory import check_weights
 from tune_nas.paths import GENOTYPE
 from tune_nas.retrain.compiled import TrainingPass, compile_pays
+from tune_nas.retrain.data_summary import DataSummary
 from tune_nas.retrain.memory import SIZE_KEYS, check_retrain_size
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import building, derive_seed, make_generator
@@ -259,6 +260,7 @@ class Retrain:
         return {
             "trial": self.trial.to_dict(),
             "genotype": self.genotype.to_yaml(),
+            "data": DataSummary.of(self.data).to_dict(),
             "epoch": self.epoch,
             "network": dict(self.network.state_dict()),
             "optimizer": self._optimizer.state_dict(),
