@@ -100,7 +100,6 @@ KINDS: Mapping[str, Kind] = {
     "data.name": "datasets",
     "operations": "operations",
     "task": "tasks",
-    "export format": "export_formats",
 }
 """The kind of part that a key of a trial, space (``operations``) or sweep (``task``) names."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import shutil
 import tempfile
@@ -13,10 +14,11 @@ from tune_nas import manifest
 from tune_nas.errors import ConfigError, ExportError
 from tune_nas.export.export_format import Exportable, ExportFormat, Run
 from tune_nas.export.trained_network import TrainedNetwork
-from tune_nas.user_code import load_class
+from tune_nas.user_code import import_named
 
 TOLERANCE = 1e-4
 """Largest difference of a logit."""
+_KEY = "the export format"
 _BATCHES = (1, 2, 5)  # sizes of the batches that are compared; one is not that of the example
 
 
@@ -26,11 +28,16 @@ def find_format(name: str) -> ExportFormat:
     Raises:
         ConfigError: If there is none of this name.
     """
-    if not manifest.is_known("export_formats", name) and not manifest.is_reference(name):
-        known = ", ".join(manifest.names("export_formats"))
-        raise ConfigError(f"export format is '{name}', but must be one of {known}, or module:Class")
-    found: ExportFormat = load_class("export format", name, ExportFormat)()
-    return found
+    target = manifest.target("export_formats", name) or name
+    if not manifest.is_reference(target):
+        known = manifest.names("export_formats")
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ", or module:Class"
+        raise ConfigError(f"{_KEY} is '{name}', but must be one of {', '.join(known)}{hint}")
+    found = import_named(_KEY, target)
+    if not (isinstance(found, type) and issubclass(found, ExportFormat)):
+        raise ConfigError(f"{_KEY} is '{name}', but must be a class derived from ExportFormat")
+    return found()
 
 
 def export_network(
