@@ -124,7 +124,7 @@ def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
 
 COMMANDS = (
     *("sweep", "search", "retrain", "resume", "select", "analyze"),
-    *("inspect", "benchmark", "ui"),
+    *("list", "show", "inspect", "benchmark", "ui"),
 )
 
 

@@ -257,7 +257,7 @@ def test_ctrl_c_says_how_to_go_on(
     status, out, err = command_line.run("sweep", "lambda", *storage)
     hint = " --storage 'a b'" if storage else ""
     assert (status, out) == (130, "")
-    assert err == f"tune-nas: interrupted; go on with: tune-nas resume lambda{hint}\n"
+    assert err == f"tune-nas: interrupted; resume with: tune-nas resume lambda{hint}\n"
 
 
 def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
