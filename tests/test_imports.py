@@ -98,7 +98,13 @@ def test_the_names_of_the_package_are_loaded_when_they_are_used() -> None:
     assert imported_by(code, "torch", "pandas", *HEAVY) == ["torch"]
 
 
-@pytest.mark.parametrize("package", ["tune_nas", "tune_nas.figures", "tune_nas.tracking"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        "tune_nas",
+        *(f"tune_nas.{room}" for room in ("benchmark", "figures", "report", "sweep", "tracking")),
+    ],
+)
 def test_lazy_names_are_those_that_a_type_checker_sees(package: str) -> None:
     """Each name that ``if TYPE_CHECKING`` imports is loaded, as the same object."""
     module = importlib.import_module(package)

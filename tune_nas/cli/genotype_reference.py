@@ -140,8 +140,8 @@ def _of_run(name: str, uri: str) -> GenotypeReference:
         raise GenotypeError(
             f"'{name}' is neither a genotype nor a file, and there are no runs yet{hint}"
         )
-    tracker = tracking.Tracker(uri, create=False)
-    run = tracker.find_run(name)
-    text = tracker.read_artifact(run.run_id, GENOTYPE).decode()
+    reader = tracking.RunReader(uri)
+    run = reader.find_run(name)
+    text = reader.read_artifact(run.run_id, GENOTYPE).decode()
     short = re.sub(r"[^\w.=+-]+", "-", run.name).strip("-.")
     return GenotypeReference(Genotype.parse(text), short, run.run_id)

@@ -24,8 +24,8 @@ def trial_of(found: GenotypeReference, storage: str, mlflow: str | None) -> Tria
         return None
     if found.record is not None:
         return found.record.job.trial
-    tracker = tracking.Tracker(mlflow_uri(mlflow, storage), create=False)
-    artifact = tracker.read_artifact(str(found.run_id), "parameters.yaml")
+    reader = tracking.RunReader(mlflow_uri(mlflow, storage))
+    artifact = reader.read_artifact(str(found.run_id), "parameters.yaml")
     return stored_trial(parse_yaml(artifact.decode()), f"the trial of '{found.name}'")
 
 
@@ -35,7 +35,7 @@ def run_of(found: GenotypeReference, storage: str, mlflow: str | None) -> str | 
         return found.run_id
     with suppress(StorageError):  # the genotype is known without a run
         uri = mlflow_uri(mlflow, storage)
-        for run in tracking.Tracker(uri, create=False).list_runs() if store_exists(uri) else []:
+        for run in tracking.RunReader(uri).list_runs() if store_exists(uri) else []:
             if (run.sweep, run.trial_id) == (found.sweep, found.record.job.id):
                 return run.run_id
     return None

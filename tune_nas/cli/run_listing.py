@@ -57,7 +57,7 @@ class RunRow(NamedTuple):
 def run_rows(mlflow: str | None, storage: str) -> list[dict[str, object]]:
     """Return the runs of a store, newest first; for a running one, whether its driver is alive."""
     uri = mlflow_uri(mlflow, storage)
-    runs = tracking.Tracker(uri, create=False).list_runs() if store_exists(uri) else []
+    runs = tracking.RunReader(uri).list_runs() if store_exists(uri) else []
     identities = {run.run_id: run.tags[IDENTITY] for run in runs if IDENTITY in run.tags}
     drivers = _Drivers(storage)
     rows = [

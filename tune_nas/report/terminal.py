@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from rich.table import Table
 
 from tune_nas.report.columns import text_table
 from tune_nas.report.comparison import Comparison
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 
 def to_table(comparison: Comparison) -> Table:
     """Return the table for a terminal; the best row is bold."""
-    from rich.table import Table  # here, not above: `tune-nas --help` is faster without it
-
     content = text_table(comparison)
     table = Table(title=f"Sweep {comparison.sweep}", title_justify="left", title_style="bold")
     for number, title in enumerate(content.header):

@@ -41,7 +41,7 @@ from tune_nas.sweep.runs.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
 from tune_nas.text import brief, printable
-from tune_nas.tracking import Tracker, TrackerSettings
+from tune_nas.tracking import MlflowTracker
 from tune_nas.tracking.store import sqlite_path
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _start(
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
-        Tracker(uri)
+        MlflowTracker(uri)
     state.options = options.for_resume()
     if not options.quiet:
         tell_images(trials)
@@ -251,7 +251,7 @@ def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking
     interruption = Interruption()
     with interruption.watch():
         with interruption.deferred():  # so that an opened run is always closed
-            tracking = SweepTracking(plan, TrackerSettings(uri), known)
+            tracking = SweepTracking(plan, uri, known)
         with tracking.closing(interruption):
             interruption.check()
             yield tracking, interruption

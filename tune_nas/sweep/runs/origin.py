@@ -115,9 +115,9 @@ def _records(storage: Storage, stages: Sequence[str]) -> dict[str, Record]:
 
 def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
     """Return the sweep name and trial id of an MLflow run."""
-    from tune_nas.tracking import Tracker
+    from tune_nas.tracking import RunReader
 
-    run = Tracker(uri, create=False).find_run(text)
+    run = RunReader(uri).find_run(text)
     if run.stage == "retrain":
         raise StorageError(f"run '{text}' is a retrain, which has no supernet; name a search")
     return run.sweep, run.trial_id or ""
