@@ -92,7 +92,7 @@ def analyze(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
-    from tune_nas.checkpoint import fetched
+    from tune_nas.checkpoint_folder import fetched
     from tune_nas.config import check_data_keys
     from tune_nas.config.effects import check_read
     from tune_nas.library import with_overrides
