@@ -31,7 +31,7 @@ LAYERS = (
     ("native", "data", "training"),
     ("layers",),
     ("library", "runtime", "checkpoint"),
-    ("config", "user_code", "yaml_text", "files", "seeds"),
+    ("config", "user_code", "yaml_text", "files", "seeds", "checkpoint_folder"),
     ("paths",),
     ("text", "errors", "lazy", "learner", "status", "manifest"),
 )

@@ -12,7 +12,7 @@ from tune_nas.errors import GenotypeError
 from tune_nas.paths import GENOTYPE, is_file, is_uri
 from tune_nas.spaces import Genotype
 from tune_nas.spaces.notation import Reading, nearest_published, read_genotype, read_name
-from tune_nas.sweep.runs.origin import find_record
+from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.sweep.runs.records import Record
 from tune_nas.sweep.runs.storage import Storage
 
@@ -99,7 +99,7 @@ def _named(name: str, storage: str, mlflow: str | None) -> GenotypeReference:
     known, refused = _published(name)
     is_run = _is_run(name, storage)
     if known is None and (refused is None or is_run):
-        return _of_record(name, storage) or _of_run(name, mlflow_uri(mlflow, storage))
+        return _of_record(name, storage) or _of_run(name, storage, mlflow)
     if known is None:
         raise refused or AssertionError
     if is_run:
@@ -120,11 +120,11 @@ def _published(name: str) -> tuple[Reading | None, GenotypeError | None]:
 
 
 def _is_run(name: str, storage: str) -> bool:
-    return name in Storage(storage).names()
+    return find_run(name, storage).exists
 
 
 def _of_record(name: str, storage: str) -> GenotypeReference | None:
-    record = find_record(name, storage, retrained=True)
+    record = find_run(name, storage, retraining=True).record
     if record is None:
         return None
     if record.genotype is None:
@@ -133,15 +133,16 @@ def _of_record(name: str, storage: str) -> GenotypeReference | None:
     return GenotypeReference(Genotype.parse(record.genotype), short, sweep=sweep, record=record)
 
 
-def _of_run(name: str, uri: str) -> GenotypeReference:
+def _of_run(name: str, storage: str, mlflow: str | None) -> GenotypeReference:
+    uri = mlflow_uri(mlflow, storage)
     if not store_exists(uri):
         near = nearest_published(name)
         hint = f"; did you mean the published '{near}'?" if near else ""
         raise GenotypeError(
             f"'{name}' is neither a genotype nor a file, and there are no runs yet{hint}"
         )
-    reader = tracking.RunReader(uri)
-    run = reader.find_run(name)
-    text = reader.read_artifact(run.run_id, GENOTYPE).decode()
+    run = find_run(name, storage, uri, retraining=True).tracked
+    assert run is not None  # the storage has no record of it
+    text = tracking.RunReader(uri).read_artifact(run.run_id, GENOTYPE).decode()
     short = re.sub(r"[^\w.=+-]+", "-", run.name).strip("-.")
     return GenotypeReference(Genotype.parse(text), short, run.run_id)

@@ -23,7 +23,7 @@ class RunRow(NamedTuple):
     Args:
         sweep: Name of its sweep.
         name: Name of the run.
-        stage: ``sweep``, or the phase of a trial.
+        phase: ``sweep``, or the phase of a trial.
         status: Its status; of a running one, whether its driver is alive.
         reason: Why it ended, or how the status is known.
         started: When it was started, in seconds since 1970.
@@ -33,7 +33,7 @@ class RunRow(NamedTuple):
 
     sweep: str
     name: str
-    stage: str
+    phase: str
     status: str
     reason: str
     started: float
@@ -45,7 +45,7 @@ class RunRow(NamedTuple):
         return {
             "sweep": self.sweep,
             "name": self.name,
-            "stage": self.stage,
+            "phase": self.phase,
             "status": self.status,
             "reason": self.reason,
             "started": time.strftime(_CLOCK, time.localtime(self.started)),
@@ -71,9 +71,9 @@ def _tracked(run: TrackedRun, drivers: _Drivers, identity: str | None) -> RunRow
     status, reason = run.status, run.tags.get("reason", "")
     if status == "running":
         found = drivers.status(run.sweep, identity)
-        status, reason = found.status, found.reason if run.stage == "sweep" else ""
+        status, reason = found.status, found.reason if run.phase == "sweep" else ""
     metrics = {name: run.metrics.get(name) for name in _METRICS}
-    return RunRow(run.sweep, run.name, run.stage, status, reason, run.started, metrics, run.run_id)
+    return RunRow(run.sweep, run.name, run.phase, status, reason, run.started, metrics, run.run_id)
 
 
 class _Drivers:
@@ -96,7 +96,7 @@ class _Drivers:
             RunRow(
                 sweep=name,
                 name=name,
-                stage="sweep",
+                phase="sweep",
                 status=found.status,
                 reason=found.reason,
                 started=state.started,

@@ -11,7 +11,7 @@ import typer
 
 from tune_nas.errors import NameTakenError
 from tune_nas.sweep.options import storage_option
-from tune_nas.sweep.runs.plan import read_state
+from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import printable
 
@@ -67,4 +67,4 @@ def interruptible(name: str | None, storage: str) -> Iterator[None]:
 
 def _is_there(name: str | None, storage: str) -> bool:
     """Return whether a run of this name exists; without a name, resume has found one."""
-    return name is None or read_state(Storage(storage).within(name)) is not None
+    return name is None or find_run(name, storage).state is not None

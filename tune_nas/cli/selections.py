@@ -70,7 +70,7 @@ def analyze(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
-    from tune_nas.checkpoint import fetched
+    from tune_nas.checkpoint_folder import fetched
     from tune_nas.cli.option_values import changes_of
     from tune_nas.cli.origins import origin_of
     from tune_nas.config import check_data_keys

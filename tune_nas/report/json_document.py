@@ -28,7 +28,7 @@ def to_dict(comparison: Comparison) -> dict[str, object]:
 def _row_dict(row: Row) -> dict[str, object]:
     return {
         "values": row.values,
-        "stage": row.stage,
+        "phase": row.phase,
         "n": row.n,
         "stopped": row.stopped,
         "failed": row.failed,

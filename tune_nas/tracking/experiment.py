@@ -8,7 +8,7 @@ from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.artifacts import Artifacts
 from tune_nas.tracking.names import run_name, tag_value
 from tune_nas.tracking.store import connect
-from tune_nas.tracking.tracked_run import IDENTITY, PARENT, SWEEP_RUN, TRIAL
+from tune_nas.tracking.tracked_run import EARLIER_PHASE, IDENTITY, PARENT, PHASE, SWEEP_RUN, TRIAL
 
 EXPERIMENT = "tune-nas"
 
@@ -69,6 +69,8 @@ class Experiment:
             tags: Further tags of a new run. A run that is found gets the parent among them.
         """
         found = self.search(own)
+        if not found and PHASE in own:
+            found = self.search({EARLIER_PHASE if key == PHASE else key: own[key] for key in own})
         if not found:
             return self.client.create_run(
                 self.experiment_id,
@@ -78,6 +80,8 @@ class Experiment:
             )
         run = self._only(found) if {IDENTITY, TRIAL} & set(own) else found[0]
         self._reopen(run)
+        if PHASE not in run.data.tags:
+            self.client.set_tag(run.info.run_id, PHASE, {**tags, **own}[PHASE])
         if run.data.tags.get(PARENT) != tags.get(PARENT, run.data.tags.get(PARENT)):
             self.client.set_tag(run.info.run_id, PARENT, tags[PARENT])
         return run

@@ -21,7 +21,7 @@ from tune_nas.tracking.names import (
     plain,
     tag_value,
 )
-from tune_nas.tracking.tracked_run import IDENTITY, PARENT, STAGE, SWEEP, SWEEP_RUN, TRIAL
+from tune_nas.tracking.tracked_run import IDENTITY, PARENT, PHASE, SWEEP, SWEEP_RUN, TRIAL
 from tune_nas.tracking.tracker import Tracker
 
 STATES = ("FINISHED", "FAILED", "KILLED")
@@ -64,7 +64,7 @@ class MlflowTracker(Tracker):
         identity: str | None = None,
     ) -> str:
         """Return the id of the sweep's parent run: found and reopened, or created."""
-        own = {SWEEP: name, STAGE: "sweep"} | ({IDENTITY: identity} if identity else {})
+        own = {SWEEP: name, PHASE: "sweep"} | ({IDENTITY: identity} if identity else {})
         return self._open(own, name, parameters, tags or {})
 
     def trial_run(
@@ -72,7 +72,7 @@ class MlflowTracker(Tracker):
         sweep_run_id: str,
         trial_id: str,
         *,
-        stage: str,
+        phase: str,
         parameters: Mapping[str, object],
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
@@ -81,8 +81,8 @@ class MlflowTracker(Tracker):
         """Return the id of a trial's run: found and reopened, or created."""
         sweep = self._client.get_run(sweep_run_id).data.tags[SWEEP]
         own = {SWEEP_RUN: sweep_run_id, TRIAL: trial_id}
-        fixed = {SWEEP: sweep, STAGE: stage, PARENT: parent or sweep_run_id}
-        return self._open(own, name or f"{stage} {trial_id}", parameters, {**(tags or {}), **fixed})
+        fixed = {SWEEP: sweep, PHASE: phase, PARENT: parent or sweep_run_id}
+        return self._open(own, name or f"{phase} {trial_id}", parameters, {**(tags or {}), **fixed})
 
     def logged_epochs(self, run_id: str) -> set[int]:
         """Return the epochs of a run that the store has; requested once, then cached."""

@@ -39,7 +39,7 @@ class Tracker(Protocol):
         sweep_run_id: str,
         trial_id: str,
         *,
-        stage: str,
+        phase: str,
         parameters: Mapping[str, object],
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
@@ -50,7 +50,7 @@ class Tracker(Protocol):
         Args:
             sweep_run_id: The sweep's run.
             trial_id: Id of the trial, kept across a resume.
-            stage: ``search``, ``repeat`` or ``retrain``.
+            phase: ``search``, ``repeat`` or ``retrain``.
             parameters: All settings of the trial, nested mappings allowed. They are logged once, as
                 dotted keys with values as text, and as ``parameters.yaml``.
             tags: Further tags.
