@@ -33,7 +33,7 @@ LAYERS = (
     ("library", "runtime", "checkpoint"),
     ("config", "user_code", "yaml_text", "files", "seeds", "checkpoint_folder"),
     ("paths",),
-    ("text", "errors", "lazy", "learner", "status", "manifest"),
+    ("text", "errors", "json_types", "lazy", "learner", "status", "manifest"),
 )
 
 
