@@ -33,7 +33,7 @@ LAYERS = (
     ("library", "runtime", "checkpoint"),
     ("config", "user_code", "yaml_text", "files", "seeds", "checkpoint_folder"),
     ("paths",),
-    ("text", "errors", "json_types", "lazy", "learner", "status", "manifest"),
+    ("text", "errors", "json_text", "json_types", "lazy", "learner", "status", "manifest"),
 )
 
 
@@ -130,7 +130,7 @@ def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
 
 COMMANDS = (
     *("sweep", "search", "retrain", "resume", "select", "analyze"),
-    *("list", "show", "inspect", "benchmark", "ui"),
+    *("report", "list", "show", "inspect", "benchmark", "ui"),
 )
 
 

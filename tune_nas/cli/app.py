@@ -11,7 +11,16 @@ import typer
 from typer.core import TyperGroup
 
 from tune_nas import __version__
-from tune_nas.cli import benchmark, bodies, catalogue, inspection, run_commands, selections, ui
+from tune_nas.cli import (
+    benchmark,
+    bodies,
+    catalogue,
+    inspection,
+    report_command,
+    run_commands,
+    selections,
+    ui,
+)
 
 
 class OneLineErrors(TyperGroup):
@@ -75,6 +84,7 @@ app.command("resume")(run_commands.resume)
 app.command("select")(selections.select)
 app.command("analyze")(selections.analyze)
 app.command("analyse", hidden=True)(selections.analyze)  # until version 0.2
+app.command("report")(report_command.report)
 app.command("list")(catalogue.list_)
 app.command("show")(catalogue.show)
 app.command("inspect")(inspection.inspect)

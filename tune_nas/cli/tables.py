@@ -9,10 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from tune_nas.report.terminal import PIPE_WIDTH
 from tune_nas.text import printable
-
-# Wide enough for every table if the width of the terminal is unknown, e.g. in a pipe.
-_PIPE_WIDTH = 220
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
@@ -27,7 +25,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) ->
 
 def print_rich(content: RenderableType) -> None:
     """Print content of rich: colored on a terminal, plain and unwrapped in a pipe."""
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
     Console(file=sys.stdout, width=width, highlight=False, markup=False).print(content)
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from tune_nas.json_text import json_text
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.results import encode
 from tune_nas.report.rows import Row
 from tune_nas.report.sentence import compose
+
+
+class Json(ReportFormat):
+    """A JSON document with the keys of `Report.to_dict`."""
+
+    def render(self, comparison: Comparison) -> str:
+        """Return the document."""
+        return json_text(to_dict(comparison))
 
 
 def to_dict(comparison: Comparison) -> dict[str, object]:
