@@ -67,7 +67,7 @@ def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
     from tune_nas.config import check_data_keys
     from tune_nas.sweep import estimate
     from tune_nas.sweep.distinct import check_distinct
-    from tune_nas.sweep.preflight import data_sections
+    from tune_nas.sweep.first_checks import data_sections
     from tune_nas.sweep.resolve import base_trials, resolve_points
 
     trials, points = resolve_points(sweep, base_trials(sweep))

@@ -12,7 +12,7 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.manifest import is_reference
 from tune_nas.report.labels import axis_label, value_label
-from tune_nas.tasks import Inputs, find_task
+from tune_nas.tasks import Inputs, check_task, find_task
 
 _SECTIONS = {"space", "schedule", "retrain"}  # contained in a trial that was stored in full
 
@@ -92,7 +92,7 @@ class Job:
         """
         own = {**content} if "task" in content else _of_earlier_version(content)
         if not is_reference(own["task"]):  # a class of the user's own is imported when it runs
-            find_task(own["task"])
+            check_task(own["task"])
         if not own["trial"].keys() >= _SECTIONS:
             raise ValueError(f"{where or 'the trial'} lacks a section")
         own["trial"] = library.stored_trial(own["trial"], where or f"trial {own['id']}")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +14,7 @@ from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by, keys_that_decide
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import EPOCHS, SweepConfig
-from tune_nas.sweep.effects import check_set, check_swept
+from tune_nas.sweep.ineffective_keys import check_set, check_swept
 from tune_nas.sweep.parameters import (
     MOST_TRIALS,
     TRIAL,
@@ -26,6 +24,7 @@ from tune_nas.sweep.parameters import (
     count_combinations,
     meets,
 )
+from tune_nas.sweep.resolution import BaseTrials, Resolved, resolve
 from tune_nas.sweep.trial_values import portable, reported, trial_values, values_text
 from tune_nas.tasks import find_task, is_own
 from tune_nas.text import shown
@@ -33,32 +32,6 @@ from tune_nas.text import shown
 _EMBEDDED = "digits"
 _LONGEST = 200  # characters of the swept values in a message
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a sampled sweep starts
-
-
-@dataclass(frozen=True)
-class BaseTrials:
-    """The trials that a sweep varies, with its fixed keys set.
-
-    Args:
-        trials: The trials by the sweep's name for them; one, unless the trial itself is swept.
-        folder: Directory that relative paths in the trials and swept values are relative to.
-    """
-
-    trials: Mapping[str, TrialConfig]
-    folder: str = field(default_factory=os.getcwd)
-
-    @property
-    def first(self) -> TrialConfig:
-        """The only trial, or the first of the swept ones."""
-        return next(iter(self.trials.values()))
-
-    def of(self, chosen: Mapping[str, Any]) -> TrialConfig:
-        """Return the trial that the chosen values vary; the first if they do not name one."""
-        return self.trials.get(chosen.get(TRIAL, ""), self.first)
-
-    def values(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of keys that are not swept."""
-        return trial_values(self.of(chosen))
 
 
 def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
@@ -176,18 +149,6 @@ def resolve_trials(
     return resolve_points(sweep, bases or base_trials(sweep)).trials
 
 
-class Resolved(NamedTuple):
-    """The trials of a sweep.
-
-    Args:
-        trials: As `resolve_trials` returns them.
-        points: The validated trials, each with the values of the swept keys.
-    """
-
-    trials: list[tuple[dict[str, Any], int, TrialConfig]]
-    points: list[tuple[dict[str, Any], TrialConfig]]
-
-
 class _Kept(NamedTuple):
     """The sweep that was resolved last, apart from its name, which decides nothing."""
 
@@ -287,36 +248,6 @@ def _grid(
                     f"{shown(twin, _LONGEST)} once more; give each value once"
                 )
             yield values, seed, trial
-
-
-def resolve(
-    sweep: SweepConfig, bases: BaseTrials, parameters: Mapping[str, Any], seed: int
-) -> TrialConfig:
-    """Return the trial for one choice of parameters and one seed.
-
-    A swept key whose condition is not met keeps the value of the trial; if that makes the trial
-    invalid, it gets its default (e.g. λ of a trial whose level is swept).
-
-    Raises:
-        ConfigError: If the values do not fit together.
-    """
-    text = values_text(parameters)
-    keys = {key: value for key, value in parameters.items() if key != TRIAL}
-
-    def made(**changes: Any) -> TrialConfig:
-        own = {**changes, **keys, "seed": seed}
-        return library.with_overrides(bases.of(parameters), own, f"sweep '{sweep.name}' at {text}")
-
-    left_out = sweep.parameters.keys() - parameters.keys() - {TRIAL}
-    try:
-        return made()
-    except ConfigError:
-        if not left_out:
-            raise
-        usual = trial_values(TrialConfig())
-        with suppress(ConfigError):
-            return made(**{key: usual[key] for key in left_out})
-        raise
 
 
 def _check_lengths(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray.tune import Callback
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
 
 from tune_nas.errors import ConfigError
 from tune_nas.learner import DECISIONS, ENDED
@@ -19,10 +22,6 @@ from tune_nas.sweep.ray.reports import report_of
 from tune_nas.sweep.runs.records import Record, Records
 from tune_nas.tasks import find_task
 from tune_nas.text import plural
-
-if TYPE_CHECKING:
-    from rich.live import Live
-    from rich.table import Table
 
 _logger = logging.getLogger(__name__)
 
@@ -176,9 +175,6 @@ class Progress(Callback):  # type: ignore[misc]
         if not self._wants_live:
             return
         if self._live is None:
-            from rich.console import Console
-            from rich.live import Live
-
             self._live = Live(
                 console=Console(stderr=True),
                 transient=True,
@@ -241,8 +237,6 @@ class Progress(Callback):  # type: ignore[misc]
         return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
     def _table(self) -> Table:
-        from rich.table import Table
-
         done = sum(record.ended for record in self._records)
         table = Table(
             title=f"{self._heading()}; {done} done; {self._time_left()} left",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tune_nas.learner import ENDED
+from tune_nas.search.metrics import RESERVED
 
 
 def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,8 +18,6 @@ def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def metrics_of(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """Return the numbers of a Ray result, nested ones with ``/``, without Ray's entries."""
-    from tune_nas.search.metrics import RESERVED  # a local import, as it imports torch
-
     metrics: dict[str, float] = {}
     for key, value in result.items():
         if isinstance(value, bool) or (not prefix and key in RESERVED):

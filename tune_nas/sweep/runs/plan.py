@@ -16,7 +16,8 @@ from tune_nas import library, paths
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.resolve import BaseTrials, Resolved, resolve_points
+from tune_nas.sweep.resolution import BaseTrials, Resolved
+from tune_nas.sweep.resolve import resolve_points
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.sweep.trial_values import portable

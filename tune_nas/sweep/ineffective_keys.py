@@ -10,12 +10,12 @@ from tune_nas.config.effects import NoEffect, no_effect, set_keys, set_value
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.parameters import TRIAL
-from tune_nas.tasks import RetrainTask
 from tune_nas.user_code import declared_reads
 
 Point = tuple[Mapping[str, Any], TrialConfig]
 """The swept values of a trial, and the trial."""
 
+_RETRAINING = "retrain."
 _COUNTED = ("retrain.init_channels", "retrain.cells")  # a search counts parameters at that size
 
 
@@ -93,7 +93,7 @@ def check_set(
 
 
 def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect | None:
-    of_retraining = key.startswith(f"{RetrainTask.section}.")
+    of_retraining = key.startswith(_RETRAINING)
     if sweep.retrain == 0 and of_retraining and key not in _COUNTED:
         return NoEffect(key, "retrain is 0", "retrain 'each' or a number", ("retrain",), {})
     return no_effect(trial, key, declared_reads)
