@@ -14,7 +14,8 @@ from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phases import with_known_ids
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import Tracker
 

@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     # The store is retried at once, not after half a minute.
-    monkeypatch.setattr("tune_nas.sweep.tracking._SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("tune_nas.sweep.store_attempts._PAUSE_SECONDS", 0.2)
     monkeypatch.setattr("tune_nas.sweep.tracking._PAUSES", (0.0, 0.3, 0.3))
     proxy = Proxy(server)
     yield proxy

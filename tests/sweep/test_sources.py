@@ -242,7 +242,7 @@ class Trial:
 
 def make_record(job_id: str, seed: int = 0, **parameters: Any) -> Any:
     from tune_nas.sweep.jobs import Job
-    from tune_nas.sweep.runs.records import Record
+    from tune_nas.sweep.runs.record import Record
 
     trial = load_trial("milenas", {"schedule.epochs": 8, "retrain.epochs": 2, "seed": seed})
     return Record(Job(job_id, "search", "search", trial, parameters))

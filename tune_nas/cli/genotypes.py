@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
     from tune_nas.spaces import Genotype, Space
     from tune_nas.spaces.notation import Reading
-    from tune_nas.sweep.runs.records import Record
+    from tune_nas.sweep.runs.record import Record
 
 _TEXT_SIGNS = ("Genotype(", "|", "\n", "->")
 _TEXT_STARTS = ("{", "[", "(")

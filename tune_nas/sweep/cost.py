@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
 
 import torch
 
@@ -24,7 +23,7 @@ from tune_nas.tasks import Inputs, Task, find_task
 _STEPS = 3
 
 
-class Estimate(dict[str, Any]):
+class Estimate(dict[str, object]):
     """Counts and times of a sweep as plain values; converts to a sentence."""
 
     def __str__(self) -> str:

@@ -21,22 +21,22 @@ class DefineByRun:
         self._parameters = {key: parameters[key] for key in ordered(parameters)}
         self._fixed = fixed
 
-    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
+    def __call__(self, trial: optuna.Trial) -> dict[str, object]:
         """Return the chosen value of every parameter that is active."""
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, object] = {}
         for key, parameter in self._parameters.items():
             if parameter.active({**self._fixed(chosen), **chosen}):
                 chosen[key] = self._suggest(trial, key, parameter)
         return chosen
 
-    def drawn(self, chosen: dict[str, Any]) -> dict[str, Any]:
+    def drawn(self, chosen: dict[str, object]) -> dict[str, object]:
         """Return the values that Optuna sampled for these parameters."""
         return {
             key: value if self._parameters[key].is_range else self._label(key, value)
             for key, value in chosen.items()
         }
 
-    def _suggest(self, trial: optuna.Trial, key: str, parameter: Parameter) -> Any:
+    def _suggest(self, trial: optuna.Trial, key: str, parameter: Parameter) -> object:
         if parameter.kind == "int":
             return trial.suggest_int(key, *parameter.values)
         if parameter.is_range:
@@ -45,7 +45,7 @@ class DefineByRun:
         labels = {str(value): value for value in parameter.values}
         return labels[trial.suggest_categorical(key, list(labels))]
 
-    def _label(self, key: str, value: Any) -> str:
+    def _label(self, key: str, value: object) -> str:
         labels = {str(other): other for other in self._parameters[key].values}
         text = str(value)
         return text if text in labels else next(k for k, v in labels.items() if _same(v, value))

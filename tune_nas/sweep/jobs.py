@@ -34,7 +34,7 @@ class Job:
     task: str
     phase: str
     trial: TrialConfig
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     inputs: Inputs = field(default_factory=Inputs)
 
     @property
@@ -59,7 +59,7 @@ class Job:
         return find_task(self.task).starts_after(self.trial)
 
     @cached_property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """The trial after a round trip through JSON, which turns tuples into lists."""
         return dict(json.loads(json.dumps(self.trial.to_dict())))
 
@@ -67,7 +67,7 @@ class Job:
         """Return the job as it will be read from its record."""
         return replace(self, parameters=json.loads(json.dumps(dict(self.parameters))))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain containers from which `from_dict` rebuilds the job."""
         return {
             "id": self.id,
@@ -104,8 +104,8 @@ class StoredJob:
     """The types of a job's entries in a JSON file, including those of earlier versions."""
 
     id: str
-    trial: dict[str, Any]
-    parameters: dict[str, Any]
+    trial: dict[str, object]
+    parameters: dict[str, object]
     task: str = ""
     phase: str = ""
     inputs: dict[str, str | None] = field(default_factory=dict)

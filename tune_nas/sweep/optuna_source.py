@@ -5,19 +5,20 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
 from tune_nas.errors import ConfigError
 from tune_nas.status import Status
-from tune_nas.sweep.config import SEEDS, SweepConfig
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.define_by_run import DefineByRun
 from tune_nas.sweep.distinct import Configurations
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.keys import SEEDS
 from tune_nas.sweep.resolution import BaseTrials, resolve
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.samplers import make_sampler
 from tune_nas.sweep.trial_values import portable, reported
 
@@ -167,7 +168,7 @@ class OptunaSource:
         numbers = itertools.count()
         return next(n for n in numbers if f"search-{n:05d}" not in self._trials)
 
-    def _job(self, number: int, parameters: dict[str, Any]) -> Job:
+    def _job(self, number: int, parameters: dict[str, object]) -> Job:
         """Return the job of sampled values, with the first seed that they have not used."""
         first = self._sweep.seed_list[0]
         resolved = resolve(self._sweep, self._bases, parameters, first)

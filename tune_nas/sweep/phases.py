@@ -8,7 +8,6 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tune_nas.config import TrialConfig
 from tune_nas.report.results import PHASES
@@ -18,14 +17,15 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.resolution import BaseTrials, resolve
 from tune_nas.sweep.runs.plan import Plan
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Inputs
 
 _STUDY = "optuna.db"
 
-Parameters = Mapping[str, Any]
+Parameters = Mapping[str, object]
 """Swept keys with their values."""
 
 Known = Mapping[str, Records]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
@@ -33,11 +33,11 @@ class BaseTrials:
         """The only trial, or the first of the swept ones."""
         return next(iter(self.trials.values()))
 
-    def of(self, chosen: Mapping[str, Any]) -> TrialConfig:
+    def of(self, chosen: Mapping[str, object]) -> TrialConfig:
         """Return the trial that the chosen values vary; the first if they do not name one."""
-        return self.trials.get(chosen.get(TRIAL, ""), self.first)
+        return self.trials.get(str(chosen.get(TRIAL, "")), self.first)
 
-    def values(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    def values(self, chosen: Mapping[str, object]) -> dict[str, object]:
         """Return the values of keys that are not swept."""
         return trial_values(self.of(chosen))
 
@@ -50,12 +50,12 @@ class Resolved(NamedTuple):
         points: The validated trials, each with the values of the swept keys.
     """
 
-    trials: list[tuple[dict[str, Any], int, TrialConfig]]
-    points: list[tuple[dict[str, Any], TrialConfig]]
+    trials: list[tuple[dict[str, object], int, TrialConfig]]
+    points: list[tuple[dict[str, object], TrialConfig]]
 
 
 def resolve(
-    sweep: SweepConfig, bases: BaseTrials, parameters: Mapping[str, Any], seed: int
+    sweep: SweepConfig, bases: BaseTrials, parameters: Mapping[str, object], seed: int
 ) -> TrialConfig:
     """Return the trial for one choice of parameters and one seed.
 
@@ -68,7 +68,7 @@ def resolve(
     text = values_text(parameters)
     keys = {key: value for key, value in parameters.items() if key != TRIAL}
 
-    def made(**changes: Any) -> TrialConfig:
+    def made(**changes: object) -> TrialConfig:
         own = {**changes, **keys, "seed": seed}
         return library.with_overrides(bases.of(parameters), own, f"sweep '{sweep.name}' at {text}")
 

@@ -82,8 +82,8 @@ def base_trials(sweep: SweepConfig) -> BaseTrials:
         ConfigError: If no trial has this name, or the keys do not fit one of them.
     """
     swept = sweep.parameters.get(TRIAL)
-    names = [str(sweep.trial)] if swept is None else swept.values
-    return BaseTrials({name: _base_trial(sweep, name) for name in names})
+    names = [sweep.trial] if swept is None else swept.values
+    return BaseTrials({str(name): _base_trial(sweep, str(name)) for name in names})
 
 
 def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
@@ -132,7 +132,7 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
 
 def resolve_trials(
     sweep: SweepConfig, bases: BaseTrials | None = None
-) -> list[tuple[dict[str, Any], int, TrialConfig]]:
+) -> list[tuple[dict[str, object], int, TrialConfig]]:
     """Return the trials of a grid, or the base trials of a sampled sweep, all validated.
 
     Args:
@@ -222,7 +222,7 @@ def _check_size(sweep: SweepConfig, bases: BaseTrials, where: str) -> None:
 
 def _of_any_length(
     sweep: SweepConfig, bases: BaseTrials
-) -> Iterator[tuple[dict[str, Any], TrialConfig]]:
+) -> Iterator[tuple[dict[str, object], TrialConfig]]:
     """Yield trials of a sampled sweep in which only the keys that decide their length vary."""
     swept = sweep.parameters
     names = swept.keys() & {TRIAL, *keys_that_decide(Decides.LENGTH)}
@@ -235,9 +235,9 @@ def _of_any_length(
 
 
 def _grid(
-    sweep: SweepConfig, bases: BaseTrials, points: Iterator[dict[str, Any]]
-) -> Iterator[tuple[dict[str, Any], int, TrialConfig]]:
-    given: dict[str, dict[str, Any]] = {}
+    sweep: SweepConfig, bases: BaseTrials, points: Iterator[dict[str, object]]
+) -> Iterator[tuple[dict[str, object], int, TrialConfig]]:
+    given: dict[str, dict[str, object]] = {}
     for parameters in points:
         for seed in sweep.seed_list:
             trial = resolve(sweep, bases, parameters, seed)
@@ -251,7 +251,7 @@ def _grid(
 
 
 def _check_lengths(
-    sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]], folder: str
+    sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, object], TrialConfig]], folder: str
 ) -> None:
     """Reject a grace period as long as a trial, and trials that ASHA could not compare."""
     task = find_task(sweep.task)
@@ -260,7 +260,7 @@ def _check_lengths(
     for parameters, trial in trials:
         decides = repr(decided_by(trial, Decides.LENGTH))
         known[decides] = known.get(decides) or task.epochs(portable(trial, folder))
-        text = parameters.get(TRIAL) or values_text(parameters)
+        text = str(parameters.get(TRIAL) or values_text(parameters))
         by_length.setdefault(known[decides], text)
     shortest, longest = min(by_length), max(by_length)
     if shortest != longest:
@@ -276,13 +276,13 @@ def _check_lengths(
         )
 
 
-def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:
+def _unmet(parameter: Parameter, assigned: Mapping[str, object]) -> bool:
     """Return whether the fixed keys leave a condition of a parameter unmet."""
     when = parameter.when
     return any(not meets(assigned[key], when[key]) for key in when.keys() & assigned.keys())
 
 
-def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _without_epochs(settings: Mapping[str, object]) -> dict[str, object]:
     """Return settings without the number of epochs, and with the other keys of its section.
 
     The whole section would override all keys that were scaled.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import optuna
 
-from tune_nas.sweep.config import SweepConfig, TpeConfig
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.keys import TpeConfig
 
 _FIRST_WITH_BANDWIDTH_PER_KEY = 5
 
@@ -41,7 +41,7 @@ def _tpe(arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
     return sampler
 
 
-def _set_bandwidth_per_key(sampler: Any) -> None:
+def _set_bandwidth_per_key(sampler: optuna.samplers.TPESampler) -> None:
     """Give the kernels of a multivariate TPE the same bandwidths as in Optuna 5.
 
     Optuna 5 derives a kernel's bandwidth from its neighbors, whether or not keys are sampled

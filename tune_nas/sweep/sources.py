@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 
 
 class Source(Protocol):

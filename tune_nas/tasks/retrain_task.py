@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from tune_nas.config import TrialConfig
@@ -42,7 +40,7 @@ class RetrainTask(Task):
         known = None if inputs.genotype is None else Genotype.parse(inputs.genotype)
         check_retrain_memory(trial, known)
 
-    def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Retrain:
+    def build(self, trial: TrialConfig, inputs: Inputs, together: object = None) -> Retrain:
         """Return the retraining run of the genotype, with the trial's number of CPU threads.
 
         Raises:

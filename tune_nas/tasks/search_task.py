@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.search import Search, total_epochs
 from tune_nas.search.memory import check_search_memory
+from tune_nas.search.together import Together
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 
 
@@ -37,7 +36,7 @@ class SearchTask(Task):
         """Estimate the memory of the search without building it."""
         check_search_memory(trial)
 
-    def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Search:
+    def build(self, trial: TrialConfig, inputs: Inputs, together: Together | None = None) -> Search:
         """Return the search, with the trial's number of CPU threads unless it shares a process."""
         if together is None:
             torch.set_num_threads(trial.runtime.threads)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from ray import tune
 from ray.tune.error import TuneError
 
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.phase_progress import PhaseProgress
 from tune_nas.sweep.phases import Known, Phase
-from tune_nas.sweep.ray.callbacks import InterruptionCallback, Progress, Recorder
+from tune_nas.sweep.ray.callbacks import InterruptionCallback, Recorder, TrackingCallback
 from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
+from tune_nas.sweep.ray.driver_callback import DriverCallback
+from tune_nas.sweep.ray.progress import ProgressCallback
 from tune_nas.sweep.ray.queue import JobQueue
 from tune_nas.sweep.ray.scheduler import make_scheduler
 from tune_nas.sweep.ray.search_worker import hosting
@@ -23,7 +25,7 @@ from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
-from tune_nas.sweep.tracking import SweepTracking, TrackingCallback
+from tune_nas.sweep.tracking import SweepTracking
 from tune_nas.tasks import Tasks, find_task
 
 _CHECKPOINTS_KEPT = 2
@@ -63,7 +65,7 @@ class PhaseRunner:
             self._run(phase, source, known[phase.name])
 
     @contextmanager
-    def _trainable(self, task: str, options: RunOptions, at_once: int) -> Iterator[Any]:
+    def _trainable(self, task: str, options: RunOptions, at_once: int) -> Iterator[object]:
         """Provide the trainable of the jobs and their shared processes within the block.
 
         Args:
@@ -93,14 +95,15 @@ class PhaseRunner:
             records,
         )
         at_once = trials_at_once(options)
-        callbacks: list[Any] = [
+        callbacks: list[DriverCallback] = [
             Recorder(records, sweep.search_metric),
             TrackingCallback(self._tracking, records),
             InterruptionCallback(self._interruption),
         ]
         progress = None
         if not options.quiet:
-            progress = Progress(records, source.total, sweep.search_metric, live=options.live)
+            shown = PhaseProgress(records, source.total, sweep.search_metric)
+            progress = ProgressCallback(shown, live=options.live)
             callbacks.append(progress)
         with self._trainable(phase.task, options, min(at_once, source.total)) as trainable:
             tuner = tune.Tuner(

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import ray
 import torch
@@ -24,7 +23,7 @@ from tune_nas.runtime import resolve_device
 from tune_nas.search.graphs import capture_for
 from tune_nas.search.together import Together
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.ray.shared_process import WAITING_CPUS, LearnerProgress
+from tune_nas.sweep.ray.shared_process import WAITING_CPUS, Host, LearnerProgress
 from tune_nas.tasks import Task, find_task
 
 # Between two epochs a trial reports and checkpoints. If that takes longer (seconds), its own
@@ -80,7 +79,7 @@ class SearchWorker:
             self.release(job.id)
             raise
 
-    def run_epoch(self, trial: str) -> tuple[dict[str, Any], LearnerProgress]:
+    def run_epoch(self, trial: str) -> tuple[dict[str, object], LearnerProgress]:
         """Run an epoch of a trial's search, together with those of other trials."""
         search = self._searches[trial]
         assert self._together is not None
@@ -140,7 +139,7 @@ class SearchWorker:
 @contextmanager
 def hosting(
     slots: int, together: int, cpus: float, gpus: float, task: Task | None = None
-) -> Iterator[list[Any]]:
+) -> Iterator[list[Host]]:
     """Provide processes for a number of trials within the block.
 
     Args:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
@@ -15,13 +15,31 @@ from tune_nas.checkpoint_folder import MANIFEST
 from tune_nas.errors import TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
-from tune_nas.sweep.ray.trainable import EpochTrainable
+from tune_nas.sweep.ray.trainable import EpochTrainable, TrialSetup
 from tune_nas.tasks import Task
 
 # Ray's reservation for a trial whose search is in another process: its own process only waits.
 WAITING_CPUS = 0.001
 _PATIENCE = 10.0  # seconds; a process that does not answer within them is lost
 _PAUSE = 1.0  # seconds before searching for a free slot again
+
+
+class Method(Protocol):
+    """A method of an actor."""
+
+    def remote(self, *arguments: object) -> object:
+        """Call it in the process of the actor, and return a reference to its answer."""
+
+
+class Host(Protocol):
+    """The actor of a `SearchWorker`."""
+
+    free: Method
+    acquire: Method
+    run_epoch: Method
+    files: Method
+    restore: Method
+    release: Method
 
 
 class LearnerProgress(NamedTuple):
@@ -52,7 +70,7 @@ class RemoteSearch:
         progress: Its progress.
     """
 
-    def __init__(self, host: Any, trial: str, progress: LearnerProgress) -> None:
+    def __init__(self, host: Host, trial: str, progress: LearnerProgress) -> None:
         self._host, self._trial, self._progress = host, trial, progress
 
     @property
@@ -78,7 +96,7 @@ class RemoteSearch:
         """Return the human-readable files; `save` gets them from the host unchanged."""
         return {}
 
-    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, object]:
         """Run one epoch and return its metrics."""
         metrics, self._progress = _of(self._host.run_epoch.remote(self._trial))
         return dict(metrics)
@@ -108,7 +126,7 @@ class SharedProcessTrainable(EpochTrainable):
     """A search in a process shared with others."""
 
     def setup(
-        self, config: dict[str, Any], task: Task | None = None, hosts: Sequence[Any] = ()
+        self, config: TrialSetup, task: Task | None = None, hosts: Sequence[Host] = ()
     ) -> None:
         """Take a slot at the host with the most free slots, and start or resume there.
 
@@ -138,7 +156,7 @@ class SharedProcessTrainable(EpochTrainable):
             learner.release()
 
 
-def hosts_with_free_slots(hosts: Sequence[Any]) -> list[Any]:
+def hosts_with_free_slots(hosts: Sequence[Host]) -> list[Host]:
     """Return the hosts with free slots, the most first; lost hosts are left out."""
     asked = {host.free.remote(): host for host in hosts}
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
@@ -150,7 +168,7 @@ def hosts_with_free_slots(hosts: Sequence[Any]) -> list[Any]:
     return [host for slots, host in free if slots > 0]
 
 
-def _of(reference: Any) -> Any:
+def _of(reference: object) -> Any:
     """Return the answer of a host.
 
     Raises:

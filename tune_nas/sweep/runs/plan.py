@@ -6,6 +6,7 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -85,7 +86,7 @@ class Plan:
         self.storage.write(TRIALS, _yaml(trials))
         self.write_state()
 
-    def write_state(self, **changes: Any) -> None:
+    def write_state(self, **changes: object) -> None:
         """Change entries of the state and write it."""
         for key, value in changes.items():
             setattr(self.state, key, value)
@@ -149,6 +150,6 @@ class _StoredState(State):
     stage: str = ""
 
 
-def _yaml(content: dict[str, Any]) -> str:
+def _yaml(content: Mapping[str, object]) -> str:
     plain = json.loads(json.dumps(content))  # tuples become lists; inf stays
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
