@@ -125,6 +125,23 @@ def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
     assert imported_by("import tune_nas.sweep.config", "torch", *HEAVY) == []
 
 
+def test_a_process_that_waits_for_a_shared_one_imports_no_torch() -> None:
+    """Each trial has one; torch would take some hundred megabytes in each."""
+    code = """
+from tune_nas.config import TrialConfig
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.shared_process import SharedProcessTrainable
+
+class Waiting(SharedProcessTrainable):
+    def make_learner(self):
+        raise RuntimeError
+
+job = Job("search-00000", "search", "search", TrialConfig())
+Waiting({"job": job.to_dict(), "recorded": 0})
+"""
+    assert imported_by(code, "ray", "torch", "optuna", "mlflow") == ["ray"]
+
+
 COMMANDS = (
     *("sweep", "search", "retrain", "resume", "select", "analyze"),
     *("inspect", "benchmark", "ui"),

@@ -1,6 +1,6 @@
 """One session of a sweep: on Ray, from its first unfinished phase to its report.
 
-The only module that imports Ray; `tune_nas.sweep.ray.environment` must have prepared for it.
+Ray is imported with this module, so `prepare_environment` must have been called before.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
 
     def make_learner(self) -> Learner:
         """Return the learner of the trial's job."""
-        return self._task.build(self._job.trial, self._job.inputs)
+        task = self._task or find_task(self._job.task)
+        return task.build(self._job.trial, self._job.inputs)
 
     def setup(self, config: TrialSetup, task: Task | None = None) -> None:
         """Build everything from the config, and resume where an earlier session stopped.
@@ -75,7 +76,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
 
     def _set_up(self, config: TrialSetup, task: Task | None) -> None:
         self._job = Job.from_dict(config["job"])
-        self._task = task or find_task(self._job.task)
+        self._task = task
         self._folder = config.get("folder", "")
         self._resume_from = config.get("resume_from", [])
         self._notes: list[str] = []
