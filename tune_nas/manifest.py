@@ -79,8 +79,8 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "sgd": "tune_nas.search.optimisers:make_sgd",
     },
     "tasks": {
-        "search": "tune_nas.tasks.search:SearchTask",
-        "retrain": "tune_nas.tasks.retrain:RetrainTask",
+        "search": "tune_nas.tasks.search_task:SearchTask",
+        "retrain": "tune_nas.tasks.retrain_task:RetrainTask",
     },
     "report_formats": {
         "terminal": "tune_nas.report.terminal:Terminal",

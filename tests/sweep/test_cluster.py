@@ -209,7 +209,7 @@ def test_storage_that_cannot_be_used_is_said(bucket: str, monkeypatch: pytest.Mo
 
 def test_a_port_that_is_not_rays_is_not_tried_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "from tune_nas.sweep.ray.cluster import prepare_environment\n"
+        "from tune_nas.sweep.ray.environment import prepare_environment\n"
         "prepare_environment({!r})\n"
         "from ray._private import ray_constants\n"
         "print(ray_constants.NUM_REDIS_GET_RETRIES)"

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from tune_nas.cli import app
 from tune_nas.config import TrialConfig
 from tune_nas.errors import NameTakenError
-from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.runs import locking, storage
 from tune_nas.sweep.runs.drivers import DriverStatus, driver_status
 from tune_nas.sweep.runs.locking import is_locked, locked, read_owner

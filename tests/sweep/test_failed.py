@@ -14,7 +14,8 @@ from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phases import with_known_ids
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import RunReader
 
@@ -160,7 +161,7 @@ def test_a_finished_sweep_is_written_to_another_store(
 ) -> None:
     where = options(tmp_path)
     whole = run_sweep(make_sweep(parameters=TWO), where, "x", tasks=TASKS)
-    monkeypatch.setattr("tune_nas.sweep.runner.connect", None)  # no trial is left to run
+    monkeypatch.setattr("tune_nas.sweep.session.connect", None)  # no trial is left to run
     other = f"sqlite:///{tmp_path}/other.db"
     again = resume_sweep("x", options(tmp_path, mlflow=other), tasks=TASKS)
     assert again.results == whole.results

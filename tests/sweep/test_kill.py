@@ -17,7 +17,8 @@ from standin import TASKS, write_sweep
 
 from tune_nas.sweep import RunOptions, SweepOutcome, load_sweep, resume_sweep, run_sweep
 from tune_nas.sweep.ray.scheduler import Asha
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import RunReader
 

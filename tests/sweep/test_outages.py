@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     # The store is retried at once, not after half a minute.
-    monkeypatch.setattr("tune_nas.sweep.tracking._SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("tune_nas.sweep.store_attempts._PAUSE_SECONDS", 0.2)
     monkeypatch.setattr("tune_nas.sweep.tracking._PAUSES", (0.0, 0.3, 0.3))
     proxy = Proxy(server)
     yield proxy
@@ -179,7 +179,7 @@ def test_a_server_lost_to_the_end_is_one_line_and_a_resume_sends_what_it_lacks(
         resume_sweep(None, options(tmp_path, proxy, mlflow=None), tasks=TASKS)
     proxy.mode = "open"
     # No trial is left, so Ray is not asked.
-    monkeypatch.setattr("tune_nas.sweep.runner.connect", None)
+    monkeypatch.setattr("tune_nas.sweep.session.connect", None)
     sent = resume_sweep(None, options(tmp_path, proxy, mlflow=None), tasks=TASKS)
     assert sent.untracked == []
     assert sent.results == outcome.results

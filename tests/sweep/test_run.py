@@ -16,7 +16,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.report import TrialResult
 from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_search, run_sweep
-from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.runs.plan import Plan, State, read_plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage

@@ -17,7 +17,7 @@ from standin import GENOTYPE_FILE, TASKS, MakeSweep
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, DataError, GenotypeError, StorageError, TuneNasError
 from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_sweep
-from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.runs.plan import Plan, State, read_plan
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import RunReader
@@ -39,7 +39,7 @@ def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(address: str | None) -> Iterator[None]:
         yield
 
-    monkeypatch.setattr("tune_nas.sweep.runner.connect", connect)
+    monkeypatch.setattr("tune_nas.sweep.session.connect", connect)
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
 
 

@@ -15,12 +15,13 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.report import Report
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.define_by_run import DefineByRun
+from tune_nas.sweep.optuna_source import OptunaSource
 from tune_nas.sweep.phases import ranked, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.ray.scheduler import Asha
 from tune_nas.sweep.resolve import base_trials, resolve_trials
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.sweep.sources import DefineByRun, OptunaSource
 
 PARAMETERS: dict[str, Any] = {
     "optimizer.weights.learning_rate": {"loguniform": ["1e-3", 0.5]},
@@ -141,7 +142,7 @@ def test_values_that_do_not_go_together_are_drawn_again(
     def refuse(*_: Any) -> None:
         raise ConfigError("they do not go together")
 
-    monkeypatch.setattr("tune_nas.sweep.sources.resolve", refuse)
+    monkeypatch.setattr("tune_nas.sweep.optuna_source.resolve", refuse)
     with pytest.raises(ConfigError, match="not go together; so it is with each of 100 draws"):
         source(sweep, Records(Storage(tmp_path / "none"), "search")).next()
 
@@ -262,7 +263,7 @@ class Trial:
 
 def make_record(job_id: str, seed: int = 0, **parameters: Any) -> Any:
     from tune_nas.sweep.jobs import Job
-    from tune_nas.sweep.runs.records import Record
+    from tune_nas.sweep.runs.record import Record
 
     trial = load_trial("milenas", {"schedule.epochs": 8, "retrain.epochs": 2, "seed": seed})
     return Record(Job(job_id, "search", "search", trial, parameters))

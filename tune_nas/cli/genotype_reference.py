@@ -13,7 +13,7 @@ from tune_nas.paths import GENOTYPE, is_file, is_uri
 from tune_nas.spaces import Genotype
 from tune_nas.spaces.notation import Reading, nearest_published, read_genotype, read_name
 from tune_nas.sweep.runs.lookup import find_run
-from tune_nas.sweep.runs.records import Record
+from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.storage import Storage
 
 _TEXT_SIGNS = ("Genotype(", "|", "\n", "->")

@@ -9,7 +9,7 @@ from tune_nas.cli.tables import print_table
 from tune_nas.config import check_data_keys
 from tune_nas.sweep import RunOptions, SweepConfig, estimate
 from tune_nas.sweep.distinct import check_distinct
-from tune_nas.sweep.preflight import data_sections
+from tune_nas.sweep.first_checks import data_sections
 from tune_nas.sweep.resolve import base_trials, resolve_points
 
 

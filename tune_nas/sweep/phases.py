@@ -8,7 +8,6 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tune_nas.config import TrialConfig
 from tune_nas.report.labels import normalise
@@ -18,16 +17,17 @@ from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.resolve import BaseTrials, resolve
+from tune_nas.sweep.resolution import BaseTrials, resolve
 from tune_nas.sweep.runs.plan import Plan
-from tune_nas.sweep.runs.records import Record, Records
-from tune_nas.sweep.sources import ListSource, OptunaSource, Source
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Inputs
 
 _STUDY = "optuna.db"
 
-Parameters = Mapping[str, Any]
+Parameters = Mapping[str, object]
 """Swept keys with their values."""
 
 Known = Mapping[str, Records]
@@ -174,7 +174,7 @@ def _unless_done(source: ListSource) -> ListSource | None:
     return source if source.left else None
 
 
-def _sampling(plan: Plan, records: Records) -> OptunaSource | None:
+def _sampling(plan: Plan, records: Records) -> Source | None:
     """Return the source of searches whose parameters Optuna samples."""
     if len(records) == plan.sweep.n_drawn and all(record.ended for record in records):
         return None
@@ -184,6 +184,8 @@ def _sampling(plan: Plan, records: Records) -> OptunaSource | None:
         for leftover in local.glob(f"{_STUDY}*"):
             leftover.unlink()
     url = None if local is None else f"sqlite:///{local / _STUDY}"
+    from tune_nas.sweep.optuna_source import OptunaSource  # no other sweep needs Optuna
+
     return OptunaSource(plan.sweep, plan.bases, records, url)
 
 

@@ -10,7 +10,9 @@ from tune_nas.errors import StorageError
 from tune_nas.paths import expanded, is_folder, is_uri
 from tune_nas.sweep.runs.checkpoints import list_checkpoints
 from tune_nas.sweep.runs.plan import State, read_state
-from tune_nas.sweep.runs.records import FOLDER, Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.record_files import FOLDER
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import RunReader
 from tune_nas.tracking.tracked_run import TrackedRun
