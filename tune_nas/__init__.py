@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tune_nas.sweep.resolve import load_sweep
     from tune_nas.sweep.runner import resume_sweep as resume
     from tune_nas.sweep.runner import run_retrain, run_search, run_sweep
+    from tune_nas.sweep.trained import load_network
 else:
     __getattr__ = lazily(
         __name__,
@@ -25,6 +26,7 @@ else:
             "Retrain": "tune_nas.retrain.retrain",
             "RunOptions": "tune_nas.sweep.options",
             "Search": "tune_nas.search.search",
+            "load_network": "tune_nas.sweep.trained",
             "load_sweep": "tune_nas.sweep.resolve",
             "load_trial": "tune_nas.library",
             "read_results": "tune_nas.report.results",
@@ -40,6 +42,7 @@ __all__ = [
     "RunOptions",
     "Search",
     "__version__",
+    "load_network",
     "load_sweep",
     "load_trial",
     "read_results",

@@ -16,6 +16,7 @@ from tune_nas.cli import (
     bodies,
     catalogue,
     inspection,
+    networks,
     report_command,
     run_commands,
     selections,
@@ -81,6 +82,8 @@ app.command("sweep")(run_commands.sweep)
 app.command("search")(run_commands.search)
 app.command("retrain")(run_commands.retrain)
 app.command("resume")(run_commands.resume)
+app.command("predict")(networks.predict)
+app.command("export")(networks.export)
 app.command("select")(selections.select)
 app.command("analyze")(selections.analyze)
 app.command("analyse", hidden=True)(selections.analyze)  # until version 0.2

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tune_nas.checkpoint import fetched, load_state, taking
+from tune_nas.checkpoint import load_state, taking
+from tune_nas.checkpoint_folder import fetched
 from tune_nas.config import DataConfig, TrialConfig
 from tune_nas.data import load_data
 from tune_nas.data.decode import read_image
