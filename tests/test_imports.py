@@ -102,6 +102,8 @@ def test_the_names_of_the_package_are_loaded_when_they_are_used() -> None:
     "package",
     [
         "tune_nas",
+        "tune_nas.cli.bodies",
+        "tune_nas.tracking.mlflow_names",
         *(
             f"tune_nas.{room}"
             for room in ("benchmark", "figures", "report", "sweep", "tasks", "tracking")
