@@ -32,7 +32,7 @@ from pages import replace_table
 
 from tune_nas.library import load_trial
 from tune_nas.search import Search
-from tune_nas.search.graphs import capture_for
+from tune_nas.search.capture import capture_for
 from tune_nas.search.together import Together
 
 WARM_UP = 4

@@ -33,7 +33,7 @@ LAYERS = (
     ("library", "runtime", "checkpoint"),
     ("config", "user_code", "yaml_text", "files", "seeds"),
     ("paths",),
-    ("text", "errors", "lazy", "learner", "status", "manifest"),
+    ("text", "errors", "lazy", "learner", "status", "manifest", "stability"),
 )
 
 
@@ -152,7 +152,12 @@ def test_only_what_runs_a_search_imports_it(graph: Graph) -> None:
 def test_layers_are_below_spaces_and_native(graph: Graph) -> None:
     below = {
         "tune_nas.layers": ("tune_nas.layers",),
-        "tune_nas.native": ("tune_nas.native", "tune_nas.layers", "tune_nas.seeds"),
+        "tune_nas.native": (
+            "tune_nas.native",
+            "tune_nas.layers",
+            "tune_nas.seeds",
+            "tune_nas.stability",
+        ),
     }
     for package, allowed in below.items():
         for module, imported in graph.items():

@@ -15,7 +15,8 @@ from tune_nas.config import RuntimeConfig
 from tune_nas.data import Images
 from tune_nas.library import with_overrides
 from tune_nas.search import Search, Update
-from tune_nas.search.graphs import CudaCapture, GraphedSteps, capture_for
+from tune_nas.search.capture import CudaCapture, capture_for
+from tune_nas.search.graphs import GraphedSteps
 from tune_nas.search.optimisers import Optimisers
 from tune_nas.search.relaxation.tempered import Tempered
 from tune_nas.search.stepping import Step, Steps

@@ -103,7 +103,7 @@ def _epoch_seconds(task: Task, trial: TrialConfig) -> tuple[float, int]:
     import torch
 
     from tune_nas.runtime import resolve_device
-    from tune_nas.search.graphs import WARM_UP
+    from tune_nas.search.capture import WARM_UP
 
     inputs = Inputs()
     task.check_memory(trial, inputs)

@@ -78,7 +78,7 @@ class SearchWorker:
             Its progress; None if no slot is free.
         """
         from tune_nas.runtime import resolve_device
-        from tune_nas.search.graphs import capture_for
+        from tune_nas.search.capture import capture_for
         from tune_nas.search.together import Together
 
         runtime = job.trial.runtime
