@@ -84,7 +84,7 @@ class CudaCapture:
 
 def capture_for(runtime: RuntimeConfig, device: torch.device) -> Capture | None:
     """Return the capture of steps on a device; None if all steps run eagerly."""
-    wanted = runtime.graphs == "auto" and device.type == "cuda"
+    wanted = runtime.graphs == "always" and device.type == "cuda"
     return CudaCapture(device) if wanted else None
 
 
