@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from tune_nas.search.capture import WARM_UP, Capture, log_eager
 from tune_nas.search.replay_proof import default_generators, run_and_compare
+
+_Result = TypeVar("_Result")
 
 # Maximum number of captured functions; each needs memory, and a selection evaluates many masks.
 KEPT = 6
@@ -32,15 +34,15 @@ class CapturedFunctions:
         self._capture, self._what = capture, what
         # by thread: initialization by libraries at the first call in a thread cannot be captured
         self._runs: Counter[tuple[Hashable, int]] = Counter()
-        self._captured: dict[Hashable, _CapturedFunction] = {}
+        self._captured: dict[Hashable, _CapturedFunction[Any]] = {}
 
     def run(
         self,
         key: Hashable,
-        function: Callable[..., Any],
-        *inputs: Any,
+        function: Callable[..., _Result],
+        *inputs: object,
         state: Callable[[], Mapping[str, Tensor]] = dict,
-    ) -> Any:
+    ) -> _Result:
         """Return the result of a function: nested containers of tensors.
 
         Args:
@@ -59,20 +61,20 @@ class CapturedFunctions:
                 return function(*inputs)
             return self._capture_function(key, self._capture, function, inputs, state)
         self._captured[key] = self._captured.pop(key)  # the most recent is last
-        return captured(inputs)
+        return cast(_Result, captured(inputs))
 
     def _capture_function(
         self,
         key: Hashable,
         capture: Capture,
-        function: Callable[..., Any],
-        inputs: tuple[Any, ...],
+        function: Callable[..., _Result],
+        inputs: tuple[object, ...],
         state: Callable[[], Mapping[str, Tensor]],
-    ) -> Any:
+    ) -> _Result:
         """Return the eager result of a function, and capture it for its next runs."""
-        captured: list[_CapturedFunction] = []
+        captured: list[_CapturedFunction[_Result]] = []
 
-        def replay() -> Any:
+        def replay() -> _Result:
             captured.append(_CapturedFunction(function, inputs, capture))
             return captured[0](inputs)
 
@@ -101,12 +103,14 @@ class CapturedFunctions:
         self._captured.clear()
 
 
-class _CapturedFunction:
+class _CapturedFunction(Generic[_Result]):
     """A captured function; its result is a copy, as the next run overwrites the original."""
 
-    def __init__(self, function: Callable[..., Any], inputs: Any, capture: Capture) -> None:
+    def __init__(
+        self, function: Callable[..., _Result], inputs: tuple[object, ...], capture: Capture
+    ) -> None:
         self._inputs = tree_map_only(Tensor, _copy, inputs)
-        given: list[Any] = []
+        given: list[_Result] = []
 
         def run() -> None:
             given[:] = [function(*self._inputs)]
@@ -114,12 +118,12 @@ class _CapturedFunction:
         self._replay = capture(run, ())
         self._given = given[0]
 
-    def __call__(self, inputs: Any) -> Any:
+    def __call__(self, inputs: tuple[object, ...]) -> _Result:
         for own, tensor in zip(tree_leaves(self._inputs), tree_leaves(inputs), strict=True):
             if isinstance(own, Tensor):
                 own.copy_(tensor.detach())
         self._replay()
-        return tree_map_only(Tensor, _copy, self._given)
+        return cast(_Result, tree_map_only(Tensor, _copy, self._given))
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -127,5 +131,5 @@ def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone()
 
 
-def _device(inputs: Any) -> torch.device:
+def _device(inputs: tuple[object, ...]) -> torch.device:
     return next(leaf.device for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))

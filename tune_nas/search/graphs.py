@@ -164,10 +164,9 @@ class GraphedSteps(Steps):
             return objective.predict(images, weights)
 
         key = (tuple(images.shape), supernet.training, running, fields)
-        logits: Tensor = self._predictions.run(
+        return self._predictions.run(
             key, function, images, tensors, state=lambda: dict(supernet.named_buffers())
         )
-        return logits
 
     def run(self, moves_alphas: bool) -> StepResult:
         """Run the next step, captured if it can be."""
