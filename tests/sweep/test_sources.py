@@ -13,6 +13,7 @@ from standin import MakeSweep
 
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
+from tune_nas.report import Report
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.define_by_run import DefineByRun
 from tune_nas.sweep.optuna_source import OptunaSource
@@ -192,6 +193,26 @@ def test_a_configuration_with_a_diverged_seed_is_picked_last(
     assert found == [(0.2, 3), (0.1, 2), (0.3, 3)]
     jobs = retrain_jobs(sweep, records, Records(Storage(tmp_path), "repeat"))
     assert [job.inputs.parent for job in jobs] == ["search-0.2-2", "search-0.1-0"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("max", [0.2, 0.3, 0.4, 0.1]), ("min", [0.1, 0.3, 0.4, 0.2])]
+)
+def test_equal_means_are_in_the_order_of_the_report(
+    make_sweep: MakeSweep, tmp_path: Path, mode: str, expected: list[float]
+) -> None:
+    """In the order of the values, whatever the order in which they are listed and end."""
+    key = "optimizer.weights.learning_rate"
+    sweep = make_sweep(parameters={key: {"grid": [0.4, 0.1, 0.3, 0.2]}}, mode=mode)
+    records = Records(Storage(tmp_path), "search")
+    for rate, value in ((0.3, 80), (0.2, 90), (0.4, 80), (0.1, 70)):
+        finished(records, f"search-{rate}", value, seed=0, rate=rate)
+    report = Report(
+        "x", [key], [record.result() for record in records], sweep.search_metric, sweep.mode
+    )
+    best_first = [group[0].job.parameters[key] for group in ranked(sweep, records)]
+    assert best_first == [row.values[key] for row in report.ranking()]
+    assert best_first == expected
 
 
 def test_the_define_by_run_space_can_be_pickled(sweep: SweepConfig) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from standin import TASKS, MakeSweep, write_sweep
 
-from tune_nas.cli.runs import named
+from tune_nas.cli.run_names import named
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, NameTakenError, StorageError
 from tune_nas.library import load_trial, with_overrides

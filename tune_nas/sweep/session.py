@@ -25,7 +25,6 @@ from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.tracking import SweepTracking
 from tune_nas.tasks import Tasks
-from tune_nas.tracking import TrackerSettings
 
 _LOG = "log.txt"
 
@@ -67,7 +66,7 @@ def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking
     interruption = Interruption()
     with interruption.watch():
         with interruption.deferred():  # so that an opened run is always closed
-            tracking = SweepTracking(plan, TrackerSettings(uri), known)
+            tracking = SweepTracking(plan, uri, known)
         with tracking.closing(interruption):
             interruption.check()
             yield tracking, interruption

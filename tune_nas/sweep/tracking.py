@@ -15,7 +15,15 @@ from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.store_attempts import StoreAttempts
 from tune_nas.text import plural
-from tune_nas.tracking import End, RunWriter, TrackedTrial, Tracker, TrackerSettings
+from tune_nas.tracking import (
+    End,
+    Experiment,
+    MlflowTracker,
+    RunReader,
+    RunWriter,
+    TrackedTrial,
+    Tracker,
+)
 from tune_nas.tracking.store import one_line, without_password
 from tune_nas.tracking.tracked_run import TrackedRun
 
@@ -30,20 +38,19 @@ class SweepTracking:
 
     Args:
         plan: The sweep.
-        settings: Settings of the store.
+        uri: MLflow tracking URI of the store.
         phases: The records of each phase.
 
     Raises:
         StorageError: If the store cannot be used at the start.
     """
 
-    def __init__(
-        self, plan: Plan, settings: TrackerSettings, phases: Mapping[str, Records]
-    ) -> None:
-        self._phases, self.uri = phases, settings.uri
-        self._tracker = settings.open()
-        self.sweep_run = _open_sweep_run(self._tracker, plan)
-        self._writer = RunWriter(self._tracker, self.sweep_run)
+    def __init__(self, plan: Plan, uri: str, phases: Mapping[str, Records]) -> None:
+        self._phases, self.uri = phases, uri
+        experiment = Experiment(uri)
+        self._tracker, self._reader = MlflowTracker(experiment), RunReader(experiment)
+        self.sweep_run = _open_sweep_run(self._tracker, plan, uri)
+        self._writer = RunWriter(self._tracker, self._reader, self.sweep_run)
         self._attempts = StoreAttempts(self._writer.forget)
         self._of_sweep: list[Callable[[], None]] = []
 
@@ -135,7 +142,7 @@ class SweepTracking:
 
         def check() -> None:
             runs: dict[str | None, list[TrackedRun]] = {}
-            for run in self._tracker.runs(self.sweep_run):
+            for run in self._reader.trials(self.sweep_run):
                 runs.setdefault(run.trial_id, []).append(run)
             for records, record in ended:
                 trial = tracked_trial(record)
@@ -173,7 +180,7 @@ def _mark(records: Records, record: Record, *, tracked: bool) -> None:
         record.tracked = tracked
 
 
-def _open_sweep_run(tracker: Tracker, plan: Plan) -> str:
+def _open_sweep_run(tracker: Tracker, plan: Plan, uri: str) -> str:
     """Return the id of the sweep's MLflow run: found and reopened, or created.
 
     Raises:
@@ -189,7 +196,7 @@ def _open_sweep_run(tracker: Tracker, plan: Plan) -> str:
     except StorageError:
         raise
     except Exception as error:  # MLflow's stores raise different errors
-        store = without_password(tracker.uri)
+        store = without_password(uri)
         raise StorageError(f"MLflow store {store} cannot be used: {one_line(error)}") from error
 
 

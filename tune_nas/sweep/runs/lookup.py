@@ -14,7 +14,7 @@ from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 from tune_nas.tracking.tracked_run import TrackedRun
 
 
@@ -115,7 +115,7 @@ def find_run(
     stored = RunReference(text, storage, (), name, trial_id, retraining=retraining)
     if mlflow is None or stored.record is not None:
         return stored
-    run = Tracker(mlflow, create=False).find_run(text)
+    run = RunReader(mlflow).find_run(text)
     return RunReference(text, storage, (), run.sweep, run.trial_id or "", run, retraining)
 
 
