@@ -31,7 +31,7 @@ LAYERS = (
     ("native", "data", "training"),
     ("layers",),
     ("library", "runtime", "checkpoint"),
-    ("config", "user_code", "yaml_text", "files", "seeds"),
+    ("config", "operation_strength", "user_code", "yaml_text", "files", "seeds"),
     ("paths",),
     ("text", "errors", "lazy", "learner", "status", "manifest"),
 )

@@ -80,6 +80,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "tasks": {
         "search": "tune_nas.tasks.search:SearchTask",
         "retrain": "tune_nas.tasks.retrain:RetrainTask",
+        "analysis": "tune_nas.tasks.analysis_task:AnalysisTask",
     },
 }
 
