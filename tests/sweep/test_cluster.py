@@ -112,8 +112,8 @@ def histories(storage: Storage) -> dict[str, list[dict[str, float]]]:
             {key: value for key, value in metrics.items() if key not in ("seconds", "memory_mib")}
             for metrics in record.history
         ]
-        for stage in ("search", "retrain")
-        for record in Records(storage, stage)
+        for phase in ("search", "retrain")
+        for record in Records(storage, phase)
     }
 
 
@@ -163,7 +163,7 @@ def test_a_driver_and_a_node_that_are_killed_change_nothing(
 
     assert histories(far) == expected
     runs = Tracker(mlflow_server).list_runs()
-    assert sorted(r.stage for r in runs) == ["retrain", "search", "search", "search", "sweep"]
+    assert sorted(r.phase for r in runs) == ["retrain", "search", "search", "search", "sweep"]
     assert {r.status for r in runs} == {"finished"}
 
     best = found["best_genotype_path"]

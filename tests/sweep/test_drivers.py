@@ -202,9 +202,9 @@ def test_runs_of_two_storages_in_one_store_are_told_apart(plan: Plan, tmp_path: 
     tracker = Tracker(uri)
     for identity in ("me", "another"):
         run = tracker.sweep_run("x", {}, identity=identity)
-        tracker.trial_run(run, "search-00000", stage="search", parameters={})
+        tracker.trial_run(run, "search-00000", phase="search", parameters={})
     rows = listed(tmp_path / "runs", "--mlflow", uri)
-    found = sorted((row["stage"], row["status"], row["reason"].partition(";")[0]) for row in rows)
+    found = sorted((row["phase"], row["status"], row["reason"].partition(";")[0]) for row in rows)
     assert found == [
         ("search", "lost", ""),
         ("search", "running", ""),
@@ -228,7 +228,7 @@ def test_a_driver_that_is_killed_is_listed_as_lost(tmp_path: Path) -> None:
     assert {row["reason"] for row in alive} == {""}
     rows = listed(runs)
     assert {row["status"] for row in rows} == {"lost"}
-    (reason,) = (row["reason"] for row in rows if row["stage"] == "sweep")
+    (reason,) = (row["reason"] for row in rows if row["phase"] == "sweep")
     assert reason == f"its driver is gone; resume with: tune-nas resume killed --storage {runs}"
 
 

@@ -26,7 +26,7 @@ MEASURED = ("seconds", "memory_mib")
 def histories(results: list[TrialResult]) -> dict[str, tuple[Any, ...]]:
     return {
         result.trial_id: (
-            result.stage,
+            result.phase,
             result.status,
             result.parent,
             result.genotype,

@@ -71,7 +71,7 @@ def test_a_passing_failure_is_tried_again_from_its_checkpoint(
     second = resume_sweep(None, where, failed=True, tasks=TASKS)
     smooth = run_sweep(make_sweep(parameters=TWO), where, "smooth", tasks=TASKS)
     assert [r.history for r in second.results[:2]] == [r.history for r in smooth.results]
-    retrained = {r.trial_id: (r.parent, r.status) for r in second.results if r.stage == "retrain"}
+    retrained = {r.trial_id: (r.parent, r.status) for r in second.results if r.phase == "retrain"}
     assert retrained == {
         "retrain-00000": ("search-00000", "finished"),
         "retrain-00001": ("search-00001", "finished"),
@@ -150,7 +150,7 @@ def test_a_retraining_that_was_begun_is_run_to_its_end_though_another_is_better_
     assert [(record.status, record.epoch) for record in records] == [("running", 1)]
     (tmp_path / "back").touch()
     outcome = resume_sweep("x", where, failed=True, tasks=TASKS)
-    retrained = [(r.parent, r.status) for r in outcome.results if r.stage == "retrain"]
+    retrained = [(r.parent, r.status) for r in outcome.results if r.phase == "retrain"]
     assert retrained == [("search-00000", "finished"), ("search-00001", "finished")]
     assert (outcome.n_failed, outcome.untracked) == (0, [])
 
@@ -165,7 +165,7 @@ def test_a_finished_sweep_is_written_to_another_store(
     again = resume_sweep("x", options(tmp_path, mlflow=other), tasks=TASKS)
     assert again.results == whole.results
     runs = Tracker(other).list_runs()
-    assert sorted((run.stage, run.state) for run in runs) == [
+    assert sorted((run.phase, run.state) for run in runs) == [
         *[("search", "FINISHED")] * 2,
         ("sweep", "FINISHED"),
     ]

@@ -97,9 +97,9 @@ def assert_whole(server: str, name: str, results: list[TrialResult]) -> list[Tra
     """Every trial has one run, closed with its end, with each of its epochs once."""
     client, tracker = MlflowClient(server), Tracker(server)
     sweeps = [run for run in tracker.list_runs() if run.sweep == name]
-    (sweep,) = [run for run in sweeps if run.stage == "sweep"]
+    (sweep,) = [run for run in sweeps if run.phase == "sweep"]
     assert sweep.state == "FINISHED"
-    trials = [run for run in sweeps if run.stage != "sweep"]
+    trials = [run for run in sweeps if run.phase != "sweep"]
     ids = {result.trial_id: result for result in results}
     assert Counter(run.trial_id for run in trials) == Counter(list(ids))
     by_trial = {run.trial_id: run for run in trials}
@@ -291,7 +291,7 @@ def test_files_of_a_trial_whose_driver_died_before_it_wrote_them(
     restart_ray()
     outcome = resume_sweep("window", where)
     tracker = Tracker(outcome.mlflow_uri)
-    (run,) = [run for run in tracker.list_runs() if run.stage == "search"]
+    (run,) = [run for run in tracker.list_runs() if run.phase == "search"]
     assert run.state == "FINISHED"
     checkpoint = max((tmp_path / "runs/window/search/search-00000").glob("checkpoint_*"))
     for name in ("alphas.csv", "best_by_size.yaml"):

@@ -106,7 +106,7 @@ def test_ctrl_c_closes_the_sweep_and_a_resume_goes_on_as_it_was_started(
     with pytest.raises(KeyboardInterrupt):
         run_sweep(make_sweep(), where, "cut", tasks=TASKS)
     (run,) = Tracker(own).list_runs()
-    assert (run.stage, run.state, run.status) == ("sweep", "KILLED", "interrupted")
+    assert (run.phase, run.state, run.status) == ("sweep", "KILLED", "interrupted")
     state = read_plan(Storage(tmp_path / "runs" / "cut")).state
     assert (state.status, state.mlflow) == ("running", own)
     # Without room, a resume leaves the sweep's run as it is.

@@ -39,7 +39,7 @@ def test_ctrl_c_leaves_a_sweep_that_a_second_driver_cannot_disturb(
         assert process.wait(timeout=60) == -signal.SIGINT  # as KeyboardInterrupt ends Python
     assert "KeyboardInterrupt" in (tmp_path / "driver.txt").read_text()
     runs = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").list_runs()
-    assert {run.stage for run in runs} == {"sweep", "search"}
+    assert {run.phase for run in runs} == {"sweep", "search"}
     assert {run.state for run in runs} == {"KILLED"}
     assert read_plan(Storage(tmp_path / "runs" / "killed")).state.status == "running"
 

@@ -32,7 +32,7 @@ def test_a_moved_store_reads_and_writes_where_it_is(store: str, tmp_path: Path, 
     assert tracker.read_artifact(run, "old.txt") == b"old"
     tracker.log_artifact(run, b"new", "folder/new.txt")
     assert tracker.read_artifact(run, "folder/new.txt") == b"new"
-    fresh = tracker.trial_run(run, "t", stage="search", parameters={"b": 2})
+    fresh = tracker.trial_run(run, "t", phase="search", parameters={"b": 2})
     assert (tmp_path / name / "mlartifacts" / fresh / "artifacts/parameters.yaml").is_file()
     assert not (tmp_path / "old runs").exists()
 

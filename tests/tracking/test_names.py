@@ -53,7 +53,7 @@ def test_every_name_and_value_reaches_mlflow(tracker: Tracker) -> None:
 def test_a_run_with_a_long_name_and_tags(tracker: Tracker) -> None:
     sweep = tracker.sweep_run("long", {})
     run = tracker.trial_run(
-        sweep, "a", stage="search", parameters={}, tags={"x": "t" * 9000}, name="n" * 300
+        sweep, "a", phase="search", parameters={}, tags={"x": "t" * 9000}, name="n" * 300
     )
     tracker.finish(run, "FAILED", error="e" * 9000)
     found = tracker.find_trial(sweep, "a")

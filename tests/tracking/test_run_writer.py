@@ -24,7 +24,7 @@ def history(*epochs: int) -> list[dict[str, float]]:
 def make_trial(trial_id: str = "t1", *epochs: int, **changes: Any) -> TrackedTrial:
     content = {
         "trial_id": trial_id,
-        "stage": "search",
+        "phase": "search",
         "settings": {"update": {"lambda": math.inf}, "space": {"name": "nasbench201"}},
         "space": "nasbench201",
         "name": f"search {trial_id}",
@@ -232,7 +232,7 @@ def test_of_two_runs_that_one_request_has_created_one_is_left(opened: Store) -> 
 def test_a_retraining_run_is_nested_under_its_search(opened: Store) -> None:
     opened.writer.write(make_trial("t1", 4, end=End()))
     run_id = opened.run_of("t1").info.run_id
-    retrain: dict[str, Any] = {"stage": "retrain"}
+    retrain: dict[str, Any] = {"phase": "retrain"}
     opened.writer.write(make_trial("t2", parent="t1", **retrain))
     opened.writer.write(make_trial("t3", parent_run=run_id, **retrain))
     opened.writer.write(make_trial("t4", parent="gone", **retrain))

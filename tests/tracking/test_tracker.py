@@ -25,12 +25,12 @@ def open_sweep(tracker: Tracker) -> tuple[str, str, str]:
     search = tracker.trial_run(
         sweep,
         "t1",
-        stage="search",
+        phase="search",
         parameters={"update": {"lambda": math.inf, "level": "mixed"}, "seed": 1},
         tags={"update.lambda": "inf"},
     )
     retrain = tracker.trial_run(
-        sweep, "t2", stage="retrain", parameters={"retrain": {"epochs": 5}}, parent=search
+        sweep, "t2", phase="retrain", parameters={"retrain": {"epochs": 5}}, parent=search
     )
     return sweep, search, retrain
 
@@ -44,9 +44,25 @@ def test_the_runs_are_a_tree(store: str, tracker: Tracker) -> None:
     assert "mlflow.parentRunId" not in tags[sweep]
     assert tags[search]["mlflow.parentRunId"] == sweep
     assert tags[retrain]["mlflow.parentRunId"] == search
-    assert [tags[run]["tune_nas.stage"] for run in tags] == ["sweep", "search", "retrain"]
+    assert [tags[run]["tune_nas.phase"] for run in tags] == ["sweep", "search", "retrain"]
     assert {tags[run]["tune_nas.sweep"] for run in tags} == {"lambda"}
     assert tags[search]["update.lambda"] == "inf"
+
+
+def test_runs_of_an_earlier_version_are_found_read_and_continued(store: str) -> None:
+    from mlflow import MlflowClient
+
+    runs, client = open_sweep(Tracker(store)), MlflowClient(store)
+    for run in runs:  # earlier versions called the phase a stage
+        phase = client.get_run(run).data.tags["tune_nas.phase"]
+        client.delete_tag(run, "tune_nas.phase")
+        client.set_tag(run, "tune_nas.stage", phase)
+    known = {run.run_id: run.phase for run in Tracker(store).list_runs()}
+    assert [known[run] for run in runs] == ["sweep", "search", "retrain"]
+
+    assert open_sweep(Tracker(store)) == runs
+    tags = [client.get_run(run).data.tags for run in runs]
+    assert [own["tune_nas.phase"] for own in tags] == ["sweep", "search", "retrain"]
 
 
 def test_a_resumed_sweep_doubles_nothing_and_reopens_what_goes_on(store: str) -> None:
@@ -82,8 +98,8 @@ def test_sweeps_of_one_name_are_told_apart_by_identity(tracker: Tracker) -> None
     yours = tracker.sweep_run("lambda", {}, identity="yours")
     assert mine != yours
     assert tracker.sweep_run("lambda", {}, identity="mine") == mine
-    in_mine = tracker.trial_run(mine, "t1", stage="search", parameters={})
-    assert tracker.trial_run(yours, "t1", stage="search", parameters={}) != in_mine
+    in_mine = tracker.trial_run(mine, "t1", phase="search", parameters={})
+    assert tracker.trial_run(yours, "t1", phase="search", parameters={}) != in_mine
 
 
 def test_a_name_with_quotes_is_found_again(tracker: Tracker) -> None:
@@ -98,7 +114,7 @@ def test_parameters_are_kept_as_text_and_as_they_were(store: str, tracker: Track
         "betas": (0.5, 0.999),
     }
     sweep = tracker.sweep_run("s", {})
-    run = tracker.trial_run(sweep, "t", stage="search", parameters=settings)
+    run = tracker.trial_run(sweep, "t", phase="search", parameters=settings)
     kept = dict(rows(store, f"SELECT key, value FROM params WHERE run_uuid = '{run}'"))
     assert kept == {
         "name": "a: b",
@@ -159,7 +175,7 @@ def test_how_a_run_ended_is_in_words(tracker: Tracker) -> None:
         "d": ("KILLED", {}, "interrupted"),
     }
     for trial, (state, more, _) in ends.items():
-        run = tracker.trial_run(sweep, trial, stage="search", parameters={})
+        run = tracker.trial_run(sweep, trial, phase="search", parameters={})
         tracker.finish(run, state, **more)
     found = {run.trial_id: run for run in tracker.runs(sweep)}
     for trial, (state, _, status) in ends.items():

@@ -127,7 +127,7 @@ def _runs(uri: str, storage: str) -> list[dict[str, Any]]:
         {
             "sweep": run.sweep,
             "name": run.name,
-            "stage": run.stage,
+            "phase": run.phase,
             "status": run.status,
             "reason": run.tags.get("reason", ""),
             "started": run.started,
@@ -162,7 +162,7 @@ class _Drivers:
         if run.status != "running":
             return {}
         found = self._status(run.sweep, identity)
-        reason = found.reason if run.stage == "sweep" else ""
+        reason = found.reason if run.phase == "sweep" else ""
         return {"status": found.status, "reason": reason}
 
     def untracked(self, uri: str, known: set[str]) -> list[dict[str, Any]]:
@@ -178,7 +178,7 @@ class _Drivers:
             {
                 "sweep": name,
                 "name": name,
-                "stage": "sweep",
+                "phase": "sweep",
                 "status": found.status,
                 "reason": found.reason,
                 "started": state.started,

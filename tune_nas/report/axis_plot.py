@@ -61,7 +61,7 @@ def plot_axis(report: Comparison) -> Figure:
         panel = figure.add_subplot(1, len(panels), number + 1)
         series = _series(rows, axes[1] if few and len(axes) == 2 else None)
         _draw(panel, rows, axis, name, series, with_means=few)
-    repeats = any(row.stage == "repeat" for row in rows)
+    repeats = any(row.phase == "repeat" for row in rows)
     marks = "a dot is a search, a square a repeat" if repeats else "a dot is a trial"
     note = f"mean ± sample standard deviation; {marks}" if few else marks
     figure.suptitle(f"Sweep {report.sweep}: {note}", color=INK, fontsize=11, x=0.01, ha="left")
@@ -149,7 +149,7 @@ def _draw_trials(
 ) -> None:
     """Draw a row's trials: searches as dots, repeats as squares."""
     own = list(row.statistics[name.key].values)
-    repeated = row.stage == "repeat" and name.key != RETRAIN
+    repeated = row.phase == "repeat" and name.key != RETRAIN
     searched = [metric_value(trial, name.key) for trial in row.searched] if repeated else []
     before = [value for value in searched if value is not None]
     for values, marker in ((own, "s" if repeated else "o"), (before, "o")):

@@ -60,7 +60,7 @@ class Comparison:
     def ranking(self) -> list[Row]:
         """Return the rows that can be compared, best first."""
         known = self._known()
-        repeated = [row for row in known if row.stage == "repeat"]
+        repeated = [row for row in known if row.phase == "repeat"]
         return repeated or known
 
     def not_repeated(self) -> list[Row]:
@@ -101,7 +101,7 @@ class Comparison:
             if status == "finished" and has_diverged(result, self.rank_by.key):
                 status, why = "diverged", "its loss or metric is not finite"
             if status != "finished" or why:
-                who = f"{result.stage} {result.trial_id} ({self._describe(result)})"
+                who = f"{result.phase} {result.trial_id} ({self._describe(result)})"
                 notes.append(f"{who} {status}: {why}")
         return notes
 

@@ -32,7 +32,7 @@ def to_dict(comparison: Comparison) -> dict[str, Any]:
 def _row_dict(row: Row) -> dict[str, Any]:
     return {
         "values": row.values,
-        "stage": row.stage,
+        "phase": row.phase,
         "n": row.n,
         "stopped": row.stopped,
         "failed": row.failed,

@@ -256,7 +256,7 @@ def tracked_trial(record: Record, interrupted: str = "") -> TrackedTrial:
         end = End("KILLED", reason=after)
     return TrackedTrial(
         trial_id=job.id,
-        stage=job.phase,
+        phase=job.phase,
         settings=job.settings,
         space=job.trial.space.name,
         name=f"{job.phase} {job.label}",

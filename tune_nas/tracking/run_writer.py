@@ -37,7 +37,7 @@ class TrackedTrial:
 
     Args:
         trial_id: Its id, kept across a resume.
-        stage: ``search``, ``repeat`` or ``retrain``.
+        phase: ``search``, ``repeat`` or ``retrain``.
         settings: All settings of the trial; logged as parameters.
         space: Name or path of its space, for the drawings.
         name: Name of the run in MLflow's run table.
@@ -54,7 +54,7 @@ class TrackedTrial:
     """
 
     trial_id: str
-    stage: str
+    phase: str
     settings: Mapping[str, Any]
     space: str
     name: str
@@ -143,7 +143,7 @@ class RunWriter:
             self._runs[trial.trial_id] = self._tracker.trial_run(
                 self._sweep_run_id,
                 trial.trial_id,
-                stage=trial.stage,
+                phase=trial.phase,
                 parameters=trial.settings,
                 tags=trial.tags,
                 parent=self._parent(trial),

@@ -25,9 +25,10 @@ from tune_nas.tracking.names import (
 )
 from tune_nas.tracking.store import connect, without_password
 from tune_nas.tracking.tracked_run import (
+    EARLIER_PHASE,
     IDENTITY,
     PARENT,
-    STAGE,
+    PHASE,
     SWEEP,
     SWEEP_RUN,
     TRIAL,
@@ -109,7 +110,7 @@ class Tracker:
             identity: Any text stored with the sweep. It distinguishes two sweeps of the same name
                 in a shared store; None finds by name alone.
         """
-        own = {SWEEP: name, STAGE: "sweep"} | ({IDENTITY: identity} if identity else {})
+        own = {SWEEP: name, PHASE: "sweep"} | ({IDENTITY: identity} if identity else {})
         return self._open_run(own, name, parameters, tags or {})
 
     def trial_run(
@@ -117,7 +118,7 @@ class Tracker:
         sweep_run_id: str,
         trial_id: str,
         *,
-        stage: str,
+        phase: str,
         parameters: Mapping[str, Any],
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
@@ -128,7 +129,7 @@ class Tracker:
         Args:
             sweep_run_id: The sweep's run.
             trial_id: Ray's id of the trial, kept across a resume.
-            stage: ``search``, ``repeat`` or ``retrain``.
+            phase: ``search``, ``repeat`` or ``retrain``.
             parameters: All settings of the trial, nested mappings allowed. They are logged once, as
                 dotted keys with values as text, and as ``parameters.yaml``.
             tags: Further tags.
@@ -138,9 +139,9 @@ class Tracker:
         """
         sweep = self._client.get_run(sweep_run_id).data.tags[SWEEP]
         own = {SWEEP_RUN: sweep_run_id, TRIAL: trial_id}
-        fixed = {SWEEP: sweep, STAGE: stage, PARENT: parent or sweep_run_id}
+        fixed = {SWEEP: sweep, PHASE: phase, PARENT: parent or sweep_run_id}
         return self._open_run(
-            own, name or f"{stage} {trial_id}", parameters, {**(tags or {}), **fixed}
+            own, name or f"{phase} {trial_id}", parameters, {**(tags or {}), **fixed}
         )
 
     def find_trial(self, sweep_run_id: str, trial_id: str) -> TrackedRun | None:
@@ -306,10 +307,14 @@ class Tracker:
         tags: Mapping[str, str],
     ) -> str:
         found = self._search(own)
+        if not found and PHASE in own:
+            found = self._search({EARLIER_PHASE if key == PHASE else key: own[key] for key in own})
         if found:
             run = self._only(found) if {IDENTITY, TRIAL} & set(own) else found[0]
             run_id = str(run.info.run_id)
             self._reopen(run)
+            if PHASE not in run.data.tags:
+                self._client.set_tag(run_id, PHASE, {**tags, **own}[PHASE])
             if run.data.tags.get(PARENT) != tags.get(PARENT, run.data.tags.get(PARENT)):
                 self._client.set_tag(run_id, PARENT, tags[PARENT])
         else:

@@ -12,7 +12,7 @@ from tune_nas.paths import CHECKPOINT, absolute, expanded, is_folder, is_uri
 from tune_nas.sweep.runs.records import FOLDER, Record, Records
 from tune_nas.sweep.runs.storage import Storage
 
-_STAGES = ("search", "repeat")
+_PHASES = ("search", "repeat")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def find_record(text: str, root: str, *, retrained: bool = False) -> Record | No
     """
     name, _, trial_id = text.partition("/")
     storage = Storage(root).within(name)
-    records = _records(storage, _STAGES)
+    records = _records(storage, _PHASES)
     if retrained and (not records or trial_id.startswith("retrain")):
         records = _records(storage, ("retrain",))
     if not records:
@@ -104,12 +104,12 @@ def _record(text: str, root: str, mlflow: str | None) -> Record:
     return found
 
 
-def _records(storage: Storage, stages: Sequence[str]) -> dict[str, Record]:
+def _records(storage: Storage, phases: Sequence[str]) -> dict[str, Record]:
     """Return the records of some phases in the folder of a run."""
     found: dict[str, Record] = {}
-    for stage in stages:
-        if storage.names(f"{stage}/{FOLDER}"):
-            found |= {record.job.id: record for record in Records(storage, stage)}
+    for phase in phases:
+        if storage.names(f"{phase}/{FOLDER}"):
+            found |= {record.job.id: record for record in Records(storage, phase)}
     return found
 
 
@@ -118,7 +118,7 @@ def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
     from tune_nas.tracking import Tracker
 
     run = Tracker(uri, create=False).find_run(text)
-    if run.stage == "retrain":
+    if run.phase == "retrain":
         raise StorageError(f"run '{text}' is a retrain, which has no supernet; name a search")
     return run.sweep, run.trial_id or ""
 

@@ -86,7 +86,7 @@ class Record:
         status = unclosed.get(self.status, self.status)
         return TrialResult(
             trial_id=self.job.id,
-            stage=self.job.phase,
+            phase=self.job.phase,
             parameters=dict(self.job.parameters),
             seed=self.job.seed,
             status=status,
