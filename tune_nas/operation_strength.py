@@ -182,11 +182,17 @@ class StrengthTable:
 
 def _edge(content: Mapping[str, Any]) -> EdgeAnalysis:
     """Return an edge from the containers of its JSON form."""
-    numbers = [
-        {key: value if key == "operation" else float(value) for key, value in each.items()}
+    strengths = [
+        OperationStrength(
+            operation=str(each["operation"]),
+            alpha=float(each["alpha"]),
+            weight=float(each["weight"]),
+            without=float(each["without"]),
+            loss_without=float(each["loss_without"]),
+            converged=float(each["converged"]),
+        )
         for each in content["operations"]
     ]
-    strengths = [OperationStrength(**entry) for entry in numbers]
     return EdgeAnalysis(content["cell"], content["edge"], float(content["supernet"]), strengths)
 
 

@@ -165,7 +165,7 @@ def test_an_analysis_names_what_is_not_there(
     for edges, text in (
         (["middle:0->2"], "'middle', but must be one of normal, reduction"),
         (["normal:0->2", "normal:7->9"], "no edge '7->9'; it has 0->2, 1->2, 0->3, 1->3, 2->3"),
-        ([], "analysis.edges is empty, but must name at least one edge"),
+        ([], "`analysis.edges` is empty, but must name an edge"),
     ):
         with pytest.raises(ConfigError, match=text):
             Analysis(analyzing(trial, checkpoint, *edges))

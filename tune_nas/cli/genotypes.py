@@ -231,6 +231,8 @@ def _of_run(name: str, uri: str) -> Found:
         )
     tracker = Tracker(uri, create=False)
     run = tracker.find_run(name)
+    if run.phase == "analysis":
+        raise GenotypeError(f"run '{name}' is the analysis of a search; name the search itself")
     text = tracker.read_artifact(run.run_id, GENOTYPE).decode()
     short = re.sub(r"[^\w.=+-]+", "-", run.name).strip("-.")
     return Found(Genotype.parse(text), short, run.run_id)

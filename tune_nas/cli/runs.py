@@ -14,7 +14,7 @@ from tune_nas.cli import shared_options as options
 from tune_nas.cli.notes import note_ineffective
 from tune_nas.cli.option_groups import spread
 from tune_nas.cli.output import Format
-from tune_nas.cli.run_summary import print_outcome, print_plan
+from tune_nas.cli.run_summary import print_analysis, print_outcome, print_plan
 from tune_nas.errors import ConfigError, NameTakenError
 from tune_nas.sweep.options import storage_option
 from tune_nas.text import brief, printable
@@ -205,7 +205,7 @@ def resume(
     together: options.Together = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Resume a sweep, search or retraining run after a crash or Ctrl-C, as it was started."""
+    """Resume a sweep, search, retraining run or analysis after a crash or Ctrl-C, as started."""
     # Its runs are in its own store, whatever the current value of MLFLOW_TRACKING_URI.
     source = context.get_parameter_source("mlflow")
     if source is None or source.name != "COMMANDLINE":
@@ -215,7 +215,10 @@ def resume(
 
     with interruptible(name, place.storage):
         outcome = resume_sweep(name, where, failed=failed)
-    print_outcome(outcome, output, place.storage)
+    if outcome.analysis is not None:
+        print_analysis(outcome, outcome.analysis, output, place.storage)
+    else:
+        print_outcome(outcome, output, place.storage)
 
 
 def named(

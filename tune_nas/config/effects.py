@@ -24,7 +24,7 @@ READS = {
         *("data.resolution", "data.layout", "data.fit", "data.background", "data.module_dir"),
     ),
     "analysis": (
-        *("analysis.epochs", "runtime", "data.dir", "data.module_dir", "data.download"),
+        *("analysis", "runtime", "data.dir", "data.module_dir", "data.download"),
         *("data.layout", "selection.perturbation.batches"),
         "selection.perturbation.learning_rate_factor",
     ),

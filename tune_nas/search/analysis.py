@@ -112,7 +112,7 @@ class Analysis:
                 "start_from is null, but must be the checkpoint of the search to analyze"
             )
         if not trial.analysis.edges:
-            raise ConfigError("analysis.edges is empty, but must name at least one edge")
+            raise ConfigError("`analysis.edges` is empty, but must name an edge, as CELL:EDGE")
         self.trial = trial
         search = self._search("", 0, None)
         self.space = search.space
@@ -207,9 +207,15 @@ class Analysis:
             if (cell, row) not in edges:
                 edge = str(described.edges[row])
                 edges[cell, row] = EdgeAnalysis(cell, edge, measured.supernet, [])
-            _, *measures = astuple(measured)
-            name = described.operations[row][column]
-            edges[cell, row].operations.append(OperationStrength(name, *measures, converged))
+            strength = OperationStrength(
+                operation=described.operations[row][column],
+                alpha=measured.alpha,
+                weight=measured.weight,
+                without=measured.without,
+                loss_without=measured.loss_without,
+                converged=converged,
+            )
+            edges[cell, row].operations.append(strength)
         return StrengthTable(
             str(self.trial.start_from), self.trial.analysis.epochs, list(edges.values())
         )

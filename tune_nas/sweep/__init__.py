@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tune_nas.lazy import lazily
 
 if TYPE_CHECKING:
+    from tune_nas.sweep.analysis_run import read_analysis, run_analysis
     from tune_nas.sweep.config import SweepConfig
     from tune_nas.sweep.cost import Estimate, estimate
     from tune_nas.sweep.options import RunOptions
@@ -29,8 +30,10 @@ else:
             "SweepOutcome": "tune_nas.sweep.outcome",
             "estimate": "tune_nas.sweep.cost",
             "load_sweep": "tune_nas.sweep.resolve",
+            "read_analysis": "tune_nas.sweep.analysis_run",
             "resolve_trials": "tune_nas.sweep.resolve",
             "resume_sweep": "tune_nas.sweep.runner",
+            "run_analysis": "tune_nas.sweep.analysis_run",
             "run_retrain": "tune_nas.sweep.runner",
             "run_search": "tune_nas.sweep.runner",
             "run_sweep": "tune_nas.sweep.runner",
@@ -45,8 +48,10 @@ __all__ = [
     "SweepOutcome",
     "estimate",
     "load_sweep",
+    "read_analysis",
     "resolve_trials",
     "resume_sweep",
+    "run_analysis",
     "run_retrain",
     "run_search",
     "run_sweep",

@@ -10,7 +10,7 @@ from tune_nas.config.effects import NoEffect, no_effect, set_keys, set_value
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.parameters import TRIAL
-from tune_nas.tasks import RetrainTask
+from tune_nas.tasks import AnalysisTask, RetrainTask
 from tune_nas.user_code import declared_reads
 
 Point = tuple[Mapping[str, Any], TrialConfig]
@@ -93,6 +93,9 @@ def check_set(
 
 
 def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect | None:
+    if key.startswith(f"{AnalysisTask.section}."):
+        found = f"task is '{sweep.task}'"
+        return NoEffect(key, found, "the analysis of a finished search", ("task",), {})
     of_retraining = key.startswith(f"{RetrainTask.section}.")
     if sweep.retrain == 0 and of_retraining and key not in _COUNTED:
         return NoEffect(key, "retrain is 0", "retrain 'each' or a number", ("retrain",), {})

@@ -77,6 +77,8 @@ def find_record(text: str, root: str, *, retrained: bool = False) -> Record | No
     if retrained and (not records or trial_id.startswith("retrain")):
         records = _records(storage, ("retrain",))
     if not records:
+        if storage.names(f"analysis/{FOLDER}"):
+            raise StorageError(f"'{name}' is the analysis of a search; name the search itself")
         return None
     if not trial_id and len(records) == 1:
         return next(iter(records.values()))
@@ -120,6 +122,8 @@ def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
     run = Tracker(uri, create=False).find_run(text)
     if run.phase == "retrain":
         raise StorageError(f"run '{text}' is a retrain, which has no supernet; name a search")
+    if run.phase == "analysis":
+        raise StorageError(f"run '{text}' is the analysis of a search; name the search itself")
     return run.sweep, run.trial_id or ""
 
 

@@ -1,0 +1,44 @@
+"""`tune-nas analyze`: the strength of the operations on edges of a finished search."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tune_nas.cli import shared_options as options
+from tune_nas.cli.option_groups import spread
+from tune_nas.cli.output import Format
+from tune_nas.cli.selections import Run
+
+
+@spread
+def analyze(
+    run: Run,
+    place: options.Place,
+    edge: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CELL:EDGE", help="An edge, as 'normal:0->2' in quotes; repeatable."),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Epochs of tuning for each operation, until it converges.",
+            show_default="5",
+        ),
+    ] = None,
+    data_dir: options.DataDir = None,
+    settings: options.Settings = None,
+    run_name: options.Name = None,
+    output: options.OutputFormat = Format.TABLE,
+) -> None:
+    """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
+    from tune_nas.cli.analyzing import run_and_print
+
+    changes = options.changes_of(data_dir, settings)
+    if epochs is not None:
+        changes = {"analysis.epochs": epochs, **changes}
+    if edge:
+        changes["analysis.edges"] = edge
+    run_and_print(run, changes, place, run_name, output)
