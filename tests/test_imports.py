@@ -32,6 +32,7 @@ LAYERS = (
     ("layers",),
     ("library", "runtime", "checkpoint"),
     ("config", "operation_strength", "user_code", "yaml_text", "files", "seeds"),
+    ("checkpoint_folder",),
     ("paths",),
     ("text", "errors", "lazy", "learner", "status", "manifest"),
 )

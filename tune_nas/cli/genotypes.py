@@ -108,7 +108,7 @@ def _named(name: str, storage: str, mlflow: str | None) -> Found:
     known, refused = _published(name)
     is_run = _is_run(name, storage)
     if known is None and (refused is None or is_run):
-        return _of_record(name, storage) or _of_run(name, options.mlflow_uri(mlflow, storage))
+        return _of_record(name, storage) or _of_run(name, storage, mlflow)
     if known is None:
         raise refused or AssertionError
     if is_run:
@@ -131,9 +131,9 @@ def _published(name: str) -> tuple[Reading | None, GenotypeError | None]:
 
 
 def _is_run(name: str, storage: str) -> bool:
-    from tune_nas.sweep.runs.storage import Storage
+    from tune_nas.sweep.runs.lookup import find_run
 
-    return name in Storage(storage).names()
+    return find_run(name, storage).exists
 
 
 def space_of(found: Found, space: str | None, storage: str, mlflow: str | None) -> Space:
@@ -206,9 +206,9 @@ def _spaces_that_hold(found: Found) -> list[str]:
 
 def _of_record(name: str, storage: str) -> Found | None:
     from tune_nas.spaces import Genotype
-    from tune_nas.sweep.runs.origin import find_record
+    from tune_nas.sweep.runs.lookup import find_run
 
-    record = find_record(name, storage, retrained=True)
+    record = find_run(name, storage, retraining=True).record
     if record is None:
         return None
     if record.genotype is None:
@@ -217,10 +217,12 @@ def _of_record(name: str, storage: str) -> Found | None:
     return Found(Genotype.parse(record.genotype), short, sweep=sweep, record=record)
 
 
-def _of_run(name: str, uri: str) -> Found:
+def _of_run(name: str, storage: str, mlflow: str | None) -> Found:
     from tune_nas.spaces import Genotype
+    from tune_nas.sweep.runs.lookup import find_run
     from tune_nas.tracking import Tracker
 
+    uri = options.mlflow_uri(mlflow, storage)
     if not options.exists(uri):
         from tune_nas.spaces.notation import nearest_published
 
@@ -229,11 +231,9 @@ def _of_run(name: str, uri: str) -> Found:
         raise GenotypeError(
             f"'{name}' is neither a genotype nor a file, and there are no runs yet{hint}"
         )
-    tracker = Tracker(uri, create=False)
-    run = tracker.find_run(name)
-    if run.phase == "analysis":
-        raise GenotypeError(f"run '{name}' is the analysis of a search; name the search itself")
-    text = tracker.read_artifact(run.run_id, GENOTYPE).decode()
+    run = find_run(name, storage, uri, retraining=True).tracked
+    assert run is not None  # the storage has no record of it
+    text = Tracker(uri, create=False).read_artifact(run.run_id, GENOTYPE).decode()
     short = re.sub(r"[^\w.=+-]+", "-", run.name).strip("-.")
     return Found(Genotype.parse(text), short, run.run_id)
 

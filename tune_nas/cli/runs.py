@@ -277,10 +277,9 @@ def _parse_retrain(text: str) -> int | str:
 
 def _is_there(name: str | None, storage: str) -> bool:
     """Return whether a run of this name exists; without a name, resume has found one."""
-    from tune_nas.sweep.runs.plan import read_state
-    from tune_nas.sweep.runs.storage import Storage
+    from tune_nas.sweep.runs.lookup import find_run
 
-    return name is None or read_state(Storage(storage).within(name)) is not None
+    return name is None or find_run(name, storage).state is not None
 
 
 @contextmanager

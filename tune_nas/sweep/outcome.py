@@ -13,7 +13,7 @@ from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS
 from tune_nas.report import Report, TrialResult, plot_axis
 from tune_nas.status import Status
-from tune_nas.sweep.runs.checkpoint_files import newest_artifacts
+from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Record, Records
 from tune_nas.tasks import find_task

@@ -149,7 +149,7 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
         }
         without = sweep.model_copy(update={"set": fixed, "set_in": own})
         try:
-            resolve_points(without, base_trials(without))
+            _resolve_points(without, base_trials(without))
         except ConfigError:
             return True
         return False
@@ -188,12 +188,37 @@ class Resolved(NamedTuple):
     points: list[tuple[dict[str, Any], TrialConfig]]
 
 
+class _Kept(NamedTuple):
+    """The sweep that was resolved last, apart from its name, which decides nothing."""
+
+    sweep: SweepConfig
+    bases: BaseTrials
+    resolved: Resolved
+
+
+_last: _Kept | None = None
+
+
 def resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
     """Resolve and validate the trials of a sweep.
+
+    Loading a sweep, its plan and its estimate resolve the same trials, which may be thousands; the
+    trials that were resolved last are kept.
 
     Raises:
         ConfigError: As `resolve_trials` does.
     """
+    global _last
+    if _last is None or (_last.bases, _last.sweep) != (bases, _unnamed(sweep)):
+        _last = _Kept(_unnamed(sweep), bases, _resolve_points(sweep, bases))
+    return _last.resolved
+
+
+def _unnamed(sweep: SweepConfig) -> SweepConfig:
+    return sweep.model_copy(update={"name": ""})
+
+
+def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
     where = f"sweep '{sweep.name}'"
     for key, parameter in sweep.parameters.items():
         _check_leaf(key, where)

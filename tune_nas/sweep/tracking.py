@@ -13,7 +13,7 @@ from ray.tune import Callback
 from tune_nas.errors import StorageError
 from tune_nas.status import Status
 from tune_nas.sweep.interruption import Interruption
-from tune_nas.sweep.runs.checkpoint_files import newest_artifacts
+from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Record, Records
 from tune_nas.text import plural

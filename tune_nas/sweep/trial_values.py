@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from tune_nas import library
 from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig, dotted_keys
@@ -37,7 +39,18 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
     own = trial_values(trial) if changes else {}
     if all(own[key] == value for key, value in changes.items()):
         return trial
-    return library.with_overrides(trial, changes, f"trial '{trial.name}'")
+    return _with_paths(trial, changes)
+
+
+def _with_paths(trial: TrialConfig, changes: Mapping[str, str]) -> TrialConfig:
+    """Return a trial with other paths; it is not validated again."""
+    own: dict[str, object] = {}
+    for key, path in changes.items():
+        section, _, name = key.rpartition(".")
+        part = own.get(section, getattr(trial, section)) if section else None
+        copied = part.model_copy(update={name: path}) if isinstance(part, BaseModel) else path
+        own[section or name] = copied
+    return trial.model_copy(update=own)
 
 
 def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tune_nas.config.decides import Decides
-from tune_nas.library import with_overrides
-from tune_nas.tasks.task import Inputs, Task
+from tune_nas.tasks.task import Inputs, Task, on_cpu
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
@@ -35,7 +34,7 @@ class AnalysisTask(Task):
         """Load the search once, on the CPU, to check the checkpoint and all edges."""
         from tune_nas.search.analysis import Analysis
 
-        Analysis(with_overrides(trial, {"runtime.device": "cpu"}))
+        Analysis(on_cpu(trial))
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the search without building it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_nas.config.decides import Decides
 from tune_nas.errors import ConfigError
-from tune_nas.tasks.task import Inputs, Task
+from tune_nas.tasks.task import Inputs, Task, on_cpu
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
@@ -31,14 +31,12 @@ class RetrainTask(Task):
         import torch
 
         from tune_nas.data import load_data
-        from tune_nas.library import with_overrides
         from tune_nas.retrain import Retrain
         from tune_nas.retrain.memory import check_retrain_size
         from tune_nas.spaces import Genotype
 
         if inputs.genotype is not None:
-            on_cpu = with_overrides(trial, {"runtime.device": "cpu"})
-            Retrain(on_cpu, Genotype.parse(inputs.genotype))
+            Retrain(on_cpu(trial), Genotype.parse(inputs.genotype))
         else:
             check_retrain_size(trial)
             load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)

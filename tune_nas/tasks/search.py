@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tune_nas.config.decides import Decides
-from tune_nas.tasks.task import Inputs, Task
+from tune_nas.tasks.task import Inputs, Task, on_cpu
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
@@ -32,10 +32,9 @@ class SearchTask(Task):
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the search once, on the CPU, to check that the space, data and all parts fit."""
-        from tune_nas.library import with_overrides
         from tune_nas.search import Search
 
-        Search(with_overrides(trial, {"runtime.device": "cpu"}))
+        Search(on_cpu(trial))
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the search without building it."""

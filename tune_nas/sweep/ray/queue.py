@@ -87,19 +87,21 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
 
     def _trial(self, job: Job) -> Any:
         record = self._records.start(job)
+        # One folder per session: workers of a killed session may still be writing to theirs.
+        name = f"{job.id}.{len(record.folders)}" if record.folders else job.id
+        folder = f"{self._records.root}/{self._records.phase}/{name}"
         spec = copy.copy(self._spec)
         spec["config"] = {
             "job": job.to_dict(),
+            "folder": folder,
             "resume_from": list(record.folders),
             "recorded": record.epoch,
         }
-        # One folder per session: workers of a killed session may still be writing to theirs.
-        folder = f"{job.id}.{len(record.folders)}" if record.folders else job.id
         trial = _create_trial_from_spec(
             spec, self._parser, evaluated_params={}, experiment_tag=job.id, trial_id=job.id
         )
         trial.__class__ = JobTrial  # Ray's function creates a trial of Ray's class
-        trial.relative_logdir = trial.storage.trial_dir_name = folder
-        record.folders.append(f"{self._records.root}/{self._records.phase}/{folder}")
+        trial.relative_logdir = trial.storage.trial_dir_name = name
+        record.folders.append(folder)
         self._records.save(record)
         return trial

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from tune_nas.checkpoint_folder import MANIFEST
 from tune_nas.errors import TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
@@ -210,8 +211,6 @@ class RemoteSearch:
 
     def save(self, folder: Path) -> None:
         """Write the whole state into a folder; the manifest last, as the mark of a complete one."""
-        from tune_nas.checkpoint import MANIFEST
-
         files: dict[str, bytes] = _of(self._host.files.remote(self._trial))
         folder.mkdir(parents=True, exist_ok=True)
         for name in sorted(files, key=lambda name: name == MANIFEST):

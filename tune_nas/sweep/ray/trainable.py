@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,8 +15,8 @@ from ray.tune import Trainable
 from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
-from tune_nas.paths import CHECKPOINT
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints, number_of
 from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.tasks import Task, find_task
 
@@ -32,8 +31,9 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
     repeats the lost epochs, with the same results. Use ``epoch`` in the metrics therefore, not
     Ray's ``training_iteration``.
 
-    The config holds ``job`` (a `Job` as a dict), ``resume_from`` (folders of the trial's earlier
-    sessions, oldest first) and ``recorded`` (the last epoch that the driver has recorded).
+    The config holds ``job`` (a `Job` as a dict), ``folder`` (the trial's folder or URI),
+    ``resume_from`` (those of its earlier sessions, oldest first) and ``recorded`` (the last epoch
+    that the driver has recorded).
     """
 
     def make_learner(self) -> Learner:
@@ -59,6 +59,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
     def _set_up(self, config: dict[str, Any], task: Task | None) -> None:
         self._job = Job.from_dict(config["job"])
         self._task = task or find_task(self._job.task)
+        self._folder: str = config.get("folder", "")
         self._resume_from: list[str] = config.get("resume_from", [])
         self._notes: list[str] = []
         self._reports: list[dict[str, Any]] = []
@@ -122,63 +123,35 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         if self._failure is not None:
             return
         newest = Path(checkpoint)
-        folder = self._storage.trial_fs_path if self._storage else str(newest.parent)
-        system = self._storage.storage_filesystem if self._storage else None
-        number = _number(newest.name)  # None if Ray has fetched it to a separate folder
-        every = checkpoints(folder, system)
-        older = (other for other in every if number < 0 or _number(other.name) < number)
-        if not self._load_first(itertools.chain([newest], older, self._earlier())):
+        number = number_of(newest.name)  # None if Ray has fetched it to a separate folder
+        older = list_checkpoints([self._folder or str(newest.parent)], before=number)
+        if not self._load_first(itertools.chain([str(newest)], older, self._earlier())):
             self._reports = []
         self._reported = len(self._reports)
 
-    def _earlier(self) -> Iterator[Path]:
+    def _earlier(self) -> Iterator[str]:
         """Yield the checkpoints of the trial's earlier sessions, newest first, then the given."""
-        for folder in reversed(self._resume_from):
-            yield from checkpoints(folder)
+        yield from list_checkpoints(self._resume_from)
         if self._job.inputs.checkpoint is not None:
-            from tune_nas.checkpoint import fetched  # a local import, as it imports torch
+            yield self._job.inputs.checkpoint
 
-            with fetched(self._job.inputs.checkpoint) as given:
-                yield given
-
-    def _load_first(self, folders: Iterable[Path]) -> bool:
+    def _load_first(self, checkpoints: Iterable[str]) -> bool:
         """Load the first intact checkpoint; return whether there was one."""
-        for folder in folders:
-            try:
-                reports = read_reports(folder)
-                self._learner.load(folder)
-                if reports[-1]["epoch"] != self._learner.epoch:
-                    raise CheckpointError(f"{folder}: its results are not those of its state")
-            except CheckpointError as error:
-                note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
-                warnings.warn(note, stacklevel=2)
-                self._notes.append(note)
-                # A load that failed halfway must leave no trace.
-                self._learner = self.make_learner()
-                continue
-            self._reports = reports
-            return True
-        return False
+        return first_intact(checkpoints, self._load, self._skip) is not None
 
+    def _load(self, folder: Path) -> None:
+        reports = read_reports(folder)
+        self._learner.load(folder)
+        if reports[-1]["epoch"] != self._learner.epoch:
+            raise CheckpointError(f"{folder}: its results are not those of its state")
+        self._reports = reports
 
-def checkpoints(folder: str, filesystem: Any = None) -> Iterator[Path]:
-    """Yield the checkpoints in a trial's folder, newest first; remote ones are fetched one by one.
-
-    Args:
-        folder: A local path, or a URI, or a path on the file system.
-        filesystem: A pyarrow file system; None for a local path or a URI.
-    """
-    from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem
-    from ray.tune import Checkpoint
-
-    if filesystem is None:
-        remote = "://" in folder
-        filesystem, folder = FileSystem.from_uri(folder) if remote else (LocalFileSystem(), folder)
-    infos = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
-    names = [info.path for info in infos if info.base_name.startswith(CHECKPOINT)]
-    for name in sorted(names, key=_number, reverse=True):
-        with Checkpoint(name, filesystem).as_directory() as local:
-            yield Path(local)
+    def _skip(self, error: CheckpointError) -> None:
+        note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
+        warnings.warn(note, stacklevel=2)
+        self._notes.append(note)
+        # A load that failed halfway must leave no trace.
+        self._learner = self.make_learner()
 
 
 def read_reports(folder: Path) -> list[dict[str, Any]]:
@@ -195,8 +168,3 @@ def read_reports(folder: Path) -> list[dict[str, Any]]:
     if not all(isinstance(report.get("epoch"), int | float) for report in reports or [{}]):
         raise CheckpointError(f"{folder / REPORTS}: holds no list of results")
     return reports
-
-
-def _number(name: str) -> int:
-    digits = re.search(rf"{CHECKPOINT}(\d+)$", name)
-    return int(digits.group(1)) if digits else -1

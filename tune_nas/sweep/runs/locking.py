@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tune_nas.errors import NameTakenError, StorageError
+from tune_nas.files import make_folder
 from tune_nas.sweep.options import RunOptions, storage_option
 from tune_nas.sweep.ray.cluster import is_local, registered
 from tune_nas.sweep.runs.plan import Plan, read_state
@@ -40,7 +41,7 @@ def locked(plan: Plan) -> Iterator[None]:
         yield
         return
     try:
-        local.mkdir(parents=True, exist_ok=True)
+        make_folder(local)
         file = (local / _LOCK).open("a+", encoding="utf-8")
     except OSError as error:
         reason = error.strerror or str(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_nas.errors import StorageError
-from tune_nas.files import write_atomically
+from tune_nas.files import make_folder, write_atomically
 from tune_nas.paths import expanded, is_file, is_uri
 from tune_nas.text import brief
 
@@ -76,7 +76,7 @@ class Storage:
             raise StorageError(f"{self.root}/{name} cannot be read: {error}") from error
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Write a file; a crash leaves either the old or the new content.
+        """Write a file; a crash or power cut leaves either the old or the new content.
 
         Raises:
             StorageError: If it cannot be written; names the file.
@@ -85,7 +85,7 @@ class Storage:
         try:
             if self.local is not None:
                 path = self.local / name
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 write_atomically(path, data)
                 return
             target = f"{self._base}/{name}"
