@@ -34,11 +34,15 @@ def analyze(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
-    from tune_nas.cli.analyzing import run_and_print
+    from tune_nas.cli import analyzing
 
-    changes = options.changes_of(data_dir, settings)
-    if epochs is not None:
-        changes = {"analysis.epochs": epochs, **changes}
-    if edge:
-        changes["analysis.edges"] = edge
-    run_and_print(run, changes, place, run_name, output)
+    analyzing.analyze(
+        run,
+        place,
+        edges=edge,
+        epochs=epochs,
+        data_dir=data_dir,
+        settings=settings,
+        run_name=run_name,
+        output=output,
+    )

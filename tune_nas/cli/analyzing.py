@@ -1,60 +1,56 @@
-"""What `tune-nas analyze` does: runs an analysis, or finds the finished one, and prints it."""
+"""The work of `tune-nas analyze`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any
 
+from tune_nas import sweep as sweeps
+from tune_nas.cli.analysis_summary import print_result, print_strengths
 from tune_nas.cli.output import Format
-from tune_nas.cli.run_summary import print_analysis, print_outcome, print_table_of
 from tune_nas.cli.runs import named
-from tune_nas.cli.shared_options import Place
+from tune_nas.cli.shared_options import Place, changes_of
 from tune_nas.sweep.analysis_run import find_analysis, read_analysis, request_analysis
-from tune_nas.sweep.runner import start_analysis
-from tune_nas.sweep.runs.plan import read_state
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import printable
 
 
-def run_and_print(
-    run: str, changes: Mapping[str, Any], place: Place, name: str | None, output: Format
+def analyze(
+    run: str,
+    execution: Place,
+    *,
+    edges: list[str] | None,
+    epochs: int | None,
+    data_dir: str | None,
+    settings: list[str] | None,
+    run_name: str | None,
+    output: Format,
 ) -> None:
-    """Run an analysis and print its table; if the same one has finished, print that one.
-
-    Args:
-        run: The finished search.
-        changes: Dotted keys to set in its trial.
-        place: Where and how it runs.
-        name: Name of the run; None for the usual one, with a number if that is taken.
-        output: Format of the output.
+    """Analyze edges of a search and print the table; if it was finished before, only print it.
 
     Raises:
         NameTakenError: If the name is taken, or the same analysis has not finished.
     """
-    request = request_analysis(run, place.storage, place.mlflow, changes)
-    known = find_analysis(request.trial, place.storage, name)
-    if known is not None and _has_finished(known, place.storage):
-        if not place.quiet:
-            where = printable(f"{Storage(place.storage).root}/{known}")
-            print(f"tune-nas: note: analyzed before, in {where}", file=sys.stderr)
-        print_table_of(read_analysis(f"{Storage(place.storage).root}/{known}"), output)
+    changes = changes_of(data_dir, settings)
+    if epochs is not None:
+        changes = {"analysis.epochs": epochs, **changes}
+    if edges:
+        changes["analysis.edges"] = edges
+    storage = execution.storage
+    request = request_analysis(run, storage, execution.mlflow, changes)
+    known = find_analysis(request.trial, storage, run_name)
+    if known is not None and known.finished:
+        folder = f"{Storage(storage).root}/{known.name}"
+        if not execution.quiet:
+            print(f"tune-nas: note: analyzed before, in {printable(folder)}", file=sys.stderr)
+        print_strengths(read_analysis(folder), output)
         return
-    where_it_runs = place.run_options()
+    options = execution.run_options()
     outcome = named(
-        known or name,
+        run_name if known is None else known.name,
         request.name,
-        place.storage,
-        lambda name: start_analysis(
-            request.trial, where_it_runs, name, parent_run=request.parent_run
+        storage,
+        lambda name: sweeps.start_analysis(
+            request.trial, options, name, parent_run=request.parent_run
         ),
     )
-    if outcome.analysis is None:
-        print_outcome(outcome, output, place.storage)
-    else:
-        print_analysis(outcome, outcome.analysis, output, place.storage)
-
-
-def _has_finished(name: str, storage: str) -> bool:
-    state = read_state(Storage(storage).within(name))
-    return state is not None and state.status != "running"
+    print_result(outcome, output, storage)

@@ -14,7 +14,6 @@ from tune_nas.sweep.options import storage_option
 from tune_nas.text import printable
 
 if TYPE_CHECKING:
-    from tune_nas.operation_strength import StrengthTable
     from tune_nas.sweep import RunOptions, SweepOutcome
     from tune_nas.sweep.config import SweepConfig
 
@@ -99,30 +98,3 @@ def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
     rows = [{**parameters, "seed": seed} for parameters, seed, _ in trials]
     print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
     echo(str(cost))
-
-
-def print_analysis(
-    outcome: SweepOutcome, table: StrengthTable, output: Format, storage: str
-) -> None:
-    """Print the table of an analysis, and to stderr why it failed and what MLflow lacks of it.
-
-    Raises:
-        typer.Exit: With status 1, if it failed, or MLflow lacks something.
-    """
-    print_table_of(table, output)
-    if outcome.n_failed:
-        for line in outcome.report.notes():
-            print(f"tune-nas: {printable(line)}", file=sys.stderr)
-    tell_missing(outcome, storage)
-
-
-def print_table_of(table: StrengthTable, output: Format) -> None:
-    """Print a table of the operations of each edge, and the choice of each criterion."""
-    if output is Format.JSON:
-        print_json(table.to_dict())
-        return
-    for edge in table.edges:
-        echo(edge.title())
-        rows = edge.rows()
-        print_table(list(rows[0]), rows)
-        echo(f"{edge.sentence()}\n")

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune_nas.cli import shared_options as options
+from tune_nas.cli.analysis_summary import print_result
 from tune_nas.cli.notes import note_ineffective
 from tune_nas.cli.option_groups import spread
 from tune_nas.cli.output import Format
-from tune_nas.cli.run_summary import print_analysis, print_outcome, print_plan
+from tune_nas.cli.run_summary import print_outcome, print_plan
 from tune_nas.errors import ConfigError, NameTakenError
 from tune_nas.sweep.options import storage_option
 from tune_nas.text import brief, printable
@@ -215,10 +216,7 @@ def resume(
 
     with interruptible(name, place.storage):
         outcome = resume_sweep(name, where, failed=failed)
-    if outcome.analysis is not None:
-        print_analysis(outcome, outcome.analysis, output, place.storage)
-    else:
-        print_outcome(outcome, output, place.storage)
+    print_result(outcome, output, place.storage)
 
 
 def named(

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from tune_nas.sweep.outcome import SweepOutcome
     from tune_nas.sweep.ray.trainable import EpochTrainable
     from tune_nas.sweep.resolve import load_sweep, resolve_trials
-    from tune_nas.sweep.runner import resume_sweep, run_retrain, run_search, run_sweep
+    from tune_nas.sweep.runner import (
+        resume_sweep,
+        run_retrain,
+        run_search,
+        run_sweep,
+        start_analysis,
+    )
 else:
     __getattr__ = lazily(
         __name__,
@@ -37,6 +43,7 @@ else:
             "run_retrain": "tune_nas.sweep.runner",
             "run_search": "tune_nas.sweep.runner",
             "run_sweep": "tune_nas.sweep.runner",
+            "start_analysis": "tune_nas.sweep.runner",
         },
     )
 
@@ -55,4 +62,5 @@ __all__ = [
     "run_retrain",
     "run_search",
     "run_sweep",
+    "start_analysis",
 ]

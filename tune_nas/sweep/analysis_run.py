@@ -47,6 +47,19 @@ class AnalysisRequest:
         return f"{self.trial.name}-analysis"
 
 
+@dataclass(frozen=True)
+class StoredAnalysis:
+    """An analysis in the storage.
+
+    Args:
+        name: Name of the run.
+        finished: Whether its table is complete.
+    """
+
+    name: str
+    finished: bool
+
+
 def run_analysis(
     run: str,
     edges: Sequence[str],
@@ -106,8 +119,10 @@ def request_analysis(
     return AnalysisRequest(trial, _search_run(origin.checkpoint, storage, uri))
 
 
-def find_analysis(trial: TrialConfig, storage: str, name: str | None = None) -> str | None:
-    """Return the name of the run with the same analysis, finished or not; None if there is none.
+def find_analysis(
+    trial: TrialConfig, storage: str, name: str | None = None
+) -> StoredAnalysis | None:
+    """Return the run with the same analysis, finished or not; None if there is none.
 
     Args:
         trial: The trial of the analysis.
@@ -125,7 +140,7 @@ def find_analysis(trial: TrialConfig, storage: str, name: str | None = None) -> 
             continue
         with suppress(StorageError, ConfigError):  # damaged, or of another version
             if read_plan(folder).bases.first == wanted:
-                return candidate
+                return StoredAnalysis(candidate, state.status != "running")
     return None
 
 
