@@ -104,13 +104,13 @@ def test_options_reach_the_analysis(command_line, checkpoint: str, started: Star
     options = """
         --edge normal:0->1 --edge normal:0->2 --epochs 1 --name mine --storage s
         --cpus-per-trial 0.5 --set selection.perturbation.batches=1
-        --set runtime.threads=2 --quiet --format json
+        --set runtime.implementation=torch --quiet
     """
-    command_line.json("analyze", checkpoint, *options.split()[:-2])
+    command_line.json("analyze", checkpoint, *options.split())
     (trial,) = started.trials
     assert trial.start_from == str(command_line.folder / checkpoint)
     assert (trial.analysis.edges, trial.analysis.epochs) == (["normal:0->1", "normal:0->2"], 1)
-    assert (trial.selection.perturbation.batches, trial.runtime.threads) == (1, 2)
+    assert (trial.selection.perturbation.batches, trial.runtime.implementation) == (1, "torch")
     assert started.names == ["mine"]
     expected = RunOptions(storage="s", concurrency=1, cpus_per_trial=0.5, quiet=True)
     assert started.options == [expected]
