@@ -34,7 +34,7 @@ LAYERS = (
     ("config", "operation_strength", "user_code", "yaml_text", "files", "seeds"),
     ("checkpoint_folder",),
     ("paths",),
-    ("text", "errors", "lazy", "learner", "status", "manifest"),
+    ("text", "errors", "json_text", "json_types", "lazy", "learner", "status", "manifest"),
 )
 
 
@@ -99,7 +99,16 @@ def test_the_names_of_the_package_are_loaded_when_they_are_used() -> None:
     assert imported_by(code, "torch", "pandas", *HEAVY) == ["torch"]
 
 
-@pytest.mark.parametrize("package", ["tune_nas", "tune_nas.figures", "tune_nas.tracking"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        "tune_nas",
+        *(
+            f"tune_nas.{room}"
+            for room in ("benchmark", "figures", "report", "sweep", "tasks", "tracking")
+        ),
+    ],
+)
 def test_lazy_names_are_those_that_a_type_checker_sees(package: str) -> None:
     """Each name that ``if TYPE_CHECKING`` imports is loaded, as the same object."""
     module = importlib.import_module(package)
@@ -112,7 +121,7 @@ def test_lazy_names_are_those_that_a_type_checker_sees(package: str) -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert set(seen) == set(module.__all__) - {"__version__"}
+    assert set(seen) == {name for name in module.__all__ if name not in vars(module)}
     for name, (home, there) in seen.items():
         assert getattr(module, name) is getattr(importlib.import_module(home or ""), there)
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nope'"):
@@ -123,9 +132,26 @@ def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
     assert imported_by("import tune_nas.sweep.config", "torch", *HEAVY) == []
 
 
+def test_a_process_that_waits_for_a_shared_one_imports_no_torch() -> None:
+    """Each trial has one; torch would take some hundred megabytes in each."""
+    code = """
+from tune_nas.config import TrialConfig
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.shared_process import SharedProcessTrainable
+
+class Waiting(SharedProcessTrainable):
+    def make_learner(self):
+        raise RuntimeError
+
+job = Job("search-00000", "search", "search", TrialConfig())
+Waiting({"job": job.to_dict(), "recorded": 0})
+"""
+    assert imported_by(code, "ray", "torch", "optuna", "mlflow") == ["ray"]
+
+
 COMMANDS = (
     *("sweep", "search", "retrain", "resume", "select", "analyze"),
-    *("inspect", "benchmark", "ui"),
+    *("report", "list", "show", "inspect", "benchmark", "ui"),
 )
 
 

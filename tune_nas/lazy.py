@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import ModuleType
 
 
 def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
@@ -27,5 +28,23 @@ def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
         module, _, there = names[name].partition(":")
         value: object = getattr(importlib.import_module(module), there or name)
         return value
+
+    return load
+
+
+def lazy_modules(package: str, names: Collection[str]) -> Callable[[str], ModuleType]:
+    """Return the ``__getattr__`` of a module that stands for several modules of its package.
+
+    Each is imported when it is first used; type checkers see the imports, as for `lazily`.
+
+    Args:
+        package: Name of the package.
+        names: Names of its modules.
+    """
+
+    def load(name: str) -> ModuleType:
+        if name not in names:
+            raise AttributeError(f"package '{package}' has no module '{name}' to be loaded lazily")
+        return importlib.import_module(f"{package}.{name}")
 
     return load

@@ -12,6 +12,9 @@ from typing import Any
 
 from tune_nas.errors import StorageError
 
+ANALYSIS_METRIC = "accuracy_at_convergence"
+"""The metric of an analysis: the validation accuracy in percent with the operation alone."""
+
 _COLUMNS = ("cell", "edge", "supernet", "operation", "alpha", "weight", "without", "loss_without")
 _TITLES = ("operation", "α", "weight", "accuracy without it", "accuracy at convergence")
 

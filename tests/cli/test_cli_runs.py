@@ -175,11 +175,11 @@ def test_a_retrain_of_a_run_has_its_trial_whatever_it_says(
 ) -> None:
     from tune_nas.library import load_trial, with_overrides
     from tune_nas.spaces import Genotype, load_space
-    from tune_nas.tracking import Tracker
+    from tune_nas.tracking import MlflowTracker
 
     stop = {"convolutions": {"normal": 2}}
     trial = load_trial("milenas", {"description": text, "name": "123", "schedule.stop": stop})
-    tracker = Tracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    tracker = MlflowTracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
     name = "search space=mine/own.yaml seed=0"
     run = tracker.trial_run(
         tracker.sweep_run("s", {}), "t", phase="search", parameters=trial.to_dict(), name=name
@@ -257,7 +257,7 @@ def test_ctrl_c_says_how_to_go_on(
     status, out, err = command_line.run("sweep", "lambda", *storage)
     hint = " --storage 'a b'" if storage else ""
     assert (status, out) == (130, "")
-    assert err == f"tune-nas: interrupted; go on with: tune-nas resume lambda{hint}\n"
+    assert err == f"tune-nas: interrupted; resume with: tune-nas resume lambda{hint}\n"
 
 
 def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:

@@ -33,7 +33,7 @@ from tune_nas.sweep.runs.origin import find_origin
 from tune_nas.sweep.runs.plan import read_plan, read_state
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
 EDGES = ["normal:0->1", "normal:1->3"]
@@ -101,8 +101,8 @@ def test_a_whole_analysis_is_tracked_under_its_search(
         assert Path(outcome.folder, name).read_text() == content
     assert "## normal 0->1: supernet accuracy" in Path(outcome.folder, "report.md").read_text()
 
-    tracker = Tracker(outcome.mlflow_uri)
-    runs = {(run.sweep, run.phase): run for run in tracker.list_runs()}
+    reader = RunReader(outcome.mlflow_uri)
+    runs = {(run.sweep, run.phase): run for run in reader.list_runs()}
     run = runs["whole", "analysis"]
     assert run.parent == runs["tiny", "search"].run_id
     assert (run.status, run.metrics["epoch"]) == ("finished", 10)
@@ -110,8 +110,8 @@ def test_a_whole_analysis_is_tracked_under_its_search(
     assert run.metrics["accuracy_at_convergence"] == last.converged
     assert run.parameters["analysis.epochs"] == "1"
     for name, content in expected.artifacts().items():
-        assert tracker.read_artifact(run.run_id, name).decode() == content
-    report = tracker.read_artifact(runs["whole", "sweep"].run_id, "report.md").decode()
+        assert reader.read_artifact(run.run_id, name).decode() == content
+    report = reader.read_artifact(runs["whole", "sweep"].run_id, "report.md").decode()
     assert report == Path(outcome.folder, "report.md").read_text()
 
     (result,) = outcome.results
@@ -141,11 +141,11 @@ def test_interrupted_after_any_operation_it_ends_with_the_same_table(
     assert [epoch["epoch"] for epoch in result.history] == list(range(1, 11))
     known = find_analysis(trial, str(searched / "runs"), "cut")
     assert known is not None and known.finished
-    tracker = Tracker(resumed.mlflow_uri)
-    (run,) = (r for r in tracker.list_runs() if (r.sweep, r.phase) == ("cut", "analysis"))
+    reader = RunReader(resumed.mlflow_uri)
+    (run,) = (r for r in reader.list_runs() if (r.sweep, r.phase) == ("cut", "analysis"))
     assert run.status == "finished"
     assert (
-        tracker.read_artifact(run.run_id, "analysis.csv").decode()
+        reader.read_artifact(run.run_id, "analysis.csv").decode()
         == (expected.artifacts()["analysis.csv"])
     )
 
@@ -186,7 +186,7 @@ def test_an_analysis_is_not_a_search(searched: Path, whole: SweepOutcome) -> Non
         for what in (find_origin, find_run):
             with pytest.raises(StorageError, match=text):
                 what(name, str(searched / "runs"), uri)
-    (run,) = (r for r in Tracker(uri).list_runs() if (r.sweep, r.phase) == ("whole", "analysis"))
+    (run,) = (r for r in RunReader(uri).list_runs() if (r.sweep, r.phase) == ("whole", "analysis"))
     with pytest.raises(StorageError, match=text):
         find_run(run.run_id, str(searched / "runs"), uri, retraining=True)
     with pytest.raises(StorageError, match=text):

@@ -14,9 +14,10 @@ from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phases import with_known_ids
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
 TWO = {"update.lambda": {"grid": [0, 1]}}
@@ -78,7 +79,7 @@ def test_a_passing_failure_is_tried_again_from_its_checkpoint(
     }
     assert second.results[2] == first.results[2]
     assert second.n_failed == 0
-    runs = [run for run in Tracker(second.mlflow_uri).list_runs() if run.sweep == "x"]
+    runs = [run for run in RunReader(second.mlflow_uri).list_runs() if run.sweep == "x"]
     assert len(runs) == 5
     assert {(run.state, run.tags.get("error")) for run in runs} == {("FINISHED", None)}
     with pytest.raises(StorageError, match="'x' has no failed trial; there is nothing to try"):
@@ -160,11 +161,11 @@ def test_a_finished_sweep_is_written_to_another_store(
 ) -> None:
     where = options(tmp_path)
     whole = run_sweep(make_sweep(parameters=TWO), where, "x", tasks=TASKS)
-    monkeypatch.setattr("tune_nas.sweep.runner.connect", None)  # no trial is left to run
+    monkeypatch.setattr("tune_nas.sweep.session.connect", None)  # no trial is left to run
     other = f"sqlite:///{tmp_path}/other.db"
     again = resume_sweep("x", options(tmp_path, mlflow=other), tasks=TASKS)
     assert again.results == whole.results
-    runs = Tracker(other).list_runs()
+    runs = RunReader(other).list_runs()
     assert sorted((run.phase, run.state) for run in runs) == [
         *[("search", "FINISHED")] * 2,
         ("sweep", "FINISHED"),

@@ -17,9 +17,10 @@ from standin import TASKS, write_sweep
 
 from tune_nas.sweep import RunOptions, SweepOutcome, load_sweep, resume_sweep, run_sweep
 from tune_nas.sweep.ray.scheduler import Asha
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
 
@@ -89,8 +90,8 @@ def study(folder: Path, name: str) -> list[tuple[Any, ...]]:
 
 
 def runs(outcome: SweepOutcome) -> list[tuple[Any, ...]]:
-    tracker = Tracker(outcome.mlflow_uri)
-    found = tracker.list_runs()
+    reader = RunReader(outcome.mlflow_uri)
+    found = reader.list_runs()
     names = {run.run_id: run.name for run in found}
     return sorted(
         (r.name, r.phase, r.trial_id or "", names.get(r.parent or ""), r.state, r.status, r.metrics)

@@ -13,7 +13,7 @@ from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.origin import find_origin
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import MlflowTracker
 
 TRIAL = TrialConfig(name="mine")
 
@@ -58,7 +58,7 @@ def test_of_several_searches_one_must_be_named(tmp_path: Path) -> None:
 def test_an_mlflow_run(tmp_path: Path) -> None:
     newest = add_trial(tmp_path, "one", "search-00000")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    tracker = Tracker(uri)
+    tracker = MlflowTracker(uri)
     sweep = tracker.sweep_run("one", {})
     run = tracker.trial_run(sweep, "search-00000", phase="search", parameters={}, name="of mine")
     retrain = tracker.trial_run(sweep, "retrain-00000", phase="retrain", parameters={})

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tune_nas.cli import bodies
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.option_groups import spread
 from tune_nas.cli.output import Format
@@ -15,7 +16,7 @@ from tune_nas.cli.selections import Run
 @spread
 def analyze(
     run: Run,
-    place: options.Place,
+    execution: options.ExecutionOptions,
     edge: Annotated[
         list[str] | None,
         typer.Option(metavar="CELL:EDGE", help="An edge, as 'normal:0->2' in quotes; repeatable."),
@@ -34,11 +35,9 @@ def analyze(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
-    from tune_nas.cli import analyzing
-
-    analyzing.analyze(
+    bodies.analyzing.analyze(
         run,
-        place,
+        execution,
         edges=edge,
         epochs=epochs,
         data_dir=data_dir,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tune_nas.cli.output import Format, echo, print_json, print_table
+from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.run_summary import print_outcome, tell_missing
+from tune_nas.cli.tables import print_table
 from tune_nas.operation_strength import StrengthTable
 from tune_nas.text import printable
 

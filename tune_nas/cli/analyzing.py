@@ -6,9 +6,10 @@ import sys
 
 from tune_nas import sweep as sweeps
 from tune_nas.cli.analysis_summary import print_result, print_strengths
+from tune_nas.cli.option_values import changes_of, run_options
 from tune_nas.cli.output import Format
-from tune_nas.cli.runs import named
-from tune_nas.cli.shared_options import Place, changes_of
+from tune_nas.cli.run_names import named
+from tune_nas.cli.shared_options import ExecutionOptions
 from tune_nas.sweep.analysis_run import find_analysis, read_analysis, request_analysis
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import printable
@@ -16,7 +17,7 @@ from tune_nas.text import printable
 
 def analyze(
     run: str,
-    execution: Place,
+    execution: ExecutionOptions,
     *,
     edges: list[str] | None,
     epochs: int | None,
@@ -44,7 +45,7 @@ def analyze(
             print(f"tune-nas: note: analyzed before, in {printable(folder)}", file=sys.stderr)
         print_strengths(read_analysis(folder), output)
         return
-    options = execution.run_options()
+    options = run_options(execution)
     outcome = named(
         run_name if known is None else known.name,
         request.name,

@@ -41,7 +41,7 @@ class TrialResult:
 
     trial_id: str
     phase: str
-    parameters: dict[str, Any]
+    parameters: dict[str, object]
     seed: int
     status: str
     reason: str = ""
@@ -58,7 +58,7 @@ class TrialResult:
             known = ", ".join(RESULT_STATUSES)
             raise ValueError(f"status is '{self.status}', but must be one of {known}")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain containers for any JSON reader: inf and nan become strings."""
         return {entry.name: encode(getattr(self, entry.name)) for entry in dataclasses.fields(self)}
 
@@ -98,7 +98,7 @@ def read_results(folder: str | Path) -> list[TrialResult]:
     return [TrialResult.from_dict(entry) for entry in content]
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> object:
     """Return nested containers with inf and nan as text, since JSON has no such numbers."""
     if isinstance(value, Mapping):
         return {key: encode(entry) for key, entry in value.items()}

@@ -10,12 +10,12 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tune_nas.errors import DivergedError
 from tune_nas.report.labels import (
     RETRAIN,
     MetricName,
+    SweptValue,
     axis_label,
     normalise,
     order_key,
@@ -78,7 +78,7 @@ class Row:
         statistics: Metric → its statistic; a metric that no trial has is absent.
     """
 
-    values: dict[str, Any]
+    values: dict[str, SweptValue]
     phase: str
     trials: tuple[TrialResult, ...]
     searched: tuple[TrialResult, ...]
@@ -109,7 +109,9 @@ class Row:
         return own is not None and own == others
 
 
-def _losses(trials: Sequence[TrialResult]) -> dict[int, Any] | None:
+def _losses(
+    trials: Sequence[TrialResult],
+) -> dict[int, tuple[list[float | None], str | None]] | None:
     """Return training losses and genotype by seed; None if a loss of an epoch is unknown."""
     losses = {t.seed: [epoch.get("train_loss") for epoch in t.history] for t in trials}
     if not losses or any(not each or None in each for each in losses.values()):
@@ -160,14 +162,14 @@ def group(
         metrics: Metrics to compute statistics of.
         rank_by: The ranked metric; a trial without a finite value of it has diverged.
     """
-    searches: dict[tuple[Any, ...], list[TrialResult]] = {}
-    key_of: dict[str, tuple[Any, ...]] = {}
+    searches: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
+    key_of: dict[str, tuple[SweptValue, ...]] = {}
     for result in results:
         if result.phase in ("search", "repeat"):
             key = _key(axes, result)
             key_of[result.trial_id] = key
             searches.setdefault(key, []).append(result)
-    retrains: dict[tuple[Any, ...], list[TrialResult]] = {}
+    retrains: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
     for result in results:
         if result.phase == "retrain":
             key = key_of.get(result.parent or "", _key(axes, result))
@@ -179,13 +181,13 @@ def group(
     ]
 
 
-def _key(axes: Sequence[str], result: TrialResult) -> tuple[Any, ...]:
+def _key(axes: Sequence[str], result: TrialResult) -> tuple[SweptValue, ...]:
     return tuple(normalise(result.parameters.get(axis)) for axis in axes)
 
 
 def _row(
     axes: Sequence[str],
-    key: tuple[Any, ...],
+    key: tuple[SweptValue, ...],
     searches: list[TrialResult],
     retrains: list[TrialResult],
     metrics: Sequence[str],

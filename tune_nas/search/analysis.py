@@ -21,7 +21,12 @@ from tune_nas.config.deciding import decided_by
 from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.library import stored_trial, with_overrides
-from tune_nas.operation_strength import EdgeAnalysis, OperationStrength, StrengthTable
+from tune_nas.operation_strength import (
+    ANALYSIS_METRIC,
+    EdgeAnalysis,
+    OperationStrength,
+    StrengthTable,
+)
 from tune_nas.paths import ANALYSIS
 from tune_nas.runtime import peak_memory_mib
 from tune_nas.search.ablation import candidates, without_operations
@@ -177,7 +182,7 @@ class Analysis:
             "weight": measured.weight,
             "accuracy_without": measured.without,
             "loss_without": measured.loss_without,
-            "accuracy_at_convergence": converged,
+            ANALYSIS_METRIC: converged,
             "memory_mib": peak_memory_mib(search.device),
             "seconds": time.perf_counter() - start,
         }

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.effects import check_read
@@ -22,11 +21,9 @@ from tune_nas.sweep.runs.plan import STATE, read_plan, read_state
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.trial_values import portable
-from tune_nas.tracking import Tracker
+from tune_nas.tasks import Tasks
+from tune_nas.tracking import RunReader
 from tune_nas.tracking.store import sqlite_path
-
-if TYPE_CHECKING:
-    from tune_nas.sweep.ray.execution import Tasks
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def run_analysis(
     options: RunOptions,
     name: str | None = None,
     *,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, object] | None = None,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Measure the strength of each operation on some edges, tracked and resumable.
@@ -96,7 +93,7 @@ def run_analysis(
 
 
 def request_analysis(
-    run: str, storage: str, mlflow: str | None, changes: Mapping[str, Any]
+    run: str, storage: str, mlflow: str | None, changes: Mapping[str, object]
 ) -> AnalysisRequest:
     """Return the analysis of a search.
 
@@ -179,7 +176,7 @@ def _search_run(checkpoint: str, storage: str, uri: str | None) -> str | None:
         return None
     sweep, trial = parts[0], parts[2].partition(".")[0]
     with suppress(StorageError):  # the analysis does not need the run
-        for run in Tracker(uri, create=False).list_runs():
+        for run in RunReader(uri).list_runs():
             if (run.sweep, run.trial_id) == (sweep, trial):
                 return run.run_id
     return None

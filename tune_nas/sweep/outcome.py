@@ -8,14 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tune_nas.figures import render
+from tune_nas import figures
+from tune_nas import report as reports
 from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS
-from tune_nas.report import Report, TrialResult, plot_axis
+from tune_nas.report import Report, TrialResult
 from tune_nas.status import Status
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.tasks import find_task
 from tune_nas.tracking import Tracker
 
@@ -74,7 +76,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     figure = _figure(plan, report)
     if figure is not None:
         for kind in ("svg", "png"):
-            storage.write(f"figure.{kind}", render(figure, kind))
+            storage.write(f"figure.{kind}", figures.render(figure, kind))
     failed = sum(record.status is Status.FAILED for record in records)
     return SweepOutcome(
         report, results, storage.root, best_path, mlflow_uri, failed, analysis=analysis
@@ -118,7 +120,7 @@ def _figure(plan: Plan, report: Report) -> Figure | None:
     if not plan.sweep.parameters:
         return None
     try:
-        return plot_axis(report)
+        return reports.plot_axis(report)
     except ValueError as error:
         _logger.warning("no figure: %s", error)
         return None

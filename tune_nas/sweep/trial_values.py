@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -53,18 +52,18 @@ def _with_paths(trial: TrialConfig, changes: Mapping[str, str]) -> TrialConfig:
     return trial.model_copy(update=own)
 
 
-def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:
+def reported(parameters: Mapping[str, object], trial: TrialConfig) -> dict[str, object]:
     """Return swept keys with their parsed values in the trial: YAML reads 1e-3 as text."""
     values = {**trial_values(trial), TRIAL: parameters.get(TRIAL)}
     return {key: values[key] for key in parameters}
 
 
-def trial_values(trial: TrialConfig) -> dict[str, Any]:
+def trial_values(trial: TrialConfig) -> dict[str, object]:
     """Return every dotted key of a trial with its value; None for keys of a missing section."""
     content = trial.to_dict()
     return {key: value_of(content, key) for key in dotted_keys(TrialConfig)}
 
 
-def values_text(parameters: Mapping[str, Any]) -> str:
+def values_text(parameters: Mapping[str, object]) -> str:
     """Return swept keys with their values, for a message."""
     return ", ".join(f"{key}={plain_text(value)}" for key, value in parameters.items())

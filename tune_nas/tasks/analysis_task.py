@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import torch
 
+from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
+from tune_nas.operation_strength import ANALYSIS_METRIC
+from tune_nas.search.analysis import Analysis, count_operations
+from tune_nas.search.memory import check_search_memory
 from tune_nas.tasks.task import Inputs, Task, on_cpu
-
-if TYPE_CHECKING:
-    from tune_nas.config import TrialConfig
-    from tune_nas.search.analysis import Analysis
 
 
 class AnalysisTask(Task):
@@ -21,37 +21,27 @@ class AnalysisTask(Task):
     name = "analysis"
     section = "analysis"
     starts = Decides.ANALYSIS
-    metric = "accuracy_at_convergence"
+    metric = ANALYSIS_METRIC
     finds_genotypes = False
 
     def epochs(self, trial: TrialConfig) -> int:
         """Return the number of operations; fewer are analyzed if the search has removed some."""
-        from tune_nas.search.analysis import count_operations
-
         return count_operations(trial)
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Load the search once, on the CPU, to check the checkpoint and all edges."""
-        from tune_nas.search.analysis import Analysis
-
         Analysis(on_cpu(trial))
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the search without building it."""
-        from tune_nas.search.memory import check_search_memory
-
         check_search_memory(trial)
 
-    def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Analysis:
+    def build(self, trial: TrialConfig, inputs: Inputs, together: object = None) -> Analysis:
         """Return the analysis, with the trial's number of CPU threads.
 
         Raises:
             ConfigError: If an edge does not exist, or is already decided or pruned.
             CheckpointError: If ``start_from`` is not the end of the search.
         """
-        import torch
-
-        from tune_nas.search.analysis import Analysis
-
         torch.set_num_threads(trial.runtime.threads)
         return Analysis(trial)

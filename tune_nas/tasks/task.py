@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +30,12 @@ class Inputs:
     parent: str | None = None
     parent_run: str | None = None
     checkpoint: str | None = None
+
+
+def on_cpu(trial: TrialConfig) -> TrialConfig:
+    """Return a trial that runs on the CPU; it is not validated again."""
+    runtime = trial.runtime.model_copy(update={"device": "cpu"})
+    return trial.model_copy(update={"runtime": runtime})
 
 
 class Task(ABC):
@@ -97,7 +104,5 @@ class Task(ABC):
         """
 
 
-def on_cpu(trial: TrialConfig) -> TrialConfig:
-    """Return a trial that runs on the CPU; it is not validated again."""
-    runtime = trial.runtime.model_copy(update={"device": "cpu"})
-    return trial.model_copy(update={"runtime": runtime})
+Tasks = Mapping[str, Task]
+"""Tasks by name, which replace those that jobs name."""

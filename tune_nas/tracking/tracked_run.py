@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+from tune_nas.tracking import mlflow_names as mlflow
 
 SWEEP, SWEEP_RUN, IDENTITY = "tune_nas.sweep", "tune_nas.sweep_run", "tune_nas.identity"
 TRIAL, PHASE, PARENT = "tune_nas.trial_id", "tune_nas.phase", "mlflow.parentRunId"
@@ -42,7 +40,7 @@ class TrackedRun:
     started: float
 
 
-def tracked_run(run: Run) -> TrackedRun:
+def tracked_run(run: mlflow.Run) -> TrackedRun:
     """Convert a run of MLflow's client."""
     tags = run.data.tags
     return TrackedRun(

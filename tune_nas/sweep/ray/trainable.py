@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from ray.tune import Trainable
 
@@ -22,6 +22,25 @@ from tune_nas.tasks import Task, find_task
 
 REPORTS = "reports.json"
 
+Report = dict[str, Any]
+"""The metrics of an epoch with the genotype and the remarks, in the learner's order."""
+
+
+class TrialSetup(TypedDict, total=False):
+    """What a trainable is given about its trial.
+
+    Attributes:
+        job: The `Job`, as a dict.
+        folder: The trial's folder or URI.
+        resume_from: Those of its earlier sessions, oldest first.
+        recorded: The last epoch that the driver has recorded.
+    """
+
+    job: Required[dict[str, Any]]
+    folder: str
+    resume_from: list[str]
+    recorded: Required[int]
+
 
 class EpochTrainable(Trainable):  # type: ignore[misc]
     """The learner of a job, run one epoch at a time; never loses or repeats a result.
@@ -31,23 +50,22 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
     repeats the lost epochs, with the same results. Use ``epoch`` in the metrics therefore, not
     Ray's ``training_iteration``.
 
-    The config holds ``job`` (a `Job` as a dict), ``folder`` (the trial's folder or URI),
-    ``resume_from`` (those of its earlier sessions, oldest first) and ``recorded`` (the last epoch
-    that the driver has recorded).
+    Its config is a `TrialSetup`.
     """
 
     def make_learner(self) -> Learner:
         """Return the learner of the trial's job."""
-        return self._task.build(self._job.trial, self._job.inputs)
+        task = self._task or find_task(self._job.task)
+        return task.build(self._job.trial, self._job.inputs)
 
-    def setup(self, config: dict[str, Any], task: Task | None = None) -> None:
+    def setup(self, config: TrialSetup, task: Task | None = None) -> None:
         """Build everything from the config, and resume where an earlier session stopped.
 
         An error is raised by the first step: Ray retries a trial whose step fails, but not one that
         fails here in a process that it takes over from another trial.
 
         Args:
-            config: As described above.
+            config: What it is given about its trial.
             task: Task that builds the learner; None for the task that the job names.
         """
         self._failure: Exception | None = None
@@ -56,13 +74,13 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         except Exception as error:
             self._failure = error
 
-    def _set_up(self, config: dict[str, Any], task: Task | None) -> None:
+    def _set_up(self, config: TrialSetup, task: Task | None) -> None:
         self._job = Job.from_dict(config["job"])
-        self._task = task or find_task(self._job.task)
-        self._folder: str = config.get("folder", "")
-        self._resume_from: list[str] = config.get("resume_from", [])
+        self._task = task
+        self._folder = config.get("folder", "")
+        self._resume_from = config.get("resume_from", [])
         self._notes: list[str] = []
-        self._reports: list[dict[str, Any]] = []
+        self._reports: list[Report] = []
         self._reported = 0
         self._learner = self.make_learner()
         if self._load_first(self._earlier()):
@@ -70,12 +88,12 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
             # A finished trial reports its last result once more: Ray needs one result to close it.
             self._reported = min(known, len(self._reports) - 1) if self._learner.done else known
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
+    def reset_config(self, new_config: TrialSetup) -> bool:
         """Switch to another trial: rebuild everything in the existing process."""
         self.setup(new_config)
         return True
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Report:
         """Run an epoch, or report one that the driver has not recorded yet."""
         if self._failure is not None:
             raise self._failure
@@ -98,7 +116,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._learner.save(folder)
         write_atomically(folder / REPORTS, json.dumps(self._reports).encode())
 
-    def save(self, checkpoint_dir: str | None = None) -> Any:
+    def save(self, checkpoint_dir: str | None = None) -> object:
         """Save a checkpoint and copy it to the storage.
 
         Raises:
@@ -114,7 +132,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
             where = error.filename or storage
             raise StorageError(f"checkpoint cannot be written: {where}: {reason}") from error
 
-    def load_checkpoint(self, checkpoint: Any) -> None:
+    def load_checkpoint(self, checkpoint: str) -> None:
         """Load the state of a checkpoint; if it is damaged, of the newest older intact one.
 
         If none is intact, the trial starts again, with the same results. Each damaged checkpoint
@@ -154,7 +172,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._learner = self.make_learner()
 
 
-def read_reports(folder: Path) -> list[dict[str, Any]]:
+def read_reports(folder: Path) -> list[Report]:
     """Return the results stored in a checkpoint.
 
     Raises:
@@ -162,7 +180,7 @@ def read_reports(folder: Path) -> list[dict[str, Any]]:
     """
     try:
         text = (folder / REPORTS).read_text(encoding="utf-8")
-        reports: list[dict[str, Any]] = read_stored(list[dict[str, Any]], text)
+        reports: list[Report] = read_stored(list[Report], text)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / REPORTS}: absent or damaged: {error}") from error
     if not all(isinstance(report.get("epoch"), int | float) for report in reports or [{}]):

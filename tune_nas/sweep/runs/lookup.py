@@ -10,9 +10,11 @@ from tune_nas.errors import StorageError
 from tune_nas.paths import expanded, is_folder, is_uri
 from tune_nas.sweep.runs.checkpoints import list_checkpoints
 from tune_nas.sweep.runs.plan import State, read_state
-from tune_nas.sweep.runs.records import FOLDER, Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.record_files import FOLDER
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 from tune_nas.tracking.tracked_run import TrackedRun
 
 
@@ -116,7 +118,7 @@ def find_run(
     stored = RunReference(text, storage, (), name, trial_id, retraining=retraining)
     if mlflow is None or stored.record is not None:
         return stored
-    run = Tracker(mlflow, create=False).find_run(text)
+    run = RunReader(mlflow).find_run(text)
     if run.phase == "analysis":
         raise StorageError(_is_analysis(run.sweep))
     return RunReference(text, storage, (), run.sweep, run.trial_id or "", run, retraining)

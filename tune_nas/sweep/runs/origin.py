@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tune_nas import library
 from tune_nas.checkpoint import load_state
@@ -74,8 +73,8 @@ def _checkpoints(found: RunReference) -> list[str]:
 
 
 def _newest(
-    checkpoints: list[str], load: Callable[[Path], dict[str, Any]]
-) -> tuple[str, dict[str, Any]]:
+    checkpoints: list[str], load: Callable[[Path], dict[str, object]]
+) -> tuple[str, dict[str, object]]:
     """Return the first intact checkpoint with its state; warn about each damaged one."""
 
     def warn(error: CheckpointError) -> None:
