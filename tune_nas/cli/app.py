@@ -15,7 +15,7 @@ from tune_nas.cli import (
     analyses,
     benchmark,
     bodies,
-    catalogue,
+    catalog,
     inspection,
     report_command,
     run_commands,
@@ -86,8 +86,8 @@ app.command("select")(selections.select)
 app.command("analyze")(analyses.analyze)
 app.command("analyse", hidden=True)(analyses.analyze)  # until version 0.2
 app.command("report")(report_command.report)
-app.command("list")(catalogue.list_)
-app.command("show")(catalogue.show)
+app.command("list")(catalog.list_)
+app.command("show")(catalog.show)
 app.command("inspect")(inspection.inspect)
 app.command("ui")(ui.ui)
 app.add_typer(benchmark.app, name="benchmark")

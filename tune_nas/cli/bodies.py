@@ -49,4 +49,4 @@ if TYPE_CHECKING:
         ui_server,
     )
 else:
-    __getattr__ = lazy_modules("tune_nas.cli", __all__)
+    __getattr__ = lazy_modules(__name__, __all__)

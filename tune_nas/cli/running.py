@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tune_nas import sweep as sweeps
 from tune_nas.cli.analysis_summary import print_result
-from tune_nas.cli.ineffective_keys import note_ineffective
+from tune_nas.cli.ineffective_key_notes import note_ineffective
 from tune_nas.cli.option_values import run_options, trial_changes
 from tune_nas.cli.output import Format
 from tune_nas.cli.plan_summary import print_plan

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tune_nas.config import TrialConfig
-from tune_nas.report.labels import normalise
+from tune_nas.report.labels import normalize
 from tune_nas.report.ranking import rank_key
 from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
@@ -253,7 +253,7 @@ def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
         if known:
             mean = statistics.fmean(_metric(sweep, record) for record in known)
             parameters = group[0].job.parameters
-            values = [normalise(parameters.get(key)) for key in sweep.parameters]
+            values = [normalize(parameters.get(key)) for key in sweep.parameters]
             ranks.append((rank_key(mean, values, mode=sweep.mode, diverged=bool(lost)), known))
     return [known for _, known in sorted(ranks, key=lambda rank: rank[0])]
 

@@ -22,7 +22,7 @@ from tune_nas.sweep.runs.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
 from tune_nas.tasks import Tasks
-from tune_nas.tracking import MlflowTracker
+from tune_nas.tracking import Experiment
 from tune_nas.tracking.store import sqlite_path
 
 
@@ -176,7 +176,7 @@ def _start(
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
-        MlflowTracker(uri)
+        Experiment(uri)
     state.options = options.for_resume()
     if not options.quiet:
         tell_images(trials)
