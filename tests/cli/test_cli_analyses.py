@@ -166,6 +166,27 @@ def test_a_resumed_analysis_prints_its_table(command_line, monkeypatch: pytest.M
     assert command_line.json("resume", "mine") == table.to_dict()
 
 
+def test_commands_that_need_a_search_or_its_trials_refuse_it(
+    command_line, checkpoint: str, started: Started
+) -> None:
+    command_line.run("analyze", checkpoint, "--edge", "normal:0->1", "--epochs", "1")
+    folder = command_line.folder / "runs" / "tiny-analysis"
+    (folder / "analysis" / "records").mkdir(parents=True)
+    (folder / "analysis" / "records" / "analysis-00000.json").write_text("{}")
+    expected = "'tiny-analysis' is the analysis of a search, not a search; name the search itself"
+    for command in (
+        ("retrain", "tiny-analysis"),
+        ("inspect", "tiny-analysis"),
+        ("select", "tiny-analysis", "--selection", "magnitude"),
+        ("analyze", "tiny-analysis", "--edge", "normal:0->1"),
+    ):
+        assert command_line.refused(*command) == expected
+    assert command_line.refused("report", "tiny-analysis") == (
+        "'tiny-analysis' is the analysis of a search, which compares no trials; its table is in "
+        f"{folder}/analysis.json"
+    )
+
+
 BAD = [
     (("nothing", "--edge", "normal:0->1"), "'nothing' is neither a checkpoint nor"),
     (
