@@ -58,10 +58,10 @@ class EdgeAnalysis:
 
     def ranks(self) -> dict[str, dict[str, int]]:
         """Return, by criterion, the rank of each operation; 1 is the one it would choose."""
-        keys: dict[str, Callable[[OperationStrength], Any]] = {
-            "magnitude": lambda strength: -strength.weight,
+        keys: dict[str, Callable[[OperationStrength], tuple[float, ...]]] = {
+            "magnitude": lambda strength: (-strength.weight,),
             "perturbation": lambda strength: (strength.without, -strength.loss_without),
-            "discretisation": lambda strength: -strength.converged,
+            "discretisation": lambda strength: (-strength.converged,),
         }
         ranks = {}
         for criterion, key in keys.items():
@@ -116,7 +116,7 @@ class StrengthTable:
     epochs: int
     edges: list[EdgeAnalysis]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain containers, with the ranks of each operation."""
         edges = []
         for analysis in self.edges:
@@ -199,7 +199,7 @@ def _edge(content: Mapping[str, Any]) -> EdgeAnalysis:
     return EdgeAnalysis(content["cell"], content["edge"], float(content["supernet"]), strengths)
 
 
-def _encoded(value: Any) -> Any:
+def _encoded(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _encoded(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -13,9 +13,11 @@ from tune_nas.report import Report, TrialResult
 from tune_nas.search import Search
 from tune_nas.search.analysis import Analysis
 from tune_nas.sweep import RunOptions, SweepConfig, SweepOutcome
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.resolve import BaseTrials
 from tune_nas.sweep.runs.locking import check_free
 from tune_nas.sweep.runs.plan import Plan, State
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
 TINY: dict[str, Any] = {
@@ -128,8 +130,12 @@ def test_a_finished_analysis_is_printed_again(
     assert err == f"tune-nas: note: analyzed before, in {folder}\n"
     command_line.run(*arguments, "--set", "selection.perturbation.batches=1")
     assert started.names == ["tiny-analysis", "tiny-analysis-2"]
-    message = command_line.refused(*arguments, "--name", "tiny-analysis-2")
-    assert "exists" in message
+    assert "exists" in command_line.refused(*arguments, "--name", "tiny-analysis-2")
+
+    records = Records(Storage(folder), "analysis")
+    records.start(Job("analysis-00000", "analysis", "analysis", started.trials[0]))
+    records.end("analysis-00000", error="ValueError: no luck")
+    assert "'tiny-analysis' exists" in command_line.refused(*arguments)  # its table is incomplete
 
 
 def test_ctrl_c_tells_how_to_resume(command_line, checkpoint: str, started: Started) -> None:

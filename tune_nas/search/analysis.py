@@ -166,7 +166,7 @@ class Analysis:
         table = self.table()
         return {ANALYSIS: table.to_json(), "analysis.csv": table.to_csv()}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return the measures so far as plain containers."""
         measured = [[*candidate, *astuple(each)] for candidate, each in self._measured.items()]
         return {

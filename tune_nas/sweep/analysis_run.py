@@ -13,11 +13,12 @@ from tune_nas.errors import ConfigError, StorageError
 from tune_nas.library import with_overrides
 from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS
+from tune_nas.sweep.failed import has_failed
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome
 from tune_nas.sweep.runner import start_analysis
 from tune_nas.sweep.runs.origin import find_origin
-from tune_nas.sweep.runs.plan import STATE, read_plan, read_state
+from tune_nas.sweep.runs.plan import STATE, State, read_plan, read_state
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.trial_values import portable
@@ -137,7 +138,7 @@ def find_analysis(
             continue
         with suppress(StorageError, ConfigError):  # damaged, or of another version
             if read_plan(folder).bases.first == wanted:
-                return StoredAnalysis(candidate, state.status != "running")
+                return StoredAnalysis(candidate, _is_complete(folder, state))
     return None
 
 
@@ -153,9 +154,14 @@ def read_analysis(folder: str | Path) -> StrengthTable:
     storage = Storage(folder)
     text = storage.read(ANALYSIS)
     state = read_state(storage)
-    if text is None or state is None or state.status == "running":
+    if text is None or state is None or not _is_complete(storage, state):
         raise StorageError(f"{storage.root} has no finished analysis")
     return StrengthTable.from_json(text, f"{storage.root}/{ANALYSIS}")
+
+
+def _is_complete(folder: Storage, state: State) -> bool:
+    """Return whether an analysis has ended, and has not failed."""
+    return state.status != "running" and not has_failed(folder)
 
 
 def _existing_store(storage: str, mlflow: str | None) -> str | None:
