@@ -36,7 +36,17 @@ LAYERS = (
     ("config", "operation_strength", "user_code", "yaml_text", "files", "seeds"),
     ("checkpoint_folder",),
     ("paths",),
-    ("text", "errors", "json_text", "json_types", "lazy", "learner", "status", "manifest"),
+    (
+        "text",
+        "errors",
+        "json_text",
+        "json_types",
+        "lazy",
+        "learner",
+        "status",
+        "manifest",
+        "stability",
+    ),
 )
 
 
@@ -199,7 +209,12 @@ def test_only_what_runs_a_search_imports_it(graph: Graph) -> None:
 def test_layers_are_below_spaces_and_native(graph: Graph) -> None:
     below = {
         "tune_nas.layers": ("tune_nas.layers",),
-        "tune_nas.native": ("tune_nas.native", "tune_nas.layers", "tune_nas.seeds"),
+        "tune_nas.native": (
+            "tune_nas.native",
+            "tune_nas.layers",
+            "tune_nas.seeds",
+            "tune_nas.stability",
+        ),
     }
     for package, allowed in below.items():
         for module, imported in graph.items():
