@@ -4,6 +4,7 @@ A key of a trial is written with dots (``update.lambda``); `tune_nas.library` re
 applies overrides and turns validation errors into one line.
 """
 
+from tune_nas.config.analysis_config import AnalysisConfig, split_edge
 from tune_nas.config.data import AugmentConfig, DataConfig, check_data_keys
 from tune_nas.config.earlier import earlier_rules
 from tune_nas.config.relaxation import (
@@ -40,6 +41,7 @@ from tune_nas.config.update import UpdateConfig, UpdatePhase
 
 __all__ = [
     "AlphasOptimizer",
+    "AnalysisConfig",
     "AugmentConfig",
     "BenchmarkConfig",
     "Cells",
@@ -72,4 +74,5 @@ __all__ = [
     "dotted_keys",
     "earlier_rules",
     "scaled",
+    "split_edge",
 ]

@@ -24,8 +24,9 @@ READS = {
         *("data.resolution", "data.layout", "data.fit", "data.background", "data.module_dir"),
     ),
     "analysis": (
-        *("runtime", "data.dir", "data.module_dir", "data.download", "data.layout"),
-        *("selection.perturbation.batches", "selection.perturbation.learning_rate_factor"),
+        *("analysis", "runtime", "data.dir", "data.module_dir", "data.download"),
+        *("data.layout", "selection.perturbation.batches"),
+        "selection.perturbation.learning_rate_factor",
     ),
 }
 """The keys and sections read by a retraining run and by the analysis of a finished search."""

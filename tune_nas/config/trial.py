@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tune_nas.config.analysis_config import AnalysisConfig
 from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.relaxation import RelaxationConfig
@@ -209,6 +210,7 @@ class TrialConfig(Section):
     runtime: RuntimeConfig = RuntimeConfig()
     benchmark: Annotated[BenchmarkConfig, Decides.SEARCH_STARTS] = BenchmarkConfig()
     retrain: Annotated[RetrainConfig, _OF_RETRAIN] = RetrainConfig()
+    analysis: Annotated[AnalysisConfig, Decides.ANALYSIS] = AnalysisConfig()
     start_from: Annotated[str | None, Decides.SEARCH_STARTS | Decides.LENGTH] = None
     probes: Annotated[list[str], Decides.SEARCH_STARTS] = Field(default_factory=list)
 
