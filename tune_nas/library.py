@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from tune_nas.config import TrialConfig, dotted_keys, earlier_rules, scaled
 from tune_nas.config.effects import no_effect, set_keys, set_value
+from tune_nas.config.flat_settings import flat_settings, names_options, without_options
+from tune_nas.config.options.option_keys import split_option
 from tune_nas.config.section import current_key, current_settings
 from tune_nas.errors import ConfigError
 from tune_nas.manifest import is_reference
@@ -198,18 +200,31 @@ def with_overrides(
     Raises:
         ConfigError: If a key is unknown or a value is invalid.
     """
-    content = trial.to_dict() if isinstance(trial, TrialConfig) else dict(trial)
-    for key, value in _current(overrides).items():
+    content = trial.to_dict() if isinstance(trial, TrialConfig) else _flat(trial, where)
+    settings = _current(overrides)
+    for key in settings:
         check_key(key, where)
+    others = {key: value for key, value in settings.items() if not names_options(key)}
+    content = _with_keys(content, others, where)
+    options = {key: value for key, value in settings.items() if names_options(key)}
+    if options:  # the names of the parts are set by now
+        content = _flat(content, where)
         try:
-            content = _set(content, key.split("."), value)
+            flat = flat_settings(options, content, others)
         except ValueError as error:
-            raise ConfigError(f"{where}: {key} cannot be set: {error}") from error
+            raise ConfigError(f"{where}: {error}") from error
+        content = _with_keys(content, flat, where)
     return validate(TrialConfig, content, where)
 
 
 def check_key(key: str, where: str) -> None:
-    """Raise a ConfigError that names the nearest valid key if a trial has no such dotted key."""
+    """Raise a ConfigError that names the nearest valid key if a trial has no such dotted key.
+
+    An option of a part, e.g. ``relaxation.options.temperature.end``, is accepted; whether the part
+    has it depends on the trial.
+    """
+    if split_option(key) is not None:
+        return
     known = list(dotted_keys(TrialConfig))
     paths = [known_key.split(".") for known_key in known]
     sections = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
@@ -248,6 +263,25 @@ def _current(settings: Mapping[str, Any]) -> dict[str, Any]:
         return current_settings(TrialConfig, settings)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _flat(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    try:
+        return without_options(content)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _with_keys(
+    content: Mapping[str, Any], settings: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    own = dict(content)
+    for key, value in settings.items():
+        try:
+            own = _set(own, key.split("."), value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {key} cannot be set: {error}") from error
+    return own
 
 
 def _with_module_dir(content: dict[str, Any], folder: Path) -> dict[str, Any]:

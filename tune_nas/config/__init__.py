@@ -6,26 +6,10 @@ applies overrides and turns validation errors into one line.
 
 from tune_nas.config.data import AugmentConfig, DataConfig, check_data_keys
 from tune_nas.config.earlier import earlier_rules
-from tune_nas.config.relaxation import (
-    PenaltyConfig,
-    RelaxationConfig,
-    SmoothingConfig,
-    TemperatureConfig,
-)
-from tune_nas.config.schedule import (
-    GreedyConfig,
-    RateRuleConfig,
-    ScheduleConfig,
-    StageConfig,
-    StopConfig,
-    scaled,
-)
+from tune_nas.config.relaxation import RelaxationConfig, SmoothingConfig
+from tune_nas.config.schedule import ScheduleConfig, scaled
 from tune_nas.config.section import Cells, Channels, Count, Epochs, Section, dotted_keys
-from tune_nas.config.selection import (
-    PerturbationConfig,
-    SampledConfig,
-    SelectionConfig,
-)
+from tune_nas.config.selection import SelectionConfig
 from tune_nas.config.trial import (
     AlphasOptimizer,
     BenchmarkConfig,
@@ -47,23 +31,15 @@ __all__ = [
     "Count",
     "DataConfig",
     "Epochs",
-    "GreedyConfig",
     "OptimizerConfig",
-    "PenaltyConfig",
-    "PerturbationConfig",
-    "RateRuleConfig",
     "RelaxationConfig",
     "RetrainConfig",
     "RuntimeConfig",
-    "SampledConfig",
     "ScheduleConfig",
     "Section",
     "SelectionConfig",
     "SmoothingConfig",
     "SpaceConfig",
-    "StageConfig",
-    "StopConfig",
-    "TemperatureConfig",
     "TrialConfig",
     "UpdateConfig",
     "UpdatePhase",

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from tune_nas.config.conditions import value_of
 from tune_nas.config.decides import Decides
+from tune_nas.config.options.option_keys import split_option
 from tune_nas.config.section import inner_section
 from tune_nas.config.trial import TrialConfig
 
@@ -18,6 +19,15 @@ from tune_nas.config.trial import TrialConfig
 def keys_that_decide(mark: Decides) -> tuple[str, ...]:
     """Return the dotted keys of a trial that have a mark."""
     return tuple(key for key, own in _marks(TrialConfig, "", Decides.NOTHING) if mark in own)
+
+
+def decides(key: str, mark: Decides) -> bool:
+    """Return whether a dotted key, or an option of the part that a section names, has a mark."""
+    split = split_option(key)
+    if split is not None:
+        parts, _ = split
+        key = f"{parts.section}.{parts.named_by}"
+    return key in keys_that_decide(mark)
 
 
 def decided_by(trial: TrialConfig, mark: Decides) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
 from tune_nas.config.decides import Decides
+from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
+from tune_nas.config.part_section import PartSection
 from tune_nas.config.relaxation import RelaxationConfig
 from tune_nas.config.schedule import ScheduleConfig
 from tune_nas.config.section import (
     BatchSize,
     Cells,
     Channels,
-    Decay,
     Epochs,
     Rate,
     Section,
@@ -71,23 +72,25 @@ class WeightsOptimizer(Section):
         return self
 
 
-class AlphasOptimizer(Section):
-    """The optimizer of α, with a constant learning rate.
-
-    Args:
-        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); or ``module:function`` for a custom one.
-    """
+class _AlphasOptimizerKind(PartSection):
+    section = "optimizer.alphas"
 
     kind: str = "adam"
-    learning_rate: Rate = 3e-4
-    betas: tuple[Decay, Decay] = (0.5, 0.999)
-    momentum: Rate = 0.9
-    weight_decay: Rate = 1e-3
 
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
         return check_part("optimizer.alphas.kind", value, "module:function")
+
+
+class AlphasOptimizer(SgdOptions, AdamOptions, _AlphasOptimizerKind):
+    """The optimizer of α, with a constant learning rate.
+
+    The options of the shipped ones are keys of this section.
+
+    Args:
+        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); or ``module:function`` for a custom one.
+    """
 
 
 class OptimizerConfig(Section):

@@ -9,6 +9,7 @@ from tune_nas import library
 from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.config.conditions import value_of
+from tune_nas.config.options.option_keys import split_option
 from tune_nas.manifest import is_reference
 from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.parameters import TRIAL
@@ -42,8 +43,17 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
 
 def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:
     """Return swept keys with their parsed values in the trial: YAML reads 1e-3 as text."""
-    values = {**trial_values(trial), TRIAL: parameters.get(TRIAL)}
-    return {key: values[key] for key in parameters}
+    content = trial.to_dict()
+    return {
+        key: given if key == TRIAL else _parsed(key, given, content)
+        for key, given in parameters.items()
+    }
+
+
+def _parsed(key: str, given: Any, content: Mapping[str, Any]) -> Any:
+    split = split_option(key)
+    is_whole = split is not None and not split[1]  # all options: the keys of a shipped part
+    return given if is_whole else value_of(content, key)
 
 
 def trial_values(trial: TrialConfig) -> dict[str, Any]:
