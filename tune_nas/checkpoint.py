@@ -36,7 +36,7 @@ def is_state(name: str) -> bool:
 
 def save_state(
     folder: Path,
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     *,
     name: str,
     files: Mapping[str, str | bytes] | None = None,
@@ -141,7 +141,7 @@ def newest_intact(folders: Iterable[str], *, name: str) -> tuple[str, dict[str, 
     raise CheckpointError(f"no whole checkpoint among the {len(candidates)} in {where}")
 
 
-def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+def check_same_trial(own: Mapping[str, object], saved: Mapping[str, object]) -> None:
     """Check that a trial and a checkpoint agree in everything that determines the result.
 
     Raises:

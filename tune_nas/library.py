@@ -103,7 +103,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
+def validate(model: type[Model], content: Mapping[str, object], where: str) -> Model:
     """Build a model; report all its errors in one line that starts with ``where``.
 
     Raises:
@@ -121,7 +121,7 @@ def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Mode
 
 def load_trial(
     name: str | Path,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, object] | None = None,
     *,
     epochs: int | None = None,
 ) -> TrialConfig:
@@ -148,7 +148,7 @@ def load_trial(
 
 
 def with_settings(
-    make: Callable[[Mapping[str, Any]], TrialConfig], settings: Mapping[str, Any], where: str
+    make: Callable[[Mapping[str, object]], TrialConfig], settings: Mapping[str, object], where: str
 ) -> TrialConfig:
     """Return a trial with the given keys set; reject those without effect.
 
@@ -177,7 +177,7 @@ def with_settings(
     return trial
 
 
-def stored_trial(content: Mapping[str, Any], where: str) -> TrialConfig:
+def stored_trial(content: Mapping[str, object], where: str) -> TrialConfig:
     """Build a trial that was stored in full, by this version or an earlier one.
 
     Keys that did not exist yet get their defaults, or the value that keeps the trial's behavior
@@ -193,7 +193,7 @@ def stored_trial(content: Mapping[str, Any], where: str) -> TrialConfig:
 
 
 def with_overrides(
-    trial: TrialConfig | Mapping[str, Any], overrides: Mapping[str, Any], where: str = "trial"
+    trial: TrialConfig | Mapping[str, object], overrides: Mapping[str, object], where: str = "trial"
 ) -> TrialConfig:
     """Return the trial with dotted keys set, validated as a whole.
 
@@ -232,7 +232,7 @@ def check_key(key: str, where: str) -> None:
         raise ConfigError(f"{where}: unknown key '{brief(key)}'{nearest(key, known)}")
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, object]:
     """Split ``update.lambda=0.3`` into its key and its value, parsed as YAML.
 
     Raises:
@@ -258,14 +258,14 @@ def plain_rule(message: str) -> str:
     return message
 
 
-def _current(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _current(settings: Mapping[str, object]) -> dict[str, object]:
     try:
         return current_settings(TrialConfig, settings)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-def _flat(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _flat(content: Mapping[str, object], where: str) -> dict[str, object]:
     try:
         return without_options(content)
     except ValueError as error:
@@ -273,8 +273,8 @@ def _flat(content: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _with_keys(
-    content: Mapping[str, Any], settings: Mapping[str, Any], where: str
-) -> dict[str, Any]:
+    content: Mapping[str, object], settings: Mapping[str, object], where: str
+) -> dict[str, object]:
     own = dict(content)
     for key, value in settings.items():
         try:
@@ -284,7 +284,7 @@ def _with_keys(
     return own
 
 
-def _with_module_dir(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _with_module_dir(content: dict[str, object], folder: Path) -> dict[str, object]:
     """Return a trial's content with its file's folder, if it has the module of a custom data set.
 
     The processes of a sweep, and a resumed sweep, use it to find the module.
@@ -299,7 +299,7 @@ def _with_module_dir(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**content, "data": {**section, "module_dir": str(folder.resolve())}}
 
 
-def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+def _set(content: Mapping[str, object], path: list[str], value: object) -> dict[str, object]:
     head, *rest = path
     if not rest:
         return {**content, head: value}

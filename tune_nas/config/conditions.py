@@ -14,9 +14,7 @@ from typing import Any
 from tune_nas import manifest
 from tune_nas.config.options.option_keys import key_in_trial, split_option
 from tune_nas.config.options.option_models import NAMED_PARTS, readers
-
-Content = Mapping[str, Any]
-"""A trial as plain containers: `TrialConfig.to_dict`."""
+from tune_nas.config.section import Content
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Condition:
     keys: tuple[str, ...]
     holds: Callable[[Content], bool]
     needs: str
-    when: Mapping[str, Any] = field(default_factory=dict)
+    when: Mapping[str, object] = field(default_factory=dict)
 
     def found(self, content: Content) -> str:
         """Return the values of the keys as text, e.g. ``relaxation.kind is 'softmax'``."""
@@ -56,7 +54,7 @@ def value_of(content: Content, key: str) -> Any:
     return value
 
 
-def one_of(key: str, *values: Any) -> Condition:
+def one_of(key: str, *values: object) -> Condition:
     """Return the condition that a key has one of the given values."""
     words = " or ".join(_shown(value) for value in values)
     wanted = values[0] if len(values) == 1 else list(values)
@@ -78,7 +76,7 @@ def _other_than(*values: str) -> Condition:
     )
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, dict | list):
         return "given" if value else "empty"
     return "null" if value is None else repr(value)

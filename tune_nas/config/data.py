@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -39,7 +39,7 @@ class AugmentConfig(Section):
 
     @field_validator("flip", mode="before")
     @classmethod
-    def _true_false_or_auto(cls, value: Any) -> Any:
+    def _true_false_or_auto(cls, value: object) -> object:
         if not isinstance(value, bool) and value != "auto":
             raise ValueError("must be true, false or auto")
         return value
@@ -119,5 +119,6 @@ def _may_read(name: str, users: Sequence[str]) -> bool:
     return name in users or not manifest.is_shipped("datasets", name)
 
 
-def _yaml(value: Any) -> str:
-    return {None: "null", False: "false", True: "true"}.get(value, f"'{value}'")
+def _yaml(value: object) -> str:
+    words: dict[object, str] = {None: "null", False: "false", True: "true"}
+    return words.get(value, f"'{value}'")

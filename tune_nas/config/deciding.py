@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -30,7 +29,7 @@ def decides(key: str, mark: Decides) -> bool:
     return key in keys_that_decide(mark)
 
 
-def decided_by(trial: TrialConfig, mark: Decides) -> dict[str, Any]:
+def decided_by(trial: TrialConfig, mark: Decides) -> dict[str, object]:
     """Return the values of the keys of a trial that have a mark, by dotted key."""
     content = trial.to_dict()
     return {key: value_of(content, key) for key in keys_that_decide(mark)}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tune_nas import manifest
-from tune_nas.config.conditions import CONDITIONS, Condition, Content, tunes, value_of
+from tune_nas.config.conditions import CONDITIONS, Condition, tunes, value_of
 from tune_nas.config.options.option_keys import (
     key_in_trial,
     keys_of_all_options,
     split_option,
 )
-from tune_nas.config.section import dotted_keys
+from tune_nas.config.section import Content, dotted_keys
 from tune_nas.config.trial import TrialConfig
 from tune_nas.errors import ConfigError
 
@@ -53,7 +52,7 @@ class NoEffect:
     found: str
     needs: str
     keys: tuple[str, ...]
-    when: Mapping[str, Any]
+    when: Mapping[str, object]
 
     def __str__(self) -> str:
         return f"has no effect where {self.found}; it needs {self.needs}"
@@ -94,7 +93,7 @@ def no_effect(trial: TrialConfig, key: str, reads: Reads) -> NoEffect | None:
     )
 
 
-def set_keys(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def set_keys(changes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield the keys that settings set, each with its setting.
 
     Sections are split into their keys, and phases of the update into theirs.
@@ -105,7 +104,7 @@ def set_keys(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, setting
 
 
-def check_read(settings: Mapping[str, Any], task: str) -> None:
+def check_read(settings: Mapping[str, object], task: str) -> None:
     """Reject settings that have no effect on a task other than a search.
 
     Args:
@@ -125,7 +124,7 @@ def check_read(settings: Mapping[str, Any], task: str) -> None:
         raise ConfigError(f"{key} is set, but has no effect on {article} {task}{hint}")
 
 
-def set_value(trial: TrialConfig, key: str) -> Any:
+def set_value(trial: TrialConfig, key: str) -> object:
     """Return the value of a key that `set_keys` yields."""
     if not key.startswith(f"{_PHASES}."):
         return value_of(trial.to_dict(), key)
@@ -133,7 +132,7 @@ def set_value(trial: TrialConfig, key: str) -> Any:
     return trial.update.phases[int(number)].set[inner]
 
 
-def _leaves(key: str, value: Any, leaves: set[str]) -> Iterator[str]:
+def _leaves(key: str, value: object, leaves: set[str]) -> Iterator[str]:
     if split_option(key) is not None and isinstance(value, Mapping) and value:
         for option, entry in value.items():
             yield from _leaves(f"{key}.{option}", entry, leaves)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import model_validator
 
@@ -27,7 +27,7 @@ class PartSection(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _options_as_keys(cls, content: Any) -> Any:
+    def _options_as_keys(cls, content: object) -> object:
         return cls.with_options_as_keys(content) if isinstance(content, Mapping) else content
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,7 +16,7 @@ from tune_nas.config.options.rule_options import (
     StagesOptions,
     StopOptions,
 )
-from tune_nas.config.section import BatchSize, Epochs, Section, with_current_names
+from tune_nas.config.section import BatchSize, Content, Epochs, Section, with_current_names
 
 
 class _Lengths(Section):
@@ -52,7 +52,7 @@ class ScheduleConfig(StagesOptions, _Lengths):
 
     @model_validator(mode="before")
     @classmethod
-    def _options_as_keys(cls, content: Any) -> Any:
+    def _options_as_keys(cls, content: object) -> object:
         if not isinstance(content, Mapping):
             return content
         return with_rules_as_keys(with_current_names(cls, content))
@@ -99,7 +99,7 @@ class ScheduleConfig(StagesOptions, _Lengths):
         return 0, 0
 
 
-def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
+def scaled(trial: Content, epochs: int) -> dict[str, object]:
     """Return the dotted keys that change the length of a trial, keeping its proportions.
 
     Every epoch in ``update`` or ``schedule`` at which something changes is scaled with
@@ -114,7 +114,7 @@ def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
     def at_least(least: int, count: int) -> int:
         return max(least, count * epochs // int(schedule["epochs"]))
 
-    changes: dict[str, Any] = {"schedule.epochs": epochs}
+    changes: dict[str, object] = {"schedule.epochs": epochs}
     if update["warmup"]:
         changes["update.warmup"] = at_least(0, update["warmup"])
     if update["phases"]:

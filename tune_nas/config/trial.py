@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -215,7 +215,7 @@ class TrialConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
+    def _short_forms(cls, value: object) -> object:
         """Accept ``space: darts`` for ``space: {name: darts}``, likewise for data."""
         short = ("space", "data")
         if isinstance(value, dict):

@@ -10,6 +10,7 @@ from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.config.conditions import value_of
 from tune_nas.config.options.option_keys import split_option
+from tune_nas.config.section import Content
 from tune_nas.manifest import is_reference
 from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.parameters import TRIAL
@@ -50,7 +51,7 @@ def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any
     }
 
 
-def _parsed(key: str, given: Any, content: Mapping[str, Any]) -> Any:
+def _parsed(key: str, given: object, content: Content) -> object:
     split = split_option(key)
     is_whole = split is not None and not split[1]  # all options: the keys of a shipped part
     return given if is_whole else value_of(content, key)
