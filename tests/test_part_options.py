@@ -474,3 +474,27 @@ def test_a_sweep_refuses(
     with pytest.raises(ConfigError) as error:
         load_sweep(sweep_of(tmp_path, parameters, set=settings))
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_documentation_lists_every_option() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    names = {
+        "relaxation": "relaxation",
+        "relaxation.smoothing": "smoothing",
+        "selection": "selection",
+        "optimizer.alphas": "optimizer of α",
+        "data": "data set",
+        "schedule": "rule",
+    }
+    for parts in (*NAMED_PARTS.values(), RULES):
+        word = names[parts.section]
+        for name, (model, within) in parts.options.items():
+            keys = f"`{parts.section}.{within}.…`" if within else f"`{parts.section}.…`"
+            (row,) = [
+                row
+                for row in rows
+                if row[0].startswith((f"{word} ", f"{word}s ")) and f"`{name}`" in row[0]
+                if row[-1] == keys
+            ]
+            assert row[1] == ", ".join(f"`{option}`" for option in model.model_fields)

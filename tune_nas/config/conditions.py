@@ -86,7 +86,7 @@ def _positive(key: str) -> Condition:
     return Condition((key,), lambda trial: value_of(trial, key) > 0, f"{key} > 0")
 
 
-def _own(key: str, what: str = "class of your own (module:Class)") -> Condition:
+def _own(key: str, what: str = "custom class (module:Class)") -> Condition:
     return Condition(
         (key,),
         lambda trial: not manifest.is_shipped(manifest.KINDS[key], value_of(trial, key)),
@@ -193,7 +193,7 @@ _TUNES = Condition(
 _OF_OPTIONS = dict(_option_conditions())
 _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "space.cells": (_left_to_the_trial("cells"),),
-    "data.module_dir": (_own("data.name", "data set of your own (module:function)"),),
+    "data.module_dir": (_own("data.name", "custom data set (module:function)"),),
     "data.single_level": (one_of("update.level", "single"),),
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),

@@ -83,7 +83,7 @@ class ScheduleConfig(StagesOptions, _Lengths):
                 given = "null" if now is None else now
                 raise ValueError(
                     f"schedule.stages.{index}.operations is {given}, but the stage before keeps "
-                    f"{before}; operations never come back"
+                    f"{before}; removed operations cannot return"
                 )
         if self.greedy is not None:
             raise ValueError("schedule.greedy and schedule.stages exclude each other; give one")

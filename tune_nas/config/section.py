@@ -99,7 +99,7 @@ def check_part(key: str, name: str, form: str = "module:Class", also: tuple[str,
     known = [*also, *manifest.names(kind)]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise ValueError(f"must be one of {', '.join(known)}, or {form} of your own{hint}")
+    raise ValueError(f"must be one of {', '.join(known)}, or a custom {form}{hint}")
 
 
 def with_current_names(model: type[Section], content: Mapping[str, object]) -> dict[str, object]:

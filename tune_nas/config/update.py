@@ -90,7 +90,7 @@ class UpdateConfig(Section):
             if self.level != "mixed" and value is not None:
                 raise ValueError(
                     f"{key} is {value:g}, but belongs to update.level 'mixed', not '{self.level}' "
-                    f"(null takes it away)"
+                    f"(null removes it)"
                 )
         if None not in given.values():
             raise ValueError(
@@ -124,7 +124,7 @@ class UpdateConfig(Section):
             fixed = sorted(phase.set.keys() & {"phases", "warmup"})
             if fixed:
                 raise ValueError(
-                    f"update.phases.{index}.set has '{fixed[0]}', which is no part of it"
+                    f"update.phases.{index}.set has '{fixed[0]}', which a phase cannot set"
                 )
             self._with(phase)
         return self
