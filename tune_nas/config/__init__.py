@@ -4,12 +4,12 @@ A key of a trial is written with dots (``update.lambda``); `tune_nas.library` re
 applies overrides and turns validation errors into one line.
 """
 
-from tune_nas.config.data import AugmentConfig, DataConfig, check_data_keys
+from tune_nas.config.data_config import AugmentConfig, DataConfig, check_data_keys
 from tune_nas.config.earlier import earlier_rules
-from tune_nas.config.relaxation import RelaxationConfig, SmoothingConfig
-from tune_nas.config.schedule import ScheduleConfig, scaled
+from tune_nas.config.relaxation_config import RelaxationConfig, SmoothingConfig
+from tune_nas.config.schedule_config import ScheduleConfig, scaled
 from tune_nas.config.section import Cells, Channels, Count, Epochs, Section, dotted_keys
-from tune_nas.config.selection import SelectionConfig
+from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.trial import (
     AlphasOptimizer,
     BenchmarkConfig,
@@ -20,7 +20,7 @@ from tune_nas.config.trial import (
     TrialConfig,
     WeightsOptimizer,
 )
-from tune_nas.config.update import UpdateConfig, UpdatePhase
+from tune_nas.config.update_config import UpdateConfig, UpdatePhase
 
 __all__ = [
     "AlphasOptimizer",

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
+from tune_nas.config.data_config import PUBLISHED_SIZE, AugmentConfig, DataConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.part_section import PartSection
-from tune_nas.config.relaxation import RelaxationConfig
-from tune_nas.config.schedule import ScheduleConfig
+from tune_nas.config.relaxation_config import RelaxationConfig
+from tune_nas.config.schedule_config import ScheduleConfig
 from tune_nas.config.section import (
     BatchSize,
     Cells,
@@ -22,9 +22,9 @@ from tune_nas.config.section import (
     Threads,
     check_part,
 )
-from tune_nas.config.selection import SelectionConfig
+from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.together import check_together
-from tune_nas.config.update import UpdateConfig
+from tune_nas.config.update_config import UpdateConfig
 
 _OF_SEARCH = Decides.SEARCH | Decides.SEARCH_STARTS
 _OF_RETRAIN = Decides.RETRAIN | Decides.RETRAIN_STARTS
