@@ -55,4 +55,4 @@ def test_a_sweep_of_the_command_line_with_own_operations_and_data(tmp_path: Path
     rows = comparison["rows"]
     assert sorted(row["values"]["relaxation.options.temperature.end"] for row in rows) == [0.5, 1.0]
     assert [row["failed"] + row["retrains_failed"] for row in rows] == [0, 0]
-    assert sum("test_accuracy" in row["statistics"] for row in rows) == 1
+    assert sum("retrain/test_accuracy" in row["statistics"] for row in rows) == 1

@@ -16,11 +16,9 @@ from tune_nas.config.options.option_keys import (
 )
 from tune_nas.config.options.option_models import NAMED_PARTS, RULES, NamedParts
 from tune_nas.config.part_section import PartSection
-from tune_nas.config.section import inner_section
+from tune_nas.config.section import Content, inner_section
 from tune_nas.config.trial import TrialConfig
 from tune_nas.text import shown
-
-Content = Mapping[str, object]
 
 _RULES = f"{RULES.section}.{RULES.named_by}"
 

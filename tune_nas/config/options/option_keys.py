@@ -20,6 +20,8 @@ def split_option(key: str) -> tuple[NamedParts, str] | None:
 
     The option is empty for the key ``relaxation.options`` itself. None for other keys.
     """
+    if f".{_OPTIONS}" not in key:  # most keys: a sweep looks up every key of every trial
+        return None
     for parts in NAMED_PARTS.values():
         prefix = f"{parts.section}.{_OPTIONS}"
         if key == prefix:
