@@ -401,6 +401,23 @@ def test_a_sweep_samples_options(tmp_path: Path) -> None:
     assert len(resolve_trials(sweep)) == 1
 
 
+def test_a_key_without_its_condition_has_its_default_beside_an_option(tmp_path: Path) -> None:
+    """λ of the trial does not fit where the level is swept to bilevel; the option is not set."""
+    parameters = {
+        "update.level": {"grid": ["bilevel", "mixed"]},
+        "update.lambda": {"grid": [0.1, 0.5], "when": {"update.level": "mixed"}},
+        "relaxation.kind": {"grid": ["softmax", "gumbel"]},
+        "relaxation.options.temperature.end": {
+            "grid": [0.5],
+            "when": {"relaxation.kind": "gumbel"},
+        },
+    }
+    trials = resolve_trials(load_sweep(sweep_of(tmp_path, parameters, trial="milenas")))
+    assert [trial.update.lambda_ for _, _, trial in trials] == [None, 0.1, 0.5] * 2
+    ends = [trial.relaxation.temperature.end for _, _, trial in trials]
+    assert ends == [0.1, 0.1, 0.1, 0.5, 0.5, 0.5]
+
+
 def test_a_sweep_varies_all_options_together(tmp_path: Path) -> None:
     grid = [{"temperature": {"end": end}} for end in (0.5, 1.0)]
     path = sweep_of(
