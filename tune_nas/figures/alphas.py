@@ -7,14 +7,14 @@ import io
 import math
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from tune_nas.errors import StorageError
-from tune_nas.figures.style import GRID, INK, PALETTE, QUIET
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from tune_nas.figures.palette import GRID, INK, PALETTE, QUIET
 
 _COLUMNS = ("epoch", "cell", "source", "target", "operation", "weight")
 _PER_ROW = 5
@@ -38,12 +38,9 @@ def plot_alphas(table: Path | str | bytes) -> Figure:
     Raises:
         StorageError: If it cannot be read or is not an α history.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     history = _read(table)
     operations = list(dict.fromkeys(name for lines in history.values() for name in lines))
-    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(operations)}
+    colors = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(operations)}
     place = _places(list(history))
     rows = 1 + max(row for row, _ in place.values())
     columns = 1 + max(column for _, column in place.values())
@@ -53,8 +50,8 @@ def plot_alphas(table: Path | str | bytes) -> Figure:
     share = rows * _HEIGHT / (rows * _HEIGHT + _LEGEND)
     axes = figure.add_axes((0, 1 - share, 1, share), xlim=(0, columns), ylim=(rows, 0))
     axes.axis("off")
-    _draw(axes, history, place, colours)
-    handles = [Line2D([], [], color=colours[name], linewidth=2) for name in operations]
+    _draw(axes, history, place, colors)
+    handles = [Line2D([], [], color=colors[name], linewidth=2) for name in operations]
     figure.legend(
         handles, operations, loc="lower center", ncols=min(4, columns), frameon=False, fontsize=8
     )
@@ -77,10 +74,8 @@ def _draw(
     axes: Axes,
     history: History,
     place: dict[Edge, tuple[int, int]],
-    colours: dict[str, str],
+    colors: dict[str, str],
 ) -> None:
-    from matplotlib.collections import LineCollection
-
     points = [point for lines in history.values() for line in lines.values() for point in line]
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
     highest = max((weight for _, weight in points if math.isfinite(weight)), default=1.0) or 1.0
@@ -104,7 +99,7 @@ def _draw(
         _scale(axes, x0, y0, highest, (first, last))
     for operation, lines_of in segments.items():
         axes.add_collection(
-            LineCollection(lines_of, colors=colours[operation], linewidths=1.3, zorder=2)
+            LineCollection(lines_of, colors=colors[operation], linewidths=1.3, zorder=2)
         )
 
 

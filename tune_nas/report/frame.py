@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tune_nas.report.labels import normalise
+from tune_nas.report.labels import normalize
 from tune_nas.report.results import TrialResult
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def to_dataframe(results: Iterable[TrialResult], *, epochs: bool = False) -> DataFrame:
     """Return the results of trials as a table, in the given order.
 
-    The columns are ``trial_id``, ``stage``, ``seed``, ``status``, ``reason`` and ``parent``, then
+    The columns are ``trial_id``, ``phase``, ``seed``, ``status``, ``reason`` and ``parent``, then
     the swept keys and the metrics under their names; a missing value is NaN.
 
     Args:
@@ -29,12 +29,12 @@ def to_dataframe(results: Iterable[TrialResult], *, epochs: bool = False) -> Dat
     for result in results:
         row: dict[str, object] = {
             "trial_id": result.trial_id,
-            "stage": result.stage,
+            "phase": result.phase,
             "seed": result.seed,
             "status": result.status,
             "reason": result.error or result.reason,
             "parent": result.parent,
-            **{key: normalise(value) for key, value in result.parameters.items()},
+            **{key: normalize(value) for key, value in result.parameters.items()},
         }
         if epochs:
             rows += [{**row, "epoch": n, **m} for n, m in enumerate(result.history, start=1)]

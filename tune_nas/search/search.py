@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune_nas.checkpoint import MANIFEST, fetched, load_state, save_state, taking
+from tune_nas.checkpoint import load_state, save_state, taking
+from tune_nas.checkpoint_folder import MANIFEST, fetched
 from tune_nas.config import TrialConfig
 from tune_nas.errors import DivergedError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
