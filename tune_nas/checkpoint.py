@@ -26,7 +26,7 @@ from tune_nas.files import write_atomically
 
 def save_state(
     folder: Path,
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     *,
     name: str,
     files: Mapping[str, str | bytes] | None = None,
@@ -81,7 +81,7 @@ def load_state(folder: Path, *, name: str) -> dict[str, Any]:
     return state
 
 
-def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+def check_same_trial(own: Mapping[str, object], saved: Mapping[str, object]) -> None:
     """Check that a trial and a checkpoint agree in everything that determines the result.
 
     Raises:
