@@ -251,7 +251,7 @@ def test_an_own_optimizer_moves_alpha_and_resumes(
     trial = load_trial("darts-1st", settings)
     assert uncapturable_part(trial) == "optimizer.alphas.kind 'own_optimizers:rmsprop'"
     straight, resumed = Search(trial), Search(trial)
-    assert type(straight.optimisers.alphas) is torch.optim.RMSprop
+    assert type(straight.optimizers.alphas) is torch.optim.RMSprop
     straight.run_epoch()
     straight.save(tmp_path / "checkpoint")
     straight.run_epoch()

@@ -55,7 +55,7 @@ def test_the_parameters_of_a_network_are_those_that_it_has(name: str, picker: An
     assert 0 < unknown.parameters <= estimate.parameters
 
 
-def test_normalisation_with_scales_counts_those_after_pools_too() -> None:
+def test_normalization_with_scales_counts_those_after_pools_too() -> None:
     content = load_space("darts").to_dict()
     content["supernet"] = {"affine": True, "norm_after_pools": True}
     space = type(load_space("darts")).from_dict(content)

@@ -82,13 +82,13 @@ def test_the_digits_for_testing_do_not_depend_on_the_seed() -> None:
 
 def test_fake_images_are_learnable_from_train_to_test() -> None:
     data = _retrain(name="fake")
-    centres = torch.stack(
+    centers = torch.stack(
         [
             data.train.images[data.train.labels == label].double().mean(dim=0)
             for label in range(data.n_classes)
         ]
     )
-    distances = torch.cdist(data.test.images.double().flatten(1), centres.flatten(1))
+    distances = torch.cdist(data.test.images.double().flatten(1), centers.flatten(1))
     right = (distances.argmin(dim=1) == data.test.labels).double().mean()
     assert right > 0.9
     assert set(_keys(data.train)).isdisjoint(_keys(data.test))

@@ -244,7 +244,7 @@ def test_test_images_never_train() -> None:
     assert plain.history[1]["test_loss"] != scrambled.history[1]["test_loss"]
 
 
-def test_batch_normalisation_does_not_learn_from_the_test() -> None:
+def test_batch_normalization_does_not_learn_from_the_test() -> None:
     retrain = Retrain(_trial(), DARTS)
     before = {name: value.clone() for name, value in retrain.network.named_buffers()}
     retrain._evaluate()

@@ -122,7 +122,7 @@ def test_only_the_end_of_the_same_search_will_do(
 
 
 def test_what_an_operation_is_worth(trial: TrialConfig, checkpoint: Path) -> None:
-    """The accuracies are those of supernets that are discretised and tuned by hand."""
+    """The accuracies are those of supernets that are discretized and tuned by hand."""
     told: list[str] = []
     found = analyze_edge(trial, checkpoint, "reduction", "0->2", 2, told.append)
     names = ["skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"]
@@ -139,7 +139,7 @@ def test_what_an_operation_is_worth(trial: TrialConfig, checkpoint: Path) -> Non
     assert found.supernet == whole[1]
 
     by_hand = Search(selecting(trial, checkpoint, **PT))
-    by_hand.optimisers.restart_weights(by_hand.supernet)
+    by_hand.optimizers.restart_weights(by_hand.supernet)
     by_hand.choices.decide("reduction", 0, 3)
     by_hand.selection.learning_rate = lambda _: 0.0025  # type: ignore[method-assign]
     by_hand.selection.decide = lambda epoch: None  # type: ignore[attr-defined]

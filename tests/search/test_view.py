@@ -60,18 +60,18 @@ def test_the_verbs_do_what_they_say() -> None:
     assert control.rate_factor == 0.2
 
     before = {name: alpha.detach().clone() for name, alpha in control.alphas.items()}
-    moments = search.optimisers.alphas
+    moments = search.optimizers.alphas
     assert moments.state
     control.restart_alphas()
-    assert search.optimisers.alphas is not moments
+    assert search.optimizers.alphas is not moments
     assert all(torch.equal(before[name], alpha) for name, alpha in control.alphas.items())
     control.restart_alphas(seed=3)
     assert not any(torch.equal(before[name], alpha) for name, alpha in control.alphas.items())
 
-    momenta = search.optimisers.weights
+    momenta = search.optimizers.weights
     weights = [parameter.detach().clone() for parameter in search.supernet.parameters()]
     control.restart_weights()
-    assert search.optimisers.weights is not momenta
+    assert search.optimizers.weights is not momenta
     assert all(map(torch.equal, weights, search.supernet.parameters()))
 
     control.set_skip_dropout(0.25)
@@ -99,8 +99,8 @@ class Earlier(Rule):
         assert isinstance(search, Search)
         search.rate_factor = 0.5
         search.choices.decide("normal", 0, 3)
-        search.optimisers.restart_weights(search.supernet)
-        search.optimisers.restart_alphas()
+        search.optimizers.restart_weights(search.supernet)
+        search.optimizers.restart_alphas()
 
 
 def test_decisions_take_the_operation_that_the_selection_chooses(tmp_path: Path) -> None:

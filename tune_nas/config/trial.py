@@ -174,7 +174,7 @@ class RetrainConfig(Section):
         if self.auxiliary_weight > 0 and self.batch_size < 2:
             raise ValueError(
                 f"retrain.batch_size is {self.batch_size}, but must be >= 2 with an auxiliary head "
-                "(its batch normalisation); or set retrain.auxiliary_weight to 0"
+                "(its batch normalization); or set retrain.auxiliary_weight to 0"
             )
         return self
 

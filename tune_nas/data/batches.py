@@ -15,7 +15,7 @@ from tune_nas.data.images import Images
 from tune_nas.errors import CheckpointError
 
 
-def normalise(images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Tensor:
+def normalize(images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Tensor:
     """Return floating-point images with mean 0 and standard deviation 1.
 
     Args:
@@ -151,9 +151,9 @@ class Batches:
             images = random_crop(images, draws.offsets, self._augment.crop_padding)
         if draws.flips is not None:
             images = flip(images, draws.flips)
-        batch = normalise(images, self._mean, self._std, self._dtype)
-        if draws.centres is not None and self._augment is not None:
-            batch = cutout(batch, draws.centres, self._augment.cutout)
+        batch = normalize(images, self._mean, self._std, self._dtype)
+        if draws.centers is not None and self._augment is not None:
+            batch = cutout(batch, draws.centers, self._augment.cutout)
         return batch, self._images.labels.index_select(0, index)
 
     def state_dict(self) -> dict[str, Any]:
@@ -217,4 +217,4 @@ def evaluation_batches(
         starts.pop()
     for start, end in zip(starts, [*starts[1:], len(images)], strict=True):
         part = images[start:end]
-        yield normalise(part.images, shift, scale, dtype), part.labels
+        yield normalize(part.images, shift, scale, dtype), part.labels

@@ -145,7 +145,7 @@ class Retrain:
             else f"maps of {side}-pixel images, which shrink to one pixel,"
         )
         raise ConfigError(
-            f"{key} is {what}, but must be >= 2: batch normalisation of {cause} needs more than "
+            f"{key} is {what}, but must be >= 2: batch normalization of {cause} needs more than "
             "one image"
         )
 

@@ -25,7 +25,7 @@ from tune_nas.search.checkpoint_compatibility import (
 )
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
-from tune_nas.search.optimisers import scheduled_rate
+from tune_nas.search.optimizers import scheduled_rate
 from tune_nas.search.probes import (
     AlphaHistory,
     Decisions,
@@ -215,10 +215,10 @@ class Search(SupernetTraining):
             rate = self.selection.learning_rate(self.epoch - self.search_epochs)
         else:
             rate = self.rate_factor * scheduled_rate(self.trial, self.epoch)
-        self.optimisers.set_learning_rate(rate)
+        self.optimizers.set_learning_rate(rate)
         self.supernet.train()
         moves = self.moves_alphas(self.epoch)
-        self._steps.begin(Step(self.update, self.optimisers, self._train, self._valid, moves))
+        self._steps.begin(Step(self.update, self.optimizers, self._train, self._valid, moves))
         tally = run_steps(
             self._steps,
             self.steps_per_epoch,

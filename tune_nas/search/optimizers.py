@@ -21,7 +21,7 @@ from tune_nas.user_code import load_named, said
 _ALPHAS = "optimizer.alphas.kind"
 
 
-class Optimisers:
+class Optimizers:
     """Updates w and α with given gradients.
 
     Args:
