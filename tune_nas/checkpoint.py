@@ -28,6 +28,9 @@ from tune_nas.paths import expanded, is_uri
 
 MANIFEST = "manifest.json"
 
+State = dict[str, Any]
+"""A state by name: plain containers, numbers, strings and tensors."""
+
 
 def is_state(name: str) -> bool:
     """Return whether a file of a checkpoint is its state rather than an additional text file."""

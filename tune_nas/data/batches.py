@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from tune_nas.checkpoint import State
 from tune_nas.config import AugmentConfig
 from tune_nas.data.augment import Draws, cutout, draw, flip, random_crop
 from tune_nas.data.images import Images
@@ -156,7 +156,7 @@ class Batches:
             batch = cutout(batch, draws.centers, self._augment.cutout)
         return batch, self._images.labels.index_select(0, index)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the position in the stream: plain numbers and the generator's states."""
         return {
             "images": len(self._images),
@@ -166,7 +166,7 @@ class Batches:
             "generator": self._generator.get_state(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Go to the position in the stream at which `state` was saved.
 
         Raises:

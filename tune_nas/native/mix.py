@@ -106,7 +106,7 @@ class _Mix(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[object, ...]:
         g, layout = in_channels_last(gradients[0]), ctx.layout
         scales, *rest = ctx.saved_tensors
         tensors, kept = rest[: ctx.n_tensors], rest[ctx.n_tensors :]

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
+from tune_nas.checkpoint import State, check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
@@ -254,7 +253,7 @@ class Retrain:
         ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
         return evaluate(self.network, ordered, self.device)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the complete state of the training as containers and tensors."""
         return {
             "trial": self.trial.to_dict(),
@@ -267,7 +266,7 @@ class Retrain:
             "history": [dict(metrics) for metrics in self.history],
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Resume from a state of the same trial and genotype.
 
         Raises:

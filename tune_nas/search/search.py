@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from tune_nas.checkpoint import MANIFEST, fetched, load_state, save_state, taking
+from tune_nas.checkpoint import MANIFEST, State, fetched, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.errors import DivergedError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
@@ -256,7 +255,7 @@ class Search(SupernetTraining):
         """Return loss and accuracy of the supernet on the validation half: see `on_valid_half`."""
         return on_valid_half(self, weights, batches, batch_statistics)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the complete state of the search as containers and tensors."""
         return {
             "trial": self.trial.to_dict(),
@@ -275,7 +274,7 @@ class Search(SupernetTraining):
             "probes": [[name, probe.state_dict()] for name, probe in self._own_probes.items()],
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Resume from a state of the same trial.
 
         Raises:
@@ -344,6 +343,6 @@ class Search(SupernetTraining):
         """Set a trial that differs only in the behavior of an earlier version."""
         self.trial, self.relaxation.config = trial, trial.relaxation
 
-    def _take(self, folder: Path | str, state: Mapping[str, Any]) -> None:
+    def _take(self, folder: Path | str, state: State) -> None:
         with taking(folder):
             self.load_state_dict(state)

@@ -6,11 +6,11 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
 from tune_nas.runtime import set_up_runtime
@@ -148,7 +148,7 @@ class SupernetTraining:
             _assign((self.alphas, self.betas), sampled)
         self.optimizers.restart_alphas()
 
-    def training_state(self) -> dict[str, Any]:
+    def training_state(self) -> State:
         """Return the state of w, α, their optimizers and batches."""
         return {
             "size": self.size._asdict(),
@@ -162,7 +162,7 @@ class SupernetTraining:
             "valid_batches": self._valid.state_dict(),
         }
 
-    def load_training_state(self, state: Mapping[str, Any]) -> None:
+    def load_training_state(self, state: State) -> None:
         """Restore what `training_state` returned."""
         self._steps.reset()
         if SupernetSize(**state["size"]) != self.size:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -40,7 +40,7 @@ class CellDescription(Section):
 
     @field_validator("operations", "edges", "excluded", mode="before")
     @classmethod
-    def _no_text_for_a_list(cls, value: Any) -> Any:
+    def _no_text_for_a_list(cls, value: object) -> object:
         """Raise a one-line error; that of the union has one line per alternative."""
         if value != "all" and not isinstance(value, list | tuple | Mapping):
             raise ValueError(f"must be a list, not {shown(value)}")

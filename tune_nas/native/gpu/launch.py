@@ -7,7 +7,6 @@ launches can be recorded in a graph.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ class TritonKernels:
 
     def mix_forward(
         self, total: Tensor | None, mix: MixTensors
-    ) -> tuple[Tensor, list[Tensor], Any]:
+    ) -> tuple[Tensor, list[Tensor], object]:
         """See `MixKernels.mix_forward`."""
         with _on_device_of(mix.scales):
             groups = groups_of(mix.layout, mix.inputs, mix.weights)
@@ -54,6 +53,6 @@ class TritonKernels:
             return of_own, way.of_inputs, of_all, of_scales
 
 
-def _on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:
+def _on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
     """Launches go to the current device; a tensor of a CPU is the interpreter's."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
