@@ -9,11 +9,6 @@ from typing import Literal, overload
 import torch
 
 from tune_nas.config import AugmentConfig, DataConfig
-
-# Imported to register the data sets.
-from tune_nas.data import cifar as _cifar  # noqa: F401
-from tune_nas.data import folder as _folder  # noqa: F401
-from tune_nas.data import small as _small  # noqa: F401
 from tune_nas.data.augment import fitted
 from tune_nas.data.batches import Batches, evaluation_batches
 from tune_nas.data.images import Images, channel_statistics, resize
