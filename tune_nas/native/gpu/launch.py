@@ -48,9 +48,9 @@ class TritonKernels:
             of_all = [
                 of_weight
                 for place in sorted(found)
-                for of_weight in (*found[place], *way.of_gain_and_bias(place))
+                for of_weight in (*found[place], *way.gradients.of_gain_and_bias(place))
             ]
-            return of_own, way.of_inputs, of_all, of_scales
+            return of_own, way.gradients.of_inputs, of_all, of_scales
 
 
 def _on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
