@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tune_nas import __version__
-from tune_nas.cli import benchmark, catalogue, inspection, runs, selections, ui
+from tune_nas.cli import benchmark, catalog, inspection, runs, selections, ui
 from tune_nas.cli.flags import with_flags
 from tune_nas.errors import TuneNasError
 from tune_nas.text import brief, printable
@@ -97,8 +97,8 @@ app.command("resume")(runs.resume)
 app.command("select")(selections.select)
 app.command("analyze")(selections.analyze)
 app.command("analyse", hidden=True)(selections.analyze)  # until version 0.2
-app.command("list")(catalogue.list_)
-app.command("show")(catalogue.show)
+app.command("list")(catalog.list_)
+app.command("show")(catalog.show)
 app.command("inspect")(inspection.inspect)
 app.command("ui")(ui.ui)
 app.add_typer(benchmark.app, name="benchmark")

@@ -1,4 +1,4 @@
-"""Cells as figures: nodes and labelled operations, left to right, without a graphviz binary."""
+"""Cells as figures: nodes and labeled operations, left to right, without a graphviz binary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tune_nas.spaces import CellGenotype, CellSpace, Genotype, Space
 
 # Fill and line color of each kind of operation.
-_COLOURS = {
+_COLORS = {
     "convolution": ("#dcecf9", "#2f74b5"),
     "pool": ("#fdebd0", "#c77700"),
     "skip": ("#dff3e4", "#2e8b57"),
@@ -116,7 +116,7 @@ def _draw(
     for number, route in enumerate(layout.routes):
         kind = operation_kind(cell.edges[number].operation) if number < len(cell.edges) else "end"
         style: dict[str, Any] = {
-            "color": _END_LINE if kind == "end" else _COLOURS[kind][1],
+            "color": _END_LINE if kind == "end" else _COLORS[kind][1],
             "linestyle": (0, (3, 2)) if kind == "none" else "solid",
         }
         for left, right in pairwise(route):
@@ -131,7 +131,7 @@ def _draw(
         kind, number, layer = vertex
         if kind == OPERATION:
             operation = cell.edges[number].operation
-            fill, line = _COLOURS[operation_kind(operation)]
+            fill, line = _COLORS[operation_kind(operation)]
             _box(axes, columns[layer], height, vertex, fill, line, _operation_label(operation))
         elif kind != BEND:
             label = _node_label(kind, number, space)

@@ -103,7 +103,7 @@ def value_label(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
 
 
-def normalise(value: Any) -> Any:
+def normalize(value: Any) -> Any:
     """Convert a swept value so that equal values compare equal and can be dict keys.
 
     YAML reads ``inf`` and ``1e-3`` as text; they are numbers here.
@@ -114,7 +114,7 @@ def normalise(value: Any) -> Any:
         except ValueError:
             return value
     if isinstance(value, list | tuple):
-        return tuple(normalise(entry) for entry in value)
+        return tuple(normalize(entry) for entry in value)
     return str(dict(value)) if isinstance(value, Mapping) else value
 
 

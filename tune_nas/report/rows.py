@@ -17,7 +17,7 @@ from tune_nas.report.labels import (
     RETRAIN,
     MetricName,
     axis_label,
-    normalise,
+    normalize,
     order_key,
     value_label,
 )
@@ -180,7 +180,7 @@ def group(
 
 
 def _key(axes: Sequence[str], result: TrialResult) -> tuple[Any, ...]:
-    return tuple(normalise(result.parameters.get(axis)) for axis in axes)
+    return tuple(normalize(result.parameters.get(axis)) for axis in axes)
 
 
 def _row(
