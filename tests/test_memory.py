@@ -11,9 +11,9 @@ from torch import nn
 from tune_nas.data import DataShape, describe_data, load_data
 from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.library import load_trial, shipped_names, with_overrides
-from tune_nas.retrain.memory import check_retrain_memory
+from tune_nas.retrain.retrain_checks import check_retrain_memory
 from tune_nas.search import Search
-from tune_nas.search.memory import check_search_memory
+from tune_nas.search.search_memory import check_search_memory
 from tune_nas.spaces import (
     Genotype,
     Supernet,

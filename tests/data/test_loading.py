@@ -19,9 +19,9 @@ from tune_nas.data import (
     channel_statistics,
     dataset_description,
     dataset_names,
+    dataset_registry,
     load_data,
     register_dataset,
-    registry,
     resize,
     small,
 )
@@ -164,7 +164,7 @@ def test_streams_have_the_data_sets_statistics_and_type() -> None:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Part, int]]:
     """Record which parts of `fake` are opened, and how many of their images are read."""
-    reader = registry.find_reader("fake")
+    reader = dataset_registry.find_reader("fake")
     record: list[tuple[Part, int]] = []
 
     def spy(config: DataConfig, part: Part) -> Source:

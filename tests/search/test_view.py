@@ -11,8 +11,8 @@ from searching import small_trial, tiny_trial
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.search import Rule, Search, SearchControl, SearchView, Selection, SupernetSize
-from tune_nas.search.memory import check_search_memory
 from tune_nas.search.relaxation import runs_everything
+from tune_nas.search.search_memory import check_search_memory
 from tune_nas.search.selection import Decided, Magnitude, Perturbation, Sampled
 from tune_nas.spaces import Genotype
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces import CellGenotype, Genotype, GenotypeEdge, load_space, operation_names
-from tune_nas.spaces.registry import KINDS
+from tune_nas.spaces.operation_registry import KINDS
 
 relaxed = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

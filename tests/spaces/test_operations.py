@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tune_nas.errors import ConfigError
 from tune_nas.layers.primitives import FactorizedReduce, ResidualReduction
 from tune_nas.spaces import build_operation, operation_kind, operation_names, register_operation
-from tune_nas.spaces.registry import KINDS
+from tune_nas.spaces.operation_registry import KINDS
 
 NORMS = {
     "final": nn.BatchNorm2d,

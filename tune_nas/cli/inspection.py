@@ -140,7 +140,7 @@ def _facts(
 
 
 def _kinds_in(space: Space) -> dict[str, str]:
-    from tune_nas.spaces.registry import operation_kind
+    from tune_nas.spaces.operation_registry import operation_kind
 
     named = {name for cell in space.cells.values() for row in cell.operations for name in row}
     noisy = any(operation_kind(name) == "noise" for name in named)

@@ -11,10 +11,10 @@ import torch
 from tune_nas.config import AugmentConfig, DataConfig
 from tune_nas.data.augment import fitted
 from tune_nas.data.batches import Batches, evaluation_batches
+from tune_nas.data.dataset_registry import Source
+from tune_nas.data.free_memory import check_fits
 from tune_nas.data.images import Images, channel_statistics, resize
-from tune_nas.data.memory import check_fits
 from tune_nas.data.opening import open_part
-from tune_nas.data.registry import Source
 from tune_nas.data.split import stratified
 from tune_nas.errors import ConfigError, DataError
 from tune_nas.seeds import make_generator

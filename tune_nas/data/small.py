@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Part, Source
+from tune_nas.data.dataset_registry import Part, Source
 from tune_nas.data.split import stratified
 from tune_nas.errors import DataError
 

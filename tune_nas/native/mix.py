@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tune_nas.layers.primitives import add, in_channels_last
 from tune_nas.native.backend import MixKernels, mix_kernels
 from tune_nas.native.chain import Stage
-from tune_nas.native.layout import Layout, MixGradient, MixTensors
+from tune_nas.native.mix_layout import Layout, MixGradient, MixTensors
 
 
 class Term(NamedTuple):

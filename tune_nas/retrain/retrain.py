@@ -23,8 +23,8 @@ from tune_nas.library import stored_trial
 from tune_nas.memory import check_weights
 from tune_nas.paths import GENOTYPE
 from tune_nas.retrain.compiled import compile_pays
-from tune_nas.retrain.memory import SIZE_KEYS, check_batch_size, check_retrain_size
 from tune_nas.retrain.network_training import NetworkTraining
+from tune_nas.retrain.retrain_checks import SIZE_KEYS, check_batch_size, check_retrain_size
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import (

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config import Cells, Channels, Count, Section
+from tune_nas.spaces.operation_registry import check_operation, operation_kind
 from tune_nas.spaces.own_operations import is_imported, load_operation
-from tune_nas.spaces.registry import check_operation, operation_kind
 from tune_nas.spaces.skeleton import absent_cells
 from tune_nas.text import brief, shown
 

@@ -11,7 +11,7 @@ import yaml
 
 from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.spaces import notation
-from tune_nas.spaces.registry import KINDS, check_operation, operation_kind
+from tune_nas.spaces.operation_registry import KINDS, check_operation, operation_kind
 from tune_nas.spaces.space import Edge, Space
 
 NONE = "none"

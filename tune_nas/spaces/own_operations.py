@@ -12,7 +12,7 @@ from torch import nn
 from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.seeds import building
-from tune_nas.spaces.registry import Build, add_loaded, is_loaded, is_own_operation
+from tune_nas.spaces.operation_registry import Build, add_loaded, is_loaded, is_own_operation
 from tune_nas.user_code import load_named, said
 
 _KEY = "operations"

@@ -33,7 +33,7 @@ class RetrainTask(Task):
         from tune_nas.data import load_data
         from tune_nas.library import with_overrides
         from tune_nas.retrain import Retrain
-        from tune_nas.retrain.memory import check_retrain_size
+        from tune_nas.retrain.retrain_checks import check_retrain_size
         from tune_nas.spaces import Genotype
 
         if inputs.genotype is not None:
@@ -45,7 +45,7 @@ class RetrainTask(Task):
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the retraining run without building it."""
-        from tune_nas.retrain.memory import check_retrain_memory
+        from tune_nas.retrain.retrain_checks import check_retrain_memory
         from tune_nas.spaces import Genotype
 
         known = None if inputs.genotype is None else Genotype.parse(inputs.genotype)

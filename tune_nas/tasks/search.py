@@ -39,7 +39,7 @@ class SearchTask(Task):
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the search without building it."""
-        from tune_nas.search.memory import check_search_memory
+        from tune_nas.search.search_memory import check_search_memory
 
         check_search_memory(trial)
 

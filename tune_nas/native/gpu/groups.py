@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.native.chain import Stage
-from tune_nas.native.layout import Layout
+from tune_nas.native.mix_layout import Layout
 
 Kind = tuple[int, *tuple[object, ...]]
 """What the stages of a group have in common, the depth first."""

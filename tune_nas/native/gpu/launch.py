@@ -14,7 +14,7 @@ from torch import Tensor
 from tune_nas.native.gpu.backward_launches import BackwardLaunches
 from tune_nas.native.gpu.forward_launches import Run
 from tune_nas.native.gpu.groups import groups_of
-from tune_nas.native.layout import MixGradient, MixTensors
+from tune_nas.native.mix_layout import MixGradient, MixTensors
 
 
 class TritonKernels:

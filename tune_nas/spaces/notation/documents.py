@@ -16,8 +16,8 @@ import yaml
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.cells import Cells, Reading
 from tune_nas.spaces.notation.edge_list import read_mapping
+from tune_nas.spaces.notation.excerpts import shorten
 from tune_nas.spaces.notation.scan import Candidate, find_all
-from tune_nas.spaces.notation.text import shorten
 from tune_nas.yaml_text import parse_yaml
 
 _KEYS = ("genotype", "best_genotype")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.cells import Cells, operation_name
-from tune_nas.spaces.notation.text import error_at, shorten
+from tune_nas.spaces.notation.excerpts import error_at, shorten
 
 ONE_LINE = re.compile(r"(?m)(?:^|(?<=[\s'\"]))[A-Za-z_]\w*:[ ]+\d{1,4}->\d{1,4}[ ][^\n'\"]*")
 
