@@ -99,8 +99,8 @@ class Earlier(Rule):
         assert isinstance(search, Search)
         search.rate_factor = 0.5
         search.choices.decide("normal", 0, 3)
-        search.optimizers.restart_weights(search.supernet)
-        search.optimizers.restart_alphas()
+        search.optimisers.restart_weights(search.supernet)
+        search.optimisers.restart_alphas()
 
 
 def test_decisions_take_the_operation_that_the_selection_chooses(tmp_path: Path) -> None:

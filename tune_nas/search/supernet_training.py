@@ -108,6 +108,11 @@ class SupernetTraining:
         )
 
     @property
+    def optimisers(self) -> Optimizers:
+        """The optimizers, under the name that custom rules use; until version 0.2."""
+        return self.optimizers
+
+    @property
     def steps_per_epoch(self) -> int:
         """Number of w steps per epoch."""
         return self.trial.schedule.steps_per_epoch or self._train.steps_per_epoch
