@@ -67,7 +67,7 @@ def under_ray(overrides: dict[str, Any]) -> list[float]:
         outcome = run_sweep(load_sweep(str(path)), options)
         client = MlflowClient(outcome.mlflow_uri)
         experiments = [e.experiment_id for e in client.search_experiments()]
-        runs = client.search_runs(experiments, "tags.`tune_nas.stage` = 'search'")
+        runs = client.search_runs(experiments, "tags.`tune_nas.phase` = 'search'")
         history = client.get_metric_history(runs[0].info.run_id, "valid_accuracy")
     stamps = sorted(entry.timestamp / 1000 for entry in history)
     return [after - before for before, after in itertools.pairwise(stamps)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tune_nas.figures.style import render
+from tune_nas.figures.rendering import render
 from tune_nas.report.axis_plot import plot_axis
 from tune_nas.report.labels import axis_label, order_key, value_label
 from tune_nas.report.report import Report

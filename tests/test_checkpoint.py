@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tune_nas.checkpoint import load_state, newest_intact, save_state
+from tune_nas.checkpoint import load_state, save_state
 from tune_nas.errors import CheckpointError
 
 STATE = {"epoch": 3, "alphas": {"normal": torch.arange(6.0).reshape(2, 3)}, "history": [{"x": 1.5}]}
@@ -46,17 +46,6 @@ def test_damage_is_recognized(damage: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         load_state(tmp_path, name="search.pt")
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
-
-
-def test_the_newest_whole_checkpoint_is_taken_with_a_warning(tmp_path: Path) -> None:
-    for number in (8, 9, 10):
-        save_state(tmp_path / f"checkpoint_{number:06d}", {"epoch": number}, name="search.pt")
-    (tmp_path / "checkpoint_000010/search.pt").write_bytes(b"cut short")
-    with pytest.warns(UserWarning, match="checkpoint_000010"):
-        folder, state = newest_intact(map(str, tmp_path.glob("checkpoint_*")), name="search.pt")
-    assert (folder, state["epoch"]) == (f"{tmp_path}/checkpoint_000009", 9)
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
-        newest_intact([], name="search.pt")
 
 
 class Payload:

@@ -6,8 +6,10 @@ import ast
 import importlib
 import inspect
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,9 +33,19 @@ LAYERS = (
     ("native", "data", "training"),
     ("layers",),
     ("library", "runtime", "checkpoint"),
-    ("config", "user_code", "yaml_text", "files", "seeds"),
+    ("config", "user_code", "yaml_text", "files", "seeds", "checkpoint_folder"),
     ("paths",),
-    ("text", "errors", "lazy", "learner", "status", "manifest"),
+    (
+        "text",
+        "errors",
+        "json_text",
+        "json_types",
+        "lazy",
+        "learner",
+        "status",
+        "manifest",
+        "stability",
+    ),
 )
 
 
@@ -99,7 +111,18 @@ def test_the_names_of_the_package_are_loaded_when_they_are_used() -> None:
     assert imported_by(code, "torch", "pandas", *HEAVY) == ["torch"]
 
 
-@pytest.mark.parametrize("package", ["tune_nas", "tune_nas.figures", "tune_nas.tracking"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        "tune_nas",
+        "tune_nas.cli.bodies",
+        "tune_nas.tracking.mlflow_names",
+        *(
+            f"tune_nas.{room}"
+            for room in ("benchmark", "figures", "report", "sweep", "tasks", "tracking")
+        ),
+    ],
+)
 def test_lazy_names_are_those_that_a_type_checker_sees(package: str) -> None:
     """Each name that ``if TYPE_CHECKING`` imports is loaded, as the same object."""
     module = importlib.import_module(package)
@@ -112,7 +135,7 @@ def test_lazy_names_are_those_that_a_type_checker_sees(package: str) -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert set(seen) == set(module.__all__) - {"__version__"}
+    assert set(seen) == {name for name in module.__all__ if name not in vars(module)}
     for name, (home, there) in seen.items():
         assert getattr(module, name) is getattr(importlib.import_module(home or ""), there)
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nope'"):
@@ -123,9 +146,42 @@ def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
     assert imported_by("import tune_nas.sweep.config", "torch", *HEAVY) == []
 
 
+def test_a_sweep_is_rejected_without_torch_and_ray() -> None:
+    assert imported_by("import tune_nas.sweep.runner", "torch", *HEAVY) == []
+
+
+def test_listing_and_reporting_need_no_torch(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parent / "sweep" / "before", tmp_path / "before")
+    storage = ["--storage", str(tmp_path)]
+    commands = [["list", "trials"], ["show", "lambda"], ["report", "before", *storage]]
+    code = "\n".join(
+        f"try: app({command!r})\nexcept SystemExit as leave: assert not leave.code, leave.code"
+        for command in commands
+    )
+    found = imported_by(f"from tune_nas.cli import app\n{code}", "torch", "matplotlib", *HEAVY)
+    assert found == []
+
+
+def test_a_process_that_waits_for_a_shared_one_imports_no_torch() -> None:
+    """Each trial has one; torch would take some hundred megabytes in each."""
+    code = """
+from tune_nas.config import TrialConfig
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.shared_process import SharedProcessTrainable
+
+class Waiting(SharedProcessTrainable):
+    def make_learner(self):
+        raise RuntimeError
+
+job = Job("search-00000", "search", "search", TrialConfig())
+Waiting({"job": job.to_dict(), "recorded": 0})
+"""
+    assert imported_by(code, "ray", "torch", "optuna", "mlflow") == ["ray"]
+
+
 COMMANDS = (
     *("sweep", "search", "retrain", "resume", "select", "analyze"),
-    *("inspect", "benchmark", "ui"),
+    *("report", "list", "show", "inspect", "benchmark", "ui"),
 )
 
 
@@ -153,7 +209,12 @@ def test_only_what_runs_a_search_imports_it(graph: Graph) -> None:
 def test_layers_are_below_spaces_and_native(graph: Graph) -> None:
     below = {
         "tune_nas.layers": ("tune_nas.layers",),
-        "tune_nas.native": ("tune_nas.native", "tune_nas.layers", "tune_nas.seeds"),
+        "tune_nas.native": (
+            "tune_nas.native",
+            "tune_nas.layers",
+            "tune_nas.seeds",
+            "tune_nas.stability",
+        ),
     }
     for package, allowed in below.items():
         for module, imported in graph.items():

@@ -12,29 +12,19 @@ import hashlib
 import io
 import json
 import pickle
-import re
-import tempfile
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tune_nas.checkpoint_folder import MANIFEST
 from tune_nas.errors import CheckpointError
 from tune_nas.files import write_atomically
-from tune_nas.paths import expanded, is_uri
-
-MANIFEST = "manifest.json"
 
 State = dict[str, Any]
 """A state by name: plain containers, numbers, strings and tensors."""
-
-
-def is_state(name: str) -> bool:
-    """Return whether a file of a checkpoint is its state rather than an additional text file."""
-    return name.endswith(".pt")
 
 
 def save_state(
@@ -94,56 +84,6 @@ def load_state(folder: Path, *, name: str) -> dict[str, Any]:
     return state
 
 
-@contextmanager
-def fetched(folder: str) -> Iterator[Path]:
-    """Yield a checkpoint's folder on this machine; a URI is copied to a temporary folder.
-
-    Args:
-        folder: A path, or a URI that pyarrow supports (imported only then).
-
-    Raises:
-        CheckpointError: If it cannot be copied. A `CheckpointError` raised in the block names the
-            URI.
-    """
-    if not is_uri(folder):
-        yield expanded(folder)
-        return
-    from pyarrow.fs import FileSystem, copy_files
-
-    with tempfile.TemporaryDirectory() as copy:
-        try:
-            filesystem, path = FileSystem.from_uri(folder)
-            copy_files(path, copy, source_filesystem=filesystem)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{folder}: cannot be fetched: {error}") from error
-        try:
-            yield Path(copy)
-        except CheckpointError as error:
-            raise CheckpointError(str(error).replace(copy, folder)) from error
-
-
-def newest_intact(folders: Iterable[str], *, name: str) -> tuple[str, dict[str, Any]]:
-    """Return the newest intact checkpoint with its state; warn about each damaged one.
-
-    Args:
-        folders: Checkpoint folders, as accepted by `fetched`, whose names end in an increasing
-            number.
-        name: File name of the state.
-
-    Raises:
-        CheckpointError: If none is intact.
-    """
-    candidates = sorted(folders, key=_number, reverse=True)
-    for folder in candidates:
-        try:
-            with fetched(folder) as local:
-                return folder, load_state(local, name=name)
-        except CheckpointError as error:
-            warnings.warn(f"skipped a checkpoint: {error}", stacklevel=2)
-    where = candidates[0].rpartition("/")[0] if candidates else "here"
-    raise CheckpointError(f"no whole checkpoint among the {len(candidates)} in {where}")
-
-
 def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """Check that a trial and a checkpoint agree in everything that determines the result.
 
@@ -169,8 +109,3 @@ def taking(folder: Path | str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: made by another version: {error!r}") from error
-
-
-def _number(folder: str) -> int:
-    digits = re.search(r"(\d+)$", folder)
-    return int(digits.group(1)) if digits else -1

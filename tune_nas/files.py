@@ -10,6 +10,9 @@ from pathlib import Path
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file atomically: a crash leaves either the old or the new one.
 
+    Once this returns, the file survives a power cut: the file is synced, then renamed, then its
+    folder is synced.
+
     Raises:
         OSError: If it cannot be written. Has the file's name, which the error of a full disk lacks.
     """
@@ -27,8 +30,21 @@ def write_atomically(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above that are missing; they survive a power cut.
+
+    Raises:
+        OSError: If it cannot be created.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
 def _sync_folder(folder: Path) -> None:
-    """Make a renamed file survive a power cut, if the file system can sync a folder."""
+    """Make a new name in a folder survive a power cut, if the file system can sync a folder."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

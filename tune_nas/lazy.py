@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import ModuleType
 
 
 def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
@@ -27,5 +28,24 @@ def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
         module, _, there = names[name].partition(":")
         value: object = getattr(importlib.import_module(module), there or name)
         return value
+
+    return load
+
+
+def lazy_modules(module: str, names: Collection[str]) -> Callable[[str], ModuleType]:
+    """Return the ``__getattr__`` of a module that stands for other modules of its package.
+
+    Each is imported when it is first used; type checkers see the imports, as for `lazily`.
+
+    Args:
+        module: Name of the module.
+        names: Names of the modules for which it stands.
+    """
+    package = module.rpartition(".")[0]
+
+    def load(name: str) -> ModuleType:
+        if name not in names:
+            raise AttributeError(f"module '{module}' has no attribute '{name}'")
+        return importlib.import_module(f"{package}.{name}")
 
     return load

@@ -24,6 +24,7 @@ Kind = Literal[
     "datasets",
     "alpha_optimizers",
     "tasks",
+    "report_formats",
 ]
 
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
@@ -78,8 +79,13 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "sgd": "tune_nas.search.optimizers:make_sgd",
     },
     "tasks": {
-        "search": "tune_nas.tasks.search:SearchTask",
-        "retrain": "tune_nas.tasks.retrain:RetrainTask",
+        "search": "tune_nas.tasks.search_task:SearchTask",
+        "retrain": "tune_nas.tasks.retrain_task:RetrainTask",
+    },
+    "report_formats": {
+        "terminal": "tune_nas.report.terminal:Terminal",
+        "markdown": "tune_nas.report.markdown:Markdown",
+        "json": "tune_nas.report.json_document:Json",
     },
 }
 
@@ -93,8 +99,13 @@ KINDS: Mapping[str, Kind] = {
     "data.name": "datasets",
     "operations": "operations",
     "task": "tasks",
+    "format": "report_formats",
 }
-"""The kind of part that a key of a trial, space (``operations``) or sweep (``task``) names."""
+"""The kind of part that a key names: of a trial, a space (``operations``), a sweep (``task``) or a
+report (``format``)."""
+
+NOT_OF_TRIALS = ("operations", "task", "format")
+"""The keys among them that are not keys of a trial."""
 
 _registered: dict[Kind, dict[str, object]] = {}
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 _VALUE, _NAME = 60, 250
 
 
-def shown(value: Any, most: int = _VALUE) -> str:
+def shown(value: object, most: int = _VALUE) -> str:
     """Return the ``repr`` of a value, truncated to a number of characters.
 
     Containers are read only as far as shown: a value with shared parts (YAML aliases) may expand
@@ -22,7 +21,7 @@ def shown(value: Any, most: int = _VALUE) -> str:
     return brief(text, most)
 
 
-def plain_text(value: Any) -> str:
+def plain_text(value: object) -> str:
     """Return a value for a message; strings have no quotes."""
     return brief(value, _VALUE) if isinstance(value, str) else shown(value)
 
@@ -52,7 +51,7 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def _pieces(value: Any, most: int) -> Iterator[str]:
+def _pieces(value: object, most: int) -> Iterator[str]:
     """Yield the parts of a ``repr`` one after another."""
     if isinstance(value, Mapping):
         yield "{"

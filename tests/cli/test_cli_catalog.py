@@ -92,11 +92,11 @@ def test_listing_runs_creates_no_store(command_line) -> None:
 
 
 def test_runs_are_listed_newest_first(command_line) -> None:
-    from tune_nas.tracking import Tracker
+    from tune_nas.tracking import MlflowTracker
 
-    tracker = Tracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    tracker = MlflowTracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
     sweep = tracker.sweep_run("lambda", {"seeds": 1})
-    trial = tracker.trial_run(sweep, "t1", stage="search", parameters={"update.lambda": 1})
+    trial = tracker.trial_run(sweep, "t1", phase="search", parameters={"update.lambda": 1})
     tracker.log_epoch(trial, 1, {"valid_accuracy": 61.5})
     tracker.finish(trial, reason="6 convolutions in the normal cell")
     rows = command_line.json("list", "runs")

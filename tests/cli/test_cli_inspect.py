@@ -79,11 +79,11 @@ def test_files_in_every_form(command_line) -> None:
 
 def test_a_run(command_line) -> None:
     from tune_nas.spaces import Genotype, load_space
-    from tune_nas.tracking import Tracker
+    from tune_nas.tracking import MlflowTracker
 
-    tracker = Tracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    tracker = MlflowTracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
     sweep = tracker.sweep_run("lambda", {})
-    trial = tracker.trial_run(sweep, "t1", stage="search", parameters={})
+    trial = tracker.trial_run(sweep, "t1", phase="search", parameters={})
     tracker.log_genotype(trial, Genotype.parse(CELL_201), load_space("nasbench201"))
     assert command_line.json("inspect", trial) == command_line.json("inspect", CELL_201)
     assert "has no artifact 'genotype.yaml'" in command_line.refused("inspect", sweep)

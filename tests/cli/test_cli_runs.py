@@ -45,7 +45,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     found: list[Call] = []
     result = TrialResult(
         trial_id="t1",
-        stage="search",
+        phase="search",
         parameters={"update.lambda": float("inf")},
         seed=0,
         status="failed",
@@ -175,14 +175,14 @@ def test_a_retrain_of_a_run_has_its_trial_whatever_it_says(
 ) -> None:
     from tune_nas.library import load_trial, with_overrides
     from tune_nas.spaces import Genotype, load_space
-    from tune_nas.tracking import Tracker
+    from tune_nas.tracking import MlflowTracker
 
     stop = {"convolutions": {"normal": 2}}
     trial = load_trial("milenas", {"description": text, "name": "123", "schedule.stop": stop})
-    tracker = Tracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    tracker = MlflowTracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
     name = "search space=mine/own.yaml seed=0"
     run = tracker.trial_run(
-        tracker.sweep_run("s", {}), "t", stage="search", parameters=trial.to_dict(), name=name
+        tracker.sweep_run("s", {}), "t", phase="search", parameters=trial.to_dict(), name=name
     )
     found = Genotype.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     tracker.log_genotype(run, found, load_space("nasbench201"))
@@ -257,7 +257,7 @@ def test_ctrl_c_says_how_to_go_on(
     status, out, err = command_line.run("sweep", "lambda", *storage)
     hint = " --storage 'a b'" if storage else ""
     assert (status, out) == (130, "")
-    assert err == f"tune-nas: interrupted; go on with: tune-nas resume lambda{hint}\n"
+    assert err == f"tune-nas: interrupted; resume with: tune-nas resume lambda{hint}\n"
 
 
 def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
@@ -359,12 +359,12 @@ def test_a_sweep_from_end_to_end(command_line) -> None:
         *("retrain", "retrain 1/2", "retrain 2/2"),
     ]
     runs = command_line.json("list", "runs")
-    assert sorted(run["stage"] for run in runs) == [
+    assert sorted(run["phase"] for run in runs) == [
         *("retrain", "retrain", "search", "search", "sweep")
     ]
     assert {run["status"] for run in runs} == {"finished"}
     assert command_line.json("inspect", str(best))["space"] == "darts"
-    searched = next(run["run_id"] for run in runs if run["stage"] == "search")
+    searched = next(run["run_id"] for run in runs if run["phase"] == "search")
     assert command_line.json("inspect", searched)["space"] == "darts"
     found = every_genotype_in(Path("runs/tiny"))
     names = {name.partition(":")[0].rpartition("/")[2] for name in found}

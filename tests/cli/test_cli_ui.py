@@ -12,9 +12,10 @@ import pytest
 
 
 def test_the_ui_links_to_the_runs_and_ends_cleanly(command_line) -> None:
-    from tune_nas.tracking import Tracker
+    from tune_nas.tracking import Experiment, MlflowTracker
 
-    tracker = Tracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    experiment = Experiment(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    tracker = MlflowTracker(experiment)
     tracker.finish(tracker.sweep_run("lambda", {}))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -26,7 +27,7 @@ def test_the_ui_links_to_the_runs_and_ends_cleanly(command_line) -> None:
         line = process.stdout.readline()
         base = f"http://127.0.0.1:{port}"
         assert line == (
-            f"runs: {base}/#/experiments/{tracker.experiment_id}/runs"
+            f"runs: {base}/#/experiments/{experiment.experiment_id}/runs"
             "?workflowType=machine_learning\n"
         )
         with urlopen(f"{base}/api/2.0/mlflow/experiments/get?experiment_id=1", timeout=10) as page:

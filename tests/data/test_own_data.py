@@ -24,7 +24,7 @@ from tune_nas.data import (
 from tune_nas.errors import CheckpointError, ConfigError, DataError, DataUnavailableError
 from tune_nas.library import load_trial
 from tune_nas.search.checkpoint_compatibility import check_same
-from tune_nas.sweep.resolve import portable
+from tune_nas.sweep.trial_values import portable
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ def make_result() -> Callable[..., TrialResult]:
             metrics["valid_accuracy"] = accuracy
         content = {
             "trial_id": f"{value}-{seed}",
-            "stage": "search",
+            "phase": "search",
             "parameters": {"update.lambda": value},
             "seed": seed,
             "status": "finished",

@@ -95,7 +95,7 @@ def sampled(make: Make) -> list[TrialResult]:
     """Eight searches, of which λ = 2 and λ = 3 were repeated with two new seeds each."""
     results = [make(value, 80.0 + value) for value in range(8)]
     return results + [
-        make(value, 70.0 + value + seed, seed=seed, stage="repeat", trial_id=f"r{value}{seed}")
+        make(value, 70.0 + value + seed, seed=seed, phase="repeat", trial_id=f"r{value}{seed}")
         for value in (2, 3)
         for seed in (1, 2)
     ]
@@ -124,7 +124,7 @@ def test_single_trials_are_not_joined(make_result: Make) -> None:
     results = [make_result(v, a, seed=s) for v, of in values.items() for s, a in enumerate(of)]
     results += [
         make_result(
-            v, stage="retrain", trial_id=f"r{v}", parent=f"{v}-0", metrics={"test_accuracy": 9}
+            v, phase="retrain", trial_id=f"r{v}", parent=f"{v}-0", metrics={"test_accuracy": 9}
         )
         for v in values
     ]

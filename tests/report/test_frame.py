@@ -19,7 +19,7 @@ def trials(make: Make) -> list[TrialResult]:
         make("inf", 82.5, seed=1, metrics={"gap": 2.0}, history=[{"valid_accuracy": 82.5}]),
         make(0, seed=1, status="failed", error="ValueError: no"),
         make(
-            0, stage="retrain", trial_id="r0", parent="0-0", metrics={"test_accuracy": float("nan")}
+            0, phase="retrain", trial_id="r0", parent="0-0", metrics={"test_accuracy": float("nan")}
         ),
     ]
 
@@ -27,7 +27,7 @@ def trials(make: Make) -> list[TrialResult]:
 def test_a_row_for_each_trial_has_its_values_and_its_last_metrics(make_result: Make) -> None:
     frame = to_dataframe(trials(make_result))
     assert list(frame.columns) == [
-        *("trial_id", "stage", "seed", "status", "reason", "parent"),
+        *("trial_id", "phase", "seed", "status", "reason", "parent"),
         *("update.lambda", "valid_accuracy", "gap", "test_accuracy"),
     ]
     assert list(frame["trial_id"]) == ["0-0", "inf-1", "0-1", "r0"]

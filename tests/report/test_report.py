@@ -155,7 +155,7 @@ def test_retrains_that_diverged_rank_last_where_retrains_rank(make_result: Make)
         results += [
             make_result(
                 value,
-                stage="retrain",
+                phase="retrain",
                 trial_id=f"r{value}{seed}",
                 parent=f"{value}-{seed}",
                 metrics={"test_accuracy": accuracy},
@@ -193,7 +193,7 @@ def test_retrains_belong_to_their_searches_row(make_result: Make) -> None:
     results = [make_result(v, 90.0 + v, seed=s) for v in (0, 1) for s in (0, 1)]
     results += [
         make_result(
-            "?", None, stage="retrain", trial_id=f"r{i}", parent=parent, parameters={}, **more
+            "?", None, phase="retrain", trial_id=f"r{i}", parent=parent, parameters={}, **more
         )
         for i, (parent, more) in enumerate(
             [
@@ -219,7 +219,7 @@ def test_retrains_belong_to_their_searches_row(make_result: Make) -> None:
 
 def test_a_retrain_alone_counts_as_one(make_result: Make) -> None:
     retrain = make_result(
-        1, stage="retrain", parameters={}, metrics={"test_accuracy": 95.0}, trial_id="r"
+        1, phase="retrain", parameters={}, metrics={"test_accuracy": 95.0}, trial_id="r"
     )
     report = Report("one", [], [retrain], "retrain/test_accuracy")
     assert "95.00" in text_of(report) and "n=1" not in text_of(report)
@@ -229,7 +229,7 @@ def test_a_retrain_alone_counts_as_one(make_result: Make) -> None:
 def test_only_what_was_repeated_is_ranked(make_result: Make) -> None:
     results = [make_result(v, a) for v, a in ((0.1, 95.0), (0.2, 94.0), (0.3, 99.0))]
     results += [
-        make_result(v, a, seed=s, stage="repeat", trial_id=f"r{v}{s}")
+        make_result(v, a, seed=s, phase="repeat", trial_id=f"r{v}{s}")
         for v, s, a in ((0.1, 1, 90.0), (0.1, 2, 92.0), (0.2, 1, 93.0), (0.2, 2, 95.0))
     ]
     report = Report("s", LAMBDA, results, "valid_accuracy")
@@ -245,7 +245,7 @@ def test_only_what_was_repeated_is_ranked(make_result: Make) -> None:
 def test_where_all_repeats_failed_the_searches_are_ranked(make_result: Make) -> None:
     results = [make_result(v, 90.0 + v) for v in (1, 2)]
     results.append(
-        make_result(2, stage="repeat", trial_id="r", status="failed", error="ValueError: no")
+        make_result(2, phase="repeat", trial_id="r", status="failed", error="ValueError: no")
     )
     ranking = Report("s", LAMBDA, results, "valid_accuracy").ranking()
     assert [row.values["update.lambda"] for row in ranking] == [1]

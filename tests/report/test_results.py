@@ -10,7 +10,7 @@ from tune_nas.report import TrialResult
 def full_result() -> TrialResult:
     return TrialResult(
         trial_id="a1",
-        stage="retrain",
+        phase="retrain",
         parameters={"update.lambda": math.inf, "relaxation.kind": "sigmoid", "betas": [0.5, 0.999]},
         seed=3,
         status="failed",
@@ -29,6 +29,12 @@ def test_strict_json_gives_the_same_result_back() -> None:
     assert TrialResult.from_dict(json.loads(text)) == full_result()
 
 
+def test_a_result_of_an_earlier_version_is_read() -> None:
+    content = full_result().to_dict()
+    content["stage"] = content.pop("phase")
+    assert TrialResult.from_dict(content) == full_result()
+
+
 def test_nan_survives() -> None:
     result = TrialResult("a", "search", {}, 0, "finished", metrics={"loss": math.nan})
     again = TrialResult.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False)))
@@ -41,7 +47,7 @@ def test_texts_that_read_like_numbers_stay_texts_outside_of_numbers() -> None:
     assert (again.trial_id, again.reason, again.error) == ("inf", "nan", "inf")
 
 
-@pytest.mark.parametrize(("key", "value"), [("stage", "training"), ("status", "done")])
+@pytest.mark.parametrize(("key", "value"), [("phase", "training"), ("status", "done")])
 def test_bad_words_are_named(key: str, value: str) -> None:
     content = {**full_result().to_dict(), key: value}
     with pytest.raises(StorageError, match=f"{key} is '{value}', but must be one of"):
@@ -50,4 +56,4 @@ def test_bad_words_are_named(key: str, value: str) -> None:
 
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(StorageError, match="trial_id"):
-        TrialResult.from_dict({"stage": "search"})
+        TrialResult.from_dict({"phase": "search"})

@@ -19,12 +19,12 @@ def searches(make: Make, values: dict[object, Sequence[float]]) -> list[TrialRes
 
 def retrains(make: Make, values: dict[object, float]) -> list[TrialResult]:
     return [
-        make(value, None, stage="retrain", trial_id=f"r{value}", parent=f"{value}-0")
+        make(value, None, phase="retrain", trial_id=f"r{value}", parent=f"{value}-0")
         if accuracy is None
         else make(
             value,
             None,
-            stage="retrain",
+            phase="retrain",
             trial_id=f"r{value}",
             parent=f"{value}-0",
             metrics={"test_accuracy": accuracy},
@@ -209,7 +209,7 @@ def test_one_retrain_cannot_rank(make_result: Make) -> None:
 
 def repeated(make: Make, values: dict[object, Sequence[float]]) -> list[TrialResult]:
     return [
-        make(value, accuracy, seed=seed, stage="repeat", trial_id=f"repeat-{value}-{seed}")
+        make(value, accuracy, seed=seed, phase="repeat", trial_id=f"repeat-{value}-{seed}")
         for value, accuracies in values.items()
         for seed, accuracy in enumerate(accuracies, start=1)
     ]
@@ -238,7 +238,7 @@ def test_repeats_are_compared_with_each_other_and_with_the_rest(make_result: Mak
 
 def test_the_rest_by_a_loss_and_without_a_deviation(make_result: Make) -> None:
     results = [make_result(v, metrics={"valid_loss": loss}) for v, loss in ((0, 0.5), (1, 0.25))]
-    again = {"stage": "repeat", "trial_id": "r", "seed": 1, "metrics": {"valid_loss": 0.75}}
+    again = {"phase": "repeat", "trial_id": "r", "seed": 1, "metrics": {"valid_loss": 0.75}}
     text = sentence([*results, make_result(1, **again)], "valid_loss", "min")
     assert text.startswith(
         "λ = 1: valid_loss 0.7500, n = 1 repeat; the one not repeated is λ = 0 (0.5000, n = 1), "

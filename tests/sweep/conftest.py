@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tune_nas.sweep.config import SweepConfig
-from tune_nas.sweep.ray.cluster import connect, prepare_environment
+from tune_nas.sweep.ray.environment import prepare_environment
 from tune_nas.sweep.resolve import load_sweep
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -34,6 +34,8 @@ def ray_session() -> Iterator[None]:
     prepare_environment(None)
     import ray.cloudpickle
     import standin
+
+    from tune_nas.sweep.ray.cluster import connect
 
     # Ray's workers cannot import a test's module: send the classes themselves.
     ray.cloudpickle.register_pickle_by_value(standin)

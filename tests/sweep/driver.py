@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from tune_nas.sweep.ray.cluster import prepare_environment
+from tune_nas.sweep.ray.environment import prepare_environment
 
 
 def main() -> None:

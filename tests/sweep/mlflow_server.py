@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import MlflowTracker
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serve the store in a folder within the block; yields its address."""
-    Tracker(f"sqlite:///{folder}/mlflow.db")
+    MlflowTracker(f"sqlite:///{folder}/mlflow.db")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -24,7 +24,7 @@ from tune_nas.errors import StorageError
 from tune_nas.sweep.runs.origin import find_origin
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 TUNE_NAS = str(Path(sys.executable).with_name("tune-nas"))
 SWEEP = {
@@ -112,8 +112,8 @@ def histories(storage: Storage) -> dict[str, list[dict[str, float]]]:
             {key: value for key, value in metrics.items() if key not in ("seconds", "memory_mib")}
             for metrics in record.history
         ]
-        for stage in ("search", "retrain")
-        for record in Records(storage, stage)
+        for phase in ("search", "retrain")
+        for record in Records(storage, phase)
     }
 
 
@@ -162,8 +162,8 @@ def test_a_driver_and_a_node_that_are_killed_change_nothing(
     assert far.read("log.txt")  # of the node's death
 
     assert histories(far) == expected
-    runs = Tracker(mlflow_server).list_runs()
-    assert sorted(r.stage for r in runs) == ["retrain", "search", "search", "search", "sweep"]
+    runs = RunReader(mlflow_server).list_runs()
+    assert sorted(r.phase for r in runs) == ["retrain", "search", "search", "search", "sweep"]
     assert {r.status for r in runs} == {"finished"}
 
     best = found["best_genotype_path"]
@@ -209,7 +209,7 @@ def test_storage_that_cannot_be_used_is_said(bucket: str, monkeypatch: pytest.Mo
 
 def test_a_port_that_is_not_rays_is_not_tried_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "from tune_nas.sweep.ray.cluster import prepare_environment\n"
+        "from tune_nas.sweep.ray.environment import prepare_environment\n"
         "prepare_environment({!r})\n"
         "from ray._private import ray_constants\n"
         "print(ray_constants.NUM_REDIS_GET_RETRIES)"

@@ -17,7 +17,8 @@ from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.ray.trainable import REPORTS, read_reports
 from tune_nas.sweep.runner import resume_sweep
 from tune_nas.sweep.runs.plan import STATE, State, read_state
-from tune_nas.sweep.runs.records import FOLDER, Records
+from tune_nas.sweep.runs.record_files import FOLDER
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
 NAME = f"search/{FOLDER}/search-00000.json"

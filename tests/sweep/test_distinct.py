@@ -96,7 +96,7 @@ def test_nothing_is_written_for_equal_trials(
 
 def test_equal_samples_have_other_seeds() -> None:
     """Values within a range can be equivalent too: they are rounded."""
-    from tune_nas.sweep.sources import OptunaSource
+    from tune_nas.sweep.optuna_source import OptunaSource
 
     key = f"{RETRAIN}.crop_padding"
     values = {key: {"int": [0, 12]}}

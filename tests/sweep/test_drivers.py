@@ -22,13 +22,13 @@ from typer.testing import CliRunner
 from tune_nas.cli import app
 from tune_nas.config import TrialConfig
 from tune_nas.errors import NameTakenError
-from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.runs import locking, storage
 from tune_nas.sweep.runs.drivers import DriverStatus, driver_status
 from tune_nas.sweep.runs.locking import is_locked, locked, read_owner
 from tune_nas.sweep.runs.plan import Plan, State
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import MlflowTracker
 
 DRIVER = str(Path(__file__).with_name("driver.py"))
 
@@ -199,12 +199,12 @@ def test_a_sweep_without_a_run_is_listed(plan: Plan, tmp_path: Path) -> None:
 def test_runs_of_two_storages_in_one_store_are_told_apart(plan: Plan, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/both.db"
     plan.write_state(mlflow=uri)
-    tracker = Tracker(uri)
+    tracker = MlflowTracker(uri)
     for identity in ("me", "another"):
         run = tracker.sweep_run("x", {}, identity=identity)
-        tracker.trial_run(run, "search-00000", stage="search", parameters={})
+        tracker.trial_run(run, "search-00000", phase="search", parameters={})
     rows = listed(tmp_path / "runs", "--mlflow", uri)
-    found = sorted((row["stage"], row["status"], row["reason"].partition(";")[0]) for row in rows)
+    found = sorted((row["phase"], row["status"], row["reason"].partition(";")[0]) for row in rows)
     assert found == [
         ("search", "lost", ""),
         ("search", "running", ""),
@@ -228,7 +228,7 @@ def test_a_driver_that_is_killed_is_listed_as_lost(tmp_path: Path) -> None:
     assert {row["reason"] for row in alive} == {""}
     rows = listed(runs)
     assert {row["status"] for row in rows} == {"lost"}
-    (reason,) = (row["reason"] for row in rows if row["stage"] == "sweep")
+    (reason,) = (row["reason"] for row in rows if row["phase"] == "sweep")
     assert reason == f"its driver is gone; resume with: tune-nas resume killed --storage {runs}"
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from tune_nas.report import TrialResult
 from tune_nas.sweep import RunOptions, load_sweep, resume_sweep, run_sweep
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
 BEFORE = Path(__file__).with_name("before")
@@ -26,7 +26,7 @@ MEASURED = ("seconds", "memory_mib")
 def histories(results: list[TrialResult]) -> dict[str, tuple[Any, ...]]:
     return {
         result.trial_id: (
-            result.stage,
+            result.phase,
             result.status,
             result.parent,
             result.genotype,
@@ -53,9 +53,9 @@ def test_it_ends_as_a_sweep_of_this_version(tmp_path: Path, ray_session: None) -
     first = json.loads((BEFORE / "search/records/search-00000.json").read_text())
     assert resumed.results[0].history == first["history"]  # it had finished, and was not run again
 
-    tracker = Tracker(resumed.mlflow_uri)
-    runs = {r.trial_id: r for r in tracker.list_runs() if r.sweep == "before" and r.trial_id}
+    reader = RunReader(resumed.mlflow_uri)
+    runs = {r.trial_id: r for r in reader.list_runs() if r.sweep == "before" and r.trial_id}
     assert {run.state for run in runs.values()} == {"FINISHED"} and len(runs) == 4
     for trial_id in ("search-00000", "search-00001"):
         for name in ("alphas.csv", "alphas.png", "best_by_size.yaml", "genotype.yaml"):
-            assert tracker.read_artifact(runs[trial_id].run_id, name)
+            assert reader.read_artifact(runs[trial_id].run_id, name)

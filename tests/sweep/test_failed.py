@@ -14,9 +14,10 @@ from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phases import with_known_ids
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
 TWO = {"update.lambda": {"grid": [0, 1]}}
@@ -71,14 +72,14 @@ def test_a_passing_failure_is_tried_again_from_its_checkpoint(
     second = resume_sweep(None, where, failed=True, tasks=TASKS)
     smooth = run_sweep(make_sweep(parameters=TWO), where, "smooth", tasks=TASKS)
     assert [r.history for r in second.results[:2]] == [r.history for r in smooth.results]
-    retrained = {r.trial_id: (r.parent, r.status) for r in second.results if r.stage == "retrain"}
+    retrained = {r.trial_id: (r.parent, r.status) for r in second.results if r.phase == "retrain"}
     assert retrained == {
         "retrain-00000": ("search-00000", "finished"),
         "retrain-00001": ("search-00001", "finished"),
     }
     assert second.results[2] == first.results[2]
     assert second.n_failed == 0
-    runs = [run for run in Tracker(second.mlflow_uri).list_runs() if run.sweep == "x"]
+    runs = [run for run in RunReader(second.mlflow_uri).list_runs() if run.sweep == "x"]
     assert len(runs) == 5
     assert {(run.state, run.tags.get("error")) for run in runs} == {("FINISHED", None)}
     with pytest.raises(StorageError, match="'x' has no failed trial; there is nothing to try"):
@@ -150,7 +151,7 @@ def test_a_retraining_that_was_begun_is_run_to_its_end_though_another_is_better_
     assert [(record.status, record.epoch) for record in records] == [("running", 1)]
     (tmp_path / "back").touch()
     outcome = resume_sweep("x", where, failed=True, tasks=TASKS)
-    retrained = [(r.parent, r.status) for r in outcome.results if r.stage == "retrain"]
+    retrained = [(r.parent, r.status) for r in outcome.results if r.phase == "retrain"]
     assert retrained == [("search-00000", "finished"), ("search-00001", "finished")]
     assert (outcome.n_failed, outcome.untracked) == (0, [])
 
@@ -160,12 +161,12 @@ def test_a_finished_sweep_is_written_to_another_store(
 ) -> None:
     where = options(tmp_path)
     whole = run_sweep(make_sweep(parameters=TWO), where, "x", tasks=TASKS)
-    monkeypatch.setattr("tune_nas.sweep.runner.connect", None)  # no trial is left to run
+    monkeypatch.setattr("tune_nas.sweep.session.connect", None)  # no trial is left to run
     other = f"sqlite:///{tmp_path}/other.db"
     again = resume_sweep("x", options(tmp_path, mlflow=other), tasks=TASKS)
     assert again.results == whole.results
-    runs = Tracker(other).list_runs()
-    assert sorted((run.stage, run.state) for run in runs) == [
+    runs = RunReader(other).list_runs()
+    assert sorted((run.phase, run.state) for run in runs) == [
         *[("search", "FINISHED")] * 2,
         ("sweep", "FINISHED"),
     ]

@@ -17,10 +17,10 @@ from standin import TASKS, MakeSweep
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.files import write_atomically
-from tune_nas.sweep import RunOptions, resume_sweep, run_sweep, runner
+from tune_nas.sweep import RunOptions, resume_sweep, run_sweep, session
 from tune_nas.sweep.full_disk import told_by_name
-from tune_nas.sweep.ray.cluster import hidden_warnings
-from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.library_output import hidden_warnings
+from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.runs.locking import locked
 from tune_nas.sweep.runs.plan import Plan, State
 from tune_nas.sweep.runs.records import Records
@@ -110,13 +110,13 @@ def test_the_log_of_a_remote_storage_does_not_hide_the_error(
         raise StorageError(f"{name} cannot be written")
 
     monkeypatch.setattr(Storage, "write", write)
-    with pytest.raises(type(reason)) as error, runner._logging_to(Storage("mock://bucket")):
+    with pytest.raises(type(reason)) as error, session._logging_to(Storage("mock://bucket")):
         logging.getLogger("some.library").warning("a warning")
         raise reason
     assert error.value is reason
     with (
         pytest.raises(StorageError, match=r"^log.txt cannot be written$"),
-        runner._logging_to(Storage("mock://bucket")),
+        session._logging_to(Storage("mock://bucket")),
     ):
         logging.getLogger("some.library").warning("a warning")
 

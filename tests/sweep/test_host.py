@@ -17,7 +17,8 @@ from tune_nas.search import Search
 from tune_nas.sweep import RunOptions, run_sweep
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
-from tune_nas.sweep.ray.search_worker import SharedProcessTrainable, hosting
+from tune_nas.sweep.ray.search_worker import hosting
+from tune_nas.sweep.ray.shared_process import SharedProcessTrainable
 from tune_nas.sweep.resolve import load_sweep
 
 TINY: dict[str, Any] = {

@@ -17,9 +17,10 @@ from standin import TASKS, write_sweep
 
 from tune_nas.sweep import RunOptions, SweepOutcome, load_sweep, resume_sweep, run_sweep
 from tune_nas.sweep.ray.scheduler import Asha
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
 
@@ -70,12 +71,12 @@ def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool], log
         process.wait()
 
 
-def records(folder: Path, name: str, stage: str) -> list[Record]:
-    return list(Records(Storage(folder / "runs" / name), stage))
+def records(folder: Path, name: str, phase: str) -> list[Record]:
+    return list(Records(Storage(folder / "runs" / name), phase))
 
 
-def epochs_of(folder: Path, stage: str) -> int:
-    return sum(record.epoch for record in records(folder, "killed", stage))
+def epochs_of(folder: Path, phase: str) -> int:
+    return sum(record.epoch for record in records(folder, "killed", phase))
 
 
 def what_came_of(found: list[Record]) -> list[tuple[Any, ...]]:
@@ -89,11 +90,11 @@ def study(folder: Path, name: str) -> list[tuple[Any, ...]]:
 
 
 def runs(outcome: SweepOutcome) -> list[tuple[Any, ...]]:
-    tracker = Tracker(outcome.mlflow_uri)
-    found = tracker.list_runs()
+    reader = RunReader(outcome.mlflow_uri)
+    found = reader.list_runs()
     names = {run.run_id: run.name for run in found}
     return sorted(
-        (r.name, r.stage, r.trial_id or "", names.get(r.parent or ""), r.state, r.status, r.metrics)
+        (r.name, r.phase, r.trial_id or "", names.get(r.parent or ""), r.state, r.status, r.metrics)
         for r in found
     )
 
@@ -120,10 +121,10 @@ def test_killed_twice_ends_as_one_that_ran_through(tmp_path: Path, ray_session: 
     second = start(killed, "resume", 1, file)
     kill_when(second, lambda: epochs_of(killed, "repeat") >= 8, log)
     resumed = resume_sweep(None, RunOptions(storage=str(killed / "runs"), **options), tasks=TASKS)
-    for stage in ("search", "repeat", "retrain"):
-        expected = what_came_of(records(through, "killed", stage))
-        assert expected, stage
-        assert what_came_of(records(killed, "killed", stage)) == expected
+    for phase in ("search", "repeat", "retrain"):
+        expected = what_came_of(records(through, "killed", phase))
+        assert expected, phase
+        assert what_came_of(records(killed, "killed", phase)) == expected
     assert resumed.results == whole.results
     runs_of = [(str(result.parameters), result.seed) for result in whole.results[:14]]
     assert len(set(runs_of)) == 14 and len({seed for _, seed in runs_of}) > 1
@@ -144,23 +145,23 @@ def test_two_at_a_time_contradict_no_decision(tmp_path: Path, ray_session: None)
     assert any(record.status == "stopped early" for record in before.values())
     options = RunOptions(storage=str(tmp_path / "runs"), concurrency=2, quiet=True)
     outcome = resume_sweep("killed", options, tasks=TASKS)
-    stage = Records(Storage(tmp_path / "runs" / "killed"), "search")
-    assert len(stage) == 14
+    phase = Records(Storage(tmp_path / "runs" / "killed"), "search")
+    assert len(phase) == 14
     for job_id, record in before.items():
-        after = stage[job_id]
+        after = phase[job_id]
         assert after.job == record.job
         assert after.history[: len(record.history)] == record.history
         assert after.orders[: len(record.orders)] == record.orders
         if record.ended:
             assert after.history == record.history
             assert after.status == record.status.replace("stopping", "stopped early")
-    assert_decisions_follow(stage)
+    assert_decisions_follow(phase)
     states = [run[4] for run in runs(outcome)]
     assert len(states) == 1 + 14 + 4
     assert set(states) == {"FINISHED"}
 
 
-def assert_decisions_follow(stage: Records) -> None:
+def assert_decisions_follow(phase: Records) -> None:
     """Replay all results to a new ASHA: it must stop exactly the trials that were stopped."""
     asha = Asha(metric="valid_accuracy", mode="max", epochs=6, grace_period=2, reduction_factor=2)
 
@@ -168,10 +169,10 @@ def assert_decisions_follow(stage: Records) -> None:
         def __init__(self, trial_id: str) -> None:
             self.trial_id = trial_id
 
-    known = {record.job.id: Known(record.job.id) for record in stage}
+    known = {record.job.id: Known(record.job.id) for record in phase}
     for trial in known.values():
         asha.on_trial_add(None, trial)
-    for record, metrics in stage.in_order():
+    for record, metrics in phase.in_order():
         decision = asha.on_trial_result(None, known[record.job.id], metrics)
         last = metrics is record.history[-1]
         assert (decision == "STOP") == last, (record.job.id, metrics["epoch"])

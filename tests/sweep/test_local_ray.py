@@ -15,7 +15,7 @@ from standin import TASKS, MakeSweep
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep import RunOptions, run_sweep
-from tune_nas.sweep.ray import local_ray
+from tune_nas.sweep.ray import environment, local_ray
 
 TIMED_OUT = Exception("The current node timed out during startup. This could happen because …")
 
@@ -115,15 +115,15 @@ def test_the_processes_of_the_first_try_are_ended() -> None:
 def test_a_folder_too_long_for_sockets_says_what_to_set(
     monkeypatch: pytest.MonkeyPatch, make_sweep: MakeSweep, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(local_ray.sys, "platform", "linux")
-    monkeypatch.setattr(local_ray, "_is_running", lambda: False)
-    monkeypatch.setattr(local_ray, "_LONGEST_SOCKET", 107)
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    monkeypatch.setattr(environment, "_is_running", lambda: False)
+    monkeypatch.setattr(environment, "_LONGEST_SOCKET", 107)
     monkeypatch.setattr(os, "getpid", lambda: 12345)
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     # /tmp/…/ray/session_2026-11-28_19-18-06_963750_12345/sockets/plasma_store: 66 bytes below it
     fits, too_long = "/" + 40 * "x", "/" + 41 * "x"
     monkeypatch.setenv("TMPDIR", fits)
-    local_ray.check_temporary_folder()
+    environment.check_temporary_folder()
     monkeypatch.setenv("TMPDIR", too_long)
     with pytest.raises(StorageError) as error:
         run_sweep(make_sweep(), RunOptions(storage=str(tmp_path / "runs")), tasks=TASKS)
@@ -134,11 +134,11 @@ def test_a_folder_too_long_for_sockets_says_what_to_set(
     assert not (tmp_path / "runs").exists()
     monkeypatch.setenv("TMPDIR", "/" + 20 * "ü" + "xx")  # bytes count, not characters
     with pytest.raises(StorageError, match=r"at most 41 bytes \(it has 43\)"):
-        local_ray.check_temporary_folder()
+        environment.check_temporary_folder()
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # goes before TMPDIR
-    local_ray.check_temporary_folder()
+    environment.check_temporary_folder()
     monkeypatch.setenv("RAY_TMPDIR", "tmp")
     with pytest.raises(StorageError, match="RAY_TMPDIR is 'tmp', but must be absolute for Ray"):
-        local_ray.check_temporary_folder()
-    monkeypatch.setattr(local_ray, "_is_running", lambda: True)  # and has its folder
-    local_ray.check_temporary_folder()
+        environment.check_temporary_folder()
+    monkeypatch.setattr(environment, "_is_running", lambda: True)  # and has its folder
+    environment.check_temporary_folder()

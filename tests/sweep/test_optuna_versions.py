@@ -14,10 +14,10 @@ import pytest
 from standin import MakeSweep
 
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.optuna_source import OptunaSource
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.sweep.sources import OptunaSource
 
 RATE, BATCH, LEVEL, LAMBDA = (
     "optimizer.weights.learning_rate",

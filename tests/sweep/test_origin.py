@@ -13,19 +13,19 @@ from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.origin import find_origin
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import MlflowTracker
 
 TRIAL = TrialConfig(name="mine")
 
 
 def add_trial(root: Path, name: str, trial_id: str, epochs: int = 2) -> Path:
     """Create the files of a search, and return its newest checkpoint."""
-    stage = trial_id.partition("-")[0]
-    records = Records(Storage(root / name), stage)
+    phase = trial_id.partition("-")[0]
+    records = Records(Storage(root / name), phase)
     record = records.start(
-        Job(trial_id, "retrain" if stage == "retrain" else "search", stage, TRIAL)
+        Job(trial_id, "retrain" if phase == "retrain" else "search", phase, TRIAL)
     )
-    folder = root / name / stage / trial_id
+    folder = root / name / phase / trial_id
     record.folders += [str(folder), f"{folder}.1"]  # the second session did not get far
     records.save(record)
     for epoch in range(epochs):
@@ -58,10 +58,10 @@ def test_of_several_searches_one_must_be_named(tmp_path: Path) -> None:
 def test_an_mlflow_run(tmp_path: Path) -> None:
     newest = add_trial(tmp_path, "one", "search-00000")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    tracker = Tracker(uri)
+    tracker = MlflowTracker(uri)
     sweep = tracker.sweep_run("one", {})
-    run = tracker.trial_run(sweep, "search-00000", stage="search", parameters={}, name="of mine")
-    retrain = tracker.trial_run(sweep, "retrain-00000", stage="retrain", parameters={})
+    run = tracker.trial_run(sweep, "search-00000", phase="search", parameters={}, name="of mine")
+    retrain = tracker.trial_run(sweep, "retrain-00000", phase="retrain", parameters={})
     for text in (run, "of mine"):
         assert find_origin(text, str(tmp_path), uri).checkpoint == str(newest)
     with pytest.raises(StorageError, match="is a retrain, which has no supernet"):

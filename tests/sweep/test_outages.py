@@ -28,7 +28,7 @@ from tune_nas.sweep import RunOptions, resume_sweep, run_search, run_sweep
 from tune_nas.sweep.runs.plan import read_plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import RunWriter, Tracker
+from tune_nas.tracking import RunReader, RunWriter
 from tune_nas.tracking.tracked_run import TrackedRun
 
 pytestmark = pytest.mark.sweep
@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     # The store is retried at once, not after half a minute.
-    monkeypatch.setattr("tune_nas.sweep.tracking._SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("tune_nas.sweep.store_attempts._PAUSE_SECONDS", 0.2)
     monkeypatch.setattr("tune_nas.sweep.tracking._PAUSES", (0.0, 0.3, 0.3))
     proxy = Proxy(server)
     yield proxy
@@ -95,11 +95,11 @@ def epochs_of(folder: Path, name: str, phase: str) -> int:
 
 def assert_whole(server: str, name: str, results: list[TrialResult]) -> list[TrackedRun]:
     """Every trial has one run, closed with its end, with each of its epochs once."""
-    client, tracker = MlflowClient(server), Tracker(server)
-    sweeps = [run for run in tracker.list_runs() if run.sweep == name]
-    (sweep,) = [run for run in sweeps if run.stage == "sweep"]
+    client, reader = MlflowClient(server), RunReader(server)
+    sweeps = [run for run in reader.list_runs() if run.sweep == name]
+    (sweep,) = [run for run in sweeps if run.phase == "sweep"]
     assert sweep.state == "FINISHED"
-    trials = [run for run in sweeps if run.stage != "sweep"]
+    trials = [run for run in sweeps if run.phase != "sweep"]
     ids = {result.trial_id: result for result in results}
     assert Counter(run.trial_id for run in trials) == Counter(list(ids))
     by_trial = {run.trial_id: run for run in trials}
@@ -179,7 +179,7 @@ def test_a_server_lost_to_the_end_is_one_line_and_a_resume_sends_what_it_lacks(
         resume_sweep(None, options(tmp_path, proxy, mlflow=None), tasks=TASKS)
     proxy.mode = "open"
     # No trial is left, so Ray is not asked.
-    monkeypatch.setattr("tune_nas.sweep.runner.connect", None)
+    monkeypatch.setattr("tune_nas.sweep.session.connect", None)
     sent = resume_sweep(None, options(tmp_path, proxy, mlflow=None), tasks=TASKS)
     assert sent.untracked == []
     assert sent.results == outcome.results
@@ -290,13 +290,13 @@ def test_files_of_a_trial_whose_driver_died_before_it_wrote_them(
         run_search(trial, where, "window")
     restart_ray()
     outcome = resume_sweep("window", where)
-    tracker = Tracker(outcome.mlflow_uri)
-    (run,) = [run for run in tracker.list_runs() if run.stage == "search"]
+    reader = RunReader(outcome.mlflow_uri)
+    (run,) = [run for run in reader.list_runs() if run.phase == "search"]
     assert run.state == "FINISHED"
     checkpoint = max((tmp_path / "runs/window/search/search-00000").glob("checkpoint_*"))
     for name in ("alphas.csv", "best_by_size.yaml"):
-        assert tracker.read_artifact(run.run_id, name) == (checkpoint / name).read_bytes()
-    assert tracker.read_artifact(run.run_id, "alphas.png").startswith(b"\x89PNG")
+        assert reader.read_artifact(run.run_id, name) == (checkpoint / name).read_bytes()
+    assert reader.read_artifact(run.run_id, "alphas.png").startswith(b"\x89PNG")
 
 
 def test_ctrl_c_in_an_outage_is_no_traceback(

@@ -47,4 +47,4 @@ def test_workers_import_the_data_set_of_a_trial(
     assert (again.status, again.genotype) == ("finished", searched.genotype)
 
     (retrained,) = run_retrain(trial, searched.genotype, options, "retrained").results
-    assert (retrained.stage, retrained.status) == ("retrain", "finished")
+    assert (retrained.phase, retrained.status) == ("retrain", "finished")

@@ -38,4 +38,4 @@ def test_workers_import_the_operations_of_a_space(tmp_path: Path, ray_session: N
     cell = f"|{conv}~0|+|{median}~0|skip_connect~1|+|skip_connect~0|{conv}~1|skip_connect~2|"
     outcome = run_retrain(trial, cell, options, "retrained")
     (retrained,) = outcome.results
-    assert (retrained.stage, retrained.status) == ("retrain", "finished")
+    assert (retrained.phase, retrained.status) == ("retrain", "finished")

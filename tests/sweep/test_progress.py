@@ -12,7 +12,9 @@ from rich.console import Console
 
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.ray.callbacks import Progress, Recorder
+from tune_nas.sweep.phase_progress import PhaseProgress
+from tune_nas.sweep.ray.callbacks import Recorder
+from tune_nas.sweep.ray.progress import ProgressCallback
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
@@ -34,17 +36,17 @@ def result(epoch: int, **more: Any) -> dict[str, Any]:
 
 
 def test_the_table_shows_epochs_metrics_and_time_left(records: Records) -> None:
-    progress = Progress(records, 2, "valid_accuracy", live=True)
+    progress = PhaseProgress(records, 2, "valid_accuracy")
     records.add("search-00000", result(1))
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(progress._table())
+    console.print(progress.table())
     text = console.export_text()
     for part in ("search: 2 trials", "λ=0.1", "1/4", "12.35", "3", "running", "left"):
         assert part in text, part
 
 
 def test_a_pipe_gets_plain_lines(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(records, 1, "valid_accuracy", live=False)
+    progress = ProgressCallback(PhaseProgress(records, 1, "valid_accuracy"), live=False)
     records.add("search-00000", result(4))
     records.end("search-00000")
     progress.on_trial_complete(0, [], Trial())
@@ -56,7 +58,7 @@ def test_a_pipe_gets_plain_lines(records: Records, capsys: pytest.CaptureFixture
 
 
 def test_a_live_display_does_not_reach_rays_pickles(records: Records) -> None:
-    progress = Progress(records, 1, "valid_accuracy", live=True)
+    progress = ProgressCallback(PhaseProgress(records, 1, "valid_accuracy"), live=True)
     progress.on_step_end(0, [])
     try:
         assert pickle.loads(pickle.dumps(progress)).__dict__ == {}

@@ -16,7 +16,7 @@ from tune_nas.sweep.ray.room import Node, check_room, searches_per_process, tria
 # Starts a placement group for each trial, as Tune does, and counts those that Ray can place.
 PLACED = """
 import json, sys
-from tune_nas.sweep.ray.cluster import prepare_environment
+from tune_nas.sweep.ray.environment import prepare_environment
 prepare_environment(None)
 import ray
 from ray.util.placement_group import placement_group

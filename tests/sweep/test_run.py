@@ -16,11 +16,11 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.report import TrialResult
 from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_search, run_sweep
-from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.runs.plan import Plan, State, read_plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
 
@@ -39,10 +39,10 @@ def test_a_grid_runs_to_its_end_and_leaves_everything(
     failed = [result for result in outcome.results if result.status == "failed"]
     assert {result.seed for result in failed} == {1}
     assert {result.error for result in failed} == {"ValueError: the second epoch failed"}
-    searched = [r for r in outcome.results if r.stage == "search" and r.status == "finished"]
+    searched = [r for r in outcome.results if r.phase == "search" and r.status == "finished"]
     assert len(searched) == 6
     assert all(len(result.history) == 4 for result in searched)
-    retrained = [result for result in outcome.results if result.stage == "retrain"]
+    retrained = [result for result in outcome.results if result.phase == "retrain"]
     assert [len(result.history) for result in retrained] == [2, 2, 2]
     parents = {result.trial_id: result for result in searched}
     assert all(parents[r.parent or ""].parameters == r.parameters for r in retrained)
@@ -57,8 +57,8 @@ def test_a_grid_runs_to_its_end_and_leaves_everything(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "search: 9 trials"
     assert sum("ValueError: the second epoch failed" in line for line in lines) == 3
-    runs = Tracker(outcome.mlflow_uri).list_runs()
-    states = sorted((run.stage, run.state) for run in runs)
+    runs = RunReader(outcome.mlflow_uri).list_runs()
+    states = sorted((run.phase, run.state) for run in runs)
     assert states == (
         [("retrain", "FINISHED")] * 3
         + [("search", "FAILED")] * 3
@@ -115,7 +115,7 @@ def test_damaged_ray_state_and_checkpoints_are_of_no_consequence(
     resumed = resume_sweep("cut", options(tmp_path, **alone), tasks=TASKS)
     assert resumed.results == whole.results
     assert "skipped a damaged checkpoint" in (folder / "log.txt").read_text()
-    runs = Tracker(resumed.mlflow_uri).list_runs()
+    runs = RunReader(resumed.mlflow_uri).list_runs()
     mine = [run for run in runs if run.sweep == "cut"]
     assert len(mine) == 6
     assert {run.state for run in mine} == {"FINISHED"}
@@ -137,14 +137,14 @@ def test_an_error_in_the_driver_is_said_as_it_is_and_a_resume_goes_on(
         patch.setattr(Records, "add", full)
         with pytest.raises(StorageError, match=r"^storage cannot be written: no space left"):
             run_sweep(sweep, options(tmp_path, concurrency=1), "full", tasks=TASKS)
-    tracker = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
-    ends = {run.stage: (run.state, run.tags.get("reason")) for run in tracker.list_runs()}
+    reader = RunReader(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    ends = {run.phase: (run.state, run.tags.get("reason")) for run in reader.list_runs()}
     by = "interrupted by an error of the driver"
     assert ends["search"] == ("KILLED", f"{by} after epoch 3 of 4; resume the sweep")
     assert ends["sweep"][0] == "FAILED"
     resumed = resume_sweep("full", options(tmp_path), tasks=TASKS)
     assert [result.status for result in resumed.results] == ["finished"] * 2
-    assert {run.state for run in tracker.list_runs()} == {"FINISHED"}
+    assert {run.state for run in reader.list_runs()} == {"FINISHED"}
 
 
 def test_a_metric_that_no_search_reports_ends_the_sweep_with_its_first_trial(
@@ -203,17 +203,17 @@ def test_a_damaged_record_is_one_line(tmp_path: Path, make_sweep: MakeSweep) -> 
 def test_one_search_and_one_retrain(tmp_path: Path, ray_session: None) -> None:
     trial = TrialConfig(name="one", schedule={"epochs": 3}, retrain={"epochs": 2})  # type: ignore[arg-type]
     found = run_search(trial, options(tmp_path), tasks=TASKS)
-    assert [result.stage for result in found.results] == ["search"]
+    assert [result.phase for result in found.results] == ["search"]
     best = Path(found.best_genotype_path or "").read_text()
-    run = next(r for r in Tracker(found.mlflow_uri).list_runs() if r.stage == "search")
+    run = next(r for r in RunReader(found.mlflow_uri).list_runs() if r.phase == "search")
     outcome = run_retrain(trial, best, options(tmp_path), "two", parent_run=run.run_id, tasks=TASKS)
     (result,) = outcome.results
-    assert (result.stage, result.status, result.metrics["epoch"]) == ("retrain", "finished", 2)
+    assert (result.phase, result.status, result.metrics["epoch"]) == ("retrain", "finished", 2)
     assert f"retrain test accuracy {result.metrics['test_accuracy']:.2f} %" in (
         outcome.report.sentence()
     )
     assert Path(outcome.best_genotype_path or "").read_text() == best
-    child = next(r for r in Tracker(found.mlflow_uri).list_runs() if r.stage == "retrain")
+    child = next(r for r in RunReader(found.mlflow_uri).list_runs() if r.phase == "retrain")
     assert child.parent == run.run_id
 
 

@@ -17,10 +17,10 @@ from standin import GENOTYPE_FILE, TASKS, MakeSweep
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, DataError, GenotypeError, StorageError, TuneNasError
 from tune_nas.sweep import RunOptions, resume_sweep, run_retrain, run_sweep
-from tune_nas.sweep.resolve import BaseTrials
+from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.runs.plan import Plan, State, read_plan
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 LEAST, OR_NONE = "but must be finite and >= 0.01", "but must be finite, and 0 or >= 0.01"
 TINY = {
@@ -39,7 +39,7 @@ def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(address: str | None) -> Iterator[None]:
         yield
 
-    monkeypatch.setattr("tune_nas.sweep.runner.connect", connect)
+    monkeypatch.setattr("tune_nas.sweep.session.connect", connect)
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
 
 
@@ -105,20 +105,20 @@ def test_ctrl_c_closes_the_sweep_and_a_resume_goes_on_as_it_was_started(
     where = options(tmp_path, mlflow=own, concurrency=1, cpus_per_trial=2)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(make_sweep(), where, "cut", tasks=TASKS)
-    (run,) = Tracker(own).list_runs()
-    assert (run.stage, run.state, run.status) == ("sweep", "KILLED", "interrupted")
+    (run,) = RunReader(own).list_runs()
+    assert (run.phase, run.state, run.status) == ("sweep", "KILLED", "interrupted")
     state = read_plan(Storage(tmp_path / "runs" / "cut")).state
     assert (state.status, state.mlflow) == ("running", own)
     # Without room, a resume leaves the sweep's run as it is.
     with pytest.raises(ConfigError, match="`gpus_per_trial` is 4"):
         resume_sweep("cut", options(tmp_path, gpus_per_trial=4), tasks=TASKS)
-    assert [run.state for run in Tracker(own).list_runs()] == ["KILLED"]
+    assert [run.state for run in RunReader(own).list_runs()] == ["KILLED"]
     with pytest.raises(KeyboardInterrupt):
         resume_sweep("cut", options(tmp_path), tasks=TASKS)
     with pytest.raises(KeyboardInterrupt):
         resume_sweep("cut", options(tmp_path, concurrency=2), tasks=TASKS)
     assert [(seen.concurrency, seen.cpus) for seen in interrupted] == [(1, 2), (1, 2), (2, 2)]
-    assert [run.state for run in Tracker(own).list_runs()] == ["KILLED"]
+    assert [run.state for run in RunReader(own).list_runs()] == ["KILLED"]
 
 
 def test_an_existing_name_offers_a_resume_where_there_is_one(
@@ -198,7 +198,7 @@ def test_a_moved_storage_goes_on_in_its_own_store(
     with pytest.raises(KeyboardInterrupt):
         resume_sweep("cut", options(tmp_path / "new"), tasks=TASKS)
     assert not (tmp_path / "old").exists()
-    (run,) = Tracker(f"sqlite:///{tmp_path}/new/runs/mlflow.db").list_runs()
+    (run,) = RunReader(f"sqlite:///{tmp_path}/new/runs/mlflow.db").list_runs()
     assert (run.state, run.tags["reason"]) == ("KILLED", "interrupted by Ctrl-C; resume the sweep")
 
 

@@ -14,13 +14,14 @@ from standin import MakeSweep
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.optuna_source import OptunaSource
 from tune_nas.sweep.phases import ranked, repeat_jobs
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.runs.plan import SWEEP, Plan, State, read_plan
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.samplers import make_sampler
-from tune_nas.sweep.sources import OptunaSource
 
 README: dict[str, Any] = {
     "set": {"update.lambda": None},

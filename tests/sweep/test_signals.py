@@ -21,7 +21,7 @@ from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.runs.plan import read_plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
 
@@ -38,8 +38,8 @@ def test_ctrl_c_leaves_a_sweep_that_a_second_driver_cannot_disturb(
         os.kill(process.pid, number)
         assert process.wait(timeout=60) == -signal.SIGINT  # as KeyboardInterrupt ends Python
     assert "KeyboardInterrupt" in (tmp_path / "driver.txt").read_text()
-    runs = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").list_runs()
-    assert {run.stage for run in runs} == {"sweep", "search"}
+    runs = RunReader(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").list_runs()
+    assert {run.phase for run in runs} == {"sweep", "search"}
     assert {run.state for run in runs} == {"KILLED"}
     assert read_plan(Storage(tmp_path / "runs" / "killed")).state.status == "running"
 
@@ -61,7 +61,7 @@ def test_several_quick_signals_leave_no_run_running(
             os.kill(process.pid, number)
             time.sleep(0.1)
         assert process.wait(timeout=90) == -signal.SIGINT  # as KeyboardInterrupt ends Python
-    runs = Tracker(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").list_runs()
+    runs = RunReader(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").list_runs()
     assert {run.state for run in runs} == {"KILLED"}
     for run in runs:
         assert run.tags["reason"].startswith(f"interrupted by {reason}")

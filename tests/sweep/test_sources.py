@@ -13,13 +13,15 @@ from standin import MakeSweep
 
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
+from tune_nas.report import Report
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.define_by_run import DefineByRun
+from tune_nas.sweep.optuna_source import OptunaSource
 from tune_nas.sweep.phases import ranked, repeat_jobs, retrain_jobs, search_jobs
 from tune_nas.sweep.ray.scheduler import Asha
 from tune_nas.sweep.resolve import base_trials, resolve_trials
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.sweep.sources import DefineByRun, OptunaSource
 
 PARAMETERS: dict[str, Any] = {
     "optimizer.weights.learning_rate": {"loguniform": ["1e-3", 0.5]},
@@ -140,7 +142,7 @@ def test_values_that_do_not_go_together_are_drawn_again(
     def refuse(*_: Any) -> None:
         raise ConfigError("they do not go together")
 
-    monkeypatch.setattr("tune_nas.sweep.sources.resolve", refuse)
+    monkeypatch.setattr("tune_nas.sweep.optuna_source.resolve", refuse)
     with pytest.raises(ConfigError, match="not go together; so it is with each of 100 draws"):
         source(sweep, Records(Storage(tmp_path / "none"), "search")).next()
 
@@ -193,6 +195,26 @@ def test_a_configuration_with_a_diverged_seed_is_picked_last(
     assert [job.inputs.parent for job in jobs] == ["search-0.2-2", "search-0.1-0"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("max", [0.2, 0.3, 0.4, 0.1]), ("min", [0.1, 0.3, 0.4, 0.2])]
+)
+def test_equal_means_are_in_the_order_of_the_report(
+    make_sweep: MakeSweep, tmp_path: Path, mode: str, expected: list[float]
+) -> None:
+    """In the order of the values, whatever the order in which they are listed and end."""
+    key = "optimizer.weights.learning_rate"
+    sweep = make_sweep(parameters={key: {"grid": [0.4, 0.1, 0.3, 0.2]}}, mode=mode)
+    records = Records(Storage(tmp_path), "search")
+    for rate, value in ((0.3, 80), (0.2, 90), (0.4, 80), (0.1, 70)):
+        finished(records, f"search-{rate}", value, seed=0, rate=rate)
+    report = Report(
+        "x", [key], [record.result() for record in records], sweep.search_metric, sweep.mode
+    )
+    best_first = [group[0].job.parameters[key] for group in ranked(sweep, records)]
+    assert best_first == [row.values[key] for row in report.ranking()]
+    assert best_first == expected
+
+
 def test_the_define_by_run_space_can_be_pickled(sweep: SweepConfig) -> None:
     space = pickle.loads(pickle.dumps(DefineByRun(sweep.parameters, base_trials(sweep).values)))
     fixed = optuna.trial.FixedTrial(
@@ -241,7 +263,7 @@ class Trial:
 
 def make_record(job_id: str, seed: int = 0, **parameters: Any) -> Any:
     from tune_nas.sweep.jobs import Job
-    from tune_nas.sweep.runs.records import Record
+    from tune_nas.sweep.runs.record import Record
 
     trial = load_trial("milenas", {"schedule.epochs": 8, "retrain.epochs": 2, "seed": seed})
     return Record(Job(job_id, "search", "search", trial, parameters))

@@ -12,14 +12,15 @@ import pytest
 import yaml
 from standin import TASKS, MakeSweep, write_sweep
 
-from tune_nas.cli.runs import named
+from tune_nas.cli.run_names import named
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, NameTakenError, StorageError
 from tune_nas.library import load_trial, with_overrides
 from tune_nas.spaces import load_space
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.phases import search_jobs
-from tune_nas.sweep.resolve import BaseTrials, load_sweep, resolve_trials
+from tune_nas.sweep.resolution import BaseTrials
+from tune_nas.sweep.resolve import load_sweep, resolve_trials
 from tune_nas.sweep.runs.locking import locked
 from tune_nas.sweep.runs.plan import Plan, State, read_plan
 from tune_nas.sweep.runs.records import Records
@@ -49,7 +50,7 @@ def test_a_second_driver_leaves_what_the_first_has_written(
     def meanwhile(*_: Any, **__: Any) -> None:
         first.write()
 
-    monkeypatch.setattr("tune_nas.sweep.runner.preflight", meanwhile)
+    monkeypatch.setattr("tune_nas.sweep.preflight.preflight", meanwhile)
     with pytest.raises(NameTakenError, match=r"'x' exists in .*go on with it: tune-nas resume x"):
         run_sweep(make_sweep(), options(tmp_path), "x", tasks=TASKS)
     assert read_plan(first.storage) == first

@@ -14,13 +14,13 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep import RunOptions, run_sweep
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.define_by_run import DefineByRun
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.parameters import Parameter
 from tune_nas.sweep.phases import search_jobs
 from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_trials
 from tune_nas.sweep.runs.plan import Plan, State, read_plan
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.sweep.sources import DefineByRun
 
 TWO = {"grid": ["darts-1st", "milenas"]}
 

@@ -15,7 +15,7 @@ from tune_nas.library import load_trial
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.tasks import Inputs
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import RunReader
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TASK = "own_tasks:LinearProbe"
@@ -69,6 +69,6 @@ def test_the_example_is_swept(tmp_path: Path) -> None:
     }
     assert min(accuracy[1.0]) > max(accuracy[0.1]) > 20  # percent, of ten digits
     assert not (tmp_path / "runs/own-task/genotypes/best.yaml").exists()
-    tracker = Tracker(f"sqlite:///{tmp_path / 'runs/mlflow.db'}")
-    run = next(run for run in tracker.list_runs() if run.trial_id == "search-00000")
-    assert tracker.read_artifact(run.run_id, "norms.csv").startswith(b"class,norm\n0,")
+    reader = RunReader(f"sqlite:///{tmp_path / 'runs/mlflow.db'}")
+    run = next(run for run in reader.list_runs() if run.trial_id == "search-00000")
+    assert reader.read_artifact(run.run_id, "norms.csv").startswith(b"class,norm\n0,")

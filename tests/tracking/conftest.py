@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import MlflowTracker, RunReader
 
 _FIRST_USE = """
 import os, sys
@@ -16,7 +16,7 @@ import tune_nas.tracking
 heavy = {"mlflow", "ray", "torch", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 assert "MLFLOW_DISABLE_TELEMETRY" not in os.environ
-tune_nas.tracking.Tracker("sqlite:///new/mlflow.db", experiment="first")
+tune_nas.tracking.Experiment("sqlite:///new/mlflow.db", name="first")
 import mlflow.telemetry.client
 assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 assert mlflow.telemetry.client.get_telemetry_client() is None
@@ -44,5 +44,10 @@ def store(first_use: tuple[Path, object], tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def tracker(store: str) -> Tracker:
-    return Tracker(store)
+def tracker(store: str) -> MlflowTracker:
+    return MlflowTracker(store)
+
+
+@pytest.fixture
+def reader(store: str) -> RunReader:
+    return RunReader(store)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tune_nas.errors import StorageError
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import Experiment, MlflowTracker, RunReader
 from tune_nas.tracking.moved import correct_locations
 
 
@@ -18,7 +18,7 @@ def filled(folder: Path, store: str) -> tuple[str, str]:
     with sqlite3.connect(folder / "mlflow.db") as connection:
         connection.execute("DELETE FROM experiments WHERE name != 'Default'")
     connection.close()
-    tracker = Tracker(f"sqlite:///{folder}/mlflow.db")
+    tracker = MlflowTracker(f"sqlite:///{folder}/mlflow.db")
     run = tracker.sweep_run("lambda", {"a": 1})
     tracker.log_artifact(run, b"old", "old.txt")
     return f"sqlite:///{folder}/mlflow.db", run
@@ -28,11 +28,12 @@ def filled(folder: Path, store: str) -> tuple[str, str]:
 def test_a_moved_store_reads_and_writes_where_it_is(store: str, tmp_path: Path, name: str) -> None:
     _, run = filled(tmp_path / "old runs", store)
     (tmp_path / "old runs").rename(tmp_path / name)
-    tracker = Tracker(f"sqlite:///{tmp_path / name}/mlflow.db")
-    assert tracker.read_artifact(run, "old.txt") == b"old"
+    experiment = Experiment(f"sqlite:///{tmp_path / name}/mlflow.db")
+    tracker, reader = MlflowTracker(experiment), RunReader(experiment)
+    assert reader.read_artifact(run, "old.txt") == b"old"
     tracker.log_artifact(run, b"new", "folder/new.txt")
-    assert tracker.read_artifact(run, "folder/new.txt") == b"new"
-    fresh = tracker.trial_run(run, "t", stage="search", parameters={"b": 2})
+    assert reader.read_artifact(run, "folder/new.txt") == b"new"
+    fresh = tracker.trial_run(run, "t", phase="search", parameters={"b": 2})
     assert (tmp_path / name / "mlartifacts" / fresh / "artifacts/parameters.yaml").is_file()
     assert not (tmp_path / "old runs").exists()
 
@@ -42,13 +43,13 @@ def test_a_copy_leaves_the_original_alone(store: str, tmp_path: Path) -> None:
     uri, run = filled(tmp_path / "old", store)
     shutil.copytree(tmp_path / "old", tmp_path / "copy")
     before = {path: path.read_bytes() for path in (tmp_path / "old").rglob("*") if path.is_file()}
-    copy = Tracker(f"sqlite:///{tmp_path}/copy/mlflow.db")
+    copy = MlflowTracker(f"sqlite:///{tmp_path}/copy/mlflow.db")
     copy.log_artifact(run, b"new", "new.txt")
     after = {path: path.read_bytes() for path in (tmp_path / "old").rglob("*") if path.is_file()}
     assert after == before
     assert (tmp_path / "copy/mlartifacts" / run / "artifacts/new.txt").read_bytes() == b"new"
     with pytest.raises(StorageError, match="has no artifact"):
-        Tracker(uri).read_artifact(run, "new.txt")
+        RunReader(uri).read_artifact(run, "new.txt")
 
 
 def test_what_was_chosen_stays(store: str, tmp_path: Path) -> None:
@@ -58,14 +59,16 @@ def test_what_was_chosen_stays(store: str, tmp_path: Path) -> None:
     (tmp_path / "alone").mkdir()
     shutil.copy(tmp_path / "old" / "mlflow.db", tmp_path / "alone")
     assert correct_locations(tmp_path / "alone" / "mlflow.db") == 0
-    assert Tracker(f"sqlite:///{tmp_path}/alone/mlflow.db").read_artifact(run, "old.txt") == b"old"
+    assert (
+        RunReader(f"sqlite:///{tmp_path}/alone/mlflow.db").read_artifact(run, "old.txt") == b"old"
+    )
     assert not (tmp_path / "alone" / "mlartifacts").exists()
 
     chosen = tmp_path / "chosen"
-    own = Tracker(uri, experiment="own", artifact_location=chosen.as_uri())
+    own = MlflowTracker(uri, experiment="own", artifact_location=chosen.as_uri())
     own.log_artifact(own.sweep_run("s", {}), b"x", "x.txt")
     (tmp_path / "old").rename(tmp_path / "new")
-    moved = Tracker(f"sqlite:///{tmp_path}/new/mlflow.db", experiment="own")
+    moved = MlflowTracker(f"sqlite:///{tmp_path}/new/mlflow.db", experiment="own")
     moved.log_artifact(moved.sweep_run("s", {}), b"y", "y.txt")
     assert sorted(path.name for path in chosen.rglob("*.txt")) == ["x.txt", "y.txt"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import Experiment, MlflowTracker, RunReader
 from tune_nas.tracking.names import entity_names, parameter_value, run_name, tag_value
 
 ODD = ["", ".", "..", "/", "../a", "a/../b", "a//b", "a/", "/a", "a?b", "a*b", "λ", "a\nb"]
@@ -14,12 +14,22 @@ LONG = f"set_in./{'folder/' * 50}mine.yaml.update.lambda"
 
 
 @pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
-    return Tracker(f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    return Experiment(f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}")
 
 
-def parameters(tracker: Tracker, run_id: str) -> dict[str, str]:
-    return next(run.parameters for run in tracker.list_runs() if run.run_id == run_id)
+@pytest.fixture
+def tracker(experiment: Experiment) -> MlflowTracker:
+    return MlflowTracker(experiment)
+
+
+@pytest.fixture
+def reader(experiment: Experiment) -> RunReader:
+    return RunReader(experiment)
+
+
+def parameters(reader: RunReader, run_id: str) -> dict[str, str]:
+    return next(run.parameters for run in reader.list_runs() if run.run_id == run_id)
 
 
 def test_names_that_are_legal_stay() -> None:
@@ -36,27 +46,27 @@ def test_long_and_equal_names_are_told_apart() -> None:
     assert names[f"{LONG}1"] == entity_names([f"{LONG}1"])[f"{LONG}1"]
 
 
-def test_every_name_and_value_reaches_mlflow(tracker: Tracker) -> None:
+def test_every_name_and_value_reaches_mlflow(tracker: MlflowTracker, reader: RunReader) -> None:
     settings = {key: number for number, key in enumerate([*ODD, LONG, "k" * 251])}
     values = {"long": "v" * 7000, "zero": "a\0b", "half": "\udcff", "lines": "a\nb", "empty": ""}
     run = tracker.sweep_run("odd", {**settings, **values}, {"long": "t" * 9000, "half": "\udcff"})
-    found = parameters(tracker, run)
+    found = parameters(reader, run)
     assert len(found) == len(settings) + len(values)
     assert sorted(v for v in found.values() if v.isdecimal()) == sorted(map(str, settings.values()))
     assert found["long"] == "v" * 5999 + "…"
     assert (found["zero"], found["half"], found["lines"]) == ("a\\0b", "\\udcff", "a\nb")
     # a resume finds them all, and logs none again
     assert tracker.sweep_run("odd", {**settings, **values}) == run
-    assert parameters(tracker, run) == found
+    assert parameters(reader, run) == found
 
 
-def test_a_run_with_a_long_name_and_tags(tracker: Tracker) -> None:
+def test_a_run_with_a_long_name_and_tags(tracker: MlflowTracker, reader: RunReader) -> None:
     sweep = tracker.sweep_run("long", {})
     run = tracker.trial_run(
-        sweep, "a", stage="search", parameters={}, tags={"x": "t" * 9000}, name="n" * 300
+        sweep, "a", phase="search", parameters={}, tags={"x": "t" * 9000}, name="n" * 300
     )
     tracker.finish(run, "FAILED", error="e" * 9000)
-    found = tracker.find_trial(sweep, "a")
+    found = reader.find_trial(sweep, "a")
     assert found is not None
     assert found.name == "n" * 249 + "…"
     assert found.tags["x"] == "t" * 7999 + "…"

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tune_nas.spaces import Genotype
-from tune_nas.tracking import End, RunWriter, TrackedTrial, Tracker
+from tune_nas.tracking import End, Experiment, MlflowTracker, RunReader, RunWriter, TrackedTrial
 
 EPOCHS = 4
 
@@ -24,7 +24,7 @@ def history(*epochs: int) -> list[dict[str, float]]:
 def make_trial(trial_id: str = "t1", *epochs: int, **changes: Any) -> TrackedTrial:
     content = {
         "trial_id": trial_id,
-        "stage": "search",
+        "phase": "search",
         "settings": {"update": {"lambda": math.inf}, "space": {"name": "nasbench201"}},
         "space": "nasbench201",
         "name": f"search {trial_id}",
@@ -39,9 +39,11 @@ class Store:
     """A store with a sweep, its writer, and a look at it from outside."""
 
     def __init__(self, uri: str) -> None:
-        self.client, self.tracker = MlflowClient(uri), Tracker(uri)
+        experiment = Experiment(uri)
+        self.client, self.experiment_id = MlflowClient(uri), experiment.experiment_id
+        self.tracker, self.reader = MlflowTracker(experiment), RunReader(experiment)
         self.sweep = self.tracker.sweep_run("lambda", {"searcher": "grid"}, identity="x")
-        self.writer = RunWriter(self.tracker, self.sweep)
+        self.writer = RunWriter(self.tracker, self.reader, self.sweep)
 
     def runs(self) -> list[Run]:
         experiment = self.client.get_experiment_by_name("tune-nas")
@@ -52,7 +54,7 @@ class Store:
         return found
 
     def knows(self, trial: TrackedTrial) -> bool:
-        runs = self.tracker.runs(self.sweep)
+        runs = self.reader.trials(self.sweep)
         return self.writer.knows(trial, [run for run in runs if run.trial_id == trial.trial_id])
 
     def steps(self, trial_id: str, metric: str = "valid_accuracy") -> list[int]:
@@ -151,9 +153,9 @@ def test_the_files_of_an_ended_trial(opened: Store, nb201: str) -> None:
         ),
         "parameters.yaml",
     }
-    text = opened.tracker.read_artifact(run.info.run_id, "genotype.yaml").decode()
+    text = opened.reader.read_artifact(run.info.run_id, "genotype.yaml").decode()
     assert Genotype.from_yaml(text) == genotype
-    assert opened.tracker.read_artifact(run.info.run_id, "alphas.csv") == csv
+    assert opened.reader.read_artifact(run.info.run_id, "alphas.csv") == csv
 
 
 def test_a_damaged_genotype_is_a_remark_and_the_run_is_closed(opened: Store) -> None:
@@ -198,7 +200,7 @@ def test_an_epoch_that_is_sent_twice_is_stored_once(opened: Store) -> None:
     opened.writer.write(trial)
     opened.writer.forget()
     run_id = opened.run_of("t1").info.run_id
-    opened.tracker.steps(run_id).clear()  # read before the first request was carried out
+    opened.tracker.logged_epochs(run_id).clear()  # read before the first request was carried out
     opened.writer.write(trial)
     assert opened.steps("t1") == opened.steps("t1", "epoch") == [1, 2]
 
@@ -208,14 +210,14 @@ def test_records_without_times_are_stored_once_too(opened: Store) -> None:
     for _ in range(2):
         opened.writer.write(trial)
         opened.writer.forget()
-        opened.tracker.steps(opened.run_of("t1").info.run_id).clear()
+        opened.tracker.logged_epochs(opened.run_of("t1").info.run_id).clear()
     assert opened.steps("t1") == [1, 2]
 
 
 def test_of_two_runs_that_one_request_has_created_one_is_left(opened: Store) -> None:
     opened.writer.write(make_trial("t1", 1, 2))
     kept = opened.run_of("t1")
-    twin = opened.client.create_run(opened.tracker.experiment_id, tags=dict(kept.data.tags))
+    twin = opened.client.create_run(opened.experiment_id, tags=dict(kept.data.tags))
     trial = make_trial("t1", 1, 2, 3, 4, end=End())
     assert not opened.knows(trial)
     opened.writer.forget()
@@ -224,7 +226,7 @@ def test_of_two_runs_that_one_request_has_created_one_is_left(opened: Store) -> 
     assert opened.client.get_run(twin.info.run_id).info.lifecycle_stage == "deleted"
 
     sweep = opened.client.get_run(opened.sweep)
-    opened.client.create_run(opened.tracker.experiment_id, tags=dict(sweep.data.tags))
+    opened.client.create_run(opened.experiment_id, tags=dict(sweep.data.tags))
     assert opened.tracker.sweep_run("lambda", {}, identity="x") == opened.sweep
     assert len(opened.runs()) == 2
 
@@ -232,7 +234,7 @@ def test_of_two_runs_that_one_request_has_created_one_is_left(opened: Store) -> 
 def test_a_retraining_run_is_nested_under_its_search(opened: Store) -> None:
     opened.writer.write(make_trial("t1", 4, end=End()))
     run_id = opened.run_of("t1").info.run_id
-    retrain: dict[str, Any] = {"stage": "retrain"}
+    retrain: dict[str, Any] = {"phase": "retrain"}
     opened.writer.write(make_trial("t2", parent="t1", **retrain))
     opened.writer.write(make_trial("t3", parent_run=run_id, **retrain))
     opened.writer.write(make_trial("t4", parent="gone", **retrain))

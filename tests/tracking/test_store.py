@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tune_nas.errors import StorageError
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import Experiment, MlflowTracker, RunReader
 from tune_nas.tracking.store import sqlite_uri
 
 
@@ -19,7 +19,7 @@ def failure(uri: str, **changes: object) -> tuple[str, float]:
     """Return the message of the StorageError, and after how many seconds it came."""
     start = time.monotonic()
     with pytest.raises(StorageError) as caught:
-        Tracker(uri, **changes)  # type: ignore[arg-type]
+        Experiment(uri, **changes)  # type: ignore[arg-type]
     message = str(caught.value)
     assert "\n" not in message
     return message, time.monotonic() - start
@@ -140,12 +140,12 @@ def test_looking_does_not_create(tmp_path: Path, store: str) -> None:
     message, _ = failure(f"sqlite:///{tmp_path}/absent/mlflow.db", create=False)
     assert "nothing has been tracked there yet" in message
     assert not (tmp_path / "absent").exists()
-    message, _ = failure(store, create=False, experiment="other")
+    message, _ = failure(store, create=False, name="other")
     assert "no experiment 'other'" in message
 
 
 def test_artifacts_lie_beside_the_sqlite_file(tmp_path: Path, store: str) -> None:
-    tracker = Tracker(store)
+    tracker = MlflowTracker(store)
     run = tracker.sweep_run("s", {})
     tracker.log_artifact(run, b"text", "folder/name.txt")
     found = list((tmp_path / "mlartifacts").rglob("name.txt"))
@@ -156,9 +156,9 @@ def test_artifacts_lie_beside_the_sqlite_file(tmp_path: Path, store: str) -> Non
 def test_a_deleted_experiment_is_taken_again(store: str) -> None:
     from mlflow import MlflowClient
 
-    first = Tracker(store)
+    first = Experiment(store)
     MlflowClient(store).delete_experiment(first.experiment_id)
-    assert Tracker(store).experiment_id == first.experiment_id
+    assert Experiment(store).experiment_id == first.experiment_id
 
 
 def test_a_new_store_is_made_quietly_without_telemetry_and_in_its_place_alone(
@@ -173,14 +173,14 @@ def test_a_new_store_is_made_quietly_without_telemetry_and_in_its_place_alone(
 def test_two_processes_may_make_a_new_store_at_once(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from tune_nas.tracking import Tracker\n"
-        "print(Tracker(sys.argv[1]).sweep_run(sys.argv[2], {}))"
+        "from tune_nas.tracking import MlflowTracker\n"
+        "print(MlflowTracker(sys.argv[1]).sweep_run(sys.argv[2], {}))"
     )
     command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/new/mlflow.db"]
     both = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in "ab"]
     printed = {process.communicate(timeout=120)[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0]
-    runs = Tracker(f"sqlite:///{tmp_path}/new/mlflow.db").list_runs()
+    runs = RunReader(f"sqlite:///{tmp_path}/new/mlflow.db").list_runs()
     assert {run.run_id for run in runs} == printed and len(printed) == 2
 
 

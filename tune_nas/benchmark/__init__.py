@@ -3,11 +3,35 @@
 Dong and Yang, "NAS-Bench-201", ICLR 2020 (arXiv:2001.00326); Dong et al., "NATS-Bench", 2021
 (arXiv:2009.00437), whose topology space is the same. This table is the only source of test accuracy
 in a search's metrics (``benchmark/``); no search reads it back.
+
+The names below are loaded when they are first used: importing the package imports no torch.
 """
 
-from tune_nas.benchmark.importing import import_benchmark
-from tune_nas.benchmark.location import AUTO, VARIABLE, find_table, user_table
-from tune_nas.benchmark.table import ACCURACIES, SPACE, BenchmarkTable, load_benchmark
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tune_nas.lazy import lazily
+
+if TYPE_CHECKING:
+    from tune_nas.benchmark.importing import import_benchmark
+    from tune_nas.benchmark.location import AUTO, VARIABLE, find_table, user_table
+    from tune_nas.benchmark.table import ACCURACIES, SPACE, BenchmarkTable, load_benchmark
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "ACCURACIES": "tune_nas.benchmark.table",
+            "AUTO": "tune_nas.benchmark.location",
+            "BenchmarkTable": "tune_nas.benchmark.table",
+            "SPACE": "tune_nas.benchmark.table",
+            "VARIABLE": "tune_nas.benchmark.location",
+            "find_table": "tune_nas.benchmark.location",
+            "import_benchmark": "tune_nas.benchmark.importing",
+            "load_benchmark": "tune_nas.benchmark.table",
+            "user_table": "tune_nas.benchmark.location",
+        },
+    )
 
 __all__ = [
     "ACCURACIES",

@@ -18,6 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from tune_nas.errors import ConfigError
 
 # Name here -> the data the runs were trained on and the images they were evaluated on.
@@ -102,8 +105,6 @@ class _ContainersAndNumbers(pickle.Unpickler):
 
 def _allowed() -> list[tuple[Any, str, str]]:
     """Return the names a file may use besides plain containers: numpy numbers (mean times)."""
-    import numpy as np
-
     scalar = np.float64(0).__reduce__()[0]  # the function that creates one from bytes
     return [
         (OrderedDict, "collections", "OrderedDict"),
@@ -119,9 +120,6 @@ def _unpickle(path: Path) -> Any:
 
 
 def _load_torch(path: Path) -> Any:
-    import numpy as np
-    import torch
-
     numbers = [np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
     named = [(thing, f"{module}.{name}") for thing, module, name in _allowed()]
     with torch.serialization.safe_globals([*named, *numbers]), warnings.catch_warnings():

@@ -11,12 +11,16 @@ import typer
 from typer.core import TyperGroup
 
 from tune_nas import __version__
-from tune_nas.cli import benchmark, catalog, inspection, runs, selections, ui
-from tune_nas.cli.flags import with_flags
-from tune_nas.errors import TuneNasError
-from tune_nas.text import brief, printable
-
-_LONGEST_LINE = 2000
+from tune_nas.cli import (
+    benchmark,
+    bodies,
+    catalog,
+    inspection,
+    report_command,
+    run_commands,
+    selections,
+    ui,
+)
 
 
 class OneLineErrors(TyperGroup):
@@ -35,30 +39,13 @@ class OneLineErrors(TyperGroup):
         try:
             status = super().main(*args, **{**options, "standalone_mode": False})
         except Exception as error:
-            line = _line(error)
+            line = bodies.error_line.error_line(error)
             if line is None:
                 raise
             if line:
                 print(f"tune-nas: {line}", file=sys.stderr)
             sys.exit(2)
         sys.exit(status if isinstance(status, int) else 0)
-
-
-def _line(error: Exception) -> str | None:
-    """Return the one-line message of a user's error, None for an internal error."""
-    from tune_nas.library import plain_rule
-
-    if isinstance(error, TuneNasError):
-        message = with_flags(str(error))
-    elif hasattr(error, "format_message"):  # typer's error about an option or argument
-        start, colon, rule = str(error.format_message()).rstrip(".").partition(": ")
-        rule = plain_rule(rule.removeprefix("Value error, "))
-        message = start[:1].lower() + start[1:] + colon + rule
-    elif isinstance(error, OSError):  # a full disk, a closed port, a missing permission
-        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    else:
-        return None
-    return brief(printable(" ".join(message.split())), _LONGEST_LINE)
 
 
 def _version(wanted: bool) -> None:
@@ -90,13 +77,14 @@ def _tune_nas(
         typer.echo(context.get_help())
 
 
-app.command("sweep")(runs.sweep)
-app.command("search")(runs.search)
-app.command("retrain")(runs.retrain)
-app.command("resume")(runs.resume)
+app.command("sweep")(run_commands.sweep)
+app.command("search")(run_commands.search)
+app.command("retrain")(run_commands.retrain)
+app.command("resume")(run_commands.resume)
 app.command("select")(selections.select)
 app.command("analyze")(selections.analyze)
 app.command("analyse", hidden=True)(selections.analyze)  # until version 0.2
+app.command("report")(report_command.report)
 app.command("list")(catalog.list_)
 app.command("show")(catalog.show)
 app.command("inspect")(inspection.inspect)

@@ -8,6 +8,7 @@ FLAGS: Mapping[str, str] = {
     "concurrency": "--concurrency",
     "cpus_per_trial": "--cpus-per-trial",
     "data.name": "--data",
+    "format": "--format",
     "gpus_per_trial": "--gpus-per-trial",
     "mlflow": "--mlflow",
     "name": "--name",

@@ -6,18 +6,20 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command with a typer option for each field of its dataclass parameters.
 
-    A command with a parameter ``place: Place`` thus has the options declared by the fields of
-    `Place`, and is called with a `Place` of their values.
+    A command with a parameter ``execution: ExecutionOptions`` thus has the options declared by the
+    fields of `ExecutionOptions`, and is called with an instance of their values.
     """
     hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {
-        name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
+    groups: dict[str, type] = {
+        name: kind
+        for name, kind in hints.items()
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind)
     }
     shown: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
@@ -37,7 +39,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
         ]
 
     @functools.wraps(command)
-    def run(**values: Any) -> None:
+    def run(**values: object) -> None:
         for name, group in groups.items():
             names = [field.name for field in dataclasses.fields(group)]
             values[name] = group(**{key: values.pop(key) for key in names})

@@ -1,21 +1,21 @@
-"""Output on stdout for a finished or planned run."""
+"""Output on stdout for a finished run."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from tune_nas.cli import shared_options as options
-from tune_nas.cli.output import Format, echo, print_json, print_rich, print_table
+from tune_nas.cli.option_values import mlflow_uri
+from tune_nas.cli.output import Format, echo, print_json
+from tune_nas.cli.tables import print_rich
 from tune_nas.sweep.options import storage_option
 from tune_nas.text import printable
 
 if TYPE_CHECKING:
-    from tune_nas.sweep import RunOptions, SweepOutcome
-    from tune_nas.sweep.config import SweepConfig
+    from tune_nas.sweep import SweepOutcome
 
 
 def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
@@ -58,34 +58,5 @@ def _from_here(path: str) -> str:
 
 
 def _ui_command(uri: str, storage: str) -> str:
-    usual = "://" not in storage and uri == options.mlflow_uri(None, storage)
+    usual = "://" not in storage and uri == mlflow_uri(None, storage)
     return f"tune-nas ui{storage_option(storage) if usual else f' --mlflow {uri}'}"
-
-
-def print_plan(sweep: SweepConfig, where: RunOptions, output: Format) -> None:
-    """Print the trials that a sweep would run, and their estimated cost."""
-    from tune_nas.config import check_data_keys
-    from tune_nas.sweep import estimate
-    from tune_nas.sweep.distinct import check_distinct
-    from tune_nas.sweep.preflight import data_sections
-    from tune_nas.sweep.resolve import base_trials, resolve_points
-
-    trials, points = resolve_points(sweep, base_trials(sweep))
-    check_data_keys(data_sections(sweep, [trial for _, _, trial in trials]))
-    cost: Any = estimate(sweep, options=where)
-    check_distinct(sweep, points)
-    if output is Format.JSON:
-        print_json(
-            {
-                "sweep": sweep.to_dict(),
-                "trials": [
-                    {"parameters": parameters, "seed": seed, "trial": trial.to_dict()}
-                    for parameters, seed, trial in trials
-                ],
-                "estimate": cost,
-            }
-        )
-        return
-    rows = [{**parameters, "seed": seed} for parameters, seed, _ in trials]
-    print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
-    echo(str(cost))

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tune_nas.cli import bodies
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.option_groups import spread
-from tune_nas.cli.output import Format, echo, print_json, print_table
-from tune_nas.cli.run_summary import print_outcome
-from tune_nas.cli.runs import named
+from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.errors import ConfigError
 
 if TYPE_CHECKING:
     from tune_nas.search.analysis import EdgeAnalysis
-    from tune_nas.sweep.runs.origin import Origin
 
 Run = Annotated[
     str,
@@ -37,42 +35,22 @@ def select(
             metavar="KIND", help="perturbation, magnitude, sampled, greedy, or module:Class."
         ),
     ],
-    place: options.Place,
+    execution: options.ExecutionOptions,
     data_dir: options.DataDir = None,
     settings: options.Settings = None,
     run_name: options.Name = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Select another genotype from a finished search, as a separate run."""
-    from tune_nas.library import with_overrides, with_settings
-
-    given = options.changes_of(data_dir, settings)
-    if not given.keys().isdisjoint(("selection", "selection.kind")):
-        raise ConfigError("--set has selection.kind, but --selection says which; leave it out")
-    origin = _origin(run, place.storage, place.mlflow)
-    own = origin.trial.selection.to_dict()
-    others = {} if selection == "magnitude" else {"max_skips": {}, "rank_by": "weights"}
-    changes = {
-        "start_from": origin.checkpoint,
-        "selection": {**own, "kind": selection, "options": {}, **others},
-    }
-    of_run = f"the trial of '{run}'"
-    trial = with_settings(
-        lambda settings: with_overrides(origin.trial, {**changes, **settings}, of_run),
-        given,
-        of_run,
+    bodies.selecting.select(
+        run,
+        selection,
+        execution,
+        data_dir=data_dir,
+        settings=settings,
+        run_name=run_name,
+        output=output,
     )
-    where = place.run_options()
-    short = selection.rpartition(":")[2]
-    from tune_nas.sweep import run_search
-
-    outcome = named(
-        run_name,
-        f"{trial.name}-{short}",
-        place.storage,
-        lambda name: run_search(trial, where, name),
-    )
-    print_outcome(outcome, output, place.storage)
 
 
 def analyze(
@@ -92,15 +70,17 @@ def analyze(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
-    from tune_nas.checkpoint import fetched
+    from tune_nas.checkpoint_folder import fetched
+    from tune_nas.cli.option_values import changes_of
+    from tune_nas.cli.origins import origin_of
     from tune_nas.config import check_data_keys
     from tune_nas.config.effects import check_read
     from tune_nas.library import with_overrides
     from tune_nas.search.analysis import analyze_edge
 
     places = [_parse_edge(text) for text in edge]
-    origin = _origin(run, storage, mlflow)
-    changes = options.changes_of(data_dir, settings)
+    origin = origin_of(run, storage, mlflow)
+    changes = changes_of(data_dir, settings)
     check_read(changes, "analysis")
     trial = with_overrides(origin.trial, changes, where=f"the trial of '{run}'")
     check_data_keys([trial.data])
@@ -119,15 +99,6 @@ def analyze(
         return
     for analysis in found:
         _print(analysis)
-
-
-def _origin(run: str, storage: str, mlflow: str | None) -> Origin:
-    from tune_nas.sweep.runs.origin import find_origin
-    from tune_nas.sweep.runs.storage import Storage
-
-    local = mlflow is not None or Storage(storage).local is not None
-    uri = options.mlflow_uri(mlflow, storage) if local else None
-    return find_origin(run, storage, uri if uri is not None and options.exists(uri) else None)
 
 
 def _parse_edge(text: str) -> tuple[str, str]:
@@ -156,6 +127,8 @@ def _plain(found: list[EdgeAnalysis]) -> list[dict[str, Any]]:
 
 def _print(analysis: EdgeAnalysis) -> None:
     """Print a table of the operations, ranks in parentheses, and the choice of each criterion."""
+    from tune_nas.cli.tables import print_table
+
     ranks = analysis.ranks()
 
     def cell(value: str, criterion: str, operation: str) -> str:

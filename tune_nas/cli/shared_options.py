@@ -1,21 +1,13 @@
-"""Options shared by commands, and their meaning for a trial."""
+"""Options shared by commands."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tune_nas.cli.flags import with_flags
 from tune_nas.cli.output import Format
-from tune_nas.paths import expanded, is_file
-
-if TYPE_CHECKING:
-    from tune_nas.sweep import RunOptions
 
 _TRIAL = "What a trial does"
 _WHERE = "Where and how it runs"
@@ -26,7 +18,12 @@ Data = Annotated[
 ]
 DataDir = Annotated[
     str | None,
-    typer.Option("--data-dir", metavar="PATH", help="Where its files lie.", rich_help_panel=_TRIAL),
+    typer.Option(
+        "--data-dir",
+        metavar="PATH",
+        help="Directory with the data set's files.",
+        rich_help_panel=_TRIAL,
+    ),
 ]
 Space = Annotated[
     str | None,
@@ -36,12 +33,13 @@ Epochs = Annotated[
     int | None,
     typer.Option(
         "--epochs",
-        help="Epochs of a trial; what happens at certain epochs is scaled with them.",
+        help="Number of search epochs; warm-ups, phases and decisions scale with it.",
         rich_help_panel=_TRIAL,
     ),
 ]
 RetrainEpochs = Annotated[
-    int | None, typer.Option("--epochs", help="Epochs of a retrain.", rich_help_panel=_TRIAL)
+    int | None,
+    typer.Option("--epochs", help="Number of retraining epochs.", rich_help_panel=_TRIAL),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -59,14 +57,19 @@ Name = Annotated[
 ]
 Concurrency = Annotated[
     int | None,
-    typer.Option("--concurrency", min=1, help="Most trials at a time.", rich_help_panel=_WHERE),
+    typer.Option(
+        "--concurrency",
+        min=1,
+        help="Maximum number of concurrent trials.",
+        rich_help_panel=_WHERE,
+    ),
 ]
 Together = Annotated[
     int | None,
     typer.Option(
         "--searches-per-process",
         "--together",  # the earlier name
-        help="Searches that share a process and run their passes as one.",
+        help="Searches that share a process and run their passes as one (experimental).",
         show_default="1",
         rich_help_panel=_WHERE,
     ),
@@ -126,6 +129,15 @@ DryRun = Annotated[
     typer.Option("--dry-run", help="Print the resolved trials and their estimated cost; run none."),
 ]
 
+GenotypeText = Annotated[
+    str,
+    typer.Argument(
+        metavar="GENOTYPE|FILE|RUN",
+        help="A genotype as text, a published name, a number of NAS-Bench-201, a file "
+        "(FILE:NAME where it has several), or a run.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class TrialOptions:
@@ -136,28 +148,9 @@ class TrialOptions:
     space: Space = None
     settings: Settings = None
 
-    def changes(self) -> dict[str, Any]:
-        """Return the dotted keys that the options set.
-
-        Paths become absolute, since trials run in other folders.
-
-        Raises:
-            ConfigError: If a ``--set`` is not KEY=VALUE, or not a key of a trial.
-        """
-        from tune_nas.library import shipped_names
-
-        space = self.space
-        if space is not None and space not in shipped_names("space") and is_file(space):
-            space = str(Path(space).resolve())
-        given = {"data.name": self.data, "space.name": space}
-        return {
-            **{key: value for key, value in given.items() if value is not None},
-            **changes_of(self.data_dir, self.settings),
-        }
-
 
 @dataclass(frozen=True)
-class Place:
+class ExecutionOptions:
     """Where and how a run is executed."""
 
     cpus_per_trial: CpusPerTrial = None
@@ -166,65 +159,3 @@ class Place:
     storage: Storage = "runs"
     mlflow: Mlflow = None
     quiet: Quiet = False
-
-    def run_options(self, concurrency: int | None = 1, together: int | None = None) -> RunOptions:
-        """Return the options of a run; progress is shown live on a terminal.
-
-        Prints a line on stderr for settings that are allowed but probably not intended.
-
-        Args:
-            concurrency: Maximum number of concurrent trials; None for as many as fit.
-            together: Searches per process; None for one.
-        """
-        from tune_nas.sweep import RunOptions
-
-        options = RunOptions(
-            storage=self.storage,
-            mlflow=self.mlflow,
-            address=self.address,
-            concurrency=concurrency,
-            cpus_per_trial=self.cpus_per_trial,
-            gpus_per_trial=self.gpus_per_trial,
-            together=together,
-            quiet=self.quiet,
-            live=sys.stderr.isatty() and not self.quiet,
-        )
-        for remark in options.remarks:
-            typer.echo(f"tune-nas: note: {with_flags(remark)}", err=True)
-        return options
-
-
-def changes_of(data_dir: str | None, settings: Sequence[str] | None) -> dict[str, Any]:
-    """Return the dotted keys that ``--data-dir`` and ``--set`` set.
-
-    Raises:
-        ConfigError: If a ``--set`` is not KEY=VALUE, or not a key of a trial.
-    """
-    from tune_nas.library import check_key, parse_assignment
-
-    changes: dict[str, Any] = {}
-    if data_dir is not None:
-        changes["data.dir"] = str(expanded(data_dir).resolve())
-    for text in settings or ():
-        key, value = parse_assignment(text)
-        check_key(key, "--set")
-        changes[key] = value
-    return changes
-
-
-def mlflow_uri(mlflow: str | None, storage: str) -> str:
-    """Return the MLflow store: the given one, else ``mlflow.db`` in a local storage.
-
-    Raises:
-        StorageError: If none is given and the storage is remote.
-    """
-    from tune_nas.sweep.runs.storage import Storage
-    from tune_nas.sweep.runs.store_uri import store_uri
-
-    return store_uri(mlflow or "", Storage(storage))
-
-
-def exists(uri: str) -> bool:
-    """Return whether an MLflow store can exist: asking for runs must not create one."""
-    path = uri.removeprefix("sqlite:///")
-    return path == uri or is_file(path)

@@ -29,7 +29,7 @@ READS = {
     ),
 }
 """The keys and sections read by a retraining run and by the analysis of a finished search."""
-_OWN_PARTS = [key for key in manifest.KINDS if key not in ("data.name", "operations", "task")]
+_OWN_PARTS = [key for key in manifest.KINDS if key not in ("data.name", *manifest.NOT_OF_TRIALS)]
 
 
 @dataclass(frozen=True)

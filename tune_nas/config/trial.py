@@ -108,22 +108,24 @@ class RuntimeConfig(Section):
         autocast: Whether the supernet runs in bfloat16 mixed precision (w and α keep their type).
             It changes the gradients by a quarter and thus the search.
         implementation: Implementation of the supernet: ``plain``; ``torch``, reorganized; ``fast``,
-            like torch with kernels compiled at first use. They are equal up to rounding and share
-            checkpoints.
+            like torch on a GPU, with kernels compiled at first use on a CPU; ``triton``, like fast
+            with Triton kernels on a GPU, which are experimental. They are equal up to rounding and
+            share checkpoints.
         compile: Whether a retraining run compiles its network with ``torch.compile``: ``auto``,
             only on a GPU (takes minutes once; slower on a CPU), or ``never``. Equal up to rounding;
             checkpoints are the same.
-        graphs: ``auto``: on a GPU, the steps of an epoch are replayed as a CUDA graph if they can
-            be captured, equal up to rounding; ``never``: no CUDA graphs.
+        graphs: ``always``: on a GPU, the steps of an epoch are replayed as a CUDA graph if they can
+            be captured, equal up to rounding, which is experimental; ``never``: no CUDA graphs;
+            ``auto``: like never, until they have been measured on a GPU.
     """
 
     device: str = "auto"
     threads: Threads = 1
     dtype: Annotated[Literal["float32", "float64"], Decides.SEARCH | Decides.RETRAIN] = "float32"
     autocast: Annotated[bool, Decides.SEARCH] = False
-    implementation: Literal["plain", "torch", "fast"] = "fast"
+    implementation: Literal["plain", "torch", "fast", "triton"] = "fast"
     compile: Literal["auto", "never"] = "auto"
-    graphs: Literal["auto", "never"] = "auto"
+    graphs: Literal["auto", "always", "never"] = "auto"
 
 
 class BenchmarkConfig(Section):

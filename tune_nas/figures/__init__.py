@@ -12,14 +12,14 @@ from tune_nas.lazy import lazily
 if TYPE_CHECKING:
     from tune_nas.figures.alphas import plot_alphas
     from tune_nas.figures.cell_drawing import draw_cells
-    from tune_nas.figures.style import render
+    from tune_nas.figures.rendering import render
 else:
     __getattr__ = lazily(
         __name__,
         {
             "draw_cells": "tune_nas.figures.cell_drawing",
             "plot_alphas": "tune_nas.figures.alphas",
-            "render": "tune_nas.figures.style",
+            "render": "tune_nas.figures.rendering",
         },
     )
 

@@ -7,14 +7,14 @@ import io
 import math
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from tune_nas.errors import StorageError
-from tune_nas.figures.style import GRID, INK, PALETTE, QUIET
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from tune_nas.figures.palette import GRID, INK, PALETTE, QUIET
 
 _COLUMNS = ("epoch", "cell", "source", "target", "operation", "weight")
 _PER_ROW = 5
@@ -38,9 +38,6 @@ def plot_alphas(table: Path | str | bytes) -> Figure:
     Raises:
         StorageError: If it cannot be read or is not an α history.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     history = _read(table)
     operations = list(dict.fromkeys(name for lines in history.values() for name in lines))
     colors = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(operations)}
@@ -79,8 +76,6 @@ def _draw(
     place: dict[Edge, tuple[int, int]],
     colors: dict[str, str],
 ) -> None:
-    from matplotlib.collections import LineCollection
-
     points = [point for lines in history.values() for line in lines.values() for point in line]
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
     highest = max((weight for _, weight in points if math.isfinite(weight)), default=1.0) or 1.0

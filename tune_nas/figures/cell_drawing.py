@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 
 from tune_nas.figures.cell_layout import BEND, NODE, OPERATION, OUTPUT, CellLayout, Vertex, lay_out
-from tune_nas.figures.style import INK
-from tune_nas.spaces import operation_kind
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from tune_nas.spaces import CellGenotype, CellSpace, Genotype, Space
+from tune_nas.figures.palette import INK
+from tune_nas.spaces import CellGenotype, CellSpace, Genotype, Space, operation_kind
 
 # Fill and line color of each kind of operation.
 _COLORS = {
@@ -29,8 +27,14 @@ _NODE_FILL, _NODE_LINE, _END_LINE = "#ffffff", "#52606d", "#b0b8c1"
 _OPERATION_WIDTH, _NODE_WIDTH, _END_WIDTH = 1.16, 0.42, 0.66
 _COLUMN_GAP, _MARGIN, _TITLE = 0.34, 0.2, 0.36
 _HALF_HEIGHT = 0.15
+_DASHES = (0, (3, 2))  # offset, lengths of dash and gap
 
 Point = tuple[float, float]
+
+
+class _Stroke(NamedTuple):
+    color: str
+    style: str | tuple[int, tuple[int, int]]
 
 
 class _Column(NamedTuple):
@@ -51,8 +55,6 @@ def draw_cells(genotype: Genotype, space: Space) -> Figure:
     Raises:
         GenotypeError: If the space does not contain the genotype.
     """
-    from matplotlib.figure import Figure
-
     genotype.check(space)
     layouts = {
         name: lay_out(
@@ -115,18 +117,23 @@ def _draw(
     y = {vertex: height - _TITLE / 2 for vertex, height in layout.y.items()}
     for number, route in enumerate(layout.routes):
         kind = operation_kind(cell.edges[number].operation) if number < len(cell.edges) else "end"
-        style: dict[str, Any] = {
-            "color": _END_LINE if kind == "end" else _COLORS[kind][1],
-            "linestyle": (0, (3, 2)) if kind == "none" else "solid",
-        }
+        color = _END_LINE if kind == "end" else _COLORS[kind][1]
+        stroke = _Stroke(color, _DASHES if kind == "none" else "solid")
         for left, right in pairwise(route):
             start = (_right(left, columns), y[left])
             end = (_left(right, columns), y[right])
-            _curve(axes, start, end, style, arrow=right[0] in (NODE, OUTPUT))
+            _curve(axes, start, end, stroke, arrow=right[0] in (NODE, OUTPUT))
         for bend in route[1:-1]:
             if bend[0] == BEND:
                 ends = columns[bend[2]]
-                axes.plot([ends.left, ends.right], [y[bend]] * 2, linewidth=1.2, zorder=1, **style)
+                axes.plot(
+                    [ends.left, ends.right],
+                    [y[bend]] * 2,
+                    linewidth=1.2,
+                    zorder=1,
+                    color=stroke.color,
+                    linestyle=stroke.style,
+                )
     for vertex, height in y.items():
         kind, number, layer = vertex
         if kind == OPERATION:
@@ -149,11 +156,8 @@ def _left(vertex: Vertex, columns: list[_Column]) -> float:
     return column.left if vertex[0] == BEND else column.middle - _width(vertex) / 2
 
 
-def _curve(axes: Axes, start: Point, end: Point, style: Mapping[str, Any], *, arrow: bool) -> None:
+def _curve(axes: Axes, start: Point, end: Point, stroke: _Stroke, *, arrow: bool) -> None:
     """Draw a curve with horizontal ends, so that the pieces of a route join smoothly."""
-    from matplotlib.patches import FancyArrowPatch
-    from matplotlib.path import Path
-
     middle = (start[0] + end[0]) / 2
     path = Path(
         [start, (middle, start[1]), (middle, end[1]), end],
@@ -168,7 +172,8 @@ def _curve(axes: Axes, start: Point, end: Point, style: Mapping[str, Any], *, ar
             shrinkA=0,
             shrinkB=0,
             zorder=1,
-            **style,
+            color=stroke.color,
+            linestyle=stroke.style,
         )
     )
 
@@ -176,8 +181,6 @@ def _curve(axes: Axes, start: Point, end: Point, style: Mapping[str, Any], *, ar
 def _box(
     axes: Axes, column: _Column, y: float, vertex: Vertex, fill: str, line: str, label: str
 ) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
     width = _width(vertex)
     rounding = 0.06 if vertex[0] == OPERATION else _HALF_HEIGHT
     axes.add_patch(

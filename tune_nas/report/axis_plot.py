@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from tune_nas.figures.style import GRID, INK, PALETTE, QUIET
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tune_nas.figures.palette import GRID, INK, PALETTE, QUIET
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import (
     RETRAIN,
     MetricName,
+    SweptValue,
     axis_label,
     metric_name,
     order_key,
     value_label,
 )
 from tune_nas.report.rows import Row, metric_value
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _MOST_CATEGORIES = 12
 _OTHERS = ("valid_accuracy", "gap", RETRAIN, "benchmark/cifar10_test")
@@ -41,8 +40,6 @@ def plot_axis(report: Comparison) -> Figure:
     Raises:
         ValueError: If no trial can be ranked.
     """
-    from matplotlib.figure import Figure
-
     rows = [*report.ranking(), *report.not_repeated()]
     if not rows:
         raise ValueError("the report has no trial that can be ranked, so there is nothing to plot")
@@ -61,7 +58,7 @@ def plot_axis(report: Comparison) -> Figure:
         panel = figure.add_subplot(1, len(panels), number + 1)
         series = _series(rows, axes[1] if few and len(axes) == 2 else None)
         _draw(panel, rows, axis, name, series, with_means=few)
-    repeats = any(row.stage == "repeat" for row in rows)
+    repeats = any(row.phase == "repeat" for row in rows)
     marks = "a dot is a search, a square a repeat" if repeats else "a dot is a trial"
     note = f"mean ± sample standard deviation; {marks}" if few else marks
     figure.suptitle(f"Sweep {report.sweep}: {note}", color=INK, fontsize=11, x=0.01, ha="left")
@@ -73,18 +70,18 @@ def _metrics(report: Comparison, rows: list[Row]) -> list[MetricName]:
     return [name for name in names if any(name.key in row.statistics for row in rows)]
 
 
-def _categories(rows: Sequence[Row], axis: str) -> list[Any]:
+def _categories(rows: Sequence[Row], axis: str) -> list[SweptValue]:
     """Return the values to be equally spaced, each with its label; none on a numeric axis.
 
     On a numeric axis, rows without a value of the key are left out.
     """
     values = _values(rows, axis)
     present = [value for value in values if value is not None]
-    numeric = all(order_key(value)[0] == 0 and abs(value) != float("inf") for value in present)
+    numeric = all(isinstance(value, int | float) and math.isfinite(value) for value in present)
     return [] if numeric and len(present) > _MOST_CATEGORIES else values
 
 
-def _values(rows: Sequence[Row], axis: str) -> list[Any]:
+def _values(rows: Sequence[Row], axis: str) -> list[SweptValue]:
     """Return the distinct values of a swept key, in order."""
     return sorted({row.values.get(axis) for row in rows}, key=order_key)
 
@@ -149,7 +146,7 @@ def _draw_trials(
 ) -> None:
     """Draw a row's trials: searches as dots, repeats as squares."""
     own = list(row.statistics[name.key].values)
-    repeated = row.stage == "repeat" and name.key != RETRAIN
+    repeated = row.phase == "repeat" and name.key != RETRAIN
     searched = [metric_value(trial, name.key) for trial in row.searched] if repeated else []
     before = [value for value in searched if value is not None]
     for values, marker in ((own, "s" if repeated else "o"), (before, "o")):
@@ -194,10 +191,13 @@ def _draw_means(
     )
 
 
-def _places(panel: Axes, values: list[Any], categories: list[Any]) -> dict[Any, int] | None:
+def _places(
+    panel: Axes, values: list[SweptValue], categories: list[SweptValue]
+) -> dict[SweptValue, int] | None:
     """Space categories equally and return the position of each, or None for a numeric axis."""
     if not categories:
-        if min(values) > 0 and max(values) / min(values) >= 100:
+        numbers = [value for value in values if isinstance(value, int | float)]
+        if min(numbers) > 0 and max(numbers) / min(numbers) >= 100:
             panel.set_xscale("log")
         return None
     panel.set_xticks(range(len(values)), [value_label(value) for value in values])
@@ -207,5 +207,8 @@ def _places(panel: Axes, values: list[Any], categories: list[Any]) -> dict[Any, 
     return {value: place for place, value in enumerate(values)}
 
 
-def _at(value: Any, place: dict[Any, int] | None, offset: float) -> float:
-    return float(value) if place is None else place[value] + offset
+def _at(value: SweptValue, place: dict[SweptValue, int] | None, offset: float) -> float:
+    if place is not None:
+        return place[value] + offset
+    assert isinstance(value, int | float)  # on a numeric axis, the others have been left out
+    return float(value)

@@ -73,4 +73,4 @@ def _n(row: Row) -> int:
 
 def _count(row: Row) -> str:
     """Return n, marked if it counts repeats."""
-    return plural(row.n, "repeat") if row.stage == "repeat" else str(_n(row))
+    return plural(row.n, "repeat") if row.phase == "repeat" else str(_n(row))

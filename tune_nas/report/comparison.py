@@ -12,6 +12,7 @@ from tune_nas.report.labels import (
     metric_name,
     value_label,
 )
+from tune_nas.report.ranking import rank_key
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import Row, group, has_diverged, metric_value
 
@@ -60,7 +61,7 @@ class Comparison:
     def ranking(self) -> list[Row]:
         """Return the rows that can be compared, best first."""
         known = self._known()
-        repeated = [row for row in known if row.stage == "repeat"]
+        repeated = [row for row in known if row.phase == "repeat"]
         return repeated or known
 
     def not_repeated(self) -> list[Row]:
@@ -101,17 +102,20 @@ class Comparison:
             if status == "finished" and has_diverged(result, self.rank_by.key):
                 status, why = "diverged", "its loss or metric is not finite"
             if status != "finished" or why:
-                who = f"{result.stage} {result.trial_id} ({self._describe(result)})"
+                who = f"{result.phase} {result.trial_id} ({self._describe(result)})"
                 notes.append(f"{who} {status}: {why}")
         return notes
 
     def _known(self) -> list[Row]:
         """Return the rows that have a value of the ranked metric, best first."""
-        key, sign = self.rank_by.key, -1 if self.mode == "max" else 1
-        rows = [row for row in self._rows if key in row.statistics]
         return sorted(
-            rows, key=lambda row: (self.diverged(row) > 0, sign * row.statistics[key].mean)
+            (row for row in self._rows if self.rank_by.key in row.statistics), key=self._rank_key
         )
+
+    def _rank_key(self, row: Row) -> tuple[object, ...]:
+        mean = row.statistics[self.rank_by.key].mean
+        diverged = self.diverged(row) > 0
+        return rank_key(mean, row.values.values(), mode=self.mode, diverged=diverged)
 
     def _describe(self, result: TrialResult) -> str:
         values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def to_dataframe(results: Iterable[TrialResult], *, epochs: bool = False) -> DataFrame:
     """Return the results of trials as a table, in the given order.
 
-    The columns are ``trial_id``, ``stage``, ``seed``, ``status``, ``reason`` and ``parent``, then
+    The columns are ``trial_id``, ``phase``, ``seed``, ``status``, ``reason`` and ``parent``, then
     the swept keys and the metrics under their names; a missing value is NaN.
 
     Args:
@@ -29,7 +29,7 @@ def to_dataframe(results: Iterable[TrialResult], *, epochs: bool = False) -> Dat
     for result in results:
         row: dict[str, object] = {
             "trial_id": result.trial_id,
-            "stage": result.stage,
+            "phase": result.phase,
             "seed": result.seed,
             "status": result.status,
             "reason": result.error or result.reason,

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tune_nas.json_text import json_text
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.results import encode
 from tune_nas.report.rows import Row
 from tune_nas.report.sentence import compose
 
 
-def to_dict(comparison: Comparison) -> dict[str, Any]:
+class Json(ReportFormat):
+    """A JSON document with the keys of `Report.to_dict`."""
+
+    def render(self, comparison: Comparison) -> str:
+        """Return the document."""
+        return json_text(to_dict(comparison))
+
+
+def to_dict(comparison: Comparison) -> dict[str, object]:
     """Return the comparison as plain containers for JSON; inf is the text ``inf``."""
     best = comparison.best()
-    content: Any = encode(
-        {
-            "sweep": comparison.sweep,
-            "axes": comparison.axes,
-            "rank_by": comparison.rank_by.key,
-            "mode": comparison.mode,
-            "sentence": compose(comparison),
-            "best": None if best is None else best.trial_id,
-            "best_genotype": comparison.best_genotype,
-            "rows": [_row_dict(row) for row in comparison.rows()],
-            "notes": comparison.notes(),
-        }
-    )
-    return dict(content)
+    content = {
+        "sweep": comparison.sweep,
+        "axes": comparison.axes,
+        "rank_by": comparison.rank_by.key,
+        "mode": comparison.mode,
+        "sentence": compose(comparison),
+        "best": None if best is None else best.trial_id,
+        "best_genotype": comparison.best_genotype,
+        "rows": [_row_dict(row) for row in comparison.rows()],
+        "notes": comparison.notes(),
+    }
+    return {key: encode(value) for key, value in content.items()}
 
 
-def _row_dict(row: Row) -> dict[str, Any]:
+def _row_dict(row: Row) -> dict[str, object]:
     return {
         "values": row.values,
-        "stage": row.stage,
+        "phase": row.phase,
         "n": row.n,
         "stopped": row.stopped,
         "failed": row.failed,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.text import printable
+
+SweptValue: TypeAlias = "str | int | float | tuple[SweptValue, ...] | None"
+"""A value of a swept key, as `normalize` returns it; None if the trial has no such key."""
 
 _NAMES = {
     "update.lambda": "λ",
@@ -92,7 +95,7 @@ def _shortest_end(key: str) -> str:
     return next(alone, key)
 
 
-def value_label(value: Any) -> str:
+def value_label(value: object) -> str:
     """Return a swept value as text: ``0.1``, ``inf``, ``sigmoid``; a dash if it is missing."""
     if value is None:
         return "–"
@@ -103,7 +106,7 @@ def value_label(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
 
 
-def normalize(value: Any) -> Any:
+def normalize(value: object) -> SweptValue:
     """Convert a swept value so that equal values compare equal and can be dict keys.
 
     YAML reads ``inf`` and ``1e-3`` as text; they are numbers here.
@@ -115,10 +118,12 @@ def normalize(value: Any) -> Any:
             return value
     if isinstance(value, list | tuple):
         return tuple(normalize(entry) for entry in value)
-    return str(dict(value)) if isinstance(value, Mapping) else value
+    if value is None or isinstance(value, int | float):
+        return value
+    return str(dict(value)) if isinstance(value, Mapping) else str(value)
 
 
-def order_key(value: Any) -> tuple[int, float, str]:
+def order_key(value: SweptValue) -> tuple[int, float, str]:
     """Return a sort key: numbers by size with inf last, then text, then missing values."""
     if value is None:
         return (2, 0.0, "")

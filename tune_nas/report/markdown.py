@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from tune_nas.report.columns import text_table
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.sentence import compose
+from tune_nas.text import printable
+
+
+class Markdown(ReportFormat):
+    """A Markdown page, as ``report.md`` in the folder of a sweep."""
+
+    def render(self, comparison: Comparison) -> str:
+        """Return the page."""
+        return printable(to_markdown(comparison))
 
 
 def to_markdown(comparison: Comparison) -> str:

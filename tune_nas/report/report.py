@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.frame import to_dataframe
@@ -31,7 +31,7 @@ class Report(Comparison):
         """Return the report as Markdown: the sentence, the table, and the unfinished trials."""
         return to_markdown(self)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the report as plain containers for JSON; inf is the text ``inf``."""
         return to_dict(self)
 

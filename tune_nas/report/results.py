@@ -23,7 +23,7 @@ class TrialResult:
 
     Args:
         trial_id: Ray's id of the trial.
-        stage: ``search``; ``repeat`` (the best configurations again, over several seeds, to the
+        phase: ``search``; ``repeat`` (the best configurations again, over several seeds, to the
             end); or ``retrain``.
         parameters: Swept dotted keys with their values, without the seed.
         seed: The trial's seed.
@@ -36,12 +36,12 @@ class TrialResult:
         parent: For a retraining run, the trial id of the search that its genotype comes from.
 
     Raises:
-        ValueError: If the stage or the status is not one of those above.
+        ValueError: If the phase or the status is not one of those above.
     """
 
     trial_id: str
-    stage: str
-    parameters: dict[str, Any]
+    phase: str
+    parameters: dict[str, object]
     seed: int
     status: str
     reason: str = ""
@@ -52,26 +52,27 @@ class TrialResult:
     parent: str | None = None
 
     def __post_init__(self) -> None:
-        if self.stage not in PHASES:
-            raise ValueError(f"stage is '{self.stage}', but must be one of {', '.join(PHASES)}")
+        if self.phase not in PHASES:
+            raise ValueError(f"phase is '{self.phase}', but must be one of {', '.join(PHASES)}")
         if self.status not in RESULT_STATUSES:
             known = ", ".join(RESULT_STATUSES)
             raise ValueError(f"status is '{self.status}', but must be one of {known}")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain containers for any JSON reader: inf and nan become strings."""
         return {entry.name: encode(getattr(self, entry.name)) for entry in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> TrialResult:
-        """Rebuild a result from `to_dict`, including inf and nan.
+        """Rebuild a result from `to_dict`, including inf and nan; earlier versions wrote ``stage``.
 
         Raises:
             StorageError: If a key is missing or unknown, or a value is not valid.
         """
         numbers = ("parameters", "metrics", "history")
+        own = {"phase" if key == "stage" else key: value for key, value in content.items()}
         try:
-            return cls(**{key: _decode(v) if key in numbers else v for key, v in content.items()})
+            return cls(**{key: _decode(v) if key in numbers else v for key, v in own.items()})
         except (TypeError, ValueError) as error:
             raise StorageError(f"not the record of a trial: {error}") from error
 
@@ -97,7 +98,7 @@ def read_results(folder: str | Path) -> list[TrialResult]:
     return [TrialResult.from_dict(entry) for entry in content]
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> object:
     """Return nested containers with inf and nan as text, since JSON has no such numbers."""
     if isinstance(value, Mapping):
         return {key: encode(entry) for key, entry in value.items()}

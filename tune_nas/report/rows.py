@@ -10,12 +10,12 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tune_nas.errors import DivergedError
 from tune_nas.report.labels import (
     RETRAIN,
     MetricName,
+    SweptValue,
     axis_label,
     normalize,
     order_key,
@@ -64,10 +64,10 @@ class Row:
 
     Args:
         values: Swept key → value.
-        stage: Phase of the row's trials: ``repeat`` if the combination was repeated, else
+        phase: Phase of the row's trials: ``repeat`` if the combination was repeated, else
             ``search``.
         trials: The finished trials, one per seed; the statistics are over these alone.
-        searched: If ``stage`` is ``repeat``: the finished trials of the search phase.
+        searched: If ``phase`` is ``repeat``: the finished trials of the search phase.
         stopped: Number of trials stopped early.
         failed: Number of failed trials.
         diverged: Number of trials whose loss or ranked metric is not finite; they count neither
@@ -78,8 +78,8 @@ class Row:
         statistics: Metric → its statistic; a metric that no trial has is absent.
     """
 
-    values: dict[str, Any]
-    stage: str
+    values: dict[str, SweptValue]
+    phase: str
     trials: tuple[TrialResult, ...]
     searched: tuple[TrialResult, ...]
     stopped: int
@@ -109,7 +109,9 @@ class Row:
         return own is not None and own == others
 
 
-def _losses(trials: Sequence[TrialResult]) -> dict[int, Any] | None:
+def _losses(
+    trials: Sequence[TrialResult],
+) -> dict[int, tuple[list[float | None], str | None]] | None:
     """Return training losses and genotype by seed; None if a loss of an epoch is unknown."""
     losses = {t.seed: [epoch.get("train_loss") for epoch in t.history] for t in trials}
     if not losses or any(not each or None in each for each in losses.values()):
@@ -160,16 +162,16 @@ def group(
         metrics: Metrics to compute statistics of.
         rank_by: The ranked metric; a trial without a finite value of it has diverged.
     """
-    searches: dict[tuple[Any, ...], list[TrialResult]] = {}
-    key_of: dict[str, tuple[Any, ...]] = {}
+    searches: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
+    key_of: dict[str, tuple[SweptValue, ...]] = {}
     for result in results:
-        if result.stage != "retrain":
+        if result.phase != "retrain":
             key = _key(axes, result)
             key_of[result.trial_id] = key
             searches.setdefault(key, []).append(result)
-    retrains: dict[tuple[Any, ...], list[TrialResult]] = {}
+    retrains: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
     for result in results:
-        if result.stage == "retrain":
+        if result.phase == "retrain":
             key = key_of.get(result.parent or "", _key(axes, result))
             retrains.setdefault(key, []).append(result)
     keys = sorted(searches.keys() | retrains.keys(), key=lambda key: [order_key(v) for v in key])
@@ -179,21 +181,21 @@ def group(
     ]
 
 
-def _key(axes: Sequence[str], result: TrialResult) -> tuple[Any, ...]:
+def _key(axes: Sequence[str], result: TrialResult) -> tuple[SweptValue, ...]:
     return tuple(normalize(result.parameters.get(axis)) for axis in axes)
 
 
 def _row(
     axes: Sequence[str],
-    key: tuple[Any, ...],
+    key: tuple[SweptValue, ...],
     searches: list[TrialResult],
     retrains: list[TrialResult],
     metrics: Sequence[str],
     rank_by: str,
 ) -> Row:
-    stage = "repeat" if any(trial.stage == "repeat" for trial in searches) else "search"
-    of_stage = distinct([trial for trial in searches if trial.stage == stage])
-    before = distinct([trial for trial in searches if trial.stage != stage])
+    phase = "repeat" if any(trial.phase == "repeat" for trial in searches) else "search"
+    of_phase = distinct([trial for trial in searches if trial.phase == phase])
+    before = distinct([trial for trial in searches if trial.phase != phase])
     lost = {trial.trial_id for trial in (*searches, *retrains) if has_diverged(trial, rank_by)}
 
     def finished(trials: Sequence[TrialResult]) -> tuple[TrialResult, ...]:
@@ -206,16 +208,16 @@ def _row(
     retrained = finished(retrains)
     return Row(
         values=dict(zip(axes, key, strict=True)),
-        stage=stage,
-        trials=finished(of_stage),
+        phase=phase,
+        trials=finished(of_phase),
         searched=finished(before),
-        stopped=count(of_stage, "stopped early"),
-        failed=count(of_stage, "failed"),
-        diverged=sum(trial.trial_id in lost for trial in of_stage),
+        stopped=count(of_phase, "stopped early"),
+        failed=count(of_phase, "failed"),
+        diverged=sum(trial.trial_id in lost for trial in of_phase),
         retrained=retrained,
         retrains_failed=count(retrains, "failed"),
         retrains_diverged=sum(trial.trial_id in lost for trial in retrains),
-        statistics=_statistics(finished(of_stage), retrained, metrics),
+        statistics=_statistics(finished(of_phase), retrained, metrics),
     )
 
 

@@ -66,7 +66,7 @@ def _amount_of(row: Row, name: MetricName) -> str:
     """Return a row's amount; n is marked if it counts repeats."""
     statistic = row.statistics[name.key]
     amount = _amount(statistic, name)
-    if row.stage != "repeat" or name.key == RETRAIN:
+    if row.phase != "repeat" or name.key == RETRAIN:
         return amount
     return f"{amount} repeat{'' if statistic.n == 1 else 's'}"
 

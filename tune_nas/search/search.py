@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tune_nas.checkpoint import MANIFEST, State, fetched, load_state, save_state, taking
+from tune_nas.checkpoint import State, load_state, save_state, taking
+from tune_nas.checkpoint_folder import MANIFEST, fetched
 from tune_nas.config import TrialConfig
 from tune_nas.errors import DivergedError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED

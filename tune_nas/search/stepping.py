@@ -113,6 +113,18 @@ class Step:
             "objects": (supernet, self.optimizers.weights, self.optimizers.alphas),
         }
 
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return all tensors that a step may change, by kind and name."""
+        objective, optimizers = self.update.objective, self.optimizers
+        return {
+            "w": dict(objective.supernet.named_parameters()),
+            "statistics": dict(objective.supernet.named_buffers()),
+            "α": dict(objective.alphas),
+            "β": dict(objective.betas),
+            "state of w's optimizer": _optimizer_state(optimizers.weights),
+            "state of α's optimizer": _optimizer_state(optimizers.alphas),
+        }
+
 
 class Steps:
     """Runs steps eagerly, one by one.
@@ -174,3 +186,14 @@ def run_steps(
 def channels_last(batch: Batch) -> Batch:
     """Return a batch with its images in the memory format of the supernet."""
     return batch[0].contiguous(memory_format=torch.channels_last), batch[1]
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the tensors of an optimizer's state, named by key and number of the parameter."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    return {
+        f"{key} of tensor {place}": tensor
+        for place, parameter in enumerate(parameters)
+        for key, tensor in optimizer.state.get(parameter, {}).items()
+        if isinstance(tensor, Tensor)
+    }

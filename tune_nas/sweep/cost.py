@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
+
+import torch
 
 from tune_nas import library
 from tune_nas.config import TrialConfig
+from tune_nas.runtime import resolve_device
+from tune_nas.search.capture import WARM_UP
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.first_checks import check_metric
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.preflight import check_metric
 from tune_nas.sweep.ray.room import Node, trials_at_once
-from tune_nas.sweep.resolve import BaseTrials, base_trials, resolve_trials
+from tune_nas.sweep.resolution import BaseTrials
+from tune_nas.sweep.resolve import base_trials, resolve_trials
 from tune_nas.tasks import Inputs, Task, find_task
 
 _STEPS = 3
 
 
-class Estimate(dict[str, Any]):
+class Estimate(dict[str, object]):
     """Counts and times of a sweep as plain values; converts to a sentence."""
 
     def __str__(self) -> str:
@@ -86,8 +90,6 @@ def estimate(
 
 def _at_once(options: RunOptions) -> int:
     """Return the number of concurrent trials on this machine."""
-    import torch
-
     node = Node(os.cpu_count() or 1, torch.cuda.device_count())
     return min(options.concurrency or sys.maxsize, trials_at_once([node], options))
 
@@ -100,11 +102,6 @@ def _retrains(sweep: SweepConfig, points: int) -> int:
 
 def _epoch_seconds(task: Task, trial: TrialConfig) -> tuple[float, int]:
     """Return the seconds of an epoch, and the number of timed steps."""
-    import torch
-
-    from tune_nas.runtime import resolve_device
-    from tune_nas.search.graphs import WARM_UP
-
     inputs = Inputs()
     task.check_memory(trial, inputs)
     timed = library.with_overrides(trial, {"update.warmup": 0, "start_from": None})

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
+from tune_nas.search.effective import EffectiveValues
 from tune_nas.sweep.config import SweepConfig
-from tune_nas.sweep.effects import Point
+from tune_nas.sweep.ineffective_keys import Point
 from tune_nas.text import shown
 
 _LONGEST = 200  # characters of the swept values in a message
@@ -22,8 +23,6 @@ class Configurations:
     """
 
     def __init__(self, keys: Collection[str]) -> None:
-        from tune_nas.search.effective import EffectiveValues
-
         self._values = EffectiveValues(keys)
 
     def of(self, trial: TrialConfig) -> str:

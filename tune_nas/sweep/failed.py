@@ -6,7 +6,8 @@ from tune_nas.errors import StorageError
 from tune_nas.report.results import PHASES
 from tune_nas.status import Status
 from tune_nas.sweep.runs.plan import Plan
-from tune_nas.sweep.runs.records import FOLDER, Records
+from tune_nas.sweep.runs.record_files import FOLDER
+from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import plural
 
@@ -39,7 +40,8 @@ def reopen_failed(plan: Plan) -> None:
                 file = f"{phase}/{FOLDER}/{record.job.id}.json"
                 lasting = f"{record.error}; to run it again, remove {plan.storage.root}/{file}"
             else:
-                records.reopen(record.job.id)
+                with records.changing(record.job.id):
+                    record.reopen()
                 reopened = True
     if not reopened and n_lasting:
         failed = plural(n_lasting, "failed trial")

@@ -12,7 +12,7 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.manifest import is_reference
 from tune_nas.report.labels import axis_label, value_label
-from tune_nas.tasks import Inputs, find_task
+from tune_nas.tasks import Inputs, check_task, find_task
 
 _SECTIONS = {"space", "schedule", "retrain"}  # contained in a trial that was stored in full
 
@@ -34,7 +34,7 @@ class Job:
     task: str
     phase: str
     trial: TrialConfig
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     inputs: Inputs = field(default_factory=Inputs)
 
     @property
@@ -59,7 +59,7 @@ class Job:
         return find_task(self.task).starts_after(self.trial)
 
     @cached_property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """The trial after a round trip through JSON, which turns tuples into lists."""
         return dict(json.loads(json.dumps(self.trial.to_dict())))
 
@@ -67,7 +67,7 @@ class Job:
         """Return the job as it will be read from its record."""
         return replace(self, parameters=json.loads(json.dumps(dict(self.parameters))))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain containers from which `from_dict` rebuilds the job."""
         return {
             "id": self.id,
@@ -92,7 +92,7 @@ class Job:
         """
         own = {**content} if "task" in content else _of_earlier_version(content)
         if not is_reference(own["task"]):  # a class of the user's own is imported when it runs
-            find_task(own["task"])
+            check_task(own["task"])
         if not own["trial"].keys() >= _SECTIONS:
             raise ValueError(f"{where or 'the trial'} lacks a section")
         own["trial"] = library.stored_trial(own["trial"], where or f"trial {own['id']}")
@@ -104,8 +104,8 @@ class StoredJob:
     """The types of a job's entries in a JSON file, including those of earlier versions."""
 
     id: str
-    trial: dict[str, Any]
-    parameters: dict[str, Any]
+    trial: dict[str, object]
+    parameters: dict[str, object]
     task: str = ""
     phase: str = ""
     inputs: dict[str, str | None] = field(default_factory=dict)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tune_nas.figures import render
-from tune_nas.report import Report, TrialResult, plot_axis
+from tune_nas import figures
+from tune_nas import report as reports
+from tune_nas.report import Report, TrialResult
 from tune_nas.status import Status
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
@@ -67,7 +68,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     figure = _figure(plan, report)
     if figure is not None:
         for kind in ("svg", "png"):
-            storage.write(f"figure.{kind}", render(figure, kind))
+            storage.write(f"figure.{kind}", figures.render(figure, kind))
     failed = sum(record.status is Status.FAILED for record in records)
     return SweepOutcome(report, results, storage.root, best_path, mlflow_uri, failed)
 
@@ -97,7 +98,7 @@ def _figure(plan: Plan, report: Report) -> Figure | None:
     if not plan.sweep.parameters:
         return None
     try:
-        return plot_axis(report)
+        return reports.plot_axis(report)
     except ValueError as error:
         _logger.warning("no figure: %s", error)
         return None

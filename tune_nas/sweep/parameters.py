@@ -17,7 +17,7 @@ TRIAL = "trial"  # the key that stands for the trial itself
 _KINDS = ("grid", "choice", "uniform", "loguniform", "int")
 _RANGES = ("uniform", "loguniform", "int")
 
-Fixed = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Fixed = Callable[[Mapping[str, object]], Mapping[str, object]]
 """Values of keys that are not swept but that conditions may name, given the chosen ones."""
 
 
@@ -34,12 +34,12 @@ class Parameter(Section):
             e.g. ``{update.level: mixed}``.
     """
 
-    grid: list[Any] | None = Field(default=None, min_length=1, max_length=MOST_TRIALS)
-    choice: list[Any] | None = Field(default=None, min_length=1, max_length=MOST_TRIALS)
+    grid: list[object] | None = Field(default=None, min_length=1, max_length=MOST_TRIALS)
+    choice: list[object] | None = Field(default=None, min_length=1, max_length=MOST_TRIALS)
     uniform: tuple[float, float] | None = None
     loguniform: tuple[float, float] | None = None
     int_: tuple[int, int] | None = Field(default=None, alias="int")
-    when: dict[str, Any] = Field(default_factory=dict)
+    when: dict[str, object] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_form(self) -> Parameter:
@@ -47,8 +47,9 @@ class Parameter(Section):
         if len(given) != 1:
             has = f"has {' and '.join(given)}" if given else "has none"
             raise ValueError(f"a parameter takes exactly one of {', '.join(_KINDS)}, but {has}")
-        if self.kind in _RANGES:
-            low, high = self._forms()[self.kind]
+        ends = self.uniform or self.loguniform or self.int_
+        if ends is not None:
+            low, high = ends
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ValueError(f"{self.kind} is [{low}, {high}], but must be finite, low < high")
             if self.kind == "loguniform" and low <= 0:
@@ -68,20 +69,20 @@ class Parameter(Section):
         return self.kind in _RANGES
 
     @property
-    def values(self) -> list[Any]:
+    def values(self) -> list[object]:
         """The listed values, or the two ends of a range."""
-        return list(self._forms()[self.kind])
+        return list(self._forms()[self.kind] or ())
 
-    def active(self, chosen: Mapping[str, Any]) -> bool:
+    def active(self, chosen: Mapping[str, object]) -> bool:
         """Return whether the conditions are met, given the values of the keys that they name."""
         return all(meets(chosen.get(key), wanted) for key, wanted in self.when.items())
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the form, and the conditions if there are any."""
-        content: dict[str, Any] = {self.kind: self.values}
+        content: dict[str, object] = {self.kind: self.values}
         return {**content, "when": dict(self.when)} if self.when else content
 
-    def _forms(self) -> dict[str, Any]:
+    def _forms(self) -> dict[str, Sequence[object] | None]:
         return {
             "grid": self.grid,
             "choice": self.choice,
@@ -93,10 +94,10 @@ class Parameter(Section):
 
 def _has_twice(values: Sequence[Any]) -> bool:
     """Return whether two values are equal, e.g. 1 and 1.0."""
-    seen: set[Any] = set()
-    others: list[Any] = []  # lists and mappings
+    seen: set[object] = set()
+    others: list[object] = []  # lists and mappings
     for value in values:
-        known: Collection[Any] = seen if isinstance(value, Hashable) else others
+        known: Collection[object] = seen if isinstance(value, Hashable) else others
         if value in known:
             return True
         if isinstance(value, Hashable):
@@ -106,7 +107,7 @@ def _has_twice(values: Sequence[Any]) -> bool:
     return False
 
 
-def meets(value: Any, wanted: Any) -> bool:
+def meets(value: object, wanted: object) -> bool:
     """Return whether a value is the one that a condition requires, or one of several."""
     return value in (wanted if isinstance(wanted, list) else [wanted])
 
@@ -133,7 +134,7 @@ def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
 
 
 def check_conditions(
-    parameters: Mapping[str, Parameter], fixed: Sequence[Mapping[str, Any]]
+    parameters: Mapping[str, Parameter], fixed: Sequence[Mapping[str, object]]
 ) -> None:
     """Reject a condition on a value that its key never has: it would never be met.
 
@@ -179,7 +180,7 @@ def count_combinations(parameters: Mapping[str, Parameter], fixed: Fixed, most: 
     return free * sum(1 for _ in itertools.islice(points, most // free + 1))
 
 
-def combinations(parameters: Mapping[str, Parameter], fixed: Fixed) -> Iterator[dict[str, Any]]:
+def combinations(parameters: Mapping[str, Parameter], fixed: Fixed) -> Iterator[dict[str, object]]:
     """Yield every combination of values that the conditions allow; for a range, its two ends.
 
     Args:
@@ -188,7 +189,7 @@ def combinations(parameters: Mapping[str, Parameter], fixed: Fixed) -> Iterator[
     """
     keys = ordered(parameters)
 
-    def extend(chosen: dict[str, Any], rest: list[str]) -> Iterator[dict[str, Any]]:
+    def extend(chosen: dict[str, object], rest: list[str]) -> Iterator[dict[str, object]]:
         if not rest:
             yield {key: chosen[key] for key in parameters if key in chosen}
             return

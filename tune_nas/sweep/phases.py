@@ -8,24 +8,26 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tune_nas.config import TrialConfig
+from tune_nas.report.labels import normalize
+from tune_nas.report.ranking import rank_key
 from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.resolve import BaseTrials, resolve
+from tune_nas.sweep.resolution import BaseTrials, resolve
 from tune_nas.sweep.runs.plan import Plan
-from tune_nas.sweep.runs.records import Record, Records
-from tune_nas.sweep.sources import ListSource, OptunaSource, Source
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Inputs
 
 _STUDY = "optuna.db"
 
-Parameters = Mapping[str, Any]
+Parameters = Mapping[str, object]
 """Swept keys with their values."""
 
 Known = Mapping[str, Records]
@@ -140,7 +142,8 @@ def retrain_jobs(
         count = 1 if sampled else len(groups)
     else:
         count = sweep.retrain
-    best = [max(group, key=lambda record: _score(sweep, record)) for group in groups[:count]]
+    choose = max if sweep.mode == "max" else min
+    best = [choose(group, key=lambda record: _metric(sweep, record)) for group in groups[:count]]
     jobs = [
         Job(
             id=f"retrain-{number:05d}",
@@ -171,7 +174,7 @@ def _unless_done(source: ListSource) -> ListSource | None:
     return source if source.left else None
 
 
-def _sampling(plan: Plan, records: Records) -> OptunaSource | None:
+def _sampling(plan: Plan, records: Records) -> Source | None:
     """Return the source of searches whose parameters Optuna samples."""
     if len(records) == plan.sweep.n_drawn and all(record.ended for record in records):
         return None
@@ -181,6 +184,8 @@ def _sampling(plan: Plan, records: Records) -> OptunaSource | None:
         for leftover in local.glob(f"{_STUDY}*"):
             leftover.unlink()
     url = None if local is None else f"sqlite:///{local / _STUDY}"
+    from tune_nas.sweep.optuna_source import OptunaSource  # no other sweep needs Optuna
+
     return OptunaSource(plan.sweep, plan.bases, records, url)
 
 
@@ -229,25 +234,26 @@ def _identity(job: Job) -> str:
 
 
 def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
-    """Return the finished trials by configuration, the configuration of the best mean first.
+    """Return the finished trials by configuration, in the order of `rank_key`, as in the report.
 
     Trials that were stopped early or failed are left out, since their last value is of another
-    epoch. So are trials that diverged, and all but one of identical searches. A configuration with
-    a diverged seed ranks after all others, since the mean of its other seeds is not comparable.
+    epoch. So are trials that diverged, and all but one of identical searches.
     """
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
-    ranks: list[tuple[bool, float, list[Record]]] = []
+    ranks: list[tuple[tuple[object, ...], list[Record]]] = []
     for group in groups.values():
         results = distinct([record.result() for record in group])
         lost = {r.trial_id for r in results if has_diverged(r, sweep.search_metric)}
         kept = {r.trial_id for r in results} - lost
         known = [record for record in group if record.job.id in kept and _is_known(sweep, record)]
         if known:
-            mean = statistics.mean(_score(sweep, record) for record in known)
-            ranks.append((not lost, mean, known))
-    return [known for *_, known in sorted(ranks, key=lambda rank: rank[:2], reverse=True)]
+            mean = statistics.fmean(_metric(sweep, record) for record in known)
+            parameters = group[0].job.parameters
+            values = [normalize(parameters.get(key)) for key in sweep.parameters]
+            ranks.append((rank_key(mean, values, mode=sweep.mode, diverged=bool(lost)), known))
+    return [known for _, known in sorted(ranks, key=lambda rank: rank[0])]
 
 
 def _is_known(sweep: SweepConfig, record: Record) -> bool:
@@ -257,8 +263,7 @@ def _is_known(sweep: SweepConfig, record: Record) -> bool:
     return record.status is Status.FINISHED and known
 
 
-def _score(sweep: SweepConfig, record: Record) -> float:
-    """Return the metric, negated if smaller is better."""
+def _metric(sweep: SweepConfig, record: Record) -> float:
     value = record.value(sweep.search_metric)
     assert value is not None  # `ranked` leaves out trials without a value
-    return value if sweep.mode == "max" else -value
+    return value

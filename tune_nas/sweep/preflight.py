@@ -1,26 +1,43 @@
-"""Checks and notes before a sweep writes anything."""
+"""Checks and notes before a sweep writes anything: devices, memory, and one trial of each kind."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from tune_nas import library
-from tune_nas.benchmark import SPACE, find_table, user_table
-from tune_nas.config import DataConfig, TrialConfig
+from tune_nas.config import TrialConfig
 from tune_nas.config.deciding import decided_by
-from tune_nas.errors import ConfigError
-from tune_nas.sweep.config import SweepConfig
-from tune_nas.sweep.phases import Phase
-from tune_nas.sweep.resolve import BaseTrials
-from tune_nas.sweep.runs.plan import State
-from tune_nas.tasks import Inputs, Task, find_task
+from tune_nas.data import describe_images
+from tune_nas.runtime import resolve_device
+from tune_nas.sweep.distinct import check_distinct
+from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.phases import Phase, phases_of
+from tune_nas.sweep.ray.environment import is_local
+from tune_nas.sweep.runs.plan import Plan, State
+from tune_nas.tasks import Inputs, Tasks, find_task
+
+
+def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
+    """Check that the trials of a sweep can start, and that no two of them are equal.
+
+    Args:
+        plan: The sweep.
+        options: Where its trials run.
+        tasks: Tasks that replace those that the phases name.
+
+    Raises:
+        TuneNasError: If a trial cannot start.
+    """
+    trials = [trial for _, _, trial in plan.resolved.trials]
+    here = is_local(options.address)
+    if here:
+        check_devices(trials)
+    preflight(trials, phases_of(plan), plan.state, tasks, here=here)
+    check_distinct(plan.sweep, plan.resolved.points)
 
 
 def tell_images(trials: list[TrialConfig]) -> None:
     """Print to stderr the classes and number of images found in a user's folder."""
-    from tune_nas.data import describe_images
-
     sections = {repr((t.data.name, t.data.dir, t.data.layout)): t.data for t in trials}
     for line in filter(None, map(describe_images, sections.values())):
         print(line, file=sys.stderr, flush=True)
@@ -28,8 +45,6 @@ def tell_images(trials: list[TrialConfig]) -> None:
 
 def check_devices(trials: list[TrialConfig]) -> None:
     """Raise a ConfigError if this machine, which is to run the trials, lacks a trial's device."""
-    from tune_nas.runtime import resolve_device
-
     for device in {trial.runtime.device for trial in trials}:
         resolve_device(device)
 
@@ -38,7 +53,7 @@ def preflight(
     trials: Sequence[TrialConfig],
     phases: Sequence[Phase],
     state: State,
-    tasks: Mapping[str, Task],
+    tasks: Tasks,
     *,
     here: bool,
 ) -> None:
@@ -64,38 +79,3 @@ def preflight(
             if here:
                 task.check_memory(trial, inputs)
             task.check(trial, inputs)
-
-
-def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
-    """Reject ranking by true accuracies that no trial would report.
-
-    Raises:
-        ConfigError: If the benchmark's table is missing, or the space is not that of the table.
-    """
-    if not sweep.metric.startswith("benchmark/"):
-        return
-    ranks = f"sweep '{sweep.name}': metric is '{sweep.metric}'"
-    for trial in bases.trials.values():
-        if find_table(trial.benchmark.table) is None:
-            raise ConfigError(
-                f"{ranks}, but there is no table at {user_table()}; write it with tune-nas "
-                "benchmark import FILE, or set benchmark.table to one"
-            )
-        if trial.space.name != SPACE and trial.space.name in library.shipped_names("space"):
-            raise ConfigError(
-                f"{ranks}, which space '{trial.space.name}' does not have; it is for space "
-                f"'{SPACE}'"
-            )
-
-
-def data_sections(sweep: SweepConfig, trials: Sequence[TrialConfig]) -> list[DataConfig]:
-    """Return the data sections of trials, including those of swept data sets not yet sampled.
-
-    Args:
-        sweep: The sweep.
-        trials: As `resolve_trials` returns them.
-    """
-    swept = sweep.parameters.get("data.name")
-    names = [] if swept is None else swept.values
-    drawn = [trial.data.model_copy(update={"name": name}) for trial in trials for name in names]
-    return [*(trial.data for trial in trials), *drawn]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +14,7 @@ from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by, keys_that_decide
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import EPOCHS, SweepConfig
-from tune_nas.sweep.effects import check_set, check_swept
+from tune_nas.sweep.ineffective_keys import check_set, check_swept
 from tune_nas.sweep.parameters import (
     MOST_TRIALS,
     TRIAL,
@@ -26,6 +24,7 @@ from tune_nas.sweep.parameters import (
     count_combinations,
     meets,
 )
+from tune_nas.sweep.resolution import BaseTrials, Resolved, resolve
 from tune_nas.sweep.trial_values import portable, reported, trial_values, values_text
 from tune_nas.tasks import find_task, is_own
 from tune_nas.text import shown
@@ -33,32 +32,6 @@ from tune_nas.text import shown
 _EMBEDDED = "digits"
 _LONGEST = 200  # characters of the swept values in a message
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a sampled sweep starts
-
-
-@dataclass(frozen=True)
-class BaseTrials:
-    """The trials that a sweep varies, with its fixed keys set.
-
-    Args:
-        trials: The trials by the sweep's name for them; one, unless the trial itself is swept.
-        folder: Directory that relative paths in the trials and swept values are relative to.
-    """
-
-    trials: Mapping[str, TrialConfig]
-    folder: str = field(default_factory=os.getcwd)
-
-    @property
-    def first(self) -> TrialConfig:
-        """The only trial, or the first of the swept ones."""
-        return next(iter(self.trials.values()))
-
-    def of(self, chosen: Mapping[str, Any]) -> TrialConfig:
-        """Return the trial that the chosen values vary; the first if they do not name one."""
-        return self.trials.get(chosen.get(TRIAL, ""), self.first)
-
-    def values(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of keys that are not swept."""
-        return trial_values(self.of(chosen))
 
 
 def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
@@ -109,8 +82,8 @@ def base_trials(sweep: SweepConfig) -> BaseTrials:
         ConfigError: If no trial has this name, or the keys do not fit one of them.
     """
     swept = sweep.parameters.get(TRIAL)
-    names = [str(sweep.trial)] if swept is None else swept.values
-    return BaseTrials({name: _base_trial(sweep, name) for name in names})
+    names = [sweep.trial] if swept is None else swept.values
+    return BaseTrials({str(name): _base_trial(sweep, str(name)) for name in names})
 
 
 def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
@@ -149,7 +122,7 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
         }
         without = sweep.model_copy(update={"set": fixed, "set_in": own})
         try:
-            resolve_points(without, base_trials(without))
+            _resolve_points(without, base_trials(without))
         except ConfigError:
             return True
         return False
@@ -159,7 +132,7 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
 
 def resolve_trials(
     sweep: SweepConfig, bases: BaseTrials | None = None
-) -> list[tuple[dict[str, Any], int, TrialConfig]]:
+) -> list[tuple[dict[str, object], int, TrialConfig]]:
     """Return the trials of a grid, or the base trials of a sampled sweep, all validated.
 
     Args:
@@ -176,24 +149,37 @@ def resolve_trials(
     return resolve_points(sweep, bases or base_trials(sweep)).trials
 
 
-class Resolved(NamedTuple):
-    """The trials of a sweep.
+class _Kept(NamedTuple):
+    """The sweep that was resolved last, apart from its name, which decides nothing."""
 
-    Args:
-        trials: As `resolve_trials` returns them.
-        points: The validated trials, each with the values of the swept keys.
-    """
+    sweep: SweepConfig
+    bases: BaseTrials
+    resolved: Resolved
 
-    trials: list[tuple[dict[str, Any], int, TrialConfig]]
-    points: list[tuple[dict[str, Any], TrialConfig]]
+
+_last: _Kept | None = None
 
 
 def resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
     """Resolve and validate the trials of a sweep.
 
+    Loading a sweep, its plan and its estimate resolve the same trials, which may be thousands; the
+    trials that were resolved last are kept.
+
     Raises:
         ConfigError: As `resolve_trials` does.
     """
+    global _last
+    if _last is None or (_last.bases, _last.sweep) != (bases, _unnamed(sweep)):
+        _last = _Kept(_unnamed(sweep), bases, _resolve_points(sweep, bases))
+    return _last.resolved
+
+
+def _unnamed(sweep: SweepConfig) -> SweepConfig:
+    return sweep.model_copy(update={"name": ""})
+
+
+def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
     where = f"sweep '{sweep.name}'"
     for key, parameter in sweep.parameters.items():
         _check_leaf(key, where)
@@ -236,7 +222,7 @@ def _check_size(sweep: SweepConfig, bases: BaseTrials, where: str) -> None:
 
 def _of_any_length(
     sweep: SweepConfig, bases: BaseTrials
-) -> Iterator[tuple[dict[str, Any], TrialConfig]]:
+) -> Iterator[tuple[dict[str, object], TrialConfig]]:
     """Yield trials of a sampled sweep in which only the keys that decide their length vary."""
     swept = sweep.parameters
     names = swept.keys() & {TRIAL, *keys_that_decide(Decides.LENGTH)}
@@ -249,9 +235,9 @@ def _of_any_length(
 
 
 def _grid(
-    sweep: SweepConfig, bases: BaseTrials, points: Iterator[dict[str, Any]]
-) -> Iterator[tuple[dict[str, Any], int, TrialConfig]]:
-    given: dict[str, dict[str, Any]] = {}
+    sweep: SweepConfig, bases: BaseTrials, points: Iterator[dict[str, object]]
+) -> Iterator[tuple[dict[str, object], int, TrialConfig]]:
+    given: dict[str, dict[str, object]] = {}
     for parameters in points:
         for seed in sweep.seed_list:
             trial = resolve(sweep, bases, parameters, seed)
@@ -264,38 +250,8 @@ def _grid(
             yield values, seed, trial
 
 
-def resolve(
-    sweep: SweepConfig, bases: BaseTrials, parameters: Mapping[str, Any], seed: int
-) -> TrialConfig:
-    """Return the trial for one choice of parameters and one seed.
-
-    A swept key whose condition is not met keeps the value of the trial; if that makes the trial
-    invalid, it gets its default (e.g. λ of a trial whose level is swept).
-
-    Raises:
-        ConfigError: If the values do not fit together.
-    """
-    text = values_text(parameters)
-    keys = {key: value for key, value in parameters.items() if key != TRIAL}
-
-    def made(**changes: Any) -> TrialConfig:
-        own = {**changes, **keys, "seed": seed}
-        return library.with_overrides(bases.of(parameters), own, f"sweep '{sweep.name}' at {text}")
-
-    left_out = sweep.parameters.keys() - parameters.keys() - {TRIAL}
-    try:
-        return made()
-    except ConfigError:
-        if not left_out:
-            raise
-        usual = trial_values(TrialConfig())
-        with suppress(ConfigError):
-            return made(**{key: usual[key] for key in left_out})
-        raise
-
-
 def _check_lengths(
-    sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, Any], TrialConfig]], folder: str
+    sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, object], TrialConfig]], folder: str
 ) -> None:
     """Reject a grace period as long as a trial, and trials that ASHA could not compare."""
     task = find_task(sweep.task)
@@ -304,7 +260,7 @@ def _check_lengths(
     for parameters, trial in trials:
         decides = repr(decided_by(trial, Decides.LENGTH))
         known[decides] = known.get(decides) or task.epochs(portable(trial, folder))
-        text = parameters.get(TRIAL) or values_text(parameters)
+        text = str(parameters.get(TRIAL) or values_text(parameters))
         by_length.setdefault(known[decides], text)
     shortest, longest = min(by_length), max(by_length)
     if shortest != longest:
@@ -320,13 +276,13 @@ def _check_lengths(
         )
 
 
-def _unmet(parameter: Parameter, assigned: Mapping[str, Any]) -> bool:
+def _unmet(parameter: Parameter, assigned: Mapping[str, object]) -> bool:
     """Return whether the fixed keys leave a condition of a parameter unmet."""
     when = parameter.when
     return any(not meets(assigned[key], when[key]) for key in when.keys() & assigned.keys())
 
 
-def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _without_epochs(settings: Mapping[str, object]) -> dict[str, object]:
     """Return settings without the number of epochs, and with the other keys of its section.
 
     The whole section would override all keys that were scaled.

@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
 
 from tune_nas.config import TrialConfig, check_data_keys
-from tune_nas.errors import ConfigError, StorageError
+from tune_nas.errors import StorageError
 from tune_nas.paths import DATABASE
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
-from tune_nas.sweep.distinct import check_distinct
 from tune_nas.sweep.failed import has_failed, reopen_failed
-from tune_nas.sweep.full_disk import told_by_name
-from tune_nas.sweep.interruption import Interruption
+from tune_nas.sweep.first_checks import check_metric, check_name, data_sections
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
-from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records
-from tune_nas.sweep.preflight import (
-    check_devices,
-    check_metric,
-    data_sections,
-    preflight,
-    tell_images,
-)
-from tune_nas.sweep.ray.cluster import (
-    check_address,
-    connect,
-    hidden_warnings,
-    is_local,
-    prepare_environment,
-    trials_at_once,
-)
-from tune_nas.sweep.resolve import BaseTrials, base_trials
-from tune_nas.sweep.runs.locking import check_free, locked, locked_in_cluster
+from tune_nas.sweep.outcome import SweepOutcome
+from tune_nas.sweep.phases import lacks_trials, read_records
+from tune_nas.sweep.ray.environment import check_address, prepare_environment
+from tune_nas.sweep.resolution import BaseTrials
+from tune_nas.sweep.resolve import base_trials
+from tune_nas.sweep.runs.locking import check_free, locked
 from tune_nas.sweep.runs.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
-from tune_nas.text import brief, printable
-from tune_nas.tracking import Tracker, TrackerSettings
+from tune_nas.tasks import Tasks
+from tune_nas.tracking import Experiment
 from tune_nas.tracking.store import sqlite_path
-
-if TYPE_CHECKING:
-    from tune_nas.sweep.ray.execution import Tasks
-    from tune_nas.sweep.tracking import SweepTracking
-
-_LOG = "log.txt"
-_LONGEST_NAME = 200  # bytes; file systems allow 255, and MLflow adds to it
 
 
 def run_sweep(
@@ -150,7 +123,7 @@ def resume_sweep(
         return _run(plan, options, tasks or {}, resumed=True)
 
 
-def _single(trial: TrialConfig, name: str | None, **changes: Any) -> SweepConfig:
+def _single(trial: TrialConfig, name: str | None, **changes: object) -> SweepConfig:
     """Return the sweep of one trial: a search, unless changes make it a retraining run."""
     own = {"name": name or trial.name, "trial": trial.name, "seeds": [trial.seed]}
     return SweepConfig.model_validate({**own, "parameters": {}, "retrain": 0, **changes})
@@ -165,7 +138,7 @@ def _start(
 ) -> SweepOutcome:
     """Check everything that can be checked, then write."""
     prepare_environment(options.address)
-    _check_name(sweep.name)
+    check_name(sweep.name)
     root = Storage(options.storage)
     storage = root.within(sweep.name)
     check_free(storage, sweep.name, options)
@@ -173,16 +146,14 @@ def _start(
     plan = Plan(storage, sweep, bases, state)
     trials = [trial for _, _, trial in plan.resolved.trials]
     check_data_keys(data_sections(sweep, trials))
-    here = is_local(options.address)
-    if here:
-        check_devices(trials)
-    preflight(trials, phases_of(plan), state, tasks or {}, here=here)
-    check_distinct(sweep, plan.resolved.points)
+    from tune_nas.sweep.preflight import check_trials, tell_images  # they import torch
+
+    check_trials(plan, options, tasks or {})
     check_address(options.address)
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
-        Tracker(uri)
+        Experiment(uri)
     state.options = options.for_resume()
     if not options.quiet:
         tell_images(trials)
@@ -200,20 +171,6 @@ def _start(
             raise
 
 
-def _check_name(name: str) -> None:
-    """Raise a ConfigError if a name is not valid for a folder, or not printable."""
-    if set('/"') & set(name) or name in ("", ".", "..") or not name.isprintable():
-        text = brief(printable(" ".join(name.split())))
-        raise ConfigError(
-            f"name is '{text}', but must be fit for a folder, without '/', '\"' and characters "
-            "that are not printable"
-        )
-    if (size := len(name.encode())) > _LONGEST_NAME:
-        raise ConfigError(
-            f"name is '{brief(name, 60)}', {size} bytes long; it must have at most {_LONGEST_NAME}"
-        )
-
-
 def _is_untouched(plan: Plan) -> bool:
     """Return whether nothing of a sweep has run yet, and the files in its folder are its own."""
     there = read_state(plan.storage)
@@ -222,73 +179,11 @@ def _is_untouched(plan: Plan) -> bool:
 
 
 def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> SweepOutcome:
-    prepare_environment(options.address)  # before anything imports ray
-    from tune_nas.sweep.ray.execution import PhaseRunner
+    """Import Ray, now that its environment is set, and run a sweep to its end."""
+    prepare_environment(options.address)
+    from tune_nas.sweep.session import run_session
 
-    uri = store_uri(plan.state.mlflow, Storage(options.storage))
-    known = read_records(plan)
-    with told_by_name(plan.storage.root, uri), _logging_to(plan.storage):
-        if plan.state.status == "untracked" and not lacks_trials(plan, known):
-            with _tracked(plan, uri, known) as (tracking, _):  # Ray is not needed
-                return _conclude(plan, tracking, known)
-        with connect(options.address), locked_in_cluster(plan, options.address):
-            trials_at_once(options)  # check for room before any MLflow run is opened
-            with _tracked(plan, uri, known) as (tracking, interruption):
-                if resumed:
-                    tracking.settle()
-                runner = PhaseRunner(plan, options, tasks, tracking, interruption)
-                for phase in phases_of(plan):
-                    plan.write_state(phase=phase.name)
-                    runner.run(phase, known)
-                return _conclude(plan, tracking, known)
-
-
-@contextmanager
-def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking, Interruption]]:
-    """Open the sweep's runs in MLflow, and close them however the block ends, also on a signal."""
-    from tune_nas.sweep.tracking import SweepTracking
-
-    interruption = Interruption()
-    with interruption.watch():
-        with interruption.deferred():  # so that an opened run is always closed
-            tracking = SweepTracking(plan, TrackerSettings(uri), known)
-        with tracking.closing(interruption):
-            interruption.check()
-            yield tracking, interruption
-
-
-def _conclude(plan: Plan, tracking: SweepTracking, known: Known) -> SweepOutcome:
-    """Write the results, then everything that MLflow lacks; otherwise the sweep is unfinished."""
-    outcome = conclude(plan, list(known.values()), tracking.uri)
-    tracking.conclude(tracking_actions(plan, outcome))
-    missing = tracking.missing()
-    plan.write_state(status="untracked" if missing else "finished")
-    return replace(outcome, untracked=missing, remarks=tracking.remarks())
-
-
-@contextmanager
-def _logging_to(storage: Storage) -> Iterator[None]:
-    """Keep warnings of libraries in the sweep's log; a remote log is appended to at the end."""
-    if storage.local is not None:
-        with hidden_warnings(storage.local / _LOG):
-            yield
-        return
-    with TemporaryDirectory() as folder:
-        path = Path(folder, _LOG)
-        try:
-            with hidden_warnings(path):
-                yield
-        except BaseException:
-            with suppress(OSError):  # it would hide the error that is reported
-                _append(storage, path)
-            raise
-        _append(storage, path)
-
-
-def _append(storage: Storage, path: Path) -> None:
-    """Append a file to the log in the storage, if the file exists."""
-    if path.exists():
-        storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
+    return run_session(plan, options, tasks, resumed=resumed)
 
 
 def _latest(root: Storage, *, failed: bool) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
 
-from tune_nas.sweep.config import SweepConfig, TpeConfig
+import optuna
 
-if TYPE_CHECKING:
-    import optuna
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.keys import TpeConfig
 
 _FIRST_WITH_BANDWIDTH_PER_KEY = 5
 
@@ -23,8 +22,6 @@ def make_sampler(
         number: Number of the trial, from 0.
         searcher: ``random`` or ``tpe``; None for that of the sweep.
     """
-    import optuna
-
     # No trial of another sweep seed shares this seed: numbers stay below 100,000.
     seed = (sweep.seed * 100_003 + number) % 2**32
     if (searcher or sweep.searcher) == "random":
@@ -35,8 +32,6 @@ def make_sampler(
 
 
 def _tpe(arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
-    import optuna
-
     with warnings.catch_warnings():
         # Optuna 4.9 calls arguments experimental that are the defaults of 5.0.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -46,7 +41,7 @@ def _tpe(arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
     return sampler
 
 
-def _set_bandwidth_per_key(sampler: Any) -> None:
+def _set_bandwidth_per_key(sampler: optuna.samplers.TPESampler) -> None:
     """Give the kernels of a multivariate TPE the same bandwidths as in Optuna 5.
 
     Optuna 5 derives a kernel's bandwidth from its neighbors, whether or not keys are sampled

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+
+from pydantic import BaseModel
 
 from tune_nas import library
 from tune_nas.benchmark import AUTO
@@ -37,21 +38,32 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
     own = trial_values(trial) if changes else {}
     if all(own[key] == value for key, value in changes.items()):
         return trial
-    return library.with_overrides(trial, changes, f"trial '{trial.name}'")
+    return _with_paths(trial, changes)
 
 
-def reported(parameters: Mapping[str, Any], trial: TrialConfig) -> dict[str, Any]:
+def _with_paths(trial: TrialConfig, changes: Mapping[str, str]) -> TrialConfig:
+    """Return a trial with other paths; it is not validated again."""
+    own: dict[str, object] = {}
+    for key, path in changes.items():
+        section, _, name = key.rpartition(".")
+        part = own.get(section, getattr(trial, section)) if section else None
+        copied = part.model_copy(update={name: path}) if isinstance(part, BaseModel) else path
+        own[section or name] = copied
+    return trial.model_copy(update=own)
+
+
+def reported(parameters: Mapping[str, object], trial: TrialConfig) -> dict[str, object]:
     """Return swept keys with their parsed values in the trial: YAML reads 1e-3 as text."""
     values = {**trial_values(trial), TRIAL: parameters.get(TRIAL)}
     return {key: values[key] for key in parameters}
 
 
-def trial_values(trial: TrialConfig) -> dict[str, Any]:
+def trial_values(trial: TrialConfig) -> dict[str, object]:
     """Return every dotted key of a trial with its value; None for keys of a missing section."""
     content = trial.to_dict()
     return {key: value_of(content, key) for key in dotted_keys(TrialConfig)}
 
 
-def values_text(parameters: Mapping[str, Any]) -> str:
+def values_text(parameters: Mapping[str, object]) -> str:
     """Return swept keys with their values, for a message."""
     return ", ".join(f"{key}={plain_text(value)}" for key, value in parameters.items())

@@ -1,8 +1,35 @@
-"""Tasks: the work of a sweep's trials. No module here imports torch before `Task.build`."""
+"""Tasks: the work of a sweep's trials.
 
-from tune_nas.tasks.lookup import find_task, is_own
-from tune_nas.tasks.retrain import RetrainTask
-from tune_nas.tasks.search import SearchTask
-from tune_nas.tasks.task import Inputs, Task
+Importing this package imports no torch: shipped tasks are loaded when they are first used.
+"""
 
-__all__ = ["Inputs", "RetrainTask", "SearchTask", "Task", "find_task", "is_own"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tune_nas.lazy import lazily
+from tune_nas.tasks.task import Inputs, Task, Tasks
+from tune_nas.tasks.task_lookup import check_task, find_task, is_own
+
+if TYPE_CHECKING:
+    from tune_nas.tasks.retrain_task import RetrainTask
+    from tune_nas.tasks.search_task import SearchTask
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "RetrainTask": "tune_nas.tasks.retrain_task",
+            "SearchTask": "tune_nas.tasks.search_task",
+        },
+    )
+
+__all__ = [
+    "Inputs",
+    "RetrainTask",
+    "SearchTask",
+    "Task",
+    "Tasks",
+    "check_task",
+    "find_task",
+    "is_own",
+]

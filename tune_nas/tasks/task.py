@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tune_nas.config.decides import Decides
-from tune_nas.library import with_overrides
 
 if TYPE_CHECKING:
     from tune_nas.config import TrialConfig
@@ -30,6 +30,12 @@ class Inputs:
     parent: str | None = None
     parent_run: str | None = None
     checkpoint: str | None = None
+
+
+def on_cpu(trial: TrialConfig) -> TrialConfig:
+    """Return a trial that runs on the CPU; it is not validated again."""
+    runtime = trial.runtime.model_copy(update={"device": "cpu"})
+    return trial.model_copy(update={"runtime": runtime})
 
 
 class Task(ABC):
@@ -71,7 +77,7 @@ class Task(ABC):
         Raises:
             TuneNasError: If the trial cannot start; one line, from the part that rejects it.
         """
-        self.build(with_overrides(trial, {"runtime.device": "cpu"}), inputs)
+        self.build(on_cpu(trial), inputs)
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:  # noqa: B027 (optional)
         """Check that a trial fits into the memory of this machine.
@@ -96,3 +102,7 @@ class Task(ABC):
         Raises:
             TuneNasError: If it cannot be built.
         """
+
+
+Tasks = Mapping[str, Task]
+"""Tasks by name, which replace those that jobs name."""

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from tune_nas.errors import StorageError
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from tune_nas.tracking import mlflow_names as mlflow
 
 
 class Artifacts:
@@ -18,16 +14,16 @@ class Artifacts:
 
     The MLflow client caches the location of the files of a run by run id, for all stores of a
     process: with a store and its copy, it would write the files of one into the folder of the
-    other. Each tracker therefore has its own cache.
+    other. Each experiment therefore has its own cache.
 
     Args:
         client: Client of the store.
         uri: URI of the store.
     """
 
-    def __init__(self, client: MlflowClient, uri: str) -> None:
+    def __init__(self, client: mlflow.MlflowClient, uri: str) -> None:
         self._client, self._uri = client, uri
-        self._repositories: dict[str, ArtifactRepository] = {}
+        self._repositories: dict[str, mlflow.ArtifactRepository] = {}
 
     def log(self, run_id: str, content: Path | bytes, name: str) -> None:
         """Log a file or bytes under a name, which may contain folders (``cells/normal.svg``)."""
@@ -56,10 +52,10 @@ class Artifacts:
         """Clear the cache: after a failed request it may be wrong."""
         self._repositories.clear()
 
-    def _of(self, run_id: str) -> ArtifactRepository:
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
+    def _of(self, run_id: str) -> mlflow.ArtifactRepository:
         if run_id not in self._repositories:
             location = self._client.get_run(run_id).info.artifact_uri
-            self._repositories[run_id] = get_artifact_repository(location, tracking_uri=self._uri)
+            self._repositories[run_id] = mlflow.get_artifact_repository(
+                location, tracking_uri=self._uri
+            )
         return self._repositories[run_id]

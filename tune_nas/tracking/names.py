@@ -6,7 +6,6 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from tune_nas.text import brief
 
@@ -45,9 +44,9 @@ def tag_value(text: str) -> str:
     return brief(_text(text), _LONGEST_TAG)
 
 
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Return nested mappings as one with dotted keys, e.g. ``{"update.lambda": 1.0}``."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in content.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
@@ -56,7 +55,7 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Return nested containers with numbers, booleans and None kept, and the rest as text."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
@@ -65,7 +64,7 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | None) else str(value)
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Return a parameter as in YAML: ``null``, ``true``, ``[0.5, 0.999]``; text unchanged."""
     if value is None:
         return "null"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tune_nas.errors import TuneNasError
+from tune_nas.spaces import Genotype, load_space
+from tune_nas.tracking.run_reader import RunReader
 from tune_nas.tracking.store import one_line
 from tune_nas.tracking.tracked_run import TrackedRun
 from tune_nas.tracking.tracker import Tracker
 
-_DRAWN = {"alphas.csv": Tracker.log_alphas}  # tables that are logged with a drawing
+_ALPHAS = "alphas.csv"  # logged with a drawing
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class TrackedTrial:
 
     Args:
         trial_id: Its id, kept across a resume.
-        stage: ``search``, ``repeat`` or ``retrain``.
+        phase: ``search``, ``repeat`` or ``retrain``.
         settings: All settings of the trial; logged as parameters.
         space: Name or path of its space, for the drawings.
         name: Name of the run in MLflow's run table.
@@ -54,8 +55,8 @@ class TrackedTrial:
     """
 
     trial_id: str
-    stage: str
-    settings: Mapping[str, Any]
+    phase: str
+    settings: Mapping[str, object]
     space: str
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -79,15 +80,16 @@ class RunWriter:
     """Writes the trials of a sweep. Writing a trial again changes nothing that is already correct.
 
     Args:
-        tracker: The store.
+        tracker: Writes to the store.
+        reader: Reads from it.
         sweep_run_id: MLflow run of the sweep.
 
     Attributes:
         remarks: Content of trials that cannot be logged, e.g. a damaged genotype, one line each.
     """
 
-    def __init__(self, tracker: Tracker, sweep_run_id: str) -> None:
-        self._tracker, self._sweep_run_id = tracker, sweep_run_id
+    def __init__(self, tracker: Tracker, reader: RunReader, sweep_run_id: str) -> None:
+        self._tracker, self._reader, self._sweep_run_id = tracker, reader, sweep_run_id
         self._runs: dict[str, str] = {}
         self._failures: dict[str, int] = {}
         self.remarks: dict[str, str] = {}
@@ -103,7 +105,7 @@ class RunWriter:
             tags = {"failures": str(trial.failures), "last_error": trial.last_error}
             self._tracker.set_tags(run_id, tags)
             self._failures[trial.trial_id] = trial.failures
-        logged = self._tracker.steps(run_id)
+        logged = self._tracker.logged_epochs(run_id)
         for position, metrics in enumerate(trial.history):
             if (step := int(metrics["epoch"])) not in logged:
                 time_ms = self._time(run_id, trial, position)
@@ -143,7 +145,7 @@ class RunWriter:
             self._runs[trial.trial_id] = self._tracker.trial_run(
                 self._sweep_run_id,
                 trial.trial_id,
-                stage=trial.stage,
+                phase=trial.phase,
                 parameters=trial.settings,
                 tags=trial.tags,
                 parent=self._parent(trial),
@@ -153,22 +155,20 @@ class RunWriter:
 
     def _parent(self, trial: TrackedTrial) -> str | None:
         """Return the run under which a trial's run is nested; None for that of the sweep."""
-        if trial.parent_run is not None and self._tracker.has_run(trial.parent_run):
+        if trial.parent_run is not None and self._reader.has_run(trial.parent_run):
             return trial.parent_run
         if trial.parent is None:
             return None
-        found = self._tracker.find_trial(self._sweep_run_id, trial.parent)
+        found = self._reader.find_trial(self._sweep_run_id, trial.parent)
         return None if found is None else found.run_id
 
     def _time(self, run_id: str, trial: TrackedTrial, position: int) -> int:
         if position < len(trial.times):
             return round(trial.times[position] * 1000)
         # Recorded by a version that stored no times: any time that is always the same will do.
-        return self._tracker.started_ms(run_id) + position
+        return self._reader.started_ms(run_id) + position
 
     def _write_files(self, run_id: str, trial: TrackedTrial) -> None:
-        from tune_nas.spaces import Genotype, load_space
-
         if trial.genotype is not None:
             try:
                 genotype = Genotype.from_yaml(trial.genotype)
@@ -176,7 +176,7 @@ class RunWriter:
             except TuneNasError as error:
                 self.remarks[trial.trial_id] = f"the genotype of {trial.name}: {one_line(error)}"
         for name, content in trial.artifacts().items():
-            if name in _DRAWN:
-                _DRAWN[name](self._tracker, run_id, content)
+            if name == _ALPHAS:
+                self._tracker.log_alphas(run_id, content)
             else:
                 self._tracker.log_artifact(run_id, content, name)

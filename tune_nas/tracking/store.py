@@ -14,15 +14,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tune_nas.errors import StorageError
 from tune_nas.text import brief, printable
+from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.moved import beside, correct_locations
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -69,7 +66,7 @@ def sqlite_uri(path: Path) -> str:
 
 def connect(
     uri: str, *, experiment: str, artifact_location: str | None = None, create: bool = True
-) -> tuple[MlflowClient, str]:
+) -> tuple[mlflow.MlflowClient, str]:
     """Return a client of the store and the id of the experiment, both created if absent.
 
     Args:
@@ -87,10 +84,8 @@ def connect(
         _check_reachable(uri, create)
         correct_moved(uri)
         prepare_environment()
-        from mlflow import MlflowClient
-
         try:
-            client = MlflowClient(tracking_uri=uri)
+            client = mlflow.MlflowClient(tracking_uri=uri)
             known = client.get_experiment_by_name(experiment)
             if known is not None:
                 if known.lifecycle_stage == "deleted":

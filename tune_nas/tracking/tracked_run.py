@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+from tune_nas.tracking import mlflow_names as mlflow
 
 SWEEP, SWEEP_RUN, IDENTITY = "tune_nas.sweep", "tune_nas.sweep_run", "tune_nas.identity"
-TRIAL, STAGE, PARENT = "tune_nas.trial_id", "tune_nas.stage", "mlflow.parentRunId"
+TRIAL, PHASE, PARENT = "tune_nas.trial_id", "tune_nas.phase", "mlflow.parentRunId"
+EARLIER_PHASE = "tune_nas.stage"
+"""The tag of the phase in runs of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class TrackedRun:
     Args:
         state: MLflow's status: RUNNING, FINISHED, FAILED or KILLED.
         status: Status of the trial: running, finished, stopped early, failed or interrupted.
-        stage: sweep, search, repeat or retrain.
+        phase: sweep, search, repeat or retrain.
         parent: Id of the run under which this one is nested.
         parameters: The parameters as text, as MLflow stores them.
         metrics: The newest value of each metric.
@@ -29,7 +29,7 @@ class TrackedRun:
     run_id: str
     name: str
     sweep: str
-    stage: str
+    phase: str
     trial_id: str | None
     parent: str | None
     state: str
@@ -40,14 +40,14 @@ class TrackedRun:
     started: float
 
 
-def tracked_run(run: Run) -> TrackedRun:
+def tracked_run(run: mlflow.Run) -> TrackedRun:
     """Convert a run of MLflow's client."""
     tags = run.data.tags
     return TrackedRun(
         run_id=run.info.run_id,
         name=run.info.run_name,
         sweep=tags.get(SWEEP, ""),
-        stage=tags.get(STAGE, ""),
+        phase=tags.get(PHASE, tags.get(EARLIER_PHASE, "")),
         trial_id=tags.get(TRIAL),
         parent=tags.get(PARENT),
         state=run.info.status,

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from tune_nas.search.graphs import Capture, CapturedFunctions
+from tune_nas.search.capture import Capture
+from tune_nas.search.captured_functions import CapturedFunctions
 from tune_nas.spaces import CellWeights, MixingWeights, Supernet
 
 Mixing = dict[str, dict[str, Tensor]]
@@ -96,7 +97,12 @@ class Stack:
         fields = tuple((cell, tuple(tensors)) for cell, tensors in mixing.items())
         key = (wanted, fields, tuple(images.shape))
         given: PassResult = self._functions.run(
-            key, partial(self._pass, wanted, active), images, labels, mixing
+            key,
+            partial(self._pass, wanted, active),
+            images,
+            labels,
+            mixing,
+            state=lambda: self._statistics,
         )
         return given
 

@@ -1,33 +1,25 @@
-"""Callbacks for Ray's events: write the records, show the progress."""
+"""Callbacks for Ray's events: write the records and the runs in MLflow, end on a signal."""
 
 from __future__ import annotations
 
 import logging
-import sys
-import time
-from typing import TYPE_CHECKING, Any
-
-from ray.tune import Callback
 
 from tune_nas.errors import ConfigError
-from tune_nas.learner import DECISIONS, ENDED
+from tune_nas.learner import ENDED
 from tune_nas.library import nearest
-from tune_nas.status import Status
 from tune_nas.sweep.interruption import Interruption
+from tune_nas.sweep.ray.driver_callback import DriverCallback, RayResult, RayTrial
 from tune_nas.sweep.ray.endings import error_line, stop_reason
 from tune_nas.sweep.ray.reports import report_of
-from tune_nas.sweep.runs.records import Record, Records
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.tracking import SweepTracking
 from tune_nas.tasks import find_task
-from tune_nas.text import plural
-
-if TYPE_CHECKING:
-    from rich.live import Live
-    from rich.table import Table
 
 _logger = logging.getLogger(__name__)
 
 
-class Recorder(Callback):  # type: ignore[misc]
+class Recorder(DriverCallback):
     """Writes each result to the records, in the same step in which Ray acted on it.
 
     Ray calls this directly after the scheduler; a kill thus loses both decision and result, or
@@ -42,12 +34,13 @@ class Recorder(Callback):  # type: ignore[misc]
         self._records, self._metric = records, metric
         self._has_warned = False
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Ray pickles this with the experiment, but it is never read."""
-        return {}
-
     def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        self,
+        iteration: int,
+        trials: list[RayTrial],
+        trial: RayTrial,
+        result: RayResult,
+        **info: object,
     ) -> None:
         """Record the result, and whether the scheduler stopped the trial at it.
 
@@ -95,22 +88,28 @@ class Recorder(Callback):  # type: ignore[misc]
                 *(self._metric, record.epoch, hint),
             )
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_recover(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: object
+    ) -> None:
         """Record that a trial failed and is retried."""
-        self._records.retried(trial.trial_id, trial.num_failures, error_line(trial))
+        with self._records.changing(trial.trial_id) as record:
+            record.retried(trial.num_failures, error_line(trial))
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: object
+    ) -> None:
         """Record why a trial failed for good."""
         line = error_line(trial)
         _logger.warning("trial %s failed: %s", trial.trial_id, line)
-        self._records.explain(trial.trial_id, line, lasting=trial.fails_again)
+        with self._records.changing(trial.trial_id) as record:
+            record.explain(line, lasting=trial.fails_again)
 
 
 class RayInterruptedError(Exception):
     """A signal has arrived. Ray stops the processes of its trials only on an Exception."""
 
 
-class InterruptionCallback(Callback):  # type: ignore[misc]
+class InterruptionCallback(DriverCallback):
     """Ends Ray's loop between two of its steps after a signal.
 
     Args:
@@ -120,11 +119,7 @@ class InterruptionCallback(Callback):  # type: ignore[misc]
     def __init__(self, interruption: Interruption) -> None:
         self._interruption = interruption
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out: Ray pickles this with the experiment, but it is never read."""
-        return {}
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+    def on_step_end(self, iteration: int, trials: list[RayTrial], **info: object) -> None:
         """End the loop if a signal has arrived.
 
         Raises:
@@ -133,132 +128,22 @@ class InterruptionCallback(Callback):  # type: ignore[misc]
         self._interruption.check(RayInterruptedError)
 
 
-class Progress(Callback):  # type: ignore[misc]
-    """Shows the progress of a phase's trials on stderr: a live table, or a line for each end.
+class TrackingCallback(DriverCallback):
+    """Updates MLflow on every event of a Ray trial; must come after the `Recorder`.
 
     Args:
+        tracking: Tracking of the sweep.
         records: Records of the phase.
-        total: Number of trials.
-        metric: Metric that ranks the sweep.
-        live: Show a table that is redrawn, for a terminal; otherwise lines.
     """
 
-    def __init__(self, records: Records, total: int, metric: str, *, live: bool) -> None:
-        self._records, self._total, self._metric = records, total, metric
-        self._live: Live | None = None
-        self._wants_live = live
-        self._started = time.monotonic()
-        self._epochs_before = sum(len(record.history) for record in records)
-        self._done_before = sum(record.ended for record in records)
-        if not live:
-            self._line(self._heading())
+    def __init__(self, tracking: SweepTracking, records: Records) -> None:
+        self._tracking, self._records = tracking, records
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out, in particular the live display, which cannot be pickled."""
-        return {}
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    def _update(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, *_: object, **info: object
     ) -> None:
-        """Print a line if something was decided in an epoch."""
-        if not result.get(DECISIONS):
-            return
-        record = self._records[trial.trial_id]
-        epoch = f"epoch {int(result['epoch'])}/{record.job.epochs}"
-        line = f"{self._records.phase} {record.job.label}: {epoch}: {result[DECISIONS]}"
-        if self._live is not None:
-            self._live.console.print(line, markup=False, highlight=False)
-        elif not self._wants_live:
-            self._line(line)
+        """Write the current record of the trial."""
+        self._tracking.update(self._records, trial.trial_id)
 
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Redraw the table, at most twice a second."""
-        if not self._wants_live:
-            return
-        if self._live is None:
-            from rich.console import Console
-            from rich.live import Live
-
-            self._live = Live(
-                console=Console(stderr=True),
-                transient=True,
-                refresh_per_second=2,
-                redirect_stdout=False,
-            )
-            self._live.start()
-        self._live.update(self._table())
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Print a line for a trial that finished or was stopped."""
-        self._end(trial)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Print a line for a trial that failed."""
-        self._end(trial)
-
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Remove the table."""
-        self.close()
-
-    def close(self) -> None:
-        """Release the terminal."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def _end(self, trial: Any) -> None:
-        if self._wants_live:
-            return
-        record = self._records[trial.trial_id]
-        done = sum(other.ended for other in self._records)
-        words = record.reason or record.status
-        if record.status is Status.FINISHED:
-            words += self._value(record)
-        left = f"; {self._time_left()} left" if done < self._total else ""
-        phase = self._records.phase
-        self._line(f"{phase} {done}/{self._total}: {record.job.label}: {words}{left}")
-
-    def _heading(self) -> str:
-        before = f", {self._done_before} of them done before" if self._done_before else ""
-        return f"{self._records.phase}: {plural(self._total, 'trial')}{before}"
-
-    def _value(self, record: Record) -> str:
-        metric = find_task(record.job.task).metric or self._metric
-        value = record.value(metric)
-        return "" if value is None else f", {metric} {value:.2f}"
-
-    def _time_left(self) -> str:
-        run = sum(len(record.history) for record in self._records) - self._epochs_before
-        if run == 0:
-            return "…"
-        known = list(self._records)
-        left = sum(record.epochs_left for record in known)
-        if known:
-            last = known[-1].job
-            left += (self._total - len(known)) * (last.epochs - last.starts_after)
-        seconds = (time.monotonic() - self._started) / run * left
-        minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-    def _table(self) -> Table:
-        from rich.table import Table
-
-        done = sum(record.ended for record in self._records)
-        table = Table(
-            title=f"{self._heading()}; {done} done; {self._time_left()} left",
-            title_justify="left",
-        )
-        for column in ("trial", "epoch", self._metric, "skips", "status"):
-            table.add_column(column)
-        for record in list(self._records)[-20:]:
-            epoch = f"{record.epoch}/{record.job.epochs}"
-            skips = record.value("genotype/skips")
-            value = self._value(record).rpartition(" ")[2]
-            table.add_row(
-                record.job.label, epoch, value, "" if skips is None else f"{skips:g}", record.status
-            )
-        return table
-
-    @staticmethod
-    def _line(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+    on_trial_start = on_trial_result = on_trial_recover = _update
+    on_trial_complete = on_trial_error = _update

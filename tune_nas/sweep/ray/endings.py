@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tune_nas.text import brief, printable
 
 if TYPE_CHECKING:
-    from ray.tune.experiment import Trial
+    from tune_nas.sweep.ray.driver_callback import RayTrial
 
 _LENGTH = 300
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
@@ -24,7 +24,7 @@ def stop_reason(
     return f"stopped by {scheduler} after epoch {epoch} of {epochs}{at}"
 
 
-def error_line(trial: Trial) -> str:
+def error_line(trial: RayTrial) -> str:
     """Return a failed Ray trial's newest error as one line: its type and message, no traceback."""
     try:
         # Ray copies this file to the storage only later; a resumed driver finds it only there.

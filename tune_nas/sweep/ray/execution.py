@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+
+from ray import tune
+from ray.tune.error import TuneError
 
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.phase_progress import PhaseProgress
 from tune_nas.sweep.phases import Known, Phase
-from tune_nas.sweep.ray.callbacks import InterruptionCallback, Progress, Recorder
+from tune_nas.sweep.ray.callbacks import InterruptionCallback, Recorder, TrackingCallback
 from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
+from tune_nas.sweep.ray.driver_callback import DriverCallback
+from tune_nas.sweep.ray.progress import ProgressCallback
 from tune_nas.sweep.ray.queue import JobQueue
 from tune_nas.sweep.ray.scheduler import make_scheduler
-from tune_nas.sweep.ray.search_worker import WAITING_CPUS, SharedProcessTrainable, hosting
+from tune_nas.sweep.ray.search_worker import hosting
+from tune_nas.sweep.ray.shared_process import WAITING_CPUS, SharedProcessTrainable
 from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
-from tune_nas.sweep.tracking import SweepTracking, TrackingCallback
-from tune_nas.tasks import Task, find_task
+from tune_nas.sweep.tracking import SweepTracking
+from tune_nas.tasks import Tasks, find_task
 
 _CHECKPOINTS_KEPT = 2
-
-
-Tasks = Mapping[str, Task]
-"""Tasks by name that replace those that jobs name."""
 
 
 class PhaseRunner:
@@ -63,7 +65,7 @@ class PhaseRunner:
             self._run(phase, source, known[phase.name])
 
     @contextmanager
-    def _trainable(self, task: str, options: RunOptions, at_once: int) -> Iterator[Any]:
+    def _trainable(self, task: str, options: RunOptions, at_once: int) -> Iterator[object]:
         """Provide the trainable of the jobs and their shared processes within the block.
 
         Args:
@@ -71,8 +73,6 @@ class PhaseRunner:
             options: Where and how trials run.
             at_once: Number of concurrent trials.
         """
-        from ray import tune
-
         if not options.shares_processes:
             resources = {"CPU": options.cpus, "GPU": options.gpus}
             trainable = tune.with_parameters(EpochTrainable, task=self._tasks.get(task))
@@ -85,9 +85,6 @@ class PhaseRunner:
             yield tune.with_resources(hosted, {"CPU": WAITING_CPUS, "GPU": 0})
 
     def _run(self, phase: Phase, source: Source, records: Records) -> None:
-        from ray import tune
-        from ray.tune.error import TuneError
-
         sweep, options = self._plan.sweep, self._options
         task = self._tasks.get(phase.task) or find_task(phase.task)
         if not task.shares_process:
@@ -98,14 +95,15 @@ class PhaseRunner:
             records,
         )
         at_once = trials_at_once(options)
-        callbacks: list[Any] = [
+        callbacks: list[DriverCallback] = [
             Recorder(records, sweep.search_metric),
             TrackingCallback(self._tracking, records),
             InterruptionCallback(self._interruption),
         ]
         progress = None
         if not options.quiet:
-            progress = Progress(records, source.total, sweep.search_metric, live=options.live)
+            shown = PhaseProgress(records, source.total, sweep.search_metric)
+            progress = ProgressCallback(shown, live=options.live)
             callbacks.append(progress)
         with self._trainable(phase.task, options, min(at_once, source.total)) as trainable:
             tuner = tune.Tuner(

@@ -1,46 +1,19 @@
-"""Starting a private Ray on this machine: the path of its sockets, and a second attempt."""
+"""Starting a private Ray on this machine, with a second attempt."""
 
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import traceback
 import warnings
-from pathlib import Path
+
+import ray
+from ray._private.node import Node
 
 from tune_nas.errors import StorageError
 
 _logger = logging.getLogger(__name__)
 
 _TRIES = 2
-_LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107  # bytes, of sockaddr_un
-
-
-def check_temporary_folder() -> None:
-    """Check that the paths of Ray's sockets are short enough, before anything is started.
-
-    Raises:
-        StorageError: If the folder's path is relative or too long.
-    """
-    variable = next((name for name in _variables() if name in os.environ), None)
-    if variable is None or ("ray" in sys.modules and _is_running()):
-        return
-    folder = os.environ[variable]
-    remedy = "set RAY_TMPDIR to a short absolute path, e.g. RAY_TMPDIR=/tmp"
-    if not Path(folder).is_absolute():
-        # Ray's processes run in other folders, and would wait half a minute for each other.
-        raise StorageError(f"{variable} is '{folder}', but must be absolute for Ray; {remedy}")
-    # Ray names the session after the time and this process.
-    session = f"session_2026-01-01_00-00-00_000000_{os.getpid()}"
-    below = f"/ray/{session}/sockets/plasma_store"
-    most = _LONGEST_SOCKET - len(below)
-    length = len(os.fsencode(folder.rstrip("/")))
-    if length > most:
-        raise StorageError(
-            f"{variable} is '{folder}', but must have at most {most} bytes (it has {length}), as "
-            f"Ray's sockets are below it; {remedy}"
-        )
 
 
 def start() -> None:
@@ -65,8 +38,6 @@ def start() -> None:
 
 
 def _start() -> None:
-    import ray
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -87,21 +58,8 @@ def _end_what_was_started(error: BaseException) -> None:
 
     They would otherwise last as long as this process, and slow down the second attempt.
     """
-    from ray._private.node import Node
-
     for frame, _ in traceback.walk_tb(error.__traceback__):
         node = frame.f_locals.get("self")
         if isinstance(node, Node):
             node.kill_all_processes(check_alive=False, allow_graceful=False)
             return
-
-
-def _is_running() -> bool:
-    import ray
-
-    return bool(ray.is_initialized())
-
-
-def _variables() -> tuple[str, ...]:
-    """Return the variables that set Ray's temporary folder, in order of precedence."""
-    return ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)

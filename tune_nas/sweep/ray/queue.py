@@ -21,7 +21,7 @@ class JobTrial(Trial):  # type: ignore[misc]
 
     fails_again = False
 
-    def handle_error(self, exc: Any = None) -> None:
+    def handle_error(self, exc: object = None) -> None:
         """Note whether a retry would not cure the error."""
         cause = exc.cause if isinstance(exc, RayTaskError) else exc
         self.fails_again = isinstance(cause, TuneNasError) and not cause.passing
@@ -48,11 +48,11 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         self._source, self._records = source, records
         self._concurrency = concurrency
         self._parser = _make_parser()
-        self._spec: dict[str, Any] = {}
+        self._spec: dict[str, object] = {}
         self._live: set[str] = set()
         self._finished = False
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave everything out: Ray pickles this with the experiment, but it is never read."""
         return {}
 
@@ -66,7 +66,7 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         experiment = experiments[0] if isinstance(experiments, list) else experiments
         self._spec = experiment.spec
 
-    def next_trial(self) -> Any:
+    def next_trial(self) -> object:
         """Return the next trial, or None if there is no room or no job is left."""
         if self._finished or len(self._live) >= self._concurrency:
             return None
@@ -78,28 +78,30 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         return self._trial(job)
 
     def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+        self, trial_id: str, result: dict[str, object] | None = None, error: bool = False
     ) -> None:
         """Handle the end of a trial, and notify the source."""
         self._live.discard(trial_id)
         message = "the trial failed" if error else None
         self._source.tell(self._records.end(trial_id, error=message))
 
-    def _trial(self, job: Job) -> Any:
+    def _trial(self, job: Job) -> object:
         record = self._records.start(job)
+        # One folder per session: workers of a killed session may still be writing to theirs.
+        name = f"{job.id}.{len(record.folders)}" if record.folders else job.id
+        folder = f"{self._records.root}/{self._records.phase}/{name}"
         spec = copy.copy(self._spec)
         spec["config"] = {
             "job": job.to_dict(),
+            "folder": folder,
             "resume_from": list(record.folders),
             "recorded": record.epoch,
         }
-        # One folder per session: workers of a killed session may still be writing to theirs.
-        folder = f"{job.id}.{len(record.folders)}" if record.folders else job.id
         trial = _create_trial_from_spec(
             spec, self._parser, evaluated_params={}, experiment_tag=job.id, trial_id=job.id
         )
         trial.__class__ = JobTrial  # Ray's function creates a trial of Ray's class
-        trial.relative_logdir = trial.storage.trial_dir_name = folder
-        record.folders.append(f"{self._records.root}/{self._records.phase}/{folder}")
+        trial.relative_logdir = trial.storage.trial_dir_name = name
+        record.folders.append(folder)
         self._records.save(record)
         return trial

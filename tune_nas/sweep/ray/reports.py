@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from typing import Any
 
 from tune_nas.learner import ENDED
+from tune_nas.search.metrics import RESERVED
 
 
-def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
+def report_of(result: Mapping[str, object]) -> dict[str, object]:
     """Return a result's metrics, genotype, and the reason if the trial has ended itself."""
     own = {key: result[key] for key in ("genotype", ENDED) if isinstance(result.get(key), str)}
     return {**metrics_of(result), **own}
 
 
-def metrics_of(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+def metrics_of(result: Mapping[str, object], prefix: str = "") -> dict[str, float]:
     """Return the numbers of a Ray result, nested ones with ``/``, without Ray's entries."""
-    from tune_nas.search.metrics import RESERVED  # a local import, as it imports torch
-
     metrics: dict[str, float] = {}
     for key, value in result.items():
         if isinstance(value, bool) or (not prefix and key in RESERVED):

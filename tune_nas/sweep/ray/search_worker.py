@@ -11,40 +11,24 @@ import math
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+import torch
 
-from tune_nas.errors import TuneNasError
-from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
+from tune_nas.runtime import resolve_device
+from tune_nas.search.capture import capture_for
+from tune_nas.search.together import Together
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.ray.trainable import EpochTrainable
+from tune_nas.sweep.ray.shared_process import WAITING_CPUS, Host, LearnerProgress
 from tune_nas.tasks import Task, find_task
 
-if TYPE_CHECKING:  # a trial's own process does not need torch
-    from tune_nas.search.together import Together
-
-# Ray's reservation for a trial whose search is in another process: its own process only waits.
-WAITING_CPUS = 0.001
-_PATIENCE = 10.0  # seconds; a process that does not answer within them is lost
-_PAUSE = 1.0  # seconds before searching for a free slot again
 # Between two epochs a trial reports and checkpoints. If that takes longer (seconds), its own
 # process was lost, and could not release the slot.
 _LONGEST_PAUSE = 600.0
-
-
-class LearnerProgress(NamedTuple):
-    """The progress of a search."""
-
-    epoch: int
-    done: bool
-    result: str | None
-    remarks: dict[str, str]
 
 
 class SearchWorker:
@@ -77,10 +61,6 @@ class SearchWorker:
         Returns:
             Its progress; None if no slot is free.
         """
-        from tune_nas.runtime import resolve_device
-        from tune_nas.search.graphs import capture_for
-        from tune_nas.search.together import Together
-
         runtime = job.trial.runtime
         with self._lock:  # searches that start together must take part in the same passes
             self._release(job.id)
@@ -99,10 +79,8 @@ class SearchWorker:
             self.release(job.id)
             raise
 
-    def run_epoch(self, trial: str) -> tuple[dict[str, Any], LearnerProgress]:
+    def run_epoch(self, trial: str) -> tuple[dict[str, object], LearnerProgress]:
         """Run an epoch of a trial's search, together with those of other trials."""
-        import torch
-
         search = self._searches[trial]
         assert self._together is not None
         torch.set_num_threads(self._slots * self._threads)
@@ -158,129 +136,10 @@ class SearchWorker:
         return LearnerProgress(search.epoch, search.done, text, dict(search.remarks()))
 
 
-class _Text(NamedTuple):
-    """A genotype in YAML form."""
-
-    text: str
-
-    def to_yaml(self) -> str:
-        """Return the YAML text."""
-        return self.text
-
-
-class RemoteSearch:
-    """A search in the process of a host; a `Learner` like any other.
-
-    Args:
-        host: The actor.
-        trial: Id of the search's trial.
-        progress: Its progress.
-    """
-
-    def __init__(self, host: Any, trial: str, progress: LearnerProgress) -> None:
-        self._host, self._trial, self._progress = host, trial, progress
-
-    @property
-    def epoch(self) -> int:
-        """Number of completed epochs."""
-        return self._progress.epoch
-
-    @property
-    def done(self) -> bool:
-        """Whether the last epoch has run."""
-        return self._progress.done
-
-    def result(self) -> _Text | None:
-        """Return the current genotype."""
-        found = self._progress.result
-        return None if found is None else _Text(found)
-
-    def remarks(self) -> dict[str, str]:
-        """Return remarks on the last epoch."""
-        return self._progress.remarks
-
-    def artifacts(self) -> dict[str, str]:
-        """Return the human-readable files; `save` gets them from the host unchanged."""
-        return {}
-
-    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-        """Run one epoch and return its metrics."""
-        metrics, self._progress = _of(self._host.run_epoch.remote(self._trial))
-        return dict(metrics)
-
-    def save(self, folder: Path) -> None:
-        """Write the whole state into a folder; the manifest last, as the mark of a complete one."""
-        from tune_nas.checkpoint import MANIFEST
-
-        files: dict[str, bytes] = _of(self._host.files.remote(self._trial))
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in sorted(files, key=lambda name: name == MANIFEST):
-            write_atomically(folder / name, files[name])
-
-    def load(self, folder: Path) -> None:
-        """Load the state from a folder.
-
-        Raises:
-            CheckpointError: If it is damaged.
-        """
-        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-        self._progress = _of(self._host.restore.remote(self._trial, files))
-
-    def release(self) -> None:
-        """Release its slot; once this returns, the slot is free."""
-        ray.wait([self._host.release.remote(self._trial)], timeout=_PATIENCE)
-
-
-class SharedProcessTrainable(EpochTrainable):
-    """A search in a process shared with others."""
-
-    def setup(
-        self, config: dict[str, Any], task: Task | None = None, hosts: Sequence[Any] = ()
-    ) -> None:
-        """Take a slot at the host with the most free slots, and start or resume there.
-
-        If there is none, because hosts are lost, wait for one.
-        """
-        self.cleanup()
-        self._hosts = hosts
-        super().setup(config, task)
-
-    def make_learner(self) -> Learner:
-        """Return the search, in its host's process."""
-        # a lost process of the same trial could not release its slot
-        left = [host.release.remote(self._job.id) for host in self._hosts]
-        ray.wait(left, num_returns=len(left), timeout=_PATIENCE)
-        while True:
-            for host in hosts_with_free_slots(self._hosts):
-                with suppress(RayActorError):  # it is lost
-                    progress = _of(host.acquire.remote(self._job))
-                    if progress is not None:
-                        return RemoteSearch(host, self._job.id, progress)
-            time.sleep(_PAUSE)
-
-    def cleanup(self) -> None:
-        """Release the slot."""
-        learner = getattr(self, "_learner", None)
-        if isinstance(learner, RemoteSearch):
-            learner.release()
-
-
-def hosts_with_free_slots(hosts: Sequence[Any]) -> list[Any]:
-    """Return the hosts with free slots, the most first; lost hosts are left out."""
-    asked = {host.free.remote(): host for host in hosts}
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
-    free = []
-    for answer in answered:
-        with suppress(RayActorError):
-            free.append((_of(answer), asked[answer]))
-    free.sort(key=lambda each: -each[0])
-    return [host for slots, host in free if slots > 0]
-
-
 @contextmanager
 def hosting(
     slots: int, together: int, cpus: float, gpus: float, task: Task | None = None
-) -> Iterator[list[Any]]:
+) -> Iterator[list[Host]]:
     """Provide processes for a number of trials within the block.
 
     Args:
@@ -307,17 +166,3 @@ def hosting(
     finally:
         for host in hosts:
             ray.kill(host)
-
-
-def _of(reference: Any) -> Any:
-    """Return the answer of a host.
-
-    Raises:
-        TuneNasError: The original error of the search.
-    """
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        if isinstance(error.cause, TuneNasError):
-            raise error.cause from None
-        raise

@@ -5,23 +5,41 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from ray.tune import Trainable
 
 from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
-from tune_nas.paths import CHECKPOINT
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints, number_of
 from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.tasks import Task, find_task
 
 REPORTS = "reports.json"
+
+Report = dict[str, Any]
+"""The metrics of an epoch with the genotype and the remarks, in the learner's order."""
+
+
+class TrialSetup(TypedDict, total=False):
+    """What a trainable is given about its trial.
+
+    Attributes:
+        job: The `Job`, as a dict.
+        folder: The trial's folder or URI.
+        resume_from: Those of its earlier sessions, oldest first.
+        recorded: The last epoch that the driver has recorded.
+    """
+
+    job: Required[dict[str, Any]]
+    folder: str
+    resume_from: list[str]
+    recorded: Required[int]
 
 
 class EpochTrainable(Trainable):  # type: ignore[misc]
@@ -32,22 +50,22 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
     repeats the lost epochs, with the same results. Use ``epoch`` in the metrics therefore, not
     Ray's ``training_iteration``.
 
-    The config holds ``job`` (a `Job` as a dict), ``resume_from`` (folders of the trial's earlier
-    sessions, oldest first) and ``recorded`` (the last epoch that the driver has recorded).
+    Its config is a `TrialSetup`.
     """
 
     def make_learner(self) -> Learner:
         """Return the learner of the trial's job."""
-        return self._task.build(self._job.trial, self._job.inputs)
+        task = self._task or find_task(self._job.task)
+        return task.build(self._job.trial, self._job.inputs)
 
-    def setup(self, config: dict[str, Any], task: Task | None = None) -> None:
+    def setup(self, config: TrialSetup, task: Task | None = None) -> None:
         """Build everything from the config, and resume where an earlier session stopped.
 
         An error is raised by the first step: Ray retries a trial whose step fails, but not one that
         fails here in a process that it takes over from another trial.
 
         Args:
-            config: As described above.
+            config: What it is given about its trial.
             task: Task that builds the learner; None for the task that the job names.
         """
         self._failure: Exception | None = None
@@ -56,12 +74,13 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         except Exception as error:
             self._failure = error
 
-    def _set_up(self, config: dict[str, Any], task: Task | None) -> None:
+    def _set_up(self, config: TrialSetup, task: Task | None) -> None:
         self._job = Job.from_dict(config["job"])
-        self._task = task or find_task(self._job.task)
-        self._resume_from: list[str] = config.get("resume_from", [])
+        self._task = task
+        self._folder = config.get("folder", "")
+        self._resume_from = config.get("resume_from", [])
         self._notes: list[str] = []
-        self._reports: list[dict[str, Any]] = []
+        self._reports: list[Report] = []
         self._reported = 0
         self._learner = self.make_learner()
         if self._load_first(self._earlier()):
@@ -69,12 +88,12 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
             # A finished trial reports its last result once more: Ray needs one result to close it.
             self._reported = min(known, len(self._reports) - 1) if self._learner.done else known
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
+    def reset_config(self, new_config: TrialSetup) -> bool:
         """Switch to another trial: rebuild everything in the existing process."""
         self.setup(new_config)
         return True
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Report:
         """Run an epoch, or report one that the driver has not recorded yet."""
         if self._failure is not None:
             raise self._failure
@@ -97,7 +116,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._learner.save(folder)
         write_atomically(folder / REPORTS, json.dumps(self._reports).encode())
 
-    def save(self, checkpoint_dir: str | None = None) -> Any:
+    def save(self, checkpoint_dir: str | None = None) -> object:
         """Save a checkpoint and copy it to the storage.
 
         Raises:
@@ -113,7 +132,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
             where = error.filename or storage
             raise StorageError(f"checkpoint cannot be written: {where}: {reason}") from error
 
-    def load_checkpoint(self, checkpoint: Any) -> None:
+    def load_checkpoint(self, checkpoint: str) -> None:
         """Load the state of a checkpoint; if it is damaged, of the newest older intact one.
 
         If none is intact, the trial starts again, with the same results. Each damaged checkpoint
@@ -122,66 +141,38 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         if self._failure is not None:
             return
         newest = Path(checkpoint)
-        folder = self._storage.trial_fs_path if self._storage else str(newest.parent)
-        system = self._storage.storage_filesystem if self._storage else None
-        number = _number(newest.name)  # None if Ray has fetched it to a separate folder
-        every = checkpoints(folder, system)
-        older = (other for other in every if number < 0 or _number(other.name) < number)
-        if not self._load_first(itertools.chain([newest], older, self._earlier())):
+        number = number_of(newest.name)  # None if Ray has fetched it to a separate folder
+        older = list_checkpoints([self._folder or str(newest.parent)], before=number)
+        if not self._load_first(itertools.chain([str(newest)], older, self._earlier())):
             self._reports = []
         self._reported = len(self._reports)
 
-    def _earlier(self) -> Iterator[Path]:
+    def _earlier(self) -> Iterator[str]:
         """Yield the checkpoints of the trial's earlier sessions, newest first, then the given."""
-        for folder in reversed(self._resume_from):
-            yield from checkpoints(folder)
+        yield from list_checkpoints(self._resume_from)
         if self._job.inputs.checkpoint is not None:
-            from tune_nas.checkpoint import fetched  # a local import, as it imports torch
+            yield self._job.inputs.checkpoint
 
-            with fetched(self._job.inputs.checkpoint) as given:
-                yield given
-
-    def _load_first(self, folders: Iterable[Path]) -> bool:
+    def _load_first(self, checkpoints: Iterable[str]) -> bool:
         """Load the first intact checkpoint; return whether there was one."""
-        for folder in folders:
-            try:
-                reports = read_reports(folder)
-                self._learner.load(folder)
-                if reports[-1]["epoch"] != self._learner.epoch:
-                    raise CheckpointError(f"{folder}: its results are not those of its state")
-            except CheckpointError as error:
-                note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
-                warnings.warn(note, stacklevel=2)
-                self._notes.append(note)
-                # A load that failed halfway must leave no trace.
-                self._learner = self.make_learner()
-                continue
-            self._reports = reports
-            return True
-        return False
+        return first_intact(checkpoints, self._load, self._skip) is not None
+
+    def _load(self, folder: Path) -> None:
+        reports = read_reports(folder)
+        self._learner.load(folder)
+        if reports[-1]["epoch"] != self._learner.epoch:
+            raise CheckpointError(f"{folder}: its results are not those of its state")
+        self._reports = reports
+
+    def _skip(self, error: CheckpointError) -> None:
+        note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
+        warnings.warn(note, stacklevel=2)
+        self._notes.append(note)
+        # A load that failed halfway must leave no trace.
+        self._learner = self.make_learner()
 
 
-def checkpoints(folder: str, filesystem: Any = None) -> Iterator[Path]:
-    """Yield the checkpoints in a trial's folder, newest first; remote ones are fetched one by one.
-
-    Args:
-        folder: A local path, or a URI, or a path on the file system.
-        filesystem: A pyarrow file system; None for a local path or a URI.
-    """
-    from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem
-    from ray.tune import Checkpoint
-
-    if filesystem is None:
-        remote = "://" in folder
-        filesystem, folder = FileSystem.from_uri(folder) if remote else (LocalFileSystem(), folder)
-    infos = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
-    names = [info.path for info in infos if info.base_name.startswith(CHECKPOINT)]
-    for name in sorted(names, key=_number, reverse=True):
-        with Checkpoint(name, filesystem).as_directory() as local:
-            yield Path(local)
-
-
-def read_reports(folder: Path) -> list[dict[str, Any]]:
+def read_reports(folder: Path) -> list[Report]:
     """Return the results stored in a checkpoint.
 
     Raises:
@@ -189,14 +180,9 @@ def read_reports(folder: Path) -> list[dict[str, Any]]:
     """
     try:
         text = (folder / REPORTS).read_text(encoding="utf-8")
-        reports: list[dict[str, Any]] = read_stored(list[dict[str, Any]], text)
+        reports: list[Report] = read_stored(list[Report], text)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / REPORTS}: absent or damaged: {error}") from error
     if not all(isinstance(report.get("epoch"), int | float) for report in reports or [{}]):
         raise CheckpointError(f"{folder / REPORTS}: holds no list of results")
     return reports
-
-
-def _number(name: str) -> int:
-    digits = re.search(rf"{CHECKPOINT}(\d+)$", name)
-    return int(digits.group(1)) if digits else -1

@@ -10,7 +10,7 @@ from tune_nas.report.results import PHASES
 from tune_nas.sweep.options import storage_option
 from tune_nas.sweep.runs.locking import is_locked, read_owner
 from tune_nas.sweep.runs.plan import STATE, State, read_state
-from tune_nas.sweep.runs.records import FOLDER
+from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import plural
 

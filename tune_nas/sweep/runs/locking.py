@@ -7,13 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from tune_nas.errors import NameTakenError, StorageError
+from tune_nas.files import make_folder
 from tune_nas.sweep.options import RunOptions, storage_option
-from tune_nas.sweep.ray.cluster import is_local, registered
 from tune_nas.sweep.runs.plan import Plan, read_state
 from tune_nas.sweep.runs.storage import Storage
 
@@ -40,7 +40,7 @@ def locked(plan: Plan) -> Iterator[None]:
         yield
         return
     try:
-        local.mkdir(parents=True, exist_ok=True)
+        make_folder(local)
         file = (local / _LOCK).open("a+", encoding="utf-8")
     except OSError as error:
         reason = error.strerror or str(error)
@@ -143,10 +143,3 @@ def _note_owner(descriptor: int, local: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(f"storage {local} cannot be written: {_LOCK}: {reason}") from error
-
-
-def locked_in_cluster(plan: Plan, address: str | None) -> AbstractContextManager[None]:
-    """Keep a second driver of a remote sweep out of the cluster; others are not detected."""
-    if plan.storage.local is None and not is_local(address):
-        return registered(plan.storage.root)
-    return nullcontext()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from tune_nas import library
+from tune_nas.checkpoint import load_state
+from tune_nas.checkpoint_folder import fetched
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
-from tune_nas.paths import CHECKPOINT, absolute, expanded, is_folder, is_uri
-from tune_nas.sweep.runs.records import FOLDER, Record, Records
+from tune_nas.paths import absolute
+from tune_nas.search.search import STATE_FILE
+from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints
+from tune_nas.sweep.runs.lookup import RunReference, find_run
 from tune_nas.sweep.runs.storage import Storage
-
-_STAGES = ("search", "repeat")
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,8 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
     """Return the newest checkpoint of a search.
 
     Args:
-        text: The folder or URI of a checkpoint, or of a trial's checkpoints; the name of a run in
-            the storage, with the trial's id if it has several, e.g. ``lambda/search-00003``; or
-            the id, trial id or name of an MLflow run.
+        text: The folder or URI of a checkpoint, or of a trial's checkpoints; or a search, as
+            `find_run` accepts it.
         storage: Folder or URI in which runs are stored.
         mlflow: URI of an MLflow store; None to look into none.
 
@@ -42,17 +46,13 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
         StorageError: If no search has this name, or the storage cannot be reached.
         CheckpointError: If none of its checkpoints is intact.
     """
-    from tune_nas.checkpoint import fetched, load_state, newest_intact
-    from tune_nas.search.search import STATE_FILE
-
-    names = _names(text)
-    if STATE_FILE in names:
-        checkpoint = text
+    found = find_run(text, storage, mlflow, checkpoints=True)
+    load = partial(load_state, name=STATE_FILE)
+    if found.checkpoints == (text,):
         with fetched(text) as folder:
-            state = load_state(folder, name=STATE_FILE)
+            checkpoint, state = text, load(folder)
     else:
-        folders = _checkpoints(text, names) or _newest(_record(text, storage, mlflow))
-        checkpoint, state = newest_intact(folders, name=STATE_FILE)
+        checkpoint, state = _newest(_checkpoints(found), load)
     try:
         trial = library.stored_trial(state["trial"], f"{checkpoint}")
     except KeyError as error:
@@ -60,75 +60,28 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
     return Origin(absolute(checkpoint), trial)
 
 
-def find_record(text: str, root: str, *, retrained: bool = False) -> Record | None:
-    """Return the named search of a storage, e.g. ``lambda/search-00003``; None if not found.
-
-    Args:
-        text: Name of a run, with the trial's id if it has several.
-        root: The storage.
-        retrained: Whether to return a retraining run if no search has that name.
-
-    Raises:
-        StorageError: If the named run has several searches, or the storage cannot be reached.
-    """
-    name, _, trial_id = text.partition("/")
-    storage = Storage(root).within(name)
-    records = _records(storage, _STAGES)
-    if retrained and (not records or trial_id.startswith("retrain")):
-        records = _records(storage, ("retrain",))
-    if not records:
-        return None
-    if not trial_id and len(records) == 1:
-        return next(iter(records.values()))
-    if trial_id not in records:
-        none = f", none of which is '{trial_id}'" if trial_id else ""
-        raise StorageError(
-            f"'{name}' has {len(records)} searches{none}; name one, as {name}/{next(iter(records))}"
-        )
-    return records[trial_id]
+def _checkpoints(found: RunReference) -> list[str]:
+    """Return the checkpoints of the search that a reference names, newest first."""
+    if found.checkpoints:
+        return list(found.checkpoints)
+    if found.tracked is not None and found.tracked.phase == "retrain":
+        raise StorageError(f"run '{found.text}' is a retrain, which has no supernet; name a search")
+    if found.record is None:
+        root = Storage(found.storage).root
+        raise StorageError(f"'{found.text}' is neither a checkpoint nor a search in {root}")
+    return list(list_checkpoints(found.record.folders))
 
 
-def _names(folder: str) -> list[str]:
-    """Return the names in a folder or under a URI; empty if the folder does not exist."""
-    there = is_uri(folder) or is_folder(expanded(folder))
-    return Storage(folder).names() if there else []
+def _newest(
+    checkpoints: list[str], load: Callable[[Path], dict[str, object]]
+) -> tuple[str, dict[str, object]]:
+    """Return the first intact checkpoint with its state; warn about each damaged one."""
 
+    def warn(error: CheckpointError) -> None:
+        warnings.warn(f"skipped a checkpoint: {error}", stacklevel=2)
 
-def _record(text: str, root: str, mlflow: str | None) -> Record:
-    """Return the record of the named search, from the storage or MLflow."""
-    found = find_record(text, root)
-    if found is None and mlflow is not None:
-        found = find_record("/".join(_of_mlflow(text, mlflow)), root)
-    if found is None:
-        raise StorageError(f"'{text}' is neither a checkpoint nor a search in {Storage(root).root}")
-    return found
-
-
-def _records(storage: Storage, stages: Sequence[str]) -> dict[str, Record]:
-    """Return the records of some phases in the folder of a run."""
-    found: dict[str, Record] = {}
-    for stage in stages:
-        if storage.names(f"{stage}/{FOLDER}"):
-            found |= {record.job.id: record for record in Records(storage, stage)}
-    return found
-
-
-def _of_mlflow(text: str, uri: str) -> tuple[str, str]:
-    """Return the sweep name and trial id of an MLflow run."""
-    from tune_nas.tracking import Tracker
-
-    run = Tracker(uri, create=False).find_run(text)
-    if run.stage == "retrain":
-        raise StorageError(f"run '{text}' is a retrain, which has no supernet; name a search")
-    return run.sweep, run.trial_id or ""
-
-
-def _newest(record: Record) -> list[str]:
-    """Return the checkpoints of the last session of a trial that has any."""
-    sessions = (_checkpoints(folder, _names(folder)) for folder in reversed(record.folders))
-    return next(filter(None, sessions), [])
-
-
-def _checkpoints(folder: str, names: Sequence[str]) -> list[str]:
-    """Return the checkpoints in a folder with such names."""
-    return [f"{folder}/{name}" for name in names if name.startswith(CHECKPOINT)]
+    newest = first_intact(checkpoints, load, warn)
+    if newest is None:
+        where = checkpoints[0].rpartition("/")[0] if checkpoints else "here"
+        raise CheckpointError(f"no whole checkpoint among the {len(checkpoints)} in {where}")
+    return newest

@@ -6,6 +6,7 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,8 @@ from tune_nas import library, paths
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.resolve import BaseTrials, Resolved, resolve_points
+from tune_nas.sweep.resolution import BaseTrials, Resolved
+from tune_nas.sweep.resolve import resolve_points
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.sweep.trial_values import portable
@@ -84,7 +86,7 @@ class Plan:
         self.storage.write(TRIALS, _yaml(trials))
         self.write_state()
 
-    def write_state(self, **changes: Any) -> None:
+    def write_state(self, **changes: object) -> None:
         """Change entries of the state and write it."""
         for key, value in changes.items():
             setattr(self.state, key, value)
@@ -148,6 +150,6 @@ class _StoredState(State):
     stage: str = ""
 
 
-def _yaml(content: dict[str, Any]) -> str:
+def _yaml(content: Mapping[str, object]) -> str:
     plain = json.loads(json.dumps(content))  # tuples become lists; inf stays
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))

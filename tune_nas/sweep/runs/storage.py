@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from tune_nas.errors import StorageError
-from tune_nas.files import write_atomically
+from tune_nas.files import make_folder, write_atomically
 from tune_nas.paths import expanded, is_file, is_uri
 from tune_nas.text import brief
 
@@ -39,9 +38,10 @@ class Storage:
                 f"storage is '{text}', but must have no '?'; where S3 is a server of your own, "
                 "AWS_ENDPOINT_URL says where"
             )
+        from tune_nas.sweep.runs.remote_folder import RemoteFolder  # no local storage needs pyarrow
+
         self.root = text.rstrip("/")
-        self._remote, self._base = _filesystem(self.root)
-        self._made: set[str] = set()
+        self._remote = RemoteFolder(self.root)
 
     def within(self, name: str) -> Storage:
         """Return the storage of a folder in this one."""
@@ -68,15 +68,14 @@ class Storage:
         try:
             if self.local is not None:
                 return (self.local / name).read_bytes()
-            with self._remote.open_input_stream(f"{self._base}/{name}") as stream:
-                return bytes(stream.read())
+            return self._remote.read(name)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StorageError(f"{self.root}/{name} cannot be read: {error}") from error
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Write a file; a crash leaves either the old or the new content.
+        """Write a file; a crash or power cut leaves either the old or the new content.
 
         Raises:
             StorageError: If it cannot be written; names the file.
@@ -85,16 +84,10 @@ class Storage:
         try:
             if self.local is not None:
                 path = self.local / name
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 write_atomically(path, data)
                 return
-            target = f"{self._base}/{name}"
-            folder = target.rpartition("/")[0]
-            if folder not in self._made:  # three requests to S3 instead of one
-                self._remote.create_dir(folder, recursive=True)
-                self._made.add(folder)
-            with self._remote.open_output_stream(target) as stream:  # visible after closing
-                stream.write(data)
+            self._remote.write(name, data)
         except OSError as error:
             reason = error.strerror or str(error)
             raise StorageError(
@@ -114,7 +107,7 @@ class Storage:
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise StorageError(f"{brief(str(path))} cannot be listed: {reason}") from error
-        return sorted(str(entry.base_name) for entry in self._entries(folder))
+        return sorted(name for name, _ in self._entries(folder))
 
     def modified(self, folder: str) -> float:
         """Return when a file in a folder was last written, in seconds since 1970; 0 for never.
@@ -126,15 +119,12 @@ class Storage:
             path = self.local / folder
             entries = path.iterdir() if path.is_dir() else iter(())
             return max((entry.stat().st_mtime for entry in entries), default=0.0)
-        return max((entry.mtime_ns / 1e9 for entry in self._entries(folder)), default=0.0)
+        return max((changed for _, changed in self._entries(folder)), default=0.0)
 
-    def _entries(self, folder: str) -> list[Any]:
-        """Return pyarrow's information on the files in a remote folder."""
-        from pyarrow.fs import FileSelector
-
-        selector = FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
+    def _entries(self, folder: str) -> list[tuple[str, float]]:
+        """Return the names in a remote folder, each with the time of its last change."""
         try:
-            return list(self._remote.get_file_info(selector))
+            return self._remote.entries(folder)
         except OSError as error:
             raise StorageError(f"storage {self.root} cannot be listed: {error}") from error
 
@@ -144,13 +134,4 @@ class Storage:
             shutil.rmtree(self.local, ignore_errors=True)
         else:
             with suppress(OSError):
-                self._remote.delete_dir_contents(self._base, missing_dir_ok=True)
-
-
-def _filesystem(uri: str) -> tuple[Any, str]:
-    from pyarrow.fs import FileSystem
-
-    try:
-        return FileSystem.from_uri(uri)  # type: ignore[no-any-return]
-    except (OSError, ValueError) as error:
-        raise StorageError(f"storage {uri} cannot be reached: {error}") from error
+                self._remote.clear()

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from tune_nas.text import shown
 
 
-def read_stored(kind: Any, text: str) -> Any:
+def read_stored(kind: type, text: str) -> Any:
     """Return the content of a JSON text of a dataclass or list, as plain containers.
 
     Args:
@@ -34,5 +34,5 @@ def read_stored(kind: Any, text: str) -> Any:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: type) -> TypeAdapter[object]:
     return TypeAdapter(kind)

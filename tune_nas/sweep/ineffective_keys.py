@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.effects import NoEffect, no_effect, set_keys, set_value
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.parameters import TRIAL
-from tune_nas.tasks import RetrainTask
 from tune_nas.user_code import declared_reads
 
-Point = tuple[Mapping[str, Any], TrialConfig]
+Point = tuple[Mapping[str, object], TrialConfig]
 """The swept values of a trial, and the trial."""
 
+_RETRAINING = "retrain."
 _COUNTED = ("retrain.init_channels", "retrain.cells")  # a search counts parameters at that size
 
 
@@ -71,7 +70,7 @@ def check_set(
             required value.
     """
     trials = [(parameters.get(TRIAL, sweep.trial), trial) for parameters, trial in points]
-    groups: list[tuple[str, Mapping[str, Any], list[TrialConfig]]] = [
+    groups: list[tuple[str, Mapping[str, object], list[TrialConfig]]] = [
         ("set", sweep.set, [trial for _, trial in trials]),
         *(
             (f"set_in of '{name}'", keys, [trial for own, trial in trials if own == name])
@@ -93,7 +92,7 @@ def check_set(
 
 
 def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect | None:
-    of_retraining = key.startswith(f"{RetrainTask.section}.")
+    of_retraining = key.startswith(_RETRAINING)
     if sweep.retrain == 0 and of_retraining and key not in _COUNTED:
         return NoEffect(key, "retrain is 0", "retrain 'each' or a number", ("retrain",), {})
     return no_effect(trial, key, declared_reads)
@@ -104,5 +103,5 @@ def _overlap(key: str, other: str) -> bool:
     return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
 
 
-def _yaml(value: Any) -> str:
+def _yaml(value: object) -> str:
     return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-# Colors of Okabe and Ito, distinguishable with color blindness too.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7b8794", "#b8a800")
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 
 def render(figure: Figure, kind: str) -> bytes:
@@ -21,8 +16,6 @@ def render(figure: Figure, kind: str) -> bytes:
     """
     if kind not in ("svg", "png"):
         raise ValueError(f"kind is '{kind}', but must be 'svg' or 'png'")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     # Without a date, equal figures give equal files.

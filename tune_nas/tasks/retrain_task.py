@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import torch
 
+from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
+from tune_nas.data import load_data
 from tune_nas.errors import ConfigError
-from tune_nas.tasks.task import Inputs, Task
-
-if TYPE_CHECKING:
-    from tune_nas.config import TrialConfig
-    from tune_nas.retrain import Retrain
+from tune_nas.retrain import Retrain
+from tune_nas.retrain.retrain_checks import check_retrain_memory, check_retrain_size
+from tune_nas.spaces import Genotype
+from tune_nas.tasks.task import Inputs, Task, on_cpu
 
 
 class RetrainTask(Task):
@@ -28,40 +29,23 @@ class RetrainTask(Task):
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the retraining run once, on the CPU; without a genotype, only read its data."""
-        import torch
-
-        from tune_nas.data import load_data
-        from tune_nas.library import with_overrides
-        from tune_nas.retrain import Retrain
-        from tune_nas.retrain.retrain_checks import check_retrain_size
-        from tune_nas.spaces import Genotype
-
         if inputs.genotype is not None:
-            on_cpu = with_overrides(trial, {"runtime.device": "cpu"})
-            Retrain(on_cpu, Genotype.parse(inputs.genotype))
+            Retrain(on_cpu(trial), Genotype.parse(inputs.genotype))
         else:
             check_retrain_size(trial)
             load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the retraining run without building it."""
-        from tune_nas.retrain.retrain_checks import check_retrain_memory
-        from tune_nas.spaces import Genotype
-
         known = None if inputs.genotype is None else Genotype.parse(inputs.genotype)
         check_retrain_memory(trial, known)
 
-    def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Retrain:
+    def build(self, trial: TrialConfig, inputs: Inputs, together: object = None) -> Retrain:
         """Return the retraining run of the genotype, with the trial's number of CPU threads.
 
         Raises:
             ConfigError: If no genotype is given.
         """
-        import torch
-
-        from tune_nas.retrain import Retrain
-        from tune_nas.spaces import Genotype
-
         if inputs.genotype is None:
             raise ConfigError("a retraining run needs a genotype, but none is given")
         torch.set_num_threads(trial.runtime.threads)

@@ -13,14 +13,23 @@ def is_own(name: str) -> bool:
     return not manifest.is_shipped("tasks", name)
 
 
+def check_task(name: str) -> None:
+    """Check a task's name, without importing the task.
+
+    Raises:
+        ConfigError: If no task has this name.
+    """
+    if not (manifest.is_known("tasks", name) or manifest.is_reference(name)):
+        known = ", ".join(manifest.names("tasks"))
+        raise ConfigError(f"task is '{name}', but must be one of {known}, or module:Class")
+
+
 def find_task(name: str) -> Task:
     """Return a task by its name, or by ``module:Class``.
 
     Raises:
         ConfigError: If no task has this name, or importing it fails.
     """
-    if not (manifest.is_known("tasks", name) or manifest.is_reference(name)):
-        known = ", ".join(manifest.names("tasks"))
-        raise ConfigError(f"task is '{name}', but must be one of {known}, or module:Class")
+    check_task(name)
     kind: type[Task] = load_class("task", name, Task, "tune_nas.tasks.Task")
     return kind()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tune_nas.config import TrialConfig
+from tune_nas.config import TrialConfig
+from tune_nas.config.effects import no_effect, set_keys, set_value
+from tune_nas.library import find, read_yaml, shipped_names
+from tune_nas.user_code import declared_reads
 
 
 def note_ineffective(name: str, trial: TrialConfig, changed: Collection[str] = ()) -> None:
@@ -18,11 +19,6 @@ def note_ineffective(name: str, trial: TrialConfig, changed: Collection[str] = (
         trial: The trial read from the file.
         changed: Keys that are set or swept: keys made ineffective by them are not reported.
     """
-    from tune_nas.config import TrialConfig
-    from tune_nas.config.effects import no_effect, set_keys, set_value
-    from tune_nas.library import find, read_yaml, shipped_names
-    from tune_nas.user_code import declared_reads
-
     if name in shipped_names("trial"):
         return
     usual = TrialConfig()

@@ -1,0 +1,53 @@
+"""The folder of a checkpoint: its manifest, its files, and its copy on this machine.
+
+Imports no torch; `tune_nas.checkpoint` writes and reads the state in such a folder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tune_nas.errors import CheckpointError, StorageError
+from tune_nas.paths import expanded, is_uri
+
+MANIFEST = "manifest.json"
+"""The file with the SHA-256 sums of the others, written last."""
+
+
+def is_state(name: str) -> bool:
+    """Return whether a file of a checkpoint is its state rather than an additional text file."""
+    return name.endswith(".pt")
+
+
+@contextmanager
+def fetched(folder: str) -> Iterator[Path]:
+    """Yield a checkpoint's folder on this machine; a URI is copied to a temporary folder.
+
+    Args:
+        folder: A path, or a URI that pyarrow supports (imported only then).
+
+    Raises:
+        CheckpointError: If it does not exist or the URI is not valid. A `CheckpointError` raised in
+            the block names the URI.
+        StorageError: If it cannot be reached.
+    """
+    if not is_uri(folder):
+        yield expanded(folder)
+        return
+    from pyarrow.fs import FileSystem, copy_files
+
+    with tempfile.TemporaryDirectory() as copy:
+        try:
+            filesystem, path = FileSystem.from_uri(folder)
+            copy_files(path, copy, source_filesystem=filesystem)
+        except (FileNotFoundError, ValueError) as error:
+            raise CheckpointError(f"{folder}: cannot be fetched: {error}") from error
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be fetched: {error}") from error
+        try:
+            yield Path(copy)
+        except CheckpointError as error:
+            raise CheckpointError(str(error).replace(copy, folder)) from error

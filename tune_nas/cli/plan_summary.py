@@ -1,0 +1,38 @@
+"""Output on stdout for a planned sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tune_nas.cli.output import Format, echo, print_json
+from tune_nas.cli.tables import print_table
+from tune_nas.config import check_data_keys
+from tune_nas.sweep import RunOptions, SweepConfig, estimate
+from tune_nas.sweep.distinct import check_distinct
+from tune_nas.sweep.first_checks import data_sections
+from tune_nas.sweep.resolve import base_trials, resolve_points
+
+
+def print_plan(sweep: SweepConfig, options: RunOptions, output: Format) -> None:
+    """Print the trials that a sweep would run, and their estimated cost."""
+    trials, points = resolve_points(sweep, base_trials(sweep))
+    check_data_keys(data_sections(sweep, [trial for _, _, trial in trials]))
+    cost = estimate(sweep, options=options)
+    check_distinct(sweep, points)
+    if output is Format.JSON:
+        print_json(
+            {
+                "sweep": sweep.to_dict(),
+                "trials": [
+                    {"parameters": parameters, "seed": seed, "trial": trial.to_dict()}
+                    for parameters, seed, trial in trials
+                ],
+                "estimate": cost,
+            }
+        )
+        return
+    rows: list[Mapping[str, object]] = [
+        {**parameters, "seed": seed} for parameters, seed, _ in trials
+    ]
+    print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    echo(str(cost))

@@ -1,0 +1,59 @@
+"""The work of `tune-nas retrain`."""
+
+from __future__ import annotations
+
+from tune_nas import sweep as sweeps
+from tune_nas.cli.genotype_reference import find_genotype
+from tune_nas.cli.genotype_runs import run_of, trial_of
+from tune_nas.cli.genotype_spaces import check_space_is_known, fit_to_space
+from tune_nas.cli.option_values import run_options, trial_changes
+from tune_nas.cli.output import Format
+from tune_nas.cli.run_names import named
+from tune_nas.cli.run_summary import print_outcome
+from tune_nas.cli.shared_options import ExecutionOptions, TrialOptions
+from tune_nas.config.effects import check_read
+from tune_nas.library import load_trial, with_overrides, with_settings
+from tune_nas.spaces import load_space
+
+
+def retrain(
+    genotype: str,
+    overrides: TrialOptions,
+    execution: ExecutionOptions,
+    *,
+    trial: str | None,
+    epochs: int | None,
+    seed: int | None,
+    run_name: str | None,
+    output: Format,
+) -> None:
+    """Train one genotype from scratch and print its result."""
+    found = find_genotype(genotype, execution.storage, execution.mlflow)
+    changes = trial_changes(overrides)
+    check_read(changes, "retraining")
+    if epochs is not None:
+        changes = {"retrain.epochs": epochs, **changes}
+    if seed is not None:
+        changes["seed"] = seed
+    own = trial_of(found, execution.storage, execution.mlflow) if trial is None else None
+    if own is not None:
+        of_run = f"the trial of run '{genotype}'"
+        config = with_settings(
+            lambda settings: with_overrides(own, settings, of_run), changes, of_run
+        )
+    else:
+        config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})
+        if config.space.name == found.genotype.space:
+            check_space_is_known(config.space.name)
+    trained = found.genotype
+    if own is None:
+        trained = fit_to_space(found, load_space(config.space.name))
+    run = run_options(execution)
+    parent = run_of(found, execution.storage, execution.mlflow)
+    outcome = named(
+        run_name,
+        f"retrain-{found.name}",
+        execution.storage,
+        lambda name: sweeps.run_retrain(config, trained.to_yaml(), run, name, parent_run=parent),
+    )
+    print_outcome(outcome, output, execution.storage)

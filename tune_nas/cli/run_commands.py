@@ -1,0 +1,146 @@
+"""`tune-nas sweep`, `search`, `retrain` and `resume`: the options of the commands that compute."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from tune_nas.cli import bodies
+from tune_nas.cli import shared_options as options
+from tune_nas.cli.option_groups import spread
+from tune_nas.cli.output import Format
+
+_HOW = "How a sweep is searched"
+
+
+@spread
+def sweep(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A sweep: see `list sweeps`.")],
+    overrides: options.TrialOptions,
+    execution: options.ExecutionOptions,
+    epochs: options.Epochs = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|LIST",
+            help="Number of seeds, or the seeds themselves as 0,1,5.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    searcher: Annotated[
+        str | None, typer.Option(metavar="tpe|random|grid", rich_help_panel=_HOW)
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="asha|none", help="Early stopping.", rich_help_panel=_HOW)
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Trials that tpe or random draw.", rich_help_panel=_HOW)
+    ] = None,
+    retrain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="each|TOP_K|0",
+            help="Retrain the best genotype of each value, the K best, or none.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    seed: options.Seed = None,
+    run_name: options.Name = None,
+    concurrency: options.Concurrency = None,
+    together: options.Together = None,
+    dry_run: options.DryRun = False,
+    output: options.OutputFormat = Format.TABLE,
+) -> None:
+    """Run many searches, retrain the winners and compare."""
+    bodies.running.sweep(
+        name,
+        overrides,
+        execution,
+        bodies.running.SweepSettings(
+            epochs=epochs,
+            seeds=seeds,
+            searcher=searcher,
+            scheduler=scheduler,
+            trials=trials,
+            retrain=retrain,
+            seed=seed,
+        ),
+        run_name=run_name,
+        concurrency=concurrency,
+        together=together,
+        dry_run=dry_run,
+        output=output,
+    )
+
+
+@spread
+def search(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL|FILE", help="See `list trials`.")],
+    overrides: options.TrialOptions,
+    execution: options.ExecutionOptions,
+    epochs: options.Epochs = None,
+    seed: options.Seed = None,
+    run_name: options.Name = None,
+    output: options.OutputFormat = Format.TABLE,
+) -> None:
+    """Run one search, no sweep: same trainable, same tracking."""
+    bodies.running.search(
+        trial, overrides, execution, epochs=epochs, seed=seed, run_name=run_name, output=output
+    )
+
+
+@spread
+def retrain(
+    genotype: options.GenotypeText,
+    overrides: options.TrialOptions,
+    execution: options.ExecutionOptions,
+    trial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Trial whose data and retrain section to use; a run has its own.",
+        ),
+    ] = None,
+    epochs: options.RetrainEpochs = None,
+    seed: options.Seed = None,
+    run_name: options.Name = None,
+    output: options.OutputFormat = Format.TABLE,
+) -> None:
+    """Train one genotype from scratch."""
+    bodies.retraining.retrain(
+        genotype,
+        overrides,
+        execution,
+        trial=trial,
+        epochs=epochs,
+        seed=seed,
+        run_name=run_name,
+        output=output,
+    )
+
+
+@spread
+def resume(
+    context: typer.Context,
+    execution: options.ExecutionOptions,
+    name: Annotated[
+        str | None, typer.Argument(help="The latest unfinished one, if not named.")
+    ] = None,
+    failed: Annotated[
+        bool,
+        typer.Option("--failed", help="Try failed trials again, also of a finished sweep."),
+    ] = False,
+    concurrency: options.Concurrency = None,
+    together: options.Together = None,
+    output: options.OutputFormat = Format.TABLE,
+) -> None:
+    """Resume a sweep, search or retraining run after a crash or Ctrl-C, as it was started."""
+    # Its runs are in its own store, whatever the current value of MLFLOW_TRACKING_URI.
+    source = context.get_parameter_source("mlflow")
+    if source is None or source.name != "COMMANDLINE":
+        execution = replace(execution, mlflow=None)
+    bodies.running.resume(
+        name, execution, failed=failed, concurrency=concurrency, together=together, output=output
+    )

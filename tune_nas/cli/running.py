@@ -1,0 +1,156 @@
+"""The work of `tune-nas sweep`, `search` and `resume`.
+
+The package `tune_nas.sweep` loads its names when they are used: a dry run starts no Ray.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tune_nas import sweep as sweeps
+from tune_nas.cli.ineffective_key_notes import note_ineffective
+from tune_nas.cli.option_values import run_options, trial_changes
+from tune_nas.cli.output import Format
+from tune_nas.cli.plan_summary import print_plan
+from tune_nas.cli.run_names import interruptible, named
+from tune_nas.cli.run_summary import print_outcome
+from tune_nas.cli.shared_options import ExecutionOptions, TrialOptions
+from tune_nas.errors import ConfigError
+from tune_nas.library import load_trial
+from tune_nas.sweep.config import EPOCHS
+from tune_nas.sweep.resolve import base_trials, load_sweep
+from tune_nas.text import brief
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """The settings of a sweep that the command line overrides; None for those of its file.
+
+    Args:
+        epochs: Number of epochs of a trial.
+        seeds: A number of seeds, or the seeds as ``0,1,5``.
+        searcher: ``tpe``, ``random`` or ``grid``.
+        scheduler: ``asha`` or ``none``.
+        trials: Number of sampled trials.
+        retrain: ``each`` or a number.
+        seed: Seed of the searcher.
+    """
+
+    epochs: int | None
+    seeds: str | None
+    searcher: str | None
+    scheduler: str | None
+    trials: int | None
+    retrain: str | None
+    seed: int | None
+
+    def changes(self) -> dict[str, object]:
+        """Return the given settings as keys of a sweep.
+
+        Raises:
+            ConfigError: If seeds or retrain have another form.
+        """
+        values: dict[str, object] = {
+            "epochs": self.epochs,
+            "seeds": None if self.seeds is None else _parse_seeds(self.seeds),
+            "searcher": self.searcher,
+            "scheduler": self.scheduler,
+            "trials": self.trials,
+            "retrain": None if self.retrain is None else _parse_retrain(self.retrain),
+            "seed": self.seed,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+
+def sweep(
+    name: str,
+    overrides: TrialOptions,
+    execution: ExecutionOptions,
+    settings: SweepSettings,
+    *,
+    run_name: str | None,
+    concurrency: int | None,
+    together: int | None,
+    dry_run: bool,
+    output: Format,
+) -> None:
+    """Run a sweep and print its report, or print its trials."""
+    assigned = trial_changes(overrides)
+    changes = {"set": assigned, **settings.changes()}
+    if EPOCHS in assigned:
+        changes.pop("epochs", None)
+    config = load_sweep(name, **changes)
+    if not execution.quiet:
+        for of_sweep, base in base_trials(config).trials.items():
+            note_ineffective(of_sweep, base, {*config.set, *config.parameters})
+    run = run_options(execution, concurrency, together)
+    if dry_run:
+        print_plan(config, run, output)
+        return
+    outcome = named(
+        run_name,
+        config.name,
+        execution.storage,
+        lambda chosen: sweeps.run_sweep(config, run, chosen),
+    )
+    print_outcome(outcome, output, execution.storage)
+
+
+def search(
+    trial: str,
+    overrides: TrialOptions,
+    execution: ExecutionOptions,
+    *,
+    epochs: int | None,
+    seed: int | None,
+    run_name: str | None,
+    output: Format,
+) -> None:
+    """Run a single search and print its result."""
+    changes = trial_changes(overrides)
+    changes |= {} if seed is None else {"seed": seed}
+    config = load_trial(trial, changes, epochs=epochs)
+    if not execution.quiet:
+        note_ineffective(trial, config, changes)
+    run = run_options(execution)
+    outcome = named(
+        run_name,
+        config.name,
+        execution.storage,
+        lambda chosen: sweeps.run_search(config, run, chosen),
+    )
+    print_outcome(outcome, output, execution.storage)
+
+
+def resume(
+    name: str | None,
+    execution: ExecutionOptions,
+    *,
+    failed: bool,
+    concurrency: int | None,
+    together: int | None,
+    output: Format,
+) -> None:
+    """Resume a run and print its report."""
+    run = run_options(execution, concurrency, together)
+    with interruptible(name, execution.storage):
+        outcome = sweeps.resume_sweep(name, run, failed=failed)
+    print_outcome(outcome, output, execution.storage)
+
+
+def _parse_seeds(text: str) -> int | list[int]:
+    try:
+        return [int(part) for part in text.split(",")] if "," in text else int(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--seeds is '{brief(text)}', but must be a number of seeds, or the seeds as 0,1,5"
+        ) from error
+
+
+def _parse_retrain(text: str) -> int | str:
+    try:
+        return text if text == "each" else int(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--retrain is '{brief(text)}', but must be each, a number of genotypes, or 0"
+        ) from error

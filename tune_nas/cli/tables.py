@@ -1,0 +1,35 @@
+"""Tables on stdout, by rich."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from tune_nas.report.terminal import PIPE_WIDTH
+from tune_nas.text import printable
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Print rows as a table; the columns are keys of each row."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(row.get(key)) for key in columns))
+    print_rich(table)
+
+
+def print_rich(content: RenderableType) -> None:
+    """Print content of rich: colored on a terminal, plain and unwrapped in a pipe."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(content)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))

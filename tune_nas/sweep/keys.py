@@ -1,0 +1,216 @@
+"""The keys of a sweep's YAML file, with their values and earlier spellings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from tune_nas.config import Count, Epochs, Section, TrialConfig
+from tune_nas.config.section import check_part, current_settings, current_value
+from tune_nas.sweep.parameters import MOST_TRIALS, Parameter
+
+SEEDS = 2**31  # counted from 0
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+TrialCount = Annotated[int, Field(ge=1, le=MOST_TRIALS)]
+_MOST_KEYS = 200  # more than a trial has
+DEFAULT_BEST = 3
+
+
+class AshaConfig(Section):
+    """Asynchronous successive halving (ASHA): stops unpromising trials early.
+
+    Args:
+        grace_period: Minimum number of epochs of every trial.
+        reduction_factor: One in this many trials continues at each rung. Early accuracy ranks the
+            best configurations poorly, so keep it small: from 2 to 3.
+    """
+
+    grace_period: Epochs = 4
+    reduction_factor: Annotated[float, Field(ge=2, le=3)] = 2.0
+
+
+class TpeConfig(Section):
+    """Arguments of Optuna's TPE sampler, under Optuna's names.
+
+    They are recorded with the sweep, because Optuna's defaults differ between its versions.
+
+    Args:
+        multivariate: Sample all keys jointly instead of one by one.
+        group: Sample jointly the keys that occur together, so that conditional keys (``when``)
+            take part. None: true if a key is conditional and ``multivariate`` is true.
+        constant_liar: Avoid configurations close to those of running trials.
+        n_startup_trials: Number of trials that are sampled at random first.
+        n_ei_candidates: Number of candidates from which the most promising one is chosen.
+    """
+
+    multivariate: bool = True
+    group: bool | None = None
+    constant_liar: bool = True
+    n_startup_trials: Count = 10
+    n_ei_candidates: Count = 24
+
+    @model_validator(mode="after")
+    def _joint(self) -> TpeConfig:
+        if self.group and not self.multivariate:
+            raise ValueError("group is true, but needs multivariate: true; set group: false")
+        return self
+
+
+class RepeatConfig(Section):
+    """The repeat phase: the best configurations run again to the end, over several seeds.
+
+    Args:
+        best: Number of configurations.
+        seeds: Number of new seeds per configuration; new, because the value of the search phase
+            was selected for being high. None uses the number of seeds of the sweep.
+    """
+
+    best: TrialCount = DEFAULT_BEST
+    seeds: TrialCount | None = None
+
+
+class SweepKeys(Section):
+    """The keys of a sweep, each of them valid; `SweepConfig` checks that they go together.
+
+    Args:
+        trial: The trial that is varied: a shipped name or the path of a YAML file. None if
+            ``parameters`` contains ``trial``, with several of them.
+        task: Task of the trials: ``search``, or ``module:Class`` for a custom task.
+        epochs: Length of every trial; warm-ups, phases and decisions scale with it. None keeps the
+            length of each trial.
+        set: Dotted keys to set in every trial.
+        set_in: Dotted keys to set in one of the swept trials only, by its name; applied before
+            ``epochs`` and ``set``.
+        embedded: Further keys to set if the data set is the embedded digits: sizes at which a
+            first sweep takes minutes. With other data, the trial's values apply. ``set`` takes
+            precedence.
+        parameters: Dotted keys to vary, each with its values; and ``trial``, with names or paths.
+        seeds: Number of seeds per grid point (counted from ``seed``), or a list of seeds.
+            random and tpe search each configuration with the first, and repeat the best over as
+            many new ones. A configuration that is sampled again runs with the next seed.
+        searcher: ``grid``: every combination; ``random`` or ``tpe`` (Optuna): ``trials`` samples.
+        scheduler: ``asha`` stops unpromising trials early; ``none`` runs each to its end.
+        tpe: Arguments of the TPE sampler. None: the defaults of the installed Optuna.
+        trials: Number of configurations that random and tpe sample; None for 20.
+        metric: Metric that ranks the sweep: ``valid_accuracy`` of the supernet, any other metric
+            that a search reports (``benchmark/cifar10_test`` if a table is configured;
+            ``sampled/best_accuracy``), or ``retrain/test_accuracy``; searches are then sampled,
+            stopped and selected for retraining by ``valid_accuracy``. If the first search ends
+            without the metric, so does the sweep.
+        mode: Whether the largest (``max``) or the smallest (``min``) metric is best.
+        repeat: The repeat phase; None repeats the best 3 of a sampled sweep with several seeds.
+        retrain: ``each`` (the best genotype of every swept value; in a sampled sweep, of every
+            repeated configuration), a number (of the best configurations), or 0.
+        seed: Determines the first seed, and the samples of random and tpe.
+    """
+
+    name: str = "sweep"
+    description: str = ""
+    trial: str | None = None
+    task: str = "search"
+    epochs: Epochs | None = None
+    set: dict[str, object] = Field(default_factory=dict)
+    set_in: dict[str, dict[str, object]] = Field(default_factory=dict)
+    embedded: dict[str, object] = Field(default_factory=dict)
+    parameters: Annotated[dict[str, Parameter], Field(max_length=_MOST_KEYS)]
+    seeds: int | list[int] = 1
+    searcher: Literal["grid", "random", "tpe"] = "grid"
+    scheduler: Literal["none", "asha"] = "none"
+    asha: AshaConfig = AshaConfig()
+    tpe: Annotated[TpeConfig | None, Field(validate_default=True)] = TpeConfig()
+    trials: TrialCount | None = None
+    metric: Annotated[str, Field(min_length=1)] = "valid_accuracy"
+    mode: Literal["max", "min"] = "max"
+    repeat: RepeatConfig | None = None
+    retrain: int | Literal["each"] = "each"
+    seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_spelling(cls, content: object) -> object:
+        """Accept keys and values of trials in the spelling of earlier versions."""
+        if not isinstance(content, Mapping):
+            return content
+        own = dict(content)
+        for name in own.keys() & {"set", "embedded"}:
+            own[name] = _settings(own[name])
+        if isinstance(own.get("set_in"), Mapping):
+            own["set_in"] = {trial: _settings(keys) for trial, keys in own["set_in"].items()}
+        if "parameters" in own:
+            own["parameters"] = _parameters(own["parameters"])
+        return own
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, value: str) -> str:
+        if value == "retrain":
+            raise ValueError("must find what a retraining run trains: search, or module:Class")
+        return check_part("task", value)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds(cls, value: Any) -> Any:
+        listed = value if isinstance(value, list) else [value]
+        least = 0 if isinstance(value, list) else 1
+        whole = all(isinstance(seed, int) and not isinstance(seed, bool) for seed in listed)
+        if not listed or not whole or min(listed) < least or max(listed) >= SEEDS:
+            raise ValueError("must be a number of seeds, at least 1, or a list of seeds >= 0")
+        if len(listed) > MOST_TRIALS or (not isinstance(value, list) and value > MOST_TRIALS):
+            raise ValueError(f"must be at most {MOST_TRIALS:,} seeds")
+        if len(listed) != len(set(listed)):
+            raise ValueError("must not name a seed twice")
+        return value
+
+    @field_validator("tpe")
+    @classmethod
+    def _tpe(cls, value: TpeConfig | None, info: ValidationInfo) -> TpeConfig | None:
+        if value is None or value.group is not None:
+            return value
+        conditional = any(key.when for key in info.data.get("parameters", {}).values())
+        return value.model_copy(update={"group": conditional and value.multivariate})
+
+    @field_validator("retrain", mode="before")
+    @classmethod
+    def _retrain(cls, value: object) -> object:
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
+        if isinstance(value, int) and value > MOST_TRIALS:
+            raise ValueError(f"must be at most {MOST_TRIALS:,}")
+        if value != "each" and not (type(value) is int and value >= 0):
+            raise ValueError("must be 'each', a number of configurations, or 0 for none")
+        return value
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain containers with the key names of the YAML file."""
+        parameters = {key: value.to_dict() for key, value in self.parameters.items()}
+        return {**super().to_dict(), "parameters": parameters}
+
+
+def _settings(settings: Any) -> Any:
+    return current_settings(TrialConfig, settings) if _is_named(settings) else settings
+
+
+def _parameters(parameters: Any) -> Any:
+    """Return swept keys, their values and conditions in the current spelling."""
+    if not _is_named(parameters):
+        return parameters
+    return {
+        key: _parameter(key, parameter)
+        for key, parameter in current_settings(TrialConfig, parameters).items()
+    }
+
+
+def _parameter(key: str, parameter: object) -> object:
+    if not isinstance(parameter, Mapping):
+        return parameter
+    return {
+        form: _settings(value) if form == "when" else current_value(TrialConfig, key, value)
+        for form, value in parameter.items()
+    }
+
+
+def _is_named(content: object) -> bool:
+    """Return whether content is a mapping whose keys are text; other content is not valid."""
+    return isinstance(content, Mapping) and all(isinstance(key, str) for key in content)

@@ -1,0 +1,84 @@
+"""The trials that a sweep varies, and the trial of one choice of values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tune_nas import library
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.parameters import TRIAL
+from tune_nas.sweep.trial_values import trial_values, values_text
+
+
+@dataclass(frozen=True)
+class BaseTrials:
+    """The trials that a sweep varies, with its fixed keys set.
+
+    Args:
+        trials: The trials by the sweep's name for them; one, unless the trial itself is swept.
+        folder: Directory that relative paths in the trials and swept values are relative to.
+    """
+
+    trials: Mapping[str, TrialConfig]
+    folder: str = field(default_factory=os.getcwd)
+
+    @property
+    def first(self) -> TrialConfig:
+        """The only trial, or the first of the swept ones."""
+        return next(iter(self.trials.values()))
+
+    def of(self, chosen: Mapping[str, object]) -> TrialConfig:
+        """Return the trial that the chosen values vary; the first if they do not name one."""
+        return self.trials.get(str(chosen.get(TRIAL, "")), self.first)
+
+    def values(self, chosen: Mapping[str, object]) -> dict[str, object]:
+        """Return the values of keys that are not swept."""
+        return trial_values(self.of(chosen))
+
+
+class Resolved(NamedTuple):
+    """The trials of a sweep.
+
+    Args:
+        trials: As `resolve_trials` returns them.
+        points: The validated trials, each with the values of the swept keys.
+    """
+
+    trials: list[tuple[dict[str, object], int, TrialConfig]]
+    points: list[tuple[dict[str, object], TrialConfig]]
+
+
+def resolve(
+    sweep: SweepConfig, bases: BaseTrials, parameters: Mapping[str, object], seed: int
+) -> TrialConfig:
+    """Return the trial for one choice of parameters and one seed.
+
+    A swept key whose condition is not met keeps the value of the trial; if that makes the trial
+    invalid, it gets its default (e.g. λ of a trial whose level is swept).
+
+    Raises:
+        ConfigError: If the values do not fit together.
+    """
+    text = values_text(parameters)
+    keys = {key: value for key, value in parameters.items() if key != TRIAL}
+
+    def made(**changes: object) -> TrialConfig:
+        own = {**changes, **keys, "seed": seed}
+        return library.with_overrides(bases.of(parameters), own, f"sweep '{sweep.name}' at {text}")
+
+    left_out = sweep.parameters.keys() - parameters.keys() - {TRIAL}
+    try:
+        return made()
+    except ConfigError:
+        if not left_out:
+            raise
+        usual = trial_values(TrialConfig())
+        with suppress(ConfigError):
+            return made(**{key: usual[key] for key in left_out})
+        raise

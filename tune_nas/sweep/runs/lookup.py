@@ -1,0 +1,127 @@
+"""Finding a run by whatever a user types: its name, a trial, an MLflow run or a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from tune_nas.checkpoint_folder import is_state
+from tune_nas.errors import StorageError
+from tune_nas.paths import expanded, is_folder, is_uri
+from tune_nas.sweep.runs.checkpoints import list_checkpoints
+from tune_nas.sweep.runs.plan import State, read_state
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.record_files import FOLDER
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
+from tune_nas.tracking import RunReader
+from tune_nas.tracking.tracked_run import TrackedRun
+
+
+@dataclass(frozen=True)
+class RunReference:
+    """What a user's text names; it need not exist.
+
+    Args:
+        text: The text.
+        storage: Folder or URI in which runs are stored.
+        checkpoints: If the text is the folder or URI of a checkpoint, or of those of a trial: the
+            checkpoints, newest first. All that follows is then empty.
+        name: Name of a run in the storage.
+        trial_id: Id of one of its trials; empty if none is named.
+        tracked: The MLflow run, if only MLflow knows the text; name and trial are those of it.
+        retraining: Whether it may name a retraining run.
+    """
+
+    text: str
+    storage: str
+    checkpoints: tuple[str, ...] = ()
+    name: str = ""
+    trial_id: str = ""
+    tracked: TrackedRun | None = None
+    retraining: bool = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether the storage has an entry of that name."""
+        return self.name in Storage(self.storage).names()
+
+    @property
+    def state(self) -> State | None:
+        """State of the run; None if it is missing or damaged, or a trial is named."""
+        return None if self.trial_id else read_state(self._folder)
+
+    @cached_property
+    def record(self) -> Record | None:
+        """The named trial, or the run's only search; None if the run has no such trial at all.
+
+        Raises:
+            StorageError: If the run has several searches, or the storage cannot be reached.
+        """
+        records = self._records("search", "repeat")
+        if self.retraining and (not records or self.trial_id.startswith("retrain")):
+            records = self._records("retrain")
+        if not records:
+            return None
+        if not self.trial_id and len(records) == 1:
+            return next(iter(records.values()))
+        if self.trial_id not in records:
+            none = f", none of which is '{self.trial_id}'" if self.trial_id else ""
+            raise StorageError(
+                f"'{self.name}' has {len(records)} searches{none}; name one, as "
+                f"{self.name}/{next(iter(records))}"
+            )
+        return records[self.trial_id]
+
+    @property
+    def _folder(self) -> Storage:
+        return Storage(self.storage).within(self.name)
+
+    def _records(self, *phases: str) -> dict[str, Record]:
+        found: dict[str, Record] = {}
+        for phase in phases:
+            if self._folder.names(f"{phase}/{FOLDER}"):
+                found |= {record.job.id: record for record in Records(self._folder, phase)}
+        return found
+
+
+def find_run(
+    text: str,
+    storage: str,
+    mlflow: str | None = None,
+    *,
+    checkpoints: bool = False,
+    retraining: bool = False,
+) -> RunReference:
+    """Return what a text names: checkpoints, else a run in the storage, else an MLflow run.
+
+    Args:
+        text: The name of a run, with the trial's id if it has several, e.g.
+            ``lambda/search-00003``; the id, trial id or name of an MLflow run; or the folder or
+            URI of checkpoints.
+        storage: Folder or URI in which runs are stored.
+        mlflow: URI of an MLflow store, which is asked if the storage has no trial of that name;
+            None to ask none: what the storage does not have is then named by its text alone.
+        checkpoints: Whether the text may be a folder or URI of checkpoints.
+        retraining: Whether it may name a retraining run.
+
+    Raises:
+        StorageError: If MLflow is asked and has no such run, if several trials have that name, or
+            a storage cannot be reached.
+    """
+    if checkpoints and (found := _checkpoints(text)):
+        return RunReference(text, storage, found)
+    name, _, trial_id = text.partition("/")
+    stored = RunReference(text, storage, (), name, trial_id, retraining=retraining)
+    if mlflow is None or stored.record is not None:
+        return stored
+    run = RunReader(mlflow).find_run(text)
+    return RunReference(text, storage, (), run.sweep, run.trial_id or "", run, retraining)
+
+
+def _checkpoints(text: str) -> tuple[str, ...]:
+    """Return the checkpoint, or the checkpoints of a trial, that are in a folder or URI."""
+    if not (is_uri(text) or is_folder(expanded(text))):
+        return ()
+    is_checkpoint = any(is_state(name) for name in Storage(text).names())
+    return (text,) if is_checkpoint else tuple(list_checkpoints([text]))

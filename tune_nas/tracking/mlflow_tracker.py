@@ -1,0 +1,184 @@
+"""The runs of a sweep in MLflow; each epoch is logged once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from tune_nas import figures
+from tune_nas.paths import GENOTYPE
+from tune_nas.tracking import mlflow_names as mlflow
+from tune_nas.tracking.experiment import EXPERIMENT, Experiment
+from tune_nas.tracking.names import (
+    as_text,
+    entity_names,
+    flatten,
+    parameter_value,
+    plain,
+    tag_value,
+)
+from tune_nas.tracking.tracked_run import IDENTITY, PARENT, PHASE, SWEEP, SWEEP_RUN, TRIAL
+from tune_nas.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from tune_nas.spaces import Genotype, Space
+
+STATES = ("FINISHED", "FAILED", "KILLED")
+_STATUS_OF = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
+_PARAMETERS_PER_CALL = 100
+
+
+class MlflowTracker(Tracker):
+    """Writes the runs of sweeps to MLflow; see `Tracker` for its methods.
+
+    Args:
+        store: MLflow tracking URI, created if it is a sqlite file that does not exist; or an open
+            experiment.
+        experiment: Name of the experiment, if a URI is given.
+        artifact_location: Location of the files of a new experiment, if a URI is given.
+
+    Raises:
+        StorageError: If the store cannot be reached or written; raised within seconds.
+    """
+
+    def __init__(
+        self,
+        store: str | Experiment,
+        *,
+        experiment: str = EXPERIMENT,
+        artifact_location: str | None = None,
+    ) -> None:
+        if isinstance(store, str):
+            store = Experiment(store, name=experiment, artifact_location=artifact_location)
+        self._experiment = store
+        self._client = store.client
+        self._logged: dict[str, set[int]] = {}
+
+    def sweep_run(
+        self,
+        name: str,
+        parameters: Mapping[str, object],
+        tags: Mapping[str, str] | None = None,
+        *,
+        identity: str | None = None,
+    ) -> str:
+        """Return the id of the sweep's parent run: found and reopened, or created."""
+        own = {SWEEP: name, PHASE: "sweep"} | ({IDENTITY: identity} if identity else {})
+        return self._open(own, name, parameters, tags or {})
+
+    def trial_run(
+        self,
+        sweep_run_id: str,
+        trial_id: str,
+        *,
+        phase: str,
+        parameters: Mapping[str, object],
+        tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
+        name: str | None = None,
+    ) -> str:
+        """Return the id of a trial's run: found and reopened, or created."""
+        sweep = self._client.get_run(sweep_run_id).data.tags[SWEEP]
+        own = {SWEEP_RUN: sweep_run_id, TRIAL: trial_id}
+        fixed = {SWEEP: sweep, PHASE: phase, PARENT: parent or sweep_run_id}
+        return self._open(own, name or f"{phase} {trial_id}", parameters, {**(tags or {}), **fixed})
+
+    def logged_epochs(self, run_id: str) -> set[int]:
+        """Return the epochs of a run that the store has; requested once, then cached."""
+        if run_id not in self._logged:
+            history = self._client.get_metric_history(run_id, "epoch")
+            self._logged[run_id] = {entry.step for entry in history}
+        return self._logged[run_id]
+
+    def log_epoch(
+        self, run_id: str, step: int, metrics: Mapping[str, float], time_ms: int | None = None
+    ) -> bool:
+        """Log an epoch's metrics in one call, unless the store has that epoch already."""
+        logged = self.logged_epochs(run_id)
+        if step in logged:
+            return False
+        names = entity_names(metrics)
+        values = {**{names[key]: value for key, value in metrics.items()}, "epoch": float(step)}
+        at = round(time.time() * 1000) if time_ms is None else time_ms
+        batch = [mlflow.Metric(key, float(value), at, step) for key, value in values.items()]
+        self._client.log_batch(run_id, metrics=batch)
+        logged.add(step)
+        return True
+
+    def log_genotype(self, run_id: str, genotype: Genotype, space: Space) -> None:
+        """Log a genotype: YAML, the tag in the run table, ``cells.svg`` and ``cells.png``."""
+        self.set_tags(run_id, {"genotype": str(genotype)})
+        self.log_artifact(run_id, genotype.to_yaml().encode(), GENOTYPE)
+        figure = figures.draw_cells(genotype, space)
+        for kind in ("svg", "png"):
+            self.log_artifact(run_id, figures.render(figure, kind), f"cells.{kind}")
+
+    def log_alphas(self, run_id: str, csv: Path | bytes) -> None:
+        """Log the α history: the unchanged table, and a plot of it."""
+        self.log_artifact(run_id, csv, "alphas.csv")
+        self.log_artifact(run_id, figures.render(figures.plot_alphas(csv), "png"), "alphas.png")
+
+    def log_artifact(self, run_id: str, content: Path | bytes, name: str) -> None:
+        """Log a file or bytes under a name, which may contain folders (``cells/normal.svg``)."""
+        self._experiment.artifacts.log(run_id, content, name)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        for key, value in tags.items():
+            self._client.set_tag(run_id, key, tag_value(value))
+
+    def finish(
+        self,
+        run_id: str,
+        status: str = "FINISHED",
+        error: str | None = None,
+        *,
+        outcome: str | None = None,
+        reason: str = "",
+    ) -> None:
+        """Close a run.
+
+        Raises:
+            ValueError: If the status is not FINISHED, FAILED or KILLED.
+        """
+        if status not in STATES:
+            raise ValueError(f"status is '{status}', but must be one of {', '.join(STATES)}")
+        tags = {"status": outcome or _STATUS_OF[status], "reason": reason, "error": error or ""}
+        self.set_tags(run_id, {key: value for key, value in tags.items() if value})
+        self._client.set_terminated(run_id, status)
+
+    def forget(self) -> None:
+        """Clear the cache of the store: after a failed request it may be wrong."""
+        self._logged.clear()
+        self._experiment.artifacts.forget()
+
+    def _open(
+        self,
+        own: Mapping[str, str],
+        name: str,
+        parameters: Mapping[str, object],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Return the id of a run with all parameters.
+
+        MLflow refuses to change a parameter, and a kill may leave some out: the missing ones are
+        logged.
+        """
+        run = self._experiment.open_run(own, name, tags)
+        run_id = str(run.info.run_id)
+        flat = flatten(parameters)
+        new = [
+            mlflow.Param(name, parameter_value(as_text(flat[key])))
+            for key, name in entity_names(flat).items()
+            if name not in run.data.params
+        ]
+        if new:
+            content = yaml.safe_dump(plain(parameters), sort_keys=False, allow_unicode=True)
+            self.log_artifact(run_id, content.encode(), "parameters.yaml")
+        for start in range(0, len(new), _PARAMETERS_PER_CALL):
+            self._client.log_batch(run_id, params=new[start : start + _PARAMETERS_PER_CALL])
+        return run_id

@@ -1,0 +1,77 @@
+"""Reading the runs of an MLflow store."""
+
+from __future__ import annotations
+
+from tune_nas.errors import StorageError
+from tune_nas.tracking import mlflow_names as mlflow
+from tune_nas.tracking.experiment import EXPERIMENT, Experiment
+from tune_nas.tracking.store import without_password
+from tune_nas.tracking.tracked_run import SWEEP_RUN, TRIAL, TrackedRun, tracked_run
+
+
+class RunReader:
+    """Reads the runs of an experiment.
+
+    Args:
+        store: URI of a store that exists, or an open experiment.
+        experiment: Name of the experiment, if a URI is given.
+
+    Raises:
+        StorageError: If the store does not exist or cannot be reached; raised within seconds.
+    """
+
+    def __init__(self, store: str | Experiment, *, experiment: str = EXPERIMENT) -> None:
+        if isinstance(store, str):
+            store = Experiment(store, name=experiment, create=False)
+        self._experiment = store
+
+    def list_runs(self) -> list[TrackedRun]:
+        """Return every run of the experiment, newest first."""
+        return [tracked_run(run) for run in self._experiment.search({})]
+
+    def trials(self, sweep_run_id: str) -> list[TrackedRun]:
+        """Return the trials of a sweep, oldest first."""
+        found = self._experiment.search({SWEEP_RUN: sweep_run_id})
+        return [tracked_run(run) for run in reversed(found)]
+
+    def find_trial(self, sweep_run_id: str, trial_id: str) -> TrackedRun | None:
+        """Return the run of a trial of the sweep, or None if there is none."""
+        found = self._experiment.search({SWEEP_RUN: sweep_run_id, TRIAL: trial_id})
+        return tracked_run(found[0]) if found else None
+
+    def find_run(self, text: str) -> TrackedRun:
+        """Return the run with this id, trial id or name.
+
+        Raises:
+            StorageError: If no run has this name, or several have that name (lists their ids).
+        """
+        matches = [run for run in self.list_runs() if text in (run.run_id, run.trial_id, run.name)]
+        if not matches:
+            store = without_password(self._experiment.uri)
+            raise StorageError(f"MLflow store {store} has no run with id or name '{text}'")
+        if len(matches) > 1:
+            ids = ", ".join(run.run_id for run in matches[:4])
+            raise StorageError(f"{len(matches)} runs are called '{text}'; give an id: {ids}")
+        return matches[0]
+
+    def has_run(self, run_id: str) -> bool:
+        """Return whether the store has a run that is not deleted."""
+        try:
+            run = self._experiment.client.get_run(run_id)
+        except mlflow.MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return bool(run.info.lifecycle_stage == "active")
+
+    def started_ms(self, run_id: str) -> int:
+        """Return the start time of a run, in milliseconds since 1970."""
+        return int(self._experiment.client.get_run(run_id).info.start_time)
+
+    def read_artifact(self, run_id: str, name: str) -> bytes:
+        """Return the content of an artifact.
+
+        Raises:
+            StorageError: If the run has no such artifact.
+        """
+        return self._experiment.artifacts.read(run_id, name)
