@@ -23,8 +23,8 @@ from tune_nas.spaces import (
     load_space,
     operation_kind,
     operation_names,
+    operation_registry,
     register_operation,
-    registry,
 )
 
 BASES = {
@@ -60,7 +60,7 @@ def test_every_kind_of_part_is_named_by_a_key() -> None:
 @pytest.fixture(autouse=True)
 def registers_nothing_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest, "_registered", {})
-    monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
+    monkeypatch.setattr(operation_registry, "_loaded", dict(operation_registry._loaded))
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def test_an_own_optimizer_moves_alpha_and_resumes(
     trial = load_trial("darts-1st", settings)
     assert uncapturable_part(trial) == "optimizer.alphas.kind 'own_optimizers:rmsprop'"
     straight, resumed = Search(trial), Search(trial)
-    assert type(straight.optimisers.alphas) is torch.optim.RMSprop
+    assert type(straight.optimizers.alphas) is torch.optim.RMSprop
     straight.run_epoch()
     straight.save(tmp_path / "checkpoint")
     straight.run_epoch()

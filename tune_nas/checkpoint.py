@@ -23,6 +23,9 @@ from tune_nas.checkpoint_folder import MANIFEST
 from tune_nas.errors import CheckpointError
 from tune_nas.files import write_atomically
 
+State = dict[str, Any]
+"""A state by name: plain containers, numbers, strings and tensors."""
+
 
 def save_state(
     folder: Path,

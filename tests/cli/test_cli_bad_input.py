@@ -246,7 +246,7 @@ def test_an_unreachable_cluster(command_line) -> None:
     assert address in command_line.refused("sweep", *TINY, "--address", address)
 
 
-def test_the_variables_are_honoured(command_line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_are_honored(command_line, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert uri in command_line.refused("sweep", *TINY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from tune_nas.config import AugmentConfig, DataConfig, TrialConfig
 from tune_nas.config.conditions import value_of
@@ -27,7 +26,7 @@ class EffectiveValues:
         self._spaces: dict[str, Space] = {}
         self._shapes: dict[str, DataShape] = {}
 
-    def of(self, trial: TrialConfig) -> dict[str, Any]:
+    def of(self, trial: TrialConfig) -> dict[str, object]:
         """Return the content of a trial with its effective values.
 
         Raises:
@@ -72,12 +71,14 @@ def _unsampled(trial: TrialConfig, values: EffectiveValues) -> str:
     return usual[outputs.pop()] if len(outputs) == 1 else "auto"
 
 
-def _augment(config: AugmentConfig, key: str, trial: TrialConfig, values: EffectiveValues) -> Any:
+def _augment(
+    config: AugmentConfig, key: str, trial: TrialConfig, values: EffectiveValues
+) -> object:
     shape = values.shape(trial.data)
     return fitted(config, shape.image_size, mirrors=shape.mirrors, key=key).to_dict()
 
 
-_EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], Any]] = {
+_EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], object]] = {
     "space.init_channels": lambda trial, values: (
         trial.space.init_channels or values.space(trial).skeleton.init_channels
     ),
