@@ -13,7 +13,7 @@ from tune_nas.sweep.runs.lookup import RunReference, find_run
 from tune_nas.sweep.runs.plan import STATE
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tracking import Tracker
+from tune_nas.tracking import MlflowTracker
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_nothing(root: str) -> None:
 
 def test_mlflow_is_asked_for_what_the_storage_does_not_have(root: str) -> None:
     uri = f"sqlite:///{root}/mlflow.db"
-    tracker = Tracker(uri)
+    tracker = MlflowTracker(uri)
     sweep = tracker.sweep_run("lambda", {})
     tracker.trial_run(sweep, "search-00001", phase="search", parameters={}, name="of mine")
     run = find_run("of mine", root, uri)
