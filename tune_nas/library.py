@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from tune_nas.config import TrialConfig, dotted_keys, earlier_rules, scaled
 from tune_nas.config.effects import no_effect, set_keys, set_value
@@ -311,7 +312,7 @@ def _set(content: Mapping[str, object], path: list[str], value: object) -> dict[
     return {**content, head: _set(inner or {}, rest, value)}
 
 
-def _complaint(model: type[BaseModel], problem: Any) -> str:
+def _complaint(model: type[BaseModel], problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"unknown key '{brief(key)}'{nearest(key, _keys_beside(key, model))}"
