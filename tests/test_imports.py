@@ -33,7 +33,8 @@ LAYERS = (
     ("native", "data", "training"),
     ("layers",),
     ("library", "runtime", "checkpoint"),
-    ("config", "user_code", "yaml_text", "files", "seeds", "checkpoint_folder"),
+    ("config", "operation_strength", "user_code", "yaml_text", "files", "seeds"),
+    ("checkpoint_folder",),
     ("paths",),
     (
         "text",

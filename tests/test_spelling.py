@@ -26,12 +26,10 @@ BRITISH = re.compile(
 
 # What users have typed and what their files hold, each with its home.
 KEPT = {
-    ("normalisation", "config/relaxation.py"),  # edge_normalisation: a key's old spelling
+    ("normalisation", "config/relaxation_config.py"),  # edge_normalisation: a key's old spelling
     ("analyse", "cli/app.py"),  # a command's old spelling
     ("optimisers", "search/supernet_training.py"),  # a name in checkpoints
-    ("Discretised", "search/analysis.py"),  # the class that an analysis names
-    ("discretisation", "search/analysis.py"),  # a key of its JSON
-    ("discretisation", "cli/selections.py"),
+    ("discretisation", "operation_strength.py"),  # a key of its JSON
 }
 
 

@@ -29,7 +29,7 @@ State = dict[str, Any]
 
 def save_state(
     folder: Path,
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     *,
     name: str,
     files: Mapping[str, str | bytes] | None = None,
@@ -84,7 +84,7 @@ def load_state(folder: Path, *, name: str) -> dict[str, Any]:
     return state
 
 
-def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+def check_same_trial(own: Mapping[str, object], saved: Mapping[str, object]) -> None:
     """Check that a trial and a checkpoint agree in everything that determines the result.
 
     Raises:

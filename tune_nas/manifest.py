@@ -81,6 +81,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "tasks": {
         "search": "tune_nas.tasks.search_task:SearchTask",
         "retrain": "tune_nas.tasks.retrain_task:RetrainTask",
+        "analysis": "tune_nas.tasks.analysis_task:AnalysisTask",
     },
     "report_formats": {
         "terminal": "tune_nas.report.terminal:Terminal",

@@ -134,7 +134,7 @@ def test_an_unknown_operation(command_line) -> None:
     ("name", "message"),
     [
         ("nothing_there:f", "data.name is 'nothing_there:f', but importing it fails: No module na"),
-        ("digts", "module:function of your own; did you mean 'digits'?"),
+        ("digts", "or a custom module:function; did you mean 'digits'?"),
     ],
 )
 def test_an_unknown_data_set(command_line, name: str, message: str) -> None:

@@ -16,6 +16,9 @@ import yaml
 
 from tune_nas.report import TrialResult
 from tune_nas.sweep import RunOptions, load_sweep, resume_sweep, run_sweep
+from tune_nas.sweep.runs.plan import read_plan
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import RunReader
 
 pytestmark = pytest.mark.sweep
@@ -33,6 +36,17 @@ def histories(results: list[TrialResult]) -> dict[str, tuple[Any, ...]]:
             [{k: v for k, v in m.items() if k not in MEASURED} for m in result.history],
         )
         for result in results
+    }
+
+
+def test_its_state_and_its_records_are_read_with_the_names_of_this_version() -> None:
+    assert '"stage"' in (BEFORE / "state.json").read_text()
+    assert read_plan(Storage(BEFORE)).state.phase == "search"
+    records = Records(Storage(BEFORE), "search")
+    jobs = {r.job.id: (r.job.phase, r.job.task, r.result().phase, r.epoch) for r in records}
+    assert jobs == {
+        "search-00000": ("search", "search", "search", 3),
+        "search-00001": ("search", "search", "search", 1),
     }
 
 

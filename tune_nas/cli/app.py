@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from tune_nas import __version__
 from tune_nas.cli import (
+    analyses,
     benchmark,
     bodies,
     catalog,
@@ -82,8 +83,8 @@ app.command("search")(run_commands.search)
 app.command("retrain")(run_commands.retrain)
 app.command("resume")(run_commands.resume)
 app.command("select")(selections.select)
-app.command("analyze")(selections.analyze)
-app.command("analyse", hidden=True)(selections.analyze)  # until version 0.2
+app.command("analyze")(analyses.analyze)
+app.command("analyse", hidden=True)(analyses.analyze)  # until version 0.2
 app.command("report")(report_command.report)
 app.command("list")(catalog.list_)
 app.command("show")(catalog.show)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tune_nas.lazy import lazy_modules
 
 __all__ = [
+    "analyzing",
     "benchmark_import",
     "benchmark_query",
     "data_listing",
@@ -30,6 +31,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from tune_nas.cli import (
+        analyzing,
         benchmark_import,
         benchmark_query,
         data_listing,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from tune_nas.config import AugmentConfig, DataConfig, TrialConfig
 from tune_nas.config.conditions import value_of
+from tune_nas.config.options.option_keys import key_in_trial
 from tune_nas.data import DataShape, describe_data, fitted
 from tune_nas.search.relaxation import initialization
 from tune_nas.spaces import Space, load_space
@@ -21,7 +22,7 @@ class EffectiveValues:
     """
 
     def __init__(self, keys: Collection[str]) -> None:
-        self._keys = [key for key in keys if _section(key) in _EFFECTIVE]
+        self._keys = keys
         self._spaces: dict[str, Space] = {}
         self._shapes: dict[str, DataShape] = {}
 
@@ -34,7 +35,9 @@ class EffectiveValues:
         """
         content = trial.to_dict()
         for key in self._keys:
-            section = _section(key)
+            section = _section(key_in_trial(key, content))
+            if section not in _EFFECTIVE:
+                continue
             parent, _, name = section.rpartition(".")
             value_of(content, parent)[name] = _EFFECTIVE[section](trial, self)
         return content
