@@ -75,8 +75,8 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "fake": "tune_nas.data.small:read_fake",
     },
     "alpha_optimizers": {
-        "adam": "tune_nas.search.optimisers:make_adam",
-        "sgd": "tune_nas.search.optimisers:make_sgd",
+        "adam": "tune_nas.search.optimizers:make_adam",
+        "sgd": "tune_nas.search.optimizers:make_sgd",
     },
     "tasks": {
         "search": "tune_nas.tasks.search_task:SearchTask",

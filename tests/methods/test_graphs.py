@@ -17,7 +17,7 @@ from tune_nas.library import with_overrides
 from tune_nas.search import Search, Update
 from tune_nas.search.capture import CudaCapture, capture_for
 from tune_nas.search.graphs import GraphedSteps
-from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.optimizers import Optimizers
 from tune_nas.search.relaxation.tempered import Tempered
 from tune_nas.search.stepping import Step, Steps
 from tune_nas.testing.states import differences
@@ -232,7 +232,7 @@ def moved_to_meta(search: Search) -> Step:
     for held in (search.alphas, search.betas):
         for name, tensor in held.items():
             held[name] = tensor.detach().to("meta").requires_grad_()
-    search.optimisers = Optimisers(
+    search.optimizers = Optimizers(
         search.trial.optimizer,
         search.supernet,
         search.alphas,
@@ -249,7 +249,7 @@ def moved_to_meta(search: Search) -> Step:
         stream._mean, stream._std = stream._mean.to("meta"), stream._std.to("meta")
     search.supernet.train()
     update = Update(search.trial.update, search.objective, search.smoothing)
-    return Step(update, search.optimisers, search._train, search._valid, True)
+    return Step(update, search.optimizers, search._train, search._valid, True)
 
 
 # Gamma variables have no shapes alone: without dirichlet.
@@ -355,7 +355,7 @@ def test_on_a_gpu_no_step_waits_for_the_device(shrink: Any) -> None:
     search = Search(trial)
     search.run_epoch()
     search.supernet.train()
-    step = Step(search.update, search.optimisers, search._train, search._valid, True)
+    step = Step(search.update, search.optimizers, search._train, search._valid, True)
     step.run(step.pick(True))
     picks = step.pick(True)  # order and draws are sent once for each pass over the images
     torch.cuda.set_sync_debug_mode("error")

@@ -58,11 +58,11 @@ def wrong_count(search: Search, recording: Recording) -> None:
 
 
 def wrong_momentum(search: Search, recording: Recording) -> None:
-    add(next(iter(search.optimisers.weights.state.values()))["momentum_buffer"])
+    add(next(iter(search.optimizers.weights.state.values()))["momentum_buffer"])
 
 
 def wrong_second_moment(search: Search, recording: Recording) -> None:
-    add(search.optimisers.alphas.state[search.alphas["normal"]]["exp_avg_sq"])
+    add(search.optimizers.alphas.state[search.alphas["normal"]]["exp_avg_sq"])
 
 
 def wrong_seeds(search: Search, recording: Recording) -> None:

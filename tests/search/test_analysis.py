@@ -71,7 +71,7 @@ def test_the_strength_of_an_operation(trial: TrialConfig, checkpoint: Path) -> N
     assert found.supernet == whole[1]
 
     by_hand = Search(with_overrides(trial, {"start_from": str(checkpoint), **PT}))
-    by_hand.optimisers.restart_weights(by_hand.supernet)
+    by_hand.optimizers.restart_weights(by_hand.supernet)
     by_hand.choices.decide("reduction", 0, 3)
     by_hand.selection.learning_rate = lambda _: 0.0025  # type: ignore[method-assign]
     by_hand.selection.decide = lambda epoch: None  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tune_nas.data.registry import Source
+from tune_nas.data.dataset_registry import Source
 from tune_nas.testing import (
     DataSetContract,
     ProbeContract,

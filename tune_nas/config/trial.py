@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config.analysis_config import AnalysisConfig
-from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
+from tune_nas.config.data_config import PUBLISHED_SIZE, AugmentConfig, DataConfig
 from tune_nas.config.decides import Decides
-from tune_nas.config.relaxation import RelaxationConfig
-from tune_nas.config.schedule import ScheduleConfig
+from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
+from tune_nas.config.part_section import PartSection
+from tune_nas.config.relaxation_config import RelaxationConfig
+from tune_nas.config.schedule_config import ScheduleConfig
 from tune_nas.config.section import (
     BatchSize,
     Cells,
     Channels,
-    Decay,
     Epochs,
     Rate,
     Section,
     Threads,
     check_part,
 )
-from tune_nas.config.selection import SelectionConfig
+from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.together import check_together
-from tune_nas.config.update import UpdateConfig
+from tune_nas.config.update_config import UpdateConfig
 
 _OF_SEARCH = Decides.SEARCH | Decides.SEARCH_STARTS
 _OF_RETRAIN = Decides.RETRAIN | Decides.RETRAIN_STARTS
@@ -72,23 +73,25 @@ class WeightsOptimizer(Section):
         return self
 
 
-class AlphasOptimizer(Section):
-    """The optimizer of α, with a constant learning rate.
-
-    Args:
-        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); or ``module:function`` for a custom one.
-    """
+class _AlphasOptimizerKind(PartSection):
+    section = "optimizer.alphas"
 
     kind: str = "adam"
-    learning_rate: Rate = 3e-4
-    betas: tuple[Decay, Decay] = (0.5, 0.999)
-    momentum: Rate = 0.9
-    weight_decay: Rate = 1e-3
 
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
         return check_part("optimizer.alphas.kind", value, "module:function")
+
+
+class AlphasOptimizer(SgdOptions, AdamOptions, _AlphasOptimizerKind):
+    """The optimizer of α, with a constant learning rate.
+
+    The options of the shipped ones are keys of this section.
+
+    Args:
+        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); or ``module:function`` for a custom one.
+    """
 
 
 class OptimizerConfig(Section):
@@ -177,7 +180,7 @@ class RetrainConfig(Section):
         if self.auxiliary_weight > 0 and self.batch_size < 2:
             raise ValueError(
                 f"retrain.batch_size is {self.batch_size}, but must be >= 2 with an auxiliary head "
-                "(its batch normalisation); or set retrain.auxiliary_weight to 0"
+                "(its batch normalization); or set retrain.auxiliary_weight to 0"
             )
         return self
 
@@ -216,7 +219,7 @@ class TrialConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
+    def _short_forms(cls, value: object) -> object:
         """Accept ``space: darts`` for ``space: {name: darts}``, likewise for data."""
         short = ("space", "data")
         if isinstance(value, dict):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from tune_nas.native.layout import MixGradient, MixTensors
+from tune_nas.native.mix_layout import MixGradient, MixTensors
 from tune_nas.stability import experimental
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}

@@ -12,8 +12,8 @@ from tune_nas.data import Batches, SearchData
 from tune_nas.errors import ConfigError
 from tune_nas.memory import check_weights
 from tune_nas.runtime import supernet_form
-from tune_nas.search.memory import SIZE_KEYS
 from tune_nas.search.relaxation import Relaxation
+from tune_nas.search.search_memory import SIZE_KEYS
 from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import Space, Supernet, estimate_supernet, smallest_batch
 from tune_nas.spaces.supernet import check_partial_channels

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tune_nas.data import Batches, Pick
 from tune_nas.search.objective import Batch, Objective
-from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.optimizers import Optimizers
 from tune_nas.search.rng import Draws
 from tune_nas.search.update import Update
 from tune_nas.spaces import MixingWeights
@@ -60,14 +60,14 @@ class Step:
 
     Args:
         update: The update of w and α.
-        optimisers: Their optimizers.
+        optimizers: Their optimizers.
         train: The training batches.
         valid: The separate batches for α.
         moves_alphas: Whether α is updated in the epoch, in some or all of its steps.
     """
 
     update: Update
-    optimisers: Optimisers
+    optimizers: Optimizers
     train: Batches
     valid: Batches
     moves_alphas: bool
@@ -90,12 +90,12 @@ class Step:
             output = self.update.step(
                 train,
                 valid,
-                step_weights=self.optimisers.step_weights,
-                step_alphas=self.optimisers.step_alphas,
-                sgd=self.optimisers.sgd_state,
+                step_weights=self.optimizers.step_weights,
+                step_alphas=self.optimizers.step_alphas,
+                sgd=self.optimizers.sgd_state,
             )
         else:
-            output = self.update.step_weights_alone(train, self.optimisers.step_weights)
+            output = self.update.step_weights_alone(train, self.optimizers.step_weights)
         return StepResult(output.train_loss, output.train_logits, train[1])
 
     def constants(self) -> dict[str, Any]:
@@ -110,19 +110,19 @@ class Step:
             "skip dropout": getattr(supernet, "skip_dropout", 0.0),
             "batch sizes": (self.train.batch_size, self.valid.batch_size),
             # by identity: the owners of a step's tensors
-            "objects": (supernet, self.optimisers.weights, self.optimisers.alphas),
+            "objects": (supernet, self.optimizers.weights, self.optimizers.alphas),
         }
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return all tensors that a step may change, by kind and name."""
-        objective, optimisers = self.update.objective, self.optimisers
+        objective, optimizers = self.update.objective, self.optimizers
         return {
             "w": dict(objective.supernet.named_parameters()),
             "statistics": dict(objective.supernet.named_buffers()),
             "α": dict(objective.alphas),
             "β": dict(objective.betas),
-            "state of w's optimizer": _optimizer_state(optimisers.weights),
-            "state of α's optimizer": _optimizer_state(optimisers.alphas),
+            "state of w's optimizer": _optimizer_state(optimizers.weights),
+            "state of α's optimizer": _optimizer_state(optimizers.alphas),
         }
 
 

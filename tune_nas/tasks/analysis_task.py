@@ -9,7 +9,7 @@ from tune_nas.config.decides import Decides
 from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.search.analysis import Analysis
 from tune_nas.search.edge_operations import count_operations
-from tune_nas.search.memory import check_search_memory
+from tune_nas.search.search_memory import check_search_memory
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 
 

@@ -77,10 +77,10 @@ class TaskContract:
         """
         task, trial = self.find(), self.make_trial()
         learner = self.build()
-        reported = []
+        reported: list[int] = []
         while not learner.done:
-            reported.append(int(learner.run_epoch()["epoch"]))
-            assert learner.epoch == reported[-1]
+            assert learner.run_epoch()["epoch"] == learner.epoch
+            reported.append(learner.epoch)
         first = task.starts_after(trial) + 1
         assert reported == list(range(first, learner.epoch + 1))
         if learner.epoch != task.epochs(trial):

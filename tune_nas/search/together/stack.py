@@ -6,10 +6,10 @@ supernets become grouped ones with K times the channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,7 @@ class PassOutputs(NamedTuple):
     labels: bool
     weights: bool
     mixing: tuple[tuple[str, str], ...]
-    active: tuple[tuple[str, Any], ...]
+    active: tuple[tuple[str, Hashable], ...]
     bfloat16: bool
     training: bool
 
