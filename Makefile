@@ -41,7 +41,7 @@ bench-gpu:
 		--batch-size 96 --steps 10 --rounds 9 \
 		--output benchmarks/results/$$(date +%Y-%m-%d)-cuda-retrain.json
 	$(GPU_PYTHON) benchmarks/together.py --device cuda --searches 8 --space darts --cells 8 \
-		--steps 20 --output benchmarks/results/$$(date +%Y-%m-%d)-cuda-together.json
+		--graphs always --steps 20 --output benchmarks/results/$$(date +%Y-%m-%d)-cuda-together.json
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

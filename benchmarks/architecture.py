@@ -10,8 +10,10 @@ How each figure is counted, over the syntax trees of all ``*.py`` files of the p
 - ``Any`` per 1,000 lines: its uses in code and annotations, its imports aside, over the lines that
   are neither blank nor a comment.
 - Methods of a class: the functions in its body, special methods and properties included.
-- Names of `Search` that other files use: its methods and the attributes that it sets on itself, as
-  far as they are read from or assigned to something called ``search``, ``view`` or ``control``.
+- Names of `Search` that other files use: its methods and the attributes that it sets on itself,
+  those of its base classes included, as far as they are read from or assigned to something called
+  ``search``, ``view`` or ``control``. Those beside its protocols are the names among them that
+  `SearchView`, `SearchControl`, `Learner` and the protocols' bases do not have.
   The tests that the package ships (``testing``) use a search as its users do, and do not count.
 - File names used twice: the distinct names that several files have, except ``__init__.py``.
 - Lines of a file: all of them; p90 is the value below which nine tenths of the files are.
@@ -20,6 +22,7 @@ How each figure is counted, over the syntax trees of all ``*.py`` files of the p
 from __future__ import annotations
 
 import ast
+import os
 import statistics
 import sys
 from collections import Counter
@@ -30,6 +33,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "tune_nas"
 MOST_METHODS = 12
 _HUB = "Search"
+_PROTOCOLS = ("SearchView", "SearchControl", "Learner")
 _CALLED = frozenset(("search", "view", "control"))
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
@@ -142,34 +146,62 @@ def large_classes(modules: Modules) -> list[str]:
 
 def hub_names(modules: Modules, hub: str = _HUB) -> list[str]:
     """Return the names of the class ``hub`` that other files use, sorted."""
-    home, members = _members(modules, hub)
+    classes = _classes(modules)
+    homes, members = _members(classes, hub)
     return sorted(
         {
             node.attr
             for name, module in modules.items()
-            if name != home and ".testing." not in name
+            if name not in homes and ".testing." not in name
             for node in ast.walk(module.tree)
             if isinstance(node, ast.Attribute) and _is_called(node.value) and node.attr in members
         }
     )
 
 
-def _members(modules: Modules, hub: str) -> tuple[str | None, set[str]]:
-    """Return the module of a class, its methods and the attributes that it sets on itself."""
-    for name, module in modules.items():
-        for node in module.tree.body:
-            if isinstance(node, ast.ClassDef) and node.name == hub:
-                methods = {entry.name for entry in node.body if isinstance(entry, _FUNCTIONS)}
-                stored = {
-                    entry.attr
-                    for entry in ast.walk(node)
-                    if isinstance(entry, ast.Attribute)
-                    and isinstance(entry.ctx, ast.Store)
-                    and isinstance(entry.value, ast.Name)
-                    and entry.value.id == "self"
-                }
-                return name, methods | stored
-    return None, set()
+def names_beside_protocols(modules: Modules, hub: str = _HUB) -> list[str]:
+    """Return the names of the class ``hub`` that other files use and none of its protocols has."""
+    classes = _classes(modules)
+    allowed = {name for protocol in _PROTOCOLS for name in _members(classes, protocol)[1]}
+    return [name for name in hub_names(modules, hub) if name not in allowed]
+
+
+def _classes(modules: Modules) -> dict[str, tuple[str, ast.ClassDef]]:
+    """Return the classes of the package by name, each with the name of its module."""
+    return {
+        node.name: (name, node)
+        for name, module in modules.items()
+        for node in module.tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def _members(
+    classes: Mapping[str, tuple[str, ast.ClassDef]], name: str
+) -> tuple[set[str], set[str]]:
+    """Return the methods of a class and the attributes that it sets on itself, its bases' too.
+
+    Returns:
+        The modules of the class and of its bases, and the names.
+    """
+    if name not in classes:
+        return set(), set()
+    home, node = classes[name]
+    homes, members = {home}, {entry.name for entry in node.body if isinstance(entry, _FUNCTIONS)}
+    members |= {
+        entry.attr
+        for entry in ast.walk(node)
+        if isinstance(entry, ast.Attribute)
+        and isinstance(entry.ctx, ast.Store)
+        and isinstance(entry.value, ast.Name)
+        and entry.value.id == "self"
+    }
+    for base in node.bases:
+        if isinstance(base, ast.Name):
+            base_homes, base_members = _members(classes, base.id)
+            homes |= base_homes
+            members |= base_members
+    return homes, members
 
 
 def _is_called(value: ast.expr) -> bool:
@@ -202,6 +234,7 @@ def table(modules: Modules) -> list[tuple[str, str, str]]:
         ("`Any` per 1,000 lines", f"{any_per_thousand_lines(modules):.1f}", "≤ 8"),
         (f"classes with more than {MOST_METHODS} methods", str(len(large_classes(modules))), "≤ 4"),
         (f"names of `{_HUB}` that other files use", str(len(hub_names(modules))), "its protocols'"),
+        ("… that are not its protocols'", str(len(names_beside_protocols(modules))), "0"),
         ("file names used twice", str(len(repeated_file_names(modules))), "0"),
         (
             "median / p90 / max lines of a file",
@@ -222,8 +255,13 @@ def main() -> None:
         print(f"circle of {len(circle)}: {', '.join(circle)}")
     print(f"large classes: {', '.join(large_classes(modules))}")
     print(f"names of {_HUB}: {', '.join(hub_names(modules))}")
+    print(f"beside its protocols: {', '.join(names_beside_protocols(modules))}")
     print(f"file names: {', '.join(repeated_file_names(modules))}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, e.g. head, has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit

@@ -81,7 +81,7 @@ def make_retrain(options: argparse.Namespace, compile: str) -> Retrain:
             },
         }
     )
-    retrain = Retrain(trial, Genotype.from_darts(GENOTYPE))
+    retrain = Retrain(trial, Genotype.parse(GENOTYPE))
     retrain.network.train().drop_path_probability = 0.1
     return retrain
 
@@ -129,9 +129,9 @@ def the_same_batch(retrain: Retrain) -> Source:
 
 def all_ways(options: argparse.Namespace) -> list[Way]:
     plain, fused = (make_retrain(options, "never") for _ in range(2))
-    steps: dict[str, Step] = {"NCHW": plain_retraining(plain), "now": fused.train_step}
+    steps: dict[str, Step] = {"NCHW": plain_retraining(plain), "now": fused.training.step}
     if options.device.startswith("cuda"):
-        steps["compiled"] = make_retrain(options, "auto").train_step
+        steps["compiled"] = make_retrain(options, "auto").training.step
     loaders = {
         f"torchvision, {workers} workers" if workers else "torchvision, no workers": (
             torchvision_source(fused, workers)

@@ -5,9 +5,9 @@ the speedup over the form `published` (the authors' loop, benchmarks/published.p
 One more pass of each form is traced for the rest: operations that run (launches on a GPU), values
 read back, bytes kept for the backward pass. The share of the machine's peak is the floating-point
 operations of the convolutions of a step, counted directly, over those of a large matrix product
-in the same time, in the same run. On a GPU the form `graphs` is `fast` replayed as a CUDA
-graph, and the others are launched kernel by kernel; seconds are also given for a search epoch of
-CIFAR-10.
+in the same time, in the same run. On a GPU the form `fast` is replaced by `triton`; `torch graphs`
+and `triton graphs` are replayed as a CUDA graph, and the others are launched kernel by kernel;
+seconds are also given for a search epoch of CIFAR-10.
 
     python benchmarks/steps.py --output benchmarks/results/steps.json --docs docs/speed.md
 
@@ -40,7 +40,8 @@ from tune_nas.search import Search
 
 SETTINGS = ("init_channels", "cells", "resolution", "steps", "device", "date", "machine")
 FORMS = ("published", "plain", "torch", "fast")
-ON_GPU = (*FORMS, "graphs")
+GRAPHS = {"torch graphs": "torch", "triton graphs": "triton"}  # name: implementation
+ON_GPU = ("published", "plain", "torch", "triton", *GRAPHS)
 CIFAR_10 = 25_000  # train images of an epoch of a search
 LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel")  # torch's and Triton's
 DRAWS = 16  # samples of a random pass, of which the one that keeps most is used
@@ -167,9 +168,9 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
     searches, turns = {}, {}
     forms = forms_on(options.device)
     # The first rounds are not counted: a graph is captured after two ordinary steps.
-    warm_up = 4 if "graphs" in forms else 1
+    warm_up = 4 if GRAPHS.keys() & forms else 1
     for form in forms:
-        implementation = {"published": "plain", "graphs": "fast"}.get(form, form)
+        implementation = {"published": "plain", **GRAPHS}.get(form, form)
         config = load_trial(
             trial,
             {
@@ -182,7 +183,7 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
                 "schedule.steps_per_epoch": options.steps,
                 "schedule.epochs": options.rounds + warm_up + 1,
                 "runtime.implementation": implementation,
-                "runtime.graphs": "auto" if form == "graphs" else "never",
+                "runtime.graphs": "always" if form in GRAPHS else "never",
                 "runtime.device": options.device,
                 **({"space.cells": 3} if "space.name" in changes else {}),
                 **changes,
@@ -197,10 +198,10 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
             duration = turn()
             if round_ >= warm_up:
                 seconds[form].append(duration)
-    traces = {form: trace(searches[form], form) for form in searches if form != "graphs"}
-    if "graphs" in searches:  # it has the kernels of `fast`
-        captured = getattr(searches["graphs"]._steps, "n_captured", 0)
-        traces["graphs"] = {**traces["fast"], "captured_steps": captured}
+    traces = {form: trace(searches[form], form) for form in searches if form not in GRAPHS}
+    for form in GRAPHS.keys() & searches.keys():  # it has the kernels of its implementation
+        captured = getattr(searches[form]._steps, "n_captured", 0)
+        traces[form] = {**traces[GRAPHS[form]], "captured_steps": captured}
     medians = {form: statistics.median(values) for form, values in seconds.items()}
     work = sum(passes) * traces["plain"]["forward_gflop"] * 1e9
     return {
@@ -218,13 +219,16 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
 def as_markdown(batch_size: str, measured: dict[str, Any], options: argparse.Namespace) -> str:
     """Return the table of a batch size for the documentation."""
     columns = forms_on(options.device)
+    best = "triton" if "triton" in columns else "fast"
     lines = [
         f"{options.date}, {options.machine}; {options.init_channels} channels, {options.cells} "
         f"cells (NAS-Bench-201: 3 a stage), {options.resolution} pixels, batch "
         f"{batch_size}, rounds: {measured['rounds']}.",
         "",
-        "| method | " + " | ".join(columns) + " | kept: plain | fast | operations: plain | fast |"
-        " share of peak: fast |",
+        "| method | "
+        + " | ".join(columns)
+        + f" | kept: plain | {best} | operations: plain | {best} |"
+        f" share of peak: {best} |",
         "|---|" + "---:|" * (len(columns) + 5),
     ]
     for name in METHODS:
@@ -232,7 +236,7 @@ def as_markdown(batch_size: str, measured: dict[str, Any], options: argparse.Nam
         if forms is None:
             continue
         shown = [f"{forms[f]['times_faster']:.2f} ×" for f in columns]
-        plain, fast = forms["plain"], forms["fast"]
+        plain, fast = forms["plain"], forms[best]
         lines.append(
             f"| {name} | {' | '.join(shown)} | {plain['kept_mb']:,.0f} MB | "
             f"{fast['kept_mb']:,.0f} MB | {plain['operations']:,} | {fast['operations']:,} | "
@@ -305,7 +309,7 @@ def show(title: str, results: dict[str, Any]) -> None:
             f"{found['kept_mb']:,.0f}",
         )
         if found.get("captured_steps") == 0:
-            table.caption = "graphs: no step could be captured, it ran as fast"
+            table.caption = f"{form}: no step could be captured"
     table.title = title
     Console().print(table)
 

@@ -32,7 +32,7 @@ from pages import replace_table
 
 from tune_nas.library import load_trial
 from tune_nas.search import Search
-from tune_nas.search.graphs import capture_for
+from tune_nas.search.capture import capture_for
 from tune_nas.search.together import Together
 
 WARM_UP = 4
@@ -50,6 +50,7 @@ def trial_changes(options: argparse.Namespace, seed: int) -> dict[str, Any]:
         "schedule.steps_per_epoch": 1,
         "schedule.epochs": 10_000,
         "runtime.device": options.device,
+        "runtime.graphs": options.graphs,
         "update.lambda": 0.5 * (1 + seed),
         "seed": seed,
     }
@@ -203,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--graphs", default="auto", help="runtime.graphs, e.g. always")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--docs", type=Path, help="a page whose table is replaced")
     options = parser.parse_args(arguments)

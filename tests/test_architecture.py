@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -31,12 +33,21 @@ FILES = {
                 from json import dumps
     """,
     "low/leaf.py": "def leaf() -> None:\n    from small import a\nclass Leaf: ...\n",
-    "hub.py": "class Search:\n"
+    "hub.py": "class Search(Trained):\n"
     + "".join(f"    def m{number}(self) -> None: self.stored = 1\n" for number in range(13)),
+    "low/trained.py": "class Trained:\n    def t0(self) -> None: self.t1 = 1\n",
+    "low/view.py": """
+        class Part:
+            def m0(self) -> None: ...
+        class SearchView(Part, Protocol):
+            def stored(self) -> int: ...
+        class Learner(Protocol):
+            def t0(self) -> None: ...
+    """,
     "testing/suite.py": "def t(search):\n    search.m7()\n",
     "low/b.py": "def g(search, self, other):\n"
     "    search.m0\n    self._search.m1()\n    self.view.stored = 2\n"
-    "    search.absent\n    other.m3\n",
+    "    search.absent\n    other.m3\n    search.t0\n    search.t1\n",
 }
 
 
@@ -71,15 +82,51 @@ def test_the_other_counts(architecture: Any, modules: Any) -> None:
         "small.low.c": 2,
         "small.low.leaf": 1,
     }
-    # 2 uses in 5 + 1 + 5 + 3 + 14 + 6 + 2 lines of code
-    assert architecture.any_per_thousand_lines(modules) == pytest.approx(1000 * 2 / 36)
+    # 2 uses in 5 + 1 + 5 + 3 + 14 + 2 + 6 + 8 + 2 lines of code
+    assert architecture.any_per_thousand_lines(modules) == pytest.approx(1000 * 2 / 46)
     assert architecture.large_classes(modules) == ["small.hub.Search (13)"]
-    assert architecture.hub_names(modules) == ["m0", "m1", "stored"]
+    assert architecture.hub_names(modules) == ["m0", "m1", "stored", "t0", "t1"]
+    assert architecture.names_beside_protocols(modules) == ["m1", "t1"]
     assert architecture.repeated_file_names(modules) == {"b.py": 2}
-    # 0, 0, 1, 2, 3, 6, 6, 8, 14
-    assert architecture.file_lengths(modules) == (3, 14, 14)
+    # 0, 0, 1, 2, 2, 3, 6, 6, 8, 8, 14
+    assert architecture.file_lengths(modules) == (3, 8, 14)
 
 
 def test_the_table_has_a_row_for_each_figure(architecture: Any, modules: Any) -> None:
     values = [value for _, value, _ in architecture.table(modules)]
-    assert values == ["3", "3", "55.6", "1", "3", "1", "3 / 14 / 14"]
+    assert values == ["3", "3", "43.5", "1", "5", "2", "1", "3 / 8 / 14"]
+
+
+def test_the_script_is_quiet_when_its_reader_closes_the_pipe(architecture: Any) -> None:
+    script = subprocess.Popen(
+        [sys.executable, architecture.__file__], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert script.stdout is not None and script.stderr is not None
+    script.stdout.close()  # before anything is written
+    assert script.stderr.read() == b""
+    script.stderr.close()
+    assert script.wait() == 0
+
+
+@pytest.fixture(scope="session")
+def package(architecture: Any) -> Any:
+    return architecture.read_modules(architecture.PACKAGE)
+
+
+def test_the_package_has_no_import_circle(architecture: Any, package: Any) -> None:
+    assert architecture.circles(architecture.import_graph(package)) == []
+
+
+def test_a_search_is_used_through_its_protocols(architecture: Any, package: Any) -> None:
+    assert len(architecture.hub_names(package)) > 20  # else the script no longer finds the users
+    assert architecture.names_beside_protocols(package) == []
+
+
+def test_the_package_stays_as_good_as_it_is(architecture: Any, package: Any) -> None:
+    inside = sum(len(architecture.imports_inside_functions(module)) for module in package.values())
+    assert inside <= 20
+    assert architecture.any_per_thousand_lines(package) <= 5.5
+    assert len(architecture.large_classes(package)) <= 1
+    assert len(architecture.repeated_file_names(package)) <= 3
+    median, p90, longest = architecture.file_lengths(package)
+    assert median <= 108 and p90 <= 252 and longest <= 399

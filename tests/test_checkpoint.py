@@ -1,4 +1,4 @@
-"""Checkpoints: whole or recognised as not, and never a way to run code."""
+"""Checkpoints: whole or recognized as not, and never a way to run code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_state_comes_back_with_its_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "no manifest", "no state", "bad manifest"])
-def test_damage_is_recognised(damage: str, tmp_path: Path) -> None:
+def test_damage_is_recognized(damage: str, tmp_path: Path) -> None:
     save_state(tmp_path, STATE, name="search.pt")
     path = tmp_path / "search.pt"
     content = bytearray(path.read_bytes())

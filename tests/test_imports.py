@@ -6,8 +6,10 @@ import ast
 import importlib
 import inspect
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,9 +34,20 @@ LAYERS = (
     ("native", "data", "training"),
     ("layers",),
     ("library", "runtime", "checkpoint"),
-    ("config", "user_code", "yaml_text", "files", "seeds", "checkpoint_folder"),
+    ("config", "operation_strength", "user_code", "yaml_text", "files", "seeds"),
+    ("checkpoint_folder",),
     ("paths",),
-    ("text", "errors", "json_text", "json_types", "lazy", "learner", "status", "manifest"),
+    (
+        "text",
+        "errors",
+        "json_text",
+        "json_types",
+        "lazy",
+        "learner",
+        "status",
+        "manifest",
+        "stability",
+    ),
 )
 
 
@@ -85,7 +98,8 @@ def imported_by(code: str, *suspects: str) -> list[str]:
 def test_parts_that_need_torch_alone() -> None:
     parts = ("search", "spaces", "retrain", "data", "checkpoint", "library")
     code = "\n".join(f"import tune_nas.{part}" for part in parts)
-    assert imported_by(code, "torch", *HEAVY) == ["torch"]
+    of_data_sets = ("torchvision", "sklearn", "PIL")  # imported by those that need them
+    assert imported_by(code, "torch", *HEAVY, *of_data_sets) == ["torch"]
 
 
 def test_the_package_imports_no_torch() -> None:
@@ -103,6 +117,8 @@ def test_the_names_of_the_package_are_loaded_when_they_are_used() -> None:
     "package",
     [
         "tune_nas",
+        "tune_nas.cli.bodies",
+        "tune_nas.tracking.mlflow_names",
         *(
             f"tune_nas.{room}"
             for room in ("benchmark", "figures", "report", "sweep", "tasks", "tracking")
@@ -130,6 +146,22 @@ def test_lazy_names_are_those_that_a_type_checker_sees(package: str) -> None:
 
 def test_the_sweep_model_imports_neither_torch_nor_ray() -> None:
     assert imported_by("import tune_nas.sweep.config", "torch", *HEAVY) == []
+
+
+def test_a_sweep_is_rejected_without_torch_and_ray() -> None:
+    assert imported_by("import tune_nas.sweep.runner", "torch", *HEAVY) == []
+
+
+def test_listing_and_reporting_need_no_torch(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parent / "sweep" / "before", tmp_path / "before")
+    storage = ["--storage", str(tmp_path)]
+    commands = [["list", "trials"], ["show", "lambda"], ["report", "before", *storage]]
+    code = "\n".join(
+        f"try: app({command!r})\nexcept SystemExit as leave: assert not leave.code, leave.code"
+        for command in commands
+    )
+    found = imported_by(f"from tune_nas.cli import app\n{code}", "torch", "matplotlib", *HEAVY)
+    assert found == []
 
 
 def test_a_process_that_waits_for_a_shared_one_imports_no_torch() -> None:
@@ -179,7 +211,12 @@ def test_only_what_runs_a_search_imports_it(graph: Graph) -> None:
 def test_layers_are_below_spaces_and_native(graph: Graph) -> None:
     below = {
         "tune_nas.layers": ("tune_nas.layers",),
-        "tune_nas.native": ("tune_nas.native", "tune_nas.layers", "tune_nas.seeds"),
+        "tune_nas.native": (
+            "tune_nas.native",
+            "tune_nas.layers",
+            "tune_nas.seeds",
+            "tune_nas.stability",
+        ),
     }
     for package, allowed in below.items():
         for module, imported in graph.items():

@@ -34,7 +34,7 @@ INF = float("inf")
         (
             {"update.lambda": 0.3},
             "update.lambda is 0.3, but belongs to update.level 'mixed', not 'bilevel' "
-            "(null takes it away)",
+            "(null removes it)",
         ),
         (
             {"update.level": "mixed", "update.lambda": 1, "update.lambda_prime": 0.5},

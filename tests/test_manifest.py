@@ -23,8 +23,8 @@ from tune_nas.spaces import (
     load_space,
     operation_kind,
     operation_names,
+    operation_registry,
     register_operation,
-    registry,
 )
 
 BASES = {
@@ -60,7 +60,7 @@ def test_every_kind_of_part_is_named_by_a_key() -> None:
 @pytest.fixture(autouse=True)
 def registers_nothing_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest, "_registered", {})
-    monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
+    monkeypatch.setattr(operation_registry, "_loaded", dict(operation_registry._loaded))
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_registered_relaxation_can_be_named() -> None:
 def test_a_shipped_class_is_the_shipped_part() -> None:
     config = RelaxationConfig(kind="tune_nas.search.relaxation.path:UniformPath")
     assert config.kind == "uniform-path"
-    with pytest.raises(ConfigError, match=r"relaxation\.options is given, but belongs to a class"):
+    with pytest.raises(ConfigError, match=r"options\.a is not an option of .softmax"):
         load_trial(
             "darts-1st",
             {
@@ -206,15 +206,18 @@ def test_a_shipped_class_is_the_shipped_part() -> None:
         (
             "relaxation.kind",
             "softmx",
-            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, or "
-            "module:Class "
-            "of your own; did you mean 'softmax'?",
+            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, or a "
+            "custom module:Class; did you mean 'softmax'?",
         ),
-        ("relaxation.smoothing.kind", "advers", "must be one of none, random, adversarial, or mod"),
+        (
+            "relaxation.smoothing.kind",
+            "advers",
+            "must be one of none, random, adversarial, or a custom mod",
+        ),
         ("selection.kind", "greed", "did you mean 'greedy'?"),
         ("schedule.rules", ["stop"], "must not have 'stop': schedule.stop turns it on"),
         ("schedule.rules", ["mine"], "must name each rule as module:Class, but has 'mine'"),
-        ("optimizer.alphas.kind", "adm", "must be one of adam, sgd, or module:function of your "),
+        ("optimizer.alphas.kind", "adm", "must be one of adam, sgd, or a custom module:function"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(key: str, value: Any, message: str) -> None:
@@ -251,7 +254,7 @@ def test_an_own_optimizer_moves_alpha_and_resumes(
     trial = load_trial("darts-1st", settings)
     assert uncapturable_part(trial) == "optimizer.alphas.kind 'own_optimizers:rmsprop'"
     straight, resumed = Search(trial), Search(trial)
-    assert type(straight.optimisers.alphas) is torch.optim.RMSprop
+    assert type(straight.optimizers.alphas) is torch.optim.RMSprop
     straight.run_epoch()
     straight.save(tmp_path / "checkpoint")
     straight.run_epoch()

@@ -11,9 +11,9 @@ from torch import nn
 from tune_nas.data import DataShape, describe_data, load_data
 from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.library import load_trial, shipped_names, with_overrides
-from tune_nas.retrain.memory import check_retrain_memory
+from tune_nas.retrain.retrain_checks import check_retrain_memory
 from tune_nas.search import Search
-from tune_nas.search.memory import check_search_memory
+from tune_nas.search.search_memory import check_search_memory
 from tune_nas.spaces import (
     Genotype,
     Supernet,
@@ -55,7 +55,7 @@ def test_the_parameters_of_a_network_are_those_that_it_has(name: str, picker: An
     assert 0 < unknown.parameters <= estimate.parameters
 
 
-def test_normalisation_with_scales_counts_those_after_pools_too() -> None:
+def test_normalization_with_scales_counts_those_after_pools_too() -> None:
     content = load_space("darts").to_dict()
     content["supernet"] = {"affine": True, "norm_after_pools": True}
     space = type(load_space("darts")).from_dict(content)

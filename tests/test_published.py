@@ -56,7 +56,7 @@ def test_two_published_steps_are_two_steps_of_this_project(case: str, published_
     before = [parameter.detach().clone() for parameter in ours.alphas.values()]
     loop = published_step(theirs)
     rate = trial.optimizer.weights.learning_rate
-    ours.optimisers.set_learning_rate(rate)
+    ours.optimizers.set_learning_rate(rate)
     for search in (ours, theirs):
         search.relaxation.set_epoch(0, trial.schedule.epochs)
         search.supernet.train()
@@ -67,9 +67,9 @@ def test_two_published_steps_are_two_steps_of_this_project(case: str, published_
         update.step(
             train,
             own,
-            step_weights=ours.optimisers.step_weights,
-            step_alphas=ours.optimisers.step_alphas,
-            sgd=ours.optimisers.sgd_state,
+            step_weights=ours.optimizers.step_weights,
+            step_alphas=ours.optimizers.step_alphas,
+            sgd=ours.optimizers.sgd_state,
         )
         loop.step(train, own)
     for mine, published in zip(

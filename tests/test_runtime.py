@@ -4,13 +4,14 @@ import os
 import platform
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 
 from tune_nas.config import RuntimeConfig
 from tune_nas.errors import ConfigError
-from tune_nas.runtime import peak_memory_mib, resolve_device, resolve_dtype
+from tune_nas.runtime import peak_memory_mib, resolve_device, resolve_dtype, supernet_form
 
 
 def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +44,23 @@ def test_types_by_name() -> None:
     assert resolve_dtype("float64") is torch.float64
     with pytest.raises(ConfigError, match=r"runtime\.dtype is 'half', but must be one of float32"):
         resolve_dtype("half")
+
+
+@pytest.mark.parametrize(
+    ("implementation", "on_cpu", "on_gpu"),
+    [
+        ("plain", "plain", "plain"),
+        ("torch", "torch", "torch"),
+        ("fast", "fast", "torch"),  # Triton's kernels have not been measured on a GPU
+        ("triton", "fast", "fast"),
+    ],
+)
+def test_kernels_are_used_on_a_gpu_only_if_they_are_asked_for(
+    implementation: Any, on_cpu: str, on_gpu: str
+) -> None:
+    config = RuntimeConfig(implementation=implementation)
+    assert supernet_form(config, torch.device("cpu")) == on_cpu
+    assert supernet_form(config, torch.device("cuda", 1)) == on_gpu
 
 
 def test_set_up_is_for_repeatable_results_and_says_nothing() -> None:

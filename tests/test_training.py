@@ -25,7 +25,7 @@ def test_cosine_is_torchs_schedule(rate: float, rate_min: float, epochs: int) ->
             expected, rel=1e-12, abs=1e-15
         )
         with warnings.catch_warnings():
-            # No optimiser steps before the schedule's: there is nothing to optimise here.
+            # No optimizer steps before the schedule's: there is nothing to optimize here.
             warnings.simplefilter("ignore", UserWarning)
             schedule.step()
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tune_nas.report.results import read_results
     from tune_nas.retrain.retrain import Retrain
     from tune_nas.search.search import Search
+    from tune_nas.sweep.analysis_run import read_analysis, run_analysis
     from tune_nas.sweep.options import RunOptions
     from tune_nas.sweep.resolve import load_sweep
     from tune_nas.sweep.runner import resume_sweep as resume
@@ -29,8 +30,10 @@ else:
             "load_network": "tune_nas.sweep.trained",
             "load_sweep": "tune_nas.sweep.resolve",
             "load_trial": "tune_nas.library",
+            "read_analysis": "tune_nas.sweep.analysis_run",
             "read_results": "tune_nas.report.results",
             "resume": "tune_nas.sweep.runner:resume_sweep",
+            "run_analysis": "tune_nas.sweep.analysis_run",
             "run_retrain": "tune_nas.sweep.runner",
             "run_search": "tune_nas.sweep.runner",
             "run_sweep": "tune_nas.sweep.runner",
@@ -45,8 +48,10 @@ __all__ = [
     "load_network",
     "load_sweep",
     "load_trial",
+    "read_analysis",
     "read_results",
     "resume",
+    "run_analysis",
     "run_retrain",
     "run_search",
     "run_sweep",

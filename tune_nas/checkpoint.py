@@ -23,10 +23,13 @@ from tune_nas.checkpoint_folder import MANIFEST
 from tune_nas.errors import CheckpointError
 from tune_nas.files import write_atomically
 
+State = dict[str, Any]
+"""A state by name: plain containers, numbers, strings and tensors."""
+
 
 def save_state(
     folder: Path,
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     *,
     name: str,
     files: Mapping[str, str | bytes] | None = None,
@@ -81,7 +84,7 @@ def load_state(folder: Path, *, name: str) -> dict[str, Any]:
     return state
 
 
-def check_same_trial(own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+def check_same_trial(own: Mapping[str, object], saved: Mapping[str, object]) -> None:
     """Check that a trial and a checkpoint agree in everything that determines the result.
 
     Raises:

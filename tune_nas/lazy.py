@@ -32,19 +32,20 @@ def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
     return load
 
 
-def lazy_modules(package: str, names: Collection[str]) -> Callable[[str], ModuleType]:
-    """Return the ``__getattr__`` of a module that stands for several modules of its package.
+def lazy_modules(module: str, names: Collection[str]) -> Callable[[str], ModuleType]:
+    """Return the ``__getattr__`` of a module that stands for other modules of its package.
 
     Each is imported when it is first used; type checkers see the imports, as for `lazily`.
 
     Args:
-        package: Name of the package.
-        names: Names of its modules.
+        module: Name of the module.
+        names: Names of the modules for which it stands.
     """
+    package = module.rpartition(".")[0]
 
     def load(name: str) -> ModuleType:
         if name not in names:
-            raise AttributeError(f"package '{package}' has no module '{name}' to be loaded lazily")
+            raise AttributeError(f"module '{module}' has no attribute '{name}'")
         return importlib.import_module(f"{package}.{name}")
 
     return load

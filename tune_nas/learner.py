@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 DECISIONS = "decisions"  # remark: the decisions of an epoch
 ENDED = "ended"  # remark: why a learner stops early
@@ -32,7 +32,7 @@ class Learner(Protocol):
     def done(self) -> bool:
         """Whether all epochs were run."""
 
-    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Mapping[str, Any]:
+    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Mapping[str, object]:
         """Run one epoch and return its metrics, including ``epoch``.
 
         Args:

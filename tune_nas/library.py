@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from tune_nas.config import TrialConfig, dotted_keys, earlier_rules, scaled
 from tune_nas.config.effects import no_effect, set_keys, set_value
+from tune_nas.config.flat_settings import flat_settings, names_options, without_options
+from tune_nas.config.options.option_keys import split_option
 from tune_nas.config.section import current_key, current_settings
 from tune_nas.errors import ConfigError
 from tune_nas.manifest import is_reference
@@ -101,7 +104,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
+def validate(model: type[Model], content: Mapping[str, object], where: str) -> Model:
     """Build a model; report all its errors in one line that starts with ``where``.
 
     Raises:
@@ -119,7 +122,7 @@ def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Mode
 
 def load_trial(
     name: str | Path,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, object] | None = None,
     *,
     epochs: int | None = None,
 ) -> TrialConfig:
@@ -146,7 +149,7 @@ def load_trial(
 
 
 def with_settings(
-    make: Callable[[Mapping[str, Any]], TrialConfig], settings: Mapping[str, Any], where: str
+    make: Callable[[Mapping[str, object]], TrialConfig], settings: Mapping[str, object], where: str
 ) -> TrialConfig:
     """Return a trial with the given keys set; reject those without effect.
 
@@ -175,7 +178,7 @@ def with_settings(
     return trial
 
 
-def stored_trial(content: Mapping[str, Any], where: str) -> TrialConfig:
+def stored_trial(content: Mapping[str, object], where: str) -> TrialConfig:
     """Build a trial that was stored in full, by this version or an earlier one.
 
     Keys that did not exist yet get their defaults, or the value that keeps the trial's behavior
@@ -191,25 +194,38 @@ def stored_trial(content: Mapping[str, Any], where: str) -> TrialConfig:
 
 
 def with_overrides(
-    trial: TrialConfig | Mapping[str, Any], overrides: Mapping[str, Any], where: str = "trial"
+    trial: TrialConfig | Mapping[str, object], overrides: Mapping[str, object], where: str = "trial"
 ) -> TrialConfig:
     """Return the trial with dotted keys set, validated as a whole.
 
     Raises:
         ConfigError: If a key is unknown or a value is invalid.
     """
-    content = trial.to_dict() if isinstance(trial, TrialConfig) else dict(trial)
-    for key, value in _current(overrides).items():
+    content = trial.to_dict() if isinstance(trial, TrialConfig) else _flat(trial, where)
+    settings = _current(overrides)
+    for key in settings:
         check_key(key, where)
+    others = {key: value for key, value in settings.items() if not names_options(key)}
+    content = _with_keys(content, others, where)
+    options = {key: value for key, value in settings.items() if names_options(key)}
+    if options:  # the names of the parts are set by now
+        content = _flat(content, where)
         try:
-            content = _set(content, key.split("."), value)
+            flat = flat_settings(options, content, others)
         except ValueError as error:
-            raise ConfigError(f"{where}: {key} cannot be set: {error}") from error
+            raise ConfigError(f"{where}: {error}") from error
+        content = _with_keys(content, flat, where)
     return validate(TrialConfig, content, where)
 
 
 def check_key(key: str, where: str) -> None:
-    """Raise a ConfigError that names the nearest valid key if a trial has no such dotted key."""
+    """Raise a ConfigError that names the nearest valid key if a trial has no such dotted key.
+
+    An option of a part, e.g. ``relaxation.options.temperature.end``, is accepted; whether the part
+    has it depends on the trial.
+    """
+    if split_option(key) is not None:
+        return
     known = list(dotted_keys(TrialConfig))
     paths = [known_key.split(".") for known_key in known]
     sections = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
@@ -217,7 +233,7 @@ def check_key(key: str, where: str) -> None:
         raise ConfigError(f"{where}: unknown key '{brief(key)}'{nearest(key, known)}")
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, object]:
     """Split ``update.lambda=0.3`` into its key and its value, parsed as YAML.
 
     Raises:
@@ -243,14 +259,33 @@ def plain_rule(message: str) -> str:
     return message
 
 
-def _current(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _current(settings: Mapping[str, object]) -> dict[str, object]:
     try:
         return current_settings(TrialConfig, settings)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-def _with_module_dir(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _flat(content: Mapping[str, object], where: str) -> dict[str, object]:
+    try:
+        return without_options(content)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _with_keys(
+    content: Mapping[str, object], settings: Mapping[str, object], where: str
+) -> dict[str, object]:
+    own = dict(content)
+    for key, value in settings.items():
+        try:
+            own = _set(own, key.split("."), value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {key} cannot be set: {error}") from error
+    return own
+
+
+def _with_module_dir(content: dict[str, object], folder: Path) -> dict[str, object]:
     """Return a trial's content with its file's folder, if it has the module of a custom data set.
 
     The processes of a sweep, and a resumed sweep, use it to find the module.
@@ -265,7 +300,7 @@ def _with_module_dir(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**content, "data": {**section, "module_dir": str(folder.resolve())}}
 
 
-def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+def _set(content: Mapping[str, object], path: list[str], value: object) -> dict[str, object]:
     head, *rest = path
     if not rest:
         return {**content, head: value}
@@ -277,7 +312,7 @@ def _set(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, A
     return {**content, head: _set(inner or {}, rest, value)}
 
 
-def _complaint(model: type[BaseModel], problem: Any) -> str:
+def _complaint(model: type[BaseModel], problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"unknown key '{brief(key)}'{nearest(key, _keys_beside(key, model))}"

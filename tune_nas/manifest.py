@@ -76,12 +76,13 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "fake": "tune_nas.data.small:read_fake",
     },
     "alpha_optimizers": {
-        "adam": "tune_nas.search.optimisers:make_adam",
-        "sgd": "tune_nas.search.optimisers:make_sgd",
+        "adam": "tune_nas.search.optimizers:make_adam",
+        "sgd": "tune_nas.search.optimizers:make_sgd",
     },
     "tasks": {
         "search": "tune_nas.tasks.search_task:SearchTask",
         "retrain": "tune_nas.tasks.retrain_task:RetrainTask",
+        "analysis": "tune_nas.tasks.analysis_task:AnalysisTask",
     },
     "report_formats": {
         "terminal": "tune_nas.report.terminal:Terminal",

@@ -14,6 +14,8 @@ CHECKPOINT = "checkpoint_"
 """Prefix of the names of Ray's checkpoint folders; a number follows."""
 GENOTYPE = "genotype.yaml"
 """The genotype in a checkpoint and among the artifacts of a run."""
+ANALYSIS = "analysis.json"
+"""The table of an analysis in a checkpoint, among the artifacts of a run and in its folder."""
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 """MLflow's file and folder in a storage."""
 

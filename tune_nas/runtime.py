@@ -9,6 +9,7 @@ import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -56,6 +57,19 @@ def resolve_dtype(text: str) -> torch.dtype:
     if text not in _DTYPES:
         raise ConfigError(f"runtime.dtype is '{text}', but must be one of {', '.join(_DTYPES)}")
     return _DTYPES[text]
+
+
+def supernet_form(config: RuntimeConfig, device: torch.device) -> Literal["plain", "torch", "fast"]:
+    """Return the implementation of a supernet on a device: ``fast`` is the one with kernels.
+
+    On a GPU these are the Triton kernels. They have not been measured there, so ``triton`` alone
+    selects them.
+    """
+    if config.implementation == "triton":
+        return "fast"
+    if config.implementation == "fast" and device.type == "cuda":
+        return "torch"
+    return config.implementation
 
 
 def set_up_runtime(config: RuntimeConfig) -> tuple[torch.device, torch.dtype]:

@@ -134,7 +134,7 @@ def test_an_unknown_operation(command_line) -> None:
     ("name", "message"),
     [
         ("nothing_there:f", "data.name is 'nothing_there:f', but importing it fails: No module na"),
-        ("digts", "module:function of your own; did you mean 'digits'?"),
+        ("digts", "or a custom module:function; did you mean 'digits'?"),
     ],
 )
 def test_an_unknown_data_set(command_line, name: str, message: str) -> None:
@@ -246,7 +246,7 @@ def test_an_unreachable_cluster(command_line) -> None:
     assert address in command_line.refused("sweep", *TINY, "--address", address)
 
 
-def test_the_variables_are_honoured(command_line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_are_honored(command_line, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert uri in command_line.refused("sweep", *TINY)

@@ -18,7 +18,7 @@ TINY: dict[str, Any] = {
     "runtime": {"device": "cpu"},
     "retrain": {"epochs": 1, "batch_size": 16, "init_channels": 2, "cells": 1},
 }
-CELL = Genotype.from_nasbench201(
+CELL = Genotype.parse(
     "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 )
 

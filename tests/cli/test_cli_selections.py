@@ -1,4 +1,4 @@
-"""`tune-nas select` and `analyze`, from a checkpoint in a folder."""
+"""`tune-nas select`, from a checkpoint in a folder."""
 
 from __future__ import annotations
 
@@ -59,33 +59,10 @@ def test_select_asks_for_a_search_that_starts_there(
     assert Search(first).epochs == 1 + 2 * 5 + 1
 
 
-@pytest.mark.parametrize(
-    "command",
-    [["select", "end", "--selection", "perturbation"], ["analyze", "end", "--edge", "normal:0->1"]],
-)
-def test_a_data_directory_that_is_not_used_is_refused(
-    command_line, checkpoint: str, command: list[str]
-) -> None:
-    message = command_line.refused(*command, "--data-dir", "images")
+def test_a_data_directory_that_is_not_used_is_refused(command_line, checkpoint: str) -> None:
+    select = ("select", "end", "--selection", "perturbation")
+    message = command_line.refused(*select, "--data-dir", "images")
     assert "images', but data set 'fake' does not use it" in message
-
-
-def test_analyze_prints_every_operation(command_line, checkpoint: str) -> None:
-    arguments = ("analyze", checkpoint, "--edge", "normal:1->3", "--epochs", "1")
-    status, out, err = command_line.run(*arguments)
-    assert status == 0
-    assert err.splitlines()[0] == "normal 1->3: tuning with none alone"
-    assert "α selects" in out
-    (edge,) = command_line.json(*arguments, "--quiet")["edges"]
-    assert (edge["cell"], edge["edge"]) == ("normal", "1->3")
-    names = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
-    assert [entry["operation"] for entry in edge["operations"]] == names
-    for criterion in ("magnitude", "perturbation", "discretisation"):
-        ranks = {entry["ranks"][criterion]: entry["operation"] for entry in edge["operations"]}
-        assert sorted(ranks) == [1, 2, 3, 4, 5]
-        assert f" {ranks[1]}" in out.splitlines()[-2]
-    for entry in edge["operations"]:
-        assert f"{entry['converged']:.2f} ({entry['ranks']['discretisation']})" in out
 
 
 BAD = [
@@ -102,14 +79,6 @@ BAD = [
         "the trial of 'end': selection.sampled.batches is 2, but has no effect where "
         "selection.kind is 'magnitude'; it needs selection.kind 'sampled'",
     ),
-    (
-        ("analyze", "end", "--edge", "normal:0->1", "--set", "selection.sampled.batches=2"),
-        "selection.sampled.batches is set, but has no effect on an analysis",
-    ),
-    (("analyze", "end", "--edge", "1->3"), "must be written CELL:EDGE, as 'normal:0->2' in quotes"),
-    (("analyze", "end", "--edge", "normal:3->1"), "the normal cell has no edge '3->1'"),
-    (("analyze", "end", "--edge", "odd:0->1"), "the cell is 'odd', but must be one of normal"),
-    (("analyze", "end", "--edge", "normal:0->1", "--epochs", "0"), "must be >= 1"),
 ]
 
 

@@ -85,9 +85,9 @@ def test_cutout_equals_the_loop(size: int) -> None:
     images = _images(32).double() - 300.0
     config = AugmentConfig(crop_padding=0, flip=False, cutout=size)
     draws = draw(config, 32, 7, 9, torch.Generator().manual_seed(size))
-    assert draws.centres is not None
-    batch = cutout(images, draws.centres, size)
-    for image, result, (y, x) in zip(images, batch, draws.centres.tolist(), strict=True):
+    assert draws.centers is not None
+    batch = cutout(images, draws.centers, size)
+    for image, result, (y, x) in zip(images, batch, draws.centers.tolist(), strict=True):
         assert torch.equal(result, _slow_cutout(image, y, x, size))
         assert 0 < int((result[0] == 0).sum()) <= size**2
 
@@ -95,23 +95,23 @@ def test_cutout_equals_the_loop(size: int) -> None:
 def test_functions_leave_their_input_alone() -> None:
     images = _images(4)
     before = images.clone()
-    centres = torch.full((4, 2), 3)
-    random_crop(images, centres, 2)
+    centers = torch.full((4, 2), 3)
+    random_crop(images, centers, 2)
     flip(images, torch.ones(4, dtype=torch.bool))
-    cutout(images, centres, 4)
+    cutout(images, centers, 4)
     assert torch.equal(images, before)
 
 
 def test_draws_cover_all_values_evenly() -> None:
     config = AugmentConfig(crop_padding=2, cutout=3)
     draws = draw(config, 20000, 6, 8, torch.Generator().manual_seed(0))
-    assert draws.offsets is not None and draws.flips is not None and draws.centres is not None
+    assert draws.offsets is not None and draws.flips is not None and draws.centers is not None
     for values, n_values in (
         (draws.offsets[:, 0], 5),
         (draws.offsets[:, 1], 5),
         (draws.flips.long(), 2),
-        (draws.centres[:, 0], 6),
-        (draws.centres[:, 1], 8),
+        (draws.centers[:, 0], 6),
+        (draws.centers[:, 1], 8),
     ):
         shares = torch.bincount(values, minlength=n_values) / 20000
         assert shares.shape == (n_values,)
@@ -126,7 +126,7 @@ def test_what_is_off_draws_nothing() -> None:
     off = AugmentConfig(crop_padding=0, flip=False, cutout=0)
     for config in (off, None):
         draws = draw(config, 10, 8, 8, generator)
-        assert (draws.offsets, draws.flips, draws.centres) == (None, None, None)
+        assert (draws.offsets, draws.flips, draws.centers) == (None, None, None)
     assert torch.equal(generator.get_state(), before)
 
 

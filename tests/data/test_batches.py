@@ -14,7 +14,7 @@ from tune_nas.data import (
     draw,
     evaluation_batches,
     flip,
-    normalise,
+    normalize,
     random_crop,
 )
 from tune_nas.errors import CheckpointError
@@ -67,7 +67,7 @@ def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
         assert sorted(labels.tolist()) == [0, 1, 2]
 
 
-def test_images_without_augmentation_are_normalised_and_belong_to_their_labels() -> None:
+def test_images_without_augmentation_are_normalized_and_belong_to_their_labels() -> None:
     batches, images = _batches(augment=None), _images()
     for _ in range(9):
         batch, labels = batches.next()
@@ -75,7 +75,7 @@ def test_images_without_augmentation_are_normalised_and_belong_to_their_labels()
         assert torch.allclose(batch, _by_hand(images.images[labels]), rtol=0, atol=1e-6)
 
 
-def test_the_stream_is_crop_then_flip_then_normalisation_then_cutout() -> None:
+def test_the_stream_is_crop_then_flip_then_normalization_then_cutout() -> None:
     batches, images = _batches(), _images()
     generator = torch.Generator().manual_seed(1)
     mean = torch.tensor(MEAN, dtype=torch.float64)[None, :, None, None] * 255
@@ -83,13 +83,13 @@ def test_the_stream_is_crop_then_flip_then_normalisation_then_cutout() -> None:
     for _ in range(2):
         order = torch.randperm(23, generator=generator)
         draws = draw(AUGMENT, 23, 6, 6, generator)
-        assert draws.offsets is not None and draws.flips is not None and draws.centres is not None
+        assert draws.offsets is not None and draws.flips is not None and draws.centers is not None
         for step in range(4):
             part = slice(5 * step, 5 * step + 5)
             expected = random_crop(images.images[order[part]], draws.offsets[part], 2)
             expected = flip(expected, draws.flips[part])
-            expected = normalise(expected, mean, std, torch.float64)
-            expected = cutout(expected, draws.centres[part], 3)
+            expected = normalize(expected, mean, std, torch.float64)
+            expected = cutout(expected, draws.centers[part], 3)
             assert _equal(batches.next(), (expected, order[part]))
 
 

@@ -14,16 +14,16 @@ from tune_nas.data import RetrainData, SearchData, load_data
 from tune_nas.errors import DataError
 
 CPU = torch.device("cpu")
-COLOURS = {"blue": (20, 40, 220), "green": (10, 200, 30), "red": (230, 5, 60)}
+COLORS = {"blue": (20, 40, 220), "green": (10, 200, 30), "red": (230, 5, 60)}
 
 
 def _write(folder: Path, n: int, size: tuple[int, int] = (6, 6)) -> None:
     """Write n images of each class; the n-th has its number as its red value's last digit."""
-    for name, colour in COLOURS.items():
+    for name, color in COLORS.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(n):
-            red = colour[0] // 10 * 10 + number
-            Image.new("RGB", size, (red, *colour[1:])).save(folder / name / f"{number}.png")
+            red = color[0] // 10 * 10 + number
+            Image.new("RGB", size, (red, *color[1:])).save(folder / name / f"{number}.png")
 
 
 def _search(folder: Path, **data: Any) -> SearchData:
@@ -48,9 +48,9 @@ def test_train_and_test_folders(divided: Path) -> None:
     assert (len(data.train), len(data.test)) == (18, 6)
     assert (data.n_classes, data.in_channels, data.image_size) == (3, 3, 6)
     for part, n in ((data.train, 6), (data.test, 2)):
-        for label, colour in enumerate(COLOURS.values()):
+        for label, color in enumerate(COLORS.values()):
             images = part.images[part.labels == label]
-            expected = [[colour[0] // 10 * 10 + number, *colour[1:]] for number in range(n)]
+            expected = [[color[0] // 10 * 10 + number, *color[1:]] for number in range(n)]
             assert images[:, :, 3, 3].tolist() == expected
             assert (images == images[:, :, :1, :1]).all()
 
@@ -71,9 +71,9 @@ def test_one_root_is_divided_by_a_fixed_seed(tmp_path: Path) -> None:
         data = load_data(config, seed=seed, device=CPU, for_search=False)
         assert (len(data.train), len(data.test)) == (24, 6)
         assert torch.bincount(data.test.labels).tolist() == [2, 2, 2]
-        colours = {tuple(image[:, 0, 0].tolist()) for image in data.train.images}
+        colors = {tuple(image[:, 0, 0].tolist()) for image in data.train.images}
         tested = {tuple(image[:, 0, 0].tolist()) for image in data.test.images}
-        assert len(colours | tested) == 30
+        assert len(colors | tested) == 30
         parts.append(tested)
     assert parts[0] == parts[1]
     searched = {tuple(image[:, 0, 0].tolist()) for image in _search(tmp_path).all_train.images}
@@ -106,7 +106,7 @@ def test_resolution_cuts_the_middle_and_resizes(tmp_path: Path) -> None:
     assert ((data.train.images.int() - 100).abs() < 25).all()
 
 
-def test_grey_images_are_read_as_colours(tmp_path: Path) -> None:
+def test_gray_images_are_read_as_colors(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for number in range(5):

@@ -19,9 +19,9 @@ from tune_nas.data import (
     channel_statistics,
     dataset_description,
     dataset_names,
+    dataset_registry,
     load_data,
     register_dataset,
-    registry,
     resize,
     small,
 )
@@ -82,13 +82,13 @@ def test_the_digits_for_testing_do_not_depend_on_the_seed() -> None:
 
 def test_fake_images_are_learnable_from_train_to_test() -> None:
     data = _retrain(name="fake")
-    centres = torch.stack(
+    centers = torch.stack(
         [
             data.train.images[data.train.labels == label].double().mean(dim=0)
             for label in range(data.n_classes)
         ]
     )
-    distances = torch.cdist(data.test.images.double().flatten(1), centres.flatten(1))
+    distances = torch.cdist(data.test.images.double().flatten(1), centers.flatten(1))
     right = (distances.argmin(dim=1) == data.test.labels).double().mean()
     assert right > 0.9
     assert set(_keys(data.train)).isdisjoint(_keys(data.test))
@@ -164,7 +164,7 @@ def test_streams_have_the_data_sets_statistics_and_type() -> None:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Part, int]]:
     """Record which parts of `fake` are opened, and how many of their images are read."""
-    reader = registry.find_reader("fake")
+    reader = dataset_registry.find_reader("fake")
     record: list[tuple[Part, int]] = []
 
     def spy(config: DataConfig, part: Part) -> Source:

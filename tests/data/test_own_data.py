@@ -103,7 +103,7 @@ def test_a_checkpoint_is_resumed_where_the_module_has_moved() -> None:
 
 def test_a_folder_without_an_own_data_set_is_refused() -> None:
     message = "data.module_dir is 'x', but has no effect where data.name is 'digits'; it needs a "
-    with pytest.raises(ConfigError, match=re.escape(message + "data set of your own")):
+    with pytest.raises(ConfigError, match=re.escape(message + "custom data set")):
         load_trial("milenas", {"data.module_dir": "x"})
 
 
@@ -175,7 +175,10 @@ def test_what_cannot_be_imported_is_refused(name: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digts", "must be one of digits, cifar10, cifar100, folder, fake, or module:function of "),
+        (
+            "digts",
+            "must be one of digits, cifar10, cifar100, folder, fake, or a custom module:function",
+        ),
         ("digts", "did you mean 'digits'?"),
         ("a b:f", "data.name is 'a b:f', but must be written module:function, as my_parts:my_fun"),
     ],

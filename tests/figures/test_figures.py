@@ -11,7 +11,7 @@ from tune_nas.spaces import Genotype, load_space
 HEADER = "epoch,cell,source,target,operation,alpha,weight\n"
 
 
-def test_every_operation_is_labelled_once_per_edge(darts_v2: str) -> None:
+def test_every_operation_is_labeled_once_per_edge(darts_v2: str) -> None:
     figure = draw_cells(Genotype.parse(darts_v2), load_space("darts"))
     normal, reduction = ([text.get_text() for text in axes.texts] for axes in figure.axes)
     assert normal[0] == "normal cell"

@@ -136,14 +136,14 @@ def gradients_of() -> Callable[[Search], list[list[bool]]]:
 
     def record(search: Search) -> list[list[bool]]:
         seen: list[list[bool]] = []
-        step = search.optimisers.step_alphas
+        step = search.optimizers.step_alphas
 
         def recorded(gradients: Any) -> None:
             assert all(found.isfinite().all() for found in gradients if found is not None)
             seen.append([found is not None and bool(found.any()) for found in gradients])
             step(gradients)
 
-        search.optimisers.step_alphas = recorded  # type: ignore[method-assign]
+        search.optimizers.step_alphas = recorded  # type: ignore[method-assign]
         return seen
 
     return record

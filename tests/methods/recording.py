@@ -117,6 +117,32 @@ class Recorder:
         return recording.replay
 
 
+class FaultyRecorder(Recorder):
+    """Captures functions as recordings whose replays also do something wrong.
+
+    Args:
+        fault: Called with the recording after each replay.
+        steps_only: Whether passes of evaluations are replayed without it.
+    """
+
+    def __init__(self, fault: Callable[[Recording], None], steps_only: bool = True) -> None:
+        super().__init__()
+        self._fault, self._steps_only = fault, steps_only
+
+    def __call__(
+        self, function: Callable[[], None], generators: Sequence[torch.Generator]
+    ) -> Callable[[], None]:
+        replay = super().__call__(function, generators)
+        recording = self.recordings[-1]
+
+        def replay_wrongly() -> None:
+            replay()
+            if recording.is_step or not self._steps_only:
+                self._fault(recording)
+
+        return replay_wrongly
+
+
 class Refuser:
     """Captures nothing."""
 

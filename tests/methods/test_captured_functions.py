@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
-from recording import Recorder
+from recording import FaultyRecorder, Recorder, Recording
 
-from tune_nas.search.graphs import KEPT, CapturedFunctions
+from tune_nas.search.captured_functions import KEPT, CapturedFunctions
 
 
 def test_of_many_functions_those_of_late_stay_captured() -> None:
@@ -55,3 +56,32 @@ def test_what_is_replayed_holds_nothing_of_where_its_inputs_come_from() -> None:
     (captured,) = functions._captured.values()
     (own,) = captured._inputs
     assert own.grad_fn is None and not own.requires_grad
+
+
+@pytest.mark.parametrize("fault", ["value", "statistics"])
+def test_a_wrong_replay_of_a_function_has_no_effect(
+    fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    statistics = {"mean": torch.zeros(2)}
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return statistics["mean"].mul_(0.5).add_(x).clone()
+
+    def do_wrong(recording: Recording) -> None:
+        target = recording.calls[-1][3] if fault == "value" else statistics["mean"]
+        target.add_(1e-3)
+
+    recorder = FaultyRecorder(do_wrong, steps_only=False)
+    functions = CapturedFunctions(recorder, "a test")
+    truth = torch.zeros(2)
+    for value in range(6):
+        x = torch.full((2,), float(value))
+        truth = truth * 0.5 + x
+        assert torch.equal(functions.run("key", function, x, state=lambda: statistics), truth)
+        assert torch.equal(statistics["mean"], truth)
+    (recording,) = recorder.recordings
+    assert recording.replays == 1
+    (record,) = caplog.records
+    named = {"value": "result (value by ", "statistics": "statistics (mean by "}[fault]
+    assert "each kernel of a test is launched by itself: its first" in record.getMessage()
+    assert named in record.getMessage()

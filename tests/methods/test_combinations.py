@@ -168,7 +168,7 @@ def test_any_selection_with_any_relaxation(relaxation: str, selection: str, shri
         (
             "milenas",
             {"relaxation.options": {"end": 0.1}},
-            "relaxation.options is given, but belongs to a class of your own, not to 'softmax'",
+            "relaxation.options.end is not an option of 'softmax'; 'softmax' has no options",
         ),
     ],
 )

@@ -54,7 +54,7 @@ def chain(
     norm = partial(nn.BatchNorm2d, affine=affine, track_running_stats=tracked)
     operation = BUILDERS[name](channels, stride, norm).to(DEVICE, torch.float64)
     for weight in operation.parameters():
-        if weight.dim() == 1:  # scale or shift of a normalisation
+        if weight.dim() == 1:  # scale or shift of a normalization
             nn.init.normal_(weight)
     operation.to(memory_format=torch.channels_last)
     stages = stages_of(operation)

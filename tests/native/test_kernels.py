@@ -182,7 +182,7 @@ def test_pooling_is_that_of_torch(maximal: bool, size: tuple[int, int], stride: 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 8), (16, 16)])
 @pytest.mark.parametrize("maximal", [True, False])
-def test_pooling_and_its_normalisation_are_those_of_torch(
+def test_pooling_and_its_normalization_are_those_of_torch(
     maximal: bool, size: tuple[int, int], stride: int, channels: int
 ) -> None:
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from torch import nn
 
 import tune_nas.native
 from tune_nas.native import Chain, mix, stages_of
-from tune_nas.native.layout import Layout, MixTensors, StageNumber
+from tune_nas.native.mix_layout import Layout, MixTensors, StageNumber
 
 HEADER = Path(tune_nas.native.__file__).parent / "kernels" / "stage.h"
 

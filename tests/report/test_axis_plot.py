@@ -48,7 +48,7 @@ def test_activations_are_an_axis_too(make_result: Make) -> None:
     assert panel.get_xlabel() == "relaxation"
 
 
-def test_a_second_axis_is_a_colour(make_result: Make) -> None:
+def test_a_second_axis_is_a_color(make_result: Make) -> None:
     results = [
         make_result(
             value,

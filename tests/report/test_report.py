@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.report import Report, TrialResult
-from tune_nas.report.labels import axis_label, normalise, order_key, value_label
+from tune_nas.report.labels import axis_label, normalize, order_key, value_label
 
 Make = Callable[..., TrialResult]
 LAMBDA = ["update.lambda"]
@@ -279,7 +279,7 @@ def test_a_metric_of_the_users_own_gets_a_column(make_result: Make) -> None:
 
 
 def test_values_come_by_size_with_inf_last_then_texts() -> None:
-    values = [normalise(v) for v in ("inf", 10, "sigmoid", 0, None, "1e-3", 0.1, "gumbel", 999)]
+    values = [normalize(v) for v in ("inf", 10, "sigmoid", 0, None, "1e-3", 0.1, "gumbel", 999)]
     ordered = sorted(values, key=order_key)
     assert ordered == [0, 0.001, 0.1, 10, 999, math.inf, "gumbel", "sigmoid", None]
     assert [value_label(value) for value in ordered] == [

@@ -143,7 +143,7 @@ def test_images_weights_gradients_and_momentum_lie_alike(name: str, drawn_genoty
             module.register_forward_hook(look)
     retrain.run_epoch()
     assert seen and all(seen)
-    state = retrain._optimizer.state
+    state = retrain.training.optimizer.state
     stepped = [p for p in retrain.network.parameters() if p.grad is not None]
     assert any(p.stride() != p.contiguous().stride() for p in stepped)
     for parameter in stepped:

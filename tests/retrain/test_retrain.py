@@ -24,7 +24,7 @@ from tune_nas.library import load_trial, with_overrides
 from tune_nas.retrain import STATE_FILE, Retrain
 from tune_nas.spaces import CellGenotype, Genotype, build_network, count_parameters, load_space
 
-DARTS = Genotype.from_darts(
+DARTS = Genotype.parse(
     "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 0), "
     "('skip_connect', 2), ('max_pool_3x3', 1), ('skip_connect', 0), ('avg_pool_3x3', 0), "
     "('sep_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), "
@@ -32,7 +32,7 @@ DARTS = Genotype.from_darts(
     "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], "
     "reduce_concat=[2, 3, 4, 5])"
 )
-NASBENCH201 = Genotype.from_nasbench201(
+NASBENCH201 = Genotype.parse(
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 )
 _NOISY_CELL = [
@@ -244,7 +244,7 @@ def test_test_images_never_train() -> None:
     assert plain.history[1]["test_loss"] != scrambled.history[1]["test_loss"]
 
 
-def test_batch_normalisation_does_not_learn_from_the_test() -> None:
+def test_batch_normalization_does_not_learn_from_the_test() -> None:
     retrain = Retrain(_trial(), DARTS)
     before = {name: value.clone() for name, value in retrain.network.named_buffers()}
     retrain._evaluate()
@@ -279,7 +279,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(tmp_path:
         assert (other.epoch, other.history) == (0, [])
     swapped = DARTS.to_darts().replace("sep_conv_3x3", "sep_conv_5x5", 1)
     with pytest.raises(CheckpointError, match="of another genotype"):
-        Retrain(_trial(), Genotype.from_darts(swapped)).load(tmp_path)
+        Retrain(_trial(), Genotype.parse(swapped)).load(tmp_path)
     with pytest.raises(CheckpointError):
         retrain.load(tmp_path / "absent")
     state = retrain.state_dict()

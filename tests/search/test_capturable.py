@@ -1,4 +1,4 @@
-"""Optimisers for graphs are torch's own but for rounding, with the same states."""
+"""Optimizers for graphs are torch's own but for rounding, with the same states."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_steps_and_states_are_those_of_torch(case: str) -> None:
 
 def test_the_learning_rate_is_read_from_its_tensor() -> None:
     (parameter,) = parameters = [torch.ones(2, requires_grad=True)]
-    optimiser = CapturableSgd(parameters, lr=1.0)
+    optimizer = CapturableSgd(parameters, lr=1.0)
     for rate in (1.0, 0.5):
-        optimiser.set_rate(rate)
-        assert optimiser.param_groups[0]["lr"] == float(optimiser.rate) == rate
+        optimizer.set_rate(rate)
+        assert optimizer.param_groups[0]["lr"] == float(optimizer.rate) == rate
         before = parameter.detach().clone()
         parameter.grad = torch.full((2,), 2.0)
-        optimiser.step()
+        optimizer.step()
         assert torch.equal(before - parameter.detach(), torch.full((2,), 2.0 * rate))

@@ -52,13 +52,13 @@ def test_concrete_is_softmax_of_alpha_and_gumbel_noise_over_the_temperature() ->
     relaxation = relaxation_of("concrete", load_space("nasbench201"))
     alphas = alphas_of(relaxation)
 
-    def centred(values: Tensor) -> Tensor:
+    def centered(values: Tensor) -> Tensor:
         return values - values.mean(dim=-1, keepdim=True)
 
     def noise(n: int) -> Tensor:
         """α + g up to a number per edge is τ · log w; what is left without α is g."""
         logs = draws(relaxation, alphas, n).detach().log() * relaxation.metrics()["temperature"]
-        return centred(logs) - centred(alphas["normal"].detach())
+        return centered(logs) - centered(alphas["normal"].detach())
 
     found = []
     for epoch in (0, 5, 9):

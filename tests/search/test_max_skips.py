@@ -56,7 +56,7 @@ def test_the_weakest_gives_way_and_the_cell_is_selected_again() -> None:
 
 def test_another_edge_may_come_in_for_it() -> None:
     # Of node 3 the skip of 0->3 stays; that of 1->3 goes, and 2->3 has the next best: its skip is
-    # weaker than its neighbours', so that it goes first of all, and its convolution is left.
+    # weaker than its neighbors', so that it goes first of all, and its convolution is left.
     genotype = select_by_magnitude(load_space("darts"), weights(), {"normal": 3})
     assert edges(genotype)[:4] == [(SKIP, 0, 2), (SKIP, 1, 2), (SKIP, 0, 3), (DIL, 2, 3)]
     assert skips(genotype) == 3

@@ -279,7 +279,7 @@ def test_the_least_harmful_edge_is_removed(tmp_path: Path) -> None:
     assert search.choices.pruned("reduction").tolist() == [False, False, False, False, True]
 
 
-def test_tuning_is_at_the_published_rates_from_a_new_optimiser(tmp_path: Path) -> None:
+def test_tuning_is_at_the_published_rates_from_a_new_optimizer(tmp_path: Path) -> None:
     changes = {
         "selection.kind": "perturbation",
         "selection.perturbation.interval": 1,
@@ -287,9 +287,9 @@ def test_tuning_is_at_the_published_rates_from_a_new_optimiser(tmp_path: Path) -
     }
     search = Search(small_trial(tmp_path, **changes))
     search.run_epoch()
-    assert search.optimisers.weights.state
+    assert search.optimizers.weights.state
     search.selection.before_epoch()
-    assert not search.optimisers.weights.state
+    assert not search.optimizers.weights.state
     n = search.selection.tuning_epochs
     assert n == 6
     rates = [search.run_epoch()["learning_rate/weights"] for _ in range(n)]

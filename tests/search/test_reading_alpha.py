@@ -96,7 +96,7 @@ def test_skip_advantage_is_the_mean_difference_of_the_softmaxes() -> None:
 
 
 def test_genotype_counts_are_those_of_the_cell() -> None:
-    counts = genotype_counts(Genotype.from_nasbench201(CELL))
+    counts = genotype_counts(Genotype.parse(CELL))
     assert counts == {
         "genotype/skips": 1,
         "genotype/pools": 1,
@@ -107,7 +107,7 @@ def test_genotype_counts_are_those_of_the_cell() -> None:
 
 def test_the_best_genotype_of_each_size_is_kept() -> None:
     best = BestBySize()
-    cell, skip = Genotype.from_nasbench201(CELL), Genotype.from_nasbench201(ALL_SKIP)
+    cell, skip = Genotype.parse(CELL), Genotype.parse(ALL_SKIP)
     for epoch, (genotype, accuracy) in enumerate(
         [(cell, 50.0), (skip, 20.0), (cell, 60.0), (cell, 60.0), (skip, 10.0)], start=1
     ):

@@ -48,7 +48,7 @@ def test_the_strongest_stay_and_one_of_them_can_be_in_a_genotype() -> None:
     assert torch.equal(strongest(weights, remaining, eligible, 9), remaining)
 
 
-def test_a_stage_that_carries_nothing_starts_w_alpha_and_their_optimisers_anew(
+def test_a_stage_that_carries_nothing_starts_w_alpha_and_their_optimizers_anew(
     tmp_path: Path,
 ) -> None:
     search = Search(small_trial(tmp_path, **DEEPER))
@@ -72,7 +72,7 @@ def test_a_stage_that_carries_nothing_starts_w_alpha_and_their_optimisers_anew(
                 assert float(alpha.detach().abs().max()) < 0.01
                 chosen = search.choices.remaining(name).nonzero()[:, 1].reshape(-1, 3)
                 assert torch.equal(chosen, strong[name].sort(dim=1).values)
-            assert len(search.optimisers.alphas.state) == 0
+            assert len(search.optimizers.alphas.state) == 0
     assert counts == [{5}, {5}, {3}, {3}, {3}]
     assert search.size.cells == 4 and len(search.supernet.backbone.blocks) == 4
     expected = [cosine(epoch, epochs, 0.025, 0.001) for epoch, epochs in
@@ -100,15 +100,15 @@ def test_a_wider_stage_has_the_weights_and_the_momentum_of_the_one_before(tmp_pa
     search.run_epoch()
     old, alphas = search.supernet, {k: a.detach().clone() for k, a in search.alphas.items()}
     momenta = {
-        name: search.optimisers.weights.state[parameter].get("momentum_buffer")
+        name: search.optimizers.weights.state[parameter].get("momentum_buffer")
         for name, parameter in old.named_parameters()
     }
-    adam = search.optimisers.alphas.state_dict()
+    adam = search.optimizers.alphas.state_dict()
     search.rules[0].before_epoch()
     assert search.size.partial_channels == 1 and search.supernet is not old
     narrow, widened = old.state_dict(), 0
     for name, parameter in search.supernet.named_parameters():
-        momentum = search.optimisers.weights.state[parameter].get("momentum_buffer")
+        momentum = search.optimizers.weights.state[parameter].get("momentum_buffer")
         assert (momentum is None) == (momenta[name] is None)
         shape = narrow[name].shape
         rows = slice(shape[0])
@@ -129,7 +129,7 @@ def test_a_wider_stage_has_the_weights_and_the_momentum_of_the_one_before(tmp_pa
     for name, alpha in search.alphas.items():
         assert torch.equal(alpha, alphas[name])
         assert search.choices.remaining(name).sum(dim=1).tolist() == [2] * 5
-    assert search.optimisers.alphas.state_dict()["state"].keys() == adam["state"].keys()
+    assert search.optimizers.alphas.state_dict()["state"].keys() == adam["state"].keys()
     search.run_epoch()
     assert search.history[-1]["learning_rate/weights"] == cosine(2, 4, 0.025, 0.001)
 

@@ -67,17 +67,17 @@ def test_alpha_and_w_move_and_metrics_are_complete() -> None:
 def test_w_is_clipped_and_alpha_is_not() -> None:
     norms: list[float] = []
     search = Search(tiny_trial(**{"optimizer.weights.clip": 1e-3}))
-    weight_step, alpha_step = search.optimisers.weights.step, search.optimisers.alphas.step
+    weight_step, alpha_step = search.optimizers.weights.step, search.optimizers.alphas.step
 
     def norm(tensors: Any) -> float:
         return math.sqrt(sum(float(t.grad.square().sum()) for t in tensors if t.grad is not None))
 
     alpha_norms: list[float] = []
-    search.optimisers.weights.step = lambda: (  # type: ignore[method-assign]
+    search.optimizers.weights.step = lambda: (  # type: ignore[method-assign]
         norms.append(norm(search.supernet.parameters())),
         weight_step(),
     )
-    search.optimisers.alphas.step = lambda: (  # type: ignore[method-assign]
+    search.optimizers.alphas.step = lambda: (  # type: ignore[method-assign]
         alpha_norms.append(norm(search.alphas.values())),
         alpha_step(),
     )

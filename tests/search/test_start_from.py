@@ -1,4 +1,4 @@
-"""Another selection from a checkpoint, and what an edge's operations are worth."""
+"""Another selection from a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import torch
 from searching import assert_same_state, finished, small_trial
 
 from tune_nas.config import TrialConfig
-from tune_nas.errors import CheckpointError, ConfigError
+from tune_nas.errors import CheckpointError
 from tune_nas.library import with_overrides
 from tune_nas.search import Search, total_epochs
-from tune_nas.search.analysis import analyze_edge
 
 PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
 
@@ -119,50 +118,6 @@ def test_only_the_end_of_the_same_search_will_do(
     assert "damaged checkpoint" in refused(tmp_path / "damaged")
     moved = shutil.copytree(checkpoint, tmp_path / "moved")
     assert Search(selecting(trial, Path(moved), **{"data.dir": "elsewhere"})).epoch == 2
-
-
-def test_what_an_operation_is_worth(trial: TrialConfig, checkpoint: Path) -> None:
-    """The accuracies are those of supernets that are discretised and tuned by hand."""
-    told: list[str] = []
-    found = analyze_edge(trial, checkpoint, "reduction", "0->2", 2, told.append)
-    names = ["skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"]
-    assert [worth.operation for worth in found.operations] == names == told
-
-    source = Search(trial)
-    source.load(checkpoint)
-    alphas = source.alphas["reduction"][0].detach()
-    weights = alphas.softmax(0)
-    for column, worth in enumerate(found.operations, start=1):
-        assert worth.alpha == float(alphas[column])
-        assert worth.weight == pytest.approx(float(weights[column]))
-    whole = source.evaluate(source.expected_weights(), batch_statistics=True)
-    assert found.supernet == whole[1]
-
-    by_hand = Search(selecting(trial, checkpoint, **PT))
-    by_hand.optimisers.restart_weights(by_hand.supernet)
-    by_hand.choices.decide("reduction", 0, 3)
-    by_hand.selection.learning_rate = lambda _: 0.0025  # type: ignore[method-assign]
-    by_hand.selection.decide = lambda epoch: None  # type: ignore[attr-defined]
-    by_hand.run_epoch()
-    by_hand.run_epoch()
-    last = by_hand.evaluate(by_hand.expected_weights(), batch_statistics=True)
-    assert found.operations[2].converged == last[1]
-
-    ranks = found.ranks()
-    best = max(found.operations, key=lambda worth: worth.converged).operation
-    assert ranks["discretisation"][best] == 1
-    assert ranks["magnitude"][names[int(weights[1:].argmax())]] == 1
-    assert sorted(ranks["perturbation"].values()) == [1, 2, 3, 4]
-
-
-def test_an_analysis_names_what_is_not_there(trial: TrialConfig, checkpoint: Path) -> None:
-    for arguments, text in (
-        (("middle", "0->2", 1), "'middle', but must be one of normal, reduction"),
-        (("normal", "7->9", 1), "no edge '7->9'; it has 0->2, 1->2, 0->3, 1->3, 2->3"),
-        (("normal", "0->2", 0), "epochs is 0, but must be >= 1"),
-    ):
-        with pytest.raises(ConfigError, match=text.replace("?", r"\?")):
-            analyze_edge(trial, checkpoint, *arguments)
 
 
 def test_an_evaluation_on_few_batches_takes_them_from_the_whole_half(

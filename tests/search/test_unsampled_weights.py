@@ -14,7 +14,7 @@ from tune_nas.config import OptimizerConfig, UpdateConfig
 from tune_nas.search import Search
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.objective import Gradients
-from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.optimizers import Optimizers
 from tune_nas.search.unrolled import _unrolled_weights
 from tune_nas.spaces import load_space
 
@@ -49,11 +49,11 @@ def gradients_of(step: int) -> Gradients:
     return found
 
 
-def optimisers_of(weights: Weights, settings: dict[str, Any], capturable: bool) -> Optimisers:
+def optimizers_of(weights: Weights, settings: dict[str, Any], capturable: bool) -> Optimizers:
     own = {"learning_rate": 0.1, "weight_decay": 0.02, "clip": 0.0, **settings}
     config = OptimizerConfig(weights={"unsampled": "update", **own})
     alphas = {"normal": torch.zeros(6, 5, requires_grad=True)}
-    return Optimisers(
+    return Optimizers(
         config, weights, alphas, {}, CandidateMask(load_space("nasbench201")), capturable
     )
 
@@ -84,14 +84,14 @@ def test_updating_them_is_sgd_as_it_was_before_pytorch_2(case: str, capturable: 
     settings = SETTINGS[case]
     truth = as_before_pytorch_2(settings, 10)
     weights = Weights()
-    optimisers = optimisers_of(weights, settings, capturable)
+    optimizers = optimizers_of(weights, settings, capturable)
     start = [parameter.detach().clone() for parameter in weights.parameters()]
     for step in range(10):
         if step in (2, 5):
-            state = optimisers.state_dict()
-            optimisers = optimisers_of(weights, settings, capturable)
-            optimisers.load_state_dict(state)
-        optimisers.step_weights(gradients_of(step))
+            state = optimizers.state_dict()
+            optimizers = optimizers_of(weights, settings, capturable)
+            optimizers.load_state_dict(state)
+        optimizers.step_weights(gradients_of(step))
         for found, wanted in zip(weights.parameters(), truth[step], strict=True):
             torch.testing.assert_close(found.detach(), wanted, rtol=1e-13, atol=1e-14)
         if step < 3:  # nothing has sampled it yet
@@ -100,16 +100,16 @@ def test_updating_them_is_sgd_as_it_was_before_pytorch_2(case: str, capturable: 
 
 def test_an_unrolled_step_moves_what_the_real_one_does() -> None:
     weights = Weights()
-    optimisers = optimisers_of(weights, {"momentum": 0.9}, False)
+    optimizers = optimizers_of(weights, {"momentum": 0.9}, False)
     for step in range(4):
-        optimisers.step_weights(gradients_of(step))
+        optimizers.step_weights(gradients_of(step))
     parameters = [parameter.detach() for parameter in weights.parameters()]
     gradients = gradients_of(4)
     assert sum(gradient is None for gradient in gradients) == 2
     config = UpdateConfig(level="bilevel", order=2, unrolled_momentum=True)
-    ahead = _unrolled_weights(parameters, gradients, optimisers.sgd_state(), config)
+    ahead = _unrolled_weights(parameters, gradients, optimizers.sgd_state(), config)
     before = [parameter.clone() for parameter in parameters]
-    optimisers.step_weights(gradients)
+    optimizers.step_weights(gradients)
     for found, moved, old in zip(ahead, weights.parameters(), before, strict=True):
         torch.testing.assert_close(found, moved.detach(), rtol=1e-13, atol=1e-14)
         assert not torch.equal(found, old)
@@ -123,7 +123,7 @@ def test_a_search_keeps_or_updates_the_operations_that_were_not_sampled(
     changes = {"relaxation.kind": "gumbel", "optimizer.weights.unsampled": unsampled}
     search = Search(small_trial(tmp_path, **changes, **{"update.level": "bilevel"}))
     seen: list[list[bool]] = []
-    step_weights = search.optimisers.step_weights
+    step_weights = search.optimizers.step_weights
     moved_unsampled = []
 
     def watched(gradients: Gradients) -> None:
@@ -139,7 +139,7 @@ def test_a_search_keeps_or_updates_the_operations_that_were_not_sampled(
                 assert moved == (ever and unsampled == "update")
                 moved_unsampled.append(moved)
 
-    search.optimisers.step_weights = watched  # type: ignore[method-assign]
+    search.optimizers.step_weights = watched  # type: ignore[method-assign]
     while not search.done:
         search.run_epoch()
     assert moved_unsampled

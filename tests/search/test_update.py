@@ -242,15 +242,15 @@ def test_exact_second_order_is_the_derivative_of_the_loss_one_step_ahead(
 
     def ahead(a: list[Tensor]) -> float:
         w = leaves(objective.weight_list)
-        optimiser = torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             w, lr=W_RATE, momentum=MOMENTUM, weight_decay=DECAY, nesterov=nesterov
         )
         for x, buffer in zip(w, problem.buffers, strict=True):
-            optimiser.state[x]["momentum_buffer"] = buffer.clone()
+            optimizer.state[x]["momentum_buffer"] = buffer.clone()
             x.grad = None
         for x, g in zip(w, true_w_gradient(problem, w, a), strict=True):
             x.grad = g
-        optimiser.step()
+        optimizer.step()
         return sum(f * loss_at(problem, w, a, b).item() for f, b in terms)
 
     generator = torch.Generator().manual_seed(5)

@@ -84,7 +84,7 @@ def test_w_steps_as_often_as_it_is_told_for_each_step_of_alpha(
     keys = {"update.weight_steps": 3, "schedule.steps_per_epoch": 4, "update.sequence": sequence}
     search = Search(small_trial(tmp_path, **keys))
     steps = ""
-    step_weights, step_alphas = search.optimisers.step_weights, search.optimisers.step_alphas
+    step_weights, step_alphas = search.optimizers.step_weights, search.optimizers.step_alphas
 
     def weights(gradients: Any) -> None:
         nonlocal steps
@@ -96,8 +96,8 @@ def test_w_steps_as_often_as_it_is_told_for_each_step_of_alpha(
         steps += "a"
         step_alphas(gradients)
 
-    search.optimisers.step_weights = weights  # type: ignore[method-assign]
-    search.optimisers.step_alphas = alphas  # type: ignore[method-assign]
+    search.optimizers.step_weights = weights  # type: ignore[method-assign]
+    search.optimizers.step_alphas = alphas  # type: ignore[method-assign]
     search.run_epoch()
     assert steps == ("wawwwa" if sequence == "weights-first" else "awwwaw")
 

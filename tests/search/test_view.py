@@ -11,8 +11,8 @@ from searching import small_trial, tiny_trial
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.search import Rule, Search, SearchControl, SearchView, Selection, SupernetSize
-from tune_nas.search.memory import check_search_memory
 from tune_nas.search.relaxation import runs_everything
+from tune_nas.search.search_memory import check_search_memory
 from tune_nas.search.selection import Decided, Magnitude, Perturbation, Sampled
 from tune_nas.spaces import Genotype
 
@@ -60,18 +60,18 @@ def test_the_verbs_do_what_they_say() -> None:
     assert control.rate_factor == 0.2
 
     before = {name: alpha.detach().clone() for name, alpha in control.alphas.items()}
-    moments = search.optimisers.alphas
+    moments = search.optimizers.alphas
     assert moments.state
     control.restart_alphas()
-    assert search.optimisers.alphas is not moments
+    assert search.optimizers.alphas is not moments
     assert all(torch.equal(before[name], alpha) for name, alpha in control.alphas.items())
     control.restart_alphas(seed=3)
     assert not any(torch.equal(before[name], alpha) for name, alpha in control.alphas.items())
 
-    momenta = search.optimisers.weights
+    momenta = search.optimizers.weights
     weights = [parameter.detach().clone() for parameter in search.supernet.parameters()]
     control.restart_weights()
-    assert search.optimisers.weights is not momenta
+    assert search.optimizers.weights is not momenta
     assert all(map(torch.equal, weights, search.supernet.parameters()))
 
     control.set_skip_dropout(0.25)

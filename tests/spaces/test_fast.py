@@ -15,7 +15,7 @@ TOLERANCE = 1e-12
 
 
 FORMS = ("torch", "fast")
-LEARNING = ("darts", "nasbench201")  # two spaces once more, with affine batch normalisation
+LEARNING = ("darts", "nasbench201")  # two spaces once more, with affine batch normalization
 
 
 def every_space() -> list[Space]:
@@ -44,7 +44,7 @@ def pair(space: Space, form: str, partial_channels: int = 1) -> tuple[Supernet, 
         for implementation in ("plain", form)
     )
     for weight in plain.parameters():
-        if weight.dim() == 1:  # scale or shift of a normalisation, which start at 1 and 0
+        if weight.dim() == 1:  # scale or shift of a normalization, which start at 1 and 0
             weight.data += 0.3 * torch.randn_like(weight)
     fast.load_state_dict(plain.state_dict())
     return plain, fast

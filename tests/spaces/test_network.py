@@ -56,7 +56,7 @@ def test_network_equals_the_supernets_path(space, picker, tiny_supernet, seed):
         return [options[i] for i in torch.randperm(len(options), generator=generator)[:n]]
 
     genotype = picker(space, pick)
-    content = space.to_dict()  # the final network has no batch normalisation after pools
+    content = space.to_dict()  # the final network has no batch normalization after pools
     content["supernet"]["norm_after_pools"] = False
     net, network = tiny_supernet(Space.from_dict(content)), build(genotype, space)
     copy_path(net, network, space, genotype)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tune_nas.errors import ConfigError
 from tune_nas.layers.primitives import FactorizedReduce, ResidualReduction
 from tune_nas.spaces import build_operation, operation_kind, operation_names, register_operation
-from tune_nas.spaces.registry import KINDS
+from tune_nas.spaces.operation_registry import KINDS
 
 NORMS = {
     "final": nn.BatchNorm2d,
@@ -35,7 +35,7 @@ def test_operation_keeps_channels_and_divides_size(name, stride, size, norm):
         return
     out.pow(3).sum().backward()
     assert x.grad.isfinite().all()
-    if min(size) > 2:  # one pixel, normalised over 3 samples, can have a vanishing gradient
+    if min(size) > 2:  # one pixel, normalized over 3 samples, can have a vanishing gradient
         assert x.grad.abs().sum() > 0
         assert all(p.grad.abs().sum() > 0 for p in operation.parameters() if p.dim() == 4)
 

@@ -53,7 +53,7 @@ def test_a_cell_is_split_halved_joined_and_shuffled_as_by_hand(
     w = torch.rand(2, 3, dtype=torch.float64)
     beta = torch.rand(2, dtype=torch.float64)
 
-    def normalise(y: Tensor) -> Tensor:
+    def normalize(y: Tensor) -> Tensor:
         return nn.functional.batch_norm(y, None, None, training=True)
 
     def edge(row: int, x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def test_a_cell_is_split_halved_joined_and_shuffled_as_by_hand(
         skip, pool = cell.edges[row][0], cell.edges[row][1]  # type: ignore[index]
         assert (reduction and skip(part).shape[1] == 2) or skip(part) is part
         stride = 2 if reduction else 1
-        pooled = normalise(nn.functional.max_pool2d(part, 3, stride, 1))
+        pooled = normalize(nn.functional.max_pool2d(part, 3, stride, 1))
         torch.testing.assert_close(pool(part), pooled)
         if reduction:
             odd = size % 2

@@ -19,7 +19,7 @@ def test_a_published_genotype_is_of_its_space_and_survives_every_notation(known:
     assert genotype == Genotype.parse(f"published:{known.name}")
     assert genotype.space == known.space
     genotype.check(load_space(known.space))
-    assert Genotype.from_darts(str(genotype), known.space) == genotype
+    assert Genotype.parse(str(genotype), space=known.space) == genotype
     assert known.paper and "/" in known.source
 
 

@@ -54,15 +54,15 @@ def test_cell_is_the_weighted_sum_written_out_by_hand():
     w = torch.rand(3, 4, dtype=torch.float64)  # rows: 0->1, 0->2, 1->2
     beta = torch.rand(3, dtype=torch.float64)
 
-    def normalise(y):
+    def normalize(y):
         mean = y.mean((0, 2, 3), keepdim=True)
         variance = (y - mean).square().mean((0, 2, 3), keepdim=True)
         return (y - mean) / (variance + 1e-5).sqrt()
 
     def edge(row, y):
         kernel = cell.edges[row][0][1].weight
-        convolution = normalise(torch.einsum("nihw,oi->nohw", y.clamp(min=0), kernel[:, :, 0, 0]))
-        pool = normalise(F.max_pool2d(y, 3, 1, 1))
+        convolution = normalize(torch.einsum("nihw,oi->nohw", y.clamp(min=0), kernel[:, :, 0, 0]))
+        pool = normalize(F.max_pool2d(y, 3, 1, 1))
         return w[row, 0] * convolution + w[row, 2] * y + w[row, 3] * pool
 
     first = edge(0, x)

@@ -13,7 +13,7 @@ from tune_nas.config import check_data_keys
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
 from tune_nas.sweep import RunOptions
-from tune_nas.sweep.preflight import data_sections
+from tune_nas.sweep.first_checks import data_sections
 from tune_nas.sweep.resolve import resolve_trials
 from tune_nas.sweep.runner import run_search
 from tune_nas.sweep.runs.plan import read_plan

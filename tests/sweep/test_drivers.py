@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from tune_nas.cli import app
 from tune_nas.config import TrialConfig
 from tune_nas.errors import NameTakenError
 from tune_nas.sweep.resolution import BaseTrials
-from tune_nas.sweep.runs import locking, storage
+from tune_nas.sweep.runs import locking, remote_folder
 from tune_nas.sweep.runs.drivers import DriverStatus, driver_status
 from tune_nas.sweep.runs.locking import is_locked, locked, read_owner
 from tune_nas.sweep.runs.plan import Plan, State
@@ -163,7 +164,8 @@ def test_a_remote_storage_tells_of_the_last_result_alone(
     from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
     remote = SubTreeFileSystem(str(tmp_path), LocalFileSystem())
-    monkeypatch.setattr(storage, "_filesystem", lambda uri: (remote, uri.partition("://")[2]))
+    systems = SimpleNamespace(from_uri=lambda uri: (remote, uri.partition("://")[2]))
+    monkeypatch.setattr(remote_folder, "FileSystem", systems)
     ask = "if its driver is gone, resume with: tune-nas resume x --storage mock://runs"
     assert driver_status("mock://runs", "x", "me") == DriverStatus(
         "running", f"no result yet; {ask}"

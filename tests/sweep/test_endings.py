@@ -4,7 +4,7 @@ from typing import Any
 
 from ray.exceptions import RayTaskError
 
-from tune_nas.sweep.ray.endings import error_line, stop_reason, summarise_error
+from tune_nas.sweep.ray.endings import error_line, stop_reason, summarize_error
 
 TRACEBACK = """\x1b[36mray::Trainable.train()\x1b[39m (pid=1, ip=127.0.0.1)
   File "trainable.py", line 3, in step
@@ -14,20 +14,20 @@ tune_nas.errors.CheckpointError: search.pt: damaged: checksum differs
 
 
 def test_a_traceback_becomes_its_last_error() -> None:
-    assert summarise_error(TRACEBACK) == "CheckpointError: search.pt: damaged: checksum differs"
+    assert summarize_error(TRACEBACK) == "CheckpointError: search.pt: damaged: checksum differs"
 
 
 def test_what_ray_wraps_is_unwrapped() -> None:
     wrapped = RayTaskError("step", TRACEBACK, ValueError("loss is nan"))
-    assert summarise_error(wrapped) == "ValueError: loss is nan"
+    assert summarize_error(wrapped) == "ValueError: loss is nan"
 
 
 def test_an_error_without_message_is_its_type() -> None:
-    assert summarise_error(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert summarize_error(KeyboardInterrupt()) == "KeyboardInterrupt"
 
 
 def test_a_long_error_is_cut() -> None:
-    line = summarise_error(ValueError("x" * 1000))
+    line = summarize_error(ValueError("x" * 1000))
     assert len(line) == 300
     assert line.endswith("…")
 

@@ -11,7 +11,7 @@ from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by, keys_that_decide
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
-from tune_nas.tasks import Inputs, RetrainTask, SearchTask, find_task
+from tune_nas.tasks import AnalysisTask, Inputs, RetrainTask, SearchTask, find_task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -28,10 +28,11 @@ def test_the_length_of_a_trial() -> None:
 def test_tasks_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(find_task("search"), SearchTask)
     assert isinstance(find_task("retrain"), RetrainTask)
+    assert isinstance(find_task("analysis"), AnalysisTask)
     monkeypatch.chdir(EXAMPLES)
     own = find_task("own_tasks:LinearProbe")
     assert (own.name, own.metric, own.finds_genotypes) == ("linear-probe", None, False)
-    with pytest.raises(ConfigError, match="must be one of search, retrain, or module:Class"):
+    with pytest.raises(ConfigError, match="must be one of search, retrain, analysis, or module"):
         find_task("dance")
     with pytest.raises(ConfigError, match=r"must be a class derived from tune_nas\.tasks\.Task"):
         find_task("own_tasks:LinearClassifier")
@@ -53,10 +54,14 @@ def test_what_decides_a_search() -> None:
     every = set(dotted_keys(TrialConfig))
     not_search = {"name", "benchmark.table", "start_from", "data.dir", "data.download"}
     not_search |= {"data.module_dir", "probes"}
-    of_retraining = {key for key in every if key.startswith("retrain.")}
-    assert set(keys_that_decide(Decides.SEARCH)) == (
-        every - OF_NOTHING - not_search - of_retraining
-    )
+    of_others = {key for key in every if key.startswith(("retrain.", "analysis."))}
+    assert set(keys_that_decide(Decides.SEARCH)) == every - OF_NOTHING - not_search - of_others
+
+
+def test_what_decides_an_analysis_besides_its_search() -> None:
+    assert keys_that_decide(Decides.ANALYSIS) == ("analysis.edges", "analysis.epochs")
+    trial = load_trial("darts-1st", {"analysis.edges": ["normal:0->2", "reduction:0->3"]})
+    assert AnalysisTask().epochs(trial) == 2 * 7  # of 8 operations, none is not selected
 
 
 def test_what_decides_a_retraining_run() -> None:

@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from tune_nas.data.registry import Source
+from tune_nas.data.dataset_registry import Source
 from tune_nas.testing import (
     DataSetContract,
+    ProbeContract,
     RelaxationContract,
     RuleContract,
     SelectionContract,
+    TaskContract,
     differences,
 )
 
 BROKEN = '''
 import torch
-from tune_nas.search import Relaxation, Rule, Sample, Selection, select_by_magnitude
+from tune_nas.checkpoint import load_state, save_state
+from tune_nas.search import Probe, Relaxation, Rule, Sample, Selection, select_by_magnitude
+from tune_nas.tasks import Task
 
 class Forgets(Rule):
     """Counts epochs, and does not save the count."""
@@ -51,6 +55,55 @@ class Restless(Selection):
     def genotype(self):
         self.search.choices.prune("normal", len(self.search.choices.open("normal")) - 1)
         return select_by_magnitude(self.search.space, self.search.expected_weights())
+
+class Meddling(Probe):
+    """Decides an edge that it should only look at."""
+    def after_epoch(self, search):
+        if search.choices.open("normal"):
+            search.decide("normal", search.choices.open("normal")[0], 1)
+        return {}
+
+class Random(Probe):
+    """Samples from torch's own generator."""
+    def after_epoch(self, search):
+        return {"chance": torch.rand(()).item()}
+
+class Counter:
+    """A learner that counts; it does not save the sum."""
+    def __init__(self, epochs):
+        self.epochs, self.epoch, self.sum = epochs, 0, 0.0
+    @property
+    def done(self):
+        return self.epoch >= self.epochs
+    def run_epoch(self, on_step=None):
+        self.epoch += 1
+        self.sum += self.epoch
+        return {"epoch": self.epoch, "sum": self.sum}
+    def result(self):
+        return None
+    def remarks(self):
+        return {}
+    def artifacts(self):
+        return {}
+    def save(self, folder):
+        save_state(folder, {"epoch": self.epoch}, name="counter.pt")
+    def load(self, folder):
+        self.epoch = load_state(folder, name="counter.pt")["epoch"]
+
+class Forgetful(Task):
+    """Loses what it has counted."""
+    name = "forgetful"
+    section = "schedule"
+    finds_genotypes = False
+    def epochs(self, trial):
+        return 3
+    def build(self, trial, inputs, together=None):
+        return Counter(3)
+
+class Short(Forgetful):
+    """Ends an epoch early, without a reason."""
+    def build(self, trial, inputs, together=None):
+        return Counter(2)
 '''
 
 
@@ -102,6 +155,39 @@ def test_a_selection_that_changes_the_search() -> None:
 
     with pytest.raises(AssertionError):
         Contract().test_asking_for_the_genotype_changes_nothing()
+
+
+def test_a_probe_that_changes_the_search() -> None:
+    class Contract(ProbeContract):
+        probe = "broken_parts:Meddling"
+
+    with pytest.raises(AssertionError, match=r"state\.decisions"):
+        Contract().test_the_search_is_the_same_without_it()
+
+
+def test_a_probe_that_draws_from_elsewhere() -> None:
+    class Contract(ProbeContract):
+        probe = "broken_parts:Random"
+
+    with pytest.raises(AssertionError, match="torch's own generator"):
+        Contract().test_the_search_is_the_same_without_it()
+
+
+def test_a_task_that_forgets(tmp_path: Path) -> None:
+    class Contract(TaskContract):
+        task = "broken_parts:Forgetful"
+
+    Contract().test_its_length_is_known_beforehand()
+    with pytest.raises(AssertionError, match=r"resumed after 1, not the same: state\.sum"):
+        Contract().test_it_resumes_bit_for_bit(tmp_path)
+
+
+def test_a_task_of_another_length() -> None:
+    class Contract(TaskContract):
+        task = "broken_parts:Short"
+
+    with pytest.raises(AssertionError, match="ends early without a reason"):
+        Contract().test_its_length_is_known_beforehand()
 
 
 def test_a_data_set_whose_images_come_in_an_order_of_their_own() -> None:

@@ -12,9 +12,10 @@ from typer.core import TyperGroup
 
 from tune_nas import __version__
 from tune_nas.cli import (
+    analyses,
     benchmark,
     bodies,
-    catalogue,
+    catalog,
     inspection,
     networks,
     report_command,
@@ -85,11 +86,11 @@ app.command("resume")(run_commands.resume)
 app.command("predict")(networks.predict)
 app.command("export")(networks.export)
 app.command("select")(selections.select)
-app.command("analyze")(selections.analyze)
-app.command("analyse", hidden=True)(selections.analyze)  # until version 0.2
+app.command("analyze")(analyses.analyze)
+app.command("analyse", hidden=True)(analyses.analyze)  # until version 0.2
 app.command("report")(report_command.report)
-app.command("list")(catalogue.list_)
-app.command("show")(catalogue.show)
+app.command("list")(catalog.list_)
+app.command("show")(catalog.show)
 app.command("inspect")(inspection.inspect)
 app.command("ui")(ui.ui)
 app.add_typer(benchmark.app, name="benchmark")

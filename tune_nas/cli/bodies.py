@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tune_nas.lazy import lazy_modules
 
 __all__ = [
+    "analyzing",
     "benchmark_import",
     "benchmark_query",
     "data_listing",
@@ -32,6 +33,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from tune_nas.cli import (
+        analyzing,
         benchmark_import,
         benchmark_query,
         data_listing,
@@ -51,4 +53,4 @@ if TYPE_CHECKING:
         ui_server,
     )
 else:
-    __getattr__ = lazy_modules("tune_nas.cli", __all__)
+    __getattr__ = lazy_modules(__name__, __all__)

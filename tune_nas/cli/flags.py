@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 FLAGS: Mapping[str, str] = {
+    "analysis.edges": "--edge",
     "concurrency": "--concurrency",
     "cpus_per_trial": "--cpus-per-trial",
     "data.name": "--data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tune_nas.spaces import Genotype, Space, model_size
-from tune_nas.spaces.registry import operation_kind
+from tune_nas.spaces.operation_registry import operation_kind
 from tune_nas.spaces.skeleton import plan
 
 # Kinds of operations, with their names in the output; noise is counted if the space has it.

@@ -82,10 +82,10 @@ def _of_file(path: str, pick: str | None = None) -> GenotypeReference:
 
 
 def _of_uri(uri: str) -> GenotypeReference:
-    for place, pick in ((uri, None), uri.rpartition(":")[::2]):
-        content = _read_uri(place)
+    for file, pick in ((uri, None), uri.rpartition(":")[::2]):
+        content = _read_uri(file)
         if content is not None:
-            return _read(content, pick or Path(place).stem, pick, place)
+            return _read(content, pick or Path(file).stem, pick, file)
     raise GenotypeError(f"{uri}: there is no such file")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from tune_nas.errors import StorageError
+from tune_nas.paths import ANALYSIS
 from tune_nas.report import Report, find_report_format
 from tune_nas.sweep.phases import read_records
 from tune_nas.sweep.runs.lookup import find_run
@@ -17,12 +18,17 @@ def report(run: str, storage: str, format_name: str) -> None:
 
     Raises:
         ConfigError: If there is no such format.
-        StorageError: If there is no such run, or it is damaged.
+        StorageError: If there is no such run, if it is an analysis, or damaged.
     """
     report_format = find_report_format(format_name)
     if find_run(run, storage).state is None:
         raise StorageError(f"'{run}' is not a run in {Storage(storage).root}; see `list runs`")
     plan = read_plan(Storage(storage).within(run))
+    if plan.state.kind == "analysis":
+        raise StorageError(
+            f"'{run}' is the analysis of a search, which compares no trials; its table is in "
+            f"{plan.storage.root}/{ANALYSIS}"
+        )
     records = [record for of_phase in read_records(plan).values() for record in of_phase]
     sweep = plan.sweep
     text = report_format.render(

@@ -136,7 +136,7 @@ def resume(
     together: options.Together = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Resume a sweep, search or retraining run after a crash or Ctrl-C, as it was started."""
+    """Resume a sweep, search, retraining run or analysis after a crash or Ctrl-C, as started."""
     # Its runs are in its own store, whatever the current value of MLFLOW_TRACKING_URI.
     source = context.get_parameter_source("mlflow")
     if source is None or source.name != "COMMANDLINE":

@@ -42,6 +42,15 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
         if outcome.best_genotype_path is not None:
             echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
         echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
+    tell_missing(outcome, storage)
+
+
+def tell_missing(outcome: SweepOutcome, storage: str) -> None:
+    """Print to stderr what MLflow lacks of a run.
+
+    Raises:
+        typer.Exit: With status 1, if a trial failed, or MLflow lacks something.
+    """
     resume = f"tune-nas resume {outcome.report.sweep}{storage_option(storage)}"
     for line in outcome.untracked:
         print(f"tune-nas: {printable(line)}; send it with: {resume}", file=sys.stderr)

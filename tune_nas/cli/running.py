@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tune_nas import sweep as sweeps
-from tune_nas.cli.ineffective_keys import note_ineffective
+from tune_nas.cli.analysis_summary import print_result
+from tune_nas.cli.ineffective_key_notes import note_ineffective
 from tune_nas.cli.option_values import run_options, trial_changes
 from tune_nas.cli.output import Format
 from tune_nas.cli.plan_summary import print_plan
@@ -135,7 +136,7 @@ def resume(
     run = run_options(execution, concurrency, together)
     with interruptible(name, execution.storage):
         outcome = sweeps.resume_sweep(name, run, failed=failed)
-    print_outcome(outcome, output, execution.storage)
+    print_result(outcome, output, execution.storage)
 
 
 def _parse_seeds(text: str) -> int | list[int]:

@@ -69,7 +69,7 @@ Together = Annotated[
     typer.Option(
         "--searches-per-process",
         "--together",  # the earlier name
-        help="Searches that share a process and run their passes as one.",
+        help="Searches that share a process and run their passes as one (experimental).",
         show_default="1",
         rich_help_panel=_WHERE,
     ),

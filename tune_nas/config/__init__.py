@@ -4,28 +4,13 @@ A key of a trial is written with dots (``update.lambda``); `tune_nas.library` re
 applies overrides and turns validation errors into one line.
 """
 
-from tune_nas.config.data import AugmentConfig, DataConfig, check_data_keys
+from tune_nas.config.analysis_config import AnalysisConfig, split_edge
+from tune_nas.config.data_config import AugmentConfig, DataConfig, check_data_keys
 from tune_nas.config.earlier import earlier_rules
-from tune_nas.config.relaxation import (
-    PenaltyConfig,
-    RelaxationConfig,
-    SmoothingConfig,
-    TemperatureConfig,
-)
-from tune_nas.config.schedule import (
-    GreedyConfig,
-    RateRuleConfig,
-    ScheduleConfig,
-    StageConfig,
-    StopConfig,
-    scaled,
-)
+from tune_nas.config.relaxation_config import RelaxationConfig, SmoothingConfig
+from tune_nas.config.schedule_config import ScheduleConfig, scaled
 from tune_nas.config.section import Cells, Channels, Count, Epochs, Section, dotted_keys
-from tune_nas.config.selection import (
-    PerturbationConfig,
-    SampledConfig,
-    SelectionConfig,
-)
+from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.trial import (
     AlphasOptimizer,
     BenchmarkConfig,
@@ -36,10 +21,11 @@ from tune_nas.config.trial import (
     TrialConfig,
     WeightsOptimizer,
 )
-from tune_nas.config.update import UpdateConfig, UpdatePhase
+from tune_nas.config.update_config import UpdateConfig, UpdatePhase
 
 __all__ = [
     "AlphasOptimizer",
+    "AnalysisConfig",
     "AugmentConfig",
     "BenchmarkConfig",
     "Cells",
@@ -47,23 +33,15 @@ __all__ = [
     "Count",
     "DataConfig",
     "Epochs",
-    "GreedyConfig",
     "OptimizerConfig",
-    "PenaltyConfig",
-    "PerturbationConfig",
-    "RateRuleConfig",
     "RelaxationConfig",
     "RetrainConfig",
     "RuntimeConfig",
-    "SampledConfig",
     "ScheduleConfig",
     "Section",
     "SelectionConfig",
     "SmoothingConfig",
     "SpaceConfig",
-    "StageConfig",
-    "StopConfig",
-    "TemperatureConfig",
     "TrialConfig",
     "UpdateConfig",
     "UpdatePhase",
@@ -72,4 +50,5 @@ __all__ = [
     "dotted_keys",
     "earlier_rules",
     "scaled",
+    "split_edge",
 ]

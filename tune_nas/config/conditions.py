@@ -1,19 +1,20 @@
 """The conditions under which a trial reads its keys; a key without any is always read.
 
-`CONDITIONS` is the declaration. The tests compare it with the code: they record which keys a search
-reads and change every key that it does not read.
+`CONDITIONS` is the declaration; the part that an option belongs to follows from the option models.
+The tests compare it with the code: they record which keys a search reads and change every key that
+it does not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tune_nas import manifest
-
-Content = Mapping[str, Any]
-"""A trial as plain containers: `TrialConfig.to_dict`."""
+from tune_nas.config.options.option_keys import key_in_trial, split_option
+from tune_nas.config.options.option_models import NAMED_PARTS, readers
+from tune_nas.config.section import Content
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Condition:
     keys: tuple[str, ...]
     holds: Callable[[Content], bool]
     needs: str
-    when: Mapping[str, Any] = field(default_factory=dict)
+    when: Mapping[str, object] = field(default_factory=dict)
 
     def found(self, content: Content) -> str:
         """Return the values of the keys as text, e.g. ``relaxation.kind is 'softmax'``."""
@@ -38,14 +39,22 @@ class Condition:
 
 
 def value_of(content: Content, key: str) -> Any:
-    """Return the value of a dotted key; None if its section is absent."""
+    """Return the value of a dotted key; None if its section is absent.
+
+    An option of a shipped part has the value of the key that it stands for; None if a part does not
+    have the option.
+    """
+    key = key_in_trial(key, content)
+    is_option = split_option(key) is not None
     value: Any = content
     for part in key.split("."):
-        value = None if value is None else value[part]
+        if value is None or (is_option and part not in value):
+            return None
+        value = value[part]
     return value
 
 
-def one_of(key: str, *values: Any) -> Condition:
+def one_of(key: str, *values: object) -> Condition:
     """Return the condition that a key has one of the given values."""
     words = " or ".join(_shown(value) for value in values)
     wanted = values[0] if len(values) == 1 else list(values)
@@ -67,7 +76,7 @@ def _other_than(*values: str) -> Condition:
     )
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, dict | list):
         return "given" if value else "empty"
     return "null" if value is None else repr(value)
@@ -77,7 +86,7 @@ def _positive(key: str) -> Condition:
     return Condition((key,), lambda trial: value_of(trial, key) > 0, f"{key} > 0")
 
 
-def _own(key: str, what: str = "class of your own (module:Class)") -> Condition:
+def _own(key: str, what: str = "custom class (module:Class)") -> Condition:
     return Condition(
         (key,),
         lambda trial: not manifest.is_shipped(manifest.KINDS[key], value_of(trial, key)),
@@ -100,6 +109,24 @@ def tunes(trial: Content) -> bool:
     kind = trial["selection"]["kind"]
     own = not manifest.is_shipped("selections", kind)
     return own or (kind == "perturbation" and trial["schedule"]["greedy"] is None)
+
+
+def _option_conditions() -> Iterator[tuple[str, Condition]]:
+    """Yield the keys that not all parts of a section read, each with the parts that do."""
+    for section, parts in NAMED_PARTS.items():
+        if section == "data":  # `check_data_keys`: a sweep may have several data sets
+            continue
+        named_by = f"{section}.{parts.named_by}"
+        keys = [
+            key
+            for model, within in parts.options.values()
+            for key in ([within] if within else model.model_fields)
+        ]
+        has_none = section == "relaxation.smoothing"  # `kind: none`
+        for key in dict.fromkeys(keys):
+            names = readers(parts, key)
+            if has_none or len(names) < len(manifest.SHIPPED[parts.kind]):
+                yield f"{section}.{key}", one_of(named_by, *names)
 
 
 def _cosine_moves(trial: Content) -> bool:
@@ -159,31 +186,25 @@ _SEVERAL_EPOCHS = Condition(
     (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
 )
 _HAS_ALPHA = _other_than("uniform-path")
-_SMOOTHS = one_of("relaxation.smoothing.kind", "random", "adversarial")
 _TUNES = Condition(
     ("schedule.greedy",), lambda trial: trial["schedule"]["greedy"] is None, "schedule.greedy null"
 )
 
-CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
+_OF_OPTIONS = dict(_option_conditions())
+_OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "space.cells": (_left_to_the_trial("cells"),),
-    "data.module_dir": (_own("data.name", "data set of your own (module:function)"),),
+    "data.module_dir": (_own("data.name", "custom data set (module:function)"),),
     "data.single_level": (one_of("update.level", "single"),),
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),
-    "relaxation.temperature": (one_of("relaxation.kind", "gumbel", "concrete"),),
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
     "relaxation.smoothing": (_other_than("gumbel", "uniform-path"),),
-    "relaxation.smoothing.start": (_SMOOTHS,),
-    "relaxation.smoothing.end": (
-        _SMOOTHS,
-        Condition((_EPOCHS,), _radius_grows, f"{_EPOCHS} > 1"),
-    ),
-    "relaxation.smoothing.steps": (one_of("relaxation.smoothing.kind", "adversarial"),),
+    "relaxation.smoothing.end": (Condition((_EPOCHS,), _radius_grows, f"{_EPOCHS} > 1"),),
     "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
     "relaxation.edge_normalization": (_HAS_ALPHA,),
-    "relaxation.penalty": (one_of("relaxation.kind", "sigmoid", "dirichlet"), _MOVES),
+    "relaxation.penalty": (_MOVES,),
     "relaxation.penalty.weight": (one_of("relaxation.penalty.kind", "kl", "kl-all", "zero-one"),),
-    "relaxation.unsampled": (one_of("relaxation.kind", "gumbel"), _MOVES),
+    "relaxation.unsampled": (_MOVES,),
     "relaxation.options": (_own("relaxation.kind"),),
     "update.order": (one_of("update.level", "bilevel", "mixed"),),
     "update.sequence": (_MOVES,),
@@ -219,8 +240,6 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
         ),
     ),
     "optimizer.alphas": (_MOVES,),
-    "optimizer.alphas.betas": (one_of("optimizer.alphas.kind", "adam"),),
-    "optimizer.alphas.momentum": (one_of("optimizer.alphas.kind", "sgd"),),
     "schedule.greedy.history": (
         Condition(
             ("schedule.greedy.criterion",),
@@ -245,9 +264,7 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
             "a bound in one of them",
         ),
     ),
-    "selection.max_skips": (one_of("selection.kind", "magnitude"),),
     "selection.rank_by": (
-        one_of("selection.kind", "magnitude"),
         one_of("relaxation.kind", "sigmoid", "dirichlet"),
         Condition(
             ("space.name", "selection.max_skips"),
@@ -255,7 +272,6 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
             "a space whose genotypes drop edges, or selection.max_skips",
         ),
     ),
-    "selection.perturbation": (one_of("selection.kind", "perturbation"),),
     "selection.perturbation.edges": (
         _TUNES,
         Condition(("space.name",), _drops_edges, "a space whose genotypes drop edges"),
@@ -263,7 +279,6 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
     "selection.perturbation.order": (_TUNES,),
     "selection.perturbation.interval": (_TUNES,),
     "selection.perturbation.learning_rate_factor": (_TUNES,),
-    "selection.sampled": (one_of("selection.kind", "sampled"),),
     "selection.options": (_own("selection.kind"),),
     "benchmark.table": (Condition(("space.name",), _has_table, "space.name 'nasbench201'"),),
     "retrain.learning_rate_min": (
@@ -272,5 +287,9 @@ CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
         ),
     ),
     "retrain.nesterov": (_positive("retrain.momentum"),),
+}
+CONDITIONS: Mapping[str, tuple[Condition, ...]] = {
+    key: (*([_OF_OPTIONS[key]] if key in _OF_OPTIONS else []), *_OTHERS.get(key, ()))
+    for key in (*_OF_OPTIONS, *_OTHERS)
 }
 """Conditions by key or section; a key is read if all conditions of it and its sections hold."""

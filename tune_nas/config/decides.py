@@ -16,6 +16,7 @@ class Decides(Flag):
         LENGTH: The number of epochs of a search.
         SEARCH_STARTS: Whether a search can be built; a sweep checks one search per value.
         RETRAIN_STARTS: Whether a retraining run can be built, likewise.
+        ANALYSIS: The result of the analysis of a search, together with the keys of ``SEARCH``.
     """
 
     NOTHING = 0
@@ -24,3 +25,4 @@ class Decides(Flag):
     LENGTH = auto()
     SEARCH_STARTS = auto()
     RETRAIN_STARTS = auto()
+    ANALYSIS = auto()

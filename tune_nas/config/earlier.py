@@ -8,7 +8,7 @@ it was started with, so that no result mixes the two.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class _NewKey(NamedTuple):
@@ -35,28 +35,29 @@ _NEW_KEYS = (
 )
 
 
-def earlier_rules(stored: Mapping[str, Any]) -> dict[str, Any]:
+def earlier_rules(stored: Mapping[str, object]) -> dict[str, str | int]:
     """Return, by dotted key, the values that keep the behavior of the version of a stored trial.
 
     Empty for a trial that has all keys, or whose kinds do not read the missing ones. One exception:
     a retraining run whose cutout blanked whole images scales it, since it would otherwise be
     rejected.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, str | int] = {}
     if _blanks_images(stored):
         found["retrain.augment.reference_size"] = _PUBLISHED_SIZE
     for key in _NEW_KEYS:
         section, kind = key.kind
-        held: Any = stored
+        held: object = stored
         for part in key.section:
             held = held.get(part) if isinstance(held, Mapping) else None
-        reads = isinstance(held, Mapping) and stored[section].get("kind") == kind
-        if reads and key.name not in held:
+        own = stored.get(section)
+        reads = isinstance(own, Mapping) and own.get("kind") == kind
+        if reads and isinstance(held, Mapping) and key.name not in held:
             found[".".join([*key.section, key.name])] = key.before
     return found
 
 
-def _blanks_images(stored: Mapping[str, Any]) -> bool:
+def _blanks_images(stored: Mapping[str, object]) -> bool:
     """Return whether a trial from before `reference_size` could blank whole retraining images."""
     data, retrain = stored.get("data"), stored.get("retrain")
     augment = retrain.get("augment") if isinstance(retrain, Mapping) else None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tune_nas import manifest
-from tune_nas.config.conditions import CONDITIONS, Condition, Content, tunes, value_of
-from tune_nas.config.section import dotted_keys
+from tune_nas.config.conditions import CONDITIONS, Condition, tunes, value_of
+from tune_nas.config.options.option_keys import (
+    key_in_trial,
+    keys_of_all_options,
+    split_option,
+)
+from tune_nas.config.section import Content, dotted_keys
 from tune_nas.config.trial import TrialConfig
 from tune_nas.errors import ConfigError
 
@@ -24,8 +28,9 @@ READS = {
         *("data.resolution", "data.layout", "data.fit", "data.background", "data.module_dir"),
     ),
     "analysis": (
-        *("runtime", "data.dir", "data.module_dir", "data.download", "data.layout"),
-        *("selection.perturbation.batches", "selection.perturbation.learning_rate_factor"),
+        *("analysis", "runtime", "data.dir", "data.module_dir", "data.download"),
+        *("data.layout", "selection.perturbation.batches"),
+        "selection.perturbation.learning_rate_factor",
     ),
 }
 """The keys and sections read by a retraining run and by the analysis of a finished search."""
@@ -48,7 +53,7 @@ class NoEffect:
     found: str
     needs: str
     keys: tuple[str, ...]
-    when: Mapping[str, Any]
+    when: Mapping[str, object]
 
     def __str__(self) -> str:
         return f"has no effect where {self.found}; it needs {self.needs}"
@@ -62,7 +67,12 @@ def no_effect(trial: TrialConfig, key: str, reads: Reads) -> NoEffect | None:
         key: A dotted key, or ``update.phases.N.set.KEY``.
         reads: Returns the declarations of custom parts; called only if needed.
     """
+    content: Content = trial.to_dict()
+    if keys := keys_of_all_options(key, content):
+        reasons = [no_effect(trial, each, reads) for each in keys]
+        return None if None in reasons else reasons[0]
     views = list(_views(trial))
+    typed, key = key, key_in_trial(key, content)
     if key.startswith(f"{_PHASES}."):
         _, _, number, _, inner = key.split(".", 4)
         views = [view for view in views if view.phase == int(number)]
@@ -72,17 +82,19 @@ def no_effect(trial: TrialConfig, key: str, reads: Reads) -> NoEffect | None:
         key_read = key
         if not views:
             found = f"{_PHASES} set it for every epoch in which α moves"
-            return NoEffect(key, found, "an epoch of none of them", (_PHASES,), {})
+            return NoEffect(typed, found, "an epoch of none of them", (_PHASES,), {})
     conditions = _conditions(key_read)
     unmet = [_first_unmet(conditions, view.content) for view in views]
     if None in unmet or not unmet or _is_declared(trial, key, reads):
         return None
     condition, content = unmet[-1], views[-1].content
     assert condition is not None
-    return NoEffect(key, condition.found(content), condition.needs, condition.keys, condition.when)
+    return NoEffect(
+        typed, condition.found(content), condition.needs, condition.keys, condition.when
+    )
 
 
-def set_keys(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def set_keys(changes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield the keys that settings set, each with its setting.
 
     Sections are split into their keys, and phases of the update into theirs.
@@ -93,7 +105,7 @@ def set_keys(changes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, setting
 
 
-def check_read(settings: Mapping[str, Any], task: str) -> None:
+def check_read(settings: Mapping[str, object], task: str) -> None:
     """Reject settings that have no effect on a task other than a search.
 
     Args:
@@ -113,7 +125,7 @@ def check_read(settings: Mapping[str, Any], task: str) -> None:
         raise ConfigError(f"{key} is set, but has no effect on {article} {task}{hint}")
 
 
-def set_value(trial: TrialConfig, key: str) -> Any:
+def set_value(trial: TrialConfig, key: str) -> object:
     """Return the value of a key that `set_keys` yields."""
     if not key.startswith(f"{_PHASES}."):
         return value_of(trial.to_dict(), key)
@@ -121,8 +133,11 @@ def set_value(trial: TrialConfig, key: str) -> Any:
     return trial.update.phases[int(number)].set[inner]
 
 
-def _leaves(key: str, value: Any, leaves: set[str]) -> Iterator[str]:
-    if key in leaves:
+def _leaves(key: str, value: object, leaves: set[str]) -> Iterator[str]:
+    if split_option(key) is not None and isinstance(value, Mapping) and value:
+        for option, entry in value.items():
+            yield from _leaves(f"{key}.{option}", entry, leaves)
+    elif key in leaves or split_option(key) is not None:
         yield key
         phases = value if key == _PHASES and isinstance(value, list) else []
         for number, phase in enumerate(phases):

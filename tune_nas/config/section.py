@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeAlias, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,10 @@ Threads = Annotated[int, Field(ge=1, le=1024)]
 _EXAMPLES = {"module:Class": "MyRelaxation", "module:function": "my_function"}
 
 
+Content: TypeAlias = Mapping[str, Any]
+"""A trial, or a section of it, as plain containers: `Section.to_dict`."""
+
+
 class Section(BaseModel):
     """Base of every model: unknown keys are errors, instances are immutable.
 
@@ -52,12 +56,12 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_earlier_versions(cls, content: Any) -> Any:
+    def _of_earlier_versions(cls, content: object) -> object:
         return with_current_names(cls, content) if isinstance(content, Mapping) else content
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
         """Reject booleans for numbers: YAML reads ``yes`` as true, and true equals 1 in Python."""
         field = cls.model_fields.get(info.field_name or "")
         if isinstance(value, bool) and field is not None:
@@ -95,16 +99,16 @@ def check_part(key: str, name: str, form: str = "module:Class", also: tuple[str,
     known = [*also, *manifest.names(kind)]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise ValueError(f"must be one of {', '.join(known)}, or {form} of your own{hint}")
+    raise ValueError(f"must be one of {', '.join(known)}, or a custom {form}{hint}")
 
 
-def with_current_names(model: type[Section], content: Mapping[str, Any]) -> dict[str, Any]:
+def with_current_names(model: type[Section], content: Mapping[str, object]) -> dict[str, object]:
     """Return the content of a section with keys and values of earlier versions replaced.
 
     Raises:
         ValueError: If a key is given in both spellings.
     """
-    current: dict[str, Any] = {}
+    current: dict[str, object] = {}
     for key, value in content.items():
         name = model.renamed.get(key, key)
         if name != key and name in content:
@@ -121,7 +125,7 @@ def current_key(model: type[BaseModel], key: str) -> str:
     return f"{head}{dot}{current_key(inner, rest) if inner and rest else rest}"
 
 
-def current_value(model: type[BaseModel], key: str, value: Any) -> Any:
+def current_value(model: type[BaseModel], key: str, value: object) -> object:
     """Return the value of a dotted key (with current names) in its current spelling."""
     head, _, rest = key.partition(".")
     inner = _inner(model, head)
@@ -130,7 +134,7 @@ def current_value(model: type[BaseModel], key: str, value: Any) -> Any:
     return _current_value(model, head, value)
 
 
-def current_settings(model: type[BaseModel], settings: Mapping[str, Any]) -> dict[str, Any]:
+def current_settings(model: type[BaseModel], settings: Mapping[str, object]) -> dict[str, object]:
     """Return dotted keys and their values, or lists of values, in their current spelling.
 
     Sections among the values are unchanged: they are renamed when they are validated.
@@ -138,7 +142,7 @@ def current_settings(model: type[BaseModel], settings: Mapping[str, Any]) -> dic
     Raises:
         ValueError: If a key is given in both spellings.
     """
-    current: dict[str, Any] = {}
+    current: dict[str, object] = {}
     for key, value in settings.items():
         name = current_key(model, key)
         if name != key and name in settings:
@@ -147,7 +151,7 @@ def current_settings(model: type[BaseModel], settings: Mapping[str, Any]) -> dic
     return current
 
 
-def _current_value(model: type[BaseModel], name: str, value: Any) -> Any:
+def _current_value(model: type[BaseModel], name: str, value: object) -> object:
     if isinstance(value, list):
         return [_current_value(model, name, each) for each in value]
     renamed = model.renamed_values.get(name, {}) if issubclass(model, Section) else {}
@@ -170,7 +174,7 @@ def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from dotted_keys(inner, f"{key}.")
 
 
-def inner_section(annotation: Any) -> type[BaseModel] | None:
+def inner_section(annotation: object) -> type[BaseModel] | None:
     """Return the model that a field holds; None for a plain value, and for a list."""
     if get_origin(annotation) is list:
         return None

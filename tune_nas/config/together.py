@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tune_nas.config.data import DataConfig
-from tune_nas.config.relaxation import RelaxationConfig
-from tune_nas.config.schedule import ScheduleConfig
-from tune_nas.config.selection import SelectionConfig
-from tune_nas.config.update import UpdateConfig
+from tune_nas.config.data_config import DataConfig
+from tune_nas.config.relaxation_config import RelaxationConfig
+from tune_nas.config.schedule_config import ScheduleConfig
+from tune_nas.config.selection_config import SelectionConfig
+from tune_nas.config.update_config import UpdateConfig
 
 
 class Parts(Protocol):

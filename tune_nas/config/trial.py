@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas.config.data import PUBLISHED_SIZE, AugmentConfig, DataConfig
+from tune_nas.config.analysis_config import AnalysisConfig
+from tune_nas.config.data_config import PUBLISHED_SIZE, AugmentConfig, DataConfig
 from tune_nas.config.decides import Decides
-from tune_nas.config.relaxation import RelaxationConfig
-from tune_nas.config.schedule import ScheduleConfig
+from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
+from tune_nas.config.part_section import PartSection
+from tune_nas.config.relaxation_config import RelaxationConfig
+from tune_nas.config.schedule_config import ScheduleConfig
 from tune_nas.config.section import (
     BatchSize,
     Cells,
     Channels,
-    Decay,
     Epochs,
     Rate,
     Section,
     Threads,
     check_part,
 )
-from tune_nas.config.selection import SelectionConfig
+from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.together import check_together
-from tune_nas.config.update import UpdateConfig
+from tune_nas.config.update_config import UpdateConfig
 
 _OF_SEARCH = Decides.SEARCH | Decides.SEARCH_STARTS
 _OF_RETRAIN = Decides.RETRAIN | Decides.RETRAIN_STARTS
@@ -71,23 +73,25 @@ class WeightsOptimizer(Section):
         return self
 
 
-class AlphasOptimizer(Section):
-    """The optimizer of α, with a constant learning rate.
-
-    Args:
-        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); or ``module:function`` for a custom one.
-    """
+class _AlphasOptimizerKind(PartSection):
+    section = "optimizer.alphas"
 
     kind: str = "adam"
-    learning_rate: Rate = 3e-4
-    betas: tuple[Decay, Decay] = (0.5, 0.999)
-    momentum: Rate = 0.9
-    weight_decay: Rate = 1e-3
 
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
         return check_part("optimizer.alphas.kind", value, "module:function")
+
+
+class AlphasOptimizer(SgdOptions, AdamOptions, _AlphasOptimizerKind):
+    """The optimizer of α, with a constant learning rate.
+
+    The options of the shipped ones are keys of this section.
+
+    Args:
+        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); or ``module:function`` for a custom one.
+    """
 
 
 class OptimizerConfig(Section):
@@ -108,22 +112,24 @@ class RuntimeConfig(Section):
         autocast: Whether the supernet runs in bfloat16 mixed precision (w and α keep their type).
             It changes the gradients by a quarter and thus the search.
         implementation: Implementation of the supernet: ``plain``; ``torch``, reorganized; ``fast``,
-            like torch with kernels compiled at first use. They are equal up to rounding and share
-            checkpoints.
+            like torch on a GPU, with kernels compiled at first use on a CPU; ``triton``, like fast
+            with Triton kernels on a GPU, which are experimental. They are equal up to rounding and
+            share checkpoints.
         compile: Whether a retraining run compiles its network with ``torch.compile``: ``auto``,
             only on a GPU (takes minutes once; slower on a CPU), or ``never``. Equal up to rounding;
             checkpoints are the same.
-        graphs: ``auto``: on a GPU, the steps of an epoch are replayed as a CUDA graph if they can
-            be captured, equal up to rounding; ``never``: no CUDA graphs.
+        graphs: ``always``: on a GPU, the steps of an epoch are replayed as a CUDA graph if they can
+            be captured, equal up to rounding, which is experimental; ``never``: no CUDA graphs;
+            ``auto``: like never, until they have been measured on a GPU.
     """
 
     device: str = "auto"
     threads: Threads = 1
     dtype: Annotated[Literal["float32", "float64"], Decides.SEARCH | Decides.RETRAIN] = "float32"
     autocast: Annotated[bool, Decides.SEARCH] = False
-    implementation: Literal["plain", "torch", "fast"] = "fast"
+    implementation: Literal["plain", "torch", "fast", "triton"] = "fast"
     compile: Literal["auto", "never"] = "auto"
-    graphs: Literal["auto", "never"] = "auto"
+    graphs: Literal["auto", "always", "never"] = "auto"
 
 
 class BenchmarkConfig(Section):
@@ -174,7 +180,7 @@ class RetrainConfig(Section):
         if self.auxiliary_weight > 0 and self.batch_size < 2:
             raise ValueError(
                 f"retrain.batch_size is {self.batch_size}, but must be >= 2 with an auxiliary head "
-                "(its batch normalisation); or set retrain.auxiliary_weight to 0"
+                "(its batch normalization); or set retrain.auxiliary_weight to 0"
             )
         return self
 
@@ -207,12 +213,13 @@ class TrialConfig(Section):
     runtime: RuntimeConfig = RuntimeConfig()
     benchmark: Annotated[BenchmarkConfig, Decides.SEARCH_STARTS] = BenchmarkConfig()
     retrain: Annotated[RetrainConfig, _OF_RETRAIN] = RetrainConfig()
+    analysis: Annotated[AnalysisConfig, Decides.ANALYSIS] = AnalysisConfig()
     start_from: Annotated[str | None, Decides.SEARCH_STARTS | Decides.LENGTH] = None
     probes: Annotated[list[str], Decides.SEARCH_STARTS] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
+    def _short_forms(cls, value: object) -> object:
         """Accept ``space: darts`` for ``space: {name: darts}``, likewise for data."""
         short = ("space", "data")
         if isinstance(value, dict):

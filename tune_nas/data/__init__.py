@@ -1,16 +1,16 @@
 """Data sets, stored as uint8 tensors on the trial's device, and their augmentation."""
 
 from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
-from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalise
-from tune_nas.data.images import Images, channel_statistics, resize
-from tune_nas.data.loading import DataShape, RetrainData, SearchData, describe_data, load_data
-from tune_nas.data.registry import (
+from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalize
+from tune_nas.data.dataset_registry import (
     Part,
     Source,
     dataset_description,
     dataset_names,
     register_dataset,
 )
+from tune_nas.data.images import Images, channel_statistics, resize
+from tune_nas.data.loading import DataShape, RetrainData, SearchData, describe_data, load_data
 from tune_nas.data.split import stratified
 from tune_nas.data.summary import describe_images
 
@@ -35,7 +35,7 @@ __all__ = [
     "fitted",
     "flip",
     "load_data",
-    "normalise",
+    "normalize",
     "random_crop",
     "register_dataset",
     "resize",

@@ -23,12 +23,12 @@ class Draws:
     Attributes:
         offsets: Top and left of each crop within the padded image, int64, (n, 2).
         flips: Whether each image is mirrored, bool, (n,).
-        centres: Row and column of each cutout's center, int64, (n, 2).
+        centers: Row and column of each cutout's center, int64, (n, 2).
     """
 
     offsets: Tensor | None = None
     flips: Tensor | None = None
-    centres: Tensor | None = None
+    centers: Tensor | None = None
 
     def __getitem__(self, part: slice) -> Draws:
         """Return the draws of a range of the images."""
@@ -49,7 +49,7 @@ class Draws:
                 own.copy_(new)
 
     def _all(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        return self.offsets, self.flips, self.centres
+        return self.offsets, self.flips, self.centers
 
 
 def fitted(config: AugmentConfig, side: int, *, mirrors: bool, key: str) -> AugmentConfig:
@@ -103,7 +103,7 @@ def draw(
     """
     if config is None:
         return Draws()
-    offsets = flips = centres = None
+    offsets = flips = centers = None
     if config.crop_padding:
         offsets = torch.randint(2 * config.crop_padding + 1, (n, 2), generator=generator)
     if config.flip:
@@ -111,8 +111,8 @@ def draw(
     if config.cutout:
         rows = torch.randint(height, (n,), generator=generator)
         columns = torch.randint(width, (n,), generator=generator)
-        centres = torch.stack((rows, columns), dim=1)
-    return Draws(offsets, flips, centres)
+        centers = torch.stack((rows, columns), dim=1)
+    return Draws(offsets, flips, centers)
 
 
 def random_crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
@@ -148,19 +148,19 @@ def flip(images: Tensor, flips: Tensor) -> Tensor:
     return both.index_select(0, torch.arange(n, device=images.device) + n * flips)
 
 
-def cutout(images: Tensor, centres: Tensor, size: int) -> Tensor:
+def cutout(images: Tensor, centers: Tensor, size: int) -> Tensor:
     """Set a square of each image to zero; it may extend past the border (DeVries and Taylor 2017).
 
     As published, it is applied after normalization, where zero is the mean color.
 
     Args:
         images: (n, channels, height, width).
-        centres: Row and column of each square's center, (n, 2). A square of even side covers one
+        centers: Row and column of each square's center, (n, 2). A square of even side covers one
             pixel more above and left of the center than below and right.
         size: Side of the square, in pixels.
     """
     height, width = images.shape[-2:]
-    first = (centres - size // 2)[:, :, None]
+    first = (centers - size // 2)[:, :, None]
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device)
     in_rows = (rows >= first[:, 0]) & (rows < first[:, 0] + size)

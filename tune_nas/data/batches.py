@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from tune_nas.checkpoint import State
 from tune_nas.config import AugmentConfig
 from tune_nas.data.augment import Draws, cutout, draw, flip, random_crop
 from tune_nas.data.images import Images
 from tune_nas.errors import CheckpointError
 
 
-def normalise(images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Tensor:
+def normalize(images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Tensor:
     """Return floating-point images with mean 0 and standard deviation 1.
 
     Args:
@@ -151,12 +151,12 @@ class Batches:
             images = random_crop(images, draws.offsets, self._augment.crop_padding)
         if draws.flips is not None:
             images = flip(images, draws.flips)
-        batch = normalise(images, self._mean, self._std, self._dtype)
-        if draws.centres is not None and self._augment is not None:
-            batch = cutout(batch, draws.centres, self._augment.cutout)
+        batch = normalize(images, self._mean, self._std, self._dtype)
+        if draws.centers is not None and self._augment is not None:
+            batch = cutout(batch, draws.centers, self._augment.cutout)
         return batch, self._images.labels.index_select(0, index)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the position in the stream: plain numbers and the generator's states."""
         return {
             "images": len(self._images),
@@ -166,7 +166,7 @@ class Batches:
             "generator": self._generator.get_state(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Go to the position in the stream at which `state` was saved.
 
         Raises:
@@ -217,4 +217,4 @@ def evaluation_batches(
         starts.pop()
     for start, end in zip(starts, [*starts[1:], len(images)], strict=True):
         part = images[start:end]
-        yield normalise(part.images, shift, scale, dtype), part.labels
+        yield normalize(part.images, shift, scale, dtype), part.labels

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Part, Source, folder_problem
+from tune_nas.data.dataset_registry import Part, Source, folder_problem
 from tune_nas.data.vision import import_torchvision
 from tune_nas.errors import DataError, DataUnavailableError
 from tune_nas.paths import expanded

@@ -5,17 +5,16 @@ from __future__ import annotations
 import struct
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
+from PIL.Image import Resampling, Transpose
 from torch import Tensor
 
 from tune_nas.config import DataConfig
 from tune_nas.errors import DataError, DataUnavailableError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # By content, which may differ from the file name. Pillow reads more formats, some of them (EPS) by
@@ -39,8 +38,6 @@ def read_image(file: Path, config: DataConfig) -> Tensor:
     Raises:
         DataError: If it is damaged, or its values have no defined range (32-bit gray).
     """
-    from PIL import Image
-
     try:
         with Image.open(file, formats=_formats()) as opened:
             opened.load()  # completes the read; for TIFF, applies the orientation
@@ -68,16 +65,12 @@ def read_image(file: Path, config: DataConfig) -> Tensor:
 @cache
 def _formats() -> tuple[str, ...]:
     """Return the supported formats that the installed Pillow can read."""
-    from PIL import Image
-
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _upright(image: Image, turn: object) -> Image:
+def _upright(image: Image.Image, turn: object) -> Image.Image:
     """Return an image turned by its EXIF orientation, 1 (upright) to 8."""
-    from PIL.Image import Transpose
-
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
@@ -91,26 +84,22 @@ def _upright(image: Image, turn: object) -> Image:
     return image if method is None else image.transpose(method)
 
 
-def _rgb(image: Image, background: str) -> Image:
+def _rgb(image: Image.Image, background: str) -> Image.Image:
     """Return a loaded image in RGB, 8 bits."""
-    from PIL.Image import alpha_composite, new
-
     if image.mode.startswith(("I", "F")):
         image = _gray_of_8_bits(image)
     if image.has_transparency_data:
-        behind = new("RGBA", image.size, background)
-        image = alpha_composite(behind, image.convert("RGBA"))
+        behind = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(behind, image.convert("RGBA"))
     return image.convert("RGB")
 
 
-def _gray_of_8_bits(image: Image) -> Image:
+def _gray_of_8_bits(image: Image.Image) -> Image.Image:
     """Return a gray image of more than 8 bits with its full range scaled to [0, 255].
 
     Raises:
         DataError: If its range is not defined.
     """
-    from PIL.Image import fromarray
-
     tags: Any = getattr(image, "tag_v2", {})
     # Pillow scales PGM to 16 bits. In TIFF, "I" and "F" are 32 bits or signed: any range.
     if not (image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")):
@@ -123,19 +112,16 @@ def _gray_of_8_bits(image: Image) -> Image:
     values = np.array(image).astype(np.int64)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow does not change these
         values = full - values
-    scaled = fromarray(((values * 255 + full // 2) // full).astype(np.uint8))
+    scaled = Image.fromarray(((values * 255 + full // 2) // full).astype(np.uint8))
     clear = image.info.get("transparency")
     if isinstance(clear, int):  # this value is transparent
         alpha = np.where(values == clear, 0, 255).astype(np.uint8)
-        scaled.putalpha(fromarray(alpha))
+        scaled.putalpha(Image.fromarray(alpha))
     return scaled
 
 
-def _fitted(image: Image, config: DataConfig) -> Image:
+def _fitted(image: Image.Image, config: DataConfig) -> Image.Image:
     """Return an image in the trial's resolution, antialiased (filters widen with the reduction)."""
-    from PIL import ImageOps
-    from PIL.Image import Resampling
-
     if config.resolution is None:
         return image
     size = (config.resolution, config.resolution)

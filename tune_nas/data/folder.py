@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from tune_nas.config import DataConfig
+from tune_nas.data.dataset_registry import Part, Source, folder_problem
 from tune_nas.data.decode import read_image
-from tune_nas.data.layout import RULE, Layout, Listing, find_layout, list_images
-from tune_nas.data.memory import check_fits
-from tune_nas.data.registry import Part, Source, folder_problem
+from tune_nas.data.folder_layout import RULE, Layout, Listing, find_layout, list_images
+from tune_nas.data.free_memory import check_fits
 from tune_nas.data.split import stratified
 from tune_nas.errors import DataError, DataUnavailableError
 from tune_nas.paths import expanded

@@ -9,17 +9,12 @@ from typing import Literal, overload
 import torch
 
 from tune_nas.config import AugmentConfig, DataConfig
-
-# Imported to register the data sets.
-from tune_nas.data import cifar as _cifar  # noqa: F401
-from tune_nas.data import folder as _folder  # noqa: F401
-from tune_nas.data import small as _small  # noqa: F401
 from tune_nas.data.augment import fitted
 from tune_nas.data.batches import Batches, evaluation_batches
+from tune_nas.data.dataset_registry import Source
+from tune_nas.data.free_memory import check_fits
 from tune_nas.data.images import Images, channel_statistics, resize
-from tune_nas.data.memory import check_fits
 from tune_nas.data.opening import open_part
-from tune_nas.data.registry import Source
 from tune_nas.data.split import stratified
 from tune_nas.errors import ConfigError, DataError
 from tune_nas.seeds import make_generator

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tune_nas import manifest
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Part, Reader, Source, find_reader
+from tune_nas.data.dataset_registry import Part, Reader, Source, find_reader
 from tune_nas.errors import ConfigError, DataError, DataUnavailableError, TuneNasError
 from tune_nas.paths import expanded
 from tune_nas.user_code import said

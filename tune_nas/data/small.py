@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from tune_nas.config import DataConfig
-from tune_nas.data.registry import Part, Source
+from tune_nas.data.dataset_registry import Part, Source
 from tune_nas.data.split import stratified
 from tune_nas.errors import DataError
 
@@ -34,8 +34,8 @@ def read_digits(config: DataConfig, part: Part) -> Source:
     test, train = stratified(labels, _DIGITS_TEST_IMAGES, division)
     index = train if part == "train" else test
     # The scanner's 17 gray values are spread over the range of a byte.
-    grey = torch.from_numpy(bunch.images)[index] * (255.0 / 16.0)
-    images = grey.round().to(torch.uint8)[:, None]
+    gray = torch.from_numpy(bunch.images)[index] * (255.0 / 16.0)
+    images = gray.round().to(torch.uint8)[:, None]
     return Source(
         labels[index],
         10,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from tune_nas.config import DataConfig
+from tune_nas.data.dataset_registry import Source
 from tune_nas.data.opening import open_part
-from tune_nas.data.registry import Source
 from tune_nas.errors import DataError
 
 _MOST_CLASSES = 12  # named in the line

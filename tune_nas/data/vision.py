@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from types import ModuleType
 
 import torch
@@ -20,7 +22,7 @@ def import_torchvision() -> ModuleType:
         DataError: If torchvision is not installed.
     """
     try:
-        import torchvision
+        return _imported()
     except ImportError as error:
         raise DataError("this data set needs torchvision, which is not installed") from error
     except RuntimeError as error:
@@ -31,8 +33,9 @@ def import_torchvision() -> ModuleType:
                 f"torchvision::{name}",
                 "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
             )
-        import torchvision
-    import torchvision.datasets
+        return _imported()
 
-    module: ModuleType = torchvision
-    return module
+
+def _imported() -> ModuleType:
+    importlib.import_module("torchvision.datasets")
+    return sys.modules["torchvision"]

@@ -21,7 +21,7 @@ from tune_nas.library import stored_trial
 from tune_nas.retrain import STATE_FILE
 from tune_nas.retrain.data_summary import DataSummary
 from tune_nas.spaces import Genotype, load_space
-from tune_nas.spaces.registry import build_operation
+from tune_nas.spaces.operation_registry import build_operation
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _AUXILIARY, _BACKBONE = "auxiliary.", "backbone."

@@ -40,7 +40,7 @@ def plot_alphas(table: Path | str | bytes) -> Figure:
     """
     history = _read(table)
     operations = list(dict.fromkeys(name for lines in history.values() for name in lines))
-    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(operations)}
+    colors = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(operations)}
     place = _places(list(history))
     rows = 1 + max(row for row, _ in place.values())
     columns = 1 + max(column for _, column in place.values())
@@ -50,8 +50,8 @@ def plot_alphas(table: Path | str | bytes) -> Figure:
     share = rows * _HEIGHT / (rows * _HEIGHT + _LEGEND)
     axes = figure.add_axes((0, 1 - share, 1, share), xlim=(0, columns), ylim=(rows, 0))
     axes.axis("off")
-    _draw(axes, history, place, colours)
-    handles = [Line2D([], [], color=colours[name], linewidth=2) for name in operations]
+    _draw(axes, history, place, colors)
+    handles = [Line2D([], [], color=colors[name], linewidth=2) for name in operations]
     figure.legend(
         handles, operations, loc="lower center", ncols=min(4, columns), frameon=False, fontsize=8
     )
@@ -74,7 +74,7 @@ def _draw(
     axes: Axes,
     history: History,
     place: dict[Edge, tuple[int, int]],
-    colours: dict[str, str],
+    colors: dict[str, str],
 ) -> None:
     points = [point for lines in history.values() for line in lines.values() for point in line]
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
@@ -99,7 +99,7 @@ def _draw(
         _scale(axes, x0, y0, highest, (first, last))
     for operation, lines_of in segments.items():
         axes.add_collection(
-            LineCollection(lines_of, colors=colours[operation], linewidths=1.3, zorder=2)
+            LineCollection(lines_of, colors=colors[operation], linewidths=1.3, zorder=2)
         )
 
 

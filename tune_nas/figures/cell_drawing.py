@@ -1,4 +1,4 @@
-"""Cells as figures: nodes and labelled operations, left to right, without a graphviz binary."""
+"""Cells as figures: nodes and labeled operations, left to right, without a graphviz binary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune_nas.figures.palette import INK
 from tune_nas.spaces import CellGenotype, CellSpace, Genotype, Space, operation_kind
 
 # Fill and line color of each kind of operation.
-_COLOURS = {
+_COLORS = {
     "convolution": ("#dcecf9", "#2f74b5"),
     "pool": ("#fdebd0", "#c77700"),
     "skip": ("#dff3e4", "#2e8b57"),
@@ -117,7 +117,7 @@ def _draw(
     y = {vertex: height - _TITLE / 2 for vertex, height in layout.y.items()}
     for number, route in enumerate(layout.routes):
         kind = operation_kind(cell.edges[number].operation) if number < len(cell.edges) else "end"
-        color = _END_LINE if kind == "end" else _COLOURS[kind][1]
+        color = _END_LINE if kind == "end" else _COLORS[kind][1]
         stroke = _Stroke(color, _DASHES if kind == "none" else "solid")
         for left, right in pairwise(route):
             start = (_right(left, columns), y[left])
@@ -138,7 +138,7 @@ def _draw(
         kind, number, layer = vertex
         if kind == OPERATION:
             operation = cell.edges[number].operation
-            fill, line = _COLOURS[operation_kind(operation)]
+            fill, line = _COLORS[operation_kind(operation)]
             _box(axes, columns[layer], height, vertex, fill, line, _operation_label(operation))
         elif kind != BEND:
             label = _node_label(kind, number, space)

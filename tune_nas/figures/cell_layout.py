@@ -86,7 +86,7 @@ def _route(layer_of: Mapping[int, int], number: int, source: int, target: int) -
     return [(NODE, source, start), *bends, (OPERATION, number, end - 1), (NODE, target, end)]
 
 
-def _neighbours(routes: Sequence[Sequence[Vertex]]) -> dict[Vertex, list[Vertex]]:
+def _neighbors(routes: Sequence[Sequence[Vertex]]) -> dict[Vertex, list[Vertex]]:
     found: dict[Vertex, list[Vertex]] = {}
     for route in routes:
         for left, right in itertools.pairwise(route):
@@ -98,7 +98,7 @@ def _neighbours(routes: Sequence[Sequence[Vertex]]) -> dict[Vertex, list[Vertex]
 def _fewest_crossings(
     vertices: Sequence[Vertex], routes: Sequence[Sequence[Vertex]]
 ) -> list[list[Vertex]]:
-    neighbours = _neighbours(routes)
+    neighbors = _neighbors(routes)
     layers: list[list[Vertex]] = [[] for _ in range(max(vertex[2] for vertex in vertices) + 1)]
     for vertex in vertices:
         layers[vertex[2]].append(vertex)
@@ -111,32 +111,30 @@ def _fewest_crossings(
                 generator.shuffle(layer)
         for sweep in range(_SWEEPS):
             step = 1 if sweep % 2 == 0 else -1
-            _sweep(tried, neighbours, step)
+            _sweep(tried, neighbors, step)
             crossings = count_crossings(tried, routes)
             if crossings < fewest:
                 best, fewest = [list(layer) for layer in tried], crossings
     return best
 
 
-def _sweep(
-    layers: list[list[Vertex]], neighbours: Mapping[Vertex, list[Vertex]], step: int
-) -> None:
+def _sweep(layers: list[list[Vertex]], neighbors: Mapping[Vertex, list[Vertex]], step: int) -> None:
     """Order each layer by the mean position of its neighbors in the layer before it."""
     for layer in layers[::step]:
         place = {v: n / max(len(entry) - 1, 1) for entry in layers for n, v in enumerate(entry)}
 
-        def barycentre(vertex: Vertex, place: dict[Vertex, float] = place) -> float:
-            near = [v for v in neighbours.get(vertex, []) if (vertex[2] - v[2]) * step > 0]
+        def barycenter(vertex: Vertex, place: dict[Vertex, float] = place) -> float:
+            near = [v for v in neighbors.get(vertex, []) if (vertex[2] - v[2]) * step > 0]
             return sum(place[v] for v in near) / len(near) if near else place[vertex]
 
-        layer.sort(key=barycentre)
+        layer.sort(key=barycenter)
 
 
 def _heights(
     layers: Sequence[Sequence[Vertex]], routes: Sequence[Sequence[Vertex]]
 ) -> dict[Vertex, float]:
     """Pull every vertex towards its neighbors, keeping order and distances in its layer."""
-    neighbours = _neighbours(routes)
+    neighbors = _neighbors(routes)
     y: dict[Vertex, float] = {}
     for layer in layers:
         offsets = _offsets(layer)
@@ -144,7 +142,7 @@ def _heights(
             y[vertex] = offset - offsets[-1] / 2
     for _ in range(_RELAXATIONS):
         for layer in layers:
-            wanted = [_pull(vertex, neighbours.get(vertex, []), y) for vertex in layer]
+            wanted = [_pull(vertex, neighbors.get(vertex, []), y) for vertex in layer]
             offsets = _offsets(layer)
             level = _increasing([w - o for w, o in zip(wanted, offsets, strict=True)])
             y.update({v: base + o for v, base, o in zip(layer, level, offsets, strict=True)})

@@ -20,7 +20,7 @@ def is_plain_norm(module: nn.Module) -> bool:
     return isinstance(module, nn.BatchNorm2d) and module.momentum is not None
 
 
-def normalised(norm: nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
+def normalized(norm: nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
     """Return scale · norm(x), with the scale () merged into that of the normalization."""
     tracks = norm.track_running_stats
     if norm.training and tracks and norm.num_batches_tracked is not None:
@@ -52,7 +52,7 @@ def scaled(norms: Sequence[nn.BatchNorm2d], scale: Tensor) -> tuple[Tensor, Tens
     return scale * gain, scale * bias
 
 
-def normalised_once(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> Tensor:
+def normalized_once(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> Tensor:
     """Return the output of each of the norms for x, computed once with the batch statistics.
 
     Args:

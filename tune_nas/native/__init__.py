@@ -4,12 +4,14 @@ Their implementation is private to this folder: `mix`, `pool` and `normed_pool` 
 `kernels_for` returns that they are available.
 """
 
+from tune_nas.native.backend import TOLERANCE
 from tune_nas.native.build import build_kernels, kernels_for
 from tune_nas.native.chain import Stage, stages_of
 from tune_nas.native.mix import Chain, Term, mix
 from tune_nas.native.pooling import is_kernels_pool, normed_pool, pool
 
 __all__ = [
+    "TOLERANCE",
     "Chain",
     "Stage",
     "Term",

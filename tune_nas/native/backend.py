@@ -8,7 +8,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from tune_nas.native.layout import MixGradient, MixTensors
+from tune_nas.native.mix_layout import MixGradient, MixTensors
+from tune_nas.stability import experimental
+
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
+"""Largest distance of a GPU's result from the truth, relative to its norm: more than rounding."""
 
 
 class MixKernels(Protocol):
@@ -89,6 +93,12 @@ def mix_kernels(device: torch.device) -> MixKernels:
     """Return the kernels of a device; `kernels_for` must have returned True."""
     if device.type == "cpu":
         return CpuKernels()
+    return triton_kernels()
+
+
+@experimental("Triton kernels", "not yet run on a GPU")
+def triton_kernels() -> MixKernels:
+    """Return the kernels of a GPU; `kernels_for` must have returned True."""
     from tune_nas.native.gpu.launch import TritonKernels  # it imports triton
 
     return TritonKernels()

@@ -19,6 +19,9 @@ from torch import Tensor
 
 from tune_nas.native.gpu import gpu_kernels_for
 
+if sys.platform != "win32":
+    import fcntl
+
 _FOLDER = Path(__file__).parent / "kernels"
 _SOURCES = ("stage.cpp", "mix.cpp", "pool.cpp")
 _FLAGS = (
@@ -77,8 +80,8 @@ def _compile(name: str, folder: Path) -> None:
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Let one process at a time continue; the lock of a killed process is free."""
-    import fcntl
-
+    if sys.platform == "win32":
+        raise OSError("the lock of the cache needs a POSIX system")
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tune_nas.layers.primitives import add, in_channels_last
 from tune_nas.native.backend import MixKernels, mix_kernels
 from tune_nas.native.chain import Stage
-from tune_nas.native.layout import Layout, MixGradient, MixTensors
+from tune_nas.native.mix_layout import Layout, MixGradient, MixTensors
 
 
 class Term(NamedTuple):
@@ -106,7 +106,7 @@ class _Mix(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[object, ...]:
         g, layout = in_channels_last(gradients[0]), ctx.layout
         scales, *rest = ctx.saved_tensors
         tensors, kept = rest[: ctx.n_tensors], rest[ctx.n_tensors :]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.layers.normalization import keep_statistics, normalised_once
+from tune_nas.layers.normalization import keep_statistics, normalized_once
 from tune_nas.layers.primitives import in_channels_last
 
 
@@ -46,10 +46,10 @@ def normed_pool(
 ) -> Tensor:
     """Return such a pooling normalized by each of the norms, with the statistics of the batch.
 
-    On a CPU by the kernels, elsewhere by torch; see `normalised_once`.
+    On a CPU by the kernels, elsewhere by torch; see `normalized_once`.
     """
     if x.device.type != "cpu":
-        return normalised_once(norms, module(x))
+        return normalized_once(norms, module(x))
     out, mean, inverse_std = _NormedPool.apply(  # type: ignore[no-untyped-call]
         in_channels_last(x), *_kind(module), norms[0].eps
     )

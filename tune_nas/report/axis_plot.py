@@ -116,19 +116,19 @@ def _draw(
         known.sort(key=lambda row: order_key(row.values.get(axis)))
         offset = (number - (len(series) - 1) / 2) * shift
         at = [_at(row.values.get(axis), place, offset) for row in known]
-        colour = PALETTE[number % len(PALETTE)]
+        color = PALETTE[number % len(PALETTE)]
         # Next to the bar of the standard deviation, which would hide them.
         beside = 0.0
         if place is not None and with_means:
             beside = 0.2 if len(series) == 1 else 0.35 * shift
         for x, row in zip(at, known, strict=True):
             aside = beside if row.statistics[name.key].n > 1 else 0.0
-            _draw_trials(panel, x + aside, row, name, colour, faint=with_means)
+            _draw_trials(panel, x + aside, row, name, color, faint=with_means)
         if with_means:
             in_order = all(order_key(value)[0] == 0 for value in values)
-            _draw_means(panel, at, known, name, colour, joined=in_order)
+            _draw_means(panel, at, known, name, color, joined=in_order)
         if label:
-            panel.plot([], [], linestyle="none", marker="o", color=colour, label=label)
+            panel.plot([], [], linestyle="none", marker="o", color=color, label=label)
     panel.set_xlabel(axis_label(axis) if axis else "", color=INK)
     panel.set_ylabel(f"{name.words}{f' [{name.unit.strip()}]' if name.unit else ''}", color=INK)
     panel.grid(axis="y", color=GRID, linewidth=0.8)
@@ -142,7 +142,7 @@ def _draw(
 
 
 def _draw_trials(
-    panel: Axes, x: float, row: Row, name: MetricName, colour: str, *, faint: bool
+    panel: Axes, x: float, row: Row, name: MetricName, color: str, *, faint: bool
 ) -> None:
     """Draw a row's trials: searches as dots, repeats as squares."""
     own = list(row.statistics[name.key].values)
@@ -158,7 +158,7 @@ def _draw_trials(
             linestyle="none",
             marker=marker,
             markersize=4.5,
-            markerfacecolor=colour,
+            markerfacecolor=color,
             markeredgecolor="white",
             markeredgewidth=0.5,
             alpha=0.55 if faint and len(own) > 1 else 0.8,
@@ -167,7 +167,7 @@ def _draw_trials(
 
 
 def _draw_means(
-    panel: Axes, at: list[float], rows: list[Row], name: MetricName, colour: str, *, joined: bool
+    panel: Axes, at: list[float], rows: list[Row], name: MetricName, color: str, *, joined: bool
 ) -> None:
     """Draw means of several trials with their deviations, joined if the values have an order.
 
@@ -180,7 +180,7 @@ def _draw_means(
         at,
         [statistic.mean if statistic.n > 1 else math.nan for statistic in statistics],
         yerr=[statistic.std or 0.0 for statistic in statistics],
-        color=colour,
+        color=color,
         linestyle="solid" if joined else "none",
         linewidth=1.1,
         elinewidth=1.4,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tune_nas.report.labels import normalise
+from tune_nas.report.labels import normalize
 from tune_nas.report.results import TrialResult
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def to_dataframe(results: Iterable[TrialResult], *, epochs: bool = False) -> Dat
             "status": result.status,
             "reason": result.error or result.reason,
             "parent": result.parent,
-            **{key: normalise(value) for key, value in result.parameters.items()},
+            **{key: normalize(value) for key, value in result.parameters.items()},
         }
         if epochs:
             rows += [{**row, "epoch": n, **m} for n, m in enumerate(result.history, start=1)]

@@ -10,7 +10,7 @@ from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.text import printable
 
 SweptValue: TypeAlias = "str | int | float | tuple[SweptValue, ...] | None"
-"""A value of a swept key, as `normalise` returns it; None if the trial has no such key."""
+"""A value of a swept key, as `normalize` returns it; None if the trial has no such key."""
 
 _NAMES = {
     "update.lambda": "λ",
@@ -106,7 +106,7 @@ def value_label(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
 
 
-def normalise(value: object) -> SweptValue:
+def normalize(value: object) -> SweptValue:
     """Convert a swept value so that equal values compare equal and can be dict keys.
 
     YAML reads ``inf`` and ``1e-3`` as text; they are numbers here.
@@ -117,7 +117,7 @@ def normalise(value: object) -> SweptValue:
         except ValueError:
             return value
     if isinstance(value, list | tuple):
-        return tuple(normalise(entry) for entry in value)
+        return tuple(normalize(entry) for entry in value)
     if value is None or isinstance(value, int | float):
         return value
     return str(dict(value)) if isinstance(value, Mapping) else str(value)

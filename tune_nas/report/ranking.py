@@ -17,7 +17,7 @@ def rank_key(
 
     Args:
         mean: Mean of the ranked metric.
-        values: The swept values, as `normalise` returns them, in the order of the swept keys.
+        values: The swept values, as `normalize` returns them, in the order of the swept keys.
         mode: Whether the largest (``max``) or the smallest (``min``) mean is best.
         diverged: Whether one of its seeds has diverged.
     """

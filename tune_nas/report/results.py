@@ -13,8 +13,8 @@ from typing import Any
 from tune_nas.errors import StorageError
 from tune_nas.status import RESULT_STATUSES
 
-PHASES = ("search", "repeat", "retrain")
-"""The phases of a sweep, in order."""
+PHASES = ("search", "repeat", "retrain", "analysis")
+"""The phases of a run, in order; ``analysis`` is the only phase of a run that analyzes edges."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TrialResult:
     Args:
         trial_id: Ray's id of the trial.
         phase: ``search``; ``repeat`` (the best configurations again, over several seeds, to the
-            end); or ``retrain``.
+            end); ``retrain``; or ``analysis``.
         parameters: Swept dotted keys with their values, without the seed.
         seed: The trial's seed.
         status: ``finished``, ``stopped early`` or ``failed``.

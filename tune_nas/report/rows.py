@@ -17,7 +17,7 @@ from tune_nas.report.labels import (
     MetricName,
     SweptValue,
     axis_label,
-    normalise,
+    normalize,
     order_key,
     value_label,
 )
@@ -158,14 +158,14 @@ def group(
 
     Args:
         axes: Swept dotted keys.
-        results: Trials of every phase.
+        results: Trials of every phase; analyses are in no row.
         metrics: Metrics to compute statistics of.
         rank_by: The ranked metric; a trial without a finite value of it has diverged.
     """
     searches: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
     key_of: dict[str, tuple[SweptValue, ...]] = {}
     for result in results:
-        if result.phase != "retrain":
+        if result.phase in ("search", "repeat"):
             key = _key(axes, result)
             key_of[result.trial_id] = key
             searches.setdefault(key, []).append(result)
@@ -182,7 +182,7 @@ def group(
 
 
 def _key(axes: Sequence[str], result: TrialResult) -> tuple[SweptValue, ...]:
-    return tuple(normalise(result.parameters.get(axis)) for axis in axes)
+    return tuple(normalize(result.parameters.get(axis)) for axis in axes)
 
 
 def _row(

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
+from tune_nas.checkpoint import State, check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
@@ -25,21 +22,20 @@ from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNas
 from tune_nas.library import stored_trial
 from tune_nas.memory import check_weights
 from tune_nas.paths import GENOTYPE
-from tune_nas.retrain.compiled import TrainingPass, compile_pays
+from tune_nas.retrain.compiled import compile_pays
 from tune_nas.retrain.data_summary import DataSummary
-from tune_nas.retrain.memory import SIZE_KEYS, check_retrain_size
+from tune_nas.retrain.network_training import NetworkTraining
+from tune_nas.retrain.retrain_checks import SIZE_KEYS, check_batch_size, check_retrain_size
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import (
     Genotype,
-    Space,
     build_network,
     count_parameters,
     estimate_network,
     load_space,
-    smallest_batch,
 )
-from tune_nas.training import FusedSGD, Tally, cosine, evaluate
+from tune_nas.training import evaluate
 
 STATE_FILE = "retrain.pt"
 
@@ -60,6 +56,7 @@ class Retrain:
         epoch: The next epoch to run, from 0.
         history: The metrics of the completed epochs.
         network: The final network.
+        training: Its optimizer and its steps.
 
     Raises:
         ConfigError: If the space or the device is not available.
@@ -105,17 +102,8 @@ class Retrain:
             derive_seed(trial.seed, "drop path")
         )
         self.network.generator = self._drop_path_generator
-        self._forward = TrainingPass(
-            self.network,
-            compiled=compile_pays(trial.runtime.compile, self.device),
-            drops=self._recipe.drop_path > 0,
-        )
-        self._optimizer = FusedSGD(
-            self.network.parameters(),
-            lr=self._recipe.learning_rate,
-            momentum=self._recipe.momentum,
-            weight_decay=self._recipe.weight_decay,
-            nesterov=self._recipe.nesterov,
+        self.training = NetworkTraining(
+            self.network, trial.retrain, compiled=compile_pays(trial.runtime.compile, self.device)
         )
         self._train = self.data.batches(
             self.data.train,
@@ -124,31 +112,9 @@ class Retrain:
             self._recipe.augment,
             "retrain.augment",
         )
-        self._check_batches(space)
+        check_batch_size(trial, space, self.data, self._train.batch_size)
         self.epoch = 0
         self.history: list[Metrics] = []
-
-    def _check_batches(self, space: Space) -> None:
-        """Raise a ConfigError if batch normalization would have one value per channel."""
-        recipe, side, found = self._recipe, self.data.image_size, self._train.batch_size
-        cells = space.final_size[1] if recipe.cells is None else recipe.cells
-        auxiliary = recipe.auxiliary_weight > 0
-        if found >= (2 if auxiliary else smallest_batch(space.skeleton.layout, cells, side)):
-            return
-        key, what = (
-            ("retrain.batch_size", recipe.batch_size)
-            if recipe.batch_size < 2
-            else ("data.train_images", len(self.data.train))
-        )
-        cause = (
-            "the auxiliary head (retrain.auxiliary_weight)"
-            if auxiliary
-            else f"maps of {side}-pixel images, which shrink to one pixel,"
-        )
-        raise ConfigError(
-            f"{key} is {what}, but must be >= 2: batch normalisation of {cause} needs more than "
-            "one image"
-        )
 
     @property
     def epochs(self) -> int:
@@ -178,12 +144,8 @@ class Retrain:
                 f"the training is over: {self.epoch} of {self.epochs} epochs are run"
             )
         start = time.perf_counter()
-        rate = cosine(
-            self.epoch, self.epochs, self._recipe.learning_rate, self._recipe.learning_rate_min
-        )
-        self._optimizer.param_groups[0]["lr"] = rate
-        self.network.drop_path_probability = self._recipe.drop_path * self.epoch / self.epochs
-        train = self._train_epoch(on_step)
+        rate = self.training.set_epoch(self.epoch)
+        train = self.training.run_epoch(self._train, self.device, on_step)
         if not math.isfinite(train.loss):
             raise DivergedError(
                 f"the train loss is {train.loss} in epoch {self.epoch + 1}; "
@@ -208,46 +170,6 @@ class Retrain:
         self.history.append(metrics)
         return dict(metrics)
 
-    def _train_epoch(self, on_step: Callable[[int, int], None] | None) -> Tally:
-        self.network.train()
-        tally = Tally(self.device)
-        steps = self._train.steps_per_epoch
-        for step in range(steps):
-            images, labels = self._train.next()
-            loss, logits = self.train_step(images, labels)
-            tally.add(loss, logits, labels)
-            if on_step is not None:
-                on_step(step + 1, steps)
-        return tally
-
-    def train_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Update the weights with one batch; the network is in training mode.
-
-        Args:
-            images: (n, in_channels, h, w), normalized.
-            labels: (n,).
-
-        Returns:
-            The loss of the main classifier before the step, and its logits (n, n_classes).
-        """
-        self._optimizer.zero_grad(set_to_none=True)
-        output = self._forward(images.contiguous(memory_format=torch.channels_last))
-        logits, auxiliary = output if isinstance(output, tuple) else (output, None)
-        loss = self._loss(logits, labels)
-        total = loss
-        if auxiliary is not None:
-            total = loss + self._recipe.auxiliary_weight * self._loss(auxiliary, labels)
-        total.backward()  # type: ignore[no-untyped-call]
-        if self._recipe.clip > 0:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.clip)
-        self._optimizer.step()
-        return loss.detach(), logits.detach()
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(
-            logits, labels, label_smoothing=self._recipe.label_smoothing
-        )
-
     def _evaluate(self) -> tuple[float, float]:
         self.network.eval()
         batches = self.data.evaluation_batches(self.data.test, self._recipe.batch_size)
@@ -255,7 +177,7 @@ class Retrain:
         ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
         return evaluate(self.network, ordered, self.device)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the complete state of the training as containers and tensors."""
         return {
             "trial": self.trial.to_dict(),
@@ -263,13 +185,13 @@ class Retrain:
             "data": DataSummary.of(self.data).to_dict(),
             "epoch": self.epoch,
             "network": dict(self.network.state_dict()),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self.training.optimizer.state_dict(),
             "batches": self._train.state_dict(),
             "drop_path_generator": self._drop_path_generator.get_state(),
             "history": [dict(metrics) for metrics in self.history],
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Resume from a state of the same trial and genotype.
 
         Raises:
@@ -285,7 +207,7 @@ class Retrain:
             decided_by(self.trial, Decides.RETRAIN), decided_by(saved, Decides.RETRAIN)
         )
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.training.optimizer.load_state_dict(state["optimizer"])
         self._train.load_state_dict(state["batches"])
         self._drop_path_generator.set_state(state["drop_path_generator"])
         self.history = [dict(metrics) for metrics in state["history"]]

@@ -1,180 +1,226 @@
-"""Strength of an operation on an edge: discretization accuracy at convergence.
+"""Strength of the operations on edges of a finished search, analyzed one by one and resumable.
 
 Wang et al., "Rethinking Architecture Selection in Differentiable NAS" (DARTS-PT), ICLR 2021,
-arXiv:2108.04392, Sec. 3.1: the edge is discretized to the operation, the rest of the supernet is
+arXiv:2108.04392, Sec. 3.1: an edge is discretized to an operation, the rest of the supernet is
 tuned until it converges, and its validation accuracy is measured. α often disagrees with it;
 selection by perturbation approximates it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
-from tune_nas.errors import ConfigError
-from tune_nas.library import with_overrides
-from tune_nas.search.ablation import without_operations
+from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by
+from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
+from tune_nas.learner import DECISIONS, ENDED
+from tune_nas.library import stored_trial, with_overrides
+from tune_nas.operation_strength import (
+    ANALYSIS_METRIC,
+    EdgeAnalysis,
+    OperationStrength,
+    StrengthTable,
+)
+from tune_nas.paths import ANALYSIS
+from tune_nas.runtime import peak_memory_mib
+from tune_nas.search.edge_operations import (
+    Candidate,
+    Discretized,
+    Measured,
+    candidates_of,
+    count_operations,
+    measure_edge,
+)
+from tune_nas.search.metrics import Metrics
 from tune_nas.search.search import Search
-from tune_nas.search.selection import Tuning
-from tune_nas.search.view import SearchControl, SearchView
+from tune_nas.text import plural
+
+STATE_FILE = "analysis.pt"
 
 
-class Discretised(Tuning):
-    """Discretizes one edge to one operation, then tunes; the rest is selected by magnitude.
+class Analysis:
+    """The analysis of a finished search: an epoch of it analyzes one operation of one edge.
 
-    Args:
-        search: The search, from whose end it continues.
-        cell: The cell type.
-        row: The edge.
-        column: The operation; None leaves the edge unchanged.
-        epochs: Number of tuning epochs.
-    """
-
-    def __init__(self, search: SearchControl, cell: str, row: int, column: int | None, epochs: int):
-        super().__init__(search)
-        self.cell, self.row, self.column = cell, row, column
-
-    @classmethod
-    def tuning_of(cls, trial: TrialConfig) -> int:
-        """Return the number of epochs in the options."""
-        return int(trial.selection.options["epochs"])
-
-    def decide(self, epoch: int) -> None:
-        """Decide the edge, before the first epoch."""
-        if epoch == 0 and self.column is not None:
-            self.search.decide(self.cell, self.row, self.column)
-
-
-@dataclass(frozen=True)
-class OperationStrength:
-    """Measures of an operation on an edge. Accuracies are on the validation half, in percent.
+    Each operation starts from the checkpoint of the search, so the analysis has the same result
+    with and without interruptions. All accuracies use batch statistics in batch normalization, so
+    that they are comparable, and all tunings see the same batches. The learning rate is that of
+    ``selection.perturbation``.
 
     Args:
-        operation: Its name.
-        alpha: Its α.
-        weight: Its expected operation weight.
-        without: The supernet's accuracy without it.
-        loss_without: The supernet's loss without it.
-        converged: Its discretization accuracy at convergence.
-    """
-
-    operation: str
-    alpha: float
-    weight: float
-    without: float
-    loss_without: float
-    converged: float
-
-
-@dataclass(frozen=True)
-class EdgeAnalysis:
-    """The operations of an edge.
-
-    Args:
-        cell: The cell type.
-        edge: E.g. ``0->2``.
-        supernet: Accuracy of the unchanged supernet in percent.
-        operations: The operations that a genotype may have there, in the order of the space.
-    """
-
-    cell: str
-    edge: str
-    supernet: float
-    operations: list[OperationStrength]
-
-    def ranks(self) -> dict[str, dict[str, int]]:
-        """Return, by criterion, the rank of each operation; 1 is the one it would choose."""
-        keys: dict[str, Callable[[OperationStrength], Any]] = {
-            "magnitude": lambda worth: -worth.weight,
-            "perturbation": lambda worth: (worth.without, -worth.loss_without),
-            "discretisation": lambda worth: -worth.converged,
-        }
-        ranks = {}
-        for criterion, key in keys.items():
-            ordered = sorted(self.operations, key=key)
-            ranks[criterion] = {worth.operation: rank for rank, worth in enumerate(ordered, 1)}
-        return ranks
-
-
-def analyze_edge(
-    trial: TrialConfig,
-    checkpoint: Path,
-    cell: str,
-    edge: str,
-    epochs: int,
-    on_operation: Callable[[str], None] | None = None,
-) -> EdgeAnalysis:
-    """Tune the supernet of a finished search with each operation of an edge alone on it.
-
-    All accuracies use batch statistics in batch normalization, so that they are comparable, and all
-    tunings see the same batches. The learning rate is that of ``selection.perturbation``.
-
-    Args:
-        trial: The trial of the search.
-        checkpoint: Folder of its last checkpoint.
-        cell: A cell type.
-        edge: An edge of it, e.g. ``0->2``.
-        epochs: Number of tuning epochs, assumed to reach convergence.
-        on_operation: Called with the name of each operation before it is tuned.
+        trial: The trial of the search; ``start_from`` is its last checkpoint, and ``analysis``
+            names the edges.
 
     Raises:
-        ConfigError: If the cell or edge does not exist, or the edge is already decided or pruned.
+        ConfigError: If a cell or an edge does not exist or is already decided or pruned, or none is
+            named.
         CheckpointError: If the checkpoint is not the end of that search.
     """
-    if epochs < 1:
-        raise ConfigError(f"epochs is {epochs}, but must be >= 1")
 
-    def start(row: int, column: int | None) -> Search:
-        options = {"cell": cell, "row": row, "column": column, "epochs": epochs}
-        selection = {
-            **trial.selection.to_dict(),
-            "kind": f"{__name__}:{Discretised.__name__}",
-            "max_skips": {},
-            "rank_by": "weights",
-            "options": options,
+    def __init__(self, trial: TrialConfig) -> None:
+        if trial.start_from is None:
+            raise ConfigError(
+                "start_from is null, but must be the checkpoint of the search to analyze"
+            )
+        if not trial.analysis.edges:
+            raise ConfigError("`analysis.edges` is empty, but must name an edge, as CELL:EDGE")
+        self.trial = trial
+        search = _finished_search(trial)
+        self.space = search.space
+        self._candidates = list(candidates_of(search, trial))
+        self._measured: dict[Candidate, Measured] = {}
+        self._converged: list[float] = []
+
+    @property
+    def epoch(self) -> int:
+        """Number of analyzed operations."""
+        return len(self._converged)
+
+    @property
+    def done(self) -> bool:
+        """Whether all operations are analyzed."""
+        return self.epoch >= len(self._candidates)
+
+    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Metrics:
+        """Analyze the next operation and return its measures.
+
+        Args:
+            on_step: Called after each step of the tuning with its number and the number of steps of
+                the tuning epoch.
+
+        Raises:
+            TuneNasError: If all operations are analyzed.
+            DivergedError: If the loss is not finite anymore.
+        """
+        if self.done:
+            raise TuneNasError(f"the analysis is over: {self.epoch} operations are analyzed")
+        start = time.perf_counter()
+        candidate = self._candidates[self.epoch]
+        if candidate not in self._measured:
+            self._measured |= measure_edge(
+                _finished_search(self.trial), candidate.cell, candidate.row
+            )
+        search = _finished_search(self.trial, candidate)
+        while not search.done:
+            search.run_epoch(on_step)
+        _, converged = search.evaluate(search.expected_weights(), batch_statistics=True)
+        self._converged.append(converged)
+        measured = self._measured[candidate]
+        return {
+            "epoch": self.epoch,
+            "supernet_accuracy": measured.supernet,
+            "alpha": measured.alpha,
+            "weight": measured.weight,
+            "accuracy_without": measured.without,
+            "loss_without": measured.loss_without,
+            ANALYSIS_METRIC: converged,
+            "memory_mib": peak_memory_mib(search.device),
+            "seconds": time.perf_counter() - start,
         }
-        return Search(
-            with_overrides(trial, {"start_from": str(checkpoint), "selection": selection})
-        )
 
-    untouched = start(0, None)
-    row = _open_row(untouched, cell, edge)
-    _, supernet = untouched.evaluate(untouched.expected_weights(), batch_statistics=True)
-    weights = untouched.expected_weights()[cell].operations[row]
-    alphas = untouched.alphas[cell].detach()[row]
-    found = []
-    for missing in without_operations(untouched, cell, row):
-        operation = untouched.space.cells[cell].operations[row][missing.what]
-        if on_operation is not None:
-            on_operation(operation)
-        tuned = start(row, missing.what)
-        while not tuned.done:
-            tuned.run_epoch()
-        _, converged = tuned.evaluate(tuned.expected_weights(), batch_statistics=True)
-        found.append(
-            OperationStrength(
-                operation,
-                alpha=float(alphas[missing.what]),
-                weight=float(weights[missing.what]),
-                without=missing.accuracy,
-                loss_without=missing.loss,
+    def table(self) -> StrengthTable:
+        """Return the operations analyzed so far, by edge."""
+        edges: dict[tuple[str, int], EdgeAnalysis] = {}
+        for candidate, converged in zip(self._candidates, self._converged, strict=False):
+            cell, row, column = candidate
+            measured, described = self._measured[candidate], self.space.cells[cell]
+            if (cell, row) not in edges:
+                edge = str(described.edges[row])
+                edges[cell, row] = EdgeAnalysis(cell, edge, measured.supernet, [])
+            strength = OperationStrength(
+                operation=described.operations[row][column],
+                alpha=measured.alpha,
+                weight=measured.weight,
+                without=measured.without,
+                loss_without=measured.loss_without,
                 converged=converged,
             )
+            edges[cell, row].operations.append(strength)
+        return StrengthTable(
+            str(self.trial.start_from), self.trial.analysis.epochs, list(edges.values())
         )
-    return EdgeAnalysis(cell, edge, supernet, found)
+
+    def result(self) -> None:
+        """Return None: an analysis finds no genotype."""
+
+    def remarks(self) -> dict[str, str]:
+        """Return the operation that was analyzed last, and why others were not analyzed."""
+        if not self._converged:
+            return {}
+        cell, row, column = self._candidates[self.epoch - 1]
+        described = self.space.cells[cell]
+        last = f"{cell} {described.edges[row]} {described.operations[row][column]}"
+        remarks = {DECISIONS: f"{last}: {self._converged[-1]:.2f} %"}
+        removed = count_operations(self.trial, self.space) - len(self._candidates)
+        if self.done and removed:
+            remarks[ENDED] = f"the search had removed {plural(removed, 'operation')} of the edges"
+        return remarks
+
+    def artifacts(self) -> dict[str, str]:
+        """Return the table as JSON and as CSV."""
+        table = self.table()
+        return {ANALYSIS: table.to_json(), "analysis.csv": table.to_csv()}
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the measures so far as plain containers."""
+        measured = [[*candidate, *astuple(each)] for candidate, each in self._measured.items()]
+        return {
+            "trial": self.trial.to_dict(),
+            "measured": measured,
+            "converged": list(self._converged),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state of the same analysis.
+
+        Raises:
+            CheckpointError: If it is of another one.
+        """
+        try:
+            saved = stored_trial(state["trial"], "its trial")
+        except ConfigError as error:
+            raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+        for mark in (Decides.SEARCH, Decides.ANALYSIS):
+            check_same_trial(decided_by(self.trial, mark), decided_by(saved, mark))
+        self._measured = {
+            Candidate(*entry[:3]): Measured(*entry[3:]) for entry in state["measured"]
+        }
+        self._converged = list(state["converged"])
+
+    def save(self, folder: Path) -> None:
+        """Write ``analysis.pt`` and the artifacts to a folder."""
+        save_state(folder, self.state_dict(), name=STATE_FILE, files=self.artifacts())
+
+    def load(self, folder: Path) -> None:
+        """Resume from a checkpoint folder.
+
+        Raises:
+            CheckpointError: If it is damaged, missing or of another analysis.
+        """
+        state = load_state(folder, name=STATE_FILE)
+        with taking(folder):
+            self.load_state_dict(state)
 
 
-def _open_row(search: SearchView, cell: str, edge: str) -> int:
-    cells = search.space.cells
-    if cell not in cells:
-        raise ConfigError(f"the cell is '{cell}', but must be one of {', '.join(cells)}")
-    edges = [str(known) for known in cells[cell].edges]
-    if edge not in edges:
-        raise ConfigError(f"the {cell} cell has no edge '{edge}'; it has {', '.join(edges)}")
-    row = edges.index(edge)
-    if row not in search.choices.open(cell):
-        raise ConfigError(f"edge {edge} of the {cell} cell is decided already, or was taken out")
-    return row
+def _finished_search(trial: TrialConfig, candidate: Candidate | None = None) -> Search:
+    """Return the search to analyze as it ended, to be tuned with an operation alone on its edge.
+
+    Args:
+        trial: The trial of the analysis.
+        candidate: The operation; None to leave all edges unchanged.
+    """
+    cell, row, column = candidate or ("", 0, None)
+    epochs = trial.analysis.epochs
+    selection = {
+        **trial.selection.to_dict(),
+        "kind": f"{Discretized.__module__}:{Discretized.__name__}",
+        "max_skips": {},
+        "rank_by": "weights",
+        "options": {"cell": cell, "row": row, "column": column, "epochs": epochs},
+    }
+    return Search(with_overrides(trial, {"selection": selection}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class Candidates:
             for name, cell in self.cells.items()
         }
         # Cache by cell, name and device, so that a step needs no transfer and no value read.
-        self._known: dict[tuple[str, str, torch.device], Any] = {}
+        self._known: dict[tuple[str, str, torch.device], object] = {}
         self.version = 0
 
     def remaining(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
@@ -125,8 +125,7 @@ class Candidates:
         key = (cell, name, torch.device(device))
         if key not in self._known:
             self._known[key] = find(key[2])
-        found: T = self._known[key]
-        return found
+        return cast("T", self._known[key])
 
 
 class CandidateMask(Candidates):
@@ -154,7 +153,7 @@ class CandidateMask(Candidates):
         """Keep only the operations in a mask (edges, operations) on the edges of a cell."""
         self._replace(cell, self._remaining[cell] & mask.cpu())
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Return the masks by cell type."""
         return {
             name: {
@@ -164,7 +163,7 @@ class CandidateMask(Candidates):
             for name in self.cells
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Restore the masks."""
         for name in self.cells:
             self._decided[name] = state[name]["decided"].clone()

@@ -31,7 +31,7 @@ class CapturableSgd(torch.optim.SGD):
         self.rate.fill_(rate)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
         """Update the parameters that have a gradient."""
         (group,) = self.param_groups
         parameters = [each for each in group["params"] if each.grad is not None]
@@ -69,7 +69,7 @@ class CapturableAdam(torch.optim.Adam):
     """torch's Adam, equal up to rounding, with its step count on the device."""
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
         """Update the parameters that have a gradient."""
         (group,) = self.param_groups
         for parameter in group["params"]:

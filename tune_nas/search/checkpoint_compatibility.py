@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from tune_nas.checkpoint import check_same_trial
+from tune_nas.checkpoint import State, check_same_trial
 from tune_nas.config import TrialConfig, earlier_rules
 from tune_nas.config.conditions import value_of
 from tune_nas.config.decides import Decides
@@ -14,7 +13,7 @@ from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.library import stored_trial, with_overrides
 
 
-def check_same(own: TrialConfig, saved: Mapping[str, Any]) -> None:
+def check_same(own: TrialConfig, saved: Mapping[str, object]) -> None:
     """Raise a CheckpointError if a checkpoint is of a trial with a different result.
 
     Keys that did not exist when it was written get the values it was written with.
@@ -31,7 +30,7 @@ def check_same(own: TrialConfig, saved: Mapping[str, Any]) -> None:
 
 
 def with_rules_of(
-    trial: TrialConfig, saved: Mapping[str, Any], leave: str | None = None
+    trial: TrialConfig, saved: Mapping[str, object], leave: str | None = None
 ) -> TrialConfig:
     """Return a trial with the behavior of an earlier version that a checkpoint was written with.
 
@@ -52,7 +51,7 @@ def with_rules_of(
     return with_overrides(trial, rules) if rules else trial
 
 
-def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) -> None:
+def check_same_space(own: Mapping[str, object], saved: Mapping[str, object] | None) -> None:
     """Raise a CheckpointError if a space has changed; a user may have edited its file.
 
     Args:
@@ -70,7 +69,7 @@ def check_same_space(own: Mapping[str, Any], saved: Mapping[str, Any] | None) ->
         )
 
 
-def check_origin(folder: str, own: TrialConfig, state: Mapping[str, Any]) -> None:
+def check_origin(folder: str, own: TrialConfig, state: State) -> None:
     """Check that a checkpoint is the end of the same search, with any selection.
 
     Args:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from tune_nas.config import AugmentConfig, DataConfig, TrialConfig
 from tune_nas.config.conditions import value_of
+from tune_nas.config.options.option_keys import key_in_trial
 from tune_nas.data import DataShape, describe_data, fitted
 from tune_nas.search.relaxation import initialization
 from tune_nas.spaces import Space, load_space
@@ -22,11 +22,11 @@ class EffectiveValues:
     """
 
     def __init__(self, keys: Collection[str]) -> None:
-        self._keys = [key for key in keys if _section(key) in _EFFECTIVE]
+        self._keys = keys
         self._spaces: dict[str, Space] = {}
         self._shapes: dict[str, DataShape] = {}
 
-    def of(self, trial: TrialConfig) -> dict[str, Any]:
+    def of(self, trial: TrialConfig) -> dict[str, object]:
         """Return the content of a trial with its effective values.
 
         Raises:
@@ -35,7 +35,9 @@ class EffectiveValues:
         """
         content = trial.to_dict()
         for key in self._keys:
-            section = _section(key)
+            section = _section(key_in_trial(key, content))
+            if section not in _EFFECTIVE:
+                continue
             parent, _, name = section.rpartition(".")
             value_of(content, parent)[name] = _EFFECTIVE[section](trial, self)
         return content
@@ -69,12 +71,14 @@ def _unsampled(trial: TrialConfig, values: EffectiveValues) -> str:
     return usual[outputs.pop()] if len(outputs) == 1 else "auto"
 
 
-def _augment(config: AugmentConfig, key: str, trial: TrialConfig, values: EffectiveValues) -> Any:
+def _augment(
+    config: AugmentConfig, key: str, trial: TrialConfig, values: EffectiveValues
+) -> object:
     shape = values.shape(trial.data)
     return fitted(config, shape.image_size, mirrors=shape.mirrors, key=key).to_dict()
 
 
-_EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], Any]] = {
+_EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], object]] = {
     "space.init_channels": lambda trial, values: (
         trial.space.init_channels or values.space(trial).skeleton.init_channels
     ),

@@ -11,8 +11,9 @@ from tune_nas.config import TrialConfig
 from tune_nas.data import Batches, SearchData
 from tune_nas.errors import ConfigError
 from tune_nas.memory import check_weights
-from tune_nas.search.memory import SIZE_KEYS
+from tune_nas.runtime import supernet_form
 from tune_nas.search.relaxation import Relaxation
+from tune_nas.search.search_memory import SIZE_KEYS
 from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import Space, Supernet, estimate_supernet, smallest_batch
 from tune_nas.spaces.supernet import check_partial_channels
@@ -70,7 +71,7 @@ def make_supernet(
             init_channels=size.init_channels,
             cells=size.cells,
             partial_channels=size.partial_channels,
-            implementation=trial.runtime.implementation,
+            implementation=supernet_form(trial.runtime, device),
         )
     # Equivalent, and faster on a CPU, especially for pooling.
     supernet = supernet.to(device, dtype)

@@ -3,105 +3,28 @@
 A graph replays the kernels of one step on the same memory. Values that differ between steps are
 written there first: the picks of the batches and the seeds of the generators. The learning rate of
 w is read on the device. Everything else a step depends on is constant as long as `Step.constants`
-is; when that changes, the graphs are dropped and captured again.
+is; when that changes, the graphs are dropped and captured again. The first replay of each graph is
+compared with an eager run of the same step: see `run_and_compare`.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-import weakref
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from tune_nas import manifest
 from tune_nas.config import RuntimeConfig, TrialConfig
+from tune_nas.search.capture import WARM_UP, Capture, capture_for, log_eager
+from tune_nas.search.captured_functions import CapturedFunctions
 from tune_nas.search.objective import Objective
 from tune_nas.search.relaxation import Relaxation
+from tune_nas.search.replay_proof import default_generators, run_and_compare
 from tune_nas.search.rng import Draws, RngReplay, RngTape
 from tune_nas.search.stepping import BatchIndices, Step, StepResult, Steps
 from tune_nas.spaces import CellWeights, MixingWeights, Supernet
-
-_LOG = logging.getLogger(__name__)
-
-# Number of eager steps of a kind before it is captured: they fill caches, create the optimizers'
-# states and compile kernels. They are normal steps of the search.
-WARM_UP = 2
-# Maximum number of captured functions; each needs memory, and a selection evaluates many masks.
-KEPT = 6
-
-
-class Capture(Protocol):
-    """Captures a function's effects on memory without running it; returns a function that does."""
-
-    def __call__(
-        self, function: Callable[[], None], generators: Sequence[torch.Generator]
-    ) -> Callable[[], None]:
-        """Capture a function.
-
-        Args:
-            function: Runs kernels on memory at fixed addresses.
-            generators: The generators on the device that the function uses. The returned function
-                uses the seeds that they have when it is called.
-
-        Raises:
-            RuntimeError: If it does something that cannot be captured, e.g. reading a value back.
-        """
-
-
-class CudaCapture:
-    """Captures with CUDA graphs that share their memory, as they never run concurrently.
-
-    The outputs of a graph are not shared while they are referenced.
-
-    Args:
-        device: The GPU.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        # cuBLAS keeps a workspace for each stream it has seen
-        self._stream: torch.cuda.Stream | None = None
-        self._pool: Any = None
-        self._alive: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()
-
-    def __call__(
-        self, function: Callable[[], None], generators: Sequence[torch.Generator]
-    ) -> Callable[[], None]:
-        """See `Capture`."""
-        with torch.cuda.device(self.device):
-            graph = torch.cuda.CUDAGraph()
-            for generator in generators:
-                graph.register_generator_state(generator)
-            if self._stream is None:
-                self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            if not self._alive:  # torch does not reuse a pool whose graphs are all deleted
-                self._pool = torch.cuda.graph_pool_handle()
-            with (
-                # torch does not restore the stream if a capture cannot be ended
-                torch.cuda.stream(torch.cuda.current_stream(self.device)),
-                torch.cuda.graph(
-                    graph,
-                    pool=self._pool,
-                    stream=self._stream,
-                    # concurrent searches of the process do not invalidate it
-                    capture_error_mode="thread_local",
-                ),
-            ):
-                function()
-        self._alive.add(graph)
-        return graph.replay
-
-
-def capture_for(runtime: RuntimeConfig, device: torch.device) -> Capture | None:
-    """Return the capture of steps on a device; None if all steps run eagerly."""
-    wanted = runtime.graphs == "auto" and device.type == "cuda"
-    return CudaCapture(device) if wanted else None
 
 
 def make_steps(
@@ -127,10 +50,10 @@ def make_steps(
         return Steps(draws)
     if not relaxation.capturable:
         kind = relaxation.config.kind
-        _tell(f"relaxation '{kind}' draws what runs, or does not say that it can be captured")
+        log_eager(f"relaxation '{kind}' draws what runs, or does not say that it can be captured")
         return Steps(draws)
     if uncapturable is not None:
-        _tell(f"{uncapturable} is a part of your own, which may read values on the host")
+        log_eager(f"{uncapturable} is a part of your own, which may read values on the host")
         return Steps(draws)
     return GraphedSteps(capture, draws)
 
@@ -143,83 +66,6 @@ def uncapturable_part(trial: TrialConfig) -> str | None:
     if not manifest.is_shipped("alpha_optimizers", optimizer):
         return f"optimizer.alphas.kind '{optimizer}'"
     return None
-
-
-class CapturedFunctions:
-    """Runs functions of tensors on the device; frequent ones are captured.
-
-    Args:
-        capture: Captures them; None to run all eagerly.
-        what: Their description, for the line that is logged on failure.
-    """
-
-    def __init__(self, capture: Capture | None, what: str) -> None:
-        self._capture, self._what = capture, what
-        # by thread: initialization by libraries at the first call in a thread cannot be captured
-        self._runs: Counter[tuple[Hashable, int]] = Counter()
-        self._captured: dict[Hashable, _CapturedFunction] = {}
-
-    def run(self, key: Hashable, function: Callable[..., Any], *inputs: Any) -> Any:
-        """Return the result of a function: nested containers of tensors.
-
-        Args:
-            key: Equal for equal functions on inputs of equal structure, shapes and types.
-            function: Reads and changes only its inputs and memory at fixed addresses.
-            inputs: Nested containers of tensors.
-        """
-        if self._capture is None:
-            return function(*inputs)
-        captured = self._captured.get(key)
-        if captured is None:
-            here = (key, threading.get_ident())
-            self._runs[here] += 1
-            if self._runs[here] <= WARM_UP:
-                return function(*inputs)
-            try:
-                captured = _CapturedFunction(function, inputs, self._capture)
-            except RuntimeError as error:
-                self._capture = None
-                self.reset()
-                _tell(_first_line(error), of=self._what)
-                return function(*inputs)
-            if len(self._captured) >= KEPT:
-                oldest = next(iter(self._captured))
-                del self._captured[oldest]
-                for run in [run for run in self._runs if run[0] == oldest]:
-                    del self._runs[run]
-        self._captured[key] = self._captured.pop(key, captured)  # the most recent is last
-        return captured(inputs)
-
-    def reset(self) -> None:
-        """Drop all captured functions."""
-        self._runs.clear()
-        self._captured.clear()
-
-
-class _CapturedFunction:
-    """A captured function; its result is a copy, as the next run overwrites the original."""
-
-    def __init__(self, function: Callable[..., Any], inputs: Any, capture: Capture) -> None:
-        self._inputs = tree_map_only(Tensor, _copy, inputs)
-        given: list[Any] = []
-
-        def run() -> None:
-            given[:] = [function(*self._inputs)]
-
-        self._replay = capture(run, ())
-        self._given = given[0]
-
-    def __call__(self, inputs: Any) -> Any:
-        for own, tensor in zip(tree_leaves(self._inputs), tree_leaves(inputs), strict=True):
-            if isinstance(own, Tensor):
-                own.copy_(tensor.detach())
-        self._replay()
-        return tree_map_only(Tensor, _copy, self._given)
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    """Return a copy that keeps no reference to the tensor's origin."""
-    return tensor.detach().clone()
 
 
 class CapturedStep:
@@ -318,44 +164,45 @@ class GraphedSteps(Steps):
             return objective.predict(images, weights)
 
         key = (tuple(images.shape), supernet.training, running, fields)
-        logits: Tensor = self._predictions.run(key, function, images, tensors)
-        return logits
+        return self._predictions.run(
+            key, function, images, tensors, state=lambda: dict(supernet.named_buffers())
+        )
 
     def run(self, moves_alphas: bool) -> StepResult:
         """Run the next step, captured if it can be."""
         picks = self.step.pick(moves_alphas)
-        captured = None if self._gave_up else self._find(picks)
-        if captured is not None:
-            return captured(picks)
         if self._gave_up:
             return self.step.run(picks)
+        captured = self._captured.get(moves_alphas)
+        if captured is not None:
+            return captured(picks)
+        tapes = self._tapes.setdefault(moves_alphas, [])
+        if len(tapes) >= WARM_UP:
+            return self._run_and_capture(picks, tapes[-1])
         with self.draws.recording() as tape:
             seen = self.step.run(picks)
-        self._tapes.setdefault(moves_alphas, []).append(tape)
+        tapes.append(tape)
         return seen
 
-    def _find(self, picks: BatchIndices) -> CapturedStep | None:
-        """Return the graph of a kind of step, capturing it now if due; None if there is none."""
-        kind = picks.moves_alphas
-        tapes = self._tapes.get(kind, [])
-        if kind not in self._captured and len(tapes) >= WARM_UP:
-            try:
-                self._captured[kind] = CapturedStep(
-                    self.step, picks, tapes[-1], self.draws, self._capture
-                )
-            except RuntimeError as error:
-                self._drop_steps()
-                self._gave_up = True
-                _tell(_first_line(error))
-        return self._captured.get(kind)
+    def _run_and_capture(self, picks: BatchIndices, tape: RngTape) -> StepResult:
+        """Run a step eagerly and capture it for the next ones, if its replay does the same."""
+        captured: list[CapturedStep] = []
 
+        def replay() -> StepResult:
+            captured.append(CapturedStep(self.step, picks, tape, self.draws, self._capture))
+            return captured[0](picks)
 
-def _first_line(error: BaseException) -> str:
-    """Return the first error message: a failure to end the capture only follows from it."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return str(error).partition("\n")[0]
-
-
-def _tell(reason: str, of: str = "a step") -> None:
-    _LOG.warning("no CUDA graphs, each kernel of %s is launched by itself: %s", of, reason)
+        device = picks.train.index.device
+        seen, fault = run_and_compare(
+            lambda: self.step.run(picks),
+            replay,
+            self.step.state,
+            {"the search's": self.draws.host, **default_generators(device)},
+        )
+        if fault is None:
+            self._captured[picks.moves_alphas] = captured[0]
+        else:
+            self._drop_steps()
+            self._gave_up = True
+            log_eager(fault)
+        return seen

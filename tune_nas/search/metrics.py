@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -23,7 +23,14 @@ RESERVED = frozenset(
 """Entries that Ray Tune adds to every result, irrelevant for a search."""
 
 
-def make_numbers(metrics: dict[str, Any], part: object) -> None:
+@runtime_checkable
+class _Scalar(Protocol):
+    """A NumPy scalar or array of one element."""
+
+    def item(self) -> object: ...
+
+
+def make_numbers(metrics: Metrics, part: object) -> None:
     """Convert the values of metrics to plain numbers, in place.
 
     NumPy scalars, booleans, and tensors and arrays of one element are converted: a checkpoint
@@ -70,9 +77,9 @@ def check_kept(before: Metrics, after: Metrics, part: object) -> None:
             )
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.detach().item()
-    elif hasattr(value, "item") and getattr(value, "size", None) == 1:
+    elif isinstance(value, _Scalar) and getattr(value, "size", None) == 1:
         value = value.item()
     return float(value) if isinstance(value, numbers.Real) else None

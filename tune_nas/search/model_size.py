@@ -6,21 +6,31 @@ far.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import yaml
 
+from tune_nas.checkpoint import State
 from tune_nas.spaces import Genotype
 
 BEST_BY_SIZE = "best_by_size.yaml"
 """Its file in a checkpoint; ``best.yaml`` in older ones."""
 
 
+class Entry(TypedDict):
+    """A genotype, the epoch that it was found in, and that epoch's accuracy in percent."""
+
+    epoch: int
+    valid_accuracy: float
+    space: str
+    genotype: str
+
+
 class BestBySize:
     """Keeps, for each number of convolutions, the genotype of the best epoch so far."""
 
     def __init__(self) -> None:
-        self.entries: dict[int, dict[str, Any]] = {}
+        self.entries: dict[int, Entry] = {}
 
     def see(self, genotype: Genotype, epoch: int, valid_accuracy: float) -> None:
         """Record an epoch's genotype; ties keep the earlier one."""
@@ -38,10 +48,10 @@ class BestBySize:
         """Return the entries, smallest size first."""
         return yaml.safe_dump(dict(sorted(self.entries.items())), sort_keys=False)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the entries as plain containers."""
-        return {"entries": [[size, dict(entry)] for size, entry in self.entries.items()]}
+        return {"entries": [[size, entry.copy()] for size, entry in self.entries.items()]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore the entries."""
-        self.entries = {int(size): dict(entry) for size, entry in state["entries"]}
+        self.entries = {int(size): entry.copy() for size, entry in state["entries"]}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from tune_nas.checkpoint import load_state, save_state, taking
+from tune_nas.checkpoint import State, load_state, save_state, taking
 from tune_nas.checkpoint_folder import MANIFEST, fetched
 from tune_nas.config import TrialConfig
 from tune_nas.errors import DivergedError, TuneNasError
@@ -26,7 +25,7 @@ from tune_nas.search.checkpoint_compatibility import (
 )
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
-from tune_nas.search.optimisers import scheduled_rate
+from tune_nas.search.optimizers import scheduled_rate
 from tune_nas.search.probes import (
     AlphaHistory,
     Decisions,
@@ -216,10 +215,10 @@ class Search(SupernetTraining):
             rate = self.selection.learning_rate(self.epoch - self.search_epochs)
         else:
             rate = self.rate_factor * scheduled_rate(self.trial, self.epoch)
-        self.optimisers.set_learning_rate(rate)
+        self.optimizers.set_learning_rate(rate)
         self.supernet.train()
         moves = self.moves_alphas(self.epoch)
-        self._steps.begin(Step(self.update, self.optimisers, self._train, self._valid, moves))
+        self._steps.begin(Step(self.update, self.optimizers, self._train, self._valid, moves))
         tally = run_steps(
             self._steps,
             self.steps_per_epoch,
@@ -257,7 +256,7 @@ class Search(SupernetTraining):
         """Return loss and accuracy of the supernet on the validation half: see `on_valid_half`."""
         return on_valid_half(self, weights, batches, batch_statistics)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the complete state of the search as containers and tensors."""
         return {
             "trial": self.trial.to_dict(),
@@ -276,7 +275,7 @@ class Search(SupernetTraining):
             "probes": [[name, probe.state_dict()] for name, probe in self._own_probes.items()],
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Resume from a state of the same trial.
 
         Raises:
@@ -345,6 +344,6 @@ class Search(SupernetTraining):
         """Set a trial that differs only in the behavior of an earlier version."""
         self.trial, self.relaxation.config = trial, trial.relaxation
 
-    def _take(self, folder: Path | str, state: Mapping[str, Any]) -> None:
+    def _take(self, folder: Path | str, state: State) -> None:
         with taking(folder):
             self.load_state_dict(state)

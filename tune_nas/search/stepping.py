@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tune_nas.data import Batches, Pick
 from tune_nas.search.objective import Batch, Objective
-from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.optimizers import Optimizers
 from tune_nas.search.rng import Draws
 from tune_nas.search.update import Update
 from tune_nas.spaces import MixingWeights
@@ -60,14 +60,14 @@ class Step:
 
     Args:
         update: The update of w and α.
-        optimisers: Their optimizers.
+        optimizers: Their optimizers.
         train: The training batches.
         valid: The separate batches for α.
         moves_alphas: Whether α is updated in the epoch, in some or all of its steps.
     """
 
     update: Update
-    optimisers: Optimisers
+    optimizers: Optimizers
     train: Batches
     valid: Batches
     moves_alphas: bool
@@ -90,12 +90,12 @@ class Step:
             output = self.update.step(
                 train,
                 valid,
-                step_weights=self.optimisers.step_weights,
-                step_alphas=self.optimisers.step_alphas,
-                sgd=self.optimisers.sgd_state,
+                step_weights=self.optimizers.step_weights,
+                step_alphas=self.optimizers.step_alphas,
+                sgd=self.optimizers.sgd_state,
             )
         else:
-            output = self.update.step_weights_alone(train, self.optimisers.step_weights)
+            output = self.update.step_weights_alone(train, self.optimizers.step_weights)
         return StepResult(output.train_loss, output.train_logits, train[1])
 
     def constants(self) -> dict[str, Any]:
@@ -110,7 +110,19 @@ class Step:
             "skip dropout": getattr(supernet, "skip_dropout", 0.0),
             "batch sizes": (self.train.batch_size, self.valid.batch_size),
             # by identity: the owners of a step's tensors
-            "objects": (supernet, self.optimisers.weights, self.optimisers.alphas),
+            "objects": (supernet, self.optimizers.weights, self.optimizers.alphas),
+        }
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return all tensors that a step may change, by kind and name."""
+        objective, optimizers = self.update.objective, self.optimizers
+        return {
+            "w": dict(objective.supernet.named_parameters()),
+            "statistics": dict(objective.supernet.named_buffers()),
+            "α": dict(objective.alphas),
+            "β": dict(objective.betas),
+            "state of w's optimizer": _optimizer_state(optimizers.weights),
+            "state of α's optimizer": _optimizer_state(optimizers.alphas),
         }
 
 
@@ -174,3 +186,14 @@ def run_steps(
 def channels_last(batch: Batch) -> Batch:
     """Return a batch with its images in the memory format of the supernet."""
     return batch[0].contiguous(memory_format=torch.channels_last), batch[1]
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the tensors of an optimizer's state, named by key and number of the parameter."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    return {
+        f"{key} of tensor {place}": tensor
+        for place, parameter in enumerate(parameters)
+        for key, tensor in optimizer.state.get(parameter, {}).items()
+        if isinstance(tensor, Tensor)
+    }

@@ -6,11 +6,11 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
 from tune_nas.runtime import set_up_runtime
@@ -25,7 +25,7 @@ from tune_nas.search.factory import (
 )
 from tune_nas.search.graphs import make_steps, uncapturable_part
 from tune_nas.search.objective import Objective
-from tune_nas.search.optimisers import Optimisers
+from tune_nas.search.optimizers import Optimizers
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.rng import Draws
 from tune_nas.search.smoothing import make_smoothing
@@ -80,7 +80,7 @@ class SupernetTraining:
             trial.space.init_channels, trial.space.cells, trial.relaxation.partial_channels
         )
         self.supernet = self._make_supernet(self.size)
-        self.optimisers = Optimisers(
+        self.optimizers = Optimizers(
             trial.optimizer,
             self.supernet,
             self.alphas,
@@ -108,6 +108,11 @@ class SupernetTraining:
         )
 
     @property
+    def optimisers(self) -> Optimizers:
+        """The optimizers, under the name that custom rules use; until version 0.2."""
+        return self.optimizers
+
+    @property
     def steps_per_epoch(self) -> int:
         """Number of w steps per epoch."""
         return self.trial.schedule.steps_per_epoch or self._train.steps_per_epoch
@@ -126,50 +131,50 @@ class SupernetTraining:
         old, self.size = self.supernet, size
         self._steps.reset()  # frees memory before the new one is allocated
         self.supernet = self._make_supernet(size)
-        self.optimisers.restart_weights(self.supernet)
+        self.optimizers.restart_weights(self.supernet)
         self._connect()
         return old
 
     def widen(self, size: SupernetSize, generator: torch.Generator) -> None:
         """Replace the supernet by a wider one that keeps its weights and their momentum."""
-        momenta = momenta_of(self.supernet, self.optimisers.weights)
+        momenta = momenta_of(self.supernet, self.optimizers.weights)
         old = self.rebuild(size)
         origins = widen(old, self.supernet, generator)
-        widen_momenta(momenta, self.supernet, self.optimisers.weights, origins)
+        widen_momenta(momenta, self.supernet, self.optimizers.weights, origins)
 
     def restart_weights(self) -> None:
         """Restart the optimizer of w; w itself stays."""
-        self.optimisers.restart_weights(self.supernet)
+        self.optimizers.restart_weights(self.supernet)
 
     def restart_alphas(self, seed: int | None = None) -> None:
         """Restart the optimizer of α; with a seed, sample α and β again too."""
         if seed is not None:
             sampled = initial_architecture(self.relaxation, seed, self.device, self.dtype)
             _assign((self.alphas, self.betas), sampled)
-        self.optimisers.restart_alphas()
+        self.optimizers.restart_alphas()
 
-    def training_state(self) -> dict[str, Any]:
+    def training_state(self) -> State:
         """Return the state of w, α, their optimizers and batches."""
         return {
             "size": self.size._asdict(),
             "supernet": _copies(self.supernet.state_dict()),
             "alphas": _copies(self.alphas),
             "betas": _copies(self.betas),
-            "optimisers": copy.deepcopy(self.optimisers.state_dict()),
+            "optimisers": copy.deepcopy(self.optimizers.state_dict()),
             "draws": self._draws.get_state(),
             "batch_size": self.batch_size,
             "train_batches": self._train.state_dict(),
             "valid_batches": self._valid.state_dict(),
         }
 
-    def load_training_state(self, state: Mapping[str, Any]) -> None:
+    def load_training_state(self, state: State) -> None:
         """Restore what `training_state` returned."""
         self._steps.reset()
         if SupernetSize(**state["size"]) != self.size:
             self.rebuild(SupernetSize(**state["size"]))
         self.supernet.load_state_dict(state["supernet"])
         _assign((self.alphas, self.betas), (state["alphas"], state["betas"]))
-        self.optimisers.load_state_dict(state["optimisers"])
+        self.optimizers.load_state_dict(state["optimisers"])
         self._draws.set_state(state["draws"])
         self.set_batch_size(state["batch_size"])
         self._train.load_state_dict(state["train_batches"])

@@ -11,7 +11,7 @@ from tune_nas.spaces.counting import (
 from tune_nas.spaces.estimate import NetworkEstimate, estimate_network, estimate_supernet
 from tune_nas.spaces.genotype import CellGenotype, Genotype, GenotypeEdge
 from tune_nas.spaces.network import Network, build_network
-from tune_nas.spaces.registry import (
+from tune_nas.spaces.operation_registry import (
     build_operation,
     operation_kind,
     operation_names,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +54,7 @@ def count_multiply_adds(
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     counted = 0
 
-    def count(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def count(module: nn.Module, inputs: object, output: Tensor) -> None:
         nonlocal counted
         if isinstance(module, nn.Conv2d | nn.Linear):
             per_output = module.weight[0].numel() + (module.bias is not None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config import Cells, Channels, Count, Section
+from tune_nas.spaces.operation_registry import check_operation, operation_kind
 from tune_nas.spaces.own_operations import is_imported, load_operation
-from tune_nas.spaces.registry import check_operation, operation_kind
 from tune_nas.spaces.skeleton import absent_cells
 from tune_nas.text import brief, shown
 
@@ -40,7 +40,7 @@ class CellDescription(Section):
 
     @field_validator("operations", "edges", "excluded", mode="before")
     @classmethod
-    def _no_text_for_a_list(cls, value: Any) -> Any:
+    def _no_text_for_a_list(cls, value: object) -> object:
         """Raise a one-line error; that of the union has one line per alternative."""
         if value != "all" and not isinstance(value, list | tuple | Mapping):
             raise ValueError(f"must be a list, not {shown(value)}")

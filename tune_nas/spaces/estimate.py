@@ -19,7 +19,7 @@ from tune_nas.layers.normalization import Norm
 from tune_nas.seeds import building
 from tune_nas.spaces.backbone import BlockPlan, make_block, make_stem, plan_blocks
 from tune_nas.spaces.genotype import Genotype
-from tune_nas.spaces.registry import build_operation, operation_kind
+from tune_nas.spaces.operation_registry import build_operation, operation_kind
 from tune_nas.spaces.space import Edge, Space
 from tune_nas.spaces.supernet import supernet_norm
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tune_nas.layers.normalization import is_plain_norm, normalised, normalised_once, scaled
+from tune_nas.layers.normalization import is_plain_norm, normalized, normalized_once, scaled
 from tune_nas.layers.primitives import (
     FactorizedReduce,
     PointwiseConv,
@@ -100,10 +100,10 @@ class Source:
                 total.add(self._dense(row, column))
             elif how == "normed":
                 layers = self.cell.convolutions(row, column)
-                total.add(normalised(layers.norm, layers.before_norm(self.relu), scale))
+                total.add(normalized(layers.norm, layers.before_norm(self.relu), scale))
             elif how == "reduce":
                 reduce = cast(FactorizedReduce, operation)
-                total.add(normalised(_norm(reduce.norm), reduce.halves(self.relu), scale))
+                total.add(normalized(_norm(reduce.norm), reduce.halves(self.relu), scale))
             elif how == "pool":
                 self.add_pool(total, row, column, scale)
             elif how == "normed pool":
@@ -156,7 +156,7 @@ class Source:
     def _add_normed_pool(self, total: Sum, row: int, column: int, scale: Tensor) -> None:
         norm = _norm(self.cell.pooling(row, column).norm)
         if norm.affine or (not norm.training and norm.track_running_stats):
-            total.add(normalised(norm, self.pooled(row, column), scale))
+            total.add(normalized(norm, self.pooled(row, column), scale))
             return
         key = (self.cell.cell.operations[row][column], "normed")
         if key not in self._shared:
@@ -166,7 +166,7 @@ class Source:
 
     def normed_pool(self, norms: Sequence[nn.BatchNorm2d], row: int, column: int) -> Tensor:
         """Return the pooling at a position, normalized by each of the norms."""
-        return normalised_once(norms, self.pooled(row, column))
+        return normalized_once(norms, self.pooled(row, column))
 
     def _dense(self, row: int, column: int) -> Tensor:
         """Return a normalized and scaled dense convolution; all of the node are computed as one."""

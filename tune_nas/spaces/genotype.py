@@ -11,7 +11,7 @@ import yaml
 
 from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.spaces import notation
-from tune_nas.spaces.registry import KINDS, check_operation, operation_kind
+from tune_nas.spaces.operation_registry import KINDS, check_operation, operation_kind
 from tune_nas.spaces.space import Edge, Space
 
 NONE = "none"
@@ -58,6 +58,10 @@ class CellGenotype:
         """Build a cell from (source, target, operation)."""
         return cls(tuple(GenotypeEdge(*edge) for edge in edges))
 
+    def triples(self) -> list[tuple[int, int, str]]:
+        """Return its edges as (source, target, operation)."""
+        return [(edge.source, edge.target, edge.operation) for edge in self.edges]
+
 
 @dataclass(frozen=True)
 class Genotype:
@@ -83,7 +87,7 @@ class Genotype:
                 return form()
             except GenotypeError:
                 continue
-        return notation.to_edge_list(self._triples())
+        return notation.to_edge_list(_triples(self))
 
     def to_yaml(self) -> str:
         """Return the YAML form, with one line per edge."""
@@ -109,16 +113,7 @@ class Genotype:
             GenotypeError: If it does not have a normal and a reduction cell with two edges into
                 each node.
         """
-        return notation.to_darts(self._triples())
-
-    @classmethod
-    def from_darts(cls, text: str, space: str = "darts") -> Genotype:
-        """Read DARTS's notation, which does not name its space, like `parse`.
-
-        Raises:
-            GenotypeError: If `parse` rejects the text.
-        """
-        return replace(cls.parse(text), space=space)
+        return notation.to_darts(_triples(self))
 
     def to_nasbench201(self) -> str:
         """Return ``|nor_conv_3x3~0|+|none~0|skip_connect~1|+…``.
@@ -126,29 +121,22 @@ class Genotype:
         Raises:
             GenotypeError: If it does not have exactly one cell, with one input and all edges.
         """
-        return notation.to_nasbench201(self._triples())
+        return notation.to_nasbench201(_triples(self))
 
     @classmethod
-    def from_nasbench201(cls, text: str, space: str = "nasbench201") -> Genotype:
-        """Read NAS-Bench-201's notation, which does not name its space, like `parse`.
-
-        Raises:
-            GenotypeError: If `parse` rejects the text.
-        """
-        return replace(cls.parse(text), space=space)
-
-    @classmethod
-    def parse(cls, text: str, pick: str | None = None) -> Genotype:
+    def parse(cls, text: str, pick: str | None = None, space: str | None = None) -> Genotype:
         """Read a genotype in any form: see docs/spaces.md.
 
         Args:
             text: A genotype, or a text that contains one: a log, a Python file, JSON.
             pick: The one to read if there are several: its name, or its first line.
+            space: The name of its space; None for the one in the text, or that of the notation.
 
         Raises:
             GenotypeError: If there is none or more than one, or it is invalid.
         """
-        return cls.of_reading(notation.read_genotype(text, pick))
+        genotype = cls.of_reading(notation.read_genotype(text, pick))
+        return genotype if space is None else replace(genotype, space=space)
 
     @classmethod
     def load(cls, path: str | Path, pick: str | None = None) -> Genotype:
@@ -190,7 +178,7 @@ class Genotype:
         cells = {}
         for name, cell in self.cells.items():
             known = space.cells.get(name)
-            edges = [(edge.source, edge.target, edge.operation) for edge in cell.edges]
+            edges = cell.triples()
             if known is not None and known.inputs_per_node is None:
                 held = {edge[:2] for edge in edges}
                 targets = {edge[1] for edge in edges}
@@ -259,8 +247,6 @@ class Genotype:
         cells = self.cells.values() if cell is None else [self.cells[cell]]
         return sum(operation_kind(edge.operation) == kind for c in cells for edge in c.edges)
 
-    def _triples(self) -> notation.Cells:
-        return {
-            name: [(edge.source, edge.target, edge.operation) for edge in cell.edges]
-            for name, cell in self.cells.items()
-        }
+
+def _triples(genotype: Genotype) -> notation.Cells:
+    return {name: cell.triples() for name, cell in genotype.cells.items()}

@@ -17,7 +17,7 @@ from tune_nas.layers.normalization import Norm
 from tune_nas.layers.primitives import add, run_operation, zeros_after
 from tune_nas.layers.structure import NormedOperation
 from tune_nas.spaces.backbone import join
-from tune_nas.spaces.registry import build_operation, operation_kind
+from tune_nas.spaces.operation_registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace
 from tune_nas.spaces.weights import CellWeights
 

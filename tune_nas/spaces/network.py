@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tune_nas.layers.primitives import add, run_operation, zeros_after
 from tune_nas.spaces.backbone import Backbone, Block, join
 from tune_nas.spaces.genotype import CellGenotype, Genotype
-from tune_nas.spaces.registry import build_operation, operation_kind
+from tune_nas.spaces.operation_registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
 
 

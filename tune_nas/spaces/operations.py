@@ -19,7 +19,7 @@ from tune_nas.layers.primitives import (
     relu_conv_norm,
     separable_conv,
 )
-from tune_nas.spaces.registry import Norm, of_kind
+from tune_nas.spaces.operation_registry import Norm, of_kind
 
 
 @of_kind("none")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,7 +12,7 @@ from torch import nn
 from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.seeds import building
-from tune_nas.spaces.registry import Build, add_loaded, is_loaded, is_own_operation
+from tune_nas.spaces.operation_registry import Build, add_loaded, is_loaded, is_own_operation
 from tune_nas.user_code import load_named, said
 
 _KEY = "operations"
@@ -21,7 +20,7 @@ _IMAGES = (2, 0)  # an empty batch is used to count multiply-adds
 _PROBE = (16, 7, 5)  # channels, height, width; odd sides test the rounding of stride 2
 
 
-def load_operations(content: Mapping[str, Any], folder: Path) -> None:
+def load_operations(content: Mapping[str, object], folder: Path) -> None:
     """Import every custom operation in the content of a space's file.
 
     Genotypes also name operations but import none, since they may be untrusted.
@@ -82,7 +81,7 @@ def _probe(name: str, build: Build) -> bool:
     return learns
 
 
-def _names(operations: Any) -> Iterator[str]:
+def _names(operations: object) -> Iterator[str]:
     """Yield the custom operations in a list, or in the lists of a mapping from edges."""
     if isinstance(operations, Mapping):
         for names in operations.values():
@@ -91,7 +90,7 @@ def _names(operations: Any) -> Iterator[str]:
         yield from (name for name in operations if is_imported(name))
 
 
-def is_imported(name: Any) -> bool:
+def is_imported(name: object) -> bool:
     """Return whether an operation must be imported: a custom one or one added by a package."""
     own = is_own_operation(name)
     return own or (isinstance(name, str) and manifest.is_added("operations", name))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ class Space:
     _source: SpaceDescription
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any], where: str = "space") -> Space:
+    def from_dict(cls, content: Mapping[str, object], where: str = "space") -> Space:
         """Build a space from the content of a YAML file.
 
         Raises:
@@ -122,7 +123,7 @@ class Space:
         final, skeleton = self._source.final, self.skeleton
         return final.init_channels or skeleton.init_channels, final.cells or skeleton.cells
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the description as in a YAML file."""
         return self._source.to_dict()
 

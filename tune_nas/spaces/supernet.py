@@ -166,7 +166,7 @@ class Supernet(nn.Module):
         if by_batch and x.shape[0] < (least := self.smallest_batch(max(x.shape[2:]))):
             raise ValueError(
                 f"x has {x.shape[0]} image, but must have >= {least}: its map shrinks to one "
-                "pixel, and batch normalisation needs more than one value per channel"
+                "pixel, and batch normalization needs more than one value per channel"
             )
         for name, cell in self.space.cells.items():
             if name not in weights:

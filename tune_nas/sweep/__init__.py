@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING
 from tune_nas.lazy import lazily
 
 if TYPE_CHECKING:
+    from tune_nas.sweep.analysis_run import read_analysis, run_analysis
     from tune_nas.sweep.config import SweepConfig
     from tune_nas.sweep.cost import Estimate, estimate
     from tune_nas.sweep.options import RunOptions
     from tune_nas.sweep.outcome import SweepOutcome
     from tune_nas.sweep.ray.trainable import EpochTrainable
     from tune_nas.sweep.resolve import load_sweep, resolve_trials
-    from tune_nas.sweep.runner import resume_sweep, run_retrain, run_search, run_sweep
+    from tune_nas.sweep.runner import (
+        resume_sweep,
+        run_retrain,
+        run_search,
+        run_sweep,
+        start_analysis,
+    )
 else:
     __getattr__ = lazily(
         __name__,
@@ -29,11 +36,14 @@ else:
             "SweepOutcome": "tune_nas.sweep.outcome",
             "estimate": "tune_nas.sweep.cost",
             "load_sweep": "tune_nas.sweep.resolve",
+            "read_analysis": "tune_nas.sweep.analysis_run",
             "resolve_trials": "tune_nas.sweep.resolve",
             "resume_sweep": "tune_nas.sweep.runner",
+            "run_analysis": "tune_nas.sweep.analysis_run",
             "run_retrain": "tune_nas.sweep.runner",
             "run_search": "tune_nas.sweep.runner",
             "run_sweep": "tune_nas.sweep.runner",
+            "start_analysis": "tune_nas.sweep.runner",
         },
     )
 
@@ -45,9 +55,12 @@ __all__ = [
     "SweepOutcome",
     "estimate",
     "load_sweep",
+    "read_analysis",
     "resolve_trials",
     "resume_sweep",
+    "run_analysis",
     "run_retrain",
     "run_search",
     "run_sweep",
+    "start_analysis",
 ]

@@ -11,7 +11,7 @@ import torch
 from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.runtime import resolve_device
-from tune_nas.search.graphs import WARM_UP
+from tune_nas.search.capture import WARM_UP
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.first_checks import check_metric
 from tune_nas.sweep.options import RunOptions

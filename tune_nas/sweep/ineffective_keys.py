@@ -14,7 +14,7 @@ from tune_nas.user_code import declared_reads
 Point = tuple[Mapping[str, object], TrialConfig]
 """The swept values of a trial, and the trial."""
 
-_RETRAINING = "retrain."
+_ANALYSIS, _RETRAINING = "analysis.", "retrain."
 _COUNTED = ("retrain.init_channels", "retrain.cells")  # a search counts parameters at that size
 
 
@@ -92,6 +92,9 @@ def check_set(
 
 
 def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect | None:
+    if key.startswith(_ANALYSIS):
+        found = f"task is '{sweep.task}'"
+        return NoEffect(key, found, "the analysis of a finished search", ("task",), {})
     of_retraining = key.startswith(_RETRAINING)
     if sweep.retrain == 0 and of_retraining and key not in _COUNTED:
         return NoEffect(key, "retrain is 0", "retrain 'each' or a number", ("retrain",), {})

@@ -24,7 +24,7 @@ class Job:
     Args:
         id: Stable across a resume; Ray's trial id and a tag of the MLflow run.
         task: Name of the task, or ``module:Class``.
-        phase: The phase of the sweep: ``search``, ``repeat`` or ``retrain``.
+        phase: The phase of the run: ``search``, ``repeat``, ``retrain`` or ``analysis``.
         trial: The resolved trial.
         parameters: Swept keys with their values, without the seed.
         inputs: Inputs of the task that come from other jobs.

@@ -145,7 +145,7 @@ class SweepKeys(Section):
     @field_validator("task")
     @classmethod
     def _known_task(cls, value: str) -> str:
-        if value == "retrain":
+        if value in ("retrain", "analysis"):
             raise ValueError("must find what a retraining run trains: search, or module:Class")
         return check_part("task", value)
 

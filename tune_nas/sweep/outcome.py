@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tune_nas import figures
 from tune_nas import report as reports
+from tune_nas.operation_strength import StrengthTable
+from tune_nas.paths import ANALYSIS
 from tune_nas.report import Report, TrialResult
 from tune_nas.status import Status
+from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.tasks import find_task
 from tune_nas.tracking import Tracker
@@ -36,6 +40,7 @@ class SweepOutcome:
         n_failed: Number of failed trials.
         untracked: Runs that MLflow lacks and a resume sends, one line each; empty if none.
         remarks: Content that no MLflow store accepts, e.g. a damaged genotype, one line each.
+        analysis: The table of an analysis; None for other runs, and if it failed at once.
     """
 
     report: Report
@@ -46,6 +51,7 @@ class SweepOutcome:
     n_failed: int
     untracked: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    analysis: StrengthTable | None = None
 
 
 def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome:
@@ -64,13 +70,29 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     if best is not None:
         storage.write("genotypes/best.yaml", best)
         best_path = f"{storage.root}/genotypes/best.yaml"
-    storage.write("report.md", report.markdown())
+    analysis = _write_analysis(plan, records)
+    page = report.markdown() if analysis is None else analysis.markdown(sweep.name)
+    storage.write("report.md", page)
     figure = _figure(plan, report)
     if figure is not None:
         for kind in ("svg", "png"):
             storage.write(f"figure.{kind}", figures.render(figure, kind))
     failed = sum(record.status is Status.FAILED for record in records)
-    return SweepOutcome(report, results, storage.root, best_path, mlflow_uri, failed)
+    return SweepOutcome(
+        report, results, storage.root, best_path, mlflow_uri, failed, analysis=analysis
+    )
+
+
+def _write_analysis(plan: Plan, records: Sequence[Record]) -> StrengthTable | None:
+    """Write the tables of an analysis into its folder; return None for another run."""
+    if plan.state.kind != "analysis":
+        return None
+    files = newest_artifacts([folder for record in records for folder in record.folders])
+    if ANALYSIS not in files:
+        return None
+    for name, content in files.items():
+        plan.storage.write(name, content)
+    return StrengthTable.from_json(files[ANALYSIS].decode(), f"{plan.storage.root}/{ANALYSIS}")
 
 
 def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracker, str], None]]:
@@ -79,7 +101,7 @@ def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracke
     error = f"{failed} of {n} trials failed" if failed else None
 
     def log_report(tracker: Tracker, run_id: str) -> None:
-        tracker.log_artifact(run_id, outcome.report.markdown().encode(), "report.md")
+        tracker.log_artifact(run_id, (plan.storage.read("report.md") or "").encode(), "report.md")
 
     def log_figure(tracker: Tracker, run_id: str) -> None:
         for name in ("figure.svg", "figure.png"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tune_nas.config import TrialConfig
-from tune_nas.report.labels import normalise
+from tune_nas.report.labels import normalize
 from tune_nas.report.ranking import rank_key
 from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
@@ -61,6 +61,8 @@ def phases_of(plan: Plan) -> list[Phase]:
 
     if plan.state.kind == "retrain":
         return [Phase("retrain", "retrain", listed("retrain"))]
+    if plan.state.kind == "analysis":
+        return [Phase("analysis", "analysis", listed("analysis"))]
     grid = sweep.searcher == "grid"
     search = listed("search") if grid else lambda known: _sampling(plan, known["search"])
     phases = [Phase("search", sweep.task, search, early_stopping=True)]
@@ -76,15 +78,15 @@ def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
 
     Args:
         plan: The sweep.
-        name: The phase; ``search`` of a grid, ``repeat`` or ``retrain``.
+        name: The phase; ``search`` of a grid, ``repeat``, ``retrain`` or ``analysis``.
         known: The records of all phases.
     """
     if name == "search":
         return search_jobs(plan.resolved.trials, plan.bases.folder, plan.sweep.task)
     if name == "repeat":
         return repeat_jobs(plan.sweep, plan.bases, known["search"], known["repeat"])
-    if plan.state.kind == "retrain":
-        return [_given_genotype(plan)]
+    if name == "analysis" or plan.state.kind == "retrain":
+        return [_only_job(plan, name)]
     return retrain_jobs(plan.sweep, known["search"], known["repeat"], known["retrain"])
 
 
@@ -158,13 +160,13 @@ def retrain_jobs(
     return with_known_ids(jobs, retrained)
 
 
-def _given_genotype(plan: Plan) -> Job:
-    """Return the only job of a run that retrains a genotype that the user gave."""
+def _only_job(plan: Plan, phase: str) -> Job:
+    """Return the only job of a run that retrains a given genotype or analyzes edges of a search."""
     state = plan.state
     return Job(
-        id="retrain-00000",
-        task="retrain",
-        phase="retrain",
+        id=f"{phase}-00000",
+        task=phase,
+        phase=phase,
         trial=portable(plan.bases.first, plan.bases.folder),
         inputs=Inputs(genotype=state.genotype, parent_run=state.parent_run),
     )
@@ -251,7 +253,7 @@ def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
         if known:
             mean = statistics.fmean(_metric(sweep, record) for record in known)
             parameters = group[0].job.parameters
-            values = [normalise(parameters.get(key)) for key in sweep.parameters]
+            values = [normalize(parameters.get(key)) for key in sweep.parameters]
             ranks.append((rank_key(mean, values, mode=sweep.mode, diverged=bool(lost)), known))
     return [known for _, known in sorted(ranks, key=lambda rank: rank[0])]
 

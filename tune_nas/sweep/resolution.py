@@ -80,5 +80,5 @@ def resolve(
             raise
         usual = trial_values(TrialConfig())
         with suppress(ConfigError):
-            return made(**{key: usual[key] for key in left_out})
+            return made(**{key: usual[key] for key in left_out & usual.keys()})
         raise

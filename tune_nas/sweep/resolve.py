@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from tune_nas import library
 from tune_nas.config import TrialConfig, dotted_keys, scaled
 from tune_nas.config.decides import Decides
-from tune_nas.config.deciding import decided_by, keys_that_decide
+from tune_nas.config.deciding import decided_by, decides
+from tune_nas.config.flat_settings import check_spelled_once
+from tune_nas.config.options.option_keys import possible_keys, split_option
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.ineffective_keys import check_set, check_swept
@@ -185,7 +187,14 @@ def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
         _check_leaf(key, where)
         for condition in parameter.when:
             _check_leaf(condition, f"{where}, when of {key}")
+            if split_option(condition) is not None and condition not in sweep.parameters:
+                raise ConfigError(
+                    f"{where}: when of {key} names '{condition}', an option that is not swept; "
+                    f"name its key, {' or '.join(sorted(possible_keys(condition)))}"
+                )
+    conditions = (key for parameter in sweep.parameters.values() for key in parameter.when)
     try:
+        check_spelled_once({**sweep.parameters, **sweep.set, **dict.fromkeys(conditions)})
         fixed = [trial_values(trial) for trial in bases.trials.values()]
         check_conditions(sweep.parameters, fixed)
     except ValueError as error:
@@ -225,7 +234,7 @@ def _of_any_length(
 ) -> Iterator[tuple[dict[str, object], TrialConfig]]:
     """Yield trials of a sampled sweep in which only the keys that decide their length vary."""
     swept = sweep.parameters
-    names = swept.keys() & {TRIAL, *keys_that_decide(Decides.LENGTH)}
+    names = {key for key in swept if key == TRIAL or decides(key, Decides.LENGTH)}
     while more := {c for key in names for c in swept[key].when if c in swept} - names:
         names |= more
     points = combinations({key: swept[key] for key in swept if key in names}, bases.values)
@@ -299,5 +308,5 @@ def _check_leaf(key: str, where: str) -> None:
     if key == TRIAL:
         return
     library.check_key(key, where)
-    if key not in dotted_keys(TrialConfig):
+    if split_option(key) is None and key not in dotted_keys(TrialConfig):
         raise ConfigError(f"{where}: '{key}' is a section; name one of its keys, as {key}.…")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import StorageError
+from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.paths import DATABASE
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
 from tune_nas.sweep.failed import has_failed, reopen_failed
@@ -21,7 +22,7 @@ from tune_nas.sweep.runs.plan import STATE, Plan, State, read_plan, read_state
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
 from tune_nas.tasks import Tasks
-from tune_nas.tracking import MlflowTracker
+from tune_nas.tracking import Experiment
 from tune_nas.tracking.store import sqlite_path
 
 
@@ -86,6 +87,28 @@ def run_retrain(
     return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks)
 
 
+def start_analysis(
+    trial: TrialConfig,
+    options: RunOptions,
+    name: str | None = None,
+    *,
+    parent_run: str | None = None,
+    tasks: Tasks | None = None,
+) -> SweepOutcome:
+    """Analyze edges of a finished search, tracked and resumable; raises as `run_sweep` does.
+
+    Args:
+        trial: The trial of the search, with ``start_from`` and the section ``analysis`` set.
+        options: Where and how it runs.
+        name: Folder and MLflow name; None for the name of the trial.
+        parent_run: MLflow run of the search.
+        tasks: Tasks by name that replace the shipped ones.
+    """
+    state = State(kind="analysis", parent_run=parent_run)
+    sweep = _single(trial, name, metric=ANALYSIS_METRIC)
+    return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks)
+
+
 def resume_sweep(
     name: str | None,
     options: RunOptions,
@@ -93,7 +116,7 @@ def resume_sweep(
     failed: bool = False,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
-    """Resume a sweep, search or retraining run after a crash, Ctrl-C or power cut.
+    """Resume a sweep, search, retraining run or analysis after a crash, Ctrl-C or power cut.
 
     Args:
         name: Name of the folder; None for the latest unfinished run.
@@ -153,7 +176,7 @@ def _start(
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
-        MlflowTracker(uri)
+        Experiment(uri)
     state.options = options.for_resume()
     if not options.quiet:
         tell_images(trials)
@@ -175,7 +198,7 @@ def _is_untouched(plan: Plan) -> bool:
     """Return whether nothing of a sweep has run yet, and the files in its folder are its own."""
     there = read_state(plan.storage)
     own = there is None or there.identity == plan.state.identity
-    return own and not plan.storage.names("search") and not plan.storage.names("retrain")
+    return own and not any(plan.storage.names(phase) for phase in ("search", "retrain", "analysis"))
 
 
 def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> SweepOutcome:

@@ -10,6 +10,8 @@ from tune_nas import library
 from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.config.conditions import value_of
+from tune_nas.config.options.option_keys import split_option
+from tune_nas.config.section import Content
 from tune_nas.manifest import is_reference
 from tune_nas.paths import absolute, is_file
 from tune_nas.sweep.parameters import TRIAL
@@ -54,8 +56,17 @@ def _with_paths(trial: TrialConfig, changes: Mapping[str, str]) -> TrialConfig:
 
 def reported(parameters: Mapping[str, object], trial: TrialConfig) -> dict[str, object]:
     """Return swept keys with their parsed values in the trial: YAML reads 1e-3 as text."""
-    values = {**trial_values(trial), TRIAL: parameters.get(TRIAL)}
-    return {key: values[key] for key in parameters}
+    content = trial.to_dict()
+    return {
+        key: given if key == TRIAL else _parsed(key, given, content)
+        for key, given in parameters.items()
+    }
+
+
+def _parsed(key: str, given: object, content: Content) -> object:
+    split = split_option(key)
+    is_whole = split is not None and not split[1]  # all options: the keys of a shipped part
+    return given if is_whole else value_of(content, key)
 
 
 def trial_values(trial: TrialConfig) -> dict[str, object]:

@@ -12,18 +12,21 @@ from tune_nas.tasks.task import Inputs, Task, Tasks
 from tune_nas.tasks.task_lookup import check_task, find_task, is_own
 
 if TYPE_CHECKING:
+    from tune_nas.tasks.analysis_task import AnalysisTask
     from tune_nas.tasks.retrain_task import RetrainTask
     from tune_nas.tasks.search_task import SearchTask
 else:
     __getattr__ = lazily(
         __name__,
         {
+            "AnalysisTask": "tune_nas.tasks.analysis_task",
             "RetrainTask": "tune_nas.tasks.retrain_task",
             "SearchTask": "tune_nas.tasks.search_task",
         },
     )
 
 __all__ = [
+    "AnalysisTask",
     "Inputs",
     "RetrainTask",
     "SearchTask",

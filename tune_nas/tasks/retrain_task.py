@@ -9,7 +9,7 @@ from tune_nas.config.decides import Decides
 from tune_nas.data import load_data
 from tune_nas.errors import ConfigError
 from tune_nas.retrain import Retrain
-from tune_nas.retrain.memory import check_retrain_memory, check_retrain_size
+from tune_nas.retrain.retrain_checks import check_retrain_memory, check_retrain_size
 from tune_nas.spaces import Genotype
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 

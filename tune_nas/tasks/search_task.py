@@ -7,7 +7,7 @@ import torch
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.search import Search, total_epochs
-from tune_nas.search.memory import check_search_memory
+from tune_nas.search.search_memory import check_search_memory
 from tune_nas.search.together import Together
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 

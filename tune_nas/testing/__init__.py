@@ -12,20 +12,24 @@ The searches of the contracts take about a second each: a small space, a few syn
 """
 
 from tune_nas.testing.dataset_contract import DataSetContract
+from tune_nas.testing.probe_contract import ProbeContract
 from tune_nas.testing.relaxation_contract import RelaxationContract
 from tune_nas.testing.report_format_contract import ReportFormatContract
 from tune_nas.testing.rule_contract import RuleContract
 from tune_nas.testing.search_contract import SMALL_SPACE, SearchContract
 from tune_nas.testing.selection_contract import SelectionContract
 from tune_nas.testing.states import differences
+from tune_nas.testing.task_contract import TaskContract
 
 __all__ = [
     "SMALL_SPACE",
     "DataSetContract",
+    "ProbeContract",
     "RelaxationContract",
     "ReportFormatContract",
     "RuleContract",
     "SearchContract",
     "SelectionContract",
+    "TaskContract",
     "differences",
 ]

@@ -9,8 +9,8 @@ import torch
 
 from tune_nas.config import DataConfig
 from tune_nas.data import load_data
+from tune_nas.data.dataset_registry import Part, Source, dataset_description
 from tune_nas.data.opening import open_part
-from tune_nas.data.registry import Part, Source, dataset_description
 
 _FEW = 8
 

@@ -19,7 +19,7 @@ from tune_nas.testing.states import differences
 SMALL_SPACE = Path(__file__).with_name("small.yaml")
 """A space of two cells with three operations to choose from, in which a search takes a second."""
 
-_SMALL: dict[str, object] = {
+SMALL_SEARCH: Mapping[str, object] = {
     "space.name": str(SMALL_SPACE),
     "space.cells": 3,
     "space.init_channels": 2,
@@ -30,6 +30,7 @@ _SMALL: dict[str, object] = {
     "schedule.steps_per_epoch": 1,
     "runtime.device": "cpu",
 }
+"""The dotted keys of such a search: few synthetic images, one step in each epoch."""
 
 
 class SearchContract:
@@ -53,7 +54,7 @@ class SearchContract:
         """Return the trial of the tests."""
         trial = load_trial(self.trial)
         length = scaled(trial.to_dict(), self.epochs)
-        keys = {**length, **_SMALL, **self.part_settings(), **self.settings}
+        keys = {**length, **SMALL_SEARCH, **self.part_settings(), **self.settings}
         return with_overrides(trial, keys)
 
     def test_the_same_seed_gives_the_same_search(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tune_nas import figures
 from tune_nas.paths import GENOTYPE
-from tune_nas.spaces import Genotype, Space
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
 from tune_nas.tracking.names import (
@@ -23,6 +23,9 @@ from tune_nas.tracking.names import (
 )
 from tune_nas.tracking.tracked_run import IDENTITY, PARENT, PHASE, SWEEP, SWEEP_RUN, TRIAL
 from tune_nas.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from tune_nas.spaces import Genotype, Space
 
 STATES = ("FINISHED", "FAILED", "KILLED")
 _STATUS_OF = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}

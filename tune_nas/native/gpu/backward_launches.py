@@ -24,39 +24,34 @@ from tune_nas.native.gpu.sizes import (
     weights_of,
     window,
 )
+from tune_nas.native.gpu.stage_gradients import StageGradients
 
 
 class BackwardLaunches:
-    """The gradients computed by one backward pass.
+    """The launches of one backward pass.
 
     Attributes:
-        of_inputs: Gradients of the inputs; None for one that is not needed.
+        gradients: The gradients that it computes.
     """
 
     def __init__(self, run: Run, g: Tensor, wanted: Sequence[bool]) -> None:
         self.run, self.g = run, g
-        self.of_inputs = [
-            torch.empty_like(x) if wants else None
-            for x, wants in zip(run.inputs, wanted, strict=True)
-        ]
-        self._begun: set[int] = set()
-        self._flows = dict.fromkeys(run.lasts, g)  # the gradients of the normed outputs of stages
-        self._coefficients: dict[int, Tensor] = {}
+        self.gradients = StageGradients(run, g, wanted)
 
     def through_sum(self, terms: Sequence[Tensor], scales: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the gradients of the terms that are not inputs, and of the scales."""
         run, g = self.run, self.g
         own, targets, again = list[Tensor](), list[Tensor | None](), list[tuple[Tensor, Tensor]]()
         for i, (term, at) in enumerate(zip(terms, run.layout.term_inputs, strict=True)):
-            target = self.of_inputs[at] if at >= 0 else None
+            target = self.gradients.of_inputs[at] if at >= 0 else None
             if at < 0:
                 own.append(torch.empty_like(term))
                 targets.append(own[-1])
-            elif target is not None and at in self._begun:
+            elif target is not None and at in self.gradients.begun:
                 again.append((target, scales[i]))
                 targets.append(None)
             else:
-                self._begun.add(at)
+                self.gradients.begun.add(at)
                 targets.append(target)
         of_scales = torch.empty_like(scales)
         addends = run.addends(terms)
@@ -86,35 +81,14 @@ class BackwardLaunches:
             scales, partial, writes, pixels, N=n, N_TERMS=n_terms, **blocks(channels),
         )  # fmt: skip
         lasts = run.lasts[max(0, first - len(run.layout.term_inputs)) :][: len(normals)]
-        self._finish_sums(partial, programs, lasts, n_terms, scales, of_scales)
-
-    def _finish_sums(
-        self,
-        partial: Tensor,
-        programs: int,
-        places: Sequence[int],
-        n_terms: int = 0,
-        scales: Tensor | None = None,
-        of_scales: Tensor | None = None,
-    ) -> None:
-        """Store coefficients of the stages at the positions, from the sums of g and of g · y."""
-        normals = tuple(self.run.normals[place] for place in places)
-        n, channels = n_terms + len(places), self.g.shape[1]
-        found = partial.new_empty(max(1, len(places)), 5, channels)
-        sums.finish_sums[(n,)](
-            partial, normals or (partial,), partial if scales is None else scales, found,
-            partial if of_scales is None else of_scales, programs,
-            N=n, N_TERMS=n_terms, C=channels, BC=blocks(channels)["BC"], ROWS=ROWS,
-            SCALED=scales is not None, num_stages=1,
-        )  # fmt: skip
-        self._coefficients.update(zip(places, found.unbind(), strict=False))
+        self.gradients.finish_sums(partial, programs, lasts, n_terms, scales, of_scales)
 
     def through_stages(self, group: Group, of_weights: bool) -> dict[int, list[Tensor]]:
         """Propagate the gradients of a group's outputs; return those of the weights by stage."""
-        steps = [step for step in group.steps if of_weights or self._is_wanted(step)]
+        steps = [step for step in group.steps if of_weights or self.gradients.is_wanted(step)]
         if not steps:
             return {}
-        handed_on = [step for step in steps if step.start < 0 or self._is_wanted(step)]
+        handed_on = [step for step in steps if step.start < 0 or self.gradients.is_wanted(step)]
         if group.stage.depthwise is None:
             found = self._dense_weights(group, steps) if of_weights else {}
             if handed_on:
@@ -125,24 +99,6 @@ class BackwardLaunches:
             self._separable_input(group, handed_on, middles)
         return found
 
-    def of_gain_and_bias(self, place: int) -> list[Tensor]:
-        """Return the gradients of the learned parameters of a stage's normalization."""
-        if not self.run.layout.stages[place].norm.affine:
-            return []
-        return list(self._coefficients[place][3:].to(self.g.dtype).unbind())
-
-    def _is_wanted(self, step: Step) -> bool:
-        return self.of_inputs[step.origin] is not None
-
-    def _outputs(self, steps: Sequence[Step]) -> tuple[tuple[Tensor, ...], ...]:
-        """Return the gradients of normed outputs, the outputs, and the coefficients of stages."""
-        places = [step.place for step in steps]
-        return (
-            side_by_side(self._flows[place] for place in places),
-            side_by_side(self.run.ys[place] for place in places),
-            side_by_side(self._coefficients[place] for place in places),
-        )
-
     def _dense_weights(self, group: Group, steps: list[Step]) -> dict[int, list[Tensor]]:
         run, pixels, weight = self.run, pixels_of(group.size_out), steps[0].weights[-1]
         channels, kernel = weight.shape[0], weight.shape[2]
@@ -150,7 +106,7 @@ class BackwardLaunches:
         partial = weight.new_empty(len(steps), programs, weight.numel())
         strides = strides_of(steps)
         backward.dense_weights[(programs, kernel**2, len(steps))](
-            *self._outputs(steps), run.xs(steps), run.before(steps), partial,
+            *self.gradients.of_outputs(steps), run.xs(steps), run.before(steps), partial,
             pixels, *group.size[1:],
             N=power_of_two(len(steps)), **blocks(channels), KERNEL=kernel, BEFORE=not group.first,
             **{name: strides[name] for name in ("WO", "WI", "WT")},
@@ -161,14 +117,14 @@ class BackwardLaunches:
         run, pixels, weight = self.run, pixels_of(group.size), steps[0].weights[-1]
         channels, strides = weight.shape[0], strides_of(steps)
         programs = programs_for(pixels, channels, len(steps))
-        targets, adds, partial = self._targets(group, steps, programs)
+        targets, adds, partial = self.gradients.targets(group, steps, programs)
         backward.dense_input[(programs, len(steps))](
-            *self._outputs(steps), run.xs(steps), run.before(steps), weights_of(steps)[1], targets,
-            partial, adds, pixels, *group.size[1:],
+            *self.gradients.of_outputs(steps), run.xs(steps), run.before(steps),
+            weights_of(steps)[1], targets, partial, adds, pixels, *group.size[1:],
             N=power_of_two(len(steps)), **blocks(channels), KERNEL=weight.shape[2],
             BEFORE=not group.first, **{name: strides[name] for name in ("WO", "WI", "WT")},
         )  # fmt: skip
-        self._handed_on(group, steps, partial, programs)
+        self.gradients.hand_on(group, steps, partial, programs)
 
     def _separable_middle(
         self, group: Group, steps: list[Step], of_weights: bool
@@ -180,7 +136,7 @@ class BackwardLaunches:
         partial = weight.new_empty(len(steps), programs if of_weights else 0, count)
         strides, shape = strides_of(steps), window(group)
         backward.separable_middle[(programs, len(steps))](
-            *self._outputs(steps), run.xs(steps), run.before(steps), *weights_of(steps),
+            *self.gradients.of_outputs(steps), run.xs(steps), run.before(steps), *weights_of(steps),
             side_by_side(middles), partial, pixels, *group.size[1:], *group.size_out[1:],
             N=power_of_two(len(steps)), **blocks(channels), **shape, BEFORE=not group.first,
             TAPS=power_of_two(shape["KERNEL"] ** 2), OF_WEIGHTS=of_weights,
@@ -193,7 +149,7 @@ class BackwardLaunches:
         run, pixels, strides = self.run, pixels_of(group.size), strides_of(steps)
         channels = steps[0].weights[-1].shape[0]
         programs = programs_for(pixels, channels, len(steps))
-        targets, adds, partial = self._targets(group, steps, programs)
+        targets, adds, partial = self.gradients.targets(group, steps, programs)
         backward.separable_input[(programs, len(steps))](
             side_by_side(middles[step.place] for step in steps), run.xs(steps), run.before(steps),
             weights_of(steps)[0], targets, partial, adds, pixels, *group.size[1:],
@@ -201,28 +157,7 @@ class BackwardLaunches:
             N=power_of_two(len(steps)), **blocks(channels), **window(group), BEFORE=not group.first,
             **{name: strides[name] for name in ("DO", "DT")},
         )  # fmt: skip
-        self._handed_on(group, steps, partial, programs)
-
-    def _targets(
-        self, group: Group, steps: Sequence[Step], programs: int
-    ) -> tuple[tuple[Tensor, ...], int, Tensor]:
-        """Return the targets of gradients, which of them are added to, and space for their sums."""
-        partial = new_sums(self.g, len(steps), 0 if group.first else programs)
-        if not group.first:
-            targets = new_maps(self.g, len(steps), group.size, self.g.shape[1])
-            for step, target in zip(steps, targets, strict=True):
-                self._flows[step.place - 1] = target
-            return side_by_side(targets), 0, partial
-        adds = sum(1 << i for i, step in enumerate(steps) if step.start in self._begun)
-        self._begun.update(step.start for step in steps)
-        found = [self.of_inputs[step.start] for step in steps]
-        return side_by_side(target for target in found if target is not None), adds, partial
-
-    def _handed_on(
-        self, group: Group, steps: Sequence[Step], partial: Tensor, programs: int
-    ) -> None:
-        if not group.first:
-            self._finish_sums(partial, programs, [step.place - 1 for step in steps])
+        self.gradients.hand_on(group, steps, partial, programs)
 
 
 def _of_weights(partial: Tensor, steps: Sequence[Step]) -> dict[int, list[Tensor]]:

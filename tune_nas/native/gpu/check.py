@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from tune_nas.layers.primitives import relu_conv_norm, separable_conv
-from tune_nas.native.backend import MixKernels
+from tune_nas.native.backend import TOLERANCE, MixKernels
 from tune_nas.native.chain import Stage, stages_of
 from tune_nas.native.gpu.launch import TritonKernels
 from tune_nas.native.mix import Chain, Term, mix
 from tune_nas.seeds import building
 
-_FARTHEST = {torch.float32: 1e-3, torch.float64: 1e-9}  # relative to the norm: more than rounding
 _LOG = logging.getLogger(__name__)
 
 
@@ -44,7 +43,7 @@ def kernels_agree(
     else:
         truth = _sample(torch.device("cpu"), torch.float64, channels, None)
         pairs = list(zip(found, truth, strict=True))
-        if all(_near(one.cpu().double(), other, _FARTHEST[dtype]) for one, other in pairs):
+        if all(_near(one.cpu().double(), other, TOLERANCE[dtype]) for one, other in pairs):
             return True
         reason = "they do not compute what torch does"
     _LOG.warning(

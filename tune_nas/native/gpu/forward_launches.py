@@ -25,7 +25,7 @@ from tune_nas.native.gpu.sizes import (
     weights_of,
     window,
 )
-from tune_nas.native.layout import Layout
+from tune_nas.native.mix_layout import Layout
 
 ADDENDS = 12  # of a launch: with more, registers spill; a multiple of 4, for their scales' places
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from tune_nas.native.chain import Stage
-from tune_nas.native.layout import Layout
+from tune_nas.native.mix_layout import Layout
+
+Kind = tuple[int, *tuple[object, ...]]
+"""What the stages of a group have in common, the depth first."""
 
 _MOST = 30  # the kernels have a bit for each in an int32
 
@@ -76,7 +78,7 @@ class Group:
 def groups_of(layout: Layout, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Group]:
     """Return all stages of a mix, in an executable order."""
     left = iter(weights)
-    open_groups: dict[tuple[Any, ...], list[Group]] = {}
+    open_groups: dict[Kind, list[Group]] = {}
     depth, origin, size = 0, 0, (0, 0, 0)
     for place, (stage, start) in enumerate(zip(layout.stages, layout.starts, strict=True)):
         if start >= 0:
@@ -91,11 +93,11 @@ def groups_of(layout: Layout, inputs: Sequence[Tensor], weights: Sequence[Tensor
             alike.append(Group(size, by_batch))
         alike[-1].steps.append(step)
         depth, size = depth + 1, alike[-1].size_out
-    ordered = sorted(open_groups.items(), key=lambda item: int(item[0][0]))  # by depth
+    ordered = sorted(open_groups.items(), key=lambda item: item[0][0])  # by depth
     return [group for _, groups in ordered for group in groups]
 
 
-def _kind(step: Step, depth: int, size: tuple[int, int, int], by_batch: bool) -> tuple[Any, ...]:
+def _kind(step: Step, depth: int, size: tuple[int, int, int], by_batch: bool) -> Kind:
     norm = step.stage.norm
     laid_out = tuple((weight.shape, weight.stride()) for weight in step.weights)
     statistics = (by_batch, norm.track_running_stats, norm.momentum, norm.eps, norm.affine)

@@ -7,7 +7,6 @@ launches can be recorded in a graph.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from torch import Tensor
 from tune_nas.native.gpu.backward_launches import BackwardLaunches
 from tune_nas.native.gpu.forward_launches import Run
 from tune_nas.native.gpu.groups import groups_of
-from tune_nas.native.layout import MixGradient, MixTensors
+from tune_nas.native.mix_layout import MixGradient, MixTensors
 
 
 class TritonKernels:
@@ -23,7 +22,7 @@ class TritonKernels:
 
     def mix_forward(
         self, total: Tensor | None, mix: MixTensors
-    ) -> tuple[Tensor, list[Tensor], Any]:
+    ) -> tuple[Tensor, list[Tensor], object]:
         """See `MixKernels.mix_forward`."""
         with _on_device_of(mix.scales):
             groups = groups_of(mix.layout, mix.inputs, mix.weights)
@@ -49,11 +48,11 @@ class TritonKernels:
             of_all = [
                 of_weight
                 for place in sorted(found)
-                for of_weight in (*found[place], *way.of_gain_and_bias(place))
+                for of_weight in (*found[place], *way.gradients.of_gain_and_bias(place))
             ]
-            return of_own, way.of_inputs, of_all, of_scales
+            return of_own, way.gradients.of_inputs, of_all, of_scales
 
 
-def _on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:
+def _on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
     """Launches go to the current device; a tensor of a CPU is the interpreter's."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()

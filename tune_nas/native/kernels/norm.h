@@ -65,19 +65,19 @@ struct Norm {
     at::Tensor normal = at::empty({4, channels}, at::kDouble);
     double* to = normal.data_ptr<double>();
     for (int c = 0; c < channels; c++) {
-      double centre, spread;
+      double center, spread;
       if (by_batch) {
-        centre = sums[c] / count;
-        spread = std::max(0.0, sums[channels + c] / count - centre * centre);
+        center = sums[c] / count;
+        spread = std::max(0.0, sums[channels + c] / count - center * center);
         if (momentum > 0) {
-          move(*mean, c, centre);
+          move(*mean, c, center);
           move(*variance, c, spread * count / std::max<int64_t>(1, count - 1));
         }
       } else {
-        centre = at(*mean, c);
+        center = at(*mean, c);
         spread = at(*variance, c);
       }
-      to[c] = centre;
+      to[c] = center;
       to[channels + c] = 1.0 / std::sqrt(spread + eps);
       to[2 * channels + c] = gain ? at(*gain, c) : 1.0;
       to[3 * channels + c] = bias ? at(*bias, c) : 0.0;

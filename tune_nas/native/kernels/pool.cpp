@@ -33,7 +33,7 @@ void for_rows(int64_t images, int rows, F f) {
 // The taps of a window inside the image: [first, last).
 struct Taps {
   int first, last;
-  Taps(int centre, int size) : first(centre == 0 ? 1 : 0), last(centre + 1 == size ? 2 : 3) {}
+  Taps(int center, int size) : first(center == 0 ? 1 : 0), last(center + 1 == size ? 2 : 3) {}
   int count() const { return last - first; }
 };
 
@@ -78,7 +78,7 @@ void scale_line(const T* from, const Taps& rows, Plane in, T* to) {
 }
 
 template <class T, int L>
-void add_neighbours(const T* from, Plane in, T* to) {
+void add_neighbors(const T* from, Plane in, T* to) {
   const int all = in.width * in.channels, one = in.channels;
   add_line<T, L>(from, all, to);
   add_line<T, L>(from, all - one, to + one);
@@ -92,7 +92,7 @@ void average_lines(const T* x, Plane in, int64_t image, int row, T* to) {
   T* mine = to + image * in.size() + row * line;
   std::memset(mine, 0, sizeof(T) * line);
   for (int ky = rows.first; ky < rows.last; ky++)
-    add_neighbours<T, L>(x + image * in.size() + (row + ky - 1) * line, in, mine);
+    add_neighbors<T, L>(x + image * in.size() + (row + ky - 1) * line, in, mine);
   scale_line<T, L>(mine, rows, in, mine);
 }
 
@@ -105,7 +105,7 @@ void average_lines_back(const T* g, Plane in, int64_t image, int row, T* to, T* 
   for (int ky = rows.first; ky < rows.last; ky++) {
     const int y = row + ky - 1;
     scale_line<T, L>(g + image * in.size() + y * line, Taps(y, in.height), in, scaled);
-    add_neighbours<T, L>(scaled, in, mine);
+    add_neighbors<T, L>(scaled, in, mine);
   }
 }
 

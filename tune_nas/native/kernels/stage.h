@@ -12,7 +12,7 @@ namespace tune_nas {
 
 using at::Tensor;
 
-// Indices of the numbers that Python lists for each stage: `StageNumber` in layout.py.
+// Indices of the numbers that Python lists for each stage: `StageNumber` in mix_layout.py.
 enum StageNumber : int64_t {
   kStart,      // which input it starts from; -1 for the output of the stage before it
   kDepthwise,  // whether it has a depthwise convolution

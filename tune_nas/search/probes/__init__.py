@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
 
+from tune_nas.checkpoint import State
 from tune_nas.errors import ConfigError
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
 from tune_nas.search.plugins import running_own_code
@@ -83,9 +83,7 @@ def probe_files(probes: Iterable[Probe], taken: Iterable[str] = ()) -> dict[str,
     return files
 
 
-def load_probes(
-    probes: Mapping[str, Probe], states: Sequence[tuple[str, Mapping[str, Any]]]
-) -> None:
+def load_probes(probes: Mapping[str, Probe], states: Sequence[tuple[str, State]]) -> None:
     """Restore the states of probes by name.
 
     A probe added since the checkpoint keeps its initial state.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
+from tune_nas.checkpoint import State
 from tune_nas.search.metrics import Metrics
 from tune_nas.search.probes.probe import Probe
 from tune_nas.search.relaxation import Alphas
@@ -58,14 +57,14 @@ class AlphaHistory(Probe):
                     )
         return text.getvalue()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return both as tensors."""
         return {
             "alphas": {name: list(rows) for name, rows in self._alphas.items()},
             "weights": {name: list(rows) for name, rows in self._weights.items()},
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore both."""
         self._alphas = {name: list(rows) for name, rows in state["alphas"].items()}
         self._weights = {name: list(rows) for name, rows in state["weights"].items()}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tune_nas.checkpoint import State
 from tune_nas.search.metrics import Metrics
 from tune_nas.search.probes.probe import Probe
 from tune_nas.search.view import SearchView
@@ -67,11 +67,11 @@ class Decisions(Probe):
         writer.writerows([Decision._fields, *self.entries])
         return text.getvalue()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return them as plain containers."""
         return {"entries": [list(entry) for entry in self.entries]}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore them; the choices must already be restored."""
         self.entries = [Decision(*entry) for entry in state["entries"]]
         self._known = self._closed()

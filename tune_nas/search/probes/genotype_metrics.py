@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tune_nas.benchmark import AUTO, SPACE, BenchmarkTable, find_table, load_benchmark
+from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.metrics import Metrics
@@ -62,13 +60,13 @@ class GenotypeMetrics(Probe):
             ).parameters
         return self._parameters[genotype]
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the best genotype of each size."""
         return self.best_by_size.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore them; older checkpoints do not name the space."""
-        self.best_by_size.load_state_dict(dict(state))
+        self.best_by_size.load_state_dict(state)
         for entry in self.best_by_size.entries.values():
             entry.setdefault("space", self.space.name)
 

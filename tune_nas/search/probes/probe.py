@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from tune_nas.checkpoint import State
 from tune_nas.search.view import SearchView
 
 
@@ -40,9 +41,9 @@ class Probe(ABC):
         """Return the files for each checkpoint, text or bytes by file name."""
         return {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return its state between epochs as plain containers and tensors."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: State) -> None:  # noqa: B027
         """Restore a state that `state_dict` returned."""

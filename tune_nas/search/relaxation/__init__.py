@@ -1,6 +1,6 @@
 """Relaxations: how α becomes the operation weights of the supernet."""
 
-from tune_nas.search.relaxation.base import (
+from tune_nas.search.relaxation.relaxation import (
     Alphas,
     Betas,
     Relaxation,

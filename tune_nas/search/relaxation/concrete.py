@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tune_nas.search.relaxation.base import Sample
+from tune_nas.search.relaxation.relaxation import Sample
 from tune_nas.search.relaxation.tempered import Tempered
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
 from tune_nas.search.candidates import CandidateMask
-from tune_nas.search.relaxation.base import Alphas, Relaxation, Sample
 from tune_nas.search.relaxation.penalty import kl_to_flat
+from tune_nas.search.relaxation.relaxation import Alphas, Relaxation, Sample
 from tune_nas.spaces import Space
 
 

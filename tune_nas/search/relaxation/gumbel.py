@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tune_nas.search.relaxation.base import Sample
+from tune_nas.search.relaxation.relaxation import Sample
 from tune_nas.search.relaxation.tempered import Tempered
 from tune_nas.seeds import Generators
 

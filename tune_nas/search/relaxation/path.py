@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
 from tune_nas.search.candidates import CandidateMask
-from tune_nas.search.relaxation.base import Relaxation, Sample
+from tune_nas.search.relaxation.relaxation import Relaxation, Sample
 from tune_nas.seeds import Generators
 from tune_nas.spaces import Space
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tune_nas.search.relaxation.base import (
+from tune_nas.search.relaxation.penalty import zero_one
+from tune_nas.search.relaxation.relaxation import (
     Alphas,
     Relaxation,
     softmax_where,
 )
-from tune_nas.search.relaxation.penalty import zero_one
 
 
 class Softmax(Relaxation):

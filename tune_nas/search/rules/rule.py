@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
+from tune_nas.checkpoint import State
 from tune_nas.search.view import SearchControl
 
 
@@ -34,9 +35,9 @@ class Rule:
     def after_epoch(self, metrics: dict[str, float]) -> None:
         """Act after an epoch and optionally add metrics; ``search.epoch`` epochs have been run."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return its state as plain containers and tensors."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore its state. The state of the search is restored afterwards."""

@@ -7,12 +7,12 @@ edges of the cell, and multiplied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from tune_nas.checkpoint import State
 from tune_nas.errors import ConfigError
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.shares import not_none, operation_shares
@@ -83,11 +83,11 @@ class SequentialDecisions(Rule):
             for row in set(cell.incoming(node)) & set(choices.open(name)):
                 self.search.prune(name, row)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the shares of the last epochs."""
         return {"history": {name: list(shares) for name, shares in self._history.items()}}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore them."""
         self._history = {name: list(shares) for name, shares in state["history"].items()}
 

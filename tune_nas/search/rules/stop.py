@@ -6,9 +6,7 @@ By model size: He et al., "MiLeNAS", CVPR 2020, Sec. 4.3. By skip connections: L
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tune_nas.checkpoint import State
 from tune_nas.search.plugins import check_cells
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.view import SearchControl
@@ -59,10 +57,10 @@ class Stop(Rule):
                 return f"{skips} skip connection{'' if skips == 1 else 's'} in the {name} cell"
         return None
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the number of epochs for which the bound has been met."""
         return {"epochs": self._epochs}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore it."""
         self._epochs = state["epochs"]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
+from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.search.ablation import (
     Evaluation,
@@ -44,7 +44,7 @@ class Perturbation(Tuning):
 
     def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
-        self._evaluations: list[list[Any]] = []
+        self._evaluations: list[list[object]] = []
 
     @classmethod
     def tuning_of(cls, trial: TrialConfig) -> int:
@@ -129,11 +129,11 @@ class Perturbation(Tuning):
         writer.writerows([_COLUMNS, *self._evaluations])
         return {"perturbation.csv": text.getvalue()}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the evaluations; the decisions are in the search's choices."""
         return {"evaluations": [list(entry) for entry in self._evaluations]}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore them."""
         self._evaluations = [list(entry) for entry in state["evaluations"]]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from tune_nas.config import SmoothingConfig
 from tune_nas.search.plugins import running_own_code
 from tune_nas.search.smoothing.adversarial import AdversarialSmoothing
-from tune_nas.search.smoothing.base import Smoothing
 from tune_nas.search.smoothing.random import RandomSmoothing
+from tune_nas.search.smoothing.smoothing import Smoothing
 from tune_nas.user_code import load_class
 
 __all__ = ["AdversarialSmoothing", "RandomSmoothing", "Smoothing", "make_smoothing"]

@@ -10,8 +10,8 @@ from torch import nn
 
 from tune_nas.search.objective import Objective, SeededBatch, gradients
 from tune_nas.search.relaxation import Relaxation
-from tune_nas.search.smoothing.base import Operations, Smoothing, movable, with_operations
 from tune_nas.search.smoothing.legal import project
+from tune_nas.search.smoothing.smoothing import Operations, Smoothing, movable, with_operations
 from tune_nas.spaces import MixingWeights
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tune_nas.search.objective import Objective, SeededBatch
-from tune_nas.search.smoothing.base import Operations, Smoothing
 from tune_nas.search.smoothing.legal import scale_to_sum
+from tune_nas.search.smoothing.smoothing import Operations, Smoothing
 from tune_nas.spaces import MixingWeights
 
 

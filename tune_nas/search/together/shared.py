@@ -11,11 +11,12 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from tune_nas.search.graphs import Capture
+from tune_nas.search.capture import Capture
 from tune_nas.search.objective import Batch, Found, Gradients, Objective, SeededBatch
 from tune_nas.search.together.rendezvous import Rendezvous
 from tune_nas.search.together.stack import Mixing, PassOutputs, PassResult, Stack
 from tune_nas.spaces import MixingWeights, Supernet
+from tune_nas.stability import experimental
 
 
 class PassRequest(NamedTuple):
@@ -28,6 +29,7 @@ class PassRequest(NamedTuple):
     mixing: Mixing
 
 
+@experimental("Searches that share a process", "slower on a CPU, and not yet run on a GPU")
 class Together:
     """Runs equal kinds of passes of the searches of one process jointly.
 

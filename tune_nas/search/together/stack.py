@@ -6,17 +6,18 @@ supernets become grouped ones with K times the channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from tune_nas.search.graphs import Capture, CapturedFunctions
+from tune_nas.search.capture import Capture
+from tune_nas.search.captured_functions import CapturedFunctions
 from tune_nas.spaces import CellWeights, MixingWeights, Supernet
 
 Mixing = dict[str, dict[str, Tensor]]
@@ -38,7 +39,7 @@ class PassOutputs(NamedTuple):
     labels: bool
     weights: bool
     mixing: tuple[tuple[str, str], ...]
-    active: tuple[tuple[str, Any], ...]
+    active: tuple[tuple[str, Hashable], ...]
     bfloat16: bool
     training: bool
 
@@ -96,7 +97,12 @@ class Stack:
         fields = tuple((cell, tuple(tensors)) for cell, tensors in mixing.items())
         key = (wanted, fields, tuple(images.shape))
         given: PassResult = self._functions.run(
-            key, partial(self._pass, wanted, active), images, labels, mixing
+            key,
+            partial(self._pass, wanted, active),
+            images,
+            labels,
+            mixing,
+            state=lambda: self._statistics,
         )
         return given
 

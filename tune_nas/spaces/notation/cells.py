@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tune_nas import manifest
 from tune_nas.errors import GenotypeError
-from tune_nas.spaces.registry import is_own_operation, operation_names
+from tune_nas.spaces.operation_registry import is_own_operation, operation_names
 
 Cells = dict[str, list[tuple[int, int, str]]]
 """Edges as (source, target, operation) by cell type."""

@@ -12,9 +12,9 @@ import ast
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.cells import Cells
 from tune_nas.spaces.notation.darts_edges import N_INPUTS, Field
+from tune_nas.spaces.notation.excerpts import place, shorten
 from tune_nas.spaces.notation.expression import Expression
 from tune_nas.spaces.notation.published import refuse_other_cells
-from tune_nas.spaces.notation.text import place, shorten
 
 _CELLS = {"normal": "normal", "reduce": "reduction"}
 _FIELDS = tuple(field + end for field in _CELLS for end in ("", "_concat"))

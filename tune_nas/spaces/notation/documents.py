@@ -16,8 +16,8 @@ import yaml
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.cells import Cells, Reading
 from tune_nas.spaces.notation.edge_list import read_mapping
+from tune_nas.spaces.notation.excerpts import shorten
 from tune_nas.spaces.notation.scan import Candidate, find_all
-from tune_nas.spaces.notation.text import shorten
 from tune_nas.yaml_text import parse_yaml
 
 _KEYS = ("genotype", "best_genotype")
@@ -26,7 +26,7 @@ _SIGNS = ("Genotype(", "~", "->")
 _MAX_DEPTH = 6
 
 
-def parse_document(text: str) -> Any:
+def parse_document(text: str) -> object:
     """Return the content of JSON or YAML.
 
     Raises:
@@ -55,17 +55,17 @@ def read_yaml(text: str) -> Reading:
     return _own_form(content if isinstance(content, dict) else {})
 
 
-def find_in_document(content: Any) -> list[Candidate]:
+def find_in_document(content: object) -> list[Candidate]:
     """Return the genotypes that a document contains, by their names there."""
     return list(_walk(content, "", None, 0))
 
 
-def is_own_form(content: Any) -> bool:
+def is_own_form(content: object) -> bool:
     """Return whether a document is intended as a single genotype in the YAML form."""
     return isinstance(content, dict) and isinstance(content.get("space"), str)
 
 
-def _walk(content: Any, name: str, space: str | None, depth: int) -> Iterator[Candidate]:
+def _walk(content: object, name: str, space: str | None, depth: int) -> Iterator[Candidate]:
     """Yield the genotypes in a document.
 
     Args:
@@ -88,14 +88,15 @@ def _walk(content: Any, name: str, space: str | None, depth: int) -> Iterator[Ca
 
 
 def _in_mapping(
-    content: dict[Any, Any], name: str, space: str | None, depth: int
+    content: Mapping[object, object], name: str, space: str | None, depth: int
 ) -> Iterator[Candidate]:
-    named = next((content[key] for key in _NAMES if isinstance(content.get(key), str)), name)
-    own = content.get("space")
+    names = (content.get(key) for key in _NAMES)
+    named = next((given for given in names if isinstance(given, str)), name)
+    own, edges = content.get("space"), content.get("edges")
     if isinstance(own, str):
         space = own
-        if isinstance(content.get("edges"), dict):
-            yield Candidate(named, 0, lambda: Reading(_cells(content["edges"]), own, False))
+        if isinstance(edges, dict):
+            yield Candidate(named, 0, lambda: Reading(_cells(edges), own, False))
             return
         if isinstance(content.get("cells"), dict) or set(content) <= {"space", "cells"}:
             yield Candidate(named, 0, lambda: _own_form(content))
@@ -109,7 +110,7 @@ def _in_mapping(
             yield from _walk(entry, str(key), space, depth + 1)
 
 
-def _own_form(content: dict[Any, Any]) -> Reading:
+def _own_form(content: Mapping[object, object]) -> Reading:
     space, cells = read_mapping(content)
     return Reading(cells, space, assumed=False)
 
@@ -144,7 +145,9 @@ def _in_text(text: str) -> list[Candidate]:
             raise failure
 
         return [Candidate("", 0, fail)]
-    return [Candidate("", 0, lambda: _own_form(content))] if is_own_form(content) else []
+    if isinstance(content, dict) and is_own_form(content):
+        return [Candidate("", 0, lambda: _own_form(content))]
+    return []
 
 
 def _renamed(candidate: Candidate, name: str, space: str | None) -> Candidate:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.cells import Cells, operation_name
-from tune_nas.spaces.notation.text import error_at, shorten
+from tune_nas.spaces.notation.excerpts import error_at, shorten
 
 ONE_LINE = re.compile(r"(?m)(?:^|(?<=[\s'\"]))[A-Za-z_]\w*:[ ]+\d{1,4}->\d{1,4}[ ][^\n'\"]*")
 
@@ -62,7 +62,7 @@ def read_edge_list(text: str, start: int, end: int) -> Cells:
     return cells
 
 
-def read_mapping(content: dict[Any, Any]) -> tuple[str, Cells]:
+def read_mapping(content: Mapping[object, object]) -> tuple[str, Cells]:
     """Read the content of the YAML form, ``{space: …, cells: {normal: {0->2: none, …}, …}}``.
 
     Raises:
@@ -76,7 +76,7 @@ def read_mapping(content: dict[Any, Any]) -> tuple[str, Cells]:
     return space, {str(name): _cell(name, cell) for name, cell in cells.items()}
 
 
-def _cell(name: Any, content: Any) -> list[tuple[int, int, str]]:
+def _cell(name: object, content: object) -> list[tuple[int, int, str]]:
     if not isinstance(content, dict):
         raise GenotypeError(f"cell {name!r} must be a mapping as 0->2: sep_conv_3x3")
     return [(*parse_edge(str(key)), str(value)) for key, value in content.items()]

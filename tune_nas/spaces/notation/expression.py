@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 
 from tune_nas.errors import GenotypeError
-from tune_nas.spaces.notation.text import MAX_LENGTH, MAX_NODES, error_at, place, shorten
+from tune_nas.spaces.notation.excerpts import MAX_LENGTH, MAX_NODES, error_at, place, shorten
 
 _MAX_DEPTH = 20
 _LARGEST = 10**6  # maximum of a node's number or an edge's weight

@@ -12,7 +12,7 @@ from functools import cache
 
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.cells import Cells, operation_name
-from tune_nas.spaces.notation.text import MAX_LENGTH, error_at
+from tune_nas.spaces.notation.excerpts import MAX_LENGTH, error_at
 
 SPACE = "nasbench201"
 N_CELLS = 15_625

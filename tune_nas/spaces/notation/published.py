@@ -6,7 +6,7 @@ The data is in ``published.yaml``, with the paper and the source file of each.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -97,7 +97,7 @@ def refuse_other_cells(normal: Sequence[tuple[str, int]]) -> None:
             raise _refusal(other, entry)
 
 
-def _refusal(name: str, entry: dict[str, Any]) -> GenotypeError:
+def _refusal(name: str, entry: Mapping[str, object]) -> GenotypeError:
     return GenotypeError(f"{name} ({entry['paper']}) is a cell that no space holds: {entry['why']}")
 
 

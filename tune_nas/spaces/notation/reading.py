@@ -8,6 +8,7 @@ import re
 from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.cells import Reading
 from tune_nas.spaces.notation.documents import find_in_document, parse_document
+from tune_nas.spaces.notation.excerpts import shorten
 from tune_nas.spaces.notation.nasbench201 import (
     SPACE,
     cell_of_index,
@@ -16,7 +17,6 @@ from tune_nas.spaces.notation.nasbench201 import (
 )
 from tune_nas.spaces.notation.published import find_published, nearest_published
 from tune_nas.spaces.notation.scan import Candidate, cell_at, find_all
-from tune_nas.spaces.notation.text import shorten
 
 _NAME = re.compile(r"(?:published:)?[A-Za-z_][\w.-]*")
 _INDEX = re.compile(r"(?:nasbench201:)?(-?\d{1,9})")

@@ -10,10 +10,10 @@ from tune_nas.errors import GenotypeError
 from tune_nas.spaces.notation.cells import Reading
 from tune_nas.spaces.notation.darts import read_darts
 from tune_nas.spaces.notation.edge_list import ONE_LINE, read_edge_list
+from tune_nas.spaces.notation.excerpts import error_at
 from tune_nas.spaces.notation.expression import Expression
 from tune_nas.spaces.notation.nasbench201 import SPACE, read_nasbench201
 from tune_nas.spaces.notation.published import refuse_other_name
-from tune_nas.spaces.notation.text import error_at
 
 DARTS = "darts"
 """The space used if a text does not name it."""

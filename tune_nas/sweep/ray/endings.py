@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tune_nas.sweep.ray.driver_callback import RayTrial
 
 _LENGTH = 300
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r'^\s+File "', re.M)  # Ray omits the line "Traceback …"
 
 
@@ -34,10 +34,10 @@ def error_line(trial: RayTrial) -> str:
     except OSError as unreadable:
         return f"the error cannot be read: {unreadable}"
     newest = re.split(r"^Failure # \d+ \(occurred at .*\)$", text, flags=re.M)[-1]
-    return summarise_error(newest) if newest.strip() else "no error was recorded"
+    return summarize_error(newest) if newest.strip() else "no error was recorded"
 
 
-def summarise_error(error: BaseException | str) -> str:
+def summarize_error(error: BaseException | str) -> str:
     """Return an error, or a traceback's text, as one line: its type and message.
 
     Ray wraps the error of a trial in one whose text ends with the traceback.
@@ -45,7 +45,7 @@ def summarise_error(error: BaseException | str) -> str:
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):
         error = cause
-    text = _COLOURS.sub("", str(error))
+    text = _COLORS.sub("", str(error))
     raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Interrupt|Exit)): (.*)$", text, re.M)
     if raised and _FRAME.search(text):
         line = ": ".join(raised[-1])

@@ -20,7 +20,7 @@ import torch
 
 from tune_nas.learner import Learner
 from tune_nas.runtime import resolve_device
-from tune_nas.search.graphs import capture_for
+from tune_nas.search.capture import capture_for
 from tune_nas.search.together import Together
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.ray.shared_process import WAITING_CPUS, Host, LearnerProgress

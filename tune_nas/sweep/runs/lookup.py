@@ -56,12 +56,15 @@ class RunReference:
         """The named trial, or the run's only search; None if the run has no such trial at all.
 
         Raises:
-            StorageError: If the run has several searches, or the storage cannot be reached.
+            StorageError: If the run has several searches or is an analysis, or the storage cannot
+                be reached.
         """
         records = self._records("search", "repeat")
         if self.retraining and (not records or self.trial_id.startswith("retrain")):
             records = self._records("retrain")
         if not records:
+            if self._folder.names(f"analysis/{FOLDER}"):
+                raise StorageError(_is_analysis(self.name))
             return None
         if not self.trial_id and len(records) == 1:
             return next(iter(records.values()))
@@ -106,8 +109,8 @@ def find_run(
         retraining: Whether it may name a retraining run.
 
     Raises:
-        StorageError: If MLflow is asked and has no such run, if several trials have that name, or
-            a storage cannot be reached.
+        StorageError: If MLflow is asked and has no such run, if several trials have that name, if
+            the run is an analysis, or a storage cannot be reached.
     """
     if checkpoints and (found := _checkpoints(text)):
         return RunReference(text, storage, found)
@@ -116,6 +119,8 @@ def find_run(
     if mlflow is None or stored.record is not None:
         return stored
     run = RunReader(mlflow).find_run(text)
+    if run.phase == "analysis":
+        raise StorageError(_is_analysis(run.sweep))
     return RunReference(text, storage, (), run.sweep, run.trial_id or "", run, retraining)
 
 
@@ -125,3 +130,7 @@ def _checkpoints(text: str) -> tuple[str, ...]:
         return ()
     is_checkpoint = any(is_state(name) for name in Storage(text).names())
     return (text,) if is_checkpoint else tuple(list_checkpoints([text]))
+
+
+def _is_analysis(name: str) -> str:
+    return f"'{name}' is the analysis of a search, not a search; name the search itself"

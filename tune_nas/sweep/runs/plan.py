@@ -25,7 +25,7 @@ from tune_nas.sweep.trial_values import portable
 from tune_nas.yaml_text import parse_yaml
 
 SWEEP, TRIALS, STATE = paths.SWEEP, "trials.yaml", paths.STATE
-KINDS = ("sweep", "search", "retrain")
+KINDS = ("sweep", "search", "retrain", "analysis")
 STATUSES = ("running", "untracked", "finished")
 
 
@@ -34,7 +34,7 @@ class State:
     """The progress of a sweep.
 
     Args:
-        kind: ``sweep``, ``search`` or ``retrain``.
+        kind: ``sweep``, ``search``, ``retrain`` or ``analysis``.
         status: ``running`` until everything is written, then ``finished``; ``untracked`` if only
             MLflow lacks something.
         phase: The phase that was started last.
@@ -42,7 +42,7 @@ class State:
         mlflow: URI of the MLflow store; empty for the one in the storage, which may be moved.
         identity: Distinguishes the sweep from others of its name in a shared MLflow store.
         genotype: The genotype that a ``retrain`` trains, as YAML.
-        parent_run: MLflow run that this genotype comes from.
+        parent_run: MLflow run that this genotype comes from, or that an ``analysis`` analyzes.
         options: The options that a resume takes over, from `RunOptions.kept`.
         folder: Directory in which it was started; its relative paths are relative to it.
     """

@@ -1,12 +1,20 @@
-"""Check that a retraining run fits into the memory of this machine."""
+"""Checks of a retraining run before it starts: its size, its batches, and its memory."""
 
 from __future__ import annotations
 
 from tune_nas.config import TrialConfig
-from tune_nas.data import describe_data
+from tune_nas.data import RetrainData, describe_data
+from tune_nas.errors import ConfigError
 from tune_nas.memory import check_training
 from tune_nas.runtime import resolve_device, resolve_dtype
-from tune_nas.spaces import Genotype, check_cells_occur, estimate_network, load_space
+from tune_nas.spaces import (
+    Genotype,
+    Space,
+    check_cells_occur,
+    estimate_network,
+    load_space,
+    smallest_batch,
+)
 
 SIZE_KEYS = "retrain.init_channels or retrain.cells"
 
@@ -55,4 +63,37 @@ def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -
         resolve_device(trial.runtime.device),
         batch_key="retrain.batch_size",
         keys=SIZE_KEYS,
+    )
+
+
+def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_size: int) -> None:
+    """Check that batch normalization has more than one value per channel.
+
+    Args:
+        trial: The trial.
+        space: Its space.
+        data: Its images.
+        batch_size: Images of a training batch, at most those that there are.
+
+    Raises:
+        ConfigError: If it would have one value.
+    """
+    recipe, side = trial.retrain, data.image_size
+    cells = space.final_size[1] if recipe.cells is None else recipe.cells
+    auxiliary = recipe.auxiliary_weight > 0
+    if batch_size >= (2 if auxiliary else smallest_batch(space.skeleton.layout, cells, side)):
+        return
+    key, what = (
+        ("retrain.batch_size", recipe.batch_size)
+        if recipe.batch_size < 2
+        else ("data.train_images", len(data.train))
+    )
+    cause = (
+        "the auxiliary head (retrain.auxiliary_weight)"
+        if auxiliary
+        else f"maps of {side}-pixel images, which shrink to one pixel,"
+    )
+    raise ConfigError(
+        f"{key} is {what}, but must be >= 2: batch normalization of {cause} needs more than "
+        "one image"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
@@ -76,7 +76,7 @@ def register_operation(name: str, *, kind: Kind) -> Callable[[Build], Build]:
     return register
 
 
-def is_own_operation(name: Any) -> bool:
+def is_own_operation(name: object) -> bool:
     """Return whether a name has the form ``module:function`` of a custom operation."""
     return manifest.is_reference(name)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from tune_nas import manifest
+from tune_nas.checkpoint import State
 from tune_nas.config import AlphasOptimizer, OptimizerConfig, TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.candidates import CandidateMask
@@ -21,7 +21,7 @@ from tune_nas.user_code import load_named, said
 _ALPHAS = "optimizer.alphas.kind"
 
 
-class Optimisers:
+class Optimizers:
     """Updates w and α with given gradients.
 
     Args:
@@ -137,9 +137,9 @@ class Optimisers:
             moving=self._trained if self.config.weights.unsampled == "update" else None,
         )
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the states of both and, if needed, which weights have been trained by a step."""
-        state: dict[str, Any] = {
+        state: State = {
             "weights": self.weights.state_dict(),
             "alphas": self.alphas.state_dict(),
         }
@@ -147,7 +147,7 @@ class Optimisers:
             state["trained"] = list(self._trained)
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore the states."""
         self.weights.load_state_dict(state["weights"])
         self.set_learning_rate(self.weights.param_groups[0]["lr"])
@@ -211,6 +211,6 @@ def _alphas_optimizer(
     return made
 
 
-def _give(parameters: list[Any], gradients: Gradients) -> None:
+def _give(parameters: Sequence[Tensor], gradients: Gradients) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient

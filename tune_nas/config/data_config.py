@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from tune_nas import manifest
-from tune_nas.config.decides import Decides
+from tune_nas.config.options.dataset_options import IMAGES, STARTS, CifarOptions, FolderOptions
+from tune_nas.config.options.option_models import NAMED_PARTS, readers
+from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Count, Pixels, Section, check_part
 from tune_nas.errors import ConfigError
 
 PUBLISHED_SIZE = 32
 """Side of CIFAR images in pixels; the papers specify augmentation for this size."""
-
-_STARTS = Decides.SEARCH_STARTS | Decides.RETRAIN_STARTS
-_IMAGES = Decides.SEARCH | Decides.RETRAIN | _STARTS
-
-_READS: dict[str, tuple[str, ...]] = {
-    "digits": (),
-    "fake": (),
-    "cifar10": ("dir", "download"),
-    "cifar100": ("dir", "download"),
-    "folder": ("dir", "layout", "fit", "background"),
-}
-"""Keys that only some data sets read, by data set."""
 
 
 class AugmentConfig(Section):
@@ -49,14 +39,28 @@ class AugmentConfig(Section):
 
     @field_validator("flip", mode="before")
     @classmethod
-    def _true_false_or_auto(cls, value: Any) -> Any:
+    def _true_false_or_auto(cls, value: object) -> object:
         if not isinstance(value, bool) and value != "auto":
             raise ValueError("must be true, false or auto")
         return value
 
 
-class DataConfig(Section):
+class _DataName(PartSection):
+    section = "data"
+
+    name: Annotated[str, IMAGES] = "digits"
+    module_dir: Annotated[str | None, STARTS] = None
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_part("data.name", value, "module:function")
+
+
+class DataConfig(FolderOptions, CifarOptions, _DataName):
     """The data set and how its training images are split.
+
+    The options of the shipped data sets are keys of this section.
 
     Args:
         name: ``digits``, ``cifar10``, ``cifar100``, ``folder`` or ``fake``; or ``module:function``
@@ -64,16 +68,8 @@ class DataConfig(Section):
         module_dir: Folder searched first for the module of a custom data set. None: the folder of
             the trial file if it contains the module; else Python's import path, or the current
             working directory.
-        dir: Directory with the data set's files; not needed for ``digits`` and ``fake``.
-        download: Download the files if they are missing. Otherwise, nothing is downloaded.
-        layout: Layout of a ``folder``: ``splits``: one folder for training and one for testing;
-            ``classes``: one folder per class; ``auto``: splits if it has folders with such names.
         train_images: Number of training images to use (a seeded random sample); None for all.
         resolution: Resize the images to this side in pixels, at least 4; None for no resizing.
-        fit: How non-square images of a ``folder`` are resized: ``crop`` takes the center square,
-            ``stretch`` changes the aspect ratio, ``pad`` adds margins.
-        background: Color behind transparent images of a ``folder`` and of margins: ``white``,
-            ``black`` or ``#rrggbb``.
         train_portion: Fraction of the training images used for training; the rest are used for
             validation.
         split: ``seed``: determined by the trial's seed; ``fixed``: the same in every trial.
@@ -82,33 +78,12 @@ class DataConfig(Section):
         augment: Augmentation during the search.
     """
 
-    name: Annotated[str, _IMAGES] = "digits"
-    module_dir: Annotated[str | None, _STARTS] = None
-    dir: Annotated[str | None, _STARTS] = None
-    download: Annotated[bool, _STARTS] = False
-    layout: Annotated[Literal["auto", "splits", "classes"], _IMAGES] = "auto"
-    train_images: Annotated[Count | None, _IMAGES] = None
-    resolution: Annotated[Pixels | None, _IMAGES] = None
-    fit: Annotated[Literal["crop", "stretch", "pad"], _IMAGES] = "crop"
-    background: Annotated[str, _IMAGES] = "white"
+    train_images: Annotated[Count | None, IMAGES] = None
+    resolution: Annotated[Pixels | None, IMAGES] = None
     train_portion: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    split: Annotated[Literal["seed", "fixed"], _IMAGES] = "seed"
+    split: Annotated[Literal["seed", "fixed"], IMAGES] = "seed"
     single_level: Literal["train", "all"] = "train"
     augment: AugmentConfig = AugmentConfig(reference_size=PUBLISHED_SIZE)
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return check_part("data.name", value, "module:function")
-
-    @field_validator("background")
-    @classmethod
-    def _color(cls, value: str) -> str:
-        digits = value.removeprefix("#").lower()
-        is_hex = value != digits and len(digits) == 6 and set(digits) <= set("0123456789abcdef")
-        if value not in ("white", "black") and not is_hex:
-            raise ValueError("must be white, black or #rrggbb, e.g. '#808080'")
-        return value
 
 
 def check_data_keys(sections: Iterable[DataConfig]) -> None:
@@ -123,7 +98,7 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
     sections = list(sections)
     for key in ("dir", "download", "layout", "fit", "background"):
         default = DataConfig.model_fields[key].default
-        users = [name for name, keys in _READS.items() if key in keys]
+        users = readers(NAMED_PARTS["data"], key)
         unused = next((data for data in sections if getattr(data, key) != default), None)
         if unused is None or any(_may_read(data.name, users) for data in sections):
             continue
@@ -140,9 +115,10 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
         )
 
 
-def _may_read(name: str, users: list[str]) -> bool:
+def _may_read(name: str, users: Sequence[str]) -> bool:
     return name in users or not manifest.is_shipped("datasets", name)
 
 
-def _yaml(value: Any) -> str:
-    return {None: "null", False: "false", True: "true"}.get(value, f"'{value}'")
+def _yaml(value: object) -> str:
+    words: dict[object, str] = {None: "null", False: "false", True: "true"}
+    return words.get(value, f"'{value}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -144,7 +144,7 @@ class Relaxation(ABC):
         """
         return Sample(self.relax(alphas, mask))
 
-    def constants(self) -> dict[str, Any]:
+    def constants(self) -> dict[str, object]:
         """Return the host values that change over epochs; a graph is valid for one value of them.
 
         By default, every attribute that is a number or text.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from tune_nas.native.chain import Stage
 from tune_nas.native.pooling import pool
+
+T = TypeVar("T")
 
 
 class StageNumber(IntEnum):
@@ -88,7 +90,7 @@ class Layout:
             return own
         return [x if p is None else pool(p, x) for p, x in zip(self.poolings, own, strict=True)]
 
-    def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    def split(self, tensors: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
         """Split tensors into the terms' separate values, the inputs, and the weights."""
         end = self.n_own + self.n_inputs
         return tensors[: self.n_own], tensors[self.n_own : end], tensors[end:]

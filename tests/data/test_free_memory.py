@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from tune_nas.config import DataConfig
-from tune_nas.data import folder, load_data, loading, memory
-from tune_nas.data.memory import check_fits, free_memory
+from tune_nas.data import folder, load_data, loading
+from tune_nas.data import free_memory as memory
+from tune_nas.data.free_memory import check_fits, free_memory
 from tune_nas.errors import DataError
 
 CPU = torch.device("cpu")

@@ -4,97 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tune_nas import manifest
-from tune_nas.config.section import (
-    BatchSize,
-    Cells,
-    Count,
-    CountOrNone,
-    Decay,
-    Epochs,
-    EpochsOrNone,
-    Fraction,
-    Section,
+from tune_nas.config.options.option_keys import with_rules_as_keys
+from tune_nas.config.options.rule_options import (
+    GreedyOptions,
+    LowerRateOptions,
+    StagesOptions,
+    StopOptions,
 )
+from tune_nas.config.section import BatchSize, Content, Epochs, Section, with_current_names
 
 
-class GreedyConfig(Section):
-    """Edges are decided one by one during the search (SGAS, arXiv:1912.00195).
-
-    Args:
-        criterion: 1: edge importance × selection certainty; 2: × selection stability too.
-        warmup: Epochs without a decision; the first decision is at the end of the next epoch.
-        every: Epochs between decisions; each decides one edge of every cell type.
-        batch_growth: Increase of the batch size at each decision.
-        history: Number of past epochs that criterion 2 compares with.
-        prune: Whether edges that can no longer be in the genotype are removed; otherwise they
-            remain mixed.
-    """
-
-    criterion: Literal[1, 2] = 1
-    warmup: EpochsOrNone = 9
-    every: Epochs = 5
-    batch_growth: CountOrNone = 8
-    history: Epochs = 4
-    prune: bool = True
+class _Lengths(Section):
+    epochs: Epochs = 50
+    batch_size: BatchSize = 64
+    steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
 
 
-class StageConfig(Section):
-    """One stage of a progressive search.
-
-    Args:
-        epochs: Number of epochs.
-        operations: Number of operations kept on each edge, the strongest ones; None for all.
-        cells: Number of cells of its supernet; None for the trial's.
-        partial_channels: K of its supernet; None for the trial's.
-        skip_dropout: Dropout rate on skip connections at its start; it decays over the stage.
-    """
-
-    epochs: Epochs
-    operations: Count | None = None
-    cells: Cells | None = None
-    partial_channels: Count | None = None
-    skip_dropout: Decay = 0.0
-
-
-class StopConfig(Section):
-    """Early stopping of a search.
-
-    Args:
-        convolutions: By cell type: stop when the genotype has at most this many convolutions in
-            every named type (MiLeNAS: normal 6, reduction 0); empty for never.
-        skips: By cell type: stop when a named type has at least this many skip connections, i.e.
-            has collapsed (DARTS+: normal 2); empty for never.
-        patience: Number of consecutive epochs for which it must hold.
-    """
-
-    convolutions: dict[str, CountOrNone] = Field(default_factory=dict)
-    skips: Annotated[
-        dict[str, Count], BeforeValidator(lambda value: {} if value is None else value)
-    ] = Field(default_factory=dict)  # null, the former default, means never
-    patience: Epochs = 1
-
-
-class RateRuleConfig(Section):
-    """Lower w's learning rate when the genotype has too few convolutions (Hou and Jin).
-
-    Args:
-        share: Fraction of parameter-free operations above which the learning rate is lowered.
-        factor: Factor applied from the next epoch on, at most once per epoch.
-        floor: Lower bound of the product of all factors.
-    """
-
-    share: Fraction = 0.3
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    floor: Annotated[float, Field(gt=0, le=1)] = 0.1
-
-
-class ScheduleConfig(Section):
+class ScheduleConfig(StagesOptions, _Lengths):
     """The length of a search and changes over its epochs.
+
+    The options of ``stages`` are keys of this section.
 
     Args:
         epochs: Number of search epochs; tuning epochs of a selection come after them.
@@ -102,26 +36,26 @@ class ScheduleConfig(Section):
         steps_per_epoch: Number of w steps per epoch; None for one pass over the images that w is
             trained on.
         greedy: Decisions during the search (SGAS); None for none.
-        stages: Stages of a progressive search (DrNAS, P-DARTS); empty for none.
-        carry_over: State that a stage keeps from the previous one: ``weights``: w and the state of
-            the optimizers, widened where K shrinks (DrNAS); ``none``: neither (P-DARTS).
         stop: Early stopping.
         lr_rule: Rule that lowers w's learning rate; None for none.
-        rules: Custom rules, ``module:Class`` each.
+        rules: Custom rules, ``module:Class`` each. ``{kind: greedy, options: {…}}`` is another
+            spelling of ``greedy: {…}``, likewise for the other shipped rules.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"rate_rule": "lr_rule", "carry": "carry_over"}
     renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"carry_over": {"nothing": "none"}}
 
-    epochs: Epochs = 50
-    batch_size: BatchSize = 64
-    steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    greedy: GreedyConfig | None = None
-    stages: list[StageConfig] = Field(default_factory=list)
-    carry_over: Literal["weights", "none"] = "weights"
-    stop: StopConfig = StopConfig()
-    lr_rule: RateRuleConfig | None = None
+    greedy: GreedyOptions | None = None
+    stop: StopOptions = StopOptions()
+    lr_rule: LowerRateOptions | None = None
     rules: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_as_keys(cls, content: object) -> object:
+        if not isinstance(content, Mapping):
+            return content
+        return with_rules_as_keys(with_current_names(cls, content))
 
     @field_validator("rules")
     @classmethod
@@ -149,7 +83,7 @@ class ScheduleConfig(Section):
                 given = "null" if now is None else now
                 raise ValueError(
                     f"schedule.stages.{index}.operations is {given}, but the stage before keeps "
-                    f"{before}; operations never come back"
+                    f"{before}; removed operations cannot return"
                 )
         if self.greedy is not None:
             raise ValueError("schedule.greedy and schedule.stages exclude each other; give one")
@@ -165,7 +99,7 @@ class ScheduleConfig(Section):
         return 0, 0
 
 
-def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
+def scaled(trial: Content, epochs: int) -> dict[str, object]:
     """Return the dotted keys that change the length of a trial, keeping its proportions.
 
     Every epoch in ``update`` or ``schedule`` at which something changes is scaled with
@@ -180,7 +114,7 @@ def scaled(trial: dict[str, Any], epochs: int) -> dict[str, Any]:
     def at_least(least: int, count: int) -> int:
         return max(least, count * epochs // int(schedule["epochs"]))
 
-    changes: dict[str, Any] = {"schedule.epochs": epochs}
+    changes: dict[str, object] = {"schedule.epochs": epochs}
     if update["warmup"]:
         changes["update.warmup"] = at_least(0, update["warmup"])
     if update["phases"]:

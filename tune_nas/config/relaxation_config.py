@@ -7,40 +7,18 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas import manifest
-from tune_nas.config.section import Channels, Passes, Positive, Rate, Section, check_part
+from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOptions
+from tune_nas.config.options.smoothing_options import AdversarialOptions
+from tune_nas.config.part_section import PartSection
+from tune_nas.config.section import Channels, Rate, check_part
 
 _ONE_PATH = ("gumbel", "uniform-path")
 
 
-class TemperatureConfig(Section):
-    """τ of gumbel and concrete, linear from the first epoch to the last.
-
-    Args:
-        start: τ of epoch 1 (GDAS: 10).
-        end: τ of the last epoch (GDAS: 0.1; the MiLeNAS code: 1).
-    """
-
-    start: Positive = 10.0
-    end: Positive = 0.1
-
-
-class SmoothingConfig(Section):
-    """Perturbation of the operation weights in w steps (SDARTS, arXiv:2002.05283).
-
-    Args:
-        kind: ``random``: uniform within the radius (SDARTS-RS); ``adversarial``: the worst case
-            within it, found by projected gradient ascent (SDARTS-ADV); ``none``; or
-            ``module:Class`` for a custom one.
-        start: Radius ε before the first epoch; it grows linearly with the epochs.
-        end: Radius after the last epoch and during the tuning of a selection.
-        steps: Gradient steps of ``adversarial``, of size 2ε / steps.
-    """
+class _SmoothingKind(PartSection):
+    section = "relaxation.smoothing"
 
     kind: str = "none"
-    start: Rate = 0.03
-    end: Rate = 0.3
-    steps: Passes = 7
 
     @field_validator("kind")
     @classmethod
@@ -48,23 +26,35 @@ class SmoothingConfig(Section):
         return check_part("relaxation.smoothing.kind", value, also=("none",))
 
 
-class PenaltyConfig(Section):
-    """A term added to the cross-entropy in α's loss.
+class SmoothingConfig(AdversarialOptions, _SmoothingKind):
+    """Perturbation of the operation weights in w steps (SDARTS, arXiv:2002.05283).
+
+    The options of the shipped ones are keys of this section.
 
     Args:
-        kind: ``kl``: KL(Dir(elu(α) + 1) ‖ Dir(1)) of dirichlet (DrNAS), over the remaining
-            operations of undecided edges; ``kl-all``: over all operations of all edges, including
-            pruned ones, as in the code of DrNAS; ``zero-one``: −mean (σ(α) − 0.5)² of sigmoid
-            (FairDARTS); ``none``.
-        weight: Its factor (DrNAS: 1e-3; FairDARTS: 10).
+        kind: ``random``: uniform within the radius (SDARTS-RS); ``adversarial``: the worst case
+            within it, found by projected gradient ascent (SDARTS-ADV); ``none``; or
+            ``module:Class`` for a custom one.
     """
 
-    kind: Literal["none", "kl", "kl-all", "zero-one"] = "none"
-    weight: Rate = 1e-3
+
+class _RelaxationKind(PartSection):
+    section = "relaxation"
+
+    kind: str = "softmax"
+    init: Literal["auto", "normal", "uniform-weight"] = "auto"
+    init_std: Rate | None = None
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_part("relaxation.kind", value)
 
 
-class RelaxationConfig(Section):
+class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
     """How α becomes operation weights.
+
+    The options of the shipped relaxations are keys of this section.
 
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one sampled operation per edge, GDAS);
@@ -75,47 +65,25 @@ class RelaxationConfig(Section):
             σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
         init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` if it
             is given; the paper has no such noise.
-        temperature: τ of ``gumbel`` and ``concrete``.
-        unsampled: How operations that ``gumbel`` did not sample enter the sum of their edge:
-            ``left-out``: not at all, so that α receives the gradient of the sampled operation only;
-            ``as-numbers``: as their weight, a scalar that is 0 and has a gradient; ``auto``: as in
-            the authors' cells, left-out if the cell output is ``concat`` (DARTS), as-numbers if it
-            is ``last`` (NAS-Bench-201).
         smoothing: Perturbation of the weights in w steps.
         partial_channels: K: 1/K of a node's channels passes through the operations, the others
             bypass them, then all are shuffled (PC-DARTS); 1 for all.
         edge_normalization: Whether each edge has a weight, softmax(β) over the edges into its node
             (PC-DARTS); a genotype then ranks by operation weight × edge weight.
-        penalty: An additional term of α's loss.
-        options: Keyword arguments of a custom class.
+        options: Keyword arguments of a custom class; of a shipped relaxation, another spelling of
+            the keys that hold its options.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"edge_normalisation": "edge_normalization"}
     renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"kind": {"path": "uniform-path"}}
 
-    kind: str = "softmax"
-    init: Literal["auto", "normal", "uniform-weight"] = "auto"
-    init_std: Rate | None = None
-    temperature: TemperatureConfig = TemperatureConfig()
-    unsampled: Literal["auto", "left-out", "as-numbers"] = "auto"
     smoothing: SmoothingConfig = SmoothingConfig()
     partial_channels: Channels = 1
     edge_normalization: bool = False
-    penalty: PenaltyConfig = PenaltyConfig()
     options: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("kind")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return check_part("relaxation.kind", value)
 
     @model_validator(mode="after")
     def _goes_together(self) -> RelaxationConfig:
-        if self.options and manifest.is_shipped("relaxations", self.kind):
-            raise ValueError(
-                f"relaxation.options is given, but belongs to a class of your own, "
-                f"not to '{self.kind}'"
-            )
         if self.smoothing.kind != "none" and self.kind in _ONE_PATH:
             raise ValueError(
                 f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "

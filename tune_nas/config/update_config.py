@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -27,7 +27,7 @@ class UpdatePhase(Section):
     """
 
     until: EpochsOrNone
-    set: dict[str, Any]
+    set: dict[str, object]
 
 
 class UpdateConfig(Section):
@@ -80,7 +80,7 @@ class UpdateConfig(Section):
 
     @field_validator("order", mode="before")
     @classmethod
-    def _order_from_text(cls, value: Any) -> Any:
+    def _order_from_text(cls, value: object) -> object:
         return int(value) if isinstance(value, str) and value.isdigit() else value
 
     @model_validator(mode="after")
@@ -90,7 +90,7 @@ class UpdateConfig(Section):
             if self.level != "mixed" and value is not None:
                 raise ValueError(
                     f"{key} is {value:g}, but belongs to update.level 'mixed', not '{self.level}' "
-                    f"(null takes it away)"
+                    f"(null removes it)"
                 )
         if None not in given.values():
             raise ValueError(
@@ -124,7 +124,7 @@ class UpdateConfig(Section):
             fixed = sorted(phase.set.keys() & {"phases", "warmup"})
             if fixed:
                 raise ValueError(
-                    f"update.phases.{index}.set has '{fixed[0]}', which is no part of it"
+                    f"update.phases.{index}.set has '{fixed[0]}', which a phase cannot set"
                 )
             self._with(phase)
         return self

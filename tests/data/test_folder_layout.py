@@ -8,7 +8,7 @@ from PIL import Image
 
 from tune_nas.config import DataConfig
 from tune_nas.data import describe_images, load_data
-from tune_nas.data.layout import Layout, find_layout, list_images
+from tune_nas.data.folder_layout import Layout, find_layout, list_images
 from tune_nas.data.vision import import_torchvision
 from tune_nas.errors import DataError
 from tune_nas.paths import holds_runs

@@ -1,0 +1,517 @@
+"""The options of shipped parts: ``options: {…}`` is another spelling of the keys of a section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tune_nas import manifest
+from tune_nas.config import TrialConfig
+from tune_nas.config.conditions import value_of
+from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by, decides
+from tune_nas.config.options.option_models import NAMED_PARTS, RULES
+from tune_nas.config.section import inner_section
+from tune_nas.errors import ConfigError
+from tune_nas.library import check_key, load_trial, with_overrides
+from tune_nas.search import Search
+from tune_nas.sweep.resolve import load_sweep, resolve_trials
+
+Content = dict[str, Any]
+
+# section, part, the content that the part needs elsewhere, its options, and the same as keys
+CASES: list[tuple[str, str, Content, Content, Content]] = [
+    (
+        *("relaxation", "gumbel", {}),
+        {"temperature": {"start": 5.0, "end": 0.5}, "unsampled": "as-numbers"},
+        {"temperature": {"start": 5.0, "end": 0.5}, "unsampled": "as-numbers"},
+    ),
+    (
+        *("relaxation", "concrete", {}),
+        {"temperature": {"end": 0.5}},
+        {"temperature": {"end": 0.5}},
+    ),
+    (
+        *("relaxation", "sigmoid", {}),
+        {"penalty": {"kind": "zero-one", "weight": 10.0}},
+        {"penalty": {"kind": "zero-one", "weight": 10.0}},
+    ),
+    (
+        *("relaxation", "dirichlet", {}),
+        {"penalty": {"kind": "kl-all"}},
+        {"penalty": {"kind": "kl-all"}},
+    ),
+    ("relaxation.smoothing", "random", {}, {"start": 0.1, "end": 0.2}, {"start": 0.1, "end": 0.2}),
+    ("relaxation.smoothing", "adversarial", {}, {"steps": 2}, {"steps": 2}),
+    (
+        *("selection", "magnitude", {"relaxation": {"kind": "dirichlet"}}),
+        {"max_skips": {"normal": 1}, "rank_by": "softmax"},
+        {"max_skips": {"normal": 1}, "rank_by": "softmax"},
+    ),
+    (
+        *("selection", "perturbation", {}),
+        {
+            "criterion": "loss",
+            "order": "fixed",
+            "edges": "one-by-one",
+            "interval": 2,
+            "learning_rate_factor": 0.5,
+            "batches": 1,
+        },
+        {
+            "perturbation": {
+                "criterion": "loss",
+                "order": "fixed",
+                "edges": "one-by-one",
+                "interval": 2,
+                "learning_rate_factor": 0.5,
+                "batches": 1,
+            }
+        },
+    ),
+    (
+        *("selection", "sampled", {}),
+        {"genotypes": 4, "batches": 2},
+        {"sampled": {"genotypes": 4, "batches": 2}},
+    ),
+    (
+        *("optimizer.alphas", "adam", {}),
+        {"learning_rate": 0.01, "weight_decay": 0.02, "betas": [0.4, 0.9]},
+        {"learning_rate": 0.01, "weight_decay": 0.02, "betas": [0.4, 0.9]},
+    ),
+    (
+        *("optimizer.alphas", "sgd", {}),
+        {"learning_rate": 0.01, "weight_decay": 0.02, "momentum": 0.5},
+        {"learning_rate": 0.01, "weight_decay": 0.02, "momentum": 0.5},
+    ),
+    (
+        *("data", "cifar10", {}),
+        {"dir": "/images", "download": True},
+        {"dir": "/images", "download": True},
+    ),
+    (
+        *("data", "cifar100", {}),
+        {"dir": "/images", "download": True},
+        {"dir": "/images", "download": True},
+    ),
+    (
+        *("data", "folder", {"data": {"resolution": 16}}),
+        {"dir": "/images", "layout": "splits", "fit": "pad", "background": "#102030"},
+        {"dir": "/images", "layout": "splits", "fit": "pad", "background": "#102030"},
+    ),
+]
+IDS = [f"{section}: {name}" for section, name, *_ in CASES]
+# a rule, its options, and the same as keys of `schedule`
+RULE_CASES: list[tuple[str, Content, Content]] = [
+    ("greedy", {"criterion": 2, "history": 2}, {"greedy": {"criterion": 2, "history": 2}}),
+    ("greedy", {}, {"greedy": {}}),
+    ("lr_rule", {"share": 0.2}, {"lr_rule": {"share": 0.2}}),
+    ("stop", {"skips": {"normal": 2}}, {"stop": {"skips": {"normal": 2}}}),
+    (
+        "stages",
+        {"stages": [{"epochs": 20}, {"epochs": 30, "operations": 4}], "carry_over": "none"},
+        {"stages": [{"epochs": 20}, {"epochs": 30, "operations": 4}], "carry_over": "none"},
+    ),
+]
+SMALL: Content = {
+    "data": {"name": "fake", "train_images": 32, "resolution": 8},
+    "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
+    "schedule": {"epochs": 2, "batch_size": 8},
+}
+
+
+def nested(section: str, content: Content) -> Content:
+    for part in reversed(section.split(".")):
+        content = {part: content}
+    return content
+
+
+def merged(one: Content, other: Content) -> Content:
+    both = dict(one)
+    for key, value in other.items():
+        inner = both.get(key)
+        both[key] = merged(inner, value) if isinstance(inner, dict) else value
+    return both
+
+
+def dotted(section: str, content: Content) -> Content:
+    """Return the leaves of the content of a section by dotted key."""
+    flat: Content = {}
+    for key, value in content.items():
+        is_section = isinstance(value, dict) and key != "max_skips"
+        flat |= dotted(f"{section}.{key}", value) if is_section else {f"{section}.{key}": value}
+    return flat
+
+
+def whole(section: str, keys: Content) -> Content:
+    """Return the options of a section as settings of their keys."""
+    if keys.keys() & {"perturbation", "sampled"}:
+        return dotted(section, keys)
+    return {f"{section}.{key}": value for key, value in keys.items()}
+
+
+def named(section: str, name: str) -> Content:
+    return {NAMED_PARTS[section].named_by: name}
+
+
+def file_of(folder: Path, content: Content) -> Path:
+    path = folder / "trial.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_the_tables_have_every_option_of_every_shipped_part() -> None:
+    tested = {(section, name): set(options) for section, name, _, options, _ in CASES}
+    for section, parts in NAMED_PARTS.items():
+        assert parts.options.keys() <= manifest.SHIPPED[parts.kind].keys()
+        for name, (model, _) in parts.options.items():
+            if name not in ("concrete", "adversarial"):  # share those of others
+                assert tested[section, name] == set(model.model_fields)
+            assert (section, name) in tested
+    assert {name for name, *_ in RULE_CASES} == set(RULES.options)
+
+
+def test_an_option_is_declared_in_its_model_alone() -> None:
+    """The field of a section is that of the option model: default, bounds and marks."""
+    for section, parts in NAMED_PARTS.items():
+        model: Any = TrialConfig
+        for key in section.split("."):
+            model = inner_section(model.model_fields[key].annotation)
+        for options, within in parts.options.values():
+            if within:
+                assert model.model_fields[within].annotation is options
+                continue
+            for name, field in options.model_fields.items():
+                assert issubclass(model, options) and name not in model.__annotations__
+                assert repr(model.model_fields[name]) == repr(field)
+
+
+@pytest.mark.parametrize(("section", "name", "more", "options", "keys"), CASES, ids=IDS)
+def test_both_spellings_are_the_same_trial(
+    section: str, name: str, more: Content, options: Content, keys: Content, tmp_path: Path
+) -> None:
+    own = named(section, name)
+    moves = {"update": {"level": "bilevel"}}
+    base = merged(moves, more)
+    flat = load_trial(file_of(tmp_path, merged(base, nested(section, {**own, **keys}))))
+    spelled = load_trial(
+        file_of(tmp_path, merged(base, nested(section, {**own, "options": options})))
+    )
+    assert flat == spelled and flat != load_trial(
+        file_of(tmp_path, merged(base, nested(section, own)))
+    )
+    assert decided_by(flat, Decides.SEARCH) == decided_by(spelled, Decides.SEARCH)
+    # as settings, one by one and together, which is what `--set` and a sweep do
+    start = load_trial(file_of(tmp_path, merged(base, nested(section, own))))
+    one_by_one = dotted(f"{section}.options", options)
+    for key in one_by_one:
+        check_key(key, "--set")
+    assert with_overrides(start, one_by_one) == flat
+    # each option as a whole, like its key
+    together = with_overrides(start, {f"{section}.options": options})
+    assert together == with_overrides(start, whole(section, keys))
+    for key, value in one_by_one.items():
+        held = value_of(flat.to_dict(), key)
+        assert (list(held) if isinstance(held, tuple) else held) == value
+
+
+@pytest.mark.parametrize(("section", "name", "more", "options", "keys"), CASES, ids=IDS)
+def test_different_values_in_both_spellings_are_one_line(
+    section: str, name: str, more: Content, options: Content, keys: Content
+) -> None:
+    default = TrialConfig.model_validate(merged(more, nested(section, named(section, name))))
+    for key, value in dotted(section, keys).items():
+        other = value_of(default.to_dict(), key)
+        content = nested(section, {**named(section, name), "options": options})
+        clash = merged(
+            merged(more, content), nested(*key.rsplit(".", 1)[:1], {key.rsplit(".", 1)[1]: other})
+        )
+        if other == value or isinstance(other, tuple):
+            continue
+        with pytest.raises(ValueError, match=f"{key}, the same key, is .*give one of them"):
+            TrialConfig.model_validate(clash)
+        option = key if ".options." in key else _option_of(section, key)
+        with pytest.raises(ConfigError, match=r", the same key, is .*; give one of them") as error:
+            with_overrides(default, {key: other, option: value})
+        assert "\n" not in str(error.value)
+    again = merged(
+        nested(section, keys), nested(section, {**named(section, name), "options": options})
+    )
+    TrialConfig.model_validate(merged(more, again))  # the same values: nothing to refuse
+
+
+def _option_of(section: str, key: str) -> str:
+    rest = key.removeprefix(f"{section}.")
+    for within in ("perturbation.", "sampled."):
+        rest = rest.removeprefix(within)
+    return f"{section}.options.{rest}"
+
+
+@pytest.mark.parametrize(("rule", "options", "keys"), RULE_CASES)
+def test_rules_too(rule: str, options: Content, keys: Content, tmp_path: Path) -> None:
+    flat = load_trial(file_of(tmp_path, {"schedule": keys}))
+    listed: list[Content] = [{"kind": rule, "options": options}]
+    assert load_trial(file_of(tmp_path, {"schedule": {"rules": listed}})) == flat
+    assert load_trial(file_of(tmp_path, {}), {"schedule.rules": listed}) == flat
+    both = {"schedule": {**keys, "rules": listed}}
+    assert load_trial(file_of(tmp_path, both)) == flat
+    target = manifest.SHIPPED["rules"][rule]
+    assert (
+        load_trial(file_of(tmp_path, {"schedule": {"rules": [{**listed[0], "kind": target}]}}))
+        == flat
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"relaxation.kind": "gumbel", "relaxation.options.temprature": 1},
+            "relaxation.options.temprature is not an option of 'gumbel'; did you mean "
+            "'relaxation.options.temperature'?",
+        ),
+        (
+            {"relaxation.kind": "gumbel", "relaxation.options.penalty.kind": "kl"},
+            "relaxation.options.penalty.kind is not an option of 'gumbel', but of 'sigmoid', "
+            "'dirichlet'; 'gumbel' has temperature, unsampled",
+        ),
+        (
+            {"relaxation.options.temperature.end": 1},
+            "is not an option of 'softmax', but of 'gumbel', 'concrete'; 'softmax' has no options",
+        ),
+        (
+            {"relaxation.smoothing.kind": "random", "relaxation.smoothing.options": {"steps": 2}},
+            "relaxation.smoothing.options.steps is not an option of 'random', but of "
+            "'adversarial'; 'random' has start, end",
+        ),
+        (
+            {"relaxation.smoothing.options.end": 0.1},
+            "is not an option of 'none', but of 'random', 'adversarial'; 'none' has no options",
+        ),
+        (
+            {"selection.options.interval": 2},
+            "selection.options.interval is not an option of 'magnitude', but of 'perturbation'",
+        ),
+        (
+            {"optimizer.alphas.options.momentum": 0.5},
+            "is not an option of 'adam', but of 'sgd'; 'adam' has learning_rate, weight_decay, b",
+        ),
+        ({"data.options.dir": "/images"}, "'digits' has no options"),
+        (
+            {"data.name": "cifar10", "data.options.fit": "pad"},
+            "but of 'folder'; 'cifar10' has dir,",
+        ),
+        ({"data": "folder", "data.options": 3}, "data.options is 3, but must be a mapping of opt"),
+        (
+            {"schedule.rules": [{"kind": "greedy", "options": {"criteron": 2}}]},
+            "schedule.rules.0.options.criteron is not an option of 'greedy'; did you mean "
+            "'schedule.rules.0.options.criterion'?",
+        ),
+        (
+            {"schedule.rules": [{"kind": "mine:Rule", "options": {"a": 2}}]},
+            "schedule.rules.0 is a mapping with kind 'mine:Rule', but only shipped rules (stages, ",
+        ),
+        (
+            {"schedule.rules": [{"name": "greedy"}]},
+            "schedule.rules.0 is {'name': 'greedy'}, but must be kind: NAME, options: {…}",
+        ),
+        (
+            {"relaxation.smoothing": {"kind": "mine:Smoothing", "options": {"end": 1}}},
+            "relaxation.smoothing.options is given, but relaxation.smoothing.kind "
+            "'mine:Smoothing' has no options; a custom one reads the keys of relaxation.smoothing",
+        ),
+        (
+            {"relaxation.kind": "gumbel", "relaxation.options.temperature.end": -1},
+            "relaxation.temperature.end is -1, but must be > 0",
+        ),
+        (
+            {"relaxation.kind": "gumbel", "relaxation.options.temperature.last": 1},
+            "unknown key 'relaxation.temperature.last'",
+        ),
+    ],
+)
+def test_an_option_that_a_part_does_not_have_is_one_line(settings: Content, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_trial("darts-1st", settings)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_option_without_effect_is_refused_as_its_key_is() -> None:
+    settings = {"relaxation.kind": "gumbel", "schedule.epochs": 1}
+    with pytest.raises(ConfigError, match=r"options\.temperature\.end is 1\.0, but has no effect"):
+        load_trial("darts-1st", {**settings, "relaxation.options.temperature.end": 1.0})
+
+
+def test_a_setting_replaces_an_option_of_the_file(tmp_path: Path) -> None:
+    content = {"relaxation": {"kind": "gumbel", "options": {"temperature": {"end": 0.5}}}}
+    path = file_of(tmp_path, content)
+    for key in ("relaxation.temperature.end", "relaxation.options.temperature.end"):
+        assert load_trial(path, {key: 0.25}).relaxation.temperature.end == 0.25
+    softmax = load_trial(path, {"relaxation.kind": "softmax"})
+    assert softmax.relaxation.temperature.end == 0.5  # without effect, like the key
+
+
+def test_options_of_a_custom_part_are_its_arguments() -> None:
+    own = {"relaxation.kind": "mine:Part", "relaxation.options.temperature.end": 3}
+    trial = load_trial("darts-1st", own)
+    assert trial.relaxation.options == {"temperature": {"end": 3}}
+    assert trial.relaxation.temperature == TrialConfig().relaxation.temperature
+    content = trial.to_dict()
+    assert value_of(content, "relaxation.options.temperature.end") == 3
+    assert value_of(content, "relaxation.options.other") is None
+
+
+def test_a_search_has_the_same_result_bit_for_bit() -> None:
+    options = {"temperature": {"start": 5.0}, "unsampled": "as-numbers"}
+    alphas = []
+    for content in (options, {"options": options}):
+        trial = TrialConfig.model_validate({**SMALL, "relaxation": {"kind": "gumbel", **content}})
+        search = Search(trial)
+        search.run_epoch()
+        alphas.append({name: alpha.tolist() for name, alpha in search.alphas.items()})
+    assert alphas[0] == alphas[1]
+
+
+def sweep_of(folder: Path, parameters: Content, **more: Any) -> Path:
+    content = {"trial": "darts-1st", "parameters": parameters, "retrain": 0, "set": {}, **more}
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_a_sweep_samples_options(tmp_path: Path) -> None:
+    only = {"when": {"relaxation.kind": "gumbel"}}
+    ends: list[Any] = []
+    for key in ("relaxation.temperature.end", "relaxation.options.temperature.end"):
+        parameters = {
+            "relaxation.kind": {"grid": ["softmax", "gumbel"]},
+            key: {"grid": [0.5, "1e-3"], **only},
+        }
+        trials = resolve_trials(load_sweep(sweep_of(tmp_path, parameters)))
+        ends.append([trial for _, _, trial in trials])
+        assert [values.get(key) for values, _, _ in trials] == [None, 0.5, 0.001]
+    assert ends[0] == ends[1]
+    drawn = {"relaxation.options.temperature.end": {"loguniform": [0.1, 1]}}
+    sweep = load_sweep(
+        sweep_of(tmp_path, drawn, searcher="random", set={"relaxation.kind": "gumbel"})
+    )
+    assert len(resolve_trials(sweep)) == 1
+
+
+def test_a_key_without_its_condition_has_its_default_beside_an_option(tmp_path: Path) -> None:
+    """λ of the trial does not fit where the level is swept to bilevel; the option is not set."""
+    parameters = {
+        "update.level": {"grid": ["bilevel", "mixed"]},
+        "update.lambda": {"grid": [0.1, 0.5], "when": {"update.level": "mixed"}},
+        "relaxation.kind": {"grid": ["softmax", "gumbel"]},
+        "relaxation.options.temperature.end": {
+            "grid": [0.5],
+            "when": {"relaxation.kind": "gumbel"},
+        },
+    }
+    trials = resolve_trials(load_sweep(sweep_of(tmp_path, parameters, trial="milenas")))
+    assert [trial.update.lambda_ for _, _, trial in trials] == [None, 0.1, 0.5] * 2
+    ends = [trial.relaxation.temperature.end for _, _, trial in trials]
+    assert ends == [0.1, 0.1, 0.1, 0.5, 0.5, 0.5]
+
+
+def test_a_sweep_varies_all_options_together(tmp_path: Path) -> None:
+    grid = [{"temperature": {"end": end}} for end in (0.5, 1.0)]
+    path = sweep_of(
+        tmp_path, {"relaxation.options": {"grid": grid}}, set={"relaxation.kind": "gumbel"}
+    )
+    trials = resolve_trials(load_sweep(path))
+    assert [trial.relaxation.temperature.end for _, _, trial in trials] == [0.5, 1.0]
+    assert [values["relaxation.options"] for values, _, _ in trials] == grid
+
+
+def test_a_sweep_with_tuning_epochs_of_different_length_is_refused(tmp_path: Path) -> None:
+    """The interval decides the length, in either spelling."""
+    for key in ("selection.perturbation.interval", "selection.options.interval"):
+        assert decides(key, Decides.LENGTH)
+        path = sweep_of(
+            tmp_path,
+            {key: {"choice": [1, 2]}},
+            searcher="random",
+            scheduler="asha",
+            set={"selection.kind": "perturbation", "data.name": "fake"},
+        )
+        with pytest.raises(ConfigError, match="'asha' compares trials of one length"):
+            load_sweep(path)
+    assert not decides("relaxation.options.temperature.end", Decides.LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "settings", "message"),
+    [
+        (
+            {"relaxation.options.temperature.end": {"grid": [0.5, 1.0]}},
+            {"relaxation.kind": "gumbel", "relaxation.temperature.end": 1.0},
+            "relaxation.options.temperature.end and relaxation.temperature.end are the same key",
+        ),
+        (
+            {
+                "relaxation.options.temperature.end": {"grid": [0.5, 1.0]},
+                "relaxation.temperature.end": {"grid": [0.5, 1.0]},
+            },
+            {"relaxation.kind": "gumbel"},
+            "relaxation.options.temperature.end and relaxation.temperature.end are the same key",
+        ),
+        (
+            {
+                "optimizer.weights.clip": {
+                    "grid": [1.0, 2.0],
+                    "when": {"relaxation.options.temperature.end": 1.0},
+                }
+            },
+            {"relaxation.kind": "gumbel"},
+            "an option that is not swept; name its key, relaxation.temperature.end",
+        ),
+        (
+            {
+                "relaxation.kind": {"grid": ["softmax", "gumbel"]},
+                "relaxation.options.temperature.end": {"grid": [0.5, 1.0]},
+            },
+            {},
+            "is not an option of 'softmax', but of 'gumbel', 'concrete'",
+        ),
+        (
+            {"relaxation.options.temperature.end": {"grid": [0.5, 1.0]}},
+            {"relaxation.kind": "gumbel", "schedule.epochs": 1},
+            "relaxation.options.temperature.end is swept, but has no effect where schedule.epochs",
+        ),
+    ],
+)
+def test_a_sweep_refuses(
+    parameters: Content, settings: Content, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_sweep(sweep_of(tmp_path, parameters, set=settings))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_documentation_lists_every_option() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    names = {
+        "relaxation": "relaxation",
+        "relaxation.smoothing": "smoothing",
+        "selection": "selection",
+        "optimizer.alphas": "optimizer of α",
+        "data": "data set",
+        "schedule": "rule",
+    }
+    for parts in (*NAMED_PARTS.values(), RULES):
+        word = names[parts.section]
+        for name, (model, within) in parts.options.items():
+            keys = f"`{parts.section}.{within}.…`" if within else f"`{parts.section}.…`"
+            (row,) = [
+                row
+                for row in rows
+                if row[0].startswith((f"{word} ", f"{word}s ")) and f"`{name}`" in row[0]
+                if row[-1] == keys
+            ]
+            assert row[1] == ", ".join(f"`{option}`" for option in model.model_fields)

@@ -1,0 +1,76 @@
+"""The shipped probes, and the example of a user's own, keep the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tune_nas.search import Probe, SearchView
+from tune_nas.search.probes import AlphaHistory, Decisions, Entropies, GenotypeMetrics
+from tune_nas.testing import ProbeContract
+
+
+class Second(Probe):
+    """A shipped probe once more, in a search that has it already: under names of its own."""
+
+    kind: type[Probe]
+
+    def __init__(self, search: SearchView) -> None:
+        super().__init__(search)
+        self.probe = self.kind(search)
+
+    def after_epoch(self, search: SearchView) -> Mapping[str, float]:
+        found = self.probe.after_epoch(search)
+        return {f"second/{key}": value for key, value in found.items()}
+
+    def artifacts(self) -> Mapping[str, str | bytes]:
+        return {f"second-{name}": content for name, content in self.probe.artifacts().items()}
+
+    def state_dict(self) -> dict[str, object]:
+        return dict(self.probe.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        self.probe.load_state_dict(state)
+
+
+class SecondAlphaHistory(Second):
+    kind = AlphaHistory
+
+
+class SecondDecisions(Second):
+    kind = Decisions
+
+
+class SecondEntropies(Second):
+    kind = Entropies
+
+
+class SecondGenotypeMetrics(Second):
+    kind = GenotypeMetrics
+
+
+class TestAlphaHistory(ProbeContract):
+    probe = f"{__name__}:SecondAlphaHistory"
+
+
+class TestDecisions(ProbeContract):
+    probe = f"{__name__}:SecondDecisions"
+    trial = "sgas"
+    epochs = 5
+    settings = {"schedule.greedy.warmup": 0, "schedule.greedy.every": 1}  # noqa: RUF012
+
+
+class TestEntropies(ProbeContract):
+    probe = f"{__name__}:SecondEntropies"
+
+
+class TestGenotypeMetrics(ProbeContract):
+    probe = f"{__name__}:SecondGenotypeMetrics"
+
+
+class TestAlternatives(ProbeContract):
+    probe = "own_parts:Alternatives"
+
+
+def test_every_shipped_probe_is_here() -> None:
+    shipped = {kind for kind in Probe.__subclasses__() if kind.__module__.startswith("tune_nas.")}
+    assert shipped == {kind.kind for kind in Second.__subclasses__()}

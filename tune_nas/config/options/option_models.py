@@ -1,0 +1,124 @@
+"""Which option model each shipped part has, and where a trial holds its options.
+
+The sections of a trial inherit the fields of these models, so that default, bound and description
+of an option are declared once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tune_nas import manifest
+from tune_nas.config.options.dataset_options import CifarOptions, FolderOptions
+from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
+from tune_nas.config.options.relaxation_options import (
+    ConcreteOptions,
+    GumbelOptions,
+    PenaltyOptions,
+)
+from tune_nas.config.options.rule_options import (
+    GreedyOptions,
+    LowerRateOptions,
+    StagesOptions,
+    StopOptions,
+)
+from tune_nas.config.options.selection_options import (
+    MagnitudeOptions,
+    PerturbationOptions,
+    SampledOptions,
+)
+from tune_nas.config.options.smoothing_options import AdversarialOptions, RandomOptions
+from tune_nas.config.section import Section
+
+
+class PartOptions(NamedTuple):
+    """The options of a shipped part.
+
+    Attributes:
+        model: Their model.
+        within: The key of the part's section that holds them; empty for the section itself.
+    """
+
+    model: type[Section]
+    within: str = ""
+
+
+@dataclass(frozen=True)
+class NamedParts:
+    """The shipped parts that a section of a trial can name.
+
+    Args:
+        section: The dotted name of the section.
+        named_by: The key of the section that names the part.
+        kind: The kind of the parts.
+        options: The options by part; parts without options are not listed.
+    """
+
+    section: str
+    named_by: str
+    kind: manifest.Kind
+    options: Mapping[str, PartOptions]
+
+
+_ALL = (
+    NamedParts(
+        *("relaxation", "kind", "relaxations"),
+        options={
+            "sigmoid": PartOptions(PenaltyOptions),
+            "gumbel": PartOptions(GumbelOptions),
+            "concrete": PartOptions(ConcreteOptions),
+            "dirichlet": PartOptions(PenaltyOptions),
+        },
+    ),
+    NamedParts(
+        *("relaxation.smoothing", "kind", "smoothings"),
+        options={
+            "random": PartOptions(RandomOptions),
+            "adversarial": PartOptions(AdversarialOptions),
+        },
+    ),
+    NamedParts(
+        *("selection", "kind", "selections"),
+        options={
+            "magnitude": PartOptions(MagnitudeOptions),
+            "perturbation": PartOptions(PerturbationOptions, "perturbation"),
+            "sampled": PartOptions(SampledOptions, "sampled"),
+        },
+    ),
+    NamedParts(
+        *("optimizer.alphas", "kind", "alpha_optimizers"),
+        options={"adam": PartOptions(AdamOptions), "sgd": PartOptions(SgdOptions)},
+    ),
+    NamedParts(
+        *("data", "name", "datasets"),
+        options={
+            "cifar10": PartOptions(CifarOptions),
+            "cifar100": PartOptions(CifarOptions),
+            "folder": PartOptions(FolderOptions),
+        },
+    ),
+)
+NAMED_PARTS: Mapping[str, NamedParts] = {parts.section: parts for parts in _ALL}
+"""The parts that a trial names, by section."""
+
+RULES = NamedParts(
+    *("schedule", "rules", "rules"),
+    options={
+        "stages": PartOptions(StagesOptions),
+        "greedy": PartOptions(GreedyOptions, "greedy"),
+        "lr_rule": PartOptions(LowerRateOptions, "lr_rule"),
+        "stop": PartOptions(StopOptions, "stop"),
+    },
+)
+"""The shipped rules; a trial can use any number of them."""
+
+
+def readers(parts: NamedParts, key: str) -> tuple[str, ...]:
+    """Return the names of the shipped parts that read a key of their section as an option."""
+    return tuple(
+        name
+        for name, (model, within) in parts.options.items()
+        if key == within or (not within and key in model.model_fields)
+    )

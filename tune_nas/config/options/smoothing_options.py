@@ -1,0 +1,27 @@
+"""The options of the smoothings."""
+
+from __future__ import annotations
+
+from tune_nas.config.section import Passes, Rate, Section
+
+
+class RandomOptions(Section):
+    """Options of ``random`` (SDARTS-RS).
+
+    Args:
+        start: Radius ε before the first epoch; it grows linearly with the epochs.
+        end: Radius after the last epoch and during the tuning of a selection.
+    """
+
+    start: Rate = 0.03
+    end: Rate = 0.3
+
+
+class AdversarialOptions(RandomOptions):
+    """Options of ``adversarial`` (SDARTS-ADV): those of ``random``, and one more.
+
+    Args:
+        steps: Gradient steps, of size 2ε / steps.
+    """
+
+    steps: Passes = 7

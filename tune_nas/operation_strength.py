@@ -1,0 +1,207 @@
+"""The strength of the operations on edges: the table that the analysis of a search gives."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tune_nas.errors import StorageError
+
+ANALYSIS_METRIC = "accuracy_at_convergence"
+"""The metric of an analysis: the validation accuracy in percent with the operation alone."""
+
+_COLUMNS = ("cell", "edge", "supernet", "operation", "alpha", "weight", "without", "loss_without")
+_TITLES = ("operation", "α", "weight", "accuracy without it", "accuracy at convergence")
+
+
+@dataclass(frozen=True)
+class OperationStrength:
+    """Measures of an operation on an edge. Accuracies are on the validation half, in percent.
+
+    Args:
+        operation: Its name.
+        alpha: Its α.
+        weight: Its expected operation weight.
+        without: The supernet's accuracy without it.
+        loss_without: The supernet's loss without it.
+        converged: Its discretization accuracy at convergence.
+    """
+
+    operation: str
+    alpha: float
+    weight: float
+    without: float
+    loss_without: float
+    converged: float
+
+
+@dataclass(frozen=True)
+class EdgeAnalysis:
+    """The operations of an edge.
+
+    Args:
+        cell: The cell type.
+        edge: E.g. ``0->2``.
+        supernet: Accuracy of the unchanged supernet in percent.
+        operations: The operations that a genotype may have there, in the order of the space.
+    """
+
+    cell: str
+    edge: str
+    supernet: float
+    operations: list[OperationStrength]
+
+    def ranks(self) -> dict[str, dict[str, int]]:
+        """Return, by criterion, the rank of each operation; 1 is the one it would choose."""
+        keys: dict[str, Callable[[OperationStrength], tuple[float, ...]]] = {
+            "magnitude": lambda strength: (-strength.weight,),
+            "perturbation": lambda strength: (strength.without, -strength.loss_without),
+            "discretisation": lambda strength: (-strength.converged,),
+        }
+        ranks = {}
+        for criterion, key in keys.items():
+            ordered = sorted(self.operations, key=key)
+            ranks[criterion] = {each.operation: rank for rank, each in enumerate(ordered, 1)}
+        return ranks
+
+    def title(self) -> str:
+        """Return the line above the table of the edge."""
+        return f"{self.cell} {self.edge}: supernet accuracy {self.supernet:.2f}"
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return a row for each operation by column title, ranks in parentheses."""
+        ranks = self.ranks()
+
+        def ranked(value: str, criterion: str, operation: str) -> str:
+            return f"{value} ({ranks[criterion][operation]})"
+
+        rows = []
+        for strength in self.operations:
+            name = strength.operation
+            cells = (
+                name,
+                f"{strength.alpha:.4f}",
+                ranked(f"{strength.weight:.4f}", "magnitude", name),
+                ranked(f"{strength.without:.2f}", "perturbation", name),
+                ranked(f"{strength.converged:.2f}", "discretisation", name),
+            )
+            rows.append(dict(zip(_TITLES, cells, strict=True)))
+        return rows
+
+    def sentence(self) -> str:
+        """Return the operation that each criterion selects, as a sentence."""
+        first = {criterion: min(of, key=of.__getitem__) for criterion, of in self.ranks().items()}
+        return (
+            f"α selects {first['magnitude']}, perturbation {first['perturbation']}, "
+            f"accuracy at convergence {first['discretisation']}"
+        )
+
+
+@dataclass(frozen=True)
+class StrengthTable:
+    """The analysis of some edges of a finished search.
+
+    Args:
+        checkpoint: The checkpoint of the search: an absolute path or a URI.
+        epochs: Number of tuning epochs for each operation.
+        edges: The edges that were analyzed.
+    """
+
+    checkpoint: str
+    epochs: int
+    edges: list[EdgeAnalysis]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain containers, with the ranks of each operation."""
+        edges = []
+        for analysis in self.edges:
+            ranks = analysis.ranks()
+            operations = [
+                {
+                    **vars(strength),
+                    "ranks": {name: ranks[name][strength.operation] for name in ranks},
+                }
+                for strength in analysis.operations
+            ]
+            edges.append({**vars(analysis), "operations": operations})
+        return {"checkpoint": self.checkpoint, "epochs": self.epochs, "edges": edges}
+
+    def to_json(self) -> str:
+        """Return the table as JSON; inf and nan, which JSON does not have, become text."""
+        return json.dumps(_encoded(asdict(self)), indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> StrengthTable:
+        """Return the table that `to_json` wrote.
+
+        Args:
+            text: The JSON text.
+            where: The file, for the message.
+
+        Raises:
+            StorageError: If it is damaged.
+        """
+        try:
+            content = json.loads(text)
+            edges = [_edge(edge) for edge in content["edges"]]
+            return cls(str(content["checkpoint"]), int(content["epochs"]), edges)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(f"{where} is damaged: not an analysis ({error})") from error
+
+    def to_csv(self) -> str:
+        """Return a line for each operation of each edge."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow((*_COLUMNS, "converged"))
+        for edge in self.edges:
+            place = (edge.cell, edge.edge, edge.supernet)
+            writer.writerows((*place, *vars(each).values()) for each in edge.operations)
+        return text.getvalue()
+
+    def markdown(self, name: str) -> str:
+        """Return a Markdown page with a table for each edge.
+
+        Args:
+            name: Name of the run.
+        """
+        lines = [f"# Analysis {name}", "", f"Checkpoint: `{self.checkpoint}`"]
+        lines += [f"Tuning epochs for each operation: {self.epochs}"]
+        for edge in self.edges:
+            lines += ["", f"## {edge.title()}", "", f"| {' | '.join(_TITLES)} |"]
+            lines.append("|---|---:|---:|---:|---:|")
+            lines += [f"| {' | '.join(row.values())} |" for row in edge.rows()]
+            lines += ["", f"{edge.sentence()}."]
+        lines += [
+            "",
+            "Ranks are in parentheses. Accuracies on the validation half are in percent.",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _edge(content: Mapping[str, Any]) -> EdgeAnalysis:
+    """Return an edge from the containers of its JSON form."""
+    strengths = [
+        OperationStrength(
+            operation=str(each["operation"]),
+            alpha=float(each["alpha"]),
+            weight=float(each["weight"]),
+            without=float(each["without"]),
+            loss_without=float(each["loss_without"]),
+            converged=float(each["converged"]),
+        )
+        for each in content["operations"]
+    ]
+    return EdgeAnalysis(content["cell"], content["edge"], float(content["supernet"]), strengths)
+
+
+def _encoded(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _encoded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_encoded(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
