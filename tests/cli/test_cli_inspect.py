@@ -174,7 +174,7 @@ def test_one_genotype_of_a_file(command_line) -> None:
     )
     assert command_line.json("inspect", "genotypes.py:1") == command_line.json("inspect", "PDARTS")
     assert command_line.refused("inspect", "genotypes.py") == (
-        "genotypes.py: has 2 genotypes; name one, as FILE:second: first, second"
+        "genotypes.py: has 2 genotypes; name one, e.g. FILE:second: first, second"
     )
     line = command_line.refused("inspect", "genotypes.py:third")
     assert line == "genotypes.py: has no genotype 'third'; it has first, second"
