@@ -142,7 +142,7 @@ def test_a_run_and_a_published_genotype_of_one_name(command_line) -> None:
     line = command_line.refused("inspect", "DARTS_V2")
     assert line == (
         "'DARTS_V2' is a run in runs and a published genotype; write published:DARTS_V2, or name "
-        "the run's search, as DARTS_V2/search-00000"
+        "the run's search, e.g. DARTS_V2/search-00000"
     )
     assert "write nasbench201:42, or" in command_line.refused("inspect", "42")
     for run in ("DARTS_V2/search-00000", "42/search-00000", "NASNet"):
