@@ -12,6 +12,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.config.conditions import value_of
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial, parse_assignment, stored_trial
+from tune_nas.spaces import Genotype
 from tune_nas.sweep.resolve import load_sweep
 
 STAGES = [{"epochs": 2}, {"epochs": 2}]
@@ -130,3 +131,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def test_earlier_names_of_parse_read_a_genotype_of_a_space() -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
+    assert Genotype.from_nasbench201(cell) == Genotype.parse(cell)
+    darts = str(Genotype.parse("DARTS_V2"))
+    assert Genotype.from_darts(darts) == Genotype.parse("DARTS_V2")
+    assert Genotype.from_darts(darts, "pc-darts").space == "pc-darts"

@@ -199,7 +199,7 @@ BAD = [
         ("end", "--edge", "normal:0->1", "--set", "selection.sampled.batches=2"),
         "selection.sampled.batches is set, but has no effect on an analysis",
     ),
-    (("end", "--edge", "1->3"), "must be written CELL:EDGE, as 'normal:0->2' in quotes"),
+    (("end", "--edge", "1->3"), "must be written CELL:EDGE, e.g. 'normal:0->2' in quotes"),
     (("end", "--edge", "normal:3->1"), "the normal cell has no edge '3->1'"),
     (("end", "--edge", "odd:0->1"), "the cell is 'odd', but must be one of normal"),
     (("end",), "--edge is empty, but must name an edge, as CELL:EDGE"),

@@ -142,7 +142,7 @@ def test_a_run_and_a_published_genotype_of_one_name(command_line) -> None:
     line = command_line.refused("inspect", "DARTS_V2")
     assert line == (
         "'DARTS_V2' is a run in runs and a published genotype; write published:DARTS_V2, or name "
-        "the run's search, as DARTS_V2/search-00000"
+        "the run's search, e.g. DARTS_V2/search-00000"
     )
     assert "write nasbench201:42, or" in command_line.refused("inspect", "42")
     for run in ("DARTS_V2/search-00000", "42/search-00000", "NASNet"):
@@ -174,7 +174,7 @@ def test_one_genotype_of_a_file(command_line) -> None:
     )
     assert command_line.json("inspect", "genotypes.py:1") == command_line.json("inspect", "PDARTS")
     assert command_line.refused("inspect", "genotypes.py") == (
-        "genotypes.py: has 2 genotypes; name one, as FILE:second: first, second"
+        "genotypes.py: has 2 genotypes; name one, e.g. FILE:second: first, second"
     )
     line = command_line.refused("inspect", "genotypes.py:third")
     assert line == "genotypes.py: has no genotype 'third'; it has first, second"

@@ -274,7 +274,7 @@ def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
     assert (plan["estimate"]["searches"], plan["estimate"]["search_epochs"]) == (4, 4)
     one = command_line.ok("sweep", "tiny.yaml", "--dry-run", "--concurrency", "1")
     assert "1 at a time" in one
-    assert "the retrains come on top" in one
+    assert ", without retraining" in one
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
 
 

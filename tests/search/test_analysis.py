@@ -184,7 +184,7 @@ def test_edges_are_read_as_they_are_typed() -> None:
     trial = with_overrides({}, {"analysis.edges": [" normal : 0 -> 2", "normal:0->2", "a:1->2"]})
     assert trial.analysis.edges == ["normal:0->2", "a:1->2"]
     for wrong in ("0->2", "normal:02"):
-        with pytest.raises(ConfigError, match="must be written CELL:EDGE, as 'normal:0->2'"):
+        with pytest.raises(ConfigError, match=r"must be written CELL:EDGE, e.g. 'normal:0->2'"):
             with_overrides({}, {"analysis.edges": [wrong]})
     with pytest.raises(ConfigError, match=r"analysis.epochs is 0, but must be >= 1"):
         with_overrides({}, {"analysis.epochs": 0})

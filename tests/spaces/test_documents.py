@@ -29,7 +29,7 @@ def test_the_table_by_size_names_the_space_of_each() -> None:
     table.see(SECOND, 2, 60.0)
     sizes = sorted(genotype.count("convolution") for genotype in (FIRST, SECOND))
     assert sizes == [6, 12]  # of DARTS_V2 and PDARTS
-    with pytest.raises(GenotypeError, match="has 2 genotypes; name one, as FILE:12: 6, 12"):
+    with pytest.raises(GenotypeError, match=r"has 2 genotypes; name one, e.g. FILE:12: 6, 12"):
         Genotype.parse(table.to_yaml())
     assert Genotype.parse(table.to_yaml(), "6") == FIRST
     assert Genotype.parse(table.to_yaml(), "12") == SECOND

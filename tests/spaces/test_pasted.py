@@ -175,7 +175,7 @@ def test_a_genotype_of_a_python_file_is_picked_by_its_name_or_line(pick: str, kn
 @pytest.mark.parametrize(
     ("pick", "message"),
     [
-        (None, "has 4 genotypes; name one, as FILE:DARTS: NASNet, first, second, DARTS"),
+        (None, "has 4 genotypes; name one, e.g. FILE:DARTS: NASNet, first, second, DARTS"),
         ("secnd", "has no genotype 'secnd'; did you mean 'second'?"),
         ("7x", "has no genotype '7x'; it has NASNet, first, second, DARTS"),
         ("NASNet", "NASNet (Zoph et al., arXiv:1707.07012) is a cell that no space holds: it has"),
@@ -197,7 +197,7 @@ def test_a_log_with_a_genotype_for_each_epoch() -> None:
         f"12/01 10:21:12 AM genotype = {Genotype.parse('DARTS_V2').to_darts()}",
     ]
     log = "\n".join(lines)
-    with pytest.raises(GenotypeError, match=r"has 2 genotypes; name one, as FILE:4: 2, 4$"):
+    with pytest.raises(GenotypeError, match=r"has 2 genotypes; name one, e.g. FILE:4: 2, 4$"):
         Genotype.parse(log)
     with pytest.raises(
         GenotypeError, match=r"has 2 genotypes 'genotype'; name one by the line .* 2, 4"
@@ -210,7 +210,7 @@ def test_a_log_with_a_genotype_for_each_epoch() -> None:
 
 def test_two_cells_in_two_lines_are_two() -> None:
     cells = [Genotype.parse(str(index)).to_nasbench201() for index in (3, 4)]
-    with pytest.raises(GenotypeError, match="has 2 genotypes; name one, as FILE:2: 1, 2"):
+    with pytest.raises(GenotypeError, match=r"has 2 genotypes; name one, e.g. FILE:2: 1, 2"):
         Genotype.parse("\n".join(cells))
     assert Genotype.parse("\n".join(cells), "2").to_nasbench201() == cells[1]
 

@@ -51,7 +51,9 @@ def test_of_several_searches_one_must_be_named(tmp_path: Path) -> None:
     assert find_origin("many/search-00001", str(tmp_path)).checkpoint == str(second)
     assert find_origin("many/repeat-00000", str(tmp_path)).checkpoint == str(repeated)
     for text in ("many", "many/search-00009"):
-        with pytest.raises(StorageError, match=r"'many' has 3 searches.*name one, as many/search"):
+        with pytest.raises(
+            StorageError, match=r"'many' has 3 searches.*name one, e.g. many/search"
+        ):
             find_origin(text, str(tmp_path))
 
 

@@ -129,7 +129,7 @@ def test_an_existing_name_offers_a_resume_where_there_is_one(
     bases = BaseTrials({"trial": TrialConfig()})
     plan = Plan(Storage(tmp_path / "runs" / "x"), sweep, bases, State())
     plan.write()
-    resume = f"or go on with it: tune-nas resume x --storage {tmp_path / 'runs'}"
+    resume = f"or resume it: tune-nas resume x --storage {tmp_path / 'runs'}"
     with pytest.raises(StorageError, match=resume):
         run_sweep(sweep, where, "x", tasks=TASKS)
     plan.write_state(status="finished")

@@ -51,7 +51,7 @@ def test_a_second_driver_leaves_what_the_first_has_written(
         first.write()
 
     monkeypatch.setattr("tune_nas.sweep.preflight.preflight", meanwhile)
-    with pytest.raises(NameTakenError, match=r"'x' exists in .*go on with it: tune-nas resume x"):
+    with pytest.raises(NameTakenError, match=r"'x' exists in .*resume it: tune-nas resume x"):
         run_sweep(make_sweep(), options(tmp_path), "x", tasks=TASKS)
     assert read_plan(first.storage) == first
 

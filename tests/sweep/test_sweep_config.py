@@ -122,7 +122,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"set": {"schedule.epochs": True}}, "schedule.epochs is True, but must be a number"),
     ({"set": {"runtime.threads": 10**11}}, "runtime.threads is 100000000000, but must be <= 1024"),
     ({"parameters": {"seed": {"grid": [1]}}}, "'seeds'"),
-    ({"parameters": {}}, "none left to vary"),
+    ({"parameters": {}}, "no parameters are left to sweep"),
     ({"parameters": {"update.lambda": {"grid": [1], "when": {"update.levl": 1}}}}, "update.level"),
     (
         {"parameters": {"update.lambda": {"grid": [1], "when": {"update.level": "mixd"}}}},

@@ -19,7 +19,9 @@ def analyze(
     execution: options.ExecutionOptions,
     edge: Annotated[
         list[str] | None,
-        typer.Option(metavar="CELL:EDGE", help="An edge, as 'normal:0->2' in quotes; repeatable."),
+        typer.Option(
+            metavar="CELL:EDGE", help="An edge, e.g. 'normal:0->2' in quotes; repeatable."
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -34,7 +36,7 @@ def analyze(
     run_name: options.Name = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Compare what α, perturbation and the accuracy at convergence say of an edge's operations."""
+    """Compare the operations of an edge by α, perturbation and accuracy at convergence."""
     bodies.analyzing.analyze(
         run,
         execution,

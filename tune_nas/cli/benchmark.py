@@ -21,12 +21,12 @@ def import_(
         typer.Argument(
             metavar="FILE",
             help="NAS-Bench-201-v1_*.pth, NATS-tss-v1_*.pickle.pbz2 or its -simple folder, or a "
-            "CSV of ours.",
+            "CSV file.",
         ),
     ],
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Read the published file once, and write the table to where every search finds it."""
+    """Import the published benchmark file, once for all searches."""
     bodies.benchmark_import.import_table(file, output)
 
 
@@ -47,5 +47,5 @@ def query(
     mlflow: options.Mlflow = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Print what the benchmark knows of a cell: accuracies, ranks, regrets, size."""
+    """Print the accuracies, ranks, regrets and size of a cell."""
     bodies.benchmark_query.query(cell, table, storage, mlflow, output)

@@ -30,7 +30,7 @@ class _Accuracy:
 
 @dataclass(frozen=True)
 class _CellFacts:
-    """What the benchmark knows of a cell, in the order of its JSON document."""
+    """The accuracies, ranks, regrets and size of a cell, in the order of the JSON document."""
 
     cell: str
     cells: int

@@ -106,7 +106,7 @@ def _named(name: str, storage: str, mlflow: str | None) -> GenotypeReference:
         kind = "nasbench201" if name.isdecimal() else "published"
         raise GenotypeError(
             f"'{name}' is a run in {storage} and a published genotype; "
-            f"write {kind}:{name}, or name the run's search, as {name}/search-00000"
+            f"write {kind}:{name}, or name the run's search, e.g. {name}/search-00000"
         )
     return GenotypeReference(Genotype.of_reading(known), re.sub(r"\W+", "-", name))
 

@@ -18,7 +18,7 @@ def inspect(
     init_channels: Annotated[
         int | None,
         typer.Option(
-            min=1, max=4096, help="Channels of the first cell; the space's usual if none."
+            min=1, max=4096, help="Channels of the first cell; default: those of the space."
         ),
     ] = None,
     cells: Annotated[

@@ -12,7 +12,7 @@ from tune_nas.cli import shared_options as options
 from tune_nas.cli.option_groups import spread
 from tune_nas.cli.output import Format
 
-_HOW = "How a sweep is searched"
+_HOW = "Sweep"
 
 
 @spread
@@ -36,7 +36,10 @@ def sweep(
         str | None, typer.Option(metavar="asha|none", help="Early stopping.", rich_help_panel=_HOW)
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Trials that tpe or random draw.", rich_help_panel=_HOW)
+        int | None,
+        typer.Option(
+            help="Number of configurations that tpe or random samples.", rich_help_panel=_HOW
+        ),
     ] = None,
     retrain: Annotated[
         str | None,
@@ -85,7 +88,7 @@ def search(
     run_name: options.Name = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Run one search, no sweep: same trainable, same tracking."""
+    """Run a single search, tracked like a sweep."""
     bodies.running.search(
         trial, overrides, execution, epochs=epochs, seed=seed, run_name=run_name, output=output
     )
@@ -100,7 +103,7 @@ def retrain(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Trial whose data and retrain section to use; a run has its own.",
+            help="Trial whose data and retrain section to use; not needed for a run.",
         ),
     ] = None,
     epochs: options.RetrainEpochs = None,
@@ -126,7 +129,7 @@ def resume(
     context: typer.Context,
     execution: options.ExecutionOptions,
     name: Annotated[
-        str | None, typer.Argument(help="The latest unfinished one, if not named.")
+        str | None, typer.Argument(help="Name of the run; by default the latest unfinished one.")
     ] = None,
     failed: Annotated[
         bool,

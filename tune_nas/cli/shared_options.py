@@ -9,8 +9,8 @@ import typer
 
 from tune_nas.cli.output import Format
 
-_TRIAL = "What a trial does"
-_WHERE = "Where and how it runs"
+_TRIAL = "Trial"
+_WHERE = "Execution"
 
 Data = Annotated[
     str | None,
@@ -46,7 +46,7 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Set any key of a trial, as update.lambda=0.3; repeatable.",
+        help="Set any key of a trial, e.g. update.lambda=0.3; repeatable.",
         rich_help_panel=_TRIAL,
     ),
 ]
@@ -123,7 +123,7 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="No progress, only the result.", rich_help_panel=_WHERE),
 ]
-OutputFormat = Annotated[Format, typer.Option("--format", help="What stdout carries.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Print the resolved trials and their estimated cost; run none."),

@@ -17,7 +17,7 @@ def split_edge(text: str) -> tuple[str, str]:
     """
     cell, colon, edge = text.partition(":")
     if not colon or "->" not in edge:
-        raise ValueError("must be written CELL:EDGE, as 'normal:0->2' in quotes")
+        raise ValueError("must be written CELL:EDGE, e.g. 'normal:0->2' in quotes")
     return cell.strip(), edge.replace(" ", "")
 
 

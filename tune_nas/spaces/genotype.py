@@ -139,6 +139,16 @@ class Genotype:
         return genotype if space is None else replace(genotype, space=space)
 
     @classmethod
+    def from_darts(cls, text: str, space: str = "darts") -> Genotype:
+        """Read DARTS's notation: an earlier spelling of `parse`, accepted until version 0.2."""
+        return cls.parse(text, space=space)
+
+    @classmethod
+    def from_nasbench201(cls, text: str, space: str = "nasbench201") -> Genotype:
+        """Read NAS-Bench-201's: an earlier spelling of `parse`, accepted until version 0.2."""
+        return cls.parse(text, space=space)
+
+    @classmethod
     def load(cls, path: str | Path, pick: str | None = None) -> Genotype:
         """Read a genotype in any form from a text file; ``pick`` as in `parse`.
 

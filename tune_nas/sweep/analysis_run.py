@@ -72,7 +72,7 @@ def run_analysis(
     Args:
         run: The finished search, named as for `request_analysis`.
         edges: The edges, each as ``CELL:EDGE``, e.g. ``normal:0->2``.
-        options: Where and how it runs.
+        options: How it is executed.
         name: Folder and MLflow name; None for that of the trial with ``-analysis``.
         overrides: Further dotted keys to set in the trial, e.g. ``analysis.epochs``.
         tasks: Tasks by name that replace the shipped ones.

@@ -28,11 +28,12 @@ class Estimate(dict[str, object]):
 
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
+        searches, retrains = self["searches"], self["retrains"]
         return (
-            f"{self['searches']} searches and {self['retrains']} retrains, "
-            f"{self['search_epochs']} search epochs at most; about {self['minutes']:.1f} minutes "
-            f"of searching, {self['at_once']} at a time, by {self['based_on']}"
-            f"{'; the retrains come on top' if self['retrains'] else ''}"
+            f"{searches} search{'' if searches == 1 else 'es'} and {retrains} retraining "
+            f"run{'' if retrains == 1 else 's'}, at most {self['search_epochs']} search epochs; "
+            f"about {self['minutes']:.1f} minutes of searching with {self['at_once']} at a time "
+            f"(estimated from {self['based_on']}){', without retraining' if retrains else ''}"
         )
 
 

@@ -72,7 +72,7 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     }
     sweep = library.validate(SweepConfig, content, f"sweep '{name_or_path}'")
     if not sweep.parameters:
-        raise ConfigError(f"sweep '{name_or_path}': parameters has none left to vary; give one")
+        raise ConfigError(f"sweep '{name_or_path}': no parameters are left to sweep; add one")
     _check_effects(sweep, [*assigned, *([EPOCHS] if "epochs" in changes else [])])
     return sweep
 
@@ -309,4 +309,4 @@ def _check_leaf(key: str, where: str) -> None:
         return
     library.check_key(key, where)
     if split_option(key) is None and key not in dotted_keys(TrialConfig):
-        raise ConfigError(f"{where}: '{key}' is a section; name one of its keys, as {key}.…")
+        raise ConfigError(f"{where}: '{key}' is a section; name one of its keys, e.g. {key}.…")

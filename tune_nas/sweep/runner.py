@@ -77,7 +77,7 @@ def run_retrain(
     Args:
         trial: The trial; only its space, data and ``retrain`` section are used.
         genotype: The genotype as YAML, or in any other supported notation.
-        options: Where and how it runs.
+        options: How it is executed.
         name: Folder and MLflow name; None for the name of the trial.
         parent_run: MLflow run that the genotype comes from.
         tasks: Tasks by name that replace the shipped ones.
@@ -99,7 +99,7 @@ def start_analysis(
 
     Args:
         trial: The trial of the search, with ``start_from`` and the section ``analysis`` set.
-        options: Where and how it runs.
+        options: How it is executed.
         name: Folder and MLflow name; None for the name of the trial.
         parent_run: MLflow run of the search.
         tasks: Tasks by name that replace the shipped ones.

@@ -86,7 +86,7 @@ def _chosen(candidates: list[Candidate], pick: str | None) -> Reading:
         if len(candidates) == 1 or _all_alike(candidates):
             return candidates[0].read()
         raise GenotypeError(
-            f"has {len(candidates)} genotypes; name one, as FILE:{labels[-1]}: {_listed(labels)}"
+            f"has {len(candidates)} genotypes; name one, e.g. FILE:{labels[-1]}: {_listed(labels)}"
         )
     named = [entry for entry in candidates if pick in (entry.name, str(entry.line or ""))]
     if not named:

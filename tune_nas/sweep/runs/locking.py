@@ -27,7 +27,7 @@ def check_free(storage: Storage, name: str, options: RunOptions) -> None:
         return
     there = read_state(storage)
     resume = f"tune-nas resume {name}{storage_option(options.storage)}"
-    hint = f", or go on with it: {resume}" if there and there.status != "finished" else ""
+    hint = f", or resume it: {resume}" if there and there.status != "finished" else ""
     root = Storage(options.storage).root
     raise NameTakenError(f"'{name}' exists in {root}; choose another `name`{hint}")
 

@@ -71,7 +71,7 @@ class RunReference:
         if self.trial_id not in records:
             none = f", none of which is '{self.trial_id}'" if self.trial_id else ""
             raise StorageError(
-                f"'{self.name}' has {len(records)} searches{none}; name one, as "
+                f"'{self.name}' has {len(records)} searches{none}; name one, e.g. "
                 f"{self.name}/{next(iter(records))}"
             )
         return records[self.trial_id]
