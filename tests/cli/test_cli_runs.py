@@ -193,6 +193,40 @@ def test_a_retrain_of_a_run_has_its_trial_whatever_it_says(
     assert calls[0].name == "retrain-search-space=mine-own.yaml-seed=0"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--data", "digits"], {"name": "digits", "dir": None, "train_images": None}),
+        (["--data", "cifar100"], {"name": "cifar100", "dir": "/images", "train_images": None}),
+        (["--data", "cifar10"], {"name": "cifar10", "dir": "/images", "train_images": 5000}),
+        (
+            ["--data", "folder", "--data-dir", "/mine", "--set", "data.train_images=100"],
+            {"name": "folder", "dir": "/mine", "train_images": 100},
+        ),
+    ],
+)
+def test_a_genotype_is_trained_on_another_data_set(
+    command_line, calls: list[Call], arguments: list[str], expected: dict[str, object]
+) -> None:
+    from tune_nas.library import load_trial
+    from tune_nas.spaces import Genotype, load_space
+    from tune_nas.tracking import MlflowTracker
+
+    data = {"name": "cifar10", "dir": "/images", "train_images": 5000, "resolution": 16}
+    trial = load_trial("milenas", {"data": data})
+    tracker = MlflowTracker(f"sqlite:///{command_line.folder}/runs/mlflow.db")
+    run = tracker.trial_run(
+        tracker.sweep_run("s", {}), "t", phase="search", parameters=trial.to_dict(), name="mine"
+    )
+    found = Genotype.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    tracker.log_genotype(run, found, load_space("nasbench201"))
+    status, _, err = command_line.run("retrain", run, *arguments)
+    assert (status, err) == (1, "")
+    used = calls[0].what[0].data
+    assert {key: getattr(used, key) for key in expected} == expected
+    assert used.resolution == 16
+
+
 def test_a_resume_goes_on_where_it_was_unless_it_is_told(
     command_line, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from tune_nas.cli.output import Format
 from tune_nas.cli.run_names import named
 from tune_nas.cli.run_summary import print_outcome
 from tune_nas.cli.shared_options import ExecutionOptions, TrialOptions
+from tune_nas.config.data_config import other_data
 from tune_nas.config.effects import check_read
 from tune_nas.library import load_trial, with_overrides, with_settings
 from tune_nas.spaces import load_space
@@ -38,8 +39,9 @@ def retrain(
     own = trial_of(found, execution.storage, execution.mlflow) if trial is None else None
     if own is not None:
         of_run = f"the trial of run '{genotype}'"
+        resets = other_data(own.data, str(changes.get("data.name", own.data.name)))
         config = with_settings(
-            lambda settings: with_overrides(own, settings, of_run), changes, of_run
+            lambda settings: with_overrides(own, {**resets, **settings}, of_run), changes, of_run
         )
     else:
         config = load_trial(trial or "darts-1st", {"space.name": found.genotype.space, **changes})

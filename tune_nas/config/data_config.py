@@ -115,6 +115,28 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
         )
 
 
+def other_data(data: DataConfig, name: str) -> dict[str, object]:
+    """Return the changes with which a trial uses another data set, without its name.
+
+    What describes the present images gets its default: their number, where they are, and the
+    options of the data set, except those that both have, as CIFAR-10 and CIFAR-100 do.
+
+    Args:
+        data: The data section of the trial.
+        name: The other data set.
+
+    Returns:
+        Values by dotted key; empty if it is the same data set.
+    """
+    if name == data.name:
+        return {}
+    models = [NAMED_PARTS["data"].options.get(each) for each in (data.name, name)]
+    keys = {"train_images", "module_dir"}
+    if models[0] is None or models[0] != models[1]:
+        keys |= {*CifarOptions.model_fields, *FolderOptions.model_fields}
+    return {f"data.{key}": DataConfig.model_fields[key].default for key in sorted(keys)}
+
+
 def _may_read(name: str, users: Sequence[str]) -> bool:
     return name in users or not manifest.is_shipped("datasets", name)
 
