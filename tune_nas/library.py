@@ -198,6 +198,9 @@ def with_overrides(
 ) -> TrialConfig:
     """Return the trial with dotted keys set, validated as a whole.
 
+    Another recipe (``retrain.recipe``) replaces the whole section ``retrain``; keys that are set with
+    it win.
+
     Raises:
         ConfigError: If a key is unknown or a value is invalid.
     """
@@ -205,6 +208,7 @@ def with_overrides(
     settings = _current(overrides)
     for key in settings:
         check_key(key, where)
+    content = _for_recipe(content, settings.get("retrain.recipe"))
     others = {key: value for key, value in settings.items() if not names_options(key)}
     content = _with_keys(content, others, where)
     options = {key: value for key, value in settings.items() if names_options(key)}
@@ -271,6 +275,13 @@ def _flat(content: Mapping[str, object], where: str) -> dict[str, object]:
         return without_options(content)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _for_recipe(content: Mapping[str, object], recipe: object) -> dict[str, object]:
+    """Return a trial without the keys of ``retrain`` if it is to have another recipe."""
+    own = content.get("retrain")
+    has = own.get("recipe") if isinstance(own, Mapping) else None
+    return dict(content) if recipe in (None, has) else {**content, "retrain": {}}
 
 
 def _with_keys(

@@ -76,6 +76,8 @@ OTHER: dict[str, Any] = {
     "selection.options": {"a": 1},
     "benchmark.table": None,
     "retrain.learning_rate_min": 0.01,
+    "retrain.lr_decay": 0.5,
+    "retrain.lr_step_epochs": 2,
     "retrain.nesterov": True,
 }
 SWAPPED: dict[str, Any] = {

@@ -8,6 +8,7 @@ from tune_nas.config.analysis_config import AnalysisConfig, split_edge
 from tune_nas.config.data_config import AugmentConfig, DataConfig, check_data_keys
 from tune_nas.config.earlier import earlier_rules
 from tune_nas.config.relaxation_config import RelaxationConfig, SmoothingConfig
+from tune_nas.config.retrain_config import RetrainConfig
 from tune_nas.config.schedule_config import ScheduleConfig, scaled
 from tune_nas.config.section import Cells, Channels, Count, Epochs, Section, dotted_keys
 from tune_nas.config.selection_config import SelectionConfig
@@ -15,7 +16,6 @@ from tune_nas.config.trial import (
     AlphasOptimizer,
     BenchmarkConfig,
     OptimizerConfig,
-    RetrainConfig,
     RuntimeConfig,
     SpaceConfig,
     TrialConfig,

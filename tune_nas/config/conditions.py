@@ -282,10 +282,13 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "selection.options": (_own("selection.kind"),),
     "benchmark.table": (Condition(("space.name",), _has_table, "space.name 'nasbench201'"),),
     "retrain.learning_rate_min": (
+        one_of("retrain.lr_schedule", "cosine"),
         Condition(
             ("retrain.epochs",), lambda trial: trial["retrain"]["epochs"] > 1, "retrain.epochs > 1"
         ),
     ),
+    "retrain.lr_decay": (one_of("retrain.lr_schedule", "exponential", "step"),),
+    "retrain.lr_step_epochs": (one_of("retrain.lr_schedule", "step"),),
     "retrain.nesterov": (_positive("retrain.momentum"),),
 }
 CONDITIONS: Mapping[str, tuple[Condition, ...]] = {

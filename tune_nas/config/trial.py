@@ -7,17 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config.analysis_config import AnalysisConfig
-from tune_nas.config.data_config import PUBLISHED_SIZE, AugmentConfig, DataConfig
+from tune_nas.config.data_config import DataConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.relaxation_config import RelaxationConfig
+from tune_nas.config.retrain_config import RetrainConfig
 from tune_nas.config.schedule_config import ScheduleConfig
 from tune_nas.config.section import (
-    BatchSize,
     Cells,
     Channels,
-    Epochs,
     Rate,
     Section,
     Threads,
@@ -141,48 +140,6 @@ class BenchmarkConfig(Section):
     """
 
     table: str | None = "auto"
-
-
-class RetrainConfig(Section):
-    """Training a genotype from scratch.
-
-    Args:
-        init_channels: Channels of the first cell; None for the space's usual final size.
-        cells: Number of cells (per stage in spaces with stages); None likewise.
-        drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
-        auxiliary_weight: Weight of the auxiliary head's loss; 0 for no auxiliary head.
-        clip: Maximum gradient norm; 0 for no clipping.
-    """
-
-    epochs: Epochs = 600
-    batch_size: BatchSize = 96
-    init_channels: Channels | None = None
-    cells: Cells | None = None
-    learning_rate: Rate = 0.025
-    learning_rate_min: Rate = 0.0
-    momentum: Rate = 0.9
-    nesterov: bool = False
-    weight_decay: Rate = 3e-4
-    clip: Rate = 5.0
-    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    auxiliary_weight: Rate = 0.4
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: AugmentConfig = AugmentConfig(cutout=16, reference_size=PUBLISHED_SIZE)
-
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> RetrainConfig:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("retrain.nesterov is true, but needs retrain.momentum > 0")
-        return self
-
-    @model_validator(mode="after")
-    def _auxiliary_needs_batches(self) -> RetrainConfig:
-        if self.auxiliary_weight > 0 and self.batch_size < 2:
-            raise ValueError(
-                f"retrain.batch_size is {self.batch_size}, but must be >= 2 with an auxiliary head "
-                "(its batch normalization); or set retrain.auxiliary_weight to 0"
-            )
-        return self
 
 
 class TrialConfig(Section):

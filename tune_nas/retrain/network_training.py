@@ -11,8 +11,9 @@ from torch.nn import functional
 from tune_nas.config import RetrainConfig
 from tune_nas.data import Batches
 from tune_nas.retrain.compiled import TrainingPass
+from tune_nas.retrain.learning_rate import learning_rate
 from tune_nas.spaces import Network
-from tune_nas.training import FusedSGD, Tally, cosine
+from tune_nas.training import FusedSGD, Tally
 
 
 class NetworkTraining:
@@ -41,7 +42,7 @@ class NetworkTraining:
     def set_epoch(self, epoch: int) -> float:
         """Set the learning rate and drop path of an epoch (0-based); return the learning rate."""
         recipe = self._recipe
-        rate = cosine(epoch, recipe.epochs, recipe.learning_rate, recipe.learning_rate_min)
+        rate = learning_rate(recipe, epoch)
         self.optimizer.param_groups[0]["lr"] = rate
         self._network.drop_path_probability = recipe.drop_path * epoch / recipe.epochs
         return rate

@@ -1,0 +1,134 @@
+"""Recipes have the papers' settings, and learning rates are those of the authors' schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tune_nas.config import RetrainConfig, TrialConfig
+from tune_nas.config.recipes import read_recipe, recipe_names
+from tune_nas.errors import ConfigError
+from tune_nas.library import load_trial, stored_trial, with_overrides
+from tune_nas.retrain.learning_rate import learning_rate
+
+# Typed from the papers and the authors' code:
+# epochs, batch, channels, cells, rate, weight decay, nesterov, clip, drop path, auxiliary, cutout
+PUBLISHED = {
+    "darts-cifar": (600, 96, 36, 20, 0.025, 3e-4, False, 5, 0.2, 0.4, 16),
+    "pc-darts-cifar": (600, 96, 36, 20, 0.025, 3e-4, False, 5, 0.3, 0.4, 16),
+    "drnas-cifar": (600, 64, 36, 20, 0.025, 3e-4, False, 5, 0.3, 0.4, 16),
+    "p-darts-cifar": (600, 128, 36, 20, 0.025, 3e-4, False, 5, 0.3, 0.4, 16),
+    "nasbench201": (200, 256, 16, 5, 0.1, 5e-4, True, 0, 0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_recipe_has_the_published_settings(name: str) -> None:
+    r = RetrainConfig.model_validate({"recipe": name})
+    assert PUBLISHED[name] == (
+        *(r.epochs, r.batch_size, r.init_channels, r.cells, r.learning_rate, r.weight_decay),
+        *(r.nesterov, r.clip, r.drop_path, r.auxiliary_weight, r.augment.cutout),
+    )
+    assert (r.momentum, r.lr_schedule, r.learning_rate_min) == (0.9, "cosine", 0)
+    assert (r.label_smoothing, r.warmup_epochs) == (0, 0)
+    assert (r.augment.crop_padding, r.augment.reference_size) == (4, 32)
+    assert r.recipe == name
+
+
+def test_there_are_no_other_recipes_and_each_sets_every_key_that_it_can() -> None:
+    assert set(recipe_names()) == PUBLISHED.keys()
+    left = {"recipe", "lr_decay", "lr_step_epochs", "warmup_epochs"}
+    for name in recipe_names():
+        assert read_recipe(name).keys() == RetrainConfig.model_fields.keys() - left
+
+
+def test_the_defaults_are_those_of_darts() -> None:
+    recipe = RetrainConfig.model_validate({"recipe": "darts-cifar"}).to_dict()
+    sizes = {"recipe": None, "init_channels": None, "cells": None}
+    assert {**recipe, **sizes} == RetrainConfig().to_dict()
+
+
+def test_keys_beside_a_recipe_win() -> None:
+    trial = load_trial(
+        "darts-1st",
+        {"retrain.recipe": "nasbench201", "retrain.epochs": 12, "retrain.augment.cutout": 8},
+    )
+    assert (trial.retrain.epochs, trial.retrain.batch_size) == (12, 256)
+    assert (trial.retrain.augment.cutout, trial.retrain.augment.crop_padding) == (8, 4)
+
+
+def test_a_recipe_replaces_the_settings_of_a_trial() -> None:
+    small: dict[str, Any] = {"retrain": {"epochs": 2, "cells": 3, "drop_path": 0.1}}
+    trial = TrialConfig.model_validate(small)
+    assert with_overrides(trial, {"retrain.recipe": "drnas-cifar"}).retrain == (
+        RetrainConfig.model_validate({"recipe": "drnas-cifar"})
+    )
+    again = with_overrides(trial, {"retrain.recipe": "drnas-cifar", "retrain.epochs": 3})
+    assert (again.retrain.epochs, again.retrain.cells) == (3, 20)
+    # the same recipe again changes nothing
+    assert with_overrides(again, {"retrain.recipe": "drnas-cifar"}) == again
+
+
+def test_a_resolved_trial_keeps_its_values_through_yaml() -> None:
+    trial = load_trial("darts-1st", {"retrain.recipe": "p-darts-cifar", "retrain.clip": 1.0})
+    content = yaml.safe_load(yaml.safe_dump(trial.to_dict()))
+    assert stored_trial(content, "it") == trial
+
+
+def test_a_trial_of_an_earlier_version_has_no_recipe() -> None:
+    content = load_trial("darts-1st").to_dict()
+    for key in ("recipe", "lr_schedule", "lr_decay", "lr_step_epochs", "warmup_epochs"):
+        del content["retrain"][key]
+    assert stored_trial(content, "it") == load_trial("darts-1st")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"recipe": "dart-cifar"}, "retrain.recipe is 'dart-cifar', .*did you mean 'darts-cifar'"),
+        ({"epochs": 3, "warmup_epochs": 4}, r"warmup_epochs is 4, but must be <= .*epochs \(3\)"),
+        ({"lr_decay": 0}, "retrain.lr_decay is 0, but must be > 0"),
+        ({"lr_schedule": "cosin"}, "retrain.lr_schedule is 'cosin', but must be"),
+    ],
+)
+def test_bad_values_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_trial("darts-1st", {f"retrain.{key}": value for key, value in settings.items()})
+
+
+def rates(**settings: Any) -> list[float]:
+    recipe = RetrainConfig.model_validate(settings)
+    return [learning_rate(recipe, epoch) for epoch in range(recipe.epochs)]
+
+
+def test_exponential_is_that_of_darts_on_imagenet() -> None:
+    found = rates(epochs=250, learning_rate=0.1, lr_schedule="exponential", lr_decay=0.97)
+    expected = 0.1
+    for rate in found:  # torch's StepLR(step_size=1, gamma=0.97)
+        assert rate == pytest.approx(expected, rel=1e-12)
+        expected *= 0.97
+
+
+def test_steps() -> None:
+    found = rates(epochs=7, learning_rate=1.0, lr_schedule="step", lr_decay=0.1, lr_step_epochs=3)
+    assert found == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01], rel=1e-12)
+
+
+def test_linear_is_that_of_p_darts() -> None:
+    found = rates(epochs=250, learning_rate=0.5, lr_schedule="linear")
+    assert found[0] == 0.5
+    assert found[100] == pytest.approx(0.5 * 145 / 245, rel=1e-12)
+    assert found[244] == pytest.approx(0.5 / 245, rel=1e-12)
+    tail = [0.5 * left / (5 * 245) for left in (5, 4, 3, 2, 1)]
+    assert found[245:] == pytest.approx(tail, rel=1e-12)
+    assert rates(epochs=4, learning_rate=1.0, lr_schedule="linear") == [1, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "exponential", "step"])
+def test_a_warm_up_scales_the_first_epochs_of_any_schedule(schedule: str) -> None:
+    plain = rates(epochs=20, learning_rate=0.5, lr_schedule=schedule)
+    warm = rates(epochs=20, learning_rate=0.5, lr_schedule=schedule, warmup_epochs=5)
+    factors = [0.2, 0.4, 0.6, 0.8, *[1.0] * 16]
+    assert warm == pytest.approx([f * r for f, r in zip(factors, plain, strict=True)], rel=1e-12)

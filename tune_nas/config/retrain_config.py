@@ -1,0 +1,89 @@
+"""The ``retrain`` section of a trial: how a genotype is trained from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tune_nas.config.data_config import PUBLISHED_SIZE, AugmentConfig
+from tune_nas.config.recipes import with_recipe
+from tune_nas.config.section import (
+    BatchSize,
+    Cells,
+    Channels,
+    Epochs,
+    EpochsOrNone,
+    Rate,
+    Section,
+)
+
+
+class RetrainConfig(Section):
+    """Training a genotype from scratch.
+
+    Args:
+        recipe: Settings of a paper, by name; all other keys get its values unless they are given.
+        init_channels: Channels of the first cell; None for the space's usual final size.
+        cells: Number of cells (per stage in spaces with stages); None likewise.
+        drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
+        lr_schedule: Learning rate by epoch: ``cosine`` to ``learning_rate_min``; ``linear`` to 0,
+            as in P-DARTS; ``exponential``: times ``lr_decay`` after each epoch; ``step``: times
+            ``lr_decay`` after every ``lr_step_epochs`` epochs.
+        lr_decay: Factor of the learning rate.
+        lr_step_epochs: Epochs between two steps.
+        warmup_epochs: Number of first epochs n in which the learning rate is multiplied by
+            (epoch + 1) / n.
+        auxiliary_weight: Weight of the auxiliary head's loss; 0 for no auxiliary head.
+        clip: Maximum gradient norm; 0 for no clipping.
+    """
+
+    recipe: str | None = None
+    epochs: Epochs = 600
+    batch_size: BatchSize = 96
+    init_channels: Channels | None = None
+    cells: Cells | None = None
+    learning_rate: Rate = 0.025
+    learning_rate_min: Rate = 0.0
+    lr_schedule: Literal["cosine", "linear", "exponential", "step"] = "cosine"
+    lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.97
+    lr_step_epochs: Epochs = 30
+    warmup_epochs: EpochsOrNone = 0
+    momentum: Rate = 0.9
+    nesterov: bool = False
+    weight_decay: Rate = 3e-4
+    clip: Rate = 5.0
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    auxiliary_weight: Rate = 0.4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: AugmentConfig = AugmentConfig(cutout=16, reference_size=PUBLISHED_SIZE)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_recipe(cls, content: object) -> object:
+        return with_recipe(content) if isinstance(content, Mapping) else content
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> RetrainConfig:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"retrain.warmup_epochs is {self.warmup_epochs}, but must be <= retrain.epochs "
+                f"({self.epochs})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> RetrainConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("retrain.nesterov is true, but needs retrain.momentum > 0")
+        return self
+
+    @model_validator(mode="after")
+    def _auxiliary_needs_batches(self) -> RetrainConfig:
+        if self.auxiliary_weight > 0 and self.batch_size < 2:
+            raise ValueError(
+                f"retrain.batch_size is {self.batch_size}, but must be >= 2 with an auxiliary head "
+                "(its batch normalization); or set retrain.auxiliary_weight to 0"
+            )
+        return self
