@@ -82,7 +82,7 @@ def test_single_seeds_say_nothing_about_chance(make_result: Make) -> None:
 
 def test_two_seeds_are_called_rough(make_result: Make) -> None:
     text = sentence(searches(make_result, {0: (80.0, 80.0), 1: (90.0, 90.0)}))
-    assert "(0.00), which is a rough estimate with so few seeds" in text
+    assert "(0.00); with so few seeds, the deviation is a rough estimate" in text
 
 
 def test_a_tie(make_result: Make) -> None:
@@ -231,8 +231,8 @@ def test_repeats_are_compared_with_each_other_and_with_the_rest(make_result: Mak
     assert text.startswith(
         "λ = 9 best by supernet valid accuracy (95.00 ± 1.41 %, n = 2 repeats); the difference to "
         "λ = 1 (90.00 ± 1.41 %, n = 2 repeats), 5.00, is more than one standard deviation (1.41; "
-        "3.5 times it), which is a rough estimate with so few seeds; the one not repeated is λ = 0 "
-        "(80.00 %, n = 1), 15.00 worse and more than one standard deviation (1.41); "
+        "3.5 times it); with so few seeds, the deviation is a rough estimate; the one not repeated "
+        "is λ = 0 (80.00 %, n = 1), 15.00 worse and more than one standard deviation (1.41); "
     )
 
 

@@ -126,7 +126,7 @@ def _difference(ranking: list[Row], name: MetricName) -> str:
         if near:
             text += f", but that to {_shortened(near)} is within one"
     if min(first.n, second.n) <= 2:
-        text += ", which is a rough estimate with so few seeds"
+        text += "; with so few seeds, the deviation is a rough estimate"
     return text
 
 
