@@ -198,8 +198,8 @@ def with_overrides(
 ) -> TrialConfig:
     """Return the trial with dotted keys set, validated as a whole.
 
-    Another recipe (``retrain.recipe``) replaces the whole section ``retrain``; keys that are set with
-    it win.
+    Another recipe (``retrain.recipe``) replaces the whole section ``retrain``; keys that are set
+    with it win.
 
     Raises:
         ConfigError: If a key is unknown or a value is invalid.

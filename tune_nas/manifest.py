@@ -108,11 +108,12 @@ KINDS: Mapping[str, Kind] = {
     "operations": "operations",
     "task": "tasks",
     "format": "report_formats",
+    "to": "export_formats",
 }
-"""The kind of part that a key names: of a trial, a space (``operations``), a sweep (``task``) or a
-report (``format``)."""
+"""The kind of part that a key names: of a trial, a space (``operations``), a sweep (``task``), a
+report (``format``) or an export (``to``)."""
 
-NOT_OF_TRIALS = ("operations", "task", "format")
+NOT_OF_TRIALS = ("operations", "task", "format", "to")
 """The keys among them that are not keys of a trial."""
 
 _registered: dict[Kind, dict[str, object]] = {}

@@ -48,6 +48,15 @@ def test_data_sets_are_listed(command_line) -> None:
     assert all(row["description"] for row in rows)
 
 
+def test_recipes_are_listed_with_their_settings(command_line) -> None:
+    rows = {row["name"]: row for row in command_line.json("list", "recipes")}
+    assert rows["nasbench201"] == {
+        "name": "nasbench201",
+        **{"epochs": 200, "batch_size": 256, "init_channels": 16, "cells": 5},
+        **{"learning_rate": 0.1, "drop_path": 0.0},
+    }
+
+
 def test_parts_are_listed_with_the_classes_that_their_names_stand_for(command_line) -> None:
     rows = command_line.json("list", "parts")
     row = {

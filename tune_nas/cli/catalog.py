@@ -21,6 +21,7 @@ class Kind(StrEnum):
     SWEEPS = "sweeps"
     DATA = "data"
     PARTS = "parts"
+    RECIPES = "recipes"
     GENOTYPES = "genotypes"
     RUNS = "runs"
 
@@ -31,7 +32,7 @@ def list_(
     mlflow: options.Mlflow = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """List shipped trials, spaces and sweeps, data sets, parts, known genotypes, or your runs."""
+    """List shipped trials, spaces and sweeps, data, parts, recipes, genotypes, or your runs."""
     rows: Sequence[Mapping[str, object]]
     if kind is Kind.RUNS:
         rows = bodies.run_listing.run_rows(mlflow, storage)
@@ -39,6 +40,8 @@ def list_(
         rows = bodies.data_listing.data_set_rows()
     elif kind is Kind.PARTS:
         rows = bodies.listing.part_rows()
+    elif kind is Kind.RECIPES:
+        rows = bodies.listing.recipe_rows()
     elif kind is Kind.GENOTYPES:
         rows = bodies.genotype_listing.genotype_rows()
     else:

@@ -14,6 +14,7 @@ FLAGS: Mapping[str, str] = {
     "mlflow": "--mlflow",
     "name": "--name",
     "space.name": "--space",
+    "to": "--to",
     "together": "--searches-per-process",
 }
 """Key in backticks, as in messages → flag."""

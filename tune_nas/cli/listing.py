@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tune_nas import manifest
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.tables import print_table
+from tune_nas.config.recipes import read_recipe, recipe_names
 from tune_nas.library import find, read_yaml, shipped_names
 
 Rows = list[dict[str, object]]
@@ -37,4 +38,13 @@ def part_rows() -> Rows:
         {"key": keys[kind], "name": name, "part": manifest.target(kind, name)}
         for kind in manifest.SHIPPED
         for name in manifest.names(kind)
+    ]
+
+
+def recipe_rows() -> Rows:
+    """Return the recipes of retraining runs, each with its main settings."""
+    keys = ("epochs", "batch_size", "init_channels", "cells", "learning_rate", "drop_path")
+    return [
+        {"name": name, **{key: recipe[key] for key in keys}}
+        for name, recipe in ((name, read_recipe(name)) for name in recipe_names())
     ]

@@ -14,11 +14,14 @@ from tune_nas import manifest
 from tune_nas.errors import ConfigError, ExportError
 from tune_nas.export.export_format import Exportable, ExportFormat, Run
 from tune_nas.export.trained_network import TrainedNetwork
-from tune_nas.user_code import import_named
+from tune_nas.text import brief
+from tune_nas.user_code import load_named
 
 TOLERANCE = 1e-4
 """Largest difference of a logit."""
-_KEY = "the export format"
+KEY = "to"
+"""The key that names a format; see `tune_nas.manifest.KINDS`."""
+
 _BATCHES = (1, 2, 5)  # sizes of the batches that are compared; one is not that of the example
 
 
@@ -28,15 +31,17 @@ def find_format(name: str) -> ExportFormat:
     Raises:
         ConfigError: If there is none of this name.
     """
-    target = manifest.target("export_formats", name) or name
-    if not manifest.is_reference(target):
-        known = manifest.names("export_formats")
+    kind = manifest.KINDS[KEY]
+    if not (manifest.is_known(kind, name) or manifest.is_reference(name)):
+        known = manifest.names(kind)
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ", or module:Class"
-        raise ConfigError(f"{_KEY} is '{name}', but must be one of {', '.join(known)}{hint}")
-    found = import_named(_KEY, target)
+        raise ConfigError(
+            f"`{KEY}` is '{brief(name)}', but must be one of {', '.join(known)}{hint}"
+        )
+    found = load_named(KEY, name)
     if not (isinstance(found, type) and issubclass(found, ExportFormat)):
-        raise ConfigError(f"{_KEY} is '{name}', but must be a class derived from ExportFormat")
+        raise ConfigError(f"`{KEY}` is '{name}', but must be a class derived from ExportFormat")
     return found()
 
 
