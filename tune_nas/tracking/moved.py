@@ -14,7 +14,12 @@ from urllib.parse import unquote, urlsplit
 from tune_nas.paths import ARTIFACTS
 
 _SECONDS = 10.0  # timeout for another process that writes
-_COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
 
 
 def beside(store: Path) -> str:
@@ -23,7 +28,7 @@ def beside(store: Path) -> str:
 
 
 def correct_locations(store: Path) -> int:
-    """Point the experiments and runs of a store to the files beside it.
+    """Point the experiments, runs and models of a store to the files beside it.
 
     A location is corrected if it ends in ``mlartifacts``, like those that this package writes, and
     either the store has such a folder beside it or the old one is gone. Any other location was
@@ -33,7 +38,7 @@ def correct_locations(store: Path) -> int:
         store: The sqlite file.
 
     Returns:
-        Number of corrected experiments and runs.
+        Number of corrected experiments, runs and models.
 
     Raises:
         sqlite3.Error: If the file cannot be read or written.
