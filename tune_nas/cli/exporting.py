@@ -8,8 +8,14 @@ from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.trained_runs import trained_of
 from tune_nas.errors import ConfigError
 from tune_nas.export.export import export_network, find_format
+from tune_nas.export.export_format import Exportable
 from tune_nas.paths import expanded
+from tune_nas.sweep.tracked_training import tracked_training
 from tune_nas.sweep.trained import newest_network
+from tune_nas.tracking.logged_model import log_network
+from tune_nas.tracking.store import without_password
+
+_MLFLOW = "mlflow"  # not a file, but a model of the run
 
 
 def export(
@@ -23,7 +29,12 @@ def export(
     output: Format,
 ) -> None:
     """Write the network of a retraining run and print the paths of its files."""
-    form = find_format(to)
+    if to == _MLFLOW:
+        if file is not None:
+            raise ConfigError(f"--output is '{file}', but --to mlflow writes no file; omit it")
+        _log(run, normalize=normalize, storage=storage, mlflow=mlflow, output=output)
+        return
+    form = find_format(to, [_MLFLOW])
     trained = trained_of(run, storage, mlflow)
     path = Path(trained.label + form.suffix) if file is None else expanded(file)
     if path.suffix != form.suffix:
@@ -39,3 +50,31 @@ def export(
         print_json({"files": files, "difference": difference})
         return
     echo(f"{', '.join(files)} written; largest difference from torch's logits: {difference:.1e}")
+
+
+def _log(run: str, *, normalize: bool, storage: str, mlflow: str | None, output: Format) -> None:
+    """Log the network of a retraining run to its MLflow run and print how to load it."""
+    trained = trained_of(run, storage, mlflow)
+    store, tracked = tracked_training(trained, storage, mlflow)
+    network = Exportable.of(newest_network(trained), normalizes=normalize, run=trained.name)
+    model = log_network(store, tracked, network)
+    uri = without_password(store.uri)
+    if output is Format.JSON:
+        print_json(
+            {
+                "model": model.uri,
+                "name": model.name,
+                "run": tracked.run_id,
+                "store": uri,
+                "difference": model.difference,
+            }
+        )
+        return
+    echo(
+        f"{model.uri} ({model.name}) logged to run {tracked.run_id}; largest difference from "
+        f"torch's logits: {model.difference:.1e}"
+    )
+    echo("Load it, without tune-nas, with:")
+    echo("    import mlflow")
+    echo(f'    mlflow.set_tracking_uri("{uri}")')
+    echo(f'    network = mlflow.pytorch.load_model("{model.uri}")')

@@ -37,7 +37,8 @@ def export(
         str,
         typer.Option(
             metavar="FORMAT",
-            help="torch-export, onnx, safetensors, standalone (one Python file), or module:Class.",
+            help="torch-export, onnx, safetensors, standalone (one Python file), mlflow (a model "
+            "of the MLflow run), or module:Class.",
         ),
     ],
     file: Annotated[

@@ -6,6 +6,7 @@ import difflib
 import importlib.util
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,15 +26,19 @@ KEY = "to"
 _BATCHES = (1, 2, 5)  # sizes of the batches that are compared; one is not that of the example
 
 
-def find_format(name: str) -> ExportFormat:
+def find_format(name: str, others: Sequence[str] = ()) -> ExportFormat:
     """Return an export format by its name, or by ``module:Class``.
+
+    Args:
+        name: The name.
+        others: Further names that the caller accepts, for the message.
 
     Raises:
         ConfigError: If there is none of this name.
     """
     kind = manifest.KINDS[KEY]
     if not (manifest.is_known(kind, name) or manifest.is_reference(name)):
-        known = manifest.names(kind)
+        known = [*manifest.names(kind), *others]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ", or module:Class"
         raise ConfigError(
@@ -86,12 +91,7 @@ def export_network(
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
             draft = Path(folder) / path.name
             form.write(network, draft)
-            difference = compare(network, form.read(draft, network))
-            if not difference <= TOLERANCE:
-                raise ExportError(
-                    f"{to}: logits of the written file differ from torch's by {difference:.1e}, "
-                    f"but must by at most {TOLERANCE:.0e}; nothing was kept"
-                )
+            difference = check_logits(network, form.read(draft, network), to)
             # the main file last: it is only there when all of its parts are
             for extra in form.extra_files(draft):
                 shutil.move(extra, path.parent / extra.name)
@@ -100,6 +100,26 @@ def export_network(
         if isinstance(error, ExportError):
             raise
         raise ExportError(f"'{path}' cannot be written: {error.strerror or error}") from error
+    return difference
+
+
+def check_logits(network: Exportable, run: Run, to: str) -> float:
+    """Return the largest difference between the logits of a network and of its written form.
+
+    Args:
+        network: The network.
+        run: Runs the written form.
+        to: The format, for the message.
+
+    Raises:
+        ExportError: If it is larger than `TOLERANCE`.
+    """
+    difference = compare(network, run)
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"{to}: logits of the written file differ from torch's by {difference:.1e}, "
+            f"but must by at most {TOLERANCE:.0e}; nothing was kept"
+        )
     return difference
 
 

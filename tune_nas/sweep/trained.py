@@ -26,11 +26,13 @@ class Trained:
         name: NAME/TRIAL of the run; the text itself if it is a checkpoint.
         label: The name as part of a file's name.
         checkpoints: Folders or URIs, newest first.
+        run: Name of the run in the storage, and the trial's id; None if a checkpoint was named.
     """
 
     name: str
     label: str
     checkpoints: tuple[str, ...]
+    run: tuple[str, str] | None = None
 
 
 def load_network(run: str, storage: str = "runs", mlflow: str | None = None) -> TrainedNetwork:
@@ -91,7 +93,8 @@ def find_trained(text: str, storage: str, mlflow: str | None = None) -> Trained:
         raise StorageError(_problem(found, records))
     ((trial_id, record),) = records.items()
     checkpoints = tuple(list_checkpoints(record.folders))
-    return Trained(f"{found.name}/{trial_id}", f"{found.name}-{trial_id}", checkpoints)
+    own = found.name, trial_id
+    return Trained("/".join(own), "-".join(own), checkpoints, own)
 
 
 def _retraining_runs(found: RunReference) -> dict[str, Record]:

@@ -12,8 +12,11 @@ from tune_nas.lazy import lazily
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, Run
+    from mlflow.entities import LoggedModelOutput, Metric, Param, Run
     from mlflow.exceptions import MlflowException
+    from mlflow.models import Model, infer_signature
+    from mlflow.models.model import MLMODEL_FILE_NAME
+    from mlflow.pytorch import load_model, save_model
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 else:
@@ -21,21 +24,33 @@ else:
         __name__,
         {
             "ArtifactRepository": "mlflow.store.artifact.artifact_repo",
+            "LoggedModelOutput": "mlflow.entities",
+            "MLMODEL_FILE_NAME": "mlflow.models.model",
             "Metric": "mlflow.entities",
             "MlflowClient": "mlflow",
             "MlflowException": "mlflow.exceptions",
+            "Model": "mlflow.models",
             "Param": "mlflow.entities",
             "Run": "mlflow.entities",
             "get_artifact_repository": "mlflow.store.artifact.artifact_repository_registry",
+            "infer_signature": "mlflow.models",
+            "load_model": "mlflow.pytorch",
+            "save_model": "mlflow.pytorch",
         },
     )
 
 __all__ = [
+    "MLMODEL_FILE_NAME",
     "ArtifactRepository",
+    "LoggedModelOutput",
     "Metric",
     "MlflowClient",
     "MlflowException",
+    "Model",
     "Param",
     "Run",
     "get_artifact_repository",
+    "infer_signature",
+    "load_model",
+    "save_model",
 ]
