@@ -170,3 +170,31 @@ def test_a_missing_package_is_named(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ExportError, match=r"onnx, onnxscript, onnxruntime.*tune-nas\[export\]"):
         export_network(load_checkpoint(folder), tmp_path / "net.onnx", "onnx")
+
+
+class Broken(Wrong):
+    """A format that fails."""
+
+    def write(self, network: Exportable, path: Path) -> None:
+        """Fail after a part is written."""
+        path.write_text("half")
+        raise ValueError("boom")
+
+
+def test_a_format_that_fails_is_told_in_one_line(make_run: MakeRun, tmp_path: Path) -> None:
+    _, folder = make_run()
+    with pytest.raises(ExportError, match=r"cannot represent this network: ValueError: boom$"):
+        export_network(load_checkpoint(folder), tmp_path / "net.wrong", "test_export:Broken")
+    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("name", ["a\\b.py", 'a"b.py', "ü n.py"])
+def test_a_standalone_file_finds_its_weights_whatever_its_name(
+    make_run: MakeRun, tmp_path: Path, name: str
+) -> None:
+    _, folder = make_run(NASBENCH201)
+    export_network(load_checkpoint(folder), tmp_path / name, "standalone")
+    code = f"import runpy; runpy.run_path({name!r})['load']()"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, check=True)
+    modes = {each.stat().st_mode for each in tmp_path.iterdir() if each.is_file()}
+    assert len(modes) == 1, "one of the files can be read by others, the other not"

@@ -11,7 +11,7 @@ from torch import nn
 from trained_runs import DARTS, DEAD_NODE, NASBENCH201, MakeRun
 
 from tune_nas.checkpoint import load_state, save_state
-from tune_nas.errors import CheckpointError, DataError
+from tune_nas.errors import CheckpointError, DataError, TuneNasError
 from tune_nas.export import load_checkpoint
 from tune_nas.retrain import STATE_FILE
 from tune_nas.spaces import Genotype
@@ -96,3 +96,34 @@ def test_a_checkpoint_without_a_network_is_refused(make_run: MakeRun) -> None:
     (Path(folder) / STATE_FILE).write_bytes(b"")
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"mean": []},
+        {"std": [0.0, 1.0, 1.0]},
+        {"std": [float("nan"), 1.0, 1.0]},
+        {"image_size": 0},
+        {"image_size": True},
+        {"classes": "abcd"},
+    ],
+    ids=str,
+)
+def test_a_summary_that_cannot_be_is_refused(make_run: MakeRun, damage: dict[str, object]) -> None:
+    _, folder = make_run()
+    state = load_state(Path(folder), name=STATE_FILE)
+    state["data"] = {**state["data"], **damage}
+    save_state(Path(folder), state, name=STATE_FILE)
+    with pytest.raises(CheckpointError):
+        load_checkpoint(folder)
+
+
+def test_outputs_that_are_not_finite_are_no_prediction(make_run: MakeRun, tmp_path: Path) -> None:
+    _, folder = make_run()
+    loaded = load_checkpoint(folder)
+    with torch.no_grad():
+        loaded.network.classifier.weight.fill_(float("nan"))
+    Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
+    with pytest.raises(TuneNasError, match="not finite"):
+        list(loaded.predict([tmp_path / "black.png"]))

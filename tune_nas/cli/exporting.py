@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tune_nas.cli.output import Format, echo, print_json
@@ -36,20 +40,40 @@ def export(
         return
     form = find_format(to, [_MLFLOW])
     trained = trained_of(run, storage, mlflow)
-    path = Path(trained.label + form.suffix) if file is None else expanded(file)
+    path = Path(_file_name(trained.label, form.suffix)) if file is None else expanded(file)
     if path.suffix != form.suffix:
         raise ConfigError(f"--output is '{path}', but must end in {form.suffix} for {to}")
     for taken in (path, *form.extra_files(path)):
         if taken.exists():
             raise ConfigError(f"--output: '{taken}' exists already; name another file")
-    difference = export_network(
-        newest_network(trained), path, to, normalizes=normalize, run=trained.name
-    )
+    with _ended_by_term():
+        difference = export_network(
+            newest_network(trained), path, to, normalizes=normalize, run=trained.name
+        )
     files = [str(each) for each in (path, *form.extra_files(path))]
     if output is Format.JSON:
         print_json({"files": files, "difference": difference})
         return
     echo(f"{', '.join(files)} written; largest difference from torch's logits: {difference:.1e}")
+
+
+def _file_name(label: str, suffix: str) -> str:
+    """Return the name of a file; a Python file can be imported by it."""
+    return (re.sub(r"\W", "_", label) if suffix == ".py" else label) + suffix
+
+
+@contextmanager
+def _ended_by_term() -> Iterator[None]:
+    """End the block by an exception on SIGTERM, so that temporary files are removed."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _log(run: str, *, normalize: bool, storage: str, mlflow: str | None, output: Format) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from tune_nas import manifest
-from tune_nas.errors import ConfigError, ExportError
+from tune_nas.errors import ConfigError, ExportError, TuneNasError
 from tune_nas.export.export_format import Exportable, ExportFormat, Run
 from tune_nas.export.trained_network import TrainedNetwork
 from tune_nas.text import brief
-from tune_nas.user_code import load_named
+from tune_nas.user_code import load_named, said
 
 TOLERANCE = 1e-4
 """Largest difference of a logit."""
@@ -96,10 +96,14 @@ def export_network(
             for extra in form.extra_files(draft):
                 shutil.move(extra, path.parent / extra.name)
             shutil.move(draft, path)
+    except TuneNasError:
+        raise
     except OSError as error:
-        if isinstance(error, ExportError):
-            raise
         raise ExportError(f"'{path}' cannot be written: {error.strerror or error}") from error
+    except Exception as error:  # of a custom format, or of what a runtime cannot represent
+        raise ExportError(
+            f"{to} cannot represent this network: {type(error).__name__}: {said(error)}"
+        ) from error
     return difference
 
 

@@ -66,7 +66,7 @@ class Standalone(ExportFormat):
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        loaded = module.load(self._weights(path))
+        loaded = module.load()
 
         def run(images: Tensor) -> Tensor:
             logits: Tensor = loaded(images)
@@ -100,7 +100,7 @@ def source_of(network: Exportable, weights: str) -> str:
         _packed("CLASSES = (", data.classes),
         f"MEAN = {data.mean!r}",
         f"STD = {data.std!r}",
-        f'WEIGHTS = pathlib.Path(__file__).with_name("{weights}")\n',
+        f"WEIGHTS = pathlib.Path(__file__).with_name({weights!r})\n",
         _LOAD % network.normalizes,
     ]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from tune_nas.checkpoint_folder import fetched
 from tune_nas.config import DataConfig, TrialConfig
 from tune_nas.data import load_data
 from tune_nas.data.decode import read_image
-from tune_nas.errors import CheckpointError, DataError
+from tune_nas.errors import CheckpointError, DataError, TuneNasError
 from tune_nas.export.architecture import architecture_of
 from tune_nas.export.plain_network import OPERATIONS, Architecture, Operations, PlainNetwork
 from tune_nas.library import stored_trial
@@ -130,6 +130,7 @@ class TrainedNetwork(nn.Module):
 
         Raises:
             DataError: If a file cannot be read.
+            TuneNasError: If an output is not finite.
             ValueError: If a number is below 1.
         """
         for name, value in (("top", top), ("batch_size", batch_size)):
@@ -139,6 +140,8 @@ class TrainedNetwork(nn.Module):
             batch = paths[start : start + batch_size]
             with torch.inference_mode():
                 probabilities = self(self.read_images(batch)).softmax(1)
+            if not bool(torch.isfinite(probabilities).all()):
+                raise TuneNasError("the network's outputs are not finite; it has diverged")
             best = probabilities.topk(min(top, len(self.data.classes)))
             for path, values, labels in zip(
                 batch, best.values.tolist(), best.indices.tolist(), strict=True
@@ -166,14 +169,22 @@ def load_checkpoint(folder: str) -> TrainedNetwork:
         genotype = Genotype.from_yaml(state["genotype"])
         history = state["history"]
         data = _data_summary(state, trial)
-        weights = {
-            name.removeprefix(_BACKBONE): value.float() if value.is_floating_point() else value
-            for name, value in state["network"].items()
-            if not name.startswith(_AUXILIARY)
-        }
+        weights = _weights(state["network"])
         network = _network(trial, genotype, data, history[-1] if history else {})
         network.network.load_state_dict(weights)
     return network
+
+
+def _weights(state: Mapping[str, object]) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint without those of its auxiliary head, in float32."""
+    weights: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor")
+        if not name.startswith(_AUXILIARY):
+            kept = value.float() if value.is_floating_point() else value
+            weights[name.removeprefix(_BACKBONE)] = kept
+    return weights
 
 
 def _network(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,11 +27,29 @@ class DataSummary:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        """Reject values that no data set has.
+
+        Raises:
+            ValueError: If one is invalid.
+        """
+        if self.in_channels < 1 or self.image_size < 1 or not self.classes:
+            raise ValueError("the summary of the images must have channels, pixels and classes")
+        if not len(self.mean) == len(self.std) == self.in_channels:
+            raise ValueError("the summary of the images must have a mean and std per channel")
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise ValueError("mean and std of the images must be finite, std > 0")
+
     @classmethod
     def of(cls, data: RetrainData) -> DataSummary:
-        """Return the summary of the data of a retraining run; unnamed classes get numbers."""
+        """Return the summary of the data of a retraining run.
+
+        Unnamed classes get numbers; a single mean or deviation is that of all channels.
+        """
         classes = data.classes or tuple(str(label) for label in range(data.n_classes))
-        return cls(classes, data.in_channels, data.image_size, data.mean, data.std)
+        channels = data.in_channels
+        mean, std = (each * channels if len(each) == 1 else each for each in (data.mean, data.std))
+        return cls(classes, channels, data.image_size, mean, std)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain containers for a checkpoint."""
@@ -66,6 +85,6 @@ def _listed(value: object) -> list[str | float]:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r} must be an integer")
     return value

@@ -87,7 +87,10 @@ def find_trained(text: str, storage: str, mlflow: str | None = None) -> Trained:
         return Trained(text, text.rstrip("/").rpartition("/")[2], found.checkpoints)
     records = _retraining_runs(found)
     if not records and mlflow is not None:
-        found = find_run(text, storage, mlflow, retraining=True)
+        try:
+            found = find_run(text, storage, mlflow, retraining=True)
+        except StorageError as error:
+            raise StorageError(f"{_problem(found, {})}; {error}") from error
         records = _retraining_runs(found)
     if len(records) != 1:
         raise StorageError(_problem(found, records))
