@@ -299,3 +299,34 @@ def test_drawings(command_line, name: str) -> None:
 )
 def test_bad_input(command_line, arguments: list[str], message: str) -> None:
     assert message in command_line.refused("inspect", *arguments)
+
+
+def test_the_skeleton_for_imagenet_is_counted(command_line) -> None:
+    facts = command_line.json("inspect", "DARTS_V2", "--skeleton", "imagenet")
+    assert (facts["parameters"], facts["image_size"], facts["classes"]) == (4_718_752, 224, 1000)
+    assert (facts["init_channels"], facts["cells"], facts["skeleton"]) == (48, 14, "imagenet")
+    assert "three 3 × 3 convolutions of stride 2" in facts["stem"]
+    out = command_line.ok("inspect", "DARTS_V2", "--skeleton", "imagenet")
+    assert "skeleton       three 3 × 3 convolutions of stride 2, as for ImageNet; reduction" in out
+    assert "Published ImageNet figures are not" not in out
+
+
+def test_channels_are_chosen_by_multiply_adds(command_line) -> None:
+    arguments = ("inspect", "DARTS_V2", "--skeleton", "imagenet", "--max-madds", "600M")
+    facts = command_line.json(*arguments)
+    assert facts["init_channels"] == 50 and facts["multiply_adds"] <= 600_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--skeleton", "imagenett"), "skeleton.layout is 'imagenett'"),
+        (("--max-madds", "many"), "--max-madds is 'many', but must be a number >= 1, e.g. 600M"),
+        (("--max-madds", "1M", "--init-channels", "4"), "both set the channels; give one"),
+        (("--max-madds", "1"), "multiply-adds with 2 channels, but must have at most 1"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(
+    command_line, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in command_line.refused("inspect", "DARTS_V2", *arguments)

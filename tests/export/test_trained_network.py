@@ -32,6 +32,20 @@ def test_logits_are_those_of_the_trained_network(
     assert not loaded.training
 
 
+@pytest.mark.parametrize("side", [32, 41])
+def test_a_network_with_the_stem_for_imagenet_is_loaded(make_run: MakeRun, side: int) -> None:
+    run, folder = make_run(
+        data={"resolution": side, "train_images": 16}, skeleton="imagenet", init_channels=4
+    )
+    assert run.network.backbone.strategy.halvings == 3
+    loaded = load_checkpoint(folder).double()
+    run.network.double().eval()
+    images = torch.randn(3, 3, side, side, dtype=torch.float64)
+    with torch.no_grad():
+        difference = loaded(images) - run.network(images)
+    assert float(difference.abs().max()) < 1e-12
+
+
 def test_facts_of_the_data_are_attached(make_run: MakeRun) -> None:
     run, folder = make_run(data={"name": "digits", "train_images": 100})
     loaded = load_checkpoint(folder)

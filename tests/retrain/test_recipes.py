@@ -39,7 +39,7 @@ def test_a_recipe_has_the_published_settings(name: str) -> None:
 
 def test_there_are_no_other_recipes_and_each_sets_every_key_that_it_can() -> None:
     assert set(recipe_names()) == PUBLISHED.keys()
-    left = {"recipe", "lr_decay", "lr_step_epochs", "warmup_epochs"}
+    left = {"recipe", "skeleton", "lr_decay", "lr_step_epochs", "warmup_epochs"}
     for name in recipe_names():
         assert read_recipe(name).keys() == RetrainConfig.model_fields.keys() - left
 
@@ -79,7 +79,7 @@ def test_a_resolved_trial_keeps_its_values_through_yaml() -> None:
 
 def test_a_trial_of_an_earlier_version_has_no_recipe() -> None:
     content = load_trial("darts-1st").to_dict()
-    for key in ("recipe", "lr_schedule", "lr_decay", "lr_step_epochs", "warmup_epochs"):
+    for key in ("recipe", "skeleton", "lr_schedule", "lr_decay", "lr_step_epochs", "warmup_epochs"):
         del content["retrain"][key]
     assert stored_trial(content, "it") == load_trial("darts-1st")
 

@@ -12,7 +12,7 @@ from tune_nas.retrain import Retrain
 from tune_nas.retrain.retrain_checks import check_retrain_memory
 from tune_nas.search import Search
 from tune_nas.spaces import Space, Supernet, build_network, load_space, model_size
-from tune_nas.spaces.skeleton import absent_cells, plan
+from tune_nas.spaces.skeletons import SKELETONS
 
 THIRDS = [n for n in shipped_names("space") if load_space(n).skeleton.layout == "thirds"]
 MESSAGE = r"is {}, but must be >= 3: with {} the network of space '{}' has no normal cell"
@@ -20,12 +20,19 @@ MESSAGE = r"is {}, but must be >= 3: with {} the network of space '{}' has no no
 
 def test_which_cells_occur() -> None:
     both = ("normal", "reduction")
-    assert [position.cell for position in plan("thirds", 1, 1)] == ["reduction"]
-    assert [position.cell for position in plan("thirds", 1, 2)] == ["reduction", "reduction"]
-    assert [position.cell for position in plan("thirds", 1, 3)] == ["normal", *["reduction"] * 2]
-    assert [absent_cells("thirds", cells, both) for cells in (1, 2)] == [["normal"]] * 2
-    assert all(absent_cells("thirds", cells, both) == [] for cells in range(3, 40))
-    assert all(absent_cells("stages", cells, ["normal"]) == [] for cells in range(1, 40))
+    thirds, stages = SKELETONS["thirds"], SKELETONS["stages"]
+    assert [position.cell for position in thirds.plan(1, 1)] == ["reduction"]
+    assert [position.cell for position in thirds.plan(1, 2)] == [
+        "reduction",
+        "reduction",
+    ]
+    assert [position.cell for position in thirds.plan(1, 3)] == [
+        "normal",
+        *["reduction"] * 2,
+    ]
+    assert [thirds.absent_cells(cells, both) for cells in (1, 2)] == [["normal"]] * 2
+    assert all(thirds.absent_cells(cells, both) == [] for cells in range(3, 40))
+    assert all(stages.absent_cells(cells, ["normal"]) == [] for cells in range(1, 40))
 
 
 @pytest.mark.parametrize("cells", [1, 2])

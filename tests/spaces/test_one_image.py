@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 import torch
 
-from tune_nas.spaces import CellWeights, MixingWeights, Space, Supernet, load_space, smallest_batch
+from tune_nas.spaces import CellWeights, MixingWeights, Space, Supernet, load_space
 
 Form = Literal["plain", "torch", "fast"]
 FORMS: tuple[Form, ...] = ("plain", "torch", "fast")
@@ -47,7 +47,7 @@ def test_two_images_are_needed_where_the_map_has_one_pixel(
         lambda module, inputs, out: maps.append(inputs[0].shape)
     )
     net(torch.zeros(2, 1, side, side, dtype=torch.float64), weights)
-    assert smallest_batch(space.skeleton.layout, cells, side) == (2 if maps[0][2] == 1 else 1)
+    assert space.skeleton.strategy.smallest_batch(cells, side) == (2 if maps[0][2] == 1 else 1)
 
 
 @pytest.mark.parametrize("partial_channels", [1, 2])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tune_nas.layers.primitives import FactorizedReduce
 from tune_nas.spaces import CellWeights, Space, Supernet, count_parameters, load_space
 from tune_nas.spaces.mixed_cell import MixedCell
-from tune_nas.spaces.skeleton import plan
+from tune_nas.spaces.skeletons import SKELETONS
 
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
@@ -187,7 +187,7 @@ def test_darts_batch_norm_and_size_are_as_published():
 
 
 def test_darts_stack_is_as_published():
-    cells = plan("thirds", 16, 8)
+    cells = SKELETONS["thirds"].plan(16, 8)
     assert [index for index, cell in enumerate(cells) if cell.reduction] == [2, 5]
     assert [cell.channels for cell in cells] == [16, 16, 32, 32, 32, 64, 64, 64]
     net = Supernet(load_space("darts"), n_classes=10, init_channels=2)
@@ -200,7 +200,7 @@ def test_darts_stack_is_as_published():
 
 
 def test_nasbench201_stack_and_batch_norm_are_as_published():
-    cells = plan("stages", 16, 5)
+    cells = SKELETONS["stages"].plan(16, 5)
     assert [index for index, cell in enumerate(cells) if cell.cell is None] == [5, 11]
     assert [cells[index].channels for index in (4, 5, 11, 16)] == [16, 32, 64, 64]
     net = Supernet(load_space("nasbench201"), n_classes=10)

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 from tune_nas.spaces import Genotype, Space, model_size
 from tune_nas.spaces.operation_registry import operation_kind
-from tune_nas.spaces.skeleton import plan
 
 # Kinds of operations, with their names in the output; noise is counted if the space has it.
 _KINDS = {"convolution": "convolutions", "skip": "skips", "pool": "pools", "noise": "noises"}
-
-STEM = "one 3 × 3 convolution of stride 1, as for CIFAR-10"
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class GenotypeFacts:
             "init_channels": self.init_channels,
             "cells": self.cells,
             "skeleton": self.space.skeleton.layout,
-            "stem": STEM,
+            "stem": self.space.skeleton.strategy.stem,
             "image_size": self.image_size,
             "classes": self.n_classes,
             "parameters": self.parameters,
@@ -128,5 +125,5 @@ def _counts_in_network(
     genotype: Genotype, space: Space, n_cells: int, kinds: dict[str, str]
 ) -> dict[str, int]:
     """Count the operations of each kind in all cells of the network."""
-    stack = [place.cell for place in plan(space.skeleton.layout, 1, n_cells) if place.cell]
+    stack = [place.cell for place in space.skeleton.strategy.plan(1, n_cells) if place.cell]
     return {name: sum(genotype.count(kind, cell) for cell in stack) for kind, name in kinds.items()}

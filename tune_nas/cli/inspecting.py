@@ -5,32 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 from tune_nas import figures
-from tune_nas.cli.genotype_facts import STEM, GenotypeFacts, genotype_facts
+from tune_nas.cli.genotype_facts import GenotypeFacts, genotype_facts
 from tune_nas.cli.genotype_reference import find_genotype
 from tune_nas.cli.genotype_spaces import fit_to_space, space_of
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.errors import ConfigError
 from tune_nas.files import write_atomically
-from tune_nas.spaces import CellGenotype, CellSpace, check_cells_occur
+from tune_nas.spaces import CellGenotype, CellSpace, channels_under, check_cells_occur
 
-_LAYOUTS = {
-    "thirds": "reduction cells at 1/3 and 2/3",
-    "stages": "3 stages, a residual reduction between two",
-}
 _LARGE_IMAGE = 64  # pixels; for larger images papers use networks with another stem
 _ON_LARGE_IMAGES = """\
 Published ImageNet figures are not of this skeleton: their stem, three convolutions of stride 2,
-reduces 224 pixels to 28 before the first cell. Here the first cell works on all pixels."""
+reduces 224 pixels to 28 before the first cell (--skeleton imagenet). Here the first cell works on
+all pixels."""
 
 
 def inspect(
     genotype: str,
     space: str | None,
     *,
+    skeleton: str | None,
     init_channels: int | None,
+    max_multiply_adds: str | None,
     cells: int | None,
-    image_size: int,
-    n_classes: int,
+    image_size: int | None,
+    n_classes: int | None,
     draw: Path | None,
     storage: str,
     mlflow: str | None,
@@ -46,15 +45,26 @@ def inspect(
     source = find_genotype(genotype, storage, mlflow)
     described = space_of(source, space, storage, mlflow)
     found = fit_to_space(source, described)
+    if skeleton is not None:
+        described = described.with_skeleton(skeleton)
+    usual_side, usual_classes = described.skeleton.strategy.images
+    side, classes = image_size or usual_side, n_classes or usual_classes
     if cells is not None:
         check_cells_occur(described, cells, "--cells")
+    if max_multiply_adds is not None:
+        if init_channels is not None:
+            raise ConfigError("--init-channels and --max-madds both set the channels; give one")
+        bound = _count(max_multiply_adds)
+        init_channels = channels_under(
+            found, described, bound, image_size=side, n_classes=classes, cells=cells
+        )
     facts = genotype_facts(
         found,
         described,
         init_channels=init_channels,
         cells=cells,
-        image_size=image_size,
-        n_classes=n_classes,
+        image_size=side,
+        n_classes=classes,
     )
     if draw is not None:
         drawing = figures.draw_cells(found, described)
@@ -65,13 +75,29 @@ def inspect(
         _print(facts)
 
 
+def _count(text: str) -> int:
+    """Return a number that may end in K, M or G.
+
+    Raises:
+        ConfigError: If it is not one.
+    """
+    factor = {"K": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:].upper(), 1)
+    try:
+        found = round(float(text if factor == 1 else text[:-1]) * factor)
+    except (ValueError, OverflowError):
+        found = 0
+    if found < 1:
+        raise ConfigError(f"--max-madds is '{text}', but must be a number >= 1, e.g. 600M")
+    return found
+
+
 def _print(facts: GenotypeFacts) -> None:
     space = facts.space
     for cell, found in facts.genotype.cells.items():
         echo(f"{cell} cell\n{_drawing(found, space.cells[cell])}\n")
-    layout = space.skeleton.layout
+    strategy = space.skeleton.strategy
     n_cells = "1 cell" if facts.cells == 1 else f"{facts.cells} cells"
-    stages = " in each of 3 stages" if layout == "stages" else ""
+    stages = " in each of 3 stages" if strategy.by_stage else ""
     side = facts.image_size
     counts = [
         (
@@ -84,7 +110,7 @@ def _print(facts: GenotypeFacts) -> None:
     rows = [
         ("space", space.name),
         ("network", f"{facts.init_channels} channels, {n_cells}{stages}"),
-        ("skeleton", f"{STEM}; {_LAYOUTS[layout]}"),
+        ("skeleton", f"{strategy.stem}; {strategy.stack}"),
         ("images", f"{side} × {side}, {facts.n_classes} classes"),
         ("parameters", f"{facts.parameters:,}"),
         ("multiply-adds", f"{facts.multiply_adds:,}"),
@@ -92,7 +118,7 @@ def _print(facts: GenotypeFacts) -> None:
     ]
     for name, value in rows:
         echo(f"{name:<14} {value}")
-    if side > _LARGE_IMAGE:
+    if side > _LARGE_IMAGE and not strategy.halvings:
         echo(f"\n{_ON_LARGE_IMAGES}")
     echo(f"\n{facts.genotype}")
 

@@ -25,6 +25,8 @@ class RetrainConfig(Section):
 
     Args:
         recipe: Settings of a paper, by name; all other keys get its values unless they are given.
+        skeleton: Skeleton of the network: ``thirds``, ``stages`` or ``imagenet`` (as ``thirds``
+            after three convolutions of stride 2); None for that of the space.
         init_channels: Channels of the first cell; None for the space's usual final size.
         cells: Number of cells (per stage in spaces with stages); None likewise.
         drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
@@ -42,6 +44,7 @@ class RetrainConfig(Section):
     recipe: str | None = None
     epochs: Epochs = 600
     batch_size: BatchSize = 96
+    skeleton: Literal["thirds", "stages", "imagenet"] | None = None
     init_channels: Channels | None = None
     cells: Cells | None = None
     learning_rate: Rate = 0.025

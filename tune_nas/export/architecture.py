@@ -35,14 +35,16 @@ def architecture_of(
     usual_channels, usual_cells = space.final_size
     channels = usual_channels if init_channels is None else init_channels
     blocks = plan_blocks(space, channels, usual_cells if cells is None else cells)
+    strategy = space.skeleton.strategy
     return Architecture(
         in_channels=in_channels,
         n_classes=n_classes,
-        stem_channels=space.skeleton.stem_multiplier * channels,
+        stem_channels=blocks[0].inputs[-1][0],
         out_channels=blocks[-1].width,
-        has_bridges=space.skeleton.layout == "thirds",
+        has_bridges=strategy.has_bridges,
+        stem_halves=strategy.halvings > 0,
         cells={name: _cell(genotype, space, name) for name in space.cells},
-        blocks=_blocks(blocks, image_size),
+        blocks=_blocks(blocks, strategy.sides(1, image_size)[0]),
     )
 
 

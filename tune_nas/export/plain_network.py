@@ -1,7 +1,7 @@
 """A final network in evaluation form, made of torch's own layers; it needs torch alone.
 
-`standalone` writes this file, followed by one architecture, as a Python file of its own. Parameters
-have the names of a checkpoint's network, so its weights are loaded as they are.
+`standalone` writes this file, followed by one architecture, as a separate Python file. Parameters
+have the names of the network in a checkpoint, except those of the stem.
 """
 
 from __future__ import annotations
@@ -24,10 +24,7 @@ class Cell(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A cell in the stack, or a residual reduction if ``cell`` is empty.
-
-    An input: (its channels, whether its map has twice the size of the last block's output).
-    """
+    """A cell, or a residual reduction without one; inputs: (channels, is larger by a factor 2)."""
 
     cell: str
     channels: int
@@ -44,6 +41,7 @@ class Architecture(NamedTuple):
     stem_channels: int
     out_channels: int
     has_bridges: bool
+    stem_halves: bool
     cells: dict[str, Cell]
     blocks: tuple[Block, ...]
 
@@ -55,6 +53,12 @@ def conv_norm(channels_in: int, channels_out: int, kernel: int = 1, stride: int 
         first, stride = nn.Sequential(nn.ReLU(), nn.MaxPool2d(1, stride)), 1
     conv = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(first, conv, nn.BatchNorm2d(channels_out))
+
+
+def conv3x3(channels_in: int, channels_out: int, stride: int) -> list[nn.Module]:
+    """Return a 3×3 convolution and batch normalization."""
+    conv = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+    return [conv, nn.BatchNorm2d(channels_out)]
 
 
 def separable(channels: int, kernel: int, stride: int, dilation: int = 1) -> list[nn.Module]:
@@ -161,7 +165,8 @@ class ResidualBlock(nn.Module):
         self.first = conv_norm(channels_in, block.channels, 3, 2)
         self.second = conv_norm(block.channels, block.channels, 3)
         pool = nn.AvgPool2d(2, 2, ceil_mode=bool(block.odd))
-        self.shortcut = nn.Sequential(pool, nn.Conv2d(channels_in, block.channels, 1, bias=False))
+        conv = nn.Conv2d(channels_in, block.channels, 1, bias=False)
+        self.shortcut = nn.Sequential(pool, conv)
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         """Map the last output (n, c, h, w) to (n, channels, ceil(h / 2), ceil(w / 2))."""
@@ -177,15 +182,15 @@ class PlainNetwork(nn.Module):
         self, architecture: Architecture, normalizes: bool = False, build: Operations = OPERATIONS
     ) -> None:
         super().__init__()
-        a, width = architecture, architecture.out_channels
-        # its statistics are the mean and the variance of the images
+        a, c, width = architecture, architecture.stem_channels, architecture.out_channels
         norm = nn.BatchNorm2d(a.in_channels, eps=0.0, affine=False)
         self.normalize = norm if normalizes else nn.Identity()
         self.n_inputs = next(iter(a.cells.values())).n_inputs
-        self.stem = nn.Sequential(
-            nn.Conv2d(a.in_channels, a.stem_channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(a.stem_channels),
-        )
+        stem = {"first": conv3x3(a.in_channels, c, 1)}
+        if a.stem_halves:
+            first = [*conv3x3(a.in_channels, c // 2, 2), nn.ReLU(), *conv3x3(c // 2, c, 2)]
+            stem = {"first": first, "second": [nn.ReLU(), *conv3x3(c, c, 2)]}
+        self.stem = nn.ModuleDict({name: nn.Sequential(*part) for name, part in stem.items()})
         self.blocks = nn.ModuleList(
             CellBlock(block, a.cells[block.cell], a.has_bridges, build)
             if block.cell
@@ -199,7 +204,9 @@ class PlainNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (n, n_classes) of images (n, in_channels, h, w)."""
-        states = [self.stem(self.normalize(x))] * self.n_inputs
+        x = self.normalize(x)
+        states = [x := part(x) for part in self.stem.values()]
+        states = (states * 2)[-self.n_inputs :]
         for block in self.blocks:
             states = [*states[1:], block(states)]
         logits: Tensor = self.classifier(self.pool(self.last(states[-1])).flatten(1))

@@ -110,10 +110,10 @@ def _docstring(network: Exportable) -> str:
     range_ = "in [0, 1]" if network.normalizes else "(image in [0, 1] - MEAN) / STD"
     shape = ", ".join(map(str, network.image_shape))
     accuracy = network.trained.metrics.get("test_accuracy")
-    tested = "" if accuracy is None else f"Test accuracy: {accuracy:.4f}.\n"
+    tested = "" if accuracy is None else f" Test accuracy: {accuracy:.4f}."
     return (
         '"""A trained network; it needs torch alone: `load()(images)` returns the logits.\n\n'
-        f'images: (n, {shape}), float32, {range_}.\n{tested}"""\n'
+        f'images: (n, {shape}), float32, {range_}.{tested}\n"""\n'
     )
 
 
@@ -139,7 +139,7 @@ def _architecture(architecture: Architecture) -> Iterator[str]:
     cells = "".join(f'    "{name}": {cell!r},\n' for name, cell in architecture.cells.items())
     yield f"\n\nCELLS = {{\n{cells}}}"
     yield _packed("BLOCKS = (", [_numbers(block) for block in architecture.blocks])
-    sizes = ", ".join(repr(value) for value in architecture[:5])
+    sizes = ", ".join(repr(value) for value in architecture[:6])
     yield f"ARCHITECTURE = Architecture({sizes}, CELLS, tuple(Block(*block) for block in BLOCKS))"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from tune_nas.export.plain_network import OPERATIONS, Architecture, Operations, 
 from tune_nas.library import stored_trial
 from tune_nas.retrain import STATE_FILE
 from tune_nas.retrain.data_summary import DataSummary
-from tune_nas.spaces import Genotype, load_space
+from tune_nas.retrain.retrain_checks import final_space
+from tune_nas.spaces import Genotype
 from tune_nas.spaces.operation_registry import build_operation
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_PLAIN_STEM = re.compile(r"^stem\.(\d)")
 _AUXILIARY, _BACKBONE = "auxiliary.", "backbone."
 
 
@@ -183,7 +186,7 @@ def _weights(state: Mapping[str, object]) -> dict[str, Tensor]:
             raise TypeError(f"{name} must be a tensor")
         if not name.startswith(_AUXILIARY):
             kept = value.float() if value.is_floating_point() else value
-            weights[name.removeprefix(_BACKBONE)] = kept
+            weights[_PLAIN_STEM.sub(r"stem.first.\1", name.removeprefix(_BACKBONE))] = kept
     return weights
 
 
@@ -192,7 +195,7 @@ def _network(
 ) -> TrainedNetwork:
     architecture = architecture_of(
         genotype,
-        load_space(trial.space.name),
+        final_space(trial),
         n_classes=len(data.classes),
         in_channels=data.in_channels,
         image_size=data.image_size,

@@ -25,7 +25,12 @@ from tune_nas.paths import GENOTYPE
 from tune_nas.retrain.compiled import compile_pays
 from tune_nas.retrain.data_summary import DataSummary
 from tune_nas.retrain.network_training import NetworkTraining
-from tune_nas.retrain.retrain_checks import SIZE_KEYS, check_batch_size, check_retrain_size
+from tune_nas.retrain.retrain_checks import (
+    SIZE_KEYS,
+    check_batch_size,
+    check_retrain_size,
+    final_space,
+)
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import (
@@ -33,7 +38,6 @@ from tune_nas.spaces import (
     build_network,
     count_parameters,
     estimate_network,
-    load_space,
 )
 from tune_nas.training import evaluate
 
@@ -68,7 +72,7 @@ class Retrain:
         self.trial = trial
         self.genotype = genotype
         self._recipe = trial.retrain
-        space = load_space(trial.space.name)
+        space = final_space(trial)
         genotype.check(space)
         check_retrain_size(trial)
         self.device, self.dtype = set_up_runtime(trial.runtime)

@@ -13,10 +13,19 @@ from tune_nas.spaces import (
     check_cells_occur,
     estimate_network,
     load_space,
-    smallest_batch,
 )
 
 SIZE_KEYS = "retrain.init_channels or retrain.cells"
+
+
+def final_space(trial: TrialConfig) -> Space:
+    """Return the space of a trial, in the skeleton of its retraining runs.
+
+    Raises:
+        ConfigError: If it cannot be loaded, or its cells do not fit the skeleton.
+    """
+    space, skeleton = load_space(trial.space.name), trial.retrain.skeleton
+    return space if skeleton is None else space.with_skeleton(skeleton)
 
 
 def check_retrain_size(trial: TrialConfig) -> None:
@@ -26,7 +35,7 @@ def check_retrain_size(trial: TrialConfig) -> None:
         ConfigError: If one does not, or the space cannot be loaded.
     """
     if trial.retrain.cells is not None:
-        check_cells_occur(load_space(trial.space.name), trial.retrain.cells, "retrain.cells")
+        check_cells_occur(final_space(trial), trial.retrain.cells, "retrain.cells")
 
 
 def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -> None:
@@ -44,7 +53,7 @@ def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -
         GenotypeError: If the space does not contain the genotype.
     """
     check_retrain_size(trial)
-    space, data, recipe = load_space(trial.space.name), describe_data(trial.data), trial.retrain
+    space, data, recipe = final_space(trial), describe_data(trial.data), trial.retrain
     if genotype is not None:
         genotype.check(space)
     estimate = estimate_network(
@@ -81,7 +90,7 @@ def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_
     recipe, side = trial.retrain, data.image_size
     cells = space.final_size[1] if recipe.cells is None else recipe.cells
     auxiliary = recipe.auxiliary_weight > 0
-    if batch_size >= (2 if auxiliary else smallest_batch(space.skeleton.layout, cells, side)):
+    if batch_size >= (2 if auxiliary else space.skeleton.strategy.smallest_batch(cells, side)):
         return
     key, what = (
         ("retrain.batch_size", recipe.batch_size)

@@ -15,7 +15,7 @@ from tune_nas.runtime import supernet_form
 from tune_nas.search.relaxation import Relaxation
 from tune_nas.search.search_memory import SIZE_KEYS
 from tune_nas.seeds import building, derive_seed, make_generator
-from tune_nas.spaces import Space, Supernet, estimate_supernet, smallest_batch
+from tune_nas.spaces import Space, Supernet, estimate_supernet
 from tune_nas.spaces.supernet import check_partial_channels
 
 Tensors = dict[str, Tensor]
@@ -108,7 +108,7 @@ def batch_needed(trial: TrialConfig, space: Space, side: int) -> int:
     """
     skeleton = space.skeleton
     sizes = {trial.space.cells, *(stage.cells for stage in trial.schedule.stages)}
-    return max(smallest_batch(skeleton.layout, cells or skeleton.cells, side) for cells in sizes)
+    return max(skeleton.strategy.smallest_batch(cells or skeleton.cells, side) for cells in sizes)
 
 
 def check_batches(trial: TrialConfig, data: SearchData, streams: tuple[Batches, Batches]) -> None:

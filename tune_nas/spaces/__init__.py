@@ -1,9 +1,10 @@
 """Architectures: a YAML description becomes a cell space, a supernet, genotypes, final networks."""
 
 from tune_nas.layers.normalization import Norm
-from tune_nas.spaces.backbone import check_cells_occur, smallest_batch
+from tune_nas.spaces.backbone import check_cells_occur
 from tune_nas.spaces.counting import (
     ModelSize,
+    channels_under,
     count_multiply_adds,
     count_parameters,
     model_size,
@@ -37,6 +38,7 @@ __all__ = [
     "Supernet",
     "build_network",
     "build_operation",
+    "channels_under",
     "check_cells_occur",
     "count_multiply_adds",
     "count_parameters",
@@ -47,5 +49,4 @@ __all__ = [
     "operation_kind",
     "operation_names",
     "register_operation",
-    "smallest_batch",
 ]

@@ -1,7 +1,6 @@
 """The backbone of supernets and final networks: stem, stack of cells, classifier.
 
-Sources: quark0/darts ``cnn/model.py`` (layout ``thirds``) and D-X-Y/AutoDL-Projects
-``cell_infers/tiny_network.py`` (layout ``stages``). Reimplemented.
+Its skeleton determines the stem, the stack and the last layers (`tune_nas.spaces.skeletons`).
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +21,6 @@ from tune_nas.layers.primitives import (
     after_relu,
     relu_conv_norm,
 )
-from tune_nas.spaces.skeleton import absent_cells, plan
 from tune_nas.spaces.space import CellSpace, Space
 
 
@@ -106,7 +103,8 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         skeleton = space.skeleton
-        self.share_relu = share_relu and skeleton.layout == "thirds"
+        self.strategy = skeleton.strategy
+        self.share_relu = share_relu and self.strategy.has_bridges
         init_channels = skeleton.init_channels if init_channels is None else init_channels
         cells = skeleton.cells if cells is None else cells
         sizes = {
@@ -126,11 +124,7 @@ class Backbone(nn.Module):
         self.stem = make_stem(space, in_channels, init_channels)
         self.blocks = nn.ModuleList(make_block(space, block, make_cell, norm) for block in blocks)
         channels = blocks[-1].width
-        self.last = (
-            nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
-            if skeleton.layout == "stages"
-            else nn.Identity()
-        )
+        self.last = self.strategy.make_last(channels)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, n_classes)
 
@@ -146,8 +140,8 @@ class Backbone(nn.Module):
         Returns:
             The outputs of the last block and of the block at 2/3 of the network.
         """
-        states = [self.stem(x)] * self.n_inputs
-        active = [F.relu(states[0])] * self.n_inputs if self.share_relu else None
+        states = self.strategy.run_stem(self.stem, x, self.n_inputs)
+        active = _active(states) if self.share_relu else None
         for index, block in enumerate(self.blocks):
             if isinstance(block, Block):
                 out = run(block, block.inputs(states, active))
@@ -177,10 +171,12 @@ def check_cells_occur(space: Space, cells: int, key: str) -> None:
     Raises:
         ConfigError: If a type does not occur; names the nearest number with which all occur.
     """
-    layout = space.skeleton.layout
-    absent = absent_cells(layout, cells, space.cells)
+    strategy = space.skeleton.strategy
+    absent = strategy.absent_cells(cells, space.cells)
     if absent:
-        enough = next(n for n in itertools.count(cells) if not absent_cells(layout, n, space.cells))
+        enough = next(
+            n for n in itertools.count(cells) if not strategy.absent_cells(n, space.cells)
+        )
         raise ConfigError(
             f"{key} is {cells}, but must be >= {enough}: with {cells} the network of space "
             f"'{space.name}' has no {' and no '.join(absent)} cell"
@@ -195,10 +191,11 @@ def plan_blocks(space: Space, init_channels: int, cells: int) -> list[BlockPlan]
         init_channels: Channels of the first cell.
         cells: Number of cells; per stage in the layout ``stages``.
     """
+    skeleton = space.skeleton
     # (channels, whether it is from a reduction) of the next block's inputs
-    states = [(space.skeleton.stem_multiplier * init_channels, False)] * space.n_inputs
+    states = skeleton.strategy.stem_states(init_channels, skeleton.stem_multiplier, space.n_inputs)
     blocks = []
-    for position in plan(space.skeleton.layout, init_channels, cells):
+    for position in skeleton.strategy.plan(init_channels, cells):
         width = position.channels
         if position.cell is None:
             inputs: tuple[tuple[int, bool], ...] = ((states[-1][0], False),)
@@ -216,12 +213,10 @@ def plan_blocks(space: Space, init_channels: int, cells: int) -> list[BlockPlan]
     return blocks
 
 
-def make_stem(space: Space, in_channels: int, init_channels: int) -> nn.Sequential:
+def make_stem(space: Space, in_channels: int, init_channels: int) -> nn.Module:
     """Return the stem: the layers before the first block."""
-    channels = space.skeleton.stem_multiplier * init_channels
-    return nn.Sequential(
-        nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-    )
+    skeleton = space.skeleton
+    return skeleton.strategy.make_stem(in_channels, init_channels, skeleton.stem_multiplier)
 
 
 def make_block(space: Space, block: BlockPlan, make_cell: MakeCell, norm: Norm) -> nn.Module:
@@ -229,35 +224,22 @@ def make_block(space: Space, block: BlockPlan, make_cell: MakeCell, norm: Norm) 
     if block.cell is None:
         return ResidualReduction(block.inputs[0][0], block.channels, nn.BatchNorm2d)
     bridges: list[nn.Module] = (
-        [nn.Identity()]
-        if space.skeleton.layout == "stages"
-        else [_bridge(*given, block.channels, norm) for given in block.inputs]
+        [_bridge(*given, block.channels, norm) for given in block.inputs]
+        if space.skeleton.strategy.has_bridges
+        else [nn.Identity()]
     )
     return Block(block.cell, bridges, make_cell(block.cell, block.channels, block.reduction))
-
-
-@cache
-def smallest_batch(layout: str, cells: int, side: int) -> int:
-    """Return the batch size needed for batch normalization with batch statistics.
-
-    With one value per channel, the mean is this value and the deviation 0: no information remains.
-
-    Args:
-        layout: Layout of the skeleton.
-        cells: Number of cells (per stage in the layout ``stages``).
-        side: Height and width of the images, in pixels.
-
-    Returns:
-        2 if the reductions leave a map of one pixel, else 1.
-    """
-    for position in plan(layout, 1, cells):
-        side = (side + 1) // 2 if position.reduction else side
-    return 2 if side == 1 else 1
 
 
 def join(nodes: list[Tensor], cell: CellSpace) -> Tensor:
     """Return the output of a cell, given all of its nodes."""
     return torch.cat(nodes[cell.n_inputs :], dim=1) if cell.output == "concat" else nodes[-1]
+
+
+def _active(states: list[Tensor]) -> list[Tensor]:
+    """Return tensors after ReLU; one that occurs several times is computed once."""
+    once = {id(state): F.relu(state) for state in states}
+    return [once[id(state)] for state in states]
 
 
 def _bridge(channels_in: int, is_larger: bool, channels: int, norm: Norm) -> nn.Module:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tune_nas.errors import ConfigError
 from tune_nas.seeds import building
 from tune_nas.spaces.genotype import Genotype
 from tune_nas.spaces.network import build_network
@@ -73,6 +74,53 @@ def count_multiply_adds(
         for hook in hooks:
             hook.remove()
     return counted
+
+
+def channels_under(
+    genotype: Genotype,
+    space: Space,
+    bound: int,
+    *,
+    image_size: int,
+    n_classes: int,
+    cells: int | None = None,
+) -> int:
+    """Return the largest even number of channels whose network has at most ``bound`` multiply-adds.
+
+    Args:
+        genotype: The architecture.
+        space: Its space.
+        bound: Multiply-adds of one image.
+        image_size: Side of the images in pixels.
+        n_classes: Number of classes.
+        cells: Number of cells (per stage in the layout ``stages``); None for the usual number.
+
+    Raises:
+        ConfigError: If even two channels have more.
+    """
+
+    def count(channels: int) -> int:
+        return model_size(
+            genotype,
+            space,
+            image_size=image_size,
+            n_classes=n_classes,
+            init_channels=channels,
+            cells=cells,
+        ).multiply_adds
+
+    if (least := count(2)) > bound:
+        raise ConfigError(
+            f"the network has {least:,} multiply-adds with 2 channels, but must have at most "
+            f"{bound:,}; allow more, or use fewer cells"
+        )
+    low, high = 2, 4
+    while count(high) <= bound:
+        low, high = high, 2 * high
+    while high - low > 2:
+        middle = (low + high) // 4 * 2
+        low, high = (middle, high) if count(middle) <= bound else (low, middle)
+    return low
 
 
 def model_size(

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from tune_nas.config import Cells, Channels, Count, Section
 from tune_nas.spaces.operation_registry import check_operation, operation_kind
 from tune_nas.spaces.own_operations import is_imported, load_operation
-from tune_nas.spaces.skeleton import absent_cells
+from tune_nas.spaces.skeletons import SKELETONS, Skeleton
 from tune_nas.text import brief, shown
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -118,16 +118,22 @@ class SkeletonDescription(Section):
     Args:
         layout: ``thirds``: cells one after another, ``reduction`` ones at 1/3 and 2/3 (DARTS);
             ``stages``: three stages of ``cells`` cells, residual reductions between them
-            (NAS-Bench-201).
+            (NAS-Bench-201); ``imagenet``: as ``thirds``, after three convolutions of stride 2.
         init_channels: Channels of the first cell; doubled at each reduction.
         cells: Number of cells; per stage in ``stages``.
-        stem_multiplier: Ratio of the stem's channels to those of the first cell.
+        stem_multiplier: Ratio of the stem's channels to those of the first cell; unused by
+            ``imagenet``.
     """
 
-    layout: Literal["thirds", "stages"]
+    layout: Literal["thirds", "stages", "imagenet"]
     init_channels: Channels = 16
     cells: Cells
     stem_multiplier: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @property
+    def strategy(self) -> Skeleton:
+        """The skeleton of this layout."""
+        return SKELETONS[self.layout]
 
 
 class SupernetDescription(Section):
@@ -169,7 +175,7 @@ class SpaceDescription(Section):
     @model_validator(mode="after")
     def _cells_fit_the_layout(self) -> SpaceDescription:
         layout = self.skeleton.layout
-        needed = {"thirds": {"normal", "reduction"}, "stages": {"normal"}}[layout]
+        needed = set(self.skeleton.strategy.cell_types)
         if set(self.cells) != needed:
             raise ValueError(
                 f"layout '{layout}' has the cells {', '.join(sorted(needed))}, "
@@ -183,11 +189,12 @@ class SpaceDescription(Section):
                 raise ValueError("layout 'stages' needs skeleton.stem_multiplier: 1")
         elif len({cell.inputs for cell in self.cells.values()}) > 1:
             raise ValueError("all cells must have the same number of inputs")
+        strategy = self.skeleton.strategy
         for key, count in (("skeleton", self.skeleton.cells), ("final", self.final.cells)):
-            absent = [] if count is None else absent_cells(layout, count, self.cells)
+            absent = [] if count is None else strategy.absent_cells(count, self.cells)
             if absent:
                 raise ValueError(
                     f"{key}.cells is {count}, with which the network has no {absent[0]} cell; "
-                    "layout 'thirds' needs at least 3"
+                    f"layout '{layout}' needs at least 3"
                 )
         return self

@@ -164,27 +164,29 @@ class _Blocks:
     ) -> None:
         self._space, self._blocks, self._norm = space, blocks, norm
         self._operations, self._partial_channels = operations, partial_channels
+        first = blocks[0]
+        self._init_channels = first.channels // 2 if first.reduction else first.channels
         self._count_operation = cache(count)
         self._count_bridges = cache(self._bridges)
         self._count_cell = cache(self._cell)
 
     def estimate(self, n_classes: int, in_channels: int, image_size: int) -> NetworkEstimate:
         """Return the size of the network; arguments as of `estimate_supernet`."""
-        side = image_size
-        layout, stem_multiplier = self._space.skeleton.layout, self._space.skeleton.stem_multiplier
+        skeleton = self._space.skeleton
+        strategy, width = skeleton.strategy, self._blocks[-1].width
         with building(), torch.device("meta"):
-            init_channels = self._blocks[0].inputs[0][0] // stem_multiplier
-            parameters, outputs = _count(make_stem(self._space, in_channels, init_channels))
-            kept = outputs * side**2
+            stem = make_stem(self._space, in_channels, self._init_channels)
+            parameters, outputs = _count(stem)
+            last, _ = _count(strategy.make_last(width))
+            side = strategy.sides(skeleton.cells, image_size)[0]
+            kept = outputs * side**2  # more where the stem halves the map
             for block in self._blocks:
                 before, inside = self._count_bridges(block), self._count_cell(block)
                 kept += before[1] * side**2
                 side = math.ceil(side / 2) if block.reduction else side
                 kept += inside[1] * side**2
                 parameters += before[0] + inside[0]
-        width = self._blocks[-1].width
-        last_norm = 2 * width if layout == "stages" else 0
-        return NetworkEstimate(parameters + last_norm + (width + 1) * n_classes, kept)
+        return NetworkEstimate(parameters + last + (width + 1) * n_classes, kept)
 
     def _bridges(self, block: BlockPlan) -> Count:
         if block.cell is None:

@@ -76,14 +76,14 @@ class AuxiliaryHead(nn.Module):
     For other sides, e.g. the 2×2 map of an 8×8 image, by adaptive pooling.
     """
 
-    def __init__(self, channels: int, n_classes: int) -> None:
+    def __init__(self, channels: int, n_classes: int, last_norm: bool = True) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(channels, 128, 1, bias=False),
             nn.BatchNorm2d(128),
             nn.ReLU(),
             nn.Conv2d(128, 768, 2, bias=False),
-            nn.BatchNorm2d(768),
+            nn.BatchNorm2d(768) if last_norm else nn.Identity(),
             nn.ReLU(),
         )
         self.classifier = nn.Linear(768, n_classes)
@@ -210,5 +210,6 @@ def build_network(
         init_channels=usual_channels if init_channels is None else init_channels,
         cells=usual_cells if cells is None else cells,
     )
-    head = AuxiliaryHead(backbone.tap_channels, n_classes) if auxiliary else None
+    last_norm = space.skeleton.strategy.auxiliary_norm
+    head = AuxiliaryHead(backbone.tap_channels, n_classes, last_norm) if auxiliary else None
     return Network(genotype, backbone, head)

@@ -121,7 +121,26 @@ class Space:
     def final_size(self) -> tuple[int, int]:
         """The usual channels and number of cells of a final network."""
         final, skeleton = self._source.final, self.skeleton
-        return final.init_channels or skeleton.init_channels, final.cells or skeleton.cells
+        if skeleton.strategy.usual_size is not None:
+            channels, cells = skeleton.strategy.usual_size
+        else:
+            channels, cells = skeleton.init_channels, skeleton.cells
+        return final.init_channels or channels, final.cells or cells
+
+    def with_skeleton(self, layout: str) -> Space:
+        """Return the same cells in another skeleton, with its usual final size.
+
+        Args:
+            layout: The name of the skeleton, e.g. ``imagenet``.
+
+        Raises:
+            ConfigError: If there is none of this name, or the cells do not fit it.
+        """
+        if layout == self.skeleton.layout:
+            return self
+        skeleton = {**self.skeleton.to_dict(), "layout": layout}
+        content = {**self.to_dict(), "skeleton": skeleton, "final": {}}
+        return Space.from_dict(content, f"space '{self.name}' in the skeleton '{layout}'")
 
     def to_dict(self) -> dict[str, object]:
         """Return the description as in a YAML file."""

@@ -12,7 +12,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.layers.normalization import Norm
 from tune_nas.layers.primitives import Noise
 from tune_nas.seeds import Generators, new_generator
-from tune_nas.spaces.backbone import Backbone, Block, smallest_batch
+from tune_nas.spaces.backbone import Backbone, Block
 from tune_nas.spaces.fast import FastCell
 from tune_nas.spaces.mixed_cell import MixedCell
 from tune_nas.spaces.native_cell import NativeCell
@@ -125,9 +125,9 @@ class Supernet(nn.Module):
         return repr((self.space, self._sizes))
 
     def smallest_batch(self, side: int) -> int:
-        """Return the batch size needed for images of a side; see the function of this name."""
+        """Return the batch size needed for images of a side; see `Skeleton.smallest_batch`."""
         skeleton = self.space.skeleton
-        return smallest_batch(skeleton.layout, self._sizes["cells"] or skeleton.cells, side)
+        return skeleton.strategy.smallest_batch(self._sizes["cells"] or skeleton.cells, side)
 
     @property
     def draws(self) -> bool:
