@@ -285,6 +285,7 @@ ELSEWHERE = {
     *("schedule.greedy.history", "selection.rank_by", "selection.perturbation.edges"),
     *("relaxation.options", "selection.options", "data.module_dir", "benchmark.table"),
     *("retrain.learning_rate_min", "retrain.nesterov"),
+    *("retrain.lr_decay", "retrain.lr_step_epochs"),  # tests/retrain/test_recipes.py
 }
 
 
