@@ -33,8 +33,8 @@ def with_memory(monkeypatch: pytest.MonkeyPatch, gib: float, data: DataShape | N
     """Let the machine have so much memory and, if they are given, every trial these images."""
     monkeypatch.setattr("tune_nas.memory.memory_bytes", lambda device: int(gib * GIB))
     if data is not None:
-        for module in ("search", "retrain"):
-            monkeypatch.setattr(f"tune_nas.{module}.memory.describe_data", lambda config: data)
+        for module in ("search.search_memory", "retrain.retrain_checks"):
+            monkeypatch.setattr(f"tune_nas.{module}.describe_data", lambda config: data)
 
 
 @pytest.mark.parametrize("name", shipped_names("space"))

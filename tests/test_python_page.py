@@ -52,7 +52,7 @@ def test_the_blocks_of_the_page_run_in_order(tmp_path: Path) -> None:
     assert found == {
         **{"done": True, "epochs": 3, "svg": "<?xml"},
         **{"trials": 4, "values": ["0.0", "1.0"], "curves": 8},
-        "table": ["trial_id", "stage", "seed", "status"],
+        "table": ["trial_id", "phase", "seed", "status"],
     }
 
 
