@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searching import small_trial
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, ConfigError, StorageError, TuneNasError
@@ -22,25 +21,6 @@ from tune_nas.search.edge_operations import count_operations
 
 PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
 NAMES = ["skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("finished")
-
-
-@pytest.fixture(scope="module")
-def trial(folder: Path) -> TrialConfig:
-    return small_trial(folder, **{"schedule.epochs": 2})
-
-
-@pytest.fixture(scope="module")
-def checkpoint(folder: Path, trial: TrialConfig) -> Path:
-    search = Search(trial)
-    search.run_epoch()
-    search.run_epoch()
-    search.save(folder / "checkpoint")
-    return folder / "checkpoint"
 
 
 def analyzing(trial: TrialConfig, checkpoint: Path, *edges: str, **changes: Any) -> TrialConfig:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from searching import assert_same_state, finished, small_trial
+from searching import assert_same_state, finished
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
@@ -17,26 +17,6 @@ from tune_nas.library import with_overrides
 from tune_nas.search import Search, total_epochs
 
 PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("finished")
-
-
-@pytest.fixture(scope="module")
-def trial(folder: Path) -> TrialConfig:
-    return small_trial(folder, **{"schedule.epochs": 2})
-
-
-@pytest.fixture(scope="module")
-def checkpoint(folder: Path, trial: TrialConfig) -> Path:
-    search = Search(trial)
-    search.run_epoch()
-    search.save(folder / "unfinished")
-    search.run_epoch()
-    search.save(folder / "checkpoint")
-    return folder / "checkpoint"
 
 
 def selecting(trial: TrialConfig, checkpoint: Path, **changes: Any) -> TrialConfig:
