@@ -17,6 +17,8 @@ from tune_nas.errors import ConfigError
 PUBLISHED_SIZE = 32
 """Side of CIFAR images in pixels; the papers specify augmentation for this size."""
 
+_OPTIONS = tuple(dict.fromkeys((*CifarOptions.model_fields, *FolderOptions.model_fields)))
+
 
 class AugmentConfig(Section):
     """Random changes to training images, batched on the trial's device.
@@ -96,7 +98,7 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
         ConfigError: If there is such a key; the message names the data sets that read it.
     """
     sections = list(sections)
-    for key in ("dir", "download", "layout", "fit", "background"):
+    for key in _OPTIONS:
         default = DataConfig.model_fields[key].default
         users = readers(NAMED_PARTS["data"], key)
         unused = next((data for data in sections if getattr(data, key) != default), None)
@@ -133,7 +135,7 @@ def other_data(data: DataConfig, name: str) -> dict[str, object]:
     models = [NAMED_PARTS["data"].options.get(each) for each in (data.name, name)]
     keys = {"train_images", "module_dir"}
     if models[0] is None or models[0] != models[1]:
-        keys |= {*CifarOptions.model_fields, *FolderOptions.model_fields}
+        keys |= set(_OPTIONS)
     return {f"data.{key}": DataConfig.model_fields[key].default for key in sorted(keys)}
 
 

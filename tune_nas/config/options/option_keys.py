@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from tune_nas import manifest
-from tune_nas.config.options.option_models import NAMED_PARTS, RULES, NamedParts
+from tune_nas.config.options.option_models import NAMED_PARTS, RULES, NamedParts, PartOptions
 from tune_nas.config.section import inner_section
 from tune_nas.text import brief, shown
 
@@ -43,11 +43,10 @@ def key_of_option(parts: NamedParts, name: str, option: str, where: str = "") ->
     Raises:
         ValueError: If the part has no such option; names the nearest one, or all that it has.
     """
-    own = parts.options.get(name)
-    head = option.partition(".")[0]
-    if own is None or head not in own.model.model_fields:
+    key = _key_in_section(parts.options.get(name), option)
+    if key is None:
         raise ValueError(_refusal(parts, name, option, where or f"{parts.section}.{_OPTIONS}"))
-    return f"{own.within}.{option}" if own.within else option
+    return key
 
 
 def key_in_trial(key: str, content: Mapping[str, object]) -> str:
@@ -61,11 +60,8 @@ def key_in_trial(key: str, content: Mapping[str, object]) -> str:
     if split is None or not split[1]:
         return key
     parts, option = split
-    name = _part_of_trial(parts, content)
-    own = parts.options.get(name)
-    if own is None or option.partition(".")[0] not in own.model.model_fields:
-        return key
-    return f"{parts.section}.{key_of_option(parts, name, option)}"
+    held = _key_in_section(parts.options.get(_part_of_trial(parts, content)), option)
+    return key if held is None else f"{parts.section}.{held}"
 
 
 def keys_of_all_options(key: str, content: Mapping[str, object]) -> list[str]:
@@ -86,6 +82,13 @@ def keys_of_all_options(key: str, content: Mapping[str, object]) -> list[str]:
     return [f"{parts.section}.{key_of_option(parts, name, option)}" for option in options]
 
 
+def _key_in_section(own: PartOptions | None, option: str) -> str | None:
+    """Return the key of a section that holds an option; None if the part does not have it."""
+    if own is None or option.partition(".")[0] not in own.model.model_fields:
+        return None
+    return f"{own.within}.{option}" if own.within else option
+
+
 def _part_of_trial(parts: NamedParts, content: Mapping[str, object]) -> str:
     section: object = content
     for name in parts.section.split("."):
@@ -99,11 +102,8 @@ def possible_keys(key: str) -> set[str]:
     if split is None or not split[1]:
         return set()
     parts, option = split
-    return {
-        f"{parts.section}.{own.within}.{option}" if own.within else f"{parts.section}.{option}"
-        for own in parts.options.values()
-        if option.partition(".")[0] in own.model.model_fields
-    }
+    held = {_key_in_section(own, option) for own in parts.options.values()}
+    return {f"{parts.section}.{key}" for key in held if key is not None}
 
 
 def with_options_as_keys(
