@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -31,8 +32,7 @@ def read_recipe(name: object) -> dict[str, object]:
         raise ValueError(
             f"retrain.recipe is {shown(name)}, but must be one of {', '.join(known)}{hint}"
         )
-    content = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    return dict(content)
+    return dict(_content(str(name)))
 
 
 def with_recipe(content: Mapping[str, object]) -> dict[str, object]:
@@ -52,3 +52,11 @@ def with_recipe(content: Mapping[str, object]) -> dict[str, object]:
         recipe["augment"] = {**own, **given}
         content = {key: value for key, value in content.items() if key != "augment"}
     return {**recipe, **content}
+
+
+@cache  # every validation of a trial with a recipe needs it
+def _content(name: str) -> Mapping[str, object]:
+    content: Mapping[str, object] = yaml.safe_load(
+        (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    )
+    return content
