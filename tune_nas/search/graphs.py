@@ -53,7 +53,7 @@ def make_steps(
         log_eager(f"relaxation '{kind}' draws what runs, or does not say that it can be captured")
         return Steps(draws)
     if uncapturable is not None:
-        log_eager(f"{uncapturable} is a part of your own, which may read values on the host")
+        log_eager(f"{uncapturable} is a custom part, which may read values on the host")
         return Steps(draws)
     return GraphedSteps(capture, draws)
 
