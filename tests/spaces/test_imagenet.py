@@ -46,7 +46,6 @@ def test_the_maps_are_those_of_the_authors_networks() -> None:
     ).train()
     sides = []
     for block in network.backbone.blocks:
-        block.register_forward_hook(lambda *_: None)
         block.body.register_forward_hook(lambda _, __, out: sides.append(tuple(out.shape[1:])))
     logits, auxiliary = network(torch.randn(2, 3, 224, 224))
     assert sides == [(16, 28, 28), (32, 14, 14), (64, 7, 7)]

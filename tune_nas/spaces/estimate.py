@@ -178,7 +178,7 @@ class _Blocks:
             stem = make_stem(self._space, in_channels, self._init_channels)
             parameters, outputs = _count(stem)
             last, _ = _count(strategy.make_last(width))
-            side = strategy.sides(skeleton.cells, image_size)[0]
+            side = strategy.stem_side(image_size)
             kept = outputs * side**2  # more where the stem halves the map
             for block in self._blocks:
                 before, inside = self._count_bridges(block), self._count_cell(block)

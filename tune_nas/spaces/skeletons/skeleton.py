@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import cache
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -104,14 +105,24 @@ class Skeleton(ABC):
         Returns:
             2 if the reductions leave a map of one pixel, else 1.
         """
-        return 2 if self.sides(cells, side)[-1] == 1 else 1
+        return _smallest_batch(self, cells, side)
+
+    def stem_side(self, side: int) -> int:
+        """Return the side of the map after the stem, for images of a side, both in pixels."""
+        for _ in range(self.halvings):
+            side = (side + 1) // 2
+        return side
 
     def sides(self, cells: int, side: int) -> list[int]:
         """Return the side of the map after the stem and after each block, in pixels."""
-        for _ in range(self.halvings):
-            side = (side + 1) // 2
+        side = self.stem_side(side)
         found = [side]
         for position in self.plan(1, cells):
             side = (side + 1) // 2 if position.reduction else side
             found.append(side)
         return found
+
+
+@cache  # every pass of a supernet asks for it
+def _smallest_batch(skeleton: Skeleton, cells: int, side: int) -> int:
+    return 2 if skeleton.sides(cells, side)[-1] == 1 else 1
