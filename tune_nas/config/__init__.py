@@ -10,7 +10,7 @@ from tune_nas.config.earlier import earlier_rules
 from tune_nas.config.relaxation_config import RelaxationConfig, SmoothingConfig
 from tune_nas.config.retrain_config import RetrainConfig
 from tune_nas.config.schedule_config import ScheduleConfig, scaled
-from tune_nas.config.section import Cells, Channels, Count, Epochs, Section, dotted_keys
+from tune_nas.config.section import Cells, Channels, Count, Epochs, Layout, Section, dotted_keys
 from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.trial import (
     AlphasOptimizer,
@@ -33,6 +33,7 @@ __all__ = [
     "Count",
     "DataConfig",
     "Epochs",
+    "Layout",
     "OptimizerConfig",
     "RelaxationConfig",
     "RetrainConfig",

@@ -15,6 +15,7 @@ from tune_nas.config.section import (
     Channels,
     Epochs,
     EpochsOrNone,
+    Layout,
     Rate,
     Section,
 )
@@ -44,7 +45,7 @@ class RetrainConfig(Section):
     recipe: str | None = None
     epochs: Epochs = 600
     batch_size: BatchSize = 96
-    skeleton: Literal["thirds", "stages", "imagenet"] | None = None
+    skeleton: Layout | None = None
     init_channels: Channels | None = None
     cells: Cells | None = None
     learning_rate: Rate = 0.025

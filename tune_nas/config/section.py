@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -32,6 +32,7 @@ Channels = Annotated[int, Field(ge=1, le=65_536)]
 Cells = Annotated[int, Field(ge=1, le=1000)]
 Pixels = Annotated[int, Field(ge=4, le=4096)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
+Layout = Literal["thirds", "stages", "imagenet"]  # of a skeleton
 
 _EXAMPLES = {"module:Class": "MyRelaxation", "module:function": "my_function"}
 

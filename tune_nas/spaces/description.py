@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_nas.config import Cells, Channels, Count, Section
+from tune_nas.config import Cells, Channels, Count, Layout, Section
 from tune_nas.spaces.operation_registry import check_operation, operation_kind
 from tune_nas.spaces.own_operations import is_imported, load_operation
 from tune_nas.spaces.skeletons import SKELETONS, Skeleton
@@ -125,7 +125,7 @@ class SkeletonDescription(Section):
             ``imagenet``.
     """
 
-    layout: Literal["thirds", "stages", "imagenet"]
+    layout: Layout
     init_channels: Channels = 16
     cells: Cells
     stem_multiplier: Annotated[int, Field(ge=1, le=64)] = 1
