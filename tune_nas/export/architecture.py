@@ -34,7 +34,8 @@ def architecture_of(
     genotype.check(space)
     usual_channels, usual_cells = space.final_size
     channels = usual_channels if init_channels is None else init_channels
-    blocks = plan_blocks(space, channels, usual_cells if cells is None else cells)
+    cells = usual_cells if cells is None else cells
+    blocks = plan_blocks(space, channels, cells)
     strategy = space.skeleton.strategy
     return Architecture(
         in_channels=in_channels,
@@ -44,8 +45,14 @@ def architecture_of(
         has_bridges=strategy.has_bridges,
         stem_halves=strategy.halvings > 0,
         cells={name: _cell(genotype, space, name) for name in space.cells},
-        blocks=_blocks(blocks, strategy.sides(1, image_size)[0]),
+        blocks=_blocks(blocks, strategy.sides(cells, image_size)),
     )
+
+
+def operations_in(architecture: Architecture) -> set[str]:
+    """Return the names of the operations of an architecture, without ``none``."""
+    names = {edge[2] for cell in architecture.cells.values() for edge in cell.edges}
+    return names - {"none"}
 
 
 def _cell(genotype: Genotype, space: Space, name: str) -> Cell:
@@ -54,10 +61,9 @@ def _cell(genotype: Genotype, space: Space, name: str) -> Cell:
     return Cell(cell.n_inputs, len(cell.nodes), cell.output == "concat", edges)
 
 
-def _blocks(plans: list[BlockPlan], side: int) -> tuple[Block, ...]:
+def _blocks(plans: list[BlockPlan], sides: list[int]) -> tuple[Block, ...]:
     blocks = []
-    for plan in plans:
+    for plan, side in zip(plans, sides[:-1], strict=True):
         odd = plan.cell is None and side % 2 == 1
         blocks.append(Block(plan.cell or "", plan.channels, plan.reduction, plan.inputs, odd))
-        side = (side + 1) // 2 if plan.reduction else side
     return tuple(blocks)

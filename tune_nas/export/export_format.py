@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.errors import ExportError
+from tune_nas.export.architecture import operations_in
 from tune_nas.export.plain_network import OPERATIONS, PlainNetwork
 from tune_nas.export.trained_network import TrainedNetwork
 
@@ -42,8 +43,7 @@ class Exportable:
         Raises:
             ExportError: If the output of the network is random.
         """
-        names = {edge[2] for cell in trained.architecture.cells.values() for edge in cell.edges}
-        if "noise" in names:
+        if "noise" in operations_in(trained.architecture):
             raise ExportError(
                 "the genotype has the operation 'noise', whose output is random; such a network "
                 "cannot be exported"
@@ -54,8 +54,7 @@ class Exportable:
     @property
     def own_operations(self) -> list[str]:
         """Names of operations that are not built in, sorted."""
-        cells = self.trained.architecture.cells.values()
-        return sorted({e[2] for cell in cells for e in cell.edges} - OPERATIONS.keys() - {"none"})
+        return sorted(operations_in(self.trained.architecture) - OPERATIONS.keys())
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

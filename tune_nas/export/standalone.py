@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tune_nas.errors import ExportError
 from tune_nas.export import plain_network
+from tune_nas.export.architecture import operations_in
 from tune_nas.export.export_format import Exportable, ExportFormat, Run
 from tune_nas.export.plain_network import Architecture, Block
 from tune_nas.export.safetensors_file import SafetensorsFile
@@ -121,7 +122,7 @@ def _parts(architecture: Architecture) -> Iterator[str]:
     """Yield the parts of `plain_network`, without its docstring and unused operations."""
     source = inspect.getsource(plain_network)
     lines = source.splitlines()
-    operations = {edge[2] for cell in architecture.cells.values() for edge in cell.edges}
+    operations = operations_in(architecture)
     for node in ast.parse(source).body[2:]:
         text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
         if isinstance(node, ast.AnnAssign):

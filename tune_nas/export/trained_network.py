@@ -16,7 +16,7 @@ from tune_nas.config import DataConfig, TrialConfig
 from tune_nas.data import load_data
 from tune_nas.data.decode import read_image
 from tune_nas.errors import CheckpointError, DataError, TuneNasError
-from tune_nas.export.architecture import architecture_of
+from tune_nas.export.architecture import architecture_of, operations_in
 from tune_nas.export.plain_network import OPERATIONS, Architecture, Operations, PlainNetwork
 from tune_nas.library import stored_trial
 from tune_nas.retrain import STATE_FILE
@@ -67,8 +67,7 @@ class TrainedNetwork(nn.Module):
         metrics: Mapping[str, float],
     ) -> None:
         super().__init__()
-        names = {edge[2] for cell in architecture.cells.values() for edge in cell.edges}
-        own = {name: _builder(name) for name in names - OPERATIONS.keys() - {"none"}}
+        own = {name: _builder(name) for name in operations_in(architecture) - OPERATIONS.keys()}
         self.operations: Operations = {**OPERATIONS, **own}
         self.network = PlainNetwork(architecture, build=self.operations)
         self.architecture = architecture
