@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -62,13 +61,9 @@ def newest_network(trained: Trained) -> TrainedNetwork:
     Raises:
         CheckpointError: If none is intact.
     """
-
-    def warn(error: CheckpointError) -> None:
-        warnings.warn(f"skipped a checkpoint: {error}", stacklevel=2)
-
     if len(trained.checkpoints) == 1:  # its own error says more
         return load_checkpoint(trained.checkpoints[0])
-    found = first_intact(trained.checkpoints, lambda folder: load_checkpoint(str(folder)), warn)
+    found = first_intact(trained.checkpoints, lambda folder: load_checkpoint(str(folder)))
     if found is None:
         raise CheckpointError(
             f"'{trained.name}' has no intact checkpoint among {len(trained.checkpoints)}"
