@@ -59,9 +59,9 @@ class RunReference:
             StorageError: If the run has several searches or is an analysis, or the storage cannot
                 be reached.
         """
-        records = self._records("search", "repeat")
+        records = self.records("search", "repeat")
         if self.retraining and (not records or self.trial_id.startswith("retrain")):
-            records = self._records("retrain")
+            records = self.records("retrain")
         if not records:
             if self._folder.names(f"analysis/{FOLDER}"):
                 raise StorageError(_is_analysis(self.name))
@@ -76,16 +76,19 @@ class RunReference:
             )
         return records[self.trial_id]
 
+    def records(self, *phases: str) -> dict[str, Record]:
+        """Return the trials of some phases of the named run, by id; empty if there are none.
+
+        Raises:
+            StorageError: If a record cannot be read; names the file.
+        """
+        return {
+            record.job.id: record for phase in phases for record in Records(self._folder, phase)
+        }
+
     @property
     def _folder(self) -> Storage:
         return Storage(self.storage).within(self.name)
-
-    def _records(self, *phases: str) -> dict[str, Record]:
-        found: dict[str, Record] = {}
-        for phase in phases:
-            if self._folder.names(f"{phase}/{FOLDER}"):
-                found |= {record.job.id: record for record in Records(self._folder, phase)}
-        return found
 
 
 def find_run(
