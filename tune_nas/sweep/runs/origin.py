@@ -53,7 +53,7 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
     else:
         checkpoint, state = _newest(_checkpoints(found), load)
     try:
-        trial = library.stored_trial(state["trial"], f"{checkpoint}")
+        trial = library.stored_trial(state["trial"], checkpoint)
     except KeyError as error:
         raise CheckpointError(f"{checkpoint}: made by another version: {error!r}") from error
     return Origin(absolute(checkpoint), trial)
