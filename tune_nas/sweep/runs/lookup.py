@@ -20,16 +20,16 @@ from tune_nas.tracking.tracked_run import TrackedRun
 
 @dataclass(frozen=True)
 class RunReference:
-    """What a user's text names; it need not exist.
+    """The run or the checkpoints that a user's text names; the run need not exist.
 
     Args:
         text: The text.
         storage: Folder or URI in which runs are stored.
         checkpoints: If the text is the folder or URI of a checkpoint, or of those of a trial: the
-            checkpoints, newest first. All that follows is then empty.
+            checkpoints, newest first. The other fields are then empty.
         name: Name of a run in the storage.
         trial_id: Id of one of its trials; empty if none is named.
-        tracked: The MLflow run, if only MLflow knows the text; name and trial are those of it.
+        tracked: The MLflow run, if only MLflow knows the text; name and trial are then its own.
         retraining: Whether it may name a retraining run.
     """
 
@@ -99,7 +99,7 @@ def find_run(
     checkpoints: bool = False,
     retraining: bool = False,
 ) -> RunReference:
-    """Return what a text names: checkpoints, else a run in the storage, else an MLflow run.
+    """Resolve a text to checkpoints, else to a run in the storage, else to an MLflow run.
 
     Args:
         text: The name of a run, with the trial's id if it has several, e.g.
@@ -107,7 +107,7 @@ def find_run(
             URI of checkpoints.
         storage: Folder or URI in which runs are stored.
         mlflow: URI of an MLflow store, which is asked if the storage has no trial of that name;
-            None to ask none: what the storage does not have is then named by its text alone.
+            None to ask none: a run that is not in the storage is then returned unchecked.
         checkpoints: Whether the text may be a folder or URI of checkpoints.
         retraining: Whether it may name a retraining run.
 
