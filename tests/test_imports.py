@@ -41,7 +41,6 @@ LAYERS = (
         "text",
         "errors",
         "json_text",
-        "json_types",
         "lazy",
         "learner",
         "status",

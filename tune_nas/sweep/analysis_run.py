@@ -18,7 +18,7 @@ from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome
 from tune_nas.sweep.runner import start_analysis
 from tune_nas.sweep.runs.origin import find_origin
-from tune_nas.sweep.runs.plan import STATE, State, read_plan, read_state
+from tune_nas.sweep.runs.plan import State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.trial_values import portable
@@ -129,13 +129,10 @@ def find_analysis(
     """
     root = Storage(storage)
     wanted = portable(trial, str(Path.cwd()))
-    for candidate in root.names() if name is None else [name]:
-        if STATE not in root.names(candidate):
-            continue
-        folder = root.within(candidate)
-        state = read_state(folder)
+    for candidate, state in read_states(root, None if name is None else [name]):
         if state is None or state.kind != "analysis":
             continue
+        folder = root.within(candidate)
         with suppress(StorageError, ConfigError):  # damaged, or of another version
             if read_plan(folder).bases.first == wanted:
                 return StoredAnalysis(candidate, _is_complete(folder, state))

@@ -26,6 +26,7 @@ from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Inputs
 
 _STUDY = "optuna.db"
+_OF_ONE_JOB = ("retrain", "analysis")  # kinds of runs, with a phase and a task of that name
 
 Parameters = Mapping[str, object]
 """Swept keys with their values."""
@@ -59,10 +60,9 @@ def phases_of(plan: Plan) -> list[Phase]:
     def listed(name: str) -> Callable[[Known], Source | None]:
         return lambda known: _unless_done(ListSource(jobs_of(plan, name, known), known[name]))
 
-    if plan.state.kind == "retrain":
-        return [Phase("retrain", "retrain", listed("retrain"))]
-    if plan.state.kind == "analysis":
-        return [Phase("analysis", "analysis", listed("analysis"))]
+    kind = plan.state.kind
+    if kind in _OF_ONE_JOB:
+        return [Phase(kind, kind, listed(kind))]
     grid = sweep.searcher == "grid"
     search = listed("search") if grid else lambda known: _sampling(plan, known["search"])
     phases = [Phase("search", sweep.task, search, early_stopping=True)]
@@ -85,7 +85,7 @@ def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
         return search_jobs(plan.resolved.trials, plan.bases.folder, plan.sweep.task)
     if name == "repeat":
         return repeat_jobs(plan.sweep, plan.bases, known["search"], known["repeat"])
-    if name == "analysis" or plan.state.kind == "retrain":
+    if plan.state.kind in _OF_ONE_JOB:
         return [_only_job(plan, name)]
     return retrain_jobs(plan.sweep, known["search"], known["repeat"], known["retrain"])
 

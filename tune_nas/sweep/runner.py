@@ -18,7 +18,7 @@ from tune_nas.sweep.ray.environment import check_address, prepare_environment
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.runs.locking import check_free, locked
-from tune_nas.sweep.runs.plan import STATE, Plan, State, read_plan, read_state
+from tune_nas.sweep.runs.plan import Plan, State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
 from tune_nas.tasks import Tasks
@@ -216,11 +216,10 @@ def _latest(root: Storage, *, failed: bool) -> str:
         StorageError: If there is none.
     """
     started = {}
-    for name in root.names():
-        if STATE in root.names(name):
-            state = read_state(root.within(name)) or State(started=0.0)
-            if state.status != "finished" or (failed and has_failed(root.within(name))):
-                started[name] = state.started
+    for name, known in read_states(root):
+        state = known or State(started=0.0)
+        if state.status != "finished" or (failed and has_failed(root.within(name))):
+            started[name] = state.started
     if not started:
         what = "to try again" if failed else "to resume"
         raise StorageError(f"there is nothing {what} in {root.root}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tune_nas.errors import CheckpointError, StorageError
@@ -11,11 +10,7 @@ from tune_nas.export import TrainedNetwork, load_checkpoint
 from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints
 from tune_nas.sweep.runs.lookup import RunReference, find_run
 from tune_nas.sweep.runs.record import Record
-from tune_nas.sweep.runs.record_files import FOLDER
-from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-
-_PHASE = "retrain"
 
 
 @dataclass(frozen=True)
@@ -62,13 +57,9 @@ def newest_network(trained: Trained) -> TrainedNetwork:
     Raises:
         CheckpointError: If none is intact.
     """
-
-    def warn(error: CheckpointError) -> None:
-        warnings.warn(f"skipped a checkpoint: {error}", stacklevel=2)
-
     if len(trained.checkpoints) == 1:  # its own error says more
         return load_checkpoint(trained.checkpoints[0])
-    found = first_intact(trained.checkpoints, lambda folder: load_checkpoint(str(folder)), warn)
+    found = first_intact(trained.checkpoints, lambda folder: load_checkpoint(str(folder)))
     if found is None:
         raise CheckpointError(
             f"'{trained.name}' has no intact checkpoint among {len(trained.checkpoints)}"
@@ -102,18 +93,11 @@ def find_trained(text: str, storage: str, mlflow: str | None = None) -> Trained:
 
 def _retraining_runs(found: RunReference) -> dict[str, Record]:
     """Return the retraining runs of the named run, of its named trial if it has one."""
-    folder = Storage(found.storage).within(found.name)
-    if not folder.names(f"{_PHASE}/{FOLDER}"):
-        return {}
-    records = {record.job.id: record for record in Records(folder, _PHASE)}
-    wanted = found.trial_id
-    return dict(_of_trial(records, wanted)) if wanted else records
-
-
-def _of_trial(records: Mapping[str, Record], trial_id: str) -> Iterable[tuple[str, Record]]:
-    for own, record in records.items():
-        if trial_id in (own, record.job.inputs.parent):
-            yield own, record
+    return {
+        own: record
+        for own, record in found.records("retrain").items()
+        if not found.trial_id or found.trial_id in (own, record.job.inputs.parent)
+    }
 
 
 def _problem(found: RunReference, records: Mapping[str, Record]) -> str:
@@ -121,6 +105,6 @@ def _problem(found: RunReference, records: Mapping[str, Record]) -> str:
     if not records:
         return f"'{found.text}' is neither a checkpoint nor a retraining run in {root}"
     return (
-        f"'{found.text}' has {len(records)} retraining runs; name one, as "
+        f"'{found.text}' has {len(records)} retraining runs; name one, e.g. "
         f"{found.name}/{next(iter(records))}"
     )

@@ -1,1 +1,1 @@
-"""What runs on Ray: the trainable, the queue of trials, early stopping, progress, the cluster."""
+"""The parts that run on Ray: trainable, queue of trials, early stopping, progress, cluster."""

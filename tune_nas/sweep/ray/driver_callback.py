@@ -1,4 +1,4 @@
-"""What the callbacks of a sweep share: the base class, and what they read of a Ray trial."""
+"""The base class of a sweep's callbacks, and the interface of the Ray trials that they read."""
 
 from __future__ import annotations
 

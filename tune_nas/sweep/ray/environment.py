@@ -1,4 +1,4 @@
-"""What must be set and checked before Ray is imported; imports no Ray."""
+"""The environment variables and checks that precede the import of Ray; imports no Ray."""
 
 from __future__ import annotations
 

@@ -73,13 +73,13 @@ class PhaseRunner:
             options: Where and how trials run.
             at_once: Number of concurrent trials.
         """
+        own = self._tasks.get(task)
         if not options.shares_processes:
             resources = {"CPU": options.cpus, "GPU": options.gpus}
-            trainable = tune.with_parameters(EpochTrainable, task=self._tasks.get(task))
+            trainable = tune.with_parameters(EpochTrainable, task=own)
             yield tune.with_resources(trainable, resources)
             return
         together = searches_per_process(options)
-        own = self._tasks.get(task)
         with hosting(at_once, together, options.cpus, options.gpus, own) as hosts:
             hosted = tune.with_parameters(SharedProcessTrainable, hosts=hosts)
             yield tune.with_resources(hosted, {"CPU": WAITING_CPUS, "GPU": 0})

@@ -27,12 +27,12 @@ Report = dict[str, Any]
 
 
 class TrialSetup(TypedDict, total=False):
-    """What a trainable is given about its trial.
+    """The config of a trainable: its trial, and where that continues.
 
     Attributes:
         job: The `Job`, as a dict.
         folder: The trial's folder or URI.
-        resume_from: Those of its earlier sessions, oldest first.
+        resume_from: The folders of its earlier sessions, oldest first.
         recorded: The last epoch that the driver has recorded.
     """
 
@@ -65,7 +65,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         fails here in a process that it takes over from another trial.
 
         Args:
-            config: What it is given about its trial.
+            config: The trial, and where it continues.
             task: Task that builds the learner; None for the task that the job names.
         """
         self._failure: Exception | None = None
@@ -148,7 +148,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._reported = len(self._reports)
 
     def _earlier(self) -> Iterator[str]:
-        """Yield the checkpoints of the trial's earlier sessions, newest first, then the given."""
+        """Yield the checkpoints of earlier sessions, newest first, then the one in the inputs."""
         yield from list_checkpoints(self._resume_from)
         if self._job.inputs.checkpoint is not None:
             yield self._job.inputs.checkpoint

@@ -1,1 +1,1 @@
-"""The folder of a run: what is stored, read back, locked and found by name."""
+"""The folder of a run: its files, its lock, and finding it by name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -46,17 +47,22 @@ def list_checkpoints(folders: Sequence[str], before: int | None = None) -> Itera
             yield f"{folder}/{name}"
 
 
+def _warn(error: CheckpointError) -> None:
+    """Warn that a checkpoint was skipped."""
+    warnings.warn(f"skipped a checkpoint: {error}", stacklevel=2)
+
+
 def first_intact(
     checkpoints: Iterable[str],
     load: Callable[[Path], Loaded],
-    skipped: Callable[[CheckpointError], None],
+    skipped: Callable[[CheckpointError], None] = _warn,
 ) -> tuple[str, Loaded] | None:
     """Return the first checkpoint that can be loaded, with its content; None if there is none.
 
     Args:
         checkpoints: Folders or URIs, in the order in which they are tried; a URI is fetched.
         load: Loads a local folder; its CheckpointError marks the checkpoint as damaged.
-        skipped: Called with the error of each damaged checkpoint.
+        skipped: Called with the error of each damaged checkpoint; warns of it by default.
 
     Raises:
         StorageError: If a checkpoint cannot be reached, which says nothing about it.

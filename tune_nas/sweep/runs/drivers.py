@@ -9,7 +9,7 @@ from tune_nas.errors import StorageError
 from tune_nas.report.results import PHASES
 from tune_nas.sweep.options import storage_option
 from tune_nas.sweep.runs.locking import is_locked, read_owner
-from tune_nas.sweep.runs.plan import STATE, State, read_state
+from tune_nas.sweep.runs.plan import State, read_state, read_states
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import plural
@@ -58,15 +58,10 @@ def without_runs(root: Storage, known: set[str]) -> dict[str, State]:
         root: Storage of the sweeps.
         known: Identities of the sweeps that have a run.
     """
-    states = {
-        name: state
-        for name in root.names()
-        if STATE in root.names(name) and (state := read_state(root.within(name)))
-    }
     return {
         name: state
-        for name, state in states.items()
-        if state.status != "finished" and state.identity not in known
+        for name, state in read_states(root)
+        if state is not None and state.status != "finished" and state.identity not in known
     }
 
 

@@ -20,16 +20,16 @@ from tune_nas.tracking.tracked_run import TrackedRun
 
 @dataclass(frozen=True)
 class RunReference:
-    """What a user's text names; it need not exist.
+    """The run or the checkpoints that a user's text names; the run need not exist.
 
     Args:
         text: The text.
         storage: Folder or URI in which runs are stored.
         checkpoints: If the text is the folder or URI of a checkpoint, or of those of a trial: the
-            checkpoints, newest first. All that follows is then empty.
+            checkpoints, newest first. The other fields are then empty.
         name: Name of a run in the storage.
         trial_id: Id of one of its trials; empty if none is named.
-        tracked: The MLflow run, if only MLflow knows the text; name and trial are those of it.
+        tracked: The MLflow run, if only MLflow knows the text; name and trial are then its own.
         retraining: Whether it may name a retraining run.
     """
 
@@ -59,9 +59,9 @@ class RunReference:
             StorageError: If the run has several searches or is an analysis, or the storage cannot
                 be reached.
         """
-        records = self._records("search", "repeat")
+        records = self.records("search", "repeat")
         if self.retraining and (not records or self.trial_id.startswith("retrain")):
-            records = self._records("retrain")
+            records = self.records("retrain")
         if not records:
             if self._folder.names(f"analysis/{FOLDER}"):
                 raise StorageError(_is_analysis(self.name))
@@ -76,16 +76,19 @@ class RunReference:
             )
         return records[self.trial_id]
 
+    def records(self, *phases: str) -> dict[str, Record]:
+        """Return the trials of some phases of the named run, by id; empty if there are none.
+
+        Raises:
+            StorageError: If a record cannot be read; names the file.
+        """
+        return {
+            record.job.id: record for phase in phases for record in Records(self._folder, phase)
+        }
+
     @property
     def _folder(self) -> Storage:
         return Storage(self.storage).within(self.name)
-
-    def _records(self, *phases: str) -> dict[str, Record]:
-        found: dict[str, Record] = {}
-        for phase in phases:
-            if self._folder.names(f"{phase}/{FOLDER}"):
-                found |= {record.job.id: record for record in Records(self._folder, phase)}
-        return found
 
 
 def find_run(
@@ -96,7 +99,7 @@ def find_run(
     checkpoints: bool = False,
     retraining: bool = False,
 ) -> RunReference:
-    """Return what a text names: checkpoints, else a run in the storage, else an MLflow run.
+    """Resolve a text to checkpoints, else to a run in the storage, else to an MLflow run.
 
     Args:
         text: The name of a run, with the trial's id if it has several, e.g.
@@ -104,7 +107,7 @@ def find_run(
             URI of checkpoints.
         storage: Folder or URI in which runs are stored.
         mlflow: URI of an MLflow store, which is asked if the storage has no trial of that name;
-            None to ask none: what the storage does not have is then named by its text alone.
+            None to ask none: a run that is not in the storage is then returned unchecked.
         checkpoints: Whether the text may be a folder or URI of checkpoints.
         retraining: Whether it may name a retraining run.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -54,7 +53,7 @@ def find_origin(text: str, storage: str, mlflow: str | None = None) -> Origin:
     else:
         checkpoint, state = _newest(_checkpoints(found), load)
     try:
-        trial = library.stored_trial(state["trial"], f"{checkpoint}")
+        trial = library.stored_trial(state["trial"], checkpoint)
     except KeyError as error:
         raise CheckpointError(f"{checkpoint}: made by another version: {error!r}") from error
     return Origin(absolute(checkpoint), trial)
@@ -76,11 +75,7 @@ def _newest(
     checkpoints: list[str], load: Callable[[Path], dict[str, object]]
 ) -> tuple[str, dict[str, object]]:
     """Return the first intact checkpoint with its state; warn about each damaged one."""
-
-    def warn(error: CheckpointError) -> None:
-        warnings.warn(f"skipped a checkpoint: {error}", stacklevel=2)
-
-    newest = first_intact(checkpoints, load, warn)
+    newest = first_intact(checkpoints, load)
     if newest is None:
         where = checkpoints[0].rpartition("/")[0] if checkpoints else "here"
         raise CheckpointError(f"no whole checkpoint among the {len(checkpoints)} in {where}")

@@ -6,7 +6,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -43,7 +43,7 @@ class State:
         identity: Distinguishes the sweep from others of its name in a shared MLflow store.
         genotype: The genotype that a ``retrain`` trains, as YAML.
         parent_run: MLflow run that this genotype comes from, or that an ``analysis`` analyzes.
-        options: The options that a resume takes over, from `RunOptions.kept`.
+        options: The options that a resume takes over, from `RunOptions.for_resume`.
         folder: Directory in which it was started; its relative paths are relative to it.
     """
 
@@ -141,6 +141,23 @@ def read_state(storage: Storage) -> State | None:
     except (ValueError, TypeError):
         return None
     return state if state.kind in KINDS and state.status in STATUSES else None
+
+
+def read_states(
+    root: Storage, names: Iterable[str] | None = None
+) -> Iterator[tuple[str, State | None]]:
+    """Yield the name and the state of each run of a storage; None for a damaged state.
+
+    Args:
+        root: The storage.
+        names: The runs to read, if they exist; None for all.
+
+    Raises:
+        StorageError: If the storage cannot be read.
+    """
+    for name in root.names() if names is None else names:
+        if STATE in root.names(name):
+            yield name, read_state(root.within(name))
 
 
 @dataclass
