@@ -17,6 +17,17 @@ def json_text(value: object) -> str:
     return "".join(c if k else json.dumps(c)[1:-1] for c, k in zip(text, kept, strict=True))
 
 
+def encode(value: object) -> object:
+    """Return nested containers with inf and nan as text, since JSON has no such numbers."""
+    if isinstance(value, Mapping):
+        return {key: encode(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    return value
+
+
 def plain(value: object) -> object:
     """Convert a value to JSON types; ``inf`` becomes the string that YAML accepts."""
     if isinstance(value, Mapping):

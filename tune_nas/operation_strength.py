@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tune_nas.errors import StorageError
+from tune_nas.json_text import encode
 
 ANALYSIS_METRIC = "accuracy_at_convergence"
 """The metric of an analysis: the validation accuracy in percent with the operation alone."""
 
-_COLUMNS = ("cell", "edge", "supernet", "operation", "alpha", "weight", "without", "loss_without")
+_COLUMNS = (
+    *("cell", "edge", "supernet"),
+    *("operation", "alpha", "weight", "without", "loss_without", "converged"),
+)
 _TITLES = ("operation", "α", "weight", "accuracy without it", "accuracy at convergence")
 
 
@@ -133,7 +136,7 @@ class StrengthTable:
 
     def to_json(self) -> str:
         """Return the table as JSON; inf and nan, which JSON does not have, become text."""
-        return json.dumps(_encoded(asdict(self)), indent=1, ensure_ascii=False)
+        return json.dumps(encode(asdict(self)), indent=1, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> StrengthTable:
@@ -157,7 +160,7 @@ class StrengthTable:
         """Return a line for each operation of each edge."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow((*_COLUMNS, "converged"))
+        writer.writerow(_COLUMNS)
         for edge in self.edges:
             place = (edge.cell, edge.edge, edge.supernet)
             writer.writerows((*place, *vars(each).values()) for each in edge.operations)
@@ -197,11 +200,3 @@ def _edge(content: Mapping[str, Any]) -> EdgeAnalysis:
         for each in content["operations"]
     ]
     return EdgeAnalysis(content["cell"], content["edge"], float(content["supernet"]), strengths)
-
-
-def _encoded(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _encoded(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_encoded(entry) for entry in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

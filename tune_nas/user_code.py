@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,34 @@ def load_named(key: str, name: str, folders: Sequence[Path] = ()) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def load_class(key: str, name: str, base: type[Any], described: str = "") -> type[Any]:
+def find_class(key: str, name: str, base: type[Any], others: Sequence[str] = ()) -> type[Any]:
+    """Return the class that an option of a command names.
+
+    Messages have the key in backticks, which the command line replaces with its flag.
+
+    Args:
+        key: The key that names it, one of `tune_nas.manifest.KINDS`.
+        name: A name of the manifest, or ``module:Class``.
+        base: The required base class.
+        others: Further names that the caller accepts, for the message.
+
+    Raises:
+        ConfigError: If no class has this name, or it cannot be imported or is not such a class.
+    """
+    kind = manifest.KINDS[key]
+    if not (manifest.is_known(kind, name) or manifest.is_reference(name)):
+        known = [*manifest.names(kind), *others]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ", or module:Class"
+        raise ConfigError(
+            f"`{key}` is '{brief(name)}', but must be one of {', '.join(known)}{hint}"
+        )
+    return load_class(key, name, base, label=f"`{key}`")
+
+
+def load_class(
+    key: str, name: str, base: type[Any], described: str = "", label: str = ""
+) -> type[Any]:
     """Return the class that a key names.
 
     A module is looked up in Python's import path and in the current working directory.
@@ -46,6 +74,7 @@ def load_class(key: str, name: str, base: type[Any], described: str = "") -> typ
         name: A name of the manifest, or ``module:Class``.
         base: The required base class.
         described: How the message calls the base class; its name by default.
+        label: How the message calls the key; the key itself by default.
 
     Raises:
         ConfigError: If it cannot be imported or is not such a class.
@@ -53,7 +82,7 @@ def load_class(key: str, name: str, base: type[Any], described: str = "") -> typ
     found = load_named(key, name)
     if not (isinstance(found, type) and issubclass(found, base)):
         needed = described or base.__name__
-        raise ConfigError(f"{key} is '{name}', but must be a class derived from {needed}")
+        raise ConfigError(f"{label or key} is '{name}', but must be a class derived from {needed}")
     return found
 
 

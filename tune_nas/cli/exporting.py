@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tune_nas.cli.output import Format, echo, print_json
-from tune_nas.cli.trained_runs import trained_of
 from tune_nas.errors import ConfigError
 from tune_nas.export.export import export_network, find_format
 from tune_nas.export.export_format import Exportable
 from tune_nas.paths import expanded
+from tune_nas.sweep.runs.store_uri import existing_store
 from tune_nas.sweep.tracked_training import tracked_training
-from tune_nas.sweep.trained import newest_network
+from tune_nas.sweep.trained import find_trained, newest_network
 from tune_nas.tracking.logged_model import log_network
 from tune_nas.tracking.store import without_password
 
@@ -39,7 +39,7 @@ def export(
         _log(run, normalize=normalize, storage=storage, mlflow=mlflow, output=output)
         return
     form = find_format(to, [_MLFLOW])
-    trained = trained_of(run, storage, mlflow)
+    trained = find_trained(run, storage, existing_store(storage, mlflow))
     path = Path(_file_name(trained.label, form.suffix)) if file is None else expanded(file)
     if path.suffix != form.suffix:
         raise ConfigError(f"--output is '{path}', but must end in {form.suffix} for {to}")
@@ -78,7 +78,7 @@ def _ended_by_term() -> Iterator[None]:
 
 def _log(run: str, *, normalize: bool, storage: str, mlflow: str | None, output: Format) -> None:
     """Log the network of a retraining run to its MLflow run and print how to load it."""
-    trained = trained_of(run, storage, mlflow)
+    trained = find_trained(run, storage, existing_store(storage, mlflow))
     store, tracked = tracked_training(trained, storage, mlflow)
     network = Exportable.of(newest_network(trained), normalizes=normalize, run=trained.name)
     model = log_network(store, tracked, network)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tune_nas import tracking
-from tune_nas.cli.option_values import mlflow_uri, store_exists
+from tune_nas.cli.option_values import mlflow_uri
 from tune_nas.errors import GenotypeError
 from tune_nas.paths import GENOTYPE, is_file, is_uri
 from tune_nas.spaces import Genotype
@@ -15,6 +15,7 @@ from tune_nas.spaces.notation import Reading, nearest_published, read_genotype, 
 from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.storage import Storage
+from tune_nas.sweep.runs.store_uri import store_exists
 
 _TEXT_SIGNS = ("Genotype(", "|", "\n", "->")
 _TEXT_STARTS = ("{", "[", "(")

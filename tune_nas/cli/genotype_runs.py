@@ -6,10 +6,11 @@ from contextlib import suppress
 
 from tune_nas import tracking
 from tune_nas.cli.genotype_reference import GenotypeReference
-from tune_nas.cli.option_values import mlflow_uri, store_exists
+from tune_nas.cli.option_values import mlflow_uri
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
 from tune_nas.library import stored_trial
+from tune_nas.sweep.runs.store_uri import existing_store
 from tune_nas.yaml_text import parse_yaml
 
 
@@ -34,8 +35,7 @@ def run_of(found: GenotypeReference, storage: str, mlflow: str | None) -> str | 
     if found.record is None:
         return found.run_id
     with suppress(StorageError):  # the genotype is known without a run
-        uri = mlflow_uri(mlflow, storage)
-        for run in tracking.RunReader(uri).list_runs() if store_exists(uri) else []:
-            if (run.sweep, run.trial_id) == (found.sweep, found.record.job.id):
-                return run.run_id
+        uri = existing_store(storage, mlflow)
+        if uri is not None:
+            return tracking.RunReader(uri).run_of(found.sweep, found.record.job.id)
     return None

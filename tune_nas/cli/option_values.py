@@ -86,9 +86,3 @@ def mlflow_uri(mlflow: str | None, storage: str) -> str:
         StorageError: If none is given and the storage is remote.
     """
     return store_uri(mlflow or "", Storage(storage))
-
-
-def store_exists(uri: str) -> bool:
-    """Return whether an MLflow store can exist: asking for runs must not create one."""
-    path = uri.removeprefix("sqlite:///")
-    return path == uri or is_file(path)

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from tune_nas.cli.output import Format, print_json
 from tune_nas.cli.tables import print_table
-from tune_nas.cli.trained_runs import trained_of
-from tune_nas.sweep.trained import newest_network
+from tune_nas.sweep.runs.store_uri import existing_store
+from tune_nas.sweep.trained import load_network
 
 
 def predict(
@@ -21,7 +21,7 @@ def predict(
     output: Format,
 ) -> None:
     """Print the most probable classes of image files."""
-    network = newest_network(trained_of(run, storage, mlflow))
+    network = load_network(run, storage, existing_store(storage, mlflow))
     found = list(network.predict(images, top=top))
     if output is Format.JSON:
         print_json([asdict(prediction) for prediction in found])

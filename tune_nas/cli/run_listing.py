@@ -6,11 +6,11 @@ import time
 from typing import NamedTuple
 
 from tune_nas import tracking
-from tune_nas.cli.option_values import mlflow_uri, store_exists
+from tune_nas.cli.option_values import mlflow_uri
 from tune_nas.paths import is_uri
 from tune_nas.sweep.runs.drivers import DriverStatus, driver_status, without_runs
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.sweep.runs.store_uri import store_uri
+from tune_nas.sweep.runs.store_uri import store_exists, store_uri
 from tune_nas.tracking.tracked_run import IDENTITY, SWEEP_RUN, TrackedRun
 
 _CLOCK = "%Y-%m-%d %H:%M:%S"

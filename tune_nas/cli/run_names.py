@@ -1,4 +1,4 @@
-"""Running under a free name, and what is said of a run that Ctrl-C interrupts."""
+"""Running under a free name, and the line that Ctrl-C prints: how to resume the run."""
 
 from __future__ import annotations
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tune_nas import sweep as sweeps
 from tune_nas.cli.option_values import changes_of, run_options
-from tune_nas.cli.origins import origin_of
 from tune_nas.cli.output import Format
 from tune_nas.cli.run_names import named
 from tune_nas.cli.run_summary import print_outcome
 from tune_nas.cli.shared_options import ExecutionOptions
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides, with_settings
+from tune_nas.sweep.runs.origin import find_origin
+from tune_nas.sweep.runs.store_uri import existing_store
 
 
 def select(
@@ -27,7 +28,8 @@ def select(
     given = changes_of(data_dir, settings)
     if not given.keys().isdisjoint(("selection", "selection.kind")):
         raise ConfigError("--set has selection.kind, but --selection says which; leave it out")
-    origin = origin_of(run, execution.storage, execution.mlflow)
+    store = existing_store(execution.storage, execution.mlflow)
+    origin = find_origin(run, execution.storage, store)
     own = origin.trial.selection.to_dict()
     others = {} if selection == "magnitude" else {"max_skips": {}, "rank_by": "weights"}
     changes = {

@@ -11,13 +11,14 @@ import sys
 import time
 from urllib.request import urlopen
 
-from tune_nas.cli.option_values import mlflow_uri, store_exists
+from tune_nas.cli.option_values import mlflow_uri
 from tune_nas.cli.output import echo
 from tune_nas.errors import StorageError
+from tune_nas.sweep.runs.store_uri import store_exists
+from tune_nas.tracking.experiment import EXPERIMENT
 from tune_nas.tracking.store import correct_moved
 
 _HOST = "127.0.0.1"
-_EXPERIMENT = "tune-nas"
 _START_LIMIT = 60.0  # seconds; it takes about 6
 _STOP_LIMIT = 10.0
 
@@ -101,7 +102,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], base: str) -> None:
 
 def _runs_table(base: str) -> str:
     """Return the link to the experiment's runs; MLflow's start page shows something else."""
-    query = f"{base}/api/2.0/mlflow/experiments/get-by-name?experiment_name={_EXPERIMENT}"
+    query = f"{base}/api/2.0/mlflow/experiments/get-by-name?experiment_name={EXPERIMENT}"
     try:
         with urlopen(query, timeout=10) as answer:
             experiment = json.load(answer)["experiment"]["experiment_id"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import shutil
 import tempfile
@@ -11,17 +10,13 @@ from pathlib import Path
 
 import torch
 
-from tune_nas import manifest
-from tune_nas.errors import ConfigError, ExportError, TuneNasError
+from tune_nas.errors import ExportError, TuneNasError
 from tune_nas.export.export_format import Exportable, ExportFormat, Run
 from tune_nas.export.trained_network import TrainedNetwork
-from tune_nas.text import brief
-from tune_nas.user_code import load_named, said
+from tune_nas.user_code import find_class, said
 
 TOLERANCE = 1e-4
 """Largest difference of a logit."""
-KEY = "to"
-"""The key that names a format; see `tune_nas.manifest.KINDS`."""
 
 _BATCHES = (1, 2, 5)  # sizes of the batches that are compared; one is not that of the example
 
@@ -36,17 +31,7 @@ def find_format(name: str, others: Sequence[str] = ()) -> ExportFormat:
     Raises:
         ConfigError: If there is none of this name.
     """
-    kind = manifest.KINDS[KEY]
-    if not (manifest.is_known(kind, name) or manifest.is_reference(name)):
-        known = [*manifest.names(kind), *others]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ", or module:Class"
-        raise ConfigError(
-            f"`{KEY}` is '{brief(name)}', but must be one of {', '.join(known)}{hint}"
-        )
-    found = load_named(KEY, name)
-    if not (isinstance(found, type) and issubclass(found, ExportFormat)):
-        raise ConfigError(f"`{KEY}` is '{name}', but must be a class derived from ExportFormat")
+    found: type[ExportFormat] = find_class("to", name, ExportFormat, others)
     return found()
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tune_nas.json_text import json_text
+from tune_nas.json_text import encode, json_text
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.report_format import ReportFormat
-from tune_nas.report.results import encode
 from tune_nas.report.rows import Row
 from tune_nas.report.sentence import compose
 

@@ -10,7 +10,7 @@ from tune_nas.text import printable
 
 
 class Markdown(ReportFormat):
-    """A Markdown page, as ``report.md`` in the folder of a sweep."""
+    """A Markdown page, like ``report.md`` in the folder of a sweep."""
 
     def render(self, comparison: Comparison) -> str:
         """Return the page."""

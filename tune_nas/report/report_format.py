@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from tune_nas import manifest
-from tune_nas.errors import ConfigError
 from tune_nas.report.comparison import Comparison
-from tune_nas.text import brief
-from tune_nas.user_code import load_named
-
-KEY = "format"
+from tune_nas.user_code import find_class
 
 
 class ReportFormat(ABC):
@@ -34,13 +29,5 @@ def find_report_format(name: str) -> ReportFormat:
     Raises:
         ConfigError: If there is no such format, or the class cannot be imported.
     """
-    kind = manifest.KINDS[KEY]
-    if not (manifest.is_known(kind, name) or manifest.is_reference(name)):
-        known = ", ".join(manifest.names(kind))
-        raise ConfigError(
-            f"`{KEY}` is '{brief(name)}', but must be one of {known}, or module:Class"
-        )
-    found = load_named(KEY, name)
-    if not (isinstance(found, type) and issubclass(found, ReportFormat)):
-        raise ConfigError(f"`{KEY}` is '{name}', but must be a class derived from ReportFormat")
+    found: type[ReportFormat] = find_class("format", name, ReportFormat)
     return found()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tune_nas.errors import StorageError
+from tune_nas.json_text import encode
 from tune_nas.status import RESULT_STATUSES
 
 PHASES = ("search", "repeat", "retrain", "analysis")
@@ -96,17 +96,6 @@ def read_results(folder: str | Path) -> list[TrialResult]:
     if not (isinstance(content, list) and all(isinstance(entry, dict) for entry in content)):
         raise StorageError(f"{path}: must hold a list of trials")
     return [TrialResult.from_dict(entry) for entry in content]
-
-
-def encode(value: object) -> object:
-    """Return nested containers with inf and nan as text, since JSON has no such numbers."""
-    if isinstance(value, Mapping):
-        return {key: encode(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [encode(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(float(value))
-    return value
 
 
 def _decode(value: Any) -> Any:

@@ -20,11 +20,10 @@ from tune_nas.sweep.runner import start_analysis
 from tune_nas.sweep.runs.origin import find_origin
 from tune_nas.sweep.runs.plan import State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.sweep.runs.store_uri import store_uri
+from tune_nas.sweep.runs.store_uri import existing_store
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Tasks
 from tune_nas.tracking import RunReader
-from tune_nas.tracking.store import sqlite_path
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def request_analysis(
         StorageError: If no search has this name.
         CheckpointError: If none of its checkpoints is intact.
     """
-    uri = _existing_store(storage, mlflow)
+    uri = existing_store(storage, mlflow)
     origin = find_origin(run, storage, uri)
     check_read(changes, "analysis")
     keys = {**changes, "start_from": origin.checkpoint}
@@ -161,16 +160,6 @@ def _is_complete(folder: Storage, state: State) -> bool:
     return state.status != "running" and not has_failed(folder)
 
 
-def _existing_store(storage: str, mlflow: str | None) -> str | None:
-    """Return the MLflow store; None if there is none yet."""
-    root = Storage(storage)
-    if mlflow is None and root.local is None:
-        return None
-    uri = store_uri(mlflow or "", root)
-    path = sqlite_path(uri)
-    return uri if path is None or path.exists() else None
-
-
 def _search_run(checkpoint: str, storage: str, uri: str | None) -> str | None:
     """Return the MLflow run of the search that a checkpoint in a storage belongs to."""
     root = f"{Storage(storage).root}/"
@@ -179,7 +168,5 @@ def _search_run(checkpoint: str, storage: str, uri: str | None) -> str | None:
         return None
     sweep, trial = parts[0], parts[2].partition(".")[0]
     with suppress(StorageError):  # the analysis does not need the run
-        for run in RunReader(uri).list_runs():
-            if (run.sweep, run.trial_id) == (sweep, trial):
-                return run.run_id
+        return RunReader(uri).run_of(sweep, trial)
     return None

@@ -19,7 +19,7 @@ from tune_nas.testing.states import differences
 SMALL_SPACE = Path(__file__).with_name("small.yaml")
 """A space of two cells with three operations to choose from, in which a search takes a second."""
 
-SMALL_SEARCH: Mapping[str, object] = {
+_SMALL: Mapping[str, object] = {
     "space.name": str(SMALL_SPACE),
     "space.cells": 3,
     "space.init_channels": 2,
@@ -30,7 +30,19 @@ SMALL_SEARCH: Mapping[str, object] = {
     "schedule.steps_per_epoch": 1,
     "runtime.device": "cpu",
 }
-"""The dotted keys of such a search: few synthetic images, one step in each epoch."""
+
+
+def small_trial(name: str, epochs: int, settings: Mapping[str, object]) -> TrialConfig:
+    """Return a trial with a search that takes about a second.
+
+    Args:
+        name: Name or path of the trial.
+        epochs: Epochs of the search.
+        settings: Further dotted keys.
+    """
+    trial = load_trial(name)
+    length = scaled(trial.to_dict(), epochs)
+    return with_overrides(trial, {**length, **_SMALL, **settings})
 
 
 class SearchContract:
@@ -52,10 +64,7 @@ class SearchContract:
 
     def make_trial(self) -> TrialConfig:
         """Return the trial of the tests."""
-        trial = load_trial(self.trial)
-        length = scaled(trial.to_dict(), self.epochs)
-        keys = {**length, **SMALL_SEARCH, **self.part_settings(), **self.settings}
-        return with_overrides(trial, keys)
+        return small_trial(self.trial, self.epochs, {**self.part_settings(), **self.settings})
 
     def test_the_same_seed_gives_the_same_search(self) -> None:
         """Two searches of one trial are equal bit for bit, whatever torch has sampled before."""
@@ -100,8 +109,7 @@ class SearchContract:
         search = Search(self.make_trial())
         while not search.done:
             metrics = search.run_epoch()
-            words = {key: value for key, value in metrics.items() if not _is_number(value)}
-            assert words == {}, f"metrics that are not numbers: {words}"
+            check_numbers(metrics)
             assert math.isfinite(metrics["valid_loss"])
 
 
@@ -122,6 +130,12 @@ class PartContract(SearchContract):
         """Return the dotted keys that select the part."""
         own = {f"{self.section}.options": dict(self.options)} if self.options else {}
         return {f"{self.section}.kind": self.kind, **own}
+
+
+def check_numbers(metrics: Mapping[str, object]) -> None:
+    """Assert that every metric is a number."""
+    words = {key: value for key, value in metrics.items() if not _is_number(value)}
+    assert words == {}, f"metrics that are not numbers: {words}"
 
 
 def _is_number(value: object) -> bool:

@@ -9,12 +9,11 @@ from typing import ClassVar
 import pytest
 import torch
 
-from tune_nas.config import TrialConfig, dotted_keys, scaled
+from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.errors import CheckpointError
 from tune_nas.learner import DECISIONS, ENDED, Learner
-from tune_nas.library import load_trial, with_overrides
 from tune_nas.tasks import Inputs, Task, find_task
-from tune_nas.testing.search_contract import SMALL_SEARCH
+from tune_nas.testing.search_contract import check_numbers, small_trial
 from tune_nas.testing.states import UNEQUAL_BY_NATURE, differences
 
 
@@ -37,9 +36,7 @@ class TaskContract:
 
     def make_trial(self) -> TrialConfig:
         """Return the trial of the tests."""
-        trial = load_trial(self.trial)
-        length = scaled(trial.to_dict(), self.epochs)
-        return with_overrides(trial, {**length, **SMALL_SEARCH, **self.settings})
+        return small_trial(self.trial, self.epochs, self.settings)
 
     def make_inputs(self) -> Inputs:
         """Return the inputs of the tests."""
@@ -93,8 +90,7 @@ class TaskContract:
         learner = self.build()
         while not learner.done:
             metrics = learner.run_epoch()
-            words = {k: v for k, v in metrics.items() if not _is_number(v)}
-            assert words == {}, f"metrics that are not numbers: {words}"
+            check_numbers(metrics)
             assert metric is None or metric in metrics
             assert learner.remarks().keys() <= {DECISIONS, ENDED}
 
@@ -162,7 +158,3 @@ def _text(learner: Learner) -> str | None:
 
 def _lasting(metrics: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in metrics.items() if key not in UNEQUAL_BY_NATURE}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

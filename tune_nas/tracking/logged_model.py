@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from tune_nas.errors import ExportError, StorageError
+from tune_nas.errors import ExportError
 from tune_nas.export.export import check_logits
 from tune_nas.export.export_format import Exportable
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.experiment import Experiment
-from tune_nas.tracking.store import one_line, without_password
+from tune_nas.tracking.store import store_error
 from tune_nas.tracking.tracked_run import TrackedRun
 
 _NAMES = {False: "network", True: "normalizing-network"}
@@ -31,7 +31,7 @@ class LoggedModel:
 
     Args:
         uri: Its URI, ``models:/m-…``.
-        name: Its name, by which the run has it once.
+        name: Its name; a run has at most one model of each name.
         difference: The largest difference of a logit between it and the network.
     """
 
@@ -101,7 +101,7 @@ def _save(network: Exportable, run_id: str, folder: Path) -> Any:
             signature=mlflow.infer_signature(images.numpy(), logits.numpy()),
             input_example=images.numpy(),
             metadata=network.metadata(),
-            # given, since MLflow would otherwise load the model in a process of its own to infer it
+            # given, since MLflow would otherwise load the model in another process to infer them
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
             serialization_format="pt2",
         )
@@ -145,9 +145,9 @@ def _log(
 def _metrics(
     client: mlflow.MlflowClient, run_id: str, epoch: int, model_id: str
 ) -> list[mlflow.Metric]:
-    """Return the metrics of an epoch of a run as those of its model.
+    """Return the metrics of an epoch of a run as metrics of its model.
 
-    Their time is that of the run's: the store then keeps them once in the run.
+    They have the same times: the store then keeps each once in the run.
     """
     return [
         mlflow.Metric(key, each.value, each.timestamp, epoch, model_id=model_id, run_id=run_id)
@@ -163,5 +163,4 @@ def _requests(store: Experiment) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # MLflow's stores raise different errors
-        uri = without_password(store.uri)
-        raise StorageError(f"MLflow store {uri} cannot be used: {one_line(error)}") from error
+        raise store_error("be used", store.uri, error) from error

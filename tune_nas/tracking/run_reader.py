@@ -6,7 +6,7 @@ from tune_nas.errors import StorageError
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
 from tune_nas.tracking.store import without_password
-from tune_nas.tracking.tracked_run import SWEEP_RUN, TRIAL, TrackedRun, tracked_run
+from tune_nas.tracking.tracked_run import SWEEP, SWEEP_RUN, TRIAL, TrackedRun, tracked_run
 
 
 class RunReader:
@@ -38,6 +38,11 @@ class RunReader:
         """Return the run of a trial of the sweep, or None if there is none."""
         found = self._experiment.search({SWEEP_RUN: sweep_run_id, TRIAL: trial_id})
         return tracked_run(found[0]) if found else None
+
+    def run_of(self, sweep: str, trial_id: str) -> str | None:
+        """Return the id of the newest run of a trial, by the name of its sweep; None without."""
+        found = self._experiment.search({SWEEP: sweep, TRIAL: trial_id})
+        return str(found[0].info.run_id) if found else None
 
     def find_run(self, text: str) -> TrackedRun:
         """Return the run with this id, trial id or name.

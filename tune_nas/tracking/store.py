@@ -101,7 +101,7 @@ def connect(
         except StorageError:
             raise
         except Exception as error:  # SQLAlchemy, requests and MLflow raise different errors
-            raise _cannot("be used", uri, error) from error
+            raise store_error("be used", uri, error) from error
 
 
 def correct_moved(uri: str) -> None:
@@ -116,7 +116,7 @@ def correct_moved(uri: str) -> None:
     try:
         correct_locations(path)
     except (OSError, sqlite3.Error) as error:
-        raise _cannot("be corrected after it was moved", uri, error) from error
+        raise store_error("be corrected after it was moved", uri, error) from error
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def _one_at_a_time(uri: str, create: bool) -> Iterator[None]:
         yield  # a missing folder is reported by the code that opens it
         return
     except OSError as error:
-        raise _cannot("be used", uri, error) from error
+        raise store_error("be used", uri, error) from error
     try:
         with suppress(OSError):  # some file systems have no locks
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -188,7 +188,7 @@ def _check_reachable(uri: str, create: bool) -> None:
     except StorageError:
         raise
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise _cannot("be reached", uri, error) from error
+        raise store_error("be reached", uri, error) from error
 
 
 def _ask_server(uri: str) -> None:
@@ -240,10 +240,17 @@ def _check_sqlite(uri: str, path: Path, create: bool) -> None:
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:
-        raise _cannot("be used", uri, error) from error
+        raise store_error("be used", uri, error) from error
 
 
-def _cannot(what: str, uri: str, error: BaseException) -> StorageError:
+def store_error(what: str, uri: str, error: BaseException) -> StorageError:
+    """Return the error of a store as one line without its password.
+
+    Args:
+        what: What the store cannot do, e.g. ``be used``.
+        uri: URI of the store.
+        error: The error that was raised.
+    """
     reason = one_line(error)
     password = urlsplit(uri).password
     if password is not None:

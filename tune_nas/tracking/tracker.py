@@ -1,4 +1,4 @@
-"""The protocol of what writes the runs of sweeps to a store."""
+"""The protocol for writing the runs of sweeps to a store."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tune_nas.errors import StorageError
-from tune_nas.paths import DATABASE
+from tune_nas.paths import DATABASE, is_file
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking.store import sqlite_path, sqlite_uri
 from tune_nas.tracking.tracked_run import IDENTITY
@@ -31,6 +31,26 @@ def store_uri(recorded: str, root: Storage) -> str:
             "`mlflow` http://HOST:PORT"
         )
     return sqlite_uri(root.local / DATABASE)
+
+
+def existing_store(storage: str, mlflow: str | None) -> str | None:
+    """Return the MLflow store to look for runs in; None if there is none yet.
+
+    Args:
+        storage: Folder or URI in which runs are stored.
+        mlflow: URI of the MLflow store; None for that of the storage.
+    """
+    root = Storage(storage)
+    if mlflow is None and root.local is None:
+        return None
+    uri = store_uri(mlflow or "", root)
+    return uri if store_exists(uri) else None
+
+
+def store_exists(uri: str) -> bool:
+    """Return whether an MLflow store can exist: asking for runs must not create one."""
+    path = sqlite_path(uri)
+    return path is None or is_file(path)
 
 
 def unless_moved(recorded: str, root: Storage, identity: str) -> str:
