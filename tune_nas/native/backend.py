@@ -68,6 +68,7 @@ class CpuKernels:
             numbers,
             [number for stage in stages for number in stage.momentum_and_eps],
             factors,
+            mix.layout.factors_of_images(),
         )
         return out, kept, (numbers, factors)
 
@@ -85,6 +86,8 @@ class CpuKernels:
             gradient.kept,
             *gradient.state,
             gradient.of_weights,
+            mix.layout.factors_of_images(),
+            gradient.of_scales,
         )
         return of_terms, of_inputs, of_all, mix.scales.new_tensor(of_scales)
 

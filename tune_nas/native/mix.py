@@ -33,11 +33,15 @@ class Term(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """scale · (the stages applied to x one after the other): (n, channels, h, w), and ()."""
+    """scale · factors · (the stages applied to x one after the other): (n, channels, h, w), and ().
+
+    The factors (n,) are constants, one for each image; None for 1. They are for a CPU only.
+    """
 
     x: Tensor
     stages: Sequence[Stage]
     scale: Tensor
+    factors: Tensor | None = None
 
 
 def mix(
@@ -72,6 +76,7 @@ def mix(
         ],
         poolings=[term.pooling for term in terms],
         n_inputs=len(inputs),
+        factors=[chain.factors for chain in chains],
     )
     scales = torch.stack([*(term.scale for term in terms), *(chain.scale for chain in chains)])
     own = [value for value, at in zip(values, layout.term_inputs, strict=True) if at < 0]
@@ -122,7 +127,7 @@ class _Mix(torch.autograd.Function):
                 pooled = layout.pooled(leaves)
         of_own, of_inputs, of_weights, of_scales = ctx.kernels.mix_backward(
             MixTensors(layout, scales, layout.terms(pooled, inputs), inputs, weights),
-            MixGradient(g, ctx.state, kept, wanted, any(learnt)),
+            MixGradient(g, ctx.state, kept, wanted, any(learnt), ctx.needs_input_grad[3]),
         )
         if layout.pools:
             of_own = [
@@ -141,9 +146,10 @@ def _differentiable(
     scales, *tensors = (tensor.view_as(tensor) for tensor in (scales, *tensors))
     own, inputs, weights = layout.split(tensors)
     left, ends, y = iter(weights), list[Tensor](), g
+    factors = iter(layout.factors)
     for k, (stage, start) in enumerate(zip(layout.stages, layout.starts, strict=True)):
         if start >= 0 and k > 0:
-            ends.append(y)
+            ends.append(_by_image(y, next(factors)))
         y = F.relu(inputs[start] if start >= 0 else y)
         if stage.depthwise is not None:
             c = stage.depthwise
@@ -157,9 +163,15 @@ def _differentiable(
         if stage.norm.affine:
             gain, bias = (next(left)[:, None, None] for _ in ("gain", "bias"))
             y = gain * y + bias
-    addends = [*layout.terms(layout.pooled(own), inputs), *ends, *([y] if layout.stages else [])]
+    addends = [*layout.terms(layout.pooled(own), inputs), *ends]
+    if layout.stages:
+        addends.append(_by_image(y, next(factors)))
     scaled = [scale * addend for scale, addend in zip(scales.unbind(), addends, strict=True)]
     everything = (scales, *tensors)
     asked = [tensor for tensor in everything if tensor.requires_grad]
     found = iter(torch.autograd.grad(add(scaled), asked, g, create_graph=True))
     return (next(found) if tensor.requires_grad else None for tensor in everything)
+
+
+def _by_image(y: Tensor, factors: Tensor | None) -> Tensor:
+    return y if factors is None else y * factors[:, None, None, None]

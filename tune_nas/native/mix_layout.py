@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from tune_nas.native.chain import Stage
@@ -46,6 +47,7 @@ class Layout:
         term_inputs: The input that each term is; -1 for a separate value.
         poolings: The pooling of each term.
         n_inputs: Number of inputs of the chains.
+        factors: The factors (n,) of the images for each chain; None for 1.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class Layout:
         term_inputs: list[int],
         poolings: list[nn.MaxPool2d | nn.AvgPool2d | None],
         n_inputs: int,
+        factors: Sequence[Tensor | None] = (),
     ) -> None:
         self.stages, self.starts, self.term_inputs = stages, starts, term_inputs
         self.poolings = [p for p, at in zip(poolings, term_inputs, strict=True) if at < 0]
         self.pools = any(pooling is not None for pooling in self.poolings)
         self.n_own = term_inputs.count(-1)
         self.n_inputs = n_inputs
+        self.factors = factors
         self.weights = [weight for stage in stages for weight in stage.weights]
         self.by_batch = [stage.by_batch for stage in stages]  # recorded for the backward pass
 
@@ -78,6 +82,12 @@ class Layout:
             own[StageNumber.TRACKS] = stage.norm.track_running_stats
             numbers += own
         return numbers
+
+    def factors_of_images(self) -> list[Tensor]:
+        """Return the factors of the images for each chain, empty for 1; no tensor if all are 1."""
+        if all(factors is None for factors in self.factors):
+            return []
+        return [torch.empty(0) if factors is None else factors for factors in self.factors]
 
     def terms(self, own: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the value of each term: an input, or one of the separate values after pooling."""
@@ -125,6 +135,7 @@ class MixGradient:
         kept: The tensors that the forward pass kept.
         wanted: For each input, whether its gradient is needed.
         of_weights: Whether the gradients of the weights are needed.
+        of_scales: Whether the gradients of the scales are needed.
     """
 
     g: Tensor
@@ -132,3 +143,4 @@ class MixGradient:
     kept: Sequence[Tensor]
     wanted: Sequence[bool]
     of_weights: bool
+    of_scales: bool

@@ -5,17 +5,23 @@ Sources: quark0/darts ``cnn/model.py`` (cells, drop path, auxiliary head). Reimp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_nas.layers.primitives import add, run_operation, zeros_after
-from tune_nas.spaces.backbone import Backbone, Block, join
+from tune_nas.spaces.backbone import Adapt, Backbone, Block, join
 from tune_nas.spaces.genotype import CellGenotype, Genotype
 from tune_nas.spaces.operation_registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
+
+
+RunCell = Callable[
+    [Block, Sequence[Tensor], Iterator[Tensor] | None, torch.Generator | None], Tensor
+]
+"""Runs the cell of a block; the other arguments are those of `FinalCell.forward`."""
 
 
 class FinalCell(nn.Module):
@@ -32,9 +38,9 @@ class FinalCell(nn.Module):
             build_operation(edge.operation, channels, stride, nn.BatchNorm2d)
             for edge, stride in zip(self.edges, self.strides, strict=True)
         )
-        self.n_paths = sum(self._is_path(row) for row in range(len(self.edges)))
+        self.n_paths = sum(self.is_path(row) for row in range(len(self.edges)))
 
-    def _is_path(self, row: int) -> bool:
+    def is_path(self, row: int) -> bool:
         """Return whether drop path may drop an edge's output: neither ``none`` nor an identity."""
         left_out = operation_kind(self.edges[row].operation) == "none"
         return not (left_out or isinstance(self.operations[row], nn.Identity))
@@ -61,7 +67,7 @@ class FinalCell(nn.Module):
                 source, stride = nodes[edge.source], self.strides[row]
                 if operation_kind(edge.operation) != "none":
                     term = run_operation(self.operations[row], source, generator)
-                    if kept is not None and self._is_path(row):
+                    if kept is not None and self.is_path(row):
                         term = term * next(kept)
                     into.append(term)
             nodes.append(add(into) if into else zeros_after(source, stride))
@@ -148,20 +154,30 @@ class Network(nn.Module):
         draws = torch.rand(shape, generator=self.generator, device=device)
         return (draws >= probability).to(x.device, x.dtype).div_(1 - probability)
 
-    def run(self, x: Tensor, kept: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
+    def run(
+        self,
+        x: Tensor,
+        kept: Tensor | None,
+        adapt: Adapt | None = None,
+        run_cell: RunCell | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Run the network with given drop path factors: nothing here changes between steps.
 
         Args:
             x: Images (n, in_channels, h, w).
             kept: What `draw_kept` returned, (n_paths, n, 1, 1, 1); None to drop nothing.
+            adapt: Returns the input nodes of a block's cell; None for `Block.inputs`.
+            run_cell: Runs the cell of a block like `FinalCell.forward`; None for that.
         """
         factors = None if kept is None else iter(kept.unbind())
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
+            if run_cell is not None:
+                return run_cell(block, inputs, factors, self.generator)
             out: Tensor = block.body(inputs, factors, self.generator)
             return out
 
-        features, tapped = self.backbone.features(x, run)
+        features, tapped = self.backbone.features(x, run, adapt)
         logits = self.backbone.classify(features)
         if self.auxiliary is not None and self.training:
             return logits, self.auxiliary(tapped)

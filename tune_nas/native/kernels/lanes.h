@@ -59,22 +59,37 @@ struct Plane {
   size_t size() const { return static_cast<size_t>(height) * width * channels; }
 };
 
+// Calls f(lanes, first channel) for vectors that cover the channels, a multiple of 4: as many of
+// the widest of the processor as fit, then at most one of each smaller size.
 template <class T, class F>
-void with_lanes_of(int64_t channels, F f) {
-  constexpr int widest = kVectorBytes / sizeof(T);
-  if constexpr (widest >= 16)
-    if (channels % 16 == 0) return f(T{}, std::integral_constant<int, 16>{});
-  if constexpr (widest >= 8)
-    if (channels % 8 == 0) return f(T{}, std::integral_constant<int, 8>{});
-  f(T{}, std::integral_constant<int, 4>{});
+inline void for_lanes(int channels, F f) {
+  constexpr int widest = std::max<int>(4, kVectorBytes / sizeof(T));
+  int c = 0;
+  for (; c + widest <= channels; c += widest) f(std::integral_constant<int, widest>{}, c);
+  if constexpr (widest > 8)
+    if (c + 8 <= channels) f(std::integral_constant<int, 8>{}, c), c += 8;
+  if constexpr (widest > 4)
+    if (c + 4 <= channels) f(std::integral_constant<int, 4>{}, c);
 }
 
-// Calls f with the widest vector of the processor that divides the channels.
+// Calls f(lanes, number of vectors, first channel) likewise, for two of the widest side by side where
+// they fit.
+template <class T, class F>
+inline void for_pairs_of_lanes(int channels, F f) {
+  constexpr int widest = std::max<int>(4, kVectorBytes / sizeof(T));
+  const std::integral_constant<int, 1> one{};
+  int first = 0;
+  for (; first + 2 * widest <= channels; first += 2 * widest)
+    f(std::integral_constant<int, widest>{}, std::integral_constant<int, 2>{}, first);
+  for_lanes<T>(channels - first, [&](auto lanes, int c) { f(lanes, one, first + c); });
+}
+
+// Calls f with a value of the type of x.
 template <class F>
-void with_lanes(const at::Tensor& x, int64_t channels, F f) {
-  if (x.scalar_type() == at::kFloat) return with_lanes_of<float>(channels, f);
+void with_type(const at::Tensor& x, F f) {
+  if (x.scalar_type() == at::kFloat) return f(float{});
   TORCH_CHECK(x.scalar_type() == at::kDouble, "the kernels take float32 and float64");
-  with_lanes_of<double>(channels, f);
+  f(double{});
 }
 
 inline void check(const at::Tensor& x, const char* name) {

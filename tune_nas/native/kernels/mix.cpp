@@ -68,13 +68,29 @@ std::vector<T*> pointers(const std::vector<Tensor>& tensors) {
   return to;
 }
 
-// total (+)= the sum of scale · term and of scale · norm(y): terms first, then the ys.
+// The factors of the images for a chain: none if there are no factors.
+template <class T>
+const T* factors_of(TensorList factors, size_t chain) {
+  return factors.empty() || !factors[chain].numel() ? nullptr : factors[chain].const_data_ptr<T>();
+}
+
+// Calls f(first, last, image) for the parts of a range of pixels, an image each.
+template <class F>
+void for_images(int64_t first, int64_t last, int64_t pixels, F f) {
+  while (first < last) {
+    const int64_t image = first / pixels, end = std::min(last, (image + 1) * pixels);
+    f(first, end, image);
+    first = end;
+  }
+}
+
+// total (+)= the sum of scale · term and of scale · factor · norm(y): terms first, then the ys.
 void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_t n_terms,
-             const std::vector<Tensor>& normals, Floats scales) {
+             const std::vector<Tensor>& normals, Floats scales, TensorList by_image) {
   const int channels = total.size(1);
-  with_lanes(total, channels, [&](auto type, auto lanes) {
+  const int64_t pixels = total.size(2) * total.size(3);
+  with_type(total, [&](auto type) {
     using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
     const std::vector<T*> from = pointers<T>(addends);
     std::vector<Aligned<T>> factors;  // by channel: scale, then shift
     for (size_t i = 0; i < addends.size(); i++) {
@@ -84,14 +100,20 @@ void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_
     T* to = total.data_ptr<T>();
     for_blocks(total.numel() / channels, [&](int64_t first, int64_t last) {
       for (size_t i = 0; i < from.size(); i++)
-        for (int c = 0; c < channels; c += L) {
+        for_lanes<T>(channels, [&](auto lanes, int c) {
+          constexpr int L = decltype(lanes)::value;
           const Vec<T, L> a = load<T, L>(factors[i].data() + c), b = load<T, L>(factors[i].data() + channels + c);
           const bool add = begun || i > 0;
-          for (int64_t at = first * channels + c; at < last * channels; at += channels) {
-            const Vec<T, L> v = a * load<T, L>(from[i] + at) + b;
-            store<T, L>(to + at, add ? v + load<T, L>(to + at) : v);
-          }
-        }
+          const auto run = [&](int64_t from_pixel, int64_t to_pixel, Vec<T, L> a, Vec<T, L> b) {
+            for (int64_t at = from_pixel * channels + c; at < to_pixel * channels; at += channels) {
+              const Vec<T, L> v = a * load<T, L>(from[i] + at) + b;
+              store<T, L>(to + at, add ? v + load<T, L>(to + at) : v);
+            }
+          };
+          const T* factor = i < n_terms ? nullptr : factors_of<T>(by_image, i - n_terms);
+          if (!factor) return run(first, last, a, b);
+          for_images(first, last, pixels, [&](int64_t begin, int64_t end, int64_t n) { run(begin, end, factor[n] * a, factor[n] * b); });
+        });
     });
   });
 }
@@ -102,16 +124,17 @@ struct Target {
   bool add;
 };
 
-// (n, 2, channels): the sums of g and of g · y for each y. scale · g goes to the targets, and the
-// sums of g · term to `along`.
+// (n, 2, channels): the sums of factor · g and of factor · g · y for each y. scale · g goes to the
+// targets, and with `scalings` the sums of g · term to `along`.
 Tensor dots(const Tensor& g, const std::vector<Tensor>& ys, const std::vector<Tensor>& terms,
-            const std::vector<Target>& targets, Floats scales, std::vector<double>& along) {
+            const std::vector<Target>& targets, Floats scales, TensorList by_image, bool scalings,
+            std::vector<double>& along) {
   const int channels = g.size(1);
+  const int64_t pixels = g.size(2) * g.size(3);
   const size_t n = ys.size() + terms.size(), threads = at::get_num_threads();
   std::vector<double> sums(threads * n * 2 * channels, 0.0);
-  with_lanes(g, channels, [&](auto type, auto lanes) {
+  with_type(g, [&](auto type) {
     using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
     const T* gs = g.const_data_ptr<T>();
     std::vector<T*> from = pointers<T>(ys), to;
     for (const Tensor& term : terms) from.push_back(term.data_ptr<T>());
@@ -119,15 +142,26 @@ Tensor dots(const Tensor& g, const std::vector<Tensor>& ys, const std::vector<Te
     for_blocks(g.numel() / channels, [&](int64_t first, int64_t last) {
       double* mine = sums.data() + at::get_thread_num() * n * 2 * channels;
       const int64_t offset = first * channels;
-      for (size_t i = 0; i < n; i++)
-        add_sums<T, L>(gs + offset, from[i] + offset, last - first, channels, mine + i * 2 * channels);
+      for (size_t i = 0; i < (scalings ? n : ys.size()); i++) {
+        double* to_sums = mine + i * 2 * channels;
+        const T* factor = i < ys.size() ? factors_of<T>(by_image, i) : nullptr;
+        if (!factor) add_sums<T>(gs + offset, from[i] + offset, last - first, channels, to_sums);
+        else
+          for_images(first, last, pixels, [&](int64_t begin, int64_t end, int64_t image) {
+            std::vector<double> part(2 * channels, 0.0);
+            add_sums<T>(gs + begin * channels, from[i] + begin * channels, end - begin, channels, part.data());
+            for (int k = 0; k < 2 * channels; k++) to_sums[k] += factor[image] * part[k];
+          });
+      }
       for (size_t i = 0; i < terms.size(); i++) {
         if (!to[i]) continue;
         const T scale = static_cast<T>(scales[i]);
-        for (int64_t at = offset; at < last * channels; at += L) {
+        for_lanes<T>((last - first) * channels, [&](auto lanes, int k) {
+          constexpr int L = decltype(lanes)::value;
+          const int64_t at = offset + k;
           const Vec<T, L> v = scale * load<T, L>(gs + at);
           store<T, L>(to[i] + at, targets[i].add ? v + load<T, L>(to[i] + at) : v);
-        }
+        });
       }
     });
   });
@@ -143,7 +177,7 @@ Tensor dots(const Tensor& g, const std::vector<Tensor>& ys, const std::vector<Te
 
 std::tuple<Tensor, std::vector<Tensor>> mix_forward(const OptionalTensor& total, TensorList terms, TensorList inputs,
                                                     TensorList weights, TensorList statistics,
-                                                    at::IntArrayRef stages, Floats numbers, Floats scales) {
+                                                    at::IntArrayRef stages, Floats numbers, Floats scales, TensorList factors) {
   const Chains chains(weights, stages);
   std::vector<Tensor> kept, addends(terms.begin(), terms.end()), normals;
   size_t statistic = 0, number = 0;
@@ -170,7 +204,7 @@ std::tuple<Tensor, std::vector<Tensor>> mix_forward(const OptionalTensor& total,
   for (const Tensor& addend : addends) check(addend, "what is added");
   if (total) check(*total, "total");
   Tensor out = total ? *total : at::empty_like(addends[0]);
-  add_all(out, total.has_value(), addends, terms.size(), normals, scales);
+  add_all(out, total.has_value(), addends, terms.size(), normals, scales, factors);
   return {out, kept};
 }
 
@@ -180,7 +214,7 @@ std::tuple<Tensor, std::vector<Tensor>> mix_forward(const OptionalTensor& total,
 std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::vector<double>> mix_backward(
     const Tensor& g, TensorList terms, at::IntArrayRef term_inputs, TensorList inputs,
     at::IntArrayRef wanted, TensorList weights, TensorList kept, at::IntArrayRef stages, Floats scales,
-    bool of_weights) {
+    bool of_weights, TensorList factors, bool scalings) {
   check(g, "g");
   const Chains chains(weights, stages);
   std::vector<Tensor> of_inputs, of_terms, of_all;
@@ -201,7 +235,7 @@ std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::v
   for (size_t k = 0; k < chains.all.size(); k++)
     if (chains.all[k].last) ys.push_back(kept[2 * k]);
   std::vector<double> of_scales;
-  const Tensor sums_of_ys = dots(g, ys, {terms.begin(), terms.end()}, targets, scales, of_scales);
+  const Tensor sums_of_ys = dots(g, ys, {terms.begin(), terms.end()}, targets, scales, factors, scalings, of_scales);
   of_scales.resize(scales.size());
   size_t chain = ys.size(), weight = weights.size();
   of_all.resize(of_weights ? weights.size() : 0);
@@ -223,7 +257,7 @@ std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::v
     const auto [of_depthwise, of_dense, of_norm, sums_before, of_scale] = stage_backward(
         flow, sums, kept[2 * k], kept[2 * k + 1], stage.last ? scales[scale] : 1.0, stage.by_batch, x,
         stage.first ? OptionalTensor() : kept[2 * k - 1], stage.depthwise, stage.dense, stage.dilation, stage.stride,
-        of_weights, into, add);
+        of_weights, into, add, stage.last && !factors.empty() && factors[chain].numel() ? OptionalTensor(factors[chain]) : OptionalTensor());
     if (stage.last) of_scales[scale] = of_scale;
     if (of_weights) {
       if (stage.gain)
@@ -240,10 +274,10 @@ std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::v
 
 TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
   library.def("mix_forward(Tensor(a!)? total, Tensor[] terms, Tensor[] inputs, Tensor[] weights, "
-              "Tensor(b!)[] statistics, int[] stages, float[] numbers, float[] scales) -> (Tensor, Tensor[])",
+              "Tensor(b!)[] statistics, int[] stages, float[] numbers, float[] scales, Tensor[] factors) -> (Tensor, Tensor[])",
               &mix_forward);
   library.def("mix_backward(Tensor g, Tensor[] terms, int[] term_inputs, Tensor[] inputs, int[] wanted, "
-              "Tensor[] weights, Tensor[] kept, int[] stages, float[] scales, bool of_weights) "
+              "Tensor[] weights, Tensor[] kept, int[] stages, float[] scales, bool of_weights, Tensor[] factors, bool scalings) "
               "-> (Tensor[], Tensor[], Tensor[], float[])", &mix_backward);
 }
 

@@ -19,11 +19,12 @@ constexpr int64_t kPixelsInASum = 64;  // summed as T before they are added as d
 constexpr int kChains = 4;              // sums that grow side by side: an addition takes 4 cycles
 
 // sums (2, channels) += sum of a, sum of a · b, over pixels.
-template <class T, int L>
+template <class T>
 void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums) {
   for (int64_t first = 0; first < pixels; first += kPixelsInASum) {
     const int64_t last = std::min(pixels, first + kPixelsInASum);
-    for (int c = 0; c < channels; c += L) {
+    for_lanes<T>(channels, [&](auto lanes, int c) {
+      constexpr int L = decltype(lanes)::value;
       Vec<T, L> one[kChains] = {}, two[kChains] = {};
       int64_t p = first;
       for (; p + kChains <= last; p += kChains)
@@ -42,7 +43,7 @@ void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums
         sums[c + i] += one[0][i];
         sums[channels + c + i] += two[0][i];
       }
-    }
+    });
   }
 }
 

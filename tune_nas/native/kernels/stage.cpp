@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <numeric>
 #include <tuple>
 #include <vector>
 
@@ -56,14 +58,27 @@ Aligned<T> of_threads(const Aligned<T>& sums, int threads) {
 
 struct Shape {
   Plane in, out;
-  int images, border, kernel, dense_kernel, stride, dilation;
-  Plane padded() const { return {in.height + 2 * border, in.width + 2 * border, in.channels}; }
+  int images, border, kernel, dense_kernel, stride, dilation, parts;
+  Plane padded() const { return with_border(in); }
+  Plane with_border(Plane plane) const { return {plane.height + 2 * border, plane.width + 2 * border, plane.channels}; }
+  Plane middle() const { return {out.height, out.width, in.channels}; }  // after the depthwise convolution
+  // Lines of the output that are computed at a time: whole blocks of sums, which stay in the cache.
+  int band() const { return std::min<int64_t>(out.height, kPixelsInASum / std::gcd(kPixelsInASum, int64_t(out.width))); }
 };
+
+// Pixels of an image that are computed at a time where no pixel needs another: a divisor.
+int pixels_at_once(int pixels) {
+  int n = std::min<int>(pixels, kPixelsInASum);
+  while (pixels % n) n--;
+  return n;
+}
 
 Shape shape_of(const Tensor& x, const OptionalTensor& depthwise, const Tensor& dense,
                int64_t dilation, int64_t stride) {
   check(x, "x");
-  TORCH_CHECK(dense.size(0) == x.size(1) && dense.size(1) == x.size(1), "as many channels out as in");
+  const bool same = dense.size(0) == x.size(1);
+  TORCH_CHECK(dense.size(1) == x.size(1) && dense.size(0) % 4 == 0, "a dense weight has the channels of x and a multiple of 4");
+  TORCH_CHECK(same || (!depthwise && dense.size(2) == 1), "a pointwise convolution alone changes the channels");
   TORCH_CHECK(depthwise || stride == 1, "a stage without a depthwise convolution has stride 1");
   Shape s;
   s.in = {int(x.size(2)), int(x.size(3)), int(x.size(1))};
@@ -76,7 +91,14 @@ Shape shape_of(const Tensor& x, const OptionalTensor& depthwise, const Tensor& d
   s.dilation = depthwise ? dilation : 1;
   s.stride = stride;
   s.border = s.dilation * (s.kernel / 2);
-  s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, s.in.channels};
+  s.parts = 1;
+  if (!same) {
+    const int pixels = pixels_at_once(s.in.height * s.in.width);
+    s.parts = s.in.height * s.in.width / pixels;
+    s.images *= s.parts;
+    s.in = {1, pixels, s.in.channels};
+  }
+  s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, int(dense.size(0))};
   return s;
 }
 
@@ -95,21 +117,21 @@ void with_window(const Shape& s, int stride, F f) {
   else with_stride(std::integral_constant<int, 5>{});
 }
 
-template <class T, int L>
+template <class T>
 void run_depthwise(const Shape& s, int stride, Plane out, const T* padded, const T* weight, T* to) {
   const int row = s.padded().width * s.in.channels;
   with_window(s, stride, [&](auto k, auto step, auto d) {
-    depthwise<T, L, decltype(k)::value, decltype(step)::value, decltype(d)::value>(padded, row, weight, out, to);
+    depthwise<T, decltype(k)::value, decltype(step)::value, decltype(d)::value>(padded, row, weight, out, to);
   });
 }
 
-template <class T, int L>
+template <class T>
 void run_depthwise_weights(const Shape& s, const T* padded, const T* g, T* gradient) {
   const int row = s.padded().width * s.in.channels;
   const T* from = g + s.border * row + s.border * s.in.channels;
   with_window(s, s.stride, [&](auto k, auto step, auto d) {
     constexpr int S = decltype(step)::value;
-    depthwise_weights<T, L, decltype(k)::value, S, decltype(d)::value>(padded, row, from, row, S, s.out, gradient);
+    depthwise_weights<T, decltype(k)::value, S, decltype(d)::value>(padded, row, from, row, S, s.middle(), gradient);
   });
 }
 
@@ -119,32 +141,33 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
                                          int64_t dilation, int64_t stride, const Norm& norm) {
   const Shape s = shape_of(x, depthwise_weight, dense_weight, dilation, stride);
-  const int channels = s.in.channels;
-  Tensor y = at::empty({s.images, channels, s.out.height, s.out.width},
+  const int channels = s.out.channels;
+  Tensor y = at::empty({x.size(0), channels, (x.size(2) - 1) / stride + 1, (x.size(3) - 1) / stride + 1},
                        x.options().memory_format(at::MemoryFormat::ChannelsLast));
   std::vector<double> sums(at::get_num_threads() * 2 * channels, 0.0);
-  with_lanes(x, channels, [&](auto type, auto lanes) {
+  with_type(x, [&](auto type) {
     using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
-    const Dense<T, L> dense(by_tap<T>(dense_weight, false), s.dense_kernel, s.out);
+    const int band = depthwise_weight ? s.band() : s.out.height;
+    const Dense<T> dense(by_tap<T>(dense_weight, false), s.in.channels, s.dense_kernel, {band, s.out.width, channels});
     const Aligned<T> before = affine<T>(normal, 1.0);
     const Aligned<T> taps = depthwise_weight ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
-    const T *scale = normal ? before.data() : nullptr, *shift = normal ? scale + channels : nullptr;
+    const T *scale = normal ? before.data() : nullptr, *shift = normal ? scale + s.in.channels : nullptr;
     const T* from = x.const_data_ptr<T>();
     T* to = y.data_ptr<T>();
     at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
-      Aligned<T> padded(s.padded().size()), middle(depthwise_weight ? s.out.size() : 0), scratch;
+      const int line = s.out.width * channels, row = s.padded().width * s.in.channels;
+      Aligned<T> padded(s.padded().size()), middle(depthwise_weight ? band * s.out.width * s.in.channels : 0), scratch;
       double* mine = sums.data() + at::get_thread_num() * 2 * channels;
       for (int64_t n = first; n < last; n++) {
-        pad<T, L>(from + n * s.in.size(), s.in, scale, shift, s.border, padded.data());
+        pad<T>(from + n * s.in.size(), s.in, scale, shift, s.border, padded.data());
         T* out = to + n * s.out.size();
-        if (depthwise_weight) {
-          run_depthwise<T, L>(s, s.stride, s.out, padded.data(), taps.data(), middle.data());
-          dense(middle.data(), out, scratch);
-        } else {
-          dense(padded.data(), out, scratch);
+        if (!depthwise_weight) dense(padded.data(), out, scratch);
+        for (int i = 0; depthwise_weight && i < s.out.height; i += band) {
+          const int lines = std::min(band, s.out.height - i);
+          run_depthwise<T>(s, s.stride, {lines, s.out.width, s.in.channels}, padded.data() + i * s.stride * row, taps.data(), middle.data());
+          dense.lines(middle.data(), lines, out + i * line);
         }
-        if (norm.by_batch) add_sums<T, L>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
+        if (norm.by_batch) add_sums<T>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
       }
     });
   });
@@ -153,36 +176,37 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
 
 namespace {
 
-// to = a · g + b · y + d by channel, `step` pixels apart inside a border.
-template <class T, int L>
-void place_gradient(const T* g, const T* y, const T* coefficients, Plane out, int row, int step,
-                    int border, T* to) {
+// to = factor · a · g + b · y + d by channel, inside a border.
+template <class T>
+void place_gradient(const T* g, const T* y, const T* coefficients, T factor, Plane out, int row, int border, T* to) {
   const int channels = out.channels;
   for (int i = 0; i < out.height; i++)
-    for (int c = 0; c < channels; c += L) {
-      const Vec<T, L> a = load<T, L>(coefficients + c), b = load<T, L>(coefficients + channels + c),
+    for_lanes<T>(channels, [&](auto lanes, int c) {
+      constexpr int L = decltype(lanes)::value;
+      const Vec<T, L> a = factor * load<T, L>(coefficients + c), b = load<T, L>(coefficients + channels + c),
                       d = load<T, L>(coefficients + 2 * channels + c);
       const size_t line = static_cast<size_t>(i) * out.width * channels + c;
-      T* at = to + static_cast<size_t>(i * step + border) * row + border * channels + c;
-      for (int j = 0; j < out.width * channels; j += channels, at += step * channels)
+      T* at = to + static_cast<size_t>(i + border) * row + border * channels + c;
+      for (int j = 0; j < out.width * channels; j += channels, at += channels)
         store<T, L>(at, a * load<T, L>(g + line + j) + b * load<T, L>(y + line + j) + d);
-    }
+    });
 }
 
 // What comes out of the transposed convolutions, behind the ReLU; its sums alone and with x.
-template <class T, int L>
+template <class T>
 void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane in, bool add, T* out,
                   T* behind, double* sums) {
-  const Vec<T, L> zero = {};
-  for (int c = 0; c < in.channels; c += L) {
+  for_lanes<T>(in.channels, [&](auto lanes, int c) {
+    constexpr int L = decltype(lanes)::value;
+    const Vec<T, L> zero = {};
     const Vec<T, L> a = scale ? load<T, L>(scale + c) : zero + T(1), b = scale ? load<T, L>(shift + c) : zero;
     for (size_t at = c; at < in.size(); at += in.channels) {
       const Vec<T, L> masked = load<T, L>(x + at) * a + b <= zero ? zero : load<T, L>(g + at);
       if (sums) store<T, L>(behind + at, masked);
       store<T, L>(out + at, add ? masked + load<T, L>(out + at) : masked);
     }
-  }
-  if (sums) add_sums<T, L>(behind, x, int64_t(in.height) * in.width, in.channels, sums);
+  });
+  if (sums) add_sums<T>(behind, x, int64_t(in.height) * in.width, in.channels, sums);
 }
 
 }  // namespace
@@ -190,31 +214,33 @@ void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane 
 std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
     const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
-    const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add) {
+    const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add,
+    const OptionalTensor& factors) {
   const Shape s = shape_of(x, depthwise_weight, dense_weight, dilation, stride);
   check(g, "g");
   check(y, "y");
   check(gx, "gx");
   const bool separable = depthwise_weight.has_value();
-  const int channels = s.in.channels, threads = at::get_num_threads();
+  const int channels = s.in.channels, outputs = s.out.channels, threads = at::get_num_threads();
   std::vector<double> sums_before(threads * 2 * channels, 0.0);
   Tensor g_depthwise = at::empty(separable && weights ? depthwise_weight->sizes() : at::IntArrayRef({0}), x.options());
   Tensor g_dense = at::empty(weights ? dense_weight.sizes() : at::IntArrayRef({0}), x.options());
   Tensor g_norm;
   double g_weight = 0;
-  with_lanes(x, channels, [&](auto type, auto lanes) {
+  with_type(x, [&](auto type) {
     using T = decltype(type);
-    constexpr int L = decltype(lanes)::value;
     const ThroughNorm<T> through =
-        through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / channels);
+        through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / outputs);
     g_norm = through.of_norm, g_weight = through.of_weight;
     const T* c3 = through.coefficients.data();
-    const Dense<T, L> back(by_tap<T>(dense_weight, true), s.dense_kernel, s.out);
+    const int band = separable ? s.band() : s.out.height, line = s.out.width * outputs, middle_line = s.out.width * channels;
+    const Dense<T> back(by_tap<T>(dense_weight, true), outputs, s.dense_kernel, {band, s.out.width, channels});
     const Aligned<T> before = affine<T>(normal_before, 1.0);
     const Aligned<T> taps = separable ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
     const Aligned<T> taps_back = separable ? by_tap<T>(*depthwise_weight, true) : Aligned<T>();
     const T *a = normal_before ? before.data() : nullptr, *b = normal_before ? a + channels : nullptr;
     const T *from = x.const_data_ptr<T>(), *gs = g.const_data_ptr<T>(), *ys = y.const_data_ptr<T>();
+    const T* by_image = factors ? factors->const_data_ptr<T>() : nullptr;
     T* to = gx.data_ptr<T>();
     const bool tiled = has_tiles(s.dense_kernel, s.out);
     const int64_t n_dense = tiled ? g_dense.numel() / 9 * kTaps : g_dense.numel();
@@ -222,44 +248,54 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
       const int thread = at::get_thread_num();
       const Plane padded = s.padded();
-      const int row = padded.width * channels;
-      Aligned<T> input(weights ? padded.size() : 0), spread(padded.size(), T(0));
-      Aligned<T> gradient(separable ? s.out.size() : 0), middle(gradient.size());
-      Aligned<T> result(s.in.size()), scratch;
+      const int row = padded.width * channels, row_out = padded.width * outputs;
+      Aligned<T> input(weights ? padded.size() : 0), spread(separable ? padded.size() : s.with_border(s.out).size(), T(0));
+      Aligned<T> gradient(separable ? band * line : 0), middle(separable ? band * middle_line : 0);
+      Aligned<T> result(s.in.size()), scratch, dense_image(weights && separable ? n_dense : 0);
       T* dense_mine = dense_all.data() + n_dense * thread;
       T* taps_mine = taps_all.data() + g_depthwise.numel() * thread;
       double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
       for (int64_t n = first; n < last; n++) {
         const T *gn = gs + n * s.out.size(), *yn = ys + n * s.out.size(), *xn = from + n * s.in.size();
-        if (weights) pad<T, L>(xn, s.in, a, b, s.border, input.data());
+        const T factor = by_image ? by_image[n / s.parts] : T(1);
+        if (weights) pad<T>(xn, s.in, a, b, s.border, input.data());
         if (separable) {
-          place_gradient<T, L>(gn, yn, c3, s.out, s.out.width * channels, 1, 0, gradient.data());
-          if (weights) {
-            run_depthwise<T, L>(s, s.stride, s.out, input.data(), taps.data(), middle.data());
-            dense_weights<T, L>(middle.data(), s.out.width * channels, channels, 1, gradient.data(), s.out.width * channels, s.out, dense_mine);
+          std::fill(dense_image.begin(), dense_image.end(), T(0));
+          for (int i = 0; i < s.out.height; i += band) {
+            const int lines = std::min(band, s.out.height - i);
+            place_gradient<T>(gn + i * line, yn + i * line, c3, factor, {lines, s.out.width, outputs}, line, 0, gradient.data());
+            if (weights) {
+              run_depthwise<T>(s, s.stride, {lines, s.out.width, channels}, input.data() + i * s.stride * row, taps.data(), middle.data());
+              dense_weights<T, true>(middle.data(), middle_line, channels, 1, gradient.data(), line, {lines, s.out.width, outputs}, dense_image.data());
+            }
+            back.lines(gradient.data(), lines, middle.data());
+            for (int k = 0; k < lines; k++) {
+              const T* from_line = middle.data() + k * middle_line;
+              T* to_line = spread.data() + static_cast<size_t>((i + k) * s.stride + s.border) * row + s.border * channels;
+              if (s.stride == 1) std::memcpy(to_line, from_line, sizeof(T) * middle_line);
+              else
+                for (int j = 0; j < s.out.width; j++)
+                  std::memcpy(to_line + j * s.stride * channels, from_line + j * channels, sizeof(T) * channels);
+            }
           }
-          back(gradient.data(), middle.data(), scratch);
-          for (int i = 0; i < s.out.height; i++)
-            for (int j = 0; j < s.out.width; j++)
-              std::memcpy(spread.data() + static_cast<size_t>(i * s.stride + s.border) * row + (j * s.stride + s.border) * channels,
-                          middle.data() + (static_cast<size_t>(i) * s.out.width + j) * channels, sizeof(T) * channels);
-          if (weights) run_depthwise_weights<T, L>(s, input.data(), spread.data(), taps_mine);
-          run_depthwise<T, L>(s, 1, s.in, spread.data(), taps_back.data(), result.data());
+          for (int64_t k = 0; weights && k < n_dense; k++) dense_mine[k] += dense_image[k];
+          if (weights) run_depthwise_weights<T>(s, input.data(), spread.data(), taps_mine);
+          run_depthwise<T>(s, 1, s.in, spread.data(), taps_back.data(), result.data());
         } else {
-          place_gradient<T, L>(gn, yn, c3, s.out, row, 1, s.border, spread.data());
-          const T* gradient_in = spread.data() + s.border * (row + channels);
+          place_gradient<T>(gn, yn, c3, factor, s.out, row_out, s.border, spread.data());
+          const T* gradient_in = spread.data() + s.border * (row_out + outputs);
           if (weights && tiled)
-            tile_weight_sums<T, L>(input.data(), gradient_in, s.out, dense_mine, scratch);
+            tile_weight_sums<T>(input.data(), gradient_in, s.out, dense_mine, scratch);
           else if (weights)
-            dense_weights<T, L>(input.data(), row, channels, s.dense_kernel, gradient_in, row, s.out, dense_mine);
+            dense_weights<T>(input.data(), row, channels, s.dense_kernel, gradient_in, row_out, s.out, dense_mine);
           back(spread.data(), result.data(), scratch);
         }
-        through_relu<T, L>(result.data(), xn, a, b, s.in, add, to + n * s.in.size(), result.data(), mine);
+        through_relu<T>(result.data(), xn, a, b, s.in, add, to + n * s.in.size(), result.data(), mine);
       }
     });
     if (weights) {
       const Aligned<T> sums = of_threads(dense_all, threads);
-      to_weight<T>(tiled ? of_tile_sums<T, L>(sums) : sums, g_dense);
+      to_weight<T>(tiled ? of_tile_sums<T>(sums) : sums, g_dense);
     }
     if (weights && separable) to_weight<T>(of_threads(taps_all, threads), g_depthwise);
   });

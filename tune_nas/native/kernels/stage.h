@@ -30,7 +30,7 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
                                          int64_t dilation, int64_t stride, const Norm& norm);
 
-// The backward pass of weight · norm(stage(x)). `sums` (2, channels) are those of g and of g · y.
+// The backward pass of weight · factor · norm(stage(x)), with a factor (n,) for each image, or 1. `sums` (2, channels) are those of factor · g and of factor · g · y.
 // The gradient of x (of norm(x), if `normal_before` is given) is written to gx, or added to it.
 // Returns the gradients of the depthwise and the dense weights (empty without `weights`), of the
 // normalization's gain and bias, the sums of gx and gx · x if `normal_before` is given, and the
@@ -38,6 +38,7 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
 std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
     const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
-    const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add);
+    const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add,
+    const OptionalTensor& factors = {});
 
 }  // namespace tune_nas

@@ -16,7 +16,7 @@ inline Vec<T, L> relu(Vec<T, L> v) {
 }
 
 // out = relu(scale · x + shift), or relu(x) where scale is null, inside a border of zeros.
-template <class T, int L>
+template <class T>
 void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* out) {
   const int row = (in.width + 2 * border) * in.channels;
   std::memset(out, 0, sizeof(T) * border * row);
@@ -27,7 +27,8 @@ void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* ou
     std::memset(to + (border + in.width) * in.channels, 0, sizeof(T) * border * in.channels);
     to += border * in.channels;
     const T* from = x + static_cast<size_t>(y) * in.width * in.channels;
-    for (int c = 0; c < in.channels; c += L) {
+    for_lanes<T>(in.channels, [&](auto lanes, int c) {
+      constexpr int L = decltype(lanes)::value;
       if (scale) {
         const Vec<T, L> a = load<T, L>(scale + c), b = load<T, L>(shift + c);
         for (int i = c; i < in.width * in.channels; i += in.channels)
@@ -36,30 +37,31 @@ void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* ou
         for (int i = c; i < in.width * in.channels; i += in.channels)
           store<T, L>(to + i, relu<T, L>(load<T, L>(from + i)));
       }
-    }
+    });
   }
 }
 
-// Sizes known to the compiler: C channels and a window of K; 0 if unknown.
+// Sizes known to the compiler: C inputs, as many outputs, and a window of K; 0 if unknown.
 template <int C, int K>
 struct Window {
-  int channels_, kernel_;
-  int channels() const { return C ? C : channels_; }
+  int inputs_, outputs_, kernel_;
+  int inputs() const { return C ? C : inputs_; }
+  int outputs() const { return C ? C : outputs_; }
   int kernel() const { return K ? K : kernel_; }
 };
 
 // P pixels and V · L outputs of a dense convolution; `from` has a pixel's window each, `weight` is
-// (K, K, channels, outputs), as many outputs as channels.
+// (K, K, inputs, outputs).
 template <class T, int L, int V, int P, class W>
 inline void dense_tile(const T* const (&from)[P], int row, W window, const T* weight, T* out) {
-  const int channels = window.channels();
+  const int inputs = window.inputs(), outputs = window.outputs();
   Vec<T, L> sum[P][V] = {};
   for (int ky = 0; ky < window.kernel(); ky++)
     for (int kx = 0; kx < window.kernel(); kx++) {
-      const ptrdiff_t at = static_cast<ptrdiff_t>(ky) * row + kx * channels;
-      const T* w = weight + static_cast<size_t>(ky * window.kernel() + kx) * channels * channels;
+      const ptrdiff_t at = static_cast<ptrdiff_t>(ky) * row + kx * inputs;
+      const T* w = weight + static_cast<size_t>(ky * window.kernel() + kx) * inputs * outputs;
 #pragma GCC unroll 8
-      for (int c = 0; c < channels; c++, w += channels) {
+      for (int c = 0; c < inputs; c++, w += outputs) {
         Vec<T, L> part[V];
         for (int v = 0; v < V; v++) part[v] = load<T, L>(w + v * L);
         for (int p = 0; p < P; p++)
@@ -67,7 +69,7 @@ inline void dense_tile(const T* const (&from)[P], int row, W window, const T* we
       }
     }
   for (int p = 0; p < P; p++)
-    for (int v = 0; v < V; v++) store<T, L>(out + static_cast<size_t>(p) * channels + v * L, sum[p][v]);
+    for (int v = 0; v < V; v++) store<T, L>(out + static_cast<size_t>(p) * outputs + v * L, sum[p][v]);
 }
 
 // All whole tiles of P pixels from pixel `first` on, over the ends of lines; returns where it came to.
@@ -78,10 +80,10 @@ inline int dense_tiles(const T* padded, int row, W window, const T* weight, Plan
   for (; first + P <= pixels; first += P) {
     const T* from[P];
     for (int p = 0; p < P; p++) {
-      from[p] = padded + static_cast<size_t>(y) * row + x * window.channels();
+      from[p] = padded + static_cast<size_t>(y) * row + x * window.inputs();
       if (++x == out.width) x = 0, y++;
     }
-    dense_tile<T, L, V, P>(from, row, window, weight, to + static_cast<size_t>(first) * window.channels());
+    dense_tile<T, L, V, P>(from, row, window, weight, to + static_cast<size_t>(first) * window.outputs());
   }
   return first;
 }
@@ -93,36 +95,45 @@ inline void dense_columns(const T* padded, int row, W window, const T* weight, P
   dense_tiles<T, L, V, 1>(padded, row, window, weight, out, first, to);
 }
 
-template <class T, int L, class W>
+template <class T, class W>
 void dense_of(const T* padded, W window, const T* weight, Plane out, T* to) {
-  const int channels = window.channels(), row = (out.width + window.kernel() - 1) * channels;
-  int o = 0;
-  for (; o + 2 * L <= channels; o += 2 * L)
-    dense_columns<T, L, 2>(padded, row, window, weight + o, out, to + o);
-  for (; o < channels; o += L) dense_columns<T, L, 1>(padded, row, window, weight + o, out, to + o);
+  const int row = (out.width + window.kernel() - 1) * window.inputs();
+  for_pairs_of_lanes<T>(window.outputs(), [&](auto lanes, auto vectors, int o) {
+    dense_columns<T, decltype(lanes)::value, decltype(vectors)::value>(padded, row, window, weight + o, out, to + o);
+  });
 }
 
 // Dense convolution of stride 1 of a padded image; `out` is not padded. With few channels the
 // loop is twice as fast if the compiler knows their number.
-template <class T, int L>
-void dense(const T* padded, int kernel, const T* weight, Plane out, T* to) {
-  if (out.channels == L && kernel == 1) dense_of<T, L>(padded, Window<L, 1>{}, weight, out, to);
-  else if (out.channels == L && kernel == 3) dense_of<T, L>(padded, Window<L, 3>{}, weight, out, to);
-  else if (out.channels == 2 * L && kernel == 1) dense_of<T, L>(padded, Window<2 * L, 1>{}, weight, out, to);
-  else if (out.channels == 2 * L && kernel == 3) dense_of<T, L>(padded, Window<2 * L, 3>{}, weight, out, to);
-  else dense_of<T, L>(padded, Window<0, 0>{out.channels, kernel}, weight, out, to);
+template <class T>
+void dense(const T* padded, int inputs, int kernel, const T* weight, Plane out, T* to) {
+  const auto of = [&](auto window) { dense_of<T>(padded, window, weight, out, to); };
+  const auto of_channels = [&](auto channels) {
+    if (kernel == 1) of(Window<decltype(channels)::value, 1>{});
+    else of(Window<decltype(channels)::value, 3>{});
+  };
+  if (inputs != out.channels || (kernel != 1 && kernel != 3)) of(Window<0, 0>{inputs, out.channels, kernel});
+  else if (inputs == 4) of_channels(std::integral_constant<int, 4>{});
+  else if (inputs == 8) of_channels(std::integral_constant<int, 8>{});
+  else if (inputs == 16) of_channels(std::integral_constant<int, 16>{});
+  else if (inputs == 32) of_channels(std::integral_constant<int, 32>{});
+  else of(Window<0, 0>{inputs, out.channels, kernel});
 }
 
-// gradient (K, K, channels, outputs) += sum over pixels of padded input · gradient of the output;
-// `row` and `g_row` are the elements of a line of each.
-template <class T, int L, int V, int B>
-inline void dense_weights_tile(const T* padded, int row, int channels, const T* g, int g_row, Plane out,
+// gradient (K, K, inputs, outputs) += sum over pixels of padded input · gradient of the output;
+// `row` and `g_row` are the elements of a line of each. With `begun` each sum continues from the
+// gradient; otherwise it starts at 0 and is added to it.
+template <class T, int L, int V, int B, bool begun>
+inline void dense_weights_tile(const T* padded, int row, int inputs, const T* g, int g_row, Plane out,
                                T* gradient) {
   Vec<T, L> sum[B][V] = {};
+  const auto place = [&](int b, int v) { return gradient + static_cast<size_t>(b) * out.channels + v * L; };
+  for (int b = 0; begun && b < B; b++)
+    for (int v = 0; v < V; v++) sum[b][v] = load<T, L>(place(b, v));
   for (int y = 0; y < out.height; y++) {
     const T* in = padded + static_cast<size_t>(y) * row;
     const T* from = g + static_cast<size_t>(y) * g_row;
-    for (int x = 0; x < out.width; x++, in += channels, from += out.channels) {
+    for (int x = 0; x < out.width; x++, in += inputs, from += out.channels) {
       Vec<T, L> part[V];
       for (int v = 0; v < V; v++) part[v] = load<T, L>(from + v * L);
       for (int b = 0; b < B; b++)
@@ -130,35 +141,30 @@ inline void dense_weights_tile(const T* padded, int row, int channels, const T* 
     }
   }
   for (int b = 0; b < B; b++)
-    for (int v = 0; v < V; v++) {
-      T* to = gradient + static_cast<size_t>(b) * out.channels + v * L;
-      store<T, L>(to, load<T, L>(to) + sum[b][v]);
-    }
+    for (int v = 0; v < V; v++) store<T, L>(place(b, v), begun ? sum[b][v] : load<T, L>(place(b, v)) + sum[b][v]);
 }
 
-template <class T, int L, int V>
-inline void dense_weights_column(const T* in, int row, int channels, const T* g, int g_row, Plane out,
+template <class T, int L, int V, bool begun>
+inline void dense_weights_column(const T* in, int row, int inputs, const T* g, int g_row, Plane out,
                                  T* gradient) {
   constexpr int B = V == 1 ? 8 : kPixels;
   int c = 0;
-  for (; c + B <= channels; c += B)
-    dense_weights_tile<T, L, V, B>(in + c, row, channels, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
-  for (; c < channels; c += 4)
-    dense_weights_tile<T, L, V, 4>(in + c, row, channels, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
+  for (; c + B <= inputs; c += B)
+    dense_weights_tile<T, L, V, B, begun>(in + c, row, inputs, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
+  for (; c < inputs; c += 4)
+    dense_weights_tile<T, L, V, 4, begun>(in + c, row, inputs, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
 }
 
-template <class T, int L>
-void dense_weights(const T* padded, int row, int channels, int kernel, const T* g, int g_row, Plane out,
+template <class T, bool begun = false>
+void dense_weights(const T* padded, int row, int inputs, int kernel, const T* g, int g_row, Plane out,
                    T* gradient) {
   for (int ky = 0; ky < kernel; ky++)
     for (int kx = 0; kx < kernel; kx++) {
-      const T* in = padded + static_cast<size_t>(ky) * row + kx * channels;
-      T* to = gradient + static_cast<size_t>(ky * kernel + kx) * channels * out.channels;
-      int o = 0;
-      for (; o + 2 * L <= out.channels; o += 2 * L)
-        dense_weights_column<T, L, 2>(in, row, channels, g + o, g_row, out, to + o);
-      for (; o < out.channels; o += L)
-        dense_weights_column<T, L, 1>(in, row, channels, g + o, g_row, out, to + o);
+      const T* in = padded + static_cast<size_t>(ky) * row + kx * inputs;
+      T* to = gradient + static_cast<size_t>(ky * kernel + kx) * inputs * out.channels;
+      for_pairs_of_lanes<T>(out.channels, [&](auto lanes, auto vectors, int o) {
+        dense_weights_column<T, decltype(lanes)::value, decltype(vectors)::value, begun>(in, row, inputs, g + o, g_row, out, to + o);
+      });
     }
 }
 
@@ -188,10 +194,11 @@ inline void depthwise_tile(const T* in, int row, const T* weight, int channels, 
 
 // Depthwise convolution of a padded image of `row` elements a line; K taps a side, stride S,
 // dilation D. weight: (K, K, channels).
-template <class T, int L, int K, int S, int D>
+template <class T, int K, int S, int D>
 void depthwise(const T* padded, int row, const T* weight, Plane out, T* to) {
   const int channels = out.channels;
-  for (int c = 0; c < channels; c += L)
+  for_lanes<T>(channels, [&](auto lanes, int c) {
+    constexpr int L = decltype(lanes)::value;
     for (int y = 0; y < out.height; y++) {
       const T* in = padded + static_cast<size_t>(y) * S * row + c;
       T* line = to + static_cast<size_t>(y) * out.width * channels + c;
@@ -203,6 +210,7 @@ void depthwise(const T* padded, int row, const T* weight, Plane out, T* to) {
       for (; x < out.width; x++)
         depthwise_tile<T, L, K, S, D, 1>(in + x * S * channels, row, weight + c, channels, line + x * channels);
     }
+  });
 }
 
 // R lines of a window: their sums over P pixels, a column loaded once for all of its taps.
@@ -227,11 +235,12 @@ inline void depthwise_weights_tile(const T* in, int row, const T* g, int step, i
 
 // gradient (K, K, channels) += sum over pixels of padded input · gradient, which lies on a grid
 // with `step` between pixels and `g_row` elements a line.
-template <class T, int L, int K, int S, int D>
+template <class T, int K, int S, int D>
 void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step, Plane out, T* gradient) {
   constexpr int R = K == 3 ? 3 : 1, P = K == 3 ? 4 : 8;  // as many sums as the registers hold
   const int channels = out.channels;
-  for (int c = 0; c < channels; c += L)
+  for_lanes<T>(channels, [&](auto lanes, int c) {
+    constexpr int L = decltype(lanes)::value;
     for (int ky = 0; ky < K; ky += R) {
       Vec<T, L> sum[R][K] = {};
       for (int y = 0; y < out.height; y++) {
@@ -249,6 +258,7 @@ void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step
           store<T, L>(to, load<T, L>(to) + sum[r][kx]);
         }
     }
+  });
 }
 
 }  // namespace tune_nas

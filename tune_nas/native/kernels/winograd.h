@@ -25,33 +25,35 @@ inline bool has_tiles(int kernel, Plane out) {
 }
 
 // The weights U (16, inputs, outputs) of those by tap (9, inputs, outputs).
-template <class T, int L>
+template <class T>
 Aligned<T> tile_weights(const Aligned<T>& by_tap) {
-  using V = Vec<T, L>;
   const size_t n = by_tap.size() / 9;
   Aligned<T> to(kTaps * n);
-  const auto spread = [](V a, V b, V c, V& w, V& x, V& y, V& z) {  // G times a column
+  const auto spread = [](auto a, auto b, auto c, auto& w, auto& x, auto& y, auto& z) {  // G times a column
     w = a, x = (a + b + c) / 2, y = (a - b + c) / 2, z = c;
   };
-  for (size_t i = 0; i < n; i += L) {
+  for_lanes<T>(n, [&](auto lanes, int i) {
+    constexpr int L = decltype(lanes)::value;
+    using V = Vec<T, L>;
     const auto tap = [&](int k) { return load<T, L>(by_tap.data() + k * n + i); };
     V half[4][3], whole[4][4];
     for (int x = 0; x < 3; x++) spread(tap(x), tap(3 + x), tap(6 + x), half[0][x], half[1][x], half[2][x], half[3][x]);
     for (int y = 0; y < 4; y++) spread(half[y][0], half[y][1], half[y][2], whole[y][0], whole[y][1], whole[y][2], whole[y][3]);
     for (int k = 0; k < kTaps; k++) store<T, L>(to.data() + k * n + i, whole[k / 4][k % 4]);
-  }
+  });
   return to;
 }
 
 // Bᵀ d B of `count` tiles from tile `first` on, as (16, count, channels).
-template <class T, int L>
+template <class T>
 void into_tiles(const T* padded, Plane out, int first, int count, T* to) {
   const int channels = out.channels, row = (out.width + 2) * channels, per_line = out.width / 2;
   const size_t step = tap_step<T>(channels);
-  using V = Vec<T, L>;
   for (int tile = 0; tile < count; tile++) {
     const T* from = padded + 2 * ((first + tile) / per_line * row + (first + tile) % per_line * channels);
-    for (int c = 0; c < channels; c += L) {
+    for_lanes<T>(channels, [&](auto lanes, int c) {
+      constexpr int L = decltype(lanes)::value;
+      using V = Vec<T, L>;
       V half[4][4];
 #pragma GCC unroll 4
       for (int x = 0; x < 4; x++) {
@@ -67,19 +69,20 @@ void into_tiles(const T* padded, Plane out, int first, int count, T* to) {
         store<T, L>(at + 2 * step, half[y][2] - half[y][1]);
         store<T, L>(at + 3 * step, half[y][1] - half[y][3]);
       }
-    }
+    });
   }
 }
 
 // The pixels Aᵀ m A of `count` tiles m, (16, count, channels), from tile `first` on.
-template <class T, int L>
+template <class T>
 void out_of_tiles(const T* from, Plane out, int first, int count, T* to) {
   const int channels = out.channels, row = out.width * channels, per_line = out.width / 2;
   const size_t step = tap_step<T>(channels);
-  using V = Vec<T, L>;
   for (int tile = 0; tile < count; tile++) {
     T* pixel = to + 2 * ((first + tile) / per_line * row + (first + tile) % per_line * channels);
-    for (int c = 0; c < channels; c += L) {
+    for_lanes<T>(channels, [&](auto lanes, int c) {
+      constexpr int L = decltype(lanes)::value;
+      using V = Vec<T, L>;
       V half[2][4];
 #pragma GCC unroll 4
       for (int x = 0; x < 4; x++) {
@@ -93,19 +96,20 @@ void out_of_tiles(const T* from, Plane out, int first, int count, T* to) {
         store<T, L>(at, half[y][0] + half[y][1] + half[y][2]);
         store<T, L>(at + channels, half[y][1] - half[y][2] - half[y][3]);
       }
-    }
+    });
   }
 }
 
 // A y Aᵀ of `count` tiles of a gradient y, whose lines have `row` elements, as `into_tiles` has them.
-template <class T, int L>
+template <class T>
 void gradient_into_tiles(const T* g, int row, Plane out, int first, int count, T* to) {
   const int channels = out.channels, per_line = out.width / 2;
   const size_t step = tap_step<T>(channels);
-  using V = Vec<T, L>;
   for (int tile = 0; tile < count; tile++) {
     const T* from = g + 2 * ((first + tile) / per_line * row + (first + tile) % per_line * channels);
-    for (int c = 0; c < channels; c += L) {
+    for_lanes<T>(channels, [&](auto lanes, int c) {
+      constexpr int L = decltype(lanes)::value;
+      using V = Vec<T, L>;
       V half[4][2];
 #pragma GCC unroll 2
       for (int x = 0; x < 2; x++) {
@@ -120,13 +124,13 @@ void gradient_into_tiles(const T* g, int row, Plane out, int first, int count, T
         store<T, L>(at + 2 * step, half[y][0] - half[y][1]);
         store<T, L>(at + 3 * step, -half[y][1]);
       }
-    }
+    });
   }
 }
 
 // sums (16, inputs, outputs) += Bᵀ d B · A y Aᵀ over the tiles of an image, of its padded input and
 // of the gradient of its output, whose lines are as long.
-template <class T, int L>
+template <class T>
 void tile_weight_sums(const T* padded, const T* g, Plane out, T* sums, Aligned<T>& scratch) {
   const int channels = out.channels, row = (out.width + 2) * channels, tiles = out.height * out.width / 4;
   const size_t step = tap_step<T>(channels);
@@ -134,21 +138,22 @@ void tile_weight_sums(const T* padded, const T* g, Plane out, T* sums, Aligned<T
   T *inputs = scratch.data(), *gradients = inputs + kTaps * step;
   for (int first = 0; first < tiles; first += kTilesAtOnce) {
     const int count = std::min(kTilesAtOnce, tiles - first);
-    into_tiles<T, L>(padded, out, first, count, inputs);
-    gradient_into_tiles<T, L>(g, row, out, first, count, gradients);
+    into_tiles<T>(padded, out, first, count, inputs);
+    gradient_into_tiles<T>(g, row, out, first, count, gradients);
     for (int k = 0; k < kTaps; k++)
-      dense_weights<T, L>(inputs + k * step, 0, channels, 1, gradients + k * step, 0, {1, count, channels},
+      dense_weights<T>(inputs + k * step, 0, channels, 1, gradients + k * step, 0, {1, count, channels},
                           sums + static_cast<size_t>(k) * channels * channels);
   }
 }
 
 // The gradient of the weights by tap, Gᵀ s G, of such sums.
-template <class T, int L>
+template <class T>
 Aligned<T> of_tile_sums(const Aligned<T>& sums) {
-  using V = Vec<T, L>;
   const size_t n = sums.size() / kTaps;
   Aligned<T> to(9 * n);
-  for (size_t i = 0; i < n; i += L) {
+  for_lanes<T>(n, [&](auto lanes, int i) {
+    constexpr int L = decltype(lanes)::value;
+    using V = Vec<T, L>;
     const auto tap = [&](int k) { return load<T, L>(sums.data() + k * n + i); };
     V half[3][4];
     for (int x = 0; x < 4; x++) {
@@ -162,37 +167,42 @@ Aligned<T> of_tile_sums(const Aligned<T>& sums) {
       store<T, L>(at + n, minus);
       store<T, L>(at + 2 * n, plus + half[y][3]);
     }
-  }
+  });
   return to;
 }
 
-// A dense convolution of stride 1 of padded images.
-template <class T, int L>
+// A dense convolution of stride 1 of padded images with `inputs` channels.
+template <class T>
 class Dense {
  public:
   // The weights are by tap.
-  Dense(Aligned<T> weights, int kernel, Plane out)
-      : kernel_(kernel), out_(out), tiled_(has_tiles(kernel, out)), weights_(tiled_ ? tile_weights<T, L>(weights) : std::move(weights)) {}
+  Dense(Aligned<T> weights, int inputs, int kernel, Plane out)
+      : inputs_(inputs), kernel_(kernel), out_(out), tiled_(has_tiles(kernel, out)), weights_(tiled_ ? tile_weights<T>(weights) : std::move(weights)) {}
 
   // One image; `scratch` is the thread's own.
   void operator()(const T* padded, T* to, Aligned<T>& scratch) const {
-    if (!tiled_) return dense<T, L>(padded, kernel_, weights_.data(), out_, to);
+    if (!tiled_) return dense<T>(padded, inputs_, kernel_, weights_.data(), out_, to);
     const int channels = out_.channels, tiles = out_.height * out_.width / 4;
     const size_t step = tap_step<T>(channels);
     scratch.resize(2 * kTaps * step);
     T *inputs = scratch.data(), *outputs = inputs + kTaps * step;
     for (int first = 0; first < tiles; first += kTilesAtOnce) {
       const int count = std::min(kTilesAtOnce, tiles - first);
-      into_tiles<T, L>(padded, out_, first, count, inputs);
+      into_tiles<T>(padded, out_, first, count, inputs);
       for (int k = 0; k < kTaps; k++)
-        dense<T, L>(inputs + k * step, 1, weights_.data() + static_cast<size_t>(k) * channels * channels,
+        dense<T>(inputs + k * step, channels, 1, weights_.data() + static_cast<size_t>(k) * channels * channels,
                     {1, count, channels}, outputs + k * step);
-      out_of_tiles<T, L>(outputs, out_, first, count, to);
+      out_of_tiles<T>(outputs, out_, first, count, to);
     }
   }
 
+  // A pointwise one, of some lines of an image.
+  void lines(const T* from, int lines, T* to) const {
+    dense<T>(from, inputs_, 1, weights_.data(), {lines, out_.width, out_.channels}, to);
+  }
+
  private:
-  int kernel_;
+  int inputs_, kernel_;
   Plane out_;
   bool tiled_;
   Aligned<T> weights_;
