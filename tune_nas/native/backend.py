@@ -52,25 +52,16 @@ class CpuKernels:
         self, total: Tensor | None, mix: MixTensors
     ) -> tuple[Tensor, list[Tensor], Any]:
         """See `MixKernels.mix_forward`."""
-        stages, factors = mix.layout.stages, mix.scales.tolist()
-        numbers = mix.layout.numbers_of_stages()
+        arguments = _arguments(mix)
         out, kept = torch.ops.tune_nas.mix_forward(
-            total,
-            mix.terms,
-            mix.inputs,
-            mix.weights,
-            [
-                statistic
-                for norm in (stage.norm for stage in stages)
-                if norm.track_running_stats
-                for statistic in (norm.running_mean, norm.running_var, norm.num_batches_tracked)
-            ],
-            numbers,
-            [number for stage in stages for number in stage.momentum_and_eps],
-            factors,
-            mix.layout.factors_of_images(),
+            total, *arguments, mix.layout.factors_of_images()
         )
-        return out, kept, (numbers, factors)
+        return out, kept, (arguments[4], arguments[6])
+
+    def mix_evaluate(self, total: Tensor | None, mix: MixTensors) -> Tensor:
+        """Return the sum of a mix that `Layout.evaluates`; no output of a stage is kept."""
+        out: Tensor = torch.ops.tune_nas.mix_evaluate(total, *_arguments(mix))
+        return out
 
     def mix_backward(
         self, mix: MixTensors, gradient: MixGradient
@@ -90,6 +81,25 @@ class CpuKernels:
             gradient.of_scales,
         )
         return of_terms, of_inputs, of_all, mix.scales.new_tensor(of_scales)
+
+
+def _arguments(mix: MixTensors) -> tuple[Any, ...]:
+    """Return the arguments of both passes forward."""
+    stages = mix.layout.stages
+    return (
+        mix.terms,
+        mix.inputs,
+        mix.weights,
+        [
+            statistic
+            for norm in (stage.norm for stage in stages)
+            if norm.track_running_stats
+            for statistic in (norm.running_mean, norm.running_var, norm.num_batches_tracked)
+        ],
+        mix.layout.numbers_of_stages(),
+        [number for stage in stages for number in stage.momentum_and_eps],
+        mix.scales.tolist(),
+    )
 
 
 def mix_kernels(device: torch.device) -> MixKernels:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_nas.layers.primitives import add, in_channels_last
-from tune_nas.native.backend import MixKernels, mix_kernels
+from tune_nas.native.backend import CpuKernels, MixKernels, mix_kernels
 from tune_nas.native.chain import Stage
 from tune_nas.native.mix_layout import Layout, MixGradient, MixTensors
 
@@ -82,6 +82,9 @@ def mix(
     own = [value for value, at in zip(values, layout.term_inputs, strict=True) if at < 0]
     total = None if total is None else in_channels_last(total)
     kernels = kernels or mix_kernels(scales.device)
+    if isinstance(kernels, CpuKernels) and layout.evaluates and not torch.is_grad_enabled():
+        terms_ = layout.terms(layout.pooled(own), inputs)
+        return kernels.mix_evaluate(total, MixTensors(layout, scales, terms_, inputs, layout.weights))
     tensors = (*own, *inputs, *layout.weights)
     out: Tensor = _Mix.apply(total, layout, kernels, scales, *tensors)  # type: ignore[no-untyped-call]
     return out

@@ -83,6 +83,16 @@ class Layout:
             numbers += own
         return numbers
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether it has chains, all of them with running statistics and without factors."""
+        return (
+            bool(self.stages)
+            and not any(self.by_batch)
+            and all(stage.norm.track_running_stats for stage in self.stages)
+            and all(factors is None for factors in self.factors)
+        )
+
     def factors_of_images(self) -> list[Tensor]:
         """Return the factors of the images for each chain, empty for 1; no tensor if all are 1."""
         if all(factors is None for factors in self.factors):

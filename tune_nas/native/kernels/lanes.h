@@ -60,16 +60,16 @@ struct Plane {
 };
 
 // Calls f(lanes, first channel) for vectors that cover the channels, a multiple of 4: as many of
-// the widest of the processor as fit, then at most one of each smaller size.
+// the widest of the processor as fit, then the widest that divides the rest.
 template <class T, class F>
 inline void for_lanes(int channels, F f) {
   constexpr int widest = std::max<int>(4, kVectorBytes / sizeof(T));
   int c = 0;
   for (; c + widest <= channels; c += widest) f(std::integral_constant<int, widest>{}, c);
   if constexpr (widest > 8)
-    if (c + 8 <= channels) f(std::integral_constant<int, 8>{}, c), c += 8;
+    if (c + 8 == channels) return f(std::integral_constant<int, 8>{}, c);
   if constexpr (widest > 4)
-    if (c + 4 <= channels) f(std::integral_constant<int, 4>{}, c);
+    for (; c < channels; c += 4) f(std::integral_constant<int, 4>{}, c);
 }
 
 // Calls f(lanes, number of vectors, first channel) likewise, for two of the widest side by side where

@@ -208,6 +208,39 @@ std::tuple<Tensor, std::vector<Tensor>> mix_forward(const OptionalTensor& total,
   return {out, kept};
 }
 
+// The same with running statistics alone, where no gradient is needed: no output of a stage is kept.
+Tensor mix_evaluate(const OptionalTensor& total, TensorList terms, TensorList inputs, TensorList weights,
+                    TensorList statistics, at::IntArrayRef stages, Floats numbers, Floats scales) {
+  const Chains chains(weights, stages);
+  std::vector<std::vector<EvaluatedStage>> runs;
+  std::vector<int64_t> from;
+  size_t statistic = 0, number = 1;
+  for (const Chains::Stage& stage : chains.all) {
+    TORCH_CHECK(stage.tracks && !stage.by_batch, "running statistics are needed");
+    const Norm norm{statistics[statistic], statistics[statistic + 1], false, 0.0, numbers[number], stage.gain, stage.bias};
+    statistic += 3, number += 2;
+    if (stage.first) runs.emplace_back(), from.push_back(stage.input);
+    runs.back().push_back({stage.depthwise, stage.dense, norm.of({}, stage.dense.size(0), 0), stage.dilation, stage.stride});
+  }
+  TORCH_CHECK(!runs.empty() && terms.size() + runs.size() == scales.size(), "a scale for each term and chain, of at least one");
+  Tensor out;
+  if (total) {
+    check(*total, "total");
+    out = *total;
+  } else {
+    const Tensor& x = inputs[from[0]];
+    int64_t height = x.size(2), width = x.size(3);
+    for (const EvaluatedStage& stage : runs[0]) height = (height - 1) / stage.stride + 1, width = (width - 1) / stage.stride + 1;
+    out = at::empty({x.size(0), runs[0].back().dense.size(0), height, width},
+                    x.options().memory_format(at::MemoryFormat::ChannelsLast));
+  }
+  for (const Tensor& term : terms) check(term, "what is added");
+  if (!terms.empty()) add_all(out, total.has_value(), {terms.begin(), terms.end()}, terms.size(), {}, scales, {});
+  for (size_t i = 0; i < runs.size(); i++)
+    evaluate_chain(inputs[from[i]], runs[i], scales[terms.size() + i], out, total || !terms.empty() || i > 0);
+  return out;
+}
+
 // If `of_inputs` is given for an input, its gradient is needed; a term that is an input (its
 // index in `term_inputs`, -1 for none) has its gradient there. Returns the gradients of the other
 // terms, of the inputs, of the weights (with `of_weights`) and of the scales.
@@ -276,6 +309,8 @@ TORCH_LIBRARY_FRAGMENT(tune_nas, library) {
   library.def("mix_forward(Tensor(a!)? total, Tensor[] terms, Tensor[] inputs, Tensor[] weights, "
               "Tensor(b!)[] statistics, int[] stages, float[] numbers, float[] scales, Tensor[] factors) -> (Tensor, Tensor[])",
               &mix_forward);
+  library.def("mix_evaluate(Tensor(a!)? total, Tensor[] terms, Tensor[] inputs, Tensor[] weights, "
+              "Tensor[] statistics, int[] stages, float[] numbers, float[] scales) -> Tensor", &mix_evaluate);
   library.def("mix_backward(Tensor g, Tensor[] terms, int[] term_inputs, Tensor[] inputs, int[] wanted, "
               "Tensor[] weights, Tensor[] kept, int[] stages, float[] scales, bool of_weights, Tensor[] factors, bool scalings) "
               "-> (Tensor[], Tensor[], Tensor[], float[])", &mix_backward);

@@ -73,16 +73,15 @@ int pixels_at_once(int pixels) {
   return n;
 }
 
-Shape shape_of(const Tensor& x, const OptionalTensor& depthwise, const Tensor& dense,
+Shape shape_of(int64_t images, Plane in, const OptionalTensor& depthwise, const Tensor& dense,
                int64_t dilation, int64_t stride) {
-  check(x, "x");
-  const bool same = dense.size(0) == x.size(1);
-  TORCH_CHECK(dense.size(1) == x.size(1) && dense.size(0) % 4 == 0, "a dense weight has the channels of x and a multiple of 4");
+  const bool same = dense.size(0) == in.channels;
+  TORCH_CHECK(dense.size(1) == in.channels && dense.size(0) % 4 == 0, "a dense weight has the channels of x and a multiple of 4");
   TORCH_CHECK(same || (!depthwise && dense.size(2) == 1), "a pointwise convolution alone changes the channels");
   TORCH_CHECK(depthwise || stride == 1, "a stage without a depthwise convolution has stride 1");
   Shape s;
-  s.in = {int(x.size(2)), int(x.size(3)), int(x.size(1))};
-  s.images = x.size(0);
+  s.in = in;
+  s.images = images;
   s.dense_kernel = dense.size(2);
   s.kernel = depthwise ? depthwise->size(2) : dense.size(2);
   TORCH_CHECK(!depthwise || s.dense_kernel == 1, "a depthwise convolution is followed by a pointwise one");
@@ -101,6 +100,8 @@ Shape shape_of(const Tensor& x, const OptionalTensor& depthwise, const Tensor& d
   s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, int(dense.size(0))};
   return s;
 }
+
+Plane plane_of(const Tensor& x) { return {int(x.size(2)), int(x.size(3)), int(x.size(1))}; }
 
 // Calls f with a stage's kernel, `stride` and dilation as numbers that the compiler knows.
 template <class F>
@@ -135,43 +136,114 @@ void run_depthwise_weights(const Shape& s, const T* padded, const T* g, T* gradi
   });
 }
 
+// The convolutions of a stage, image by image.
+template <class T>
+class Convolutions {
+ public:
+  struct Buffers {
+    Aligned<T> padded, middle, scratch;
+  };
+
+  Convolutions(const Shape& shape, const OptionalTensor& depthwise, const Tensor& dense)
+      : s(shape), separable_(depthwise.has_value()), band_(separable_ ? s.band() : s.out.height),
+        dense_(by_tap<T>(dense, false), s.in.channels, s.dense_kernel, {band_, s.out.width, s.out.channels}),
+        taps_(separable_ ? by_tap<T>(*depthwise, false) : Aligned<T>()) {}
+
+  // x: one image; with `normal`, scale and shift of the input, one after the other.
+  void operator()(const T* x, const Aligned<T>& normal, Buffers& buffers, T* to) const {
+    const int line = s.out.width * s.out.channels, row = s.padded().width * s.in.channels;
+    buffers.padded.resize(s.padded().size());
+    T* padded = buffers.padded.data();
+    pad<T>(x, s.in, normal.empty() ? nullptr : normal.data(), normal.empty() ? nullptr : normal.data() + s.in.channels, s.border, padded);
+    if (!separable_) return dense_(padded, to, buffers.scratch);
+    buffers.middle.resize(band_ * s.out.width * s.in.channels);
+    for (int i = 0; i < s.out.height; i += band_) {
+      const int lines = std::min(band_, s.out.height - i);
+      run_depthwise<T>(s, s.stride, {lines, s.out.width, s.in.channels}, padded + i * s.stride * row, taps_.data(), buffers.middle.data());
+      dense_.lines(buffers.middle.data(), lines, to + i * line);
+    }
+  }
+
+  const Shape s;
+
+ private:
+  bool separable_;
+  int band_;
+  Dense<T> dense_;
+  Aligned<T> taps_;
+};
+
 }  // namespace
 
 std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
                                          int64_t dilation, int64_t stride, const Norm& norm) {
-  const Shape s = shape_of(x, depthwise_weight, dense_weight, dilation, stride);
+  check(x, "x");
+  const Shape s = shape_of(x.size(0), plane_of(x), depthwise_weight, dense_weight, dilation, stride);
   const int channels = s.out.channels;
   Tensor y = at::empty({x.size(0), channels, (x.size(2) - 1) / stride + 1, (x.size(3) - 1) / stride + 1},
                        x.options().memory_format(at::MemoryFormat::ChannelsLast));
   std::vector<double> sums(at::get_num_threads() * 2 * channels, 0.0);
   with_type(x, [&](auto type) {
     using T = decltype(type);
-    const int band = depthwise_weight ? s.band() : s.out.height;
-    const Dense<T> dense(by_tap<T>(dense_weight, false), s.in.channels, s.dense_kernel, {band, s.out.width, channels});
+    const Convolutions<T> run(s, depthwise_weight, dense_weight);
     const Aligned<T> before = affine<T>(normal, 1.0);
-    const Aligned<T> taps = depthwise_weight ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
-    const T *scale = normal ? before.data() : nullptr, *shift = normal ? scale + s.in.channels : nullptr;
     const T* from = x.const_data_ptr<T>();
     T* to = y.data_ptr<T>();
     at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
-      const int line = s.out.width * channels, row = s.padded().width * s.in.channels;
-      Aligned<T> padded(s.padded().size()), middle(depthwise_weight ? band * s.out.width * s.in.channels : 0), scratch;
+      typename Convolutions<T>::Buffers buffers;
       double* mine = sums.data() + at::get_thread_num() * 2 * channels;
       for (int64_t n = first; n < last; n++) {
-        pad<T>(from + n * s.in.size(), s.in, scale, shift, s.border, padded.data());
         T* out = to + n * s.out.size();
-        if (!depthwise_weight) dense(padded.data(), out, scratch);
-        for (int i = 0; depthwise_weight && i < s.out.height; i += band) {
-          const int lines = std::min(band, s.out.height - i);
-          run_depthwise<T>(s, s.stride, {lines, s.out.width, s.in.channels}, padded.data() + i * s.stride * row, taps.data(), middle.data());
-          dense.lines(middle.data(), lines, out + i * line);
-        }
+        run(from + n * s.in.size(), before, buffers, out);
         if (norm.by_batch) add_sums<T>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
       }
     });
   });
   return {y, norm.of(over_threads(sums, channels), channels, y.numel() / channels)};
+}
+
+void evaluate_chain(const Tensor& x, const std::vector<EvaluatedStage>& stages, double weight, Tensor out, bool add) {
+  check(x, "x");
+  check(out, "out");
+  with_type(x, [&](auto type) {
+    using T = decltype(type);
+    std::vector<Convolutions<T>> run;
+    std::vector<Aligned<T>> normals(1);
+    Plane plane = plane_of(x);
+    for (const EvaluatedStage& stage : stages) {
+      run.emplace_back(shape_of(x.size(0), plane, stage.depthwise, stage.dense, stage.dilation, stage.stride), stage.depthwise, stage.dense);
+      normals.push_back(affine<T>(stage.normal, &stage == &stages.back() ? weight : 1.0));
+      plane = run.back().s.out;
+      TORCH_CHECK(stages.size() == 1 || run.back().s.parts == 1, "a convolution that changes the channels is a chain alone");
+    }
+    const T* from = x.const_data_ptr<T>();
+    T* to = out.data_ptr<T>();
+    TORCH_CHECK(out.numel() == static_cast<int64_t>(run[0].s.images * plane.size()), "out has the shape of the chain's output");
+    at::parallel_for(0, run[0].s.images, 1, [&](int64_t first, int64_t last) {
+      typename Convolutions<T>::Buffers buffers;
+      Aligned<T> y, before;
+      for (int64_t n = first; n < last; n++) {
+        const T* input = from + n * run[0].s.in.size();
+        for (size_t k = 0; k < run.size(); k++) {
+          y.resize(run[k].s.out.size());
+          run[k](input, normals[k], buffers, y.data());
+          std::swap(y, before);
+          input = before.data();
+        }
+        const Aligned<T>& last_normal = normals.back();
+        for_lanes<T>(plane.channels, [&](auto lanes, int c) {
+          constexpr int L = decltype(lanes)::value;
+          const Vec<T, L> a = load<T, L>(last_normal.data() + c), b = load<T, L>(last_normal.data() + plane.channels + c);
+          T* at = to + n * plane.size() + c;
+          for (size_t k = c; k < plane.size(); k += plane.channels, at += plane.channels) {
+            const Vec<T, L> v = a * load<T, L>(before.data() + k) + b;
+            store<T, L>(at, add ? v + load<T, L>(at) : v);
+          }
+        });
+      }
+    });
+  });
 }
 
 namespace {
@@ -216,7 +288,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
     const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add,
     const OptionalTensor& factors) {
-  const Shape s = shape_of(x, depthwise_weight, dense_weight, dilation, stride);
+  check(x, "x");
+  const Shape s = shape_of(x.size(0), plane_of(x), depthwise_weight, dense_weight, dilation, stride);
   check(g, "g");
   check(y, "y");
   check(gx, "gx");

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include <tuple>
+#include <vector>
 
 #include "norm.h"
 
@@ -29,6 +30,16 @@ enum StageNumber : int64_t {
 std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& normal,
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
                                          int64_t dilation, int64_t stride, const Norm& norm);
+
+// A stage in evaluation: its normalization as written by `Norm`.
+struct EvaluatedStage {
+  OptionalTensor depthwise;
+  Tensor dense, normal;
+  int64_t dilation, stride;
+};
+
+// out = weight · norm(stages(x)), or is added to it; nothing is kept.
+void evaluate_chain(const Tensor& x, const std::vector<EvaluatedStage>& stages, double weight, Tensor out, bool add);
 
 // The backward pass of weight · factor · norm(stage(x)), with a factor (n,) for each image, or 1. `sums` (2, channels) are those of factor · g and of factor · g · y.
 // The gradient of x (of norm(x), if `normal_before` is given) is written to gx, or added to it.
