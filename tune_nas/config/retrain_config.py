@@ -27,7 +27,7 @@ class RetrainConfig(Section):
     Args:
         recipe: Settings of a paper, by name; all other keys get its values unless they are given.
         skeleton: Skeleton of the network: ``thirds``, ``stages`` or ``imagenet`` (as ``thirds``
-            after three convolutions of stride 2); None for that of the space.
+            after three convolutions of stride 2); None for that of the search.
         init_channels: Channels of the first cell; None for the space's usual final size.
         cells: Number of cells (per stage in spaces with stages); None likewise.
         drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
