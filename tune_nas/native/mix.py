@@ -84,7 +84,9 @@ def mix(
     kernels = kernels or mix_kernels(scales.device)
     if isinstance(kernels, CpuKernels) and layout.evaluates and not torch.is_grad_enabled():
         terms_ = layout.terms(layout.pooled(own), inputs)
-        return kernels.mix_evaluate(total, MixTensors(layout, scales, terms_, inputs, layout.weights))
+        return kernels.mix_evaluate(
+            total, MixTensors(layout, scales, terms_, inputs, layout.weights)
+        )
     tensors = (*own, *inputs, *layout.weights)
     out: Tensor = _Mix.apply(total, layout, kernels, scales, *tensors)  # type: ignore[no-untyped-call]
     return out

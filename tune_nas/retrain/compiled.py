@@ -1,4 +1,4 @@
-"""The forward pass of a retraining run, compiled by torch.compile where that is faster."""
+"""The passes of a retraining run: by kernels on a CPU, compiled by torch.compile on a GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tune_nas.config.trial import RuntimeConfig
+from tune_nas.runtime import supernet_form
 from tune_nas.spaces import Network
+from tune_nas.spaces.native_network import NativeNetwork
 
 Output = Tensor | tuple[Tensor, Tensor]
 Run = Callable[[Tensor, Tensor | None], Output]
@@ -22,6 +25,11 @@ def compile_pays(choice: Literal["auto", "never"], device: torch.device) -> bool
     return choice == "auto" and device.type == "cuda"
 
 
+def kernels_pay(config: RuntimeConfig, device: torch.device) -> bool:
+    """Return whether a retraining run uses the kernels: on a CPU if a supernet does."""
+    return device.type == "cpu" and supernet_form(config, device) == "fast"
+
+
 class TrainingPass:
     """The forward pass of training steps: the sampling of drop path, then the network.
 
@@ -32,10 +40,17 @@ class TrainingPass:
         compiled: Whether to compile it. If that fails (no compiler, an operation that cannot be
             traced), one line is logged and it runs uncompiled.
         drops: Whether it drops paths in any epoch.
+        kernels: Whether the kernels of a CPU run it, where there are some.
+
+    Attributes:
+        kernels: Likewise; it may be changed between steps.
     """
 
-    def __init__(self, network: Network, *, compiled: bool, drops: bool) -> None:
+    def __init__(
+        self, network: Network, *, compiled: bool, drops: bool, kernels: bool = False
+    ) -> None:
         self.network = network
+        self.kernels, self._native = kernels, NativeNetwork(network)
         self._wanted, self._drops = compiled, drops
         self._compiled: Run | None = None
 
@@ -53,7 +68,7 @@ class TrainingPass:
                 self._wanted = self._compiled is not None
             if self._compiled is not None:
                 return self._compiled(images, factors)
-        return self.network.run(images, kept)
+        return (self._native if self.kernels else self.network.run)(images, kept)
 
 
 def _compile(network: Network, images: Tensor, kept: Tensor | None) -> Run | None:

@@ -26,15 +26,21 @@ class NetworkTraining:
         network: The network, on its device.
         recipe: The recipe.
         compiled: Whether to compile the forward pass.
+        kernels: Whether the kernels of a CPU run the network, where there are some.
 
     Attributes:
+        forward: The forward pass of its steps.
         optimizer: The optimizer of the weights.
         average: The moving average of the weights, or None.
     """
 
-    def __init__(self, network: Network, recipe: RetrainConfig, *, compiled: bool) -> None:
+    def __init__(
+        self, network: Network, recipe: RetrainConfig, *, compiled: bool, kernels: bool = False
+    ) -> None:
         self._network, self._recipe = network, recipe
-        self._forward = TrainingPass(network, compiled=compiled, drops=recipe.drop_path > 0)
+        self.forward = TrainingPass(
+            network, compiled=compiled, drops=recipe.drop_path > 0, kernels=kernels
+        )
         self.optimizer = FusedSGD(
             network.parameters(),
             lr=recipe.learning_rate,
@@ -117,7 +123,7 @@ class NetworkTraining:
         images = images.contiguous(memory_format=torch.channels_last)
         mixed = self._recipe.autocast
         with bfloat16_pass(images.device) if mixed else nullcontext():
-            output = self._forward(images)
+            output = self.forward(images)
         logits = output if isinstance(output, tuple) else (output,)
         # bfloat16 is too coarse for the loss.
         return tuple(scores.float() for scores in logits) if mixed else logits

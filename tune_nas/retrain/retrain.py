@@ -22,7 +22,7 @@ from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNas
 from tune_nas.library import stored_trial
 from tune_nas.memory import check_weights
 from tune_nas.paths import GENOTYPE
-from tune_nas.retrain.compiled import compile_pays
+from tune_nas.retrain.compiled import compile_pays, kernels_pay
 from tune_nas.retrain.data_summary import DataSummary
 from tune_nas.retrain.network_training import NetworkTraining
 from tune_nas.retrain.retrain_checks import (
@@ -108,7 +108,10 @@ class Retrain:
         )
         self.network.generator = self._drop_path_generator
         self.training = NetworkTraining(
-            self.network, trial.retrain, compiled=compile_pays(trial.runtime.compile, self.device)
+            self.network,
+            trial.retrain,
+            compiled=compile_pays(trial.runtime.compile, self.device),
+            kernels=kernels_pay(trial.runtime, self.device),
         )
         self._train = self.data.batches(
             self.data.train,
@@ -181,7 +184,8 @@ class Retrain:
     def _evaluate(self, network: Network | None = None) -> Scores:
         """Return the scores of the network, or of its average."""
         size = self._recipe.batch_size // self._recipe.accumulation_steps
-        return score_network(network or self.network, self.data, size, self.device)
+        kernels = self.training.forward.kernels
+        return score_network(network or self.network, self.data, size, self.device, kernels=kernels)
 
     def state_dict(self) -> State:
         """Return the complete state of the training as containers and tensors."""
@@ -197,6 +201,7 @@ class Retrain:
             "drop_path_generator": self._drop_path_generator.get_state(),
             "history": [dict(metrics) for metrics in self.history],
             **({} if average is None else {"ema": average.state_dict()}),
+            "kernels": self.training.forward.kernels,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -222,6 +227,8 @@ class Retrain:
         self._drop_path_generator.set_state(state["drop_path_generator"])
         self.history = [dict(metrics) for metrics in state["history"]]
         self.epoch = state["epoch"]
+        # A run that started without the kernels, e.g. before there were any, ends without them.
+        self.training.forward.kernels &= state.get("kernels", False)
 
     def result(self) -> Genotype:
         """Return the genotype in training."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from tune_nas.data import RetrainData
 from tune_nas.spaces import Network
+from tune_nas.spaces.native_network import NativeNetwork
 from tune_nas.training import tally
 
 _TOP = 5
@@ -40,7 +42,12 @@ class Scores(NamedTuple):
 
 
 def score_network(
-    network: Network, data: RetrainData, batch_size: int, device: torch.device
+    network: Network,
+    data: RetrainData,
+    batch_size: int,
+    device: torch.device,
+    *,
+    kernels: bool = False,
 ) -> Scores:
     """Return the scores of a network, which is left in evaluation mode.
 
@@ -49,10 +56,19 @@ def score_network(
         data: Its data.
         batch_size: Number of images that are classified at once.
         device: Device of network and images.
+        kernels: Whether the kernels of a CPU run the network, where there are some.
     """
     network.eval()
+    run = NativeNetwork(network) if kernels else network.run
     layout = torch.channels_last
     batches = data.evaluation_batches(data.test, batch_size)
     ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
-    found = tally(network, ordered, device, top=_TOP if data.n_classes > _TOP else None)
+
+    def classify(images: Tensor) -> Tensor:
+        logits = run(images, None)
+        assert isinstance(logits, Tensor)  # the auxiliary head is left out in evaluation
+        return logits
+
+    top = _TOP if data.n_classes > _TOP else None
+    found = tally(classify, ordered, device, top=top)
     return Scores(found.loss, found.accuracy, found.top_accuracy)

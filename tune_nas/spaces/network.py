@@ -17,7 +17,6 @@ from tune_nas.spaces.genotype import CellGenotype, Genotype
 from tune_nas.spaces.operation_registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
 
-
 RunCell = Callable[
     [Block, Sequence[Tensor], Iterator[Tensor] | None, torch.Generator | None], Tensor
 ]

@@ -24,16 +24,11 @@ namespace {
 // weight has one input, and is (taps, channels) in either case.
 template <class T>
 Aligned<T> by_tap(const Tensor& weight, bool back) {
-  const Tensor dense = weight.contiguous();
-  const T* from = dense.const_data_ptr<T>();
-  const int64_t outputs = weight.size(0), inputs = weight.size(1), taps = weight.size(2) * weight.size(3);
+  const int64_t taps = weight.size(2) * weight.size(3), n = weight.size(0) * weight.size(1);
+  const Tensor in_order = weight.permute(back ? at::IntArrayRef({2, 3, 0, 1}) : at::IntArrayRef({2, 3, 1, 0})).contiguous();
+  const T* from = in_order.const_data_ptr<T>();
   Aligned<T> to(weight.numel());
-  for (int64_t o = 0; o < outputs; o++)
-    for (int64_t i = 0; i < inputs; i++)
-      for (int64_t k = 0; k < taps; k++) {
-        const int64_t tap = back ? taps - 1 - k : k;
-        to[back ? (tap * outputs + o) * inputs + i : (tap * inputs + i) * outputs + o] = *from++;
-      }
+  for (int64_t k = 0; k < taps; k++) std::copy_n(from + (back ? taps - 1 - k : k) * n, n, to.data() + k * n);
   return to;
 }
 
@@ -62,8 +57,10 @@ struct Shape {
   Plane padded() const { return with_border(in); }
   Plane with_border(Plane plane) const { return {plane.height + 2 * border, plane.width + 2 * border, plane.channels}; }
   Plane middle() const { return {out.height, out.width, in.channels}; }  // after the depthwise convolution
-  // Lines of the output that are computed at a time: whole blocks of sums, which stay in the cache.
-  int band() const { return std::min<int64_t>(out.height, kPixelsInASum / std::gcd(kPixelsInASum, int64_t(out.width))); }
+  // Lines that are computed at a time: whole blocks of sums, which stay in the cache.
+  static int band(Plane plane) {
+    return std::min<int64_t>(plane.height, kPixelsInASum / std::gcd(kPixelsInASum, int64_t(plane.width)));
+  }
 };
 
 // Pixels of an image that are computed at a time where no pixel needs another: a divisor.
@@ -126,13 +123,14 @@ void run_depthwise(const Shape& s, int stride, Plane out, const T* padded, const
   });
 }
 
+// From line `first` of the output on.
 template <class T>
-void run_depthwise_weights(const Shape& s, const T* padded, const T* g, T* gradient) {
-  const int row = s.padded().width * s.in.channels;
-  const T* from = g + s.border * row + s.border * s.in.channels;
+void run_depthwise_weights(const Shape& s, int first, int lines, const T* padded, const T* g, T* gradient) {
+  const int row = s.padded().width * s.in.channels, at = first * s.stride * row;
+  const T* from = g + at + s.border * row + s.border * s.in.channels;
   with_window(s, s.stride, [&](auto k, auto step, auto d) {
     constexpr int S = decltype(step)::value;
-    depthwise_weights<T, decltype(k)::value, S, decltype(d)::value>(padded, row, from, row, S, s.middle(), gradient);
+    depthwise_weights<T, decltype(k)::value, S, decltype(d)::value>(padded + at, row, from, row, S, {lines, s.out.width, s.in.channels}, gradient);
   });
 }
 
@@ -145,7 +143,7 @@ class Convolutions {
   };
 
   Convolutions(const Shape& shape, const OptionalTensor& depthwise, const Tensor& dense)
-      : s(shape), separable_(depthwise.has_value()), band_(separable_ ? s.band() : s.out.height),
+      : s(shape), separable_(depthwise.has_value()), band_(separable_ ? Shape::band(s.out) : s.out.height),
         dense_(by_tap<T>(dense, false), s.in.channels, s.dense_kernel, {band_, s.out.width, s.out.channels}),
         taps_(separable_ ? by_tap<T>(*depthwise, false) : Aligned<T>()) {}
 
@@ -232,15 +230,17 @@ void evaluate_chain(const Tensor& x, const std::vector<EvaluatedStage>& stages, 
           input = before.data();
         }
         const Aligned<T>& last_normal = normals.back();
-        for_lanes<T>(plane.channels, [&](auto lanes, int c) {
-          constexpr int L = decltype(lanes)::value;
-          const Vec<T, L> a = load<T, L>(last_normal.data() + c), b = load<T, L>(last_normal.data() + plane.channels + c);
-          T* at = to + n * plane.size() + c;
-          for (size_t k = c; k < plane.size(); k += plane.channels, at += plane.channels) {
-            const Vec<T, L> v = a * load<T, L>(before.data() + k) + b;
-            store<T, L>(at, add ? v + load<T, L>(at) : v);
-          }
-        });
+        const size_t line = static_cast<size_t>(plane.width) * plane.channels;
+        for (size_t start = 0; start < plane.size(); start += line)
+          for_lanes<T>(plane.channels, [&](auto lanes, int c) {
+            constexpr int L = decltype(lanes)::value;
+            const Vec<T, L> a = load<T, L>(last_normal.data() + c), b = load<T, L>(last_normal.data() + plane.channels + c);
+            T* at = to + n * plane.size() + start + c;
+            for (size_t k = start + c; k < start + line; k += plane.channels, at += plane.channels) {
+              const Vec<T, L> v = a * load<T, L>(before.data() + k) + b;
+              store<T, L>(at, add ? v + load<T, L>(at) : v);
+            }
+          });
       }
     });
   });
@@ -306,7 +306,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
         through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / outputs);
     g_norm = through.of_norm, g_weight = through.of_weight;
     const T* c3 = through.coefficients.data();
-    const int band = separable ? s.band() : s.out.height, line = s.out.width * outputs, middle_line = s.out.width * channels;
+    const int band = separable ? Shape::band(s.out) : s.out.height, line = s.out.width * outputs, middle_line = s.out.width * channels;
     const Dense<T> back(by_tap<T>(dense_weight, true), outputs, s.dense_kernel, {band, s.out.width, channels});
     const Aligned<T> before = affine<T>(normal_before, 1.0);
     const Aligned<T> taps = separable ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
@@ -324,7 +324,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
       const int row = padded.width * channels, row_out = padded.width * outputs;
       Aligned<T> input(weights ? padded.size() : 0), spread(separable ? padded.size() : s.with_border(s.out).size(), T(0));
       Aligned<T> gradient(separable ? band * line : 0), middle(separable ? band * middle_line : 0);
-      Aligned<T> result(s.in.size()), scratch, dense_image(weights && separable ? n_dense : 0);
+      Aligned<T> result(s.in.size()), scratch, dense_image(weights && separable ? n_dense : 0), taps_image(weights ? g_depthwise.numel() : 0);
+      const int band_in = Shape::band(s.in), line_in = s.in.width * channels;
       T* dense_mine = dense_all.data() + n_dense * thread;
       T* taps_mine = taps_all.data() + g_depthwise.numel() * thread;
       double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
@@ -334,6 +335,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
         if (weights) pad<T>(xn, s.in, a, b, s.border, input.data());
         if (separable) {
           std::fill(dense_image.begin(), dense_image.end(), T(0));
+          std::fill(taps_image.begin(), taps_image.end(), T(0));
           for (int i = 0; i < s.out.height; i += band) {
             const int lines = std::min(band, s.out.height - i);
             place_gradient<T>(gn + i * line, yn + i * line, c3, factor, {lines, s.out.width, outputs}, line, 0, gradient.data());
@@ -351,9 +353,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
                   std::memcpy(to_line + j * s.stride * channels, from_line + j * channels, sizeof(T) * channels);
             }
           }
+          for (int i = 0; weights && i < s.out.height; i += band)
+            run_depthwise_weights<T>(s, i, std::min(band, s.out.height - i), input.data(), spread.data(), taps_image.data());
           for (int64_t k = 0; weights && k < n_dense; k++) dense_mine[k] += dense_image[k];
-          if (weights) run_depthwise_weights<T>(s, input.data(), spread.data(), taps_mine);
-          run_depthwise<T>(s, 1, s.in, spread.data(), taps_back.data(), result.data());
+          for (size_t k = 0; k < taps_image.size(); k++) taps_mine[k] += taps_image[k];
         } else {
           place_gradient<T>(gn, yn, c3, factor, s.out, row_out, s.border, spread.data());
           const T* gradient_in = spread.data() + s.border * (row_out + outputs);
@@ -363,7 +366,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
             dense_weights<T>(input.data(), row, channels, s.dense_kernel, gradient_in, row_out, s.out, dense_mine);
           back(spread.data(), result.data(), scratch);
         }
-        through_relu<T>(result.data(), xn, a, b, s.in, add, to + n * s.in.size(), result.data(), mine);
+        for (int i = 0; i < s.in.height; i += band_in) {
+          const int lines = std::min(band_in, s.in.height - i);
+          T* at = result.data() + i * line_in;
+          if (separable) run_depthwise<T>(s, 1, {lines, s.in.width, channels}, spread.data() + i * row, taps_back.data(), at);
+          through_relu<T>(at, xn + i * line_in, a, b, {lines, s.in.width, channels}, add, to + n * s.in.size() + i * line_in, at, mine);
+        }
       }
     });
     if (weights) {

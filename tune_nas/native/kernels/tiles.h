@@ -234,7 +234,7 @@ inline void depthwise_weights_tile(const T* in, int row, const T* g, int step, i
 }
 
 // gradient (K, K, channels) += sum over pixels of padded input · gradient, which lies on a grid
-// with `step` between pixels and `g_row` elements a line.
+// with `step` between pixels and `g_row` elements a line; each sum continues from the gradient.
 template <class T, int K, int S, int D>
 void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step, Plane out, T* gradient) {
   constexpr int R = K == 3 ? 3 : 1, P = K == 3 ? 4 : 8;  // as many sums as the registers hold
@@ -242,7 +242,10 @@ void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step
   for_lanes<T>(channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
     for (int ky = 0; ky < K; ky += R) {
-      Vec<T, L> sum[R][K] = {};
+      Vec<T, L> sum[R][K];
+      const auto place = [&](int r, int kx) { return gradient + ((ky + r) * K + kx) * channels + c; };
+      for (int r = 0; r < R; r++)
+        for (int kx = 0; kx < K; kx++) sum[r][kx] = load<T, L>(place(r, kx));
       for (int y = 0; y < out.height; y++) {
         const T* from = g + static_cast<size_t>(y) * step * g_row + c;
         const T* in = padded + static_cast<size_t>(y * S + ky * D) * row + c;
@@ -253,10 +256,7 @@ void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step
           depthwise_weights_tile<T, L, K, S, D, R, 1>(in + x * S * channels, row, from + x * step * channels, step * channels, channels, sum);
       }
       for (int r = 0; r < R; r++)
-        for (int kx = 0; kx < K; kx++) {
-          T* to = gradient + ((ky + r) * K + kx) * channels + c;
-          store<T, L>(to, load<T, L>(to) + sum[r][kx]);
-        }
+        for (int kx = 0; kx < K; kx++) store<T, L>(place(r, kx), sum[r][kx]);
     }
   });
 }
