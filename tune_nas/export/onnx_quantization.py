@@ -1,0 +1,80 @@
+"""Static quantization of an ONNX file to int8, by ONNX Runtime.
+
+Activations are unsigned 8-bit integers whose ranges are the smallest and largest values of a
+calibration sample. Weights are signed, per output channel, and use 7 of their 8 bits: without VNNI,
+a processor adds the products of two unsigned and two signed bytes in 16 bits, which 2 · 255 · 64
+fits into and 2 · 255 · 127 does not. So the file is right on processors with and without VNNI,
+whatever the options of the session.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tune_nas.export.onnx_file import INPUT
+
+SCHEME = "uint8 activations, int8 weights per channel with 7 bits, QDQ, calibrated by min and max"
+_BATCH_SIZE = 32
+
+
+class _Reader:
+    """A calibration sample as ONNX Runtime reads it (`CalibrationDataReader`)."""
+
+    def __init__(self, images: Tensor) -> None:
+        self._batches: Iterator[Tensor] = iter(torch.split(images, _BATCH_SIZE))
+
+    def get_next(self) -> dict[str, object] | None:
+        """Return the inputs of the next batch; None after the last one."""
+        images = next(self._batches, None)
+        return None if images is None else {INPUT: images.numpy()}
+
+
+def quantize_onnx(source: Path, target: Path, calibration: Tensor) -> None:
+    """Write an ONNX file with 8-bit weights and activations.
+
+    Args:
+        source: The float file.
+        target: The new file.
+        calibration: Images in the form of the file's input, (n, in_channels, h, w).
+    """
+    quantization = importlib.import_module("onnxruntime.quantization")
+    shapes = importlib.import_module("onnxruntime.quantization.shape_inference")
+    prepared = target.with_suffix(".prepared.onnx")
+    # symbolic shapes need sympy, and these networks have no shape that depends on a value
+    shapes.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    quantization.quantize_static(
+        str(prepared),
+        str(target),
+        _Reader(calibration),
+        quant_format=quantization.QuantFormat.QDQ,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
+        calibrate_method=quantization.CalibrationMethod.MinMax,
+    )
+    prepared.unlink()
+
+
+def add_metadata(path: Path, metadata: Mapping[str, str]) -> None:
+    """Set the metadata of an ONNX file."""
+    onnx = importlib.import_module("onnx")
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save(model, str(path))
+
+
+def sample(images: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Return n random images without repetition; all of them if there are fewer.
+
+    Args:
+        images: (m, ...).
+        n: Number of images.
+        generator: Source of the randomness.
+    """
+    return images[torch.randperm(len(images), generator=generator)[:n]]
