@@ -10,7 +10,7 @@ The results file contains every finished cell; an interrupted run resumes after 
 
     python benchmarks/cells_nasbench201.py --data-dir CIFAR --table TABLE --results cells.json
     python benchmarks/cells_nasbench201.py --data-dir CIFAR --table TABLE --results resnet.json \
-        --channels 16 --cells-per-stage 5 --batch-size 256 --images 8000 --epochs 12 \
+        --channels 16 --cells-per-stage 5 --batch-size 256 --images 3000 --epochs 12 \
         --cell '|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|'
 """
 
@@ -59,6 +59,7 @@ def reduced_trial(arguments: argparse.Namespace) -> TrialConfig:
             "data.name": "cifar10",
             "data.dir": arguments.data_dir,
             "data.train_images": arguments.images,
+            "data.resolution": arguments.resolution,
             "retrain.recipe": "nasbench201",
             "retrain.epochs": arguments.epochs,
             "retrain.init_channels": arguments.channels,
@@ -82,6 +83,7 @@ class Results:
         self.settings = {
             "seed": trial.seed,
             "train_images": trial.data.train_images,
+            "resolution": trial.data.resolution,
             "retrain": trial.retrain.to_dict(),
             "torch": torch.__version__,
         }
@@ -151,6 +153,7 @@ def main() -> None:
     parser.add_argument("--cell", action="append", help="a cell; several times for several")
     parser.add_argument("--cells", type=int, default=12, help="number of cells without --cell")
     parser.add_argument("--images", type=int, default=5000, help="training images, a sample")
+    parser.add_argument("--resolution", type=int, default=16, help="side of an image, in pixels")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--cells-per-stage", type=int, default=2)

@@ -10,7 +10,9 @@ whatever the options of the session.
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -42,23 +44,46 @@ def quantize_onnx(source: Path, target: Path, calibration: Tensor) -> None:
         target: The new file.
         calibration: Images in the form of the file's input, (n, in_channels, h, w).
     """
-    quantization = importlib.import_module("onnxruntime.quantization")
-    shapes = importlib.import_module("onnxruntime.quantization.shape_inference")
     prepared = target.with_suffix(".prepared.onnx")
-    # symbolic shapes need sympy, and these networks have no shape that depends on a value
-    shapes.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-    quantization.quantize_static(
-        str(prepared),
-        str(target),
-        _Reader(calibration),
-        quant_format=quantization.QuantFormat.QDQ,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-        per_channel=True,
-        reduce_range=True,
-        calibrate_method=quantization.CalibrationMethod.MinMax,
-    )
+    with _quiet():
+        shapes = importlib.import_module("onnxruntime.quantization.shape_inference")
+        # symbolic shapes need sympy, and no shape of these networks depends on a value
+        shapes.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantization = importlib.import_module("onnxruntime.quantization")
+        quantization.quantize_static(
+            str(prepared),
+            str(target),
+            _Reader(calibration),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+            nodes_to_exclude=_normalizations(prepared),
+        )
     prepared.unlink()
+
+
+def _normalizations(path: Path) -> list[str]:
+    """Return the names of the batch normalizations that are not part of a convolution.
+
+    ONNX Runtime has no int8 operation for them: rounding their parameters would save nothing.
+    """
+    onnx = importlib.import_module("onnx")
+    nodes = onnx.load(str(path)).graph.node
+    return [node.name for node in nodes if node.op_type == "BatchNormalization"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Do not log warnings in the block; ONNX Runtime's are for its own developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def add_metadata(path: Path, metadata: Mapping[str, str]) -> None:

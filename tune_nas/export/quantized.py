@@ -101,7 +101,7 @@ def export_quantized(
     """
     if not 0 <= max_accuracy_drop <= 100:
         raise ConfigError(
-            f"max_accuracy_drop is {max_accuracy_drop:g}, but must be between 0 and 100 points"
+            f"`max_accuracy_drop` is {max_accuracy_drop:g}, but must be between 0 and 100 points"
         )
     form, path = OnnxFile(), Path(path)
     check_packages(form, _TO)
@@ -168,7 +168,7 @@ def _logits(network: Exportable, run: Run, images: Tensor) -> Tensor:
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float:
-    return 100 * float((logits.argmax(1) == labels).float().mean())
+    return 100 * int((logits.argmax(1) == labels).sum()) / len(labels)
 
 
 def _check(report: Quantization, bound: float) -> None:
@@ -182,5 +182,5 @@ def _check(report: Quantization, bound: float) -> None:
             raise ExportError(
                 f"int8{where} has a test accuracy of {accuracy:.2f} %, {drop:.2f} points below "
                 f"float ({report.float_accuracy:.2f} %, {report.test_images} images), but "
-                f"max_accuracy_drop is {bound:g}; nothing was kept"
+                f"`max_accuracy_drop` is {bound:g}; nothing was kept"
             )
