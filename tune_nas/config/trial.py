@@ -118,7 +118,7 @@ class RuntimeConfig(Section):
         implementation: Implementation of the supernet: ``plain``; ``torch``, reorganized; ``fast``,
             like torch on a GPU, with kernels compiled at first use on a CPU; ``triton``, like fast
             with Triton kernels on a GPU, which are experimental. They are equal up to rounding and
-            share checkpoints.
+            share checkpoints. With ``fast``, the kernels also run a final network on a CPU.
         compile: Whether a retraining run compiles its network with ``torch.compile``: ``auto``,
             only on a GPU (takes minutes once; slower on a CPU), or ``never``. Equal up to rounding;
             checkpoints are the same.

@@ -72,8 +72,7 @@ inline void for_lanes(int channels, F f) {
     for (; c < channels; c += 4) f(std::integral_constant<int, 4>{}, c);
 }
 
-// Calls f(lanes, number of vectors, first channel) likewise, for two of the widest side by side where
-// they fit.
+// Calls f(lanes, number of vectors, first channel) likewise, for two side by side where they fit.
 template <class T, class F>
 inline void for_pairs_of_lanes(int channels, F f) {
   constexpr int widest = std::max<int>(4, kVectorBytes / sizeof(T));
@@ -81,6 +80,12 @@ inline void for_pairs_of_lanes(int channels, F f) {
   int first = 0;
   for (; first + 2 * widest <= channels; first += 2 * widest)
     f(std::integral_constant<int, widest>{}, std::integral_constant<int, 2>{}, first);
+  if (widest > 4 && (channels - first) % widest == 12) {
+    const int fours = channels - 12;
+    for_lanes<T>(fours - first, [&](auto lanes, int c) { f(lanes, one, first + c); });
+    f(std::integral_constant<int, 4>{}, std::integral_constant<int, 2>{}, fours);
+    return f(std::integral_constant<int, 4>{}, one, fours + 8);
+  }
   for_lanes<T>(channels - first, [&](auto lanes, int c) { f(lanes, one, first + c); });
 }
 

@@ -212,32 +212,31 @@ std::tuple<Tensor, std::vector<Tensor>> mix_forward(const OptionalTensor& total,
 Tensor mix_evaluate(const OptionalTensor& total, TensorList terms, TensorList inputs, TensorList weights,
                     TensorList statistics, at::IntArrayRef stages, Floats numbers, Floats scales) {
   const Chains chains(weights, stages);
-  std::vector<std::vector<EvaluatedStage>> runs;
-  std::vector<int64_t> from;
+  const auto starts = std::count_if(chains.all.begin(), chains.all.end(), [](const Chains::Stage& stage) { return stage.first; });
+  TORCH_CHECK(starts > 0 && terms.size() + starts == scales.size(), "a scale for each term and chain, of at least one");
+  std::vector<EvaluatedChain> runs;
   size_t statistic = 0, number = 1;
   for (const Chains::Stage& stage : chains.all) {
     TORCH_CHECK(stage.tracks && !stage.by_batch, "running statistics are needed");
     const Norm norm{statistics[statistic], statistics[statistic + 1], false, 0.0, numbers[number], stage.gain, stage.bias};
     statistic += 3, number += 2;
-    if (stage.first) runs.emplace_back(), from.push_back(stage.input);
-    runs.back().push_back({stage.depthwise, stage.dense, norm.of({}, stage.dense.size(0), 0), stage.dilation, stage.stride});
+    if (stage.first) runs.push_back({inputs[stage.input], {}, scales[terms.size() + runs.size()]});
+    runs.back().stages.push_back({stage.depthwise, stage.dense, norm.of({}, stage.dense.size(0), 0), stage.dilation, stage.stride});
   }
-  TORCH_CHECK(!runs.empty() && terms.size() + runs.size() == scales.size(), "a scale for each term and chain, of at least one");
   Tensor out;
   if (total) {
     check(*total, "total");
     out = *total;
   } else {
-    const Tensor& x = inputs[from[0]];
+    const Tensor& x = runs[0].x;
     int64_t height = x.size(2), width = x.size(3);
-    for (const EvaluatedStage& stage : runs[0]) height = (height - 1) / stage.stride + 1, width = (width - 1) / stage.stride + 1;
-    out = at::empty({x.size(0), runs[0].back().dense.size(0), height, width},
+    for (const EvaluatedStage& stage : runs[0].stages) height = (height - 1) / stage.stride + 1, width = (width - 1) / stage.stride + 1;
+    out = at::empty({x.size(0), runs[0].stages.back().dense.size(0), height, width},
                     x.options().memory_format(at::MemoryFormat::ChannelsLast));
   }
   for (const Tensor& term : terms) check(term, "what is added");
   if (!terms.empty()) add_all(out, total.has_value(), {terms.begin(), terms.end()}, terms.size(), {}, scales, {});
-  for (size_t i = 0; i < runs.size(); i++)
-    evaluate_chain(inputs[from[i]], runs[i], scales[terms.size() + i], out, total || !terms.empty() || i > 0);
+  evaluate_chains(runs, out, total || !terms.empty());
   return out;
 }
 

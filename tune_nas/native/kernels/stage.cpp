@@ -10,27 +10,11 @@
 #include <tuple>
 #include <vector>
 
-#include "lanes.h"
-#include "norm.h"
+#include "convolutions.h"
 #include "stage.h"
-#include "tiles.h"
-#include "winograd.h"
 
 namespace tune_nas {
 namespace {
-
-// Weights as the kernels read them: (taps, inputs, outputs). `back` returns those of the transposed
-// convolution: the window is reversed, and inputs and outputs are swapped. A depthwise
-// weight has one input, and is (taps, channels) in either case.
-template <class T>
-Aligned<T> by_tap(const Tensor& weight, bool back) {
-  const int64_t taps = weight.size(2) * weight.size(3), n = weight.size(0) * weight.size(1);
-  const Tensor in_order = weight.permute(back ? at::IntArrayRef({2, 3, 0, 1}) : at::IntArrayRef({2, 3, 1, 0})).contiguous();
-  const T* from = in_order.const_data_ptr<T>();
-  Aligned<T> to(weight.numel());
-  for (int64_t k = 0; k < taps; k++) std::copy_n(from + (back ? taps - 1 - k : k) * n, n, to.data() + k * n);
-  return to;
-}
 
 // A gradient laid out as by_tap, laid out as the weight.
 template <class T>
@@ -51,78 +35,6 @@ Aligned<T> of_threads(const Aligned<T>& sums, int threads) {
   return to;
 }
 
-struct Shape {
-  Plane in, out;
-  int images, border, kernel, dense_kernel, stride, dilation, parts;
-  Plane padded() const { return with_border(in); }
-  Plane with_border(Plane plane) const { return {plane.height + 2 * border, plane.width + 2 * border, plane.channels}; }
-  Plane middle() const { return {out.height, out.width, in.channels}; }  // after the depthwise convolution
-  // Lines that are computed at a time: whole blocks of sums, which stay in the cache.
-  static int band(Plane plane) {
-    return std::min<int64_t>(plane.height, kPixelsInASum / std::gcd(kPixelsInASum, int64_t(plane.width)));
-  }
-};
-
-// Pixels of an image that are computed at a time where no pixel needs another: a divisor.
-int pixels_at_once(int pixels) {
-  int n = std::min<int>(pixels, kPixelsInASum);
-  while (pixels % n) n--;
-  return n;
-}
-
-Shape shape_of(int64_t images, Plane in, const OptionalTensor& depthwise, const Tensor& dense,
-               int64_t dilation, int64_t stride) {
-  const bool same = dense.size(0) == in.channels;
-  TORCH_CHECK(dense.size(1) == in.channels && dense.size(0) % 4 == 0, "a dense weight has the channels of x and a multiple of 4");
-  TORCH_CHECK(same || (!depthwise && dense.size(2) == 1), "a pointwise convolution alone changes the channels");
-  TORCH_CHECK(depthwise || stride == 1, "a stage without a depthwise convolution has stride 1");
-  Shape s;
-  s.in = in;
-  s.images = images;
-  s.dense_kernel = dense.size(2);
-  s.kernel = depthwise ? depthwise->size(2) : dense.size(2);
-  TORCH_CHECK(!depthwise || s.dense_kernel == 1, "a depthwise convolution is followed by a pointwise one");
-  TORCH_CHECK(!depthwise || s.kernel == 3 || s.kernel == 5, "a depthwise kernel is of 3 or 5");
-  TORCH_CHECK(!depthwise || dilation == 1 || dilation == 2, "a depthwise convolution has a dilation of 1 or 2");
-  s.dilation = depthwise ? dilation : 1;
-  s.stride = stride;
-  s.border = s.dilation * (s.kernel / 2);
-  s.parts = 1;
-  if (!same) {
-    const int pixels = pixels_at_once(s.in.height * s.in.width);
-    s.parts = s.in.height * s.in.width / pixels;
-    s.images *= s.parts;
-    s.in = {1, pixels, s.in.channels};
-  }
-  s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, int(dense.size(0))};
-  return s;
-}
-
-Plane plane_of(const Tensor& x) { return {int(x.size(2)), int(x.size(3)), int(x.size(1))}; }
-
-// Calls f with a stage's kernel, `stride` and dilation as numbers that the compiler knows.
-template <class F>
-void with_window(const Shape& s, int stride, F f) {
-  const auto with_dilation = [&](auto kernel, auto step) {
-    if (s.dilation == 1) f(kernel, step, std::integral_constant<int, 1>{});
-    else f(kernel, step, std::integral_constant<int, 2>{});
-  };
-  const auto with_stride = [&](auto kernel) {
-    if (stride == 1) with_dilation(kernel, std::integral_constant<int, 1>{});
-    else with_dilation(kernel, std::integral_constant<int, 2>{});
-  };
-  if (s.kernel == 3) with_stride(std::integral_constant<int, 3>{});
-  else with_stride(std::integral_constant<int, 5>{});
-}
-
-template <class T>
-void run_depthwise(const Shape& s, int stride, Plane out, const T* padded, const T* weight, T* to) {
-  const int row = s.padded().width * s.in.channels;
-  with_window(s, stride, [&](auto k, auto step, auto d) {
-    depthwise<T, decltype(k)::value, decltype(step)::value, decltype(d)::value>(padded, row, weight, out, to);
-  });
-}
-
 // From line `first` of the output on.
 template <class T>
 void run_depthwise_weights(const Shape& s, int first, int lines, const T* padded, const T* g, T* gradient) {
@@ -133,43 +45,6 @@ void run_depthwise_weights(const Shape& s, int first, int lines, const T* padded
     depthwise_weights<T, decltype(k)::value, S, decltype(d)::value>(padded + at, row, from, row, S, {lines, s.out.width, s.in.channels}, gradient);
   });
 }
-
-// The convolutions of a stage, image by image.
-template <class T>
-class Convolutions {
- public:
-  struct Buffers {
-    Aligned<T> padded, middle, scratch;
-  };
-
-  Convolutions(const Shape& shape, const OptionalTensor& depthwise, const Tensor& dense)
-      : s(shape), separable_(depthwise.has_value()), band_(separable_ ? Shape::band(s.out) : s.out.height),
-        dense_(by_tap<T>(dense, false), s.in.channels, s.dense_kernel, {band_, s.out.width, s.out.channels}),
-        taps_(separable_ ? by_tap<T>(*depthwise, false) : Aligned<T>()) {}
-
-  // x: one image; with `normal`, scale and shift of the input, one after the other.
-  void operator()(const T* x, const Aligned<T>& normal, Buffers& buffers, T* to) const {
-    const int line = s.out.width * s.out.channels, row = s.padded().width * s.in.channels;
-    buffers.padded.resize(s.padded().size());
-    T* padded = buffers.padded.data();
-    pad<T>(x, s.in, normal.empty() ? nullptr : normal.data(), normal.empty() ? nullptr : normal.data() + s.in.channels, s.border, padded);
-    if (!separable_) return dense_(padded, to, buffers.scratch);
-    buffers.middle.resize(band_ * s.out.width * s.in.channels);
-    for (int i = 0; i < s.out.height; i += band_) {
-      const int lines = std::min(band_, s.out.height - i);
-      run_depthwise<T>(s, s.stride, {lines, s.out.width, s.in.channels}, padded + i * s.stride * row, taps_.data(), buffers.middle.data());
-      dense_.lines(buffers.middle.data(), lines, to + i * line);
-    }
-  }
-
-  const Shape s;
-
- private:
-  bool separable_;
-  int band_;
-  Dense<T> dense_;
-  Aligned<T> taps_;
-};
 
 }  // namespace
 
@@ -199,51 +74,6 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
     });
   });
   return {y, norm.of(over_threads(sums, channels), channels, y.numel() / channels)};
-}
-
-void evaluate_chain(const Tensor& x, const std::vector<EvaluatedStage>& stages, double weight, Tensor out, bool add) {
-  check(x, "x");
-  check(out, "out");
-  with_type(x, [&](auto type) {
-    using T = decltype(type);
-    std::vector<Convolutions<T>> run;
-    std::vector<Aligned<T>> normals(1);
-    Plane plane = plane_of(x);
-    for (const EvaluatedStage& stage : stages) {
-      run.emplace_back(shape_of(x.size(0), plane, stage.depthwise, stage.dense, stage.dilation, stage.stride), stage.depthwise, stage.dense);
-      normals.push_back(affine<T>(stage.normal, &stage == &stages.back() ? weight : 1.0));
-      plane = run.back().s.out;
-      TORCH_CHECK(stages.size() == 1 || run.back().s.parts == 1, "a convolution that changes the channels is a chain alone");
-    }
-    const T* from = x.const_data_ptr<T>();
-    T* to = out.data_ptr<T>();
-    TORCH_CHECK(out.numel() == static_cast<int64_t>(run[0].s.images * plane.size()), "out has the shape of the chain's output");
-    at::parallel_for(0, run[0].s.images, 1, [&](int64_t first, int64_t last) {
-      typename Convolutions<T>::Buffers buffers;
-      Aligned<T> y, before;
-      for (int64_t n = first; n < last; n++) {
-        const T* input = from + n * run[0].s.in.size();
-        for (size_t k = 0; k < run.size(); k++) {
-          y.resize(run[k].s.out.size());
-          run[k](input, normals[k], buffers, y.data());
-          std::swap(y, before);
-          input = before.data();
-        }
-        const Aligned<T>& last_normal = normals.back();
-        const size_t line = static_cast<size_t>(plane.width) * plane.channels;
-        for (size_t start = 0; start < plane.size(); start += line)
-          for_lanes<T>(plane.channels, [&](auto lanes, int c) {
-            constexpr int L = decltype(lanes)::value;
-            const Vec<T, L> a = load<T, L>(last_normal.data() + c), b = load<T, L>(last_normal.data() + plane.channels + c);
-            T* at = to + n * plane.size() + start + c;
-            for (size_t k = start + c; k < start + line; k += plane.channels, at += plane.channels) {
-              const Vec<T, L> v = a * load<T, L>(before.data() + k) + b;
-              store<T, L>(at, add ? v + load<T, L>(at) : v);
-            }
-          });
-      }
-    });
-  });
 }
 
 namespace {

@@ -38,8 +38,15 @@ struct EvaluatedStage {
   int64_t dilation, stride;
 };
 
-// out = weight · norm(stages(x)), or is added to it; nothing is kept.
-void evaluate_chain(const Tensor& x, const std::vector<EvaluatedStage>& stages, double weight, Tensor out, bool add);
+// weight · norm(stages(x)); at least one stage.
+struct EvaluatedChain {
+  Tensor x;
+  std::vector<EvaluatedStage> stages;
+  double weight;
+};
+
+// out = the sum of the chains, or it is added to it; nothing is kept.
+void evaluate_chains(const std::vector<EvaluatedChain>& chains, Tensor out, bool add);
 
 // The backward pass of weight · factor · norm(stage(x)), with a factor (n,) for each image, or 1. `sums` (2, channels) are those of factor · g and of factor · g · y.
 // The gradient of x (of norm(x), if `normal_before` is given) is written to gx, or added to it.
