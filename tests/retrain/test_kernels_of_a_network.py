@@ -30,9 +30,18 @@ from tune_nas.spaces.native_network import NativeNetwork
 Pick = Callable[[Space, Callable[[list, int], list]], Genotype]
 
 _EDGES = [(0, 2), (1, 2), (0, 3), (2, 3), (1, 4), (3, 4), (0, 5), (4, 5)]
-_NAMES = ("sep_conv_3x3", "dil_conv_5x5", "skip_connect", "max_pool_3x3", "avg_pool_3x3", "none")
+_NAMES = (
+    "sep_conv_3x3",
+    "dil_conv_5x5",
+    "skip_connect",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "sep_conv_5x5",
+)
 _CELL = CellGenotype.of([(*edge, _NAMES[row % 6]) for row, edge in enumerate(_EDGES)])
 DARTS = Genotype("darts", {"normal": _CELL, "reduction": _CELL})
+_SEPARABLE = CellGenotype.of([(*edge, "sep_conv_3x3") for edge in _EDGES])
+SEPARABLE = Genotype("darts", {"normal": _SEPARABLE, "reduction": _SEPARABLE})
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +101,7 @@ def test_in_float64_a_step_and_an_evaluation_are_those_of_torch(
     name: str, channels: int, sides: tuple[int, int], picker: Pick
 ) -> None:
     space = load_space(name)
-    for seed in range(2):
+    for seed in range(2 if channels == 4 else 1):
         generator = torch.Generator().manual_seed(10 * channels + seed)
 
         def pick(options: list, n: int, draws: torch.Generator = generator) -> list:
@@ -125,7 +134,7 @@ def test_in_float32_they_are_as_near_to_float64_as_torch_is() -> None:
 def test_kernels_run_it_and_keep_less_memory() -> None:
     """Of what torch keeps for the backward pass, the kernels keep less than half."""
     images = torch.randn(4, 3, 16, 16).contiguous(memory_format=torch.channels_last)
-    network = build(DARTS, 8, torch.float32)
+    network = build(SEPARABLE, 8, torch.float32)
     kept = [0, 0]
     for native, run in enumerate((network.run, NativeNetwork(network))):
         storages = dict[int, int]()
