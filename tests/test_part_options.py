@@ -97,6 +97,12 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
         {"dir": "/images", "download": True},
     ),
     (
+        *("data", "svhn", {}),
+        {"dir": "/images", "download": True},
+        {"dir": "/images", "download": True},
+    ),
+    (*("data", "imagenet16-120", {}), {"dir": "/images"}, {"dir": "/images"}),
+    (
         *("data", "folder", {"data": {"resolution": 16}}),
         {"dir": "/images", "layout": "splits", "fit": "pad", "background": "#102030"},
         {"dir": "/images", "layout": "splits", "fit": "pad", "background": "#102030"},

@@ -13,12 +13,18 @@ STARTS = Decides.SEARCH_STARTS | Decides.RETRAIN_STARTS
 IMAGES = Decides.SEARCH | Decides.RETRAIN | STARTS
 
 
-class _OfFiles(Section):
+class FilesOptions(Section):
+    """Options of ``imagenet16-120``.
+
+    Args:
+        dir: Directory with the data set's files.
+    """
+
     dir: Annotated[str | None, STARTS] = None
 
 
-class CifarOptions(_OfFiles):
-    """Options of ``cifar10`` and ``cifar100``.
+class CifarOptions(FilesOptions):
+    """Options of ``cifar10``, ``cifar100`` and ``svhn``.
 
     Args:
         dir: Directory with the data set's files.
@@ -28,7 +34,7 @@ class CifarOptions(_OfFiles):
     download: Annotated[bool, STARTS] = False
 
 
-class FolderOptions(_OfFiles):
+class FolderOptions(FilesOptions):
     """Options of ``folder``.
 
     Args:
