@@ -75,6 +75,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "svhn": "tune_nas.data.svhn:read_svhn",
         "imagenet16-120": "tune_nas.data.imagenet16:read_imagenet16",
         "folder": "tune_nas.data.folder:read_folder",
+        "imagenet": "tune_nas.data.imagenet_folder:read_imagenet",
         "fake": "tune_nas.data.small:read_fake",
     },
     "alpha_optimizers": {

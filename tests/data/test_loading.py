@@ -222,7 +222,9 @@ def test_names_are_unique_and_unknown_ones_are_refused() -> None:
         dataset_description("faces")
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "imagenet16-120", "folder"])
+@pytest.mark.parametrize(
+    "name", ["cifar10", "cifar100", "svhn", "imagenet16-120", "folder", "imagenet"]
+)
 @pytest.mark.parametrize("load", [_search, _retrain])
 def test_a_missing_folder_is_one_line(
     name: str, load: Callable[..., SearchData | RetrainData], tmp_path: Path

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tune_nas.config import RetrainConfig
-from tune_nas.data import Batches
+from tune_nas.data import TrainStream
 from tune_nas.retrain.compiled import TrainingPass
 from tune_nas.retrain.learning_rate import learning_rate
 from tune_nas.spaces import Network
@@ -48,7 +48,7 @@ class NetworkTraining:
         return rate
 
     def run_epoch(
-        self, batches: Batches, device: torch.device, on_step: Callable[[int, int], None] | None
+        self, batches: TrainStream, device: torch.device, on_step: Callable[[int, int], None] | None
     ) -> Tally:
         """Run the steps of an epoch.
 

@@ -15,6 +15,7 @@ from tune_nas.config.options.dataset_options import (
     CifarOptions,
     FilesOptions,
     FolderOptions,
+    ImageNetOptions,
 )
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.options.relaxation_options import (
@@ -103,6 +104,7 @@ _ALL = (
             "svhn": PartOptions(CifarOptions),
             "imagenet16-120": PartOptions(FilesOptions),
             "folder": PartOptions(FolderOptions),
+            "imagenet": PartOptions(ImageNetOptions),
         },
     ),
 )
