@@ -10,6 +10,7 @@ from torch import Tensor
 from tune_nas.config import DataConfig
 from tune_nas.data.dataset_registry import Part, Source, folder_problem
 from tune_nas.data.decode import read_image
+from tune_nas.data.file_names import FileNames
 from tune_nas.data.folder_layout import RULE, Layout, Listing, find_layout, list_images
 from tune_nas.data.free_memory import check_fits
 from tune_nas.data.split import stratified
@@ -50,10 +51,11 @@ def read_folder(config: DataConfig, part: Part) -> Source:
         raise ConfigError(
             "data.streaming is true, but needs data.resolution, the size of the images in a batch"
         )
-    original = config.model_copy(update={"resolution": None})
+    whole = config.model_copy(update={"resolution": None})
+    names = FileNames(files)
 
     def read(wanted: Tensor) -> Tensor:
-        return _read_images([files[i] for i in wanted.tolist()], config)
+        return _read_images([names[i] for i in wanted.tolist()], config)
 
     return Source(
         labels,
@@ -61,7 +63,7 @@ def read_folder(config: DataConfig, part: Part) -> Source:
         read,
         classes=listing.classes,
         unread=_unread(layout, listing),
-        original=lambda index: read_image(files[index], original),
+        original=lambda index: read_image(names[index], whole),
         streams=config.streaming,
     )
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from tune_nas.config import DataConfig
 from tune_nas.data.dataset_registry import Part, Source, folder_problem
 from tune_nas.data.decode import read_image
+from tune_nas.data.file_names import FileNames
 from tune_nas.data.folder import check_classes
 from tune_nas.data.folder_layout import list_images
 from tune_nas.data.free_memory import check_fits
@@ -46,8 +47,10 @@ def read_imagenet(config: DataConfig, part: Part) -> Source:
     whole = config.model_copy(update={"resolution": None})
     side = config.resolution or _SIDE
 
+    files = FileNames(listing.files)
+
     def original(index: int) -> Tensor:
-        return read_image(listing.files[index], whole)
+        return read_image(files[index], whole)
 
     def read(wanted: Tensor) -> Tensor:
         check_fits(len(wanted), (3, side, side), torch.device("cpu"))
