@@ -69,7 +69,8 @@ def test_what_decides_a_retraining_run() -> None:
     images = {"name", "layout", "train_images", "resolution", "fit", "background", "split"}
     images |= {"streaming"}
     expected = {key for key in every if key.startswith("retrain.")}
-    expected |= {f"data.{key}" for key in images} | {"seed", "space.name", "runtime.dtype"}
+    expected |= {f"data.{key}" for key in images}
+    expected |= {"seed", "space.name", "space.skeleton", "runtime.dtype"}
     assert set(keys_that_decide(Decides.RETRAIN)) == expected
 
 
