@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tune_nas.config import RetrainConfig
-from tune_nas.data import Batches
+from tune_nas.data import TrainStream
 from tune_nas.retrain.compiled import TrainingPass
 from tune_nas.retrain.learning_rate import learning_rate
 from tune_nas.retrain.mixed_precision import bfloat16_pass
@@ -54,7 +54,7 @@ class NetworkTraining:
         return rate
 
     def run_epoch(
-        self, batches: Batches, device: torch.device, on_step: Callable[[int, int], None] | None
+        self, batches: TrainStream, device: torch.device, on_step: Callable[[int, int], None] | None
     ) -> Tally:
         """Run the steps of an epoch.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from tune_nas.data import RetrainData
+from tune_nas.data import DataSource
 from tune_nas.spaces import Network
 from tune_nas.training import tally
 
@@ -40,7 +40,7 @@ class Scores(NamedTuple):
 
 
 def score_network(
-    network: Network, data: RetrainData, batch_size: int, device: torch.device
+    network: Network, data: DataSource, batch_size: int, device: torch.device
 ) -> Scores:
     """Return the scores of a network, which is left in evaluation mode.
 
@@ -52,7 +52,7 @@ def score_network(
     """
     network.eval()
     layout = torch.channels_last
-    batches = data.evaluation_batches(data.test, batch_size)
+    batches = data.test_batches(batch_size)
     ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
     found = tally(network, ordered, device, top=_TOP if data.n_classes > _TOP else None)
     return Scores(found.loss, found.accuracy, found.top_accuracy)
