@@ -79,6 +79,15 @@ class Tally:
         self._sums += torch.stack((loss.detach().double() * n, right.double()))
         self._n += n
 
+    def combine(self, add: Callable[[Tensor], Tensor]) -> None:
+        """Include the batches of other processes.
+
+        Args:
+            add: Returns the sum of a tensor over the processes.
+        """
+        counts = add(torch.cat((self._sums, self._sums.new_tensor([self._n]))))
+        self._sums, self._n = counts[:-1], int(counts[-1])
+
     @property
     def loss(self) -> float:
         """Mean loss per image; nan if there were none."""
@@ -92,7 +101,10 @@ class Tally:
 
 @torch.no_grad()
 def evaluate(
-    forward: Forward, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    forward: Forward,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    add: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[float, float]:
     """Return mean cross-entropy and accuracy in percent over some batches.
 
@@ -102,9 +114,12 @@ def evaluate(
         forward: Images (batch, channels, height, width) to logits (batch, classes).
         batches: Images and labels, as yielded by `tune_nas.data.evaluation_batches`.
         device: Device of the batches.
+        add: Returns the sum of a tensor over the processes that share the batches; None for one.
     """
     tally = Tally(device)
     for images, labels in batches:
         logits = forward(images)
         tally.add(functional.cross_entropy(logits, labels), logits, labels)
+    if add is not None:
+        tally.combine(add)
     return tally.loss, tally.accuracy

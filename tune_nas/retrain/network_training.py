@@ -11,6 +11,7 @@ from torch.nn import functional
 from tune_nas.config import RetrainConfig
 from tune_nas.data import Batches
 from tune_nas.retrain.compiled import TrainingPass
+from tune_nas.retrain.distributed import BatchParts, DistributedPass, Workers
 from tune_nas.retrain.learning_rate import learning_rate
 from tune_nas.spaces import Network
 from tune_nas.training import FusedSGD, Tally
@@ -22,15 +23,27 @@ class NetworkTraining:
     Args:
         network: The network, on its device.
         recipe: The recipe.
-        compiled: Whether to compile the forward pass.
+        compiled: Whether to compile the forward pass; it is not compiled for several workers.
+        workers: The processes that share every batch.
 
     Attributes:
         optimizer: The optimizer of the weights.
     """
 
-    def __init__(self, network: Network, recipe: RetrainConfig, *, compiled: bool) -> None:
-        self._network, self._recipe = network, recipe
-        self._forward = TrainingPass(network, compiled=compiled, drops=recipe.drop_path > 0)
+    def __init__(
+        self,
+        network: Network,
+        recipe: RetrainConfig,
+        *,
+        compiled: bool,
+        workers: Workers = Workers(),
+    ) -> None:
+        self._network, self._recipe, self._workers = network, recipe, workers
+        self._forward: TrainingPass | DistributedPass
+        if workers.size > 1:
+            self._forward = DistributedPass(network, workers, next(network.parameters()).device)
+        else:
+            self._forward = TrainingPass(network, compiled=compiled, drops=recipe.drop_path > 0)
         self.optimizer = FusedSGD(
             network.parameters(),
             lr=recipe.learning_rate,
@@ -63,16 +76,19 @@ class NetworkTraining:
         self._network.train()
         tally = Tally(device)
         steps = batches.steps_per_epoch
+        source = batches if self._workers.size == 1 else BatchParts(batches, self._workers)
         for step in range(steps):
-            images, labels = batches.next()
+            images, labels = source.next()
             loss, logits = self.step(images, labels)
             tally.add(loss, logits, labels)
             if on_step is not None:
                 on_step(step + 1, steps)
+        if self._workers.size > 1:
+            tally.combine(self._workers.add)
         return tally
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Update the weights with one batch; the network is in training mode.
+        """Update the weights with one batch, or a worker's part; the network is in training mode.
 
         Args:
             images: (n, in_channels, h, w), normalized.

@@ -24,11 +24,13 @@ from tune_nas.memory import check_weights
 from tune_nas.paths import GENOTYPE
 from tune_nas.retrain.compiled import compile_pays
 from tune_nas.retrain.data_summary import DataSummary
+from tune_nas.retrain.distributed import Workers
 from tune_nas.retrain.network_training import NetworkTraining
 from tune_nas.retrain.retrain_checks import (
     SIZE_KEYS,
     check_batch_size,
     check_retrain_size,
+    check_workers,
     final_space,
 )
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
@@ -52,6 +54,10 @@ class Retrain:
     Killed after any epoch and resumed from its checkpoint, it gives a result that is bit for bit
     equal to an uninterrupted run (same machine, CPU, same number of threads).
 
+    In a process group of `torch.distributed`, every process is a worker that computes its part of
+    each batch; all of them run the same epochs. Their states and metrics are equal, and those of a
+    run in one process up to rounding, so the checkpoint of one is loaded by any number of workers.
+
     Args:
         trial: Its seed, space, data, runtime and retrain sections determine the result.
         genotype: The genotype to train.
@@ -72,6 +78,7 @@ class Retrain:
         self.trial = trial
         self.genotype = genotype
         self._recipe = trial.retrain
+        self._workers = Workers.joined()
         space = final_space(trial)
         genotype.check(space)
         check_retrain_size(trial)
@@ -107,7 +114,10 @@ class Retrain:
         )
         self.network.generator = self._drop_path_generator
         self.training = NetworkTraining(
-            self.network, trial.retrain, compiled=compile_pays(trial.runtime.compile, self.device)
+            self.network,
+            trial.retrain,
+            compiled=compile_pays(trial.runtime.compile, self.device),
+            workers=self._workers,
         )
         self._train = self.data.batches(
             self.data.train,
@@ -117,6 +127,8 @@ class Retrain:
             "retrain.augment",
         )
         check_batch_size(trial, space, self.data, self._train.batch_size)
+        n_workers = max(self._workers.size, trial.runtime.workers)
+        check_workers(n_workers, self._train.batch_size, genotype)
         self.epoch = 0
         self.history: list[Metrics] = []
 
@@ -179,7 +191,8 @@ class Retrain:
         batches = self.data.evaluation_batches(self.data.test, self._recipe.batch_size)
         layout = torch.channels_last
         ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
-        return evaluate(self.network, ordered, self.device)
+        share = self._workers
+        return evaluate(self.network, share.divide(ordered), self.device, share.add)
 
     def state_dict(self) -> State:
         """Return the complete state of the training as containers and tensors."""

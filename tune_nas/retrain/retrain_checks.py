@@ -75,6 +75,31 @@ def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -
     )
 
 
+def check_workers(n: int, batch_size: int, genotype: Genotype) -> None:
+    """Check that the batches of a retraining run can be divided among its workers.
+
+    Args:
+        n: Number of workers.
+        batch_size: Images of a training batch, at most those that there are.
+        genotype: The genotype.
+
+    Raises:
+        ConfigError: If they cannot.
+    """
+    if batch_size % n:
+        legal = max(k for k in range(1, min(n, batch_size) + 1) if batch_size % k == 0)
+        raise ConfigError(
+            f"runtime.workers is {n}, but must divide the {batch_size} images of a training batch "
+            f"(retrain.batch_size); try {legal}"
+        )
+    operations = {edge.operation for cell in genotype.cells.values() for edge in cell.edges}
+    if n > 1 and "noise" in operations:
+        raise ConfigError(
+            f"runtime.workers is {n}, but must be 1 for a genotype with 'noise', which is sampled "
+            "for the images of one process"
+        )
+
+
 def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_size: int) -> None:
     """Check that batch normalization has more than one value per channel.
 
