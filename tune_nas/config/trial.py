@@ -133,6 +133,15 @@ class RuntimeConfig(Section):
     graphs: Literal["auto", "always", "never"] = "auto"
     workers: Threads = 1
 
+    @model_validator(mode="after")
+    def _each_worker_has_a_gpu(self) -> RuntimeConfig:
+        if self.workers > 1 and self.device.startswith("cuda:"):
+            raise ValueError(
+                f"runtime.device is '{self.device}', but must be auto, cpu or cuda with "
+                f"runtime.workers {self.workers}: each worker uses another GPU"
+            )
+        return self
+
 
 class BenchmarkConfig(Section):
     """The NAS-Bench-201 table, for the true accuracies in each epoch of a search in that space.

@@ -23,7 +23,7 @@ from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.sweep.trial_values import portable
-from tune_nas.tasks import Inputs
+from tune_nas.tasks import Inputs, Task
 
 _STUDY = "optuna.db"
 _OF_ONE_JOB = ("retrain", "analysis")  # kinds of runs, with a phase and a task of that name
@@ -71,6 +71,16 @@ def phases_of(plan: Plan) -> list[Phase]:
     if sweep.retrain:
         phases.append(Phase("retrain", "retrain", listed("retrain")))
     return phases
+
+
+def workers_of(plan: Plan, task: Task) -> int:
+    """Return the maximum number of workers that a trial of a sweep has in a phase.
+
+    Args:
+        plan: The sweep.
+        task: The task of the phase.
+    """
+    return max((task.workers(trial) for _, _, trial in plan.resolved.trials), default=1)
 
 
 def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:

@@ -67,6 +67,14 @@ class Task(ABC):
         """Return the epoch that a trial continues from; 0 for a trial from scratch."""
         return 0
 
+    def workers(self, trial: TrialConfig) -> int:
+        """Return the number of processes that run a trial together; usually 1.
+
+        Each of them joins a process group of `torch.distributed` and builds the learner. The result
+        and the checkpoints are those of the first.
+        """
+        return 1
+
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the trial once, on the CPU, to check that it can start.
 

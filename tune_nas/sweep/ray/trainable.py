@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
@@ -16,6 +16,7 @@ from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.remote_learner import RemoteLearner
 from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints, number_of
 from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.tasks import Task, find_task
@@ -24,6 +25,10 @@ REPORTS = "reports.json"
 
 Report = dict[str, Any]
 """The metrics of an epoch with the genotype and the remarks, in the learner's order."""
+
+
+StartWorkers = Callable[[Job, Task | None, int], Learner]
+"""Starts a number of workers for a job, and returns the learner that drives them."""
 
 
 class TrialSetup(TypedDict, total=False):
@@ -54,11 +59,19 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
     """
 
     def make_learner(self) -> Learner:
-        """Return the learner of the trial's job."""
+        """Return the learner of the trial's job, in this process or in several workers."""
         task = self._task or find_task(self._job.task)
+        n_workers = task.workers(self._job.trial)
+        if n_workers > 1 and self._start_workers is not None:
+            return self._start_workers(self._job, self._task, n_workers)
         return task.build(self._job.trial, self._job.inputs)
 
-    def setup(self, config: TrialSetup, task: Task | None = None) -> None:
+    def setup(
+        self,
+        config: TrialSetup,
+        task: Task | None = None,
+        start_workers: StartWorkers | None = None,
+    ) -> None:
         """Build everything from the config, and resume where an earlier session stopped.
 
         An error is raised by the first step: Ray retries a trial whose step fails, but not one that
@@ -67,7 +80,10 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         Args:
             config: The trial, and where it continues.
             task: Task that builds the learner; None for the task that the job names.
+            start_workers: Starts the workers of a job with several; None to run each job here.
         """
+        self.cleanup()
+        self._start_workers = start_workers
         self._failure: Exception | None = None
         try:
             self._set_up(config, task)
@@ -92,6 +108,13 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         """Switch to another trial: rebuild everything in the existing process."""
         self.setup(new_config)
         return True
+
+    def cleanup(self) -> None:
+        """Release what the learner uses in other processes."""
+        learner = getattr(self, "_learner", None)
+        if isinstance(learner, RemoteLearner):
+            learner.release()
+            del self._learner
 
     def step(self) -> Report:
         """Run an epoch, or report one that the driver has not recorded yet."""
@@ -169,6 +192,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         warnings.warn(note, stacklevel=2)
         self._notes.append(note)
         # A load that failed halfway must leave no trace.
+        self.cleanup()
         self._learner = self.make_learner()
 
 
