@@ -40,6 +40,7 @@ def test_a_recipe_has_the_published_settings(name: str) -> None:
 def test_there_are_no_other_recipes_and_each_sets_every_key_that_it_can() -> None:
     assert set(recipe_names()) == PUBLISHED.keys()
     left = {"recipe", "skeleton", "lr_decay", "lr_step_epochs", "warmup_epochs"}
+    left |= {"accumulation_steps", "ema_decay", "autocast"}
     for name in recipe_names():
         assert read_recipe(name).keys() == RetrainConfig.model_fields.keys() - left
 

@@ -204,6 +204,15 @@ class TrialConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _mixed_precision_needs_float32(self) -> TrialConfig:
+        if self.retrain.autocast and self.runtime.dtype != "float32":
+            raise ValueError(
+                f"retrain.autocast is true, but needs runtime.dtype float32, not "
+                f"{self.runtime.dtype}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _channels_can_be_divided(self) -> TrialConfig:
         channels = self.space.init_channels
         parts = [("relaxation.partial_channels", self.relaxation.partial_channels)]

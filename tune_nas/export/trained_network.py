@@ -55,7 +55,9 @@ class TrainedNetwork(nn.Module):
         genotype: The genotype of its cells.
         trial: The trial of the retraining run.
         data: Class names, image size and normalization of its images.
-        metrics: The metrics of the last completed epoch, e.g. ``test_accuracy``.
+        metrics: The metrics of the last completed epoch, e.g. ``test_accuracy``. If the checkpoint
+            has averaged weights (``retrain.ema_decay``), the network has them, and
+            ``test_accuracy`` is theirs.
     """
 
     def __init__(
@@ -169,10 +171,13 @@ def load_checkpoint(folder: str) -> TrainedNetwork:
     with taking(folder):
         trial = stored_trial(state["trial"], folder)
         genotype = Genotype.from_yaml(state["genotype"])
-        history = state["history"]
         data = _data_summary(state, trial)
-        weights = _weights(state["network"])
-        network = _network(trial, genotype, data, history[-1] if history else {})
+        metrics = state["history"][-1] if state["history"] else {}
+        if "ema" in state:
+            weights, metrics = _weights(state["ema"]["network"]), _of_average(metrics)
+        else:
+            weights = _weights(state["network"])
+        network = _network(trial, genotype, data, metrics)
         network.network.load_state_dict(weights)
     return network
 
@@ -187,6 +192,13 @@ def _weights(state: Mapping[str, object]) -> dict[str, Tensor]:
             kept = value.float() if value.is_floating_point() else value
             weights[_PLAIN_STEM.sub(r"stem.first.\1", name.removeprefix(_BACKBONE))] = kept
     return weights
+
+
+def _of_average(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of an epoch, with the test metrics of the averaged weights."""
+    prefix = "ema_"
+    found = {name: value for name, value in metrics.items() if name.startswith(prefix)}
+    return {**metrics, **{name.removeprefix(prefix): value for name, value in found.items()}}
 
 
 def _network(

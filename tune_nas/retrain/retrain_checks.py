@@ -65,32 +65,38 @@ def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -
         init_channels=recipe.init_channels,
         cells=recipe.cells,
     )
+    parts = recipe.accumulation_steps
     check_training(
         estimate,
-        min(recipe.batch_size, data.n_train),
+        -(-min(recipe.batch_size, data.n_train) // parts),
         resolve_dtype(trial.runtime.dtype),
         resolve_device(trial.runtime.device),
-        batch_key="retrain.batch_size",
+        bfloat16=recipe.autocast,
+        batch_key="retrain.batch_size" + (" / retrain.accumulation_steps" if parts > 1 else ""),
         keys=SIZE_KEYS,
     )
 
 
-def check_workers(n: int, batch_size: int, genotype: Genotype) -> None:
+def check_workers(n: int, batch_size: int, parts: int, genotype: Genotype) -> None:
     """Check that the batches of a retraining run can be divided among its workers.
 
     Args:
         n: Number of workers.
         batch_size: Images of a training batch, at most those that there are.
+        parts: Number of parts that a batch is divided into (``accumulation_steps``).
         genotype: The genotype.
 
     Raises:
         ConfigError: If they cannot.
     """
-    if batch_size % n:
-        legal = max(k for k in range(1, min(n, batch_size) + 1) if batch_size % k == 0)
+    images = batch_size // parts
+    if images % n:
+        legal = max(k for k in range(1, min(n, images) + 1) if images % k == 0)
+        batch = "a training batch" if parts == 1 else f"each of {parts} parts of a training batch"
+        keys = "retrain.batch_size" + (", retrain.accumulation_steps" if parts > 1 else "")
         raise ConfigError(
-            f"runtime.workers is {n}, but must divide the {batch_size} images of a training batch "
-            f"(retrain.batch_size); try {legal}"
+            f"runtime.workers is {n}, but must divide the {images} images of {batch} ({keys}); "
+            f"try {legal}"
         )
     operations = {edge.operation for cell in genotype.cells.values() for edge in cell.edges}
     if n > 1 and "noise" in operations:
@@ -101,7 +107,7 @@ def check_workers(n: int, batch_size: int, genotype: Genotype) -> None:
 
 
 def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_size: int) -> None:
-    """Check that batch normalization has more than one value per channel.
+    """Check that a batch can be divided, and normalized: from more than one value per channel.
 
     Args:
         trial: The trial.
@@ -110,15 +116,24 @@ def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_
         batch_size: Images of a training batch, at most those that there are.
 
     Raises:
-        ConfigError: If it would have one value.
+        ConfigError: If it cannot, or would have one value.
     """
     recipe, side = trial.retrain, data.image_size
+    parts = recipe.accumulation_steps
+    if batch_size % parts:
+        raise ConfigError(
+            f"retrain.accumulation_steps is {parts}, but must divide a batch of all {batch_size} "
+            "training images, fewer than retrain.batch_size"
+        )
     cells = space.final_size[1] if recipe.cells is None else recipe.cells
     auxiliary = recipe.auxiliary_weight > 0
-    if batch_size >= (2 if auxiliary else space.skeleton.strategy.smallest_batch(cells, side)):
+    smallest = 2 if auxiliary else space.skeleton.strategy.smallest_batch(cells, side)
+    if batch_size // parts >= smallest:
         return
     key, what = (
-        ("retrain.batch_size", recipe.batch_size)
+        ("retrain.batch_size / retrain.accumulation_steps", batch_size // parts)
+        if parts > 1
+        else ("retrain.batch_size", recipe.batch_size)
         if recipe.batch_size < 2
         else ("data.train_images", len(data.train))
     )

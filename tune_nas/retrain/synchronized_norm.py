@@ -54,14 +54,19 @@ class CpuSyncBatchNorm(_BatchNorm):
         """Return the normalized values, of the shape of the input (n, channels, …)."""
         if self.track_running_stats and not self.training:
             return super().forward(input)
-        dims = [0, *range(2, input.dim())]
-        shape = [1, -1] + [1] * (input.dim() - 2)
-        mean = mean_over_workers(input.mean(dims))
-        centered = input - mean.view(shape)
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        return self._normalized(values).to(input.dtype)
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        """Return values normalized by the statistics of the batch, which are tracked."""
+        dims = [0, *range(2, x.dim())]
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        mean = mean_over_workers(x.mean(dims))
+        centered = x - mean.view(shape)
         variance = mean_over_workers(centered.square().mean(dims))
         if self.track_running_stats:
-            values = distributed.get_world_size() * input.numel() // input.shape[1]
-            self._keep(mean.detach(), variance.detach() * (values / (values - 1)))
+            count = distributed.get_world_size() * x.numel() // x.shape[1]
+            self._keep(mean.detach(), variance.detach() * (count / (count - 1)))
         scale = (variance + self.eps).rsqrt()
         if not self.affine:
             return centered * scale.view(shape)
