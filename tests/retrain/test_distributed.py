@@ -64,6 +64,11 @@ RUNS: dict[str, dict[str, Any]] = {
         "genotype": UNUSED,
         "epochs": 2,
     },
+    "parts": {
+        "trial": trial(accumulation_steps=2, ema_decay=0.9),
+        "genotype": DARTS,
+        "epochs": 2,
+    },
     "odd": {"trial": trial(batch_size=15), "genotype": DARTS, "epochs": 1},
 }
 
@@ -125,7 +130,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["darts", "unused"])
+@pytest.mark.parametrize("name", ["darts", "unused", "parts"])
 def test_two_workers_give_the_losses_and_weights_of_one(name: str, two: Path) -> None:
     expected = straight(name)
     for rank in (0, 1):
@@ -189,8 +194,9 @@ def test_a_process_alone_is_the_only_worker() -> None:
     alone = Workers.joined()
     assert alone == Workers(rank=0, size=1)
     counts = torch.ones(2)
-    assert alone.add(counts) is counts and list(alone.divide("abc")) == ["a", "b", "c"]
-    assert list(Workers(1, 3).divide(range(8))) == [1, 4, 7]
+    assert alone.add(counts) is counts and alone.rows(3) == [0, 1, 2]
+    assert Workers(1, 3).rows(6) == [2, 3]
+    assert Workers(1, 2).rows(12, parts=3) == [2, 3, 6, 7, 10, 11]
 
 
 def test_a_norm_keeps_its_tensors_and_options() -> None:

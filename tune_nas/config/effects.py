@@ -26,6 +26,7 @@ READS = {
         *("name", "description", "seed", "retrain", "runtime", "space.name"),
         *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
         *("data.resolution", "data.layout", "data.fit", "data.background", "data.module_dir"),
+        *("data.streaming", "data.workers"),
     ),
     "analysis": (
         *("analysis", "runtime", "data.dir", "data.module_dir", "data.download"),

@@ -8,22 +8,16 @@ up to rounding.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tune_nas.data import Batches, Pick
 from tune_nas.retrain.compiled import Output
 from tune_nas.retrain.synchronized_norm import synchronize_norms
 from tune_nas.spaces import Network
 from tune_nas.stability import experimental
-
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -45,9 +39,16 @@ class Workers:
             return cls()
         return cls(distributed.get_rank(), distributed.get_world_size())
 
-    def divide(self, items: Iterable[_Item]) -> Iterator[_Item]:
-        """Yield every `size`-th item, so that each item is that of one worker."""
-        return itertools.islice(items, self.rank, None, self.size)
+    def rows(self, batch_size: int, parts: int = 1) -> list[int]:
+        """Return the positions in a batch of the images that are those of this worker.
+
+        Args:
+            batch_size: Images of the batch.
+            parts: Number of parts that are run one after the other; the workers share each of them.
+        """
+        positions = torch.arange(batch_size).view(parts, self.size, -1)
+        rows: list[int] = positions[:, self.rank].flatten().tolist()
+        return rows
 
     def add(self, counts: Tensor) -> Tensor:
         """Return the sum of a tensor over the workers."""
@@ -56,30 +57,6 @@ class Workers:
         total = counts.clone()
         distributed.all_reduce(total)
         return total
-
-
-class BatchParts:
-    """A worker's parts of the batches of a stream.
-
-    Args:
-        batches: The stream, which is at the same position in every worker.
-        workers: The workers; their number divides the batch size.
-    """
-
-    def __init__(self, batches: Batches, workers: Workers) -> None:
-        self._batches = batches
-        each = batches.batch_size // workers.size
-        self._part = slice(workers.rank * each, (workers.rank + 1) * each)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of batches per pass."""
-        return self._batches.steps_per_epoch
-
-    def next(self) -> tuple[Tensor, Tensor]:
-        """Return the images and labels of a part of the next batch; only this part is computed."""
-        pick = self._batches.pick()
-        return self._batches.make(Pick(pick.index[self._part], pick.draws[self._part]))
 
 
 class DistributedPass:

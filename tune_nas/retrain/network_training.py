@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tune_nas.config import RetrainConfig
-from tune_nas.data import Batches
+from tune_nas.data import TrainStream
 from tune_nas.retrain.compiled import TrainingPass
-from tune_nas.retrain.distributed import BatchParts, DistributedPass, Workers
+from tune_nas.retrain.distributed import DistributedPass, Workers
 from tune_nas.retrain.learning_rate import learning_rate
 from tune_nas.retrain.mixed_precision import bfloat16_pass
 from tune_nas.retrain.weight_average import WeightAverage
@@ -67,7 +67,7 @@ class NetworkTraining:
         return rate
 
     def run_epoch(
-        self, batches: Batches, device: torch.device, on_step: Callable[[int, int], None] | None
+        self, batches: TrainStream, device: torch.device, on_step: Callable[[int, int], None] | None
     ) -> Tally:
         """Run the steps of an epoch.
 
@@ -82,9 +82,8 @@ class NetworkTraining:
         self._network.train()
         tally = Tally(device)
         steps = batches.steps_per_epoch
-        source = batches if self._workers.size == 1 else BatchParts(batches, self._workers)
         for step in range(steps):
-            images, labels = source.next()
+            images, labels = batches.next()
             loss, logits = self.step(images, labels)
             tally.add(loss, logits, labels)
             if on_step is not None:

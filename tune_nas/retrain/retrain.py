@@ -17,7 +17,7 @@ from tune_nas.checkpoint import State, check_same_trial, load_state, save_state,
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
-from tune_nas.data import RetrainData, load_data
+from tune_nas.data import DataSource, load_data
 from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.library import stored_trial
 from tune_nas.memory import check_weights
@@ -35,7 +35,7 @@ from tune_nas.retrain.retrain_checks import (
 )
 from tune_nas.retrain.scores import Scores, score_network
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
-from tune_nas.seeds import building, derive_seed, make_generator
+from tune_nas.seeds import building, derive_seed
 from tune_nas.spaces import (
     Genotype,
     Network,
@@ -84,7 +84,7 @@ class Retrain:
         genotype.check(space)
         check_retrain_size(trial)
         self.device, self.dtype = set_up_runtime(trial.runtime)
-        self.data: RetrainData = load_data(
+        self.data: DataSource = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=False
         )
         estimate = estimate_network(
@@ -120,10 +120,9 @@ class Retrain:
             compiled=compile_pays(trial.runtime.compile, self.device),
             workers=self._workers,
         )
-        self._train = self.data.batches(
-            self.data.train,
+        self._train = self.data.train_stream(
             self._recipe.batch_size,
-            make_generator(trial.seed, "retrain batches"),
+            derive_seed(trial.seed, "retrain batches"),
             self._recipe.augment,
             "retrain.augment",
         )
@@ -131,6 +130,8 @@ class Retrain:
         n_workers = max(self._workers.size, trial.runtime.workers)
         parts = self._recipe.accumulation_steps
         check_workers(n_workers, self._train.batch_size, parts, genotype)
+        if self._workers.size > 1:
+            self._train.select(self._workers.rows(self._train.batch_size, parts))
         self.epoch = 0
         self.history: list[Metrics] = []
 
@@ -175,6 +176,8 @@ class Retrain:
         if (average := self.training.average) is not None:
             test |= self._evaluate(average.network).metrics("ema_")
         self.epoch += 1
+        if self.epoch == self.epochs:
+            self._train.close()
         metrics: Metrics = {
             "epoch": self.epoch,
             "train_loss": train.loss,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tune_nas.config import TrialConfig
-from tune_nas.data import RetrainData, describe_data
+from tune_nas.data import DataSource, describe_data
 from tune_nas.errors import ConfigError
 from tune_nas.memory import check_training
 from tune_nas.runtime import resolve_device, resolve_dtype
@@ -106,7 +106,7 @@ def check_workers(n: int, batch_size: int, parts: int, genotype: Genotype) -> No
         )
 
 
-def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_size: int) -> None:
+def check_batch_size(trial: TrialConfig, space: Space, data: DataSource, batch_size: int) -> None:
     """Check that a batch can be divided, and normalized: from more than one value per channel.
 
     Args:
@@ -135,7 +135,7 @@ def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_
         if parts > 1
         else ("retrain.batch_size", recipe.batch_size)
         if recipe.batch_size < 2
-        else ("data.train_images", len(data.train))
+        else ("data.train_images", data.n_train)
     )
     cause = (
         "the auxiliary head (retrain.auxiliary_weight)"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from tune_nas.data import RetrainData
+from tune_nas.data import DataSource
 from tune_nas.retrain.distributed import Workers
 from tune_nas.spaces import Network
 from tune_nas.training import tally
@@ -42,7 +42,7 @@ class Scores(NamedTuple):
 
 def score_network(
     network: Network,
-    data: RetrainData,
+    data: DataSource,
     batch_size: int,
     device: torch.device,
     workers: Workers = Workers(),
@@ -58,9 +58,9 @@ def score_network(
     """
     network.eval()
     layout = torch.channels_last
-    batches = data.evaluation_batches(data.test, batch_size)
+    batches = data.test_batches(batch_size, workers.rank, workers.size)
     ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
     top = _TOP if data.n_classes > _TOP else None
-    found = tally(network, workers.divide(ordered), device, top=top)
+    found = tally(network, ordered, device, top=top)
     found.combine(workers.add)
     return Scores(found.loss, found.accuracy, found.top_accuracy)

@@ -85,14 +85,19 @@ class WorkerGroup(RemoteLearner):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _answers(self, references: Iterable[object]) -> list[Any]:
-        """Return the answers of all workers, or raise the first error, without waiting for others.
+        """Return the answers of all workers, or end them and raise the first error.
 
-        The others may wait for a worker that has failed.
+        The others may wait for a worker that has failed, and Ray does not clean up after a trial
+        that fails.
         """
         pending = asked = list(references)
-        while pending:
-            ready, pending = ray.wait(pending)
-            answer(ready[0])
+        try:
+            while pending:
+                ready, pending = ray.wait(pending)
+                answer(ready[0])
+        except BaseException:
+            self.release()
+            raise
         return [answer(each) for each in asked]
 
 
