@@ -77,7 +77,10 @@ Together = Annotated[
 CpusPerTrial = Annotated[
     float | None,
     typer.Option(
-        "--cpus-per-trial", help="CPUs of a trial.", show_default="1", rich_help_panel=_WHERE
+        "--cpus-per-trial",
+        help="CPUs of a trial, or of each of its workers.",
+        show_default="1",
+        rich_help_panel=_WHERE,
     ),
 ]
 GpusPerTrial = Annotated[

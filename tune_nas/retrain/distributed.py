@@ -17,7 +17,6 @@ from torch.nn.parallel import DistributedDataParallel
 from tune_nas.retrain.compiled import Output
 from tune_nas.retrain.synchronized_norm import synchronize_norms
 from tune_nas.spaces import Network
-from tune_nas.stability import experimental
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,6 @@ class DistributedPass:
     """
 
     def __init__(self, network: Network, workers: Workers, device: torch.device) -> None:
-        if device.type == "cuda":
-            _use_gpus()
         synchronize_norms(network, device)
         # The graph is the same in every step; some genotypes have operations that reach no output.
         self._run = DistributedDataParallel(_Part(network, workers), static_graph=True)
@@ -91,8 +88,3 @@ class _Part(nn.Module):
     def forward(self, images: Tensor) -> Output:
         kept = self.network.draw_kept(images, self.workers.rank, self.workers.size)
         return self.network.run(images, kept)
-
-
-@experimental("Retraining on several GPUs", "not yet run on several GPUs")
-def _use_gpus() -> None:
-    """Log that the workers use GPUs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tune_nas.config import TrialConfig
 from tune_nas.data import DataSource, describe_data
 from tune_nas.errors import ConfigError
@@ -65,14 +67,21 @@ def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -
         init_channels=recipe.init_channels,
         cells=recipe.cells,
     )
-    parts = recipe.accumulation_steps
+    device = resolve_device(trial.runtime.device)
+    # Workers on a CPU share its memory.
+    divisors = {
+        "retrain.accumulation_steps": recipe.accumulation_steps,
+        "runtime.workers": trial.runtime.workers if device.type == "cuda" else 1,
+    }
     check_training(
         estimate,
-        -(-min(recipe.batch_size, data.n_train) // parts),
+        -(-min(recipe.batch_size, data.n_train) // math.prod(divisors.values())),
         resolve_dtype(trial.runtime.dtype),
-        resolve_device(trial.runtime.device),
+        device,
         bfloat16=recipe.autocast,
-        batch_key="retrain.batch_size" + (" / retrain.accumulation_steps" if parts > 1 else ""),
+        batch_key=" / ".join(
+            ["retrain.batch_size", *(key for key, parts in divisors.items() if parts > 1)]
+        ),
         keys=SIZE_KEYS,
     )
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tune_nas.stability import experimental
+
 
 def synchronize_norms(network: nn.Module, device: torch.device) -> None:
     """Let the batch normalization layers of a network use the statistics of all workers.
@@ -21,12 +23,14 @@ def synchronize_norms(network: nn.Module, device: torch.device) -> None:
         if not isinstance(layer, _BatchNorm):
             synchronize_norms(layer, device)
         elif device.type == "cuda":
-            setattr(network, name, _of_torch(layer))
+            setattr(network, name, norm_of_torch(layer))
         else:
             setattr(network, name, CpuSyncBatchNorm.of(layer))
 
 
-def _of_torch(layer: nn.Module) -> nn.Module:
+@experimental("Retraining on several GPUs", "not yet run on several GPUs")
+def norm_of_torch(layer: nn.Module) -> nn.Module:
+    """Return torch's synchronized batch normalization with the tensors of a layer, for GPUs."""
     return nn.SyncBatchNorm.convert_sync_batchnorm(layer)  # type: ignore[no-untyped-call,no-any-return]
 
 

@@ -51,7 +51,7 @@ def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool)
         with connect(options.address), _locked(plan, options.address):
             for phase in phases_of(plan):  # check for room before any MLflow run is opened
                 task = tasks.get(phase.task) or find_task(phase.task)
-                trials_at_once(options, workers_of(plan, task))
+                trials_at_once(options, workers_of(plan, task, options.workers))
             with _tracked(plan, uri, known) as (tracking, interruption):
                 if resumed:
                     tracking.settle()

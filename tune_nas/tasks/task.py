@@ -38,6 +38,14 @@ def on_cpu(trial: TrialConfig) -> TrialConfig:
     return trial.model_copy(update={"runtime": runtime})
 
 
+def with_workers(trial: TrialConfig, workers: int | None) -> TrialConfig:
+    """Return a trial with another number of workers; None keeps it. It is not validated again."""
+    if workers is None:
+        return trial
+    runtime = trial.runtime.model_copy(update={"workers": workers})
+    return trial.model_copy(update={"runtime": runtime})
+
+
 class Task(ABC):
     """A kind of work: it returns the length of a trial, checks it, and builds its learner.
 

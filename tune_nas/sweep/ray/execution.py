@@ -96,7 +96,7 @@ class PhaseRunner:
             find_task(phase.task).epochs(self._plan.bases.first),
             records,
         )
-        at_once = trials_at_once(options, workers_of(self._plan, task))
+        at_once = trials_at_once(options, workers_of(self._plan, task, options.workers))
         callbacks: list[DriverCallback] = [
             Recorder(records, sweep.search_metric),
             TrackingCallback(self._tracking, records),
@@ -111,7 +111,7 @@ class PhaseRunner:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
-                    search_alg=JobQueue(source, records, at_once),
+                    search_alg=JobQueue(source, records, at_once, options.workers),
                     scheduler=scheduler,
                     # The next trial reuses the process of the last one: starting one takes seconds.
                     reuse_actors=True,
