@@ -6,20 +6,19 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import distributed
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.retrain import Retrain
+from tune_nas.retrain.distributed import Workers
 from tune_nas.spaces import Genotype
-from tune_nas.sweep import RunOptions, run_retrain
+from tune_nas.sweep import RunOptions, resume_sweep, run_retrain
 from tune_nas.sweep.ray.room import Node, check_room, trials_at_once
-from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tasks import Inputs, RetrainTask
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
@@ -45,44 +44,49 @@ def trial(**runtime: Any) -> TrialConfig:
 
 
 class Dying(Retrain):
-    mark: Path
+    deaths: Path
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, float]:
-        if self.epoch == 1 and distributed.get_rank() == 1 and not self.mark.exists():
-            self.mark.touch()
+        if self.epoch == 1 and Workers.joined().rank == 1:
+            with self.deaths.open("a") as file:
+                file.write("x")
             os._exit(1)
         return super().run_epoch(on_step)
 
 
 class DyingTask(RetrainTask):
-    """Its second worker ends once, in its second epoch."""
+    """Its second worker ends in its second epoch."""
 
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
+    def __init__(self, deaths: Path) -> None:
+        self.deaths = deaths
 
     def build(self, trial: TrialConfig, inputs: Inputs, together: object = None) -> Retrain:
         assert inputs.genotype is not None
         retrain = Dying(trial, Genotype.parse(inputs.genotype))
-        retrain.mark = self.mark
+        retrain.deaths = self.deaths
         return retrain
 
 
 @pytest.mark.sweep
-def test_two_workers_one_of_which_is_lost_give_the_result_of_one(
+def test_a_lost_worker_fails_the_epoch_and_a_single_one_resumes(
     tmp_path: Path, ray_session: None
 ) -> None:
     import ray.cloudpickle
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     met = set(Path(tempfile.gettempdir()).glob("tune-nas-workers-*"))
-    options = RunOptions(storage=str(tmp_path / "runs"), cpus_per_trial=0.5, quiet=True)
-    task = DyingTask(tmp_path / "died")
-    outcome = run_retrain(trial(workers=2), CELL, options, "two", tasks={"retrain": task})
-    (found,) = outcome.results
+    options = RunOptions(
+        storage=str(tmp_path / "runs"), cpus_per_trial=0.5, max_failures=1, quiet=True
+    )
+    task = DyingTask(tmp_path / "deaths")
+    tasks = {"retrain": task}
+    (failed,) = run_retrain(trial(workers=2), CELL, options, "two", tasks=tasks).results
+    assert (failed.status, len(failed.history)) == ("failed", 1)
+    assert task.deaths.read_text() == "xx"  # retried once, from the first epoch's checkpoint
+    one = replace(options, workers=1)
+    (found,) = resume_sweep("two", one, failed=True, tasks=tasks).results
     assert (found.status, found.error) == ("finished", None)
-    assert task.mark.exists()
-    (record,) = Records(Storage(tmp_path / "runs" / "two"), "retrain")
-    assert record.failures == 1
+    assert task.deaths.read_text() == "xx"
 
     expected = Retrain(trial(), Genotype.parse(CELL))
     while not expected.done:
@@ -91,10 +95,6 @@ def test_two_workers_one_of_which_is_lost_give_the_result_of_one(
     for epoch, metrics in zip(found.history, expected.history, strict=True):
         wanted = {name: value for name, value in metrics.items() if name not in timed}
         assert {name: epoch[name] for name in wanted} == pytest.approx(wanted, rel=1e-9)
-    checkpoint = max(Path(record.folders[-1]).glob("checkpoint_*"))
-    resumed = Retrain(trial(), Genotype.parse(CELL))
-    resumed.load(checkpoint)
-    assert resumed.done
     assert set(Path(tempfile.gettempdir()).glob("tune-nas-workers-*")) == met
 
 

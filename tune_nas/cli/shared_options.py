@@ -83,6 +83,14 @@ CpusPerTrial = Annotated[
         rich_help_panel=_WHERE,
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of processes of a retraining run, instead of runtime.workers.",
+        show_default="as started",
+        rich_help_panel=_WHERE,
+    ),
+]
 GpusPerTrial = Annotated[
     float | None,
     typer.Option(
