@@ -23,7 +23,7 @@ from tune_nas.sweep.ray.scheduler import make_scheduler
 from tune_nas.sweep.ray.search_worker import hosting
 from tune_nas.sweep.ray.shared_process import WAITING_CPUS, SharedProcessTrainable
 from tune_nas.sweep.ray.trainable import EpochTrainable
-from tune_nas.sweep.ray.worker_group import WorkerGroup, trial_resources
+from tune_nas.sweep.ray.worker_group import start_workers, trial_resources
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
@@ -77,7 +77,7 @@ class PhaseRunner:
         """
         own = self._tasks.get(task)
         if not options.shares_processes:
-            trainable = tune.with_parameters(EpochTrainable, task=own, start_workers=WorkerGroup)
+            trainable = tune.with_parameters(EpochTrainable, task=own, start_workers=start_workers)
             resources = partial(trial_resources, task=own, cpus=options.cpus, gpus=options.gpus)
             yield tune.with_resources(trainable, resources)
             return

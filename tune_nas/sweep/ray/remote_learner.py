@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -50,31 +49,40 @@ class _Text(NamedTuple):
         return self.text
 
 
-class RemoteLearner(ABC):
+class RemoteProcess(Protocol):
+    """What runs a learner elsewhere: one process or several."""
+
+    def run_epoch(self) -> tuple[Mapping[str, object], LearnerProgress]:
+        """Run one epoch, and return its metrics and the progress."""
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of a checkpoint."""
+
+    def restore(self, files: dict[str, bytes]) -> LearnerProgress:
+        """Resume from the files of a checkpoint, and return the progress.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
+
+    def release(self) -> None:
+        """Release everything that the learner uses there."""
+
+
+class RemoteLearner:
     """A learner in another process; a `Learner` like any other.
 
     Args:
+        process: Runs it.
         progress: Its progress.
     """
 
-    def __init__(self, progress: LearnerProgress) -> None:
-        self._progress = progress
+    def __init__(self, process: RemoteProcess, progress: LearnerProgress) -> None:
+        self._process, self._progress = process, progress
 
-    @abstractmethod
-    def _run_epoch(self) -> tuple[Mapping[str, object], LearnerProgress]:
-        """Run one epoch there, and return its metrics and the progress."""
-
-    @abstractmethod
-    def _files(self) -> dict[str, bytes]:
-        """Return the files of a checkpoint."""
-
-    @abstractmethod
-    def _restore(self, files: dict[str, bytes]) -> LearnerProgress:
-        """Resume there from the files of a checkpoint, and return the progress."""
-
-    @abstractmethod
     def release(self) -> None:
         """Release everything that it uses in other processes."""
+        self._process.release()
 
     @property
     def epoch(self) -> int:
@@ -101,12 +109,12 @@ class RemoteLearner(ABC):
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, object]:
         """Run one epoch and return its metrics."""
-        metrics, self._progress = self._run_epoch()
+        metrics, self._progress = self._process.run_epoch()
         return dict(metrics)
 
     def save(self, folder: Path) -> None:
         """Write the whole state into a folder; the manifest last, as the mark of a complete one."""
-        files = self._files()
+        files = self._process.files()
         folder.mkdir(parents=True, exist_ok=True)
         for name in sorted(files, key=lambda name: name == MANIFEST):
             write_atomically(folder / name, files[name])
@@ -118,7 +126,7 @@ class RemoteLearner(ABC):
             CheckpointError: If it is damaged.
         """
         files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-        self._progress = self._restore(files)
+        self._progress = self._process.restore(files)
 
 
 def checkpoint_files(learner: Learner) -> dict[str, bytes]:

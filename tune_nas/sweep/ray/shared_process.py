@@ -32,29 +32,34 @@ class Host(Protocol):
     release: Method
 
 
-class RemoteSearch(RemoteLearner):
-    """A search in the process of a host.
+class HostedSearch:
+    """A search in the process of a host; a `RemoteProcess`.
 
     Args:
         host: The actor.
         trial: Id of the search's trial.
-        progress: Its progress.
     """
 
-    def __init__(self, host: Host, trial: str, progress: LearnerProgress) -> None:
-        super().__init__(progress)
+    def __init__(self, host: Host, trial: str) -> None:
         self._host, self._trial = host, trial
 
-    def _run_epoch(self) -> tuple[Mapping[str, object], LearnerProgress]:
+    def run_epoch(self) -> tuple[Mapping[str, object], LearnerProgress]:
+        """Run one epoch, and return its metrics and the progress."""
         found: tuple[Mapping[str, object], LearnerProgress]
         found = answer(self._host.run_epoch.remote(self._trial))
         return found
 
-    def _files(self) -> dict[str, bytes]:
+    def files(self) -> dict[str, bytes]:
+        """Return the files of a checkpoint."""
         files: dict[str, bytes] = answer(self._host.files.remote(self._trial))
         return files
 
-    def _restore(self, files: dict[str, bytes]) -> LearnerProgress:
+    def restore(self, files: dict[str, bytes]) -> LearnerProgress:
+        """Resume from the files of a checkpoint, and return the progress.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
         progress: LearnerProgress = answer(self._host.restore.remote(self._trial, files))
         return progress
 
@@ -90,7 +95,7 @@ class SharedProcessTrainable(EpochTrainable):
                 with suppress(RayActorError):  # it is lost
                     progress = answer(host.acquire.remote(self._job))
                     if progress is not None:
-                        return RemoteSearch(host, self._job.id, progress)
+                        return RemoteLearner(HostedSearch(host, self._job.id), progress)
             time.sleep(_PAUSE)
 
 

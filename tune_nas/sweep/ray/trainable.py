@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
@@ -99,7 +99,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._reports: list[Report] = []
         self._reported = 0
         self._learner = self.make_learner()
-        if self._load_first(self._earlier()):
+        if self._load_first(_earlier(self._resume_from, self._job)):
             known = sum(1 for report in self._reports if report["epoch"] <= config["recorded"])
             # A finished trial reports its last result once more: Ray needs one result to close it.
             self._reported = min(known, len(self._reports) - 1) if self._learner.done else known
@@ -166,15 +166,11 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         newest = Path(checkpoint)
         number = number_of(newest.name)  # None if Ray has fetched it to a separate folder
         older = list_checkpoints([self._folder or str(newest.parent)], before=number)
-        if not self._load_first(itertools.chain([str(newest)], older, self._earlier())):
+        if not self._load_first(
+            itertools.chain([str(newest)], older, _earlier(self._resume_from, self._job))
+        ):
             self._reports = []
         self._reported = len(self._reports)
-
-    def _earlier(self) -> Iterator[str]:
-        """Yield the checkpoints of earlier sessions, newest first, then the one in the inputs."""
-        yield from list_checkpoints(self._resume_from)
-        if self._job.inputs.checkpoint is not None:
-            yield self._job.inputs.checkpoint
 
     def _load_first(self, checkpoints: Iterable[str]) -> bool:
         """Load the first intact checkpoint; return whether there was one."""
@@ -194,6 +190,13 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         # A load that failed halfway must leave no trace.
         self.cleanup()
         self._learner = self.make_learner()
+
+
+def _earlier(folders: Sequence[str], job: Job) -> Iterator[str]:
+    """Yield the checkpoints of earlier sessions, newest first, then the one in the inputs."""
+    yield from list_checkpoints(folders)
+    if job.inputs.checkpoint is not None:
+        yield job.inputs.checkpoint
 
 
 def read_reports(folder: Path) -> list[Report]:

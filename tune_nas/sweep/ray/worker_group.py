@@ -28,8 +28,10 @@ class _Worker(Protocol):
     restore: Method
 
 
-class WorkerGroup(RemoteLearner):
+class WorkerGroup:
     """The learner of a job in several processes, in the placement group of its trial.
+
+    A `RemoteProcess`.
 
     If a worker is lost, the others are ended, and the epoch fails.
 
@@ -54,24 +56,30 @@ class WorkerGroup(RemoteLearner):
             .remote(job, task, rank, size)
             for rank in range(size)
         ]
-        try:
-            nodes = {answer(worker.node.remote()) for worker in self._workers}
-            self._address = answer(self._workers[0].address.remote(one_node=len(nodes) == 1))
-            started = self._answers(worker.start.remote(self._address) for worker in self._workers)
-        except BaseException:
-            self.release()
-            raise
-        super().__init__(started[0])
 
-    def _run_epoch(self) -> tuple[Mapping[str, object], LearnerProgress]:
+    def start(self) -> LearnerProgress:
+        """Let the workers join each other and build their learners; return the progress."""
+        nodes = self._answers(worker.node.remote() for worker in self._workers)
+        one_node = len(set(nodes)) == 1
+        (self._address,) = self._answers([self._workers[0].address.remote(one_node=one_node)])
+        started = self._answers(worker.start.remote(self._address) for worker in self._workers)
+        return cast(LearnerProgress, started[0])
+
+    def run_epoch(self) -> tuple[Mapping[str, object], LearnerProgress]:
+        """Run one epoch, and return its metrics and the progress."""
         found = self._answers(worker.run_epoch.remote() for worker in self._workers)
         return cast(tuple[Mapping[str, object], LearnerProgress], found[0])
 
-    def _files(self) -> dict[str, bytes]:
-        """Return the files of the first worker; the state of the others is the same."""
+    def files(self) -> dict[str, bytes]:
+        """Return the files of a checkpoint of the first worker; the state of the others is the same."""
         return cast(dict[str, bytes], answer(self._workers[0].files.remote()))
 
-    def _restore(self, files: dict[str, bytes]) -> LearnerProgress:
+    def restore(self, files: dict[str, bytes]) -> LearnerProgress:
+        """Resume all workers from the files of a checkpoint, and return the progress.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
         stored = ray.put(files)
         found = self._answers(worker.restore.remote(stored) for worker in self._workers)
         return cast(LearnerProgress, found[0])
@@ -99,6 +107,12 @@ class WorkerGroup(RemoteLearner):
             self.release()
             raise
         return [answer(each) for each in asked]
+
+
+def start_workers(job: Job, task: Task | None, size: int) -> RemoteLearner:
+    """Return the learner of a job in several workers; see `WorkerGroup`."""
+    group = WorkerGroup(job, task, size)
+    return RemoteLearner(group, group.start())
 
 
 def trial_resources(
