@@ -204,6 +204,33 @@ def test_a_process_gets_its_images_of_each_batch(folder: Path) -> None:
     assert len(list(streamed.test_batches(4, 5))) == 0
 
 
+def test_a_custom_data_set_can_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "streamed_gray.py").write_text(CUSTOM)
+    keys: dict[str, Any] = {"name": "streamed_gray:gray", "module_dir": str(tmp_path)}
+    data = load(tmp_path, **keys, workers=1, resolution=None)
+    images, labels = stream(data).next()
+    assert images.shape == (4, 1, 8, 8) and len(labels) == 4
+    assert (data.in_channels, data.image_size) == (1, 8)
+    assert sum(len(labels) for _, labels in data.test_batches(4)) == 10
+    monkeypatch.setenv("FAIL_FROM", "3")  # image 0 is read for the shape
+    with pytest.raises(DataError, match=r"streamed_gray:gray', whose train part .* 'no image'"):
+        take(stream(load(tmp_path, **keys, workers=1, resolution=None, train_images=8)), 9)
+
+
+CUSTOM = """
+import os, torch
+from tune_nas.data import Source
+
+def gray(config, part):
+    def read(index):
+        if len(index) == 1 and int(index) >= int(os.environ.get("FAIL_FROM", 10)):
+            raise KeyError("no image")
+        return (25 * index)[:, None, None, None].expand(-1, 1, 8, 8).to(torch.uint8).contiguous()
+
+    return Source(torch.arange(10) % 2, 2, read, streams=True)
+"""
+
+
 def test_a_search_keeps_its_images_in_memory(folder: Path) -> None:
     config = DataConfig(name="imagenet", dir=str(folder), resolution=16, train_images=12)
     data = load_data(config, seed=0, device=CPU, for_search=True)

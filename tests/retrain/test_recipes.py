@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +119,43 @@ def test_a_trial_of_an_earlier_version_has_no_recipe() -> None:
     for key in ("recipe", "skeleton", "lr_schedule", "lr_decay", "lr_step_epochs", "warmup_epochs"):
         del content["retrain"][key]
     assert stored_trial(content, "it") == load_trial("darts-1st")
+
+
+def custom(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> TrialConfig:
+    """Return a trial with the function ``short`` of a module as its recipe."""
+    name = f"recipes_{folder.name}"
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return load_trial("darts-1st", {"retrain.recipe": f"{name}:short", "retrain.batch_size": 32})
+
+
+def test_a_custom_recipe_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def short():\n    return {'epochs': 3, 'batch_size': 64, 'augment': {'cutout': 5}}"
+    trial = custom(tmp_path, text, monkeypatch)
+    assert (trial.retrain.epochs, trial.retrain.batch_size) == (3, 32)  # what is set wins
+    assert (trial.retrain.augment.cutout, trial.retrain.learning_rate) == (5, 0.025)
+    content = trial.to_dict()
+    content["retrain"]["recipe"] = "a_module_that_was_removed:short"
+    assert stored_trial(content, "it").retrain.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'recipes_.*:short', but must be a function or a class in that module"),
+        ("import nowhere", "but importing it fails: No module named 'nowhere'"),
+        ("def short():\n    raise OSError('full')", "but calling it fails: full"),
+        ("def short():\n    return 3", "but must return a mapping of other keys"),
+        ("def short():\n    return {'recipe': 'a:b'}", "must return a mapping of other keys"),
+        ("def short():\n    return {'epoch': 3}", r"retrain\.epoch"),
+    ],
+)
+def test_a_bad_custom_recipe_is_one_line(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        custom(tmp_path, text, monkeypatch)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_retraining_run_needs_a_genotype() -> None:
 
 # The marks, each held against the keys that are known to decide it.
 OF_NOTHING = {"description", "runtime.device", "runtime.threads", "runtime.implementation"}
-OF_NOTHING |= {"runtime.compile", "runtime.graphs", "data.workers"}
+OF_NOTHING |= {"runtime.compile", "runtime.graphs", "runtime.workers", "data.workers"}
 
 
 def test_what_decides_a_search() -> None:
@@ -69,7 +69,8 @@ def test_what_decides_a_retraining_run() -> None:
     images = {"name", "layout", "train_images", "resolution", "fit", "background", "split"}
     images |= {"streaming"}
     expected = {key for key in every if key.startswith("retrain.")}
-    expected |= {f"data.{key}" for key in images} | {"seed", "space.name", "runtime.dtype"}
+    expected |= {f"data.{key}" for key in images}
+    expected |= {"seed", "space.name", "space.skeleton", "runtime.dtype"}
     assert set(keys_that_decide(Decides.RETRAIN)) == expected
 
 

@@ -27,9 +27,10 @@ class RetrainConfig(Section):
     """Training a genotype from scratch.
 
     Args:
-        recipe: Settings of a paper, by name; all other keys get its values unless they are given.
+        recipe: Settings of a paper, by name, or of a custom ``module:function`` that returns a
+            mapping; all other keys get these values unless they are given.
         skeleton: Skeleton of the network: ``thirds``, ``stages`` or ``imagenet`` (as ``thirds``
-            after three convolutions of stride 2); None for that of the space.
+            after three convolutions of stride 2); None for that of the search.
         init_channels: Channels of the first cell; None for the space's usual final size.
         cells: Number of cells (per stage in spaces with stages); None likewise.
         drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
@@ -79,7 +80,7 @@ class RetrainConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _of_recipe(cls, content: object) -> object:
-        return with_recipe(content) if isinstance(content, Mapping) else content
+        return with_recipe(content, cls.model_fields) if isinstance(content, Mapping) else content
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> RetrainConfig:

@@ -79,7 +79,7 @@ def fitted(
         return pixels if stated is None else (2 * pixels * side + stated) // (2 * stated)
 
     padding, square = scaled(config.crop_padding), scaled(config.cutout)
-    unused: dict[str, object] = {"crop_scale": AugmentConfig().crop_scale}
+    unused = {"crop_scale": AugmentConfig.model_fields["crop_scale"].default}
     if config.crop == "resized":
         padding, unused = 0, {}
     # A crop in the corner shows side - padding pixels; a square of that side can cover them.

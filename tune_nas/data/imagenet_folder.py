@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -46,17 +48,13 @@ def read_imagenet(config: DataConfig, part: Part) -> Source:
     import_transforms()  # once, before processes that read images start
     whole = config.model_copy(update={"resolution": None})
     side = config.resolution or _SIDE
-
     files = FileNames(listing.files)
-
-    def original(index: int) -> Tensor:
-        return read_image(files[index], whole)
 
     def read(wanted: Tensor) -> Tensor:
         check_fits(len(wanted), (3, side, side), torch.device("cpu"))
         images = torch.empty(len(wanted), 3, side, side, dtype=torch.uint8)
         for position, index in enumerate(wanted.tolist()):
-            images[position] = center_crop(original(index), side)
+            images[position] = read_test_image(files[index], config)
         return images
 
     return Source(
@@ -66,9 +64,23 @@ def read_imagenet(config: DataConfig, part: Part) -> Source:
         mean=_MEAN,
         std=_STD,
         classes=listing.classes,
-        original=original,
+        original=lambda index: read_image(files[index], whole),
         streams=True,
     )
+
+
+def read_test_image(file: Path, config: DataConfig) -> Tensor:
+    """Read an image file as uint8, (3, side, side), resized and cropped as for testing.
+
+    Args:
+        file: The file.
+        config: The section ``data`` of the trial.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    image = read_image(file, config.model_copy(update={"resolution": None}))
+    return center_crop(image, config.resolution or _SIDE)
 
 
 def center_crop(image: Tensor, side: int) -> Tensor:

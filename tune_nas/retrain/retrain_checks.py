@@ -26,8 +26,7 @@ def final_space(trial: TrialConfig) -> Space:
     Raises:
         ConfigError: If it cannot be loaded, or its cells do not fit the skeleton.
     """
-    space, skeleton = load_space(trial.space.name), trial.retrain.skeleton
-    return space if skeleton is None else space.with_skeleton(skeleton)
+    return load_space(trial.space.name, trial.final_skeleton)
 
 
 def check_retrain_size(trial: TrialConfig) -> None:

@@ -71,7 +71,7 @@ class WorkerGroup:
         return cast(tuple[Mapping[str, object], LearnerProgress], found[0])
 
     def files(self) -> dict[str, bytes]:
-        """Return the files of a checkpoint of the first worker; the state of the others is the same."""
+        """Return the files of a checkpoint; the state of all workers is the same."""
         return cast(dict[str, bytes], answer(self._workers[0].files.remote()))
 
     def restore(self, files: dict[str, bytes]) -> LearnerProgress:
