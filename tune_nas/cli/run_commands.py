@@ -137,6 +137,7 @@ def resume(
     ] = False,
     concurrency: options.Concurrency = None,
     together: options.Together = None,
+    workers: options.Workers = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Resume a sweep, search, retraining run or analysis after a crash or Ctrl-C, as started."""
@@ -145,5 +146,11 @@ def resume(
     if source is None or source.name != "COMMANDLINE":
         execution = replace(execution, mlflow=None)
     bodies.running.resume(
-        name, execution, failed=failed, concurrency=concurrency, together=together, output=output
+        name,
+        execution,
+        failed=failed,
+        concurrency=concurrency,
+        together=together,
+        workers=workers,
+        output=output,
     )

@@ -130,10 +130,11 @@ def resume(
     failed: bool,
     concurrency: int | None,
     together: int | None,
+    workers: int | None,
     output: Format,
 ) -> None:
     """Resume a run and print its report."""
-    run = run_options(execution, concurrency, together)
+    run = run_options(execution, concurrency, together, workers)
     with interruptible(name, execution.storage):
         outcome = sweeps.resume_sweep(name, run, failed=failed)
     print_result(outcome, output, execution.storage)

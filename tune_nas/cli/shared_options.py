@@ -77,7 +77,18 @@ Together = Annotated[
 CpusPerTrial = Annotated[
     float | None,
     typer.Option(
-        "--cpus-per-trial", help="CPUs of a trial.", show_default="1", rich_help_panel=_WHERE
+        "--cpus-per-trial",
+        help="CPUs of a trial, or of each of its workers.",
+        show_default="1",
+        rich_help_panel=_WHERE,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of processes of a retraining run, instead of runtime.workers.",
+        show_default="as started",
+        rich_help_panel=_WHERE,
     ),
 ]
 GpusPerTrial = Annotated[

@@ -23,7 +23,7 @@ from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.sweep.trial_values import portable
-from tune_nas.tasks import Inputs
+from tune_nas.tasks import Inputs, Task, with_workers
 
 _STUDY = "optuna.db"
 _OF_ONE_JOB = ("retrain", "analysis")  # kinds of runs, with a phase and a task of that name
@@ -71,6 +71,18 @@ def phases_of(plan: Plan) -> list[Phase]:
     if sweep.retrain:
         phases.append(Phase("retrain", "retrain", listed("retrain")))
     return phases
+
+
+def workers_of(plan: Plan, task: Task, workers: int | None) -> int:
+    """Return the maximum number of workers that a trial of a sweep has in a phase.
+
+    Args:
+        plan: The sweep.
+        task: The task of the phase.
+        workers: Number of workers instead of those of the trials; None for those.
+    """
+    trials = (with_workers(trial, workers) for _, _, trial in plan.resolved.trials)
+    return max(map(task.workers, trials), default=1)
 
 
 def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:

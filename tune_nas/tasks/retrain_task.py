@@ -27,6 +27,10 @@ class RetrainTask(Task):
         """Return the number of epochs of the retraining run."""
         return trial.retrain.epochs
 
+    def workers(self, trial: TrialConfig) -> int:
+        """Return the number of processes that share every batch."""
+        return trial.runtime.workers
+
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the retraining run once, on the CPU; without a genotype, only read its data."""
         if inputs.genotype is not None:
