@@ -8,17 +8,19 @@ from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.tables import print_table
 from tune_nas.config import check_data_keys
 from tune_nas.sweep import RunOptions, SweepConfig, estimate
-from tune_nas.sweep.distinct import check_distinct
+from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.first_checks import data_sections
 from tune_nas.sweep.resolve import base_trials, resolve_points
 
 
 def print_plan(sweep: SweepConfig, options: RunOptions, output: Format) -> None:
     """Print the trials that a sweep would run, and their estimated cost."""
-    trials, points = resolve_points(sweep, base_trials(sweep))
+    bases = base_trials(sweep)
+    trials, points = resolve_points(sweep, bases)
     check_data_keys(data_sections(sweep, [trial for _, _, trial in trials]))
-    cost = estimate(sweep, options=options)
+    cost = estimate(sweep, bases, options)
     check_distinct(sweep, points)
+    check_distinct_settings(sweep, bases)
     if output is Format.JSON:
         print_json(
             {
