@@ -27,6 +27,7 @@ from tune_nas.sweep.parameters import (
     meets,
 )
 from tune_nas.sweep.resolution import BaseTrials, Resolved, resolve
+from tune_nas.sweep.retrain_grid import RetrainGrid
 from tune_nas.sweep.retrain_trials import EMBEDDED, check_settings, retrain_trials
 from tune_nas.sweep.trial_values import portable, reported, trial_values, values_text
 from tune_nas.tasks import find_task, is_own
@@ -43,7 +44,8 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
         name_or_path: A shipped sweep or the path of a YAML file.
         changes: Keys of `SweepConfig` with their new values. ``set`` is added to that of the file;
             a key set this way is not swept, nor is one whose condition it leaves unmet.
-            ``epochs`` overrides every ``schedule.epochs`` of the file.
+            ``epochs`` overrides every ``schedule.epochs`` of the file. A number or ``each`` for
+            ``retrain`` changes only the number of genotypes of a grid in the file.
 
     Raises:
         ConfigError: If the file, a key, a value or any trial of a grid is not valid, or a fixed or
@@ -54,6 +56,8 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     own = library.validate(SweepConfig, content, str(name_or_path))
     assigned = dict(changes.pop("set", {}))
     content.update(changes)
+    if isinstance(own.retrain, RetrainGrid) and isinstance(changes.get("retrain"), int | str):
+        content["retrain"] = {**own.retrain.to_dict(), "genotypes": changes["retrain"]}
     gone = set(assigned)
     if "epochs" in changes:
         gone.add(EPOCHS)

@@ -95,6 +95,16 @@ def check_settings(sweep: SweepConfig, bases: BaseTrials) -> None:
             raise refused[0]
 
 
+def keys_of_section(settings: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield the dotted keys of the section ``retrain`` among settings, with their values."""
+    for key, value in settings.items():
+        if key == _SECTION and isinstance(value, Mapping):
+            for inner, entry in value.items():
+                yield f"{_SECTION}.{inner}", entry
+        elif key.startswith(f"{_SECTION}."):
+            yield key, value
+
+
 @contextmanager
 def naming(sweep: SweepConfig, setting: str) -> Iterator[None]:
     """Start the message of a ConfigError with the name of a setting; not if that is empty."""
@@ -128,18 +138,8 @@ def _keys(
         return own
     name, base = bases.named(chosen)
     given = [sweep.set_in.get(name, {}), sweep.embedded if base.data.name == EMBEDDED else {}]
-    of_sweep = {key: value for settings in given for key, value in _of_section(settings)}
-    return {**of_sweep, **own, **dict(_of_section(sweep.set))}
-
-
-def _of_section(settings: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Yield the dotted keys of the section among fixed keys of a sweep."""
-    for key, value in settings.items():
-        if key == _SECTION and isinstance(value, Mapping):
-            for inner, entry in value.items():
-                yield f"{_SECTION}.{inner}", entry
-        elif key.startswith(f"{_SECTION}."):
-            yield key, value
+    of_sweep = {key: value for settings in given for key, value in keys_of_section(settings)}
+    return {**of_sweep, **own, **dict(keys_of_section(sweep.set))}
 
 
 def _base(trial: TrialConfig, keys: Mapping[str, object]) -> TrialConfig:

@@ -17,6 +17,7 @@ from tune_nas.sweep.phases import lacks_trials, read_records
 from tune_nas.sweep.ray.environment import check_address, prepare_environment
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials
+from tune_nas.sweep.retrain_grid import RetrainGrid
 from tune_nas.sweep.runs.locking import check_free, locked
 from tune_nas.sweep.runs.plan import Plan, State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
@@ -70,6 +71,7 @@ def run_retrain(
     name: str | None = None,
     *,
     parent_run: str | None = None,
+    grid: RetrainGrid | None = None,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Train one genotype from scratch, tracked and resumable; raises as `run_sweep` does.
@@ -80,10 +82,12 @@ def run_retrain(
         options: How it is executed.
         name: Folder and MLflow name; None for the name of the trial.
         parent_run: MLflow run that the genotype comes from.
+        grid: Settings and seeds, each with a run; None for one run with those of the trial.
         tasks: Tasks by name that replace the shipped ones.
     """
     state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
-    sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=1)
+    runs = 1 if grid is None else grid.model_copy(update={"genotypes": 1})
+    sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=runs)
     return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks)
 
 
