@@ -11,6 +11,7 @@ from tune_nas.sweep import RunOptions, SweepConfig, estimate
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.first_checks import data_sections
 from tune_nas.sweep.resolve import base_trials, resolve_points
+from tune_nas.text import listed, plural
 
 
 def print_plan(sweep: SweepConfig, options: RunOptions, output: Format) -> None:
@@ -37,4 +38,10 @@ def print_plan(sweep: SweepConfig, options: RunOptions, output: Format) -> None:
         {**parameters, "seed": seed} for parameters, seed, _ in trials
     ]
     print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    grid = sweep.retrain_grid
+    if sweep.retrained and grid.runs_per_genotype > 1:
+        names = [setting.name for setting in grid.settings]
+        under = f" under {listed(names)}" if names else ""
+        seeds = f", with {plural(grid.seeds, 'seed')} each" if grid.seeds else ""
+        echo(f"each genotype: {grid.runs_per_genotype} retraining runs{under}{seeds}")
     echo(str(cost))

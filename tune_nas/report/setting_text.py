@@ -27,7 +27,10 @@ def setting_table(comparison: Comparison) -> TextTable | None:
     header = ["setting", *map(axis_label, comparison.axes), "n", *counts, name.title]
     lines = []
     for row in found.rows:
-        line = [row.setting, *(value_label(row.values[axis]) for axis in comparison.axes)]
+        line = [
+            value_label(row.setting),
+            *(value_label(row.values[axis]) for axis in comparison.axes),
+        ]
         line.append(str(0 if row.accuracy is None else row.accuracy.n))
         line += [str(getattr(row, count)) for count in counts]
         line.append(_MISSING if row.accuracy is None else row.accuracy.text(name))
@@ -42,7 +45,7 @@ def setting_lines(comparison: Comparison) -> list[str]:
     if found is None:
         return []
     first, others = found.settings[0], found.settings[1:]
-    lines = [f"the retraining runs in the table of the sweep are those under {first}"]
+    lines = [f"the first table has the retraining runs under {first} alone"]
     lines += [line for setting in (first, *others) for line in _missing(found, setting)]
     axes = listed([axis_label(axis) for axis in comparison.axes]) if comparison.axes else ""
     lines += [_agreement(agreement, axes) for agreement in found.agreements]
