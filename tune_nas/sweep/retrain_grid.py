@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from tune_nas.config import Section
 from tune_nas.sweep.parameters import MOST_TRIALS
-from tune_nas.text import plain_text
+from tune_nas.text import brief, plain_text
 
 _MOST_SETTINGS = 100
 _LONGEST_NAME = 60  # characters; the name is in every row of a table
@@ -68,7 +68,7 @@ class RetrainGrid(Section):
             name = _setting(entry).name
             if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
                 raise ValueError(
-                    f"retrain.recipes has a setting named '{plain_text(name)}', but a name must "
+                    f"retrain.recipes has a setting named '{_escaped(name)}', but a name must "
                     f"have 1 to {_LONGEST_NAME} printable characters; give it one, e.g. name: short"
                 )
             if name in known:
@@ -117,6 +117,10 @@ def genotype_count(value: object) -> object:
     return value
 
 
+def _escaped(name: str) -> str:
+    return brief(name if name.isprintable() else repr(name)[1:-1], _LONGEST_NAME)
+
+
 def _is_entry(entry: object) -> bool:
     if isinstance(entry, Mapping):
         return all(isinstance(key, str) for key in entry)
@@ -129,8 +133,7 @@ def _setting(entry: str | Mapping[str, object]) -> RetrainSetting:
     keys = {key: value for key, value in entry.items() if key != "name"}
     if "name" in entry:
         return RetrainSetting(str(entry["name"]), keys)
-    parts = [
-        plain_text(value) if key == "recipe" else f"{key}={plain_text(value)}"
-        for key, value in keys.items()
-    ]
+    others = {key: value for key, value in keys.items() if key != "recipe"}
+    parts = [plain_text(keys["recipe"])] if "recipe" in keys else []
+    parts += [f"{key}={plain_text(value)}" for key, value in others.items()]
     return RetrainSetting(" ".join(parts), keys)
