@@ -39,7 +39,7 @@ class SweepConfig(SweepKeys):
             raise ValueError(
                 f"metric is '{self.metric}', but of a retraining it must be '{RETRAIN_METRIC}'"
             )
-        self._check_retrain_grid()
+        _check_retrain_grid(self)
         if self.metric == RETRAIN_METRIC and self.retrained == 0:
             raise ValueError(f"metric is '{self.metric}', but retrain is 0; retrain 'each'")
         if self.searcher == "grid":
@@ -85,27 +85,11 @@ class SweepConfig(SweepKeys):
         """The genotypes that are retrained: ``each``, or a number of them."""
         return self.retrain_grid.genotypes
 
-    def n_retrained(self, points: int) -> int:
-        """Return the number of genotypes that are retrained.
-
-        Args:
-            points: Number of combinations of a grid's values.
-        """
-        if self.retrained != "each":
-            return self.retrained
-        return points if self.searcher == "grid" else max(1, self.repeat_best)
-
     @property
     def retrain_grid(self) -> RetrainGrid:
         """The grid of retraining runs; a number or ``each`` is one with a run per genotype."""
         own = self.retrain
         return own if isinstance(own, RetrainGrid) else RetrainGrid(genotypes=own)
-
-    @property
-    def retrain_seeds(self) -> list[int]:
-        """The seeds of the retraining runs; empty for that of each genotype's search."""
-        first = self.seed_list[0]
-        return [first + offset for offset in range(self.retrain_grid.seeds or 0)]
 
     @property
     def search_metric(self) -> str:
@@ -150,30 +134,6 @@ class SweepConfig(SweepKeys):
                 f"most {MOST_TRIALS:,}"
             )
 
-    def _check_retrain_grid(self) -> None:
-        """Reject keys of a setting that the sweep gives too, and too many or too large seeds."""
-        grid = self.retrain_grid
-        if grid.seeds and self.retrain_seeds[-1] >= SEEDS:
-            raise ValueError(
-                f"retrain.seeds takes the seeds {self.retrain_seeds[0]} to "
-                f"{self.retrain_seeds[-1]}, but a seed must be <= {SEEDS - 1}"
-            )
-        grid.check_count(1 if grid.genotypes == "each" else grid.genotypes)
-        swept = [key for key in self.parameters if key.startswith(_OF_RETRAIN_SECTION)]
-        if grid.recipes and swept:
-            raise ValueError(
-                f"'{swept[0]}' is under parameters, but retrain.recipes has the settings of the "
-                "retraining runs; vary it there"
-            )
-        for setting in grid.settings:
-            keys = [_OF_RETRAIN_SECTION + key for key in setting.keys]
-            for key in self.set:
-                if any(overlaps(own, key) for own in keys):
-                    raise ValueError(
-                        f"'{key}' is under set, but the setting '{setting.name}' of "
-                        "retrain.recipes gives it too; give it once"
-                    )
-
     def _check_grid(self) -> None:
         for key, parameter in self.parameters.items():
             if parameter.is_range:
@@ -186,3 +146,29 @@ class SweepConfig(SweepKeys):
                 f"trials is {self.trials}, but searcher 'grid' runs every combination; "
                 "take searcher 'random' or 'tpe'"
             )
+
+
+def _check_retrain_grid(sweep: SweepConfig) -> None:
+    """Reject keys of a setting that the sweep gives too, and too many or too large seeds."""
+    grid = sweep.retrain_grid
+    seeds = grid.seeds_from(sweep.seed_list[0])
+    if seeds and seeds[-1] >= SEEDS:
+        raise ValueError(
+            f"retrain.seeds takes the seeds {seeds[0]} to {seeds[-1]}, but a seed must be <= "
+            f"{SEEDS - 1}"
+        )
+    grid.check_count(1 if grid.genotypes == "each" else grid.genotypes)
+    swept = [key for key in sweep.parameters if key.startswith(_OF_RETRAIN_SECTION)]
+    if grid.recipes and swept:
+        raise ValueError(
+            f"'{swept[0]}' is under parameters, but retrain.recipes has the settings of the "
+            "retraining runs; vary it there"
+        )
+    for setting in grid.settings:
+        keys = [_OF_RETRAIN_SECTION + key for key in setting.keys]
+        for key in sweep.set:
+            if any(overlaps(own, key) for own in keys):
+                raise ValueError(
+                    f"'{key}' is under set, but the setting '{setting.name}' of "
+                    "retrain.recipes gives it too; give it once"
+                )

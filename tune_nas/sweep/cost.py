@@ -18,6 +18,7 @@ from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.ray.room import Node, trials_at_once
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials, resolve_trials
+from tune_nas.sweep.retrain_trials import count_genotypes
 from tune_nas.tasks import Inputs, Task, find_task
 
 _STEPS = 3
@@ -79,7 +80,7 @@ def estimate(
     whose = "each trial" if len(timed) > 1 else "the first trial"
     return Estimate(
         searches=first + repeats,
-        retrains=sweep.n_retrained(configurations) * sweep.retrain_grid.runs_per_genotype,
+        retrains=count_genotypes(sweep, configurations) * sweep.retrain_grid.runs_per_genotype,
         search_epochs=epochs,
         epoch_seconds=round(seconds / epochs, 3),
         at_once=at_once,

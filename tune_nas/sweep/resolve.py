@@ -28,7 +28,12 @@ from tune_nas.sweep.parameters import (
 )
 from tune_nas.sweep.resolution import BaseTrials, Resolved, resolve
 from tune_nas.sweep.retrain_grid import RetrainGrid
-from tune_nas.sweep.retrain_trials import EMBEDDED, check_settings, retrain_trials
+from tune_nas.sweep.retrain_trials import (
+    EMBEDDED,
+    check_settings,
+    count_genotypes,
+    retrain_trials,
+)
 from tune_nas.sweep.trial_values import portable, reported, trial_values, values_text
 from tune_nas.tasks import find_task, is_own
 from tune_nas.text import shown
@@ -221,7 +226,8 @@ def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
         checked = [(values, resolve(sweep, bases, values, seed)) for values in some]
         trials = [({}, seed, trial) for trial in bases.trials.values()]
     try:
-        sweep.retrain_grid.check_count(sweep.n_retrained(len(trials) // len(sweep.seed_list)))
+        genotypes = count_genotypes(sweep, len(trials) // len(sweep.seed_list))
+        sweep.retrain_grid.check_count(genotypes)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
     check_settings(sweep, bases)

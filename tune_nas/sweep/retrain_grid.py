@@ -88,6 +88,10 @@ class RetrainGrid(Section):
         """Number of retraining runs of a genotype."""
         return (len(self.recipes) or 1) * (self.seeds or 1)
 
+    def seeds_from(self, first: int) -> list[int]:
+        """Return the seeds, counted from the first; empty for that of each genotype's search."""
+        return [first + offset for offset in range(self.seeds or 0)]
+
     def check_count(self, genotypes: int) -> None:
         """Reject more retraining runs than a sweep must have.
 

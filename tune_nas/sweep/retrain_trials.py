@@ -23,6 +23,18 @@ _SECTION = "retrain"
 _RECIPE = f"{_SECTION}.recipe"
 
 
+def count_genotypes(sweep: SweepConfig, points: int) -> int:
+    """Return the number of genotypes that a sweep retrains.
+
+    Args:
+        sweep: The sweep.
+        points: Number of combinations of a grid's values.
+    """
+    if sweep.retrained != "each":
+        return sweep.retrained
+    return points if sweep.searcher == "grid" else max(1, sweep.repeat_best)
+
+
 def retrain_trials(
     sweep: SweepConfig, bases: BaseTrials, trial: TrialConfig, chosen: Mapping[str, object]
 ) -> Iterator[tuple[str, TrialConfig]]:
@@ -67,11 +79,12 @@ def with_settings(sweep: SweepConfig, bases: BaseTrials, jobs: Sequence[Job]) ->
         for setting, trial in retrain_trials(sweep, bases, job.trial, job.parameters):
             named = {**job.parameters, SETTING: setting} if setting else job.parameters
             own.append(dataclasses.replace(job, trial=trial, parameters=named))
-    if not sweep.retrain_seeds:
+    seeds = sweep.retrain_grid.seeds_from(sweep.seed_list[0])
+    if not seeds:
         return own
     return [
         dataclasses.replace(job, trial=job.trial.model_copy(update={"seed": seed}))
-        for seed in sweep.retrain_seeds
+        for seed in seeds
         for job in own
     ]
 
