@@ -23,6 +23,23 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ["TUNE_NAS_BENCHMARK"] = os.devnull
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process of ``-n 2 --dist loadgroup`` whole files, and one all that start Ray.
+
+    Two Ray sessions at a time would connect to each other's cluster.
+    """
+
+    def starts_ray(item: pytest.Item) -> bool:
+        shares = "ray_session" in getattr(item, "fixturenames", ())
+        return shares or item.get_closest_marker("sweep") is not None
+
+    on_ray = {item.path for item in items if starts_ray(item)}
+    for item in items:
+        group = "ray" if item.path in on_ray else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def shared_data() -> Path | None:
     """Return the folder of real data sets for tests, or None if there is none.
 

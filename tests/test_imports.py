@@ -34,8 +34,8 @@ LAYERS = (
     ("native", "data", "training"),
     ("layers",),
     ("library", "runtime", "checkpoint"),
-    ("config", "operation_strength", "user_code", "yaml_text", "files", "seeds"),
-    ("checkpoint_folder",),
+    ("config", "operation_strength", "yaml_text", "files", "seeds"),
+    ("checkpoint_folder", "user_code"),
     ("paths",),
     (
         "text",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tune_nas.training import FusedSGD, Tally, cosine, evaluate
+from tune_nas.training import FusedSGD, Tally, cosine, evaluate, tally
 
 CPU = torch.device("cpu")
 
@@ -123,3 +123,33 @@ def test_fused_sgd_is_sgd_and_goes_on_from_its_state(options: dict[str, Any]) ->
     foreach = torch.optim.SGD(_pairs()[1], lr=0.1, foreach=True, **options)
     fused.load_state_dict(foreach.state_dict())
     _steps(fused, 3)
+
+
+def test_the_class_among_the_largest_logits_is_counted_by_hand() -> None:
+    logits = torch.tensor(
+        [
+            [9.0, 8, 7, 6, 5, 4, 3],  # 0 to 4 are the five largest
+            [1.0, 2, 3, 4, 5, 6, 7],  # 2 to 6
+            [0.0, 9, 0, 9, 9, 9, 9],  # 1, 3, 4, 5, 6
+        ]
+    )
+    batches = [
+        (logits, torch.tensor([4, 1, 6])),  # two hits, no first
+        (logits, torch.tensor([0, 2, 0])),  # two hits, one first
+    ]
+    found = tally(lambda scores: scores, batches, CPU, top=5)
+    assert found.top_accuracy == pytest.approx(100 * 4 / 6, rel=1e-12)
+    assert found.accuracy == pytest.approx(100 / 6, rel=1e-12)
+    assert (found.loss, found.accuracy) == evaluate(lambda scores: scores, batches, CPU)
+    assert tally(lambda scores: scores, batches, CPU).top_accuracy is None
+    empty = tally(lambda scores: scores, [], CPU, top=5).top_accuracy
+    assert empty is not None and math.isnan(empty)
+
+
+def test_of_equal_logits_those_that_topk_chooses_count() -> None:
+    equal = torch.zeros(9, 9)
+    hits = equal.topk(5, dim=1).indices
+    expected = sum(label in row for label, row in enumerate(hits.tolist()))
+    found = tally(lambda scores: scores, [(equal, torch.arange(9))], CPU, top=5)
+    assert expected == 5
+    assert found.top_accuracy == pytest.approx(100 * expected / 9, rel=1e-12)

@@ -58,12 +58,18 @@ class FusedSGD(torch.optim.SGD):
 class Tally:
     """Mean loss and accuracy over many batches, summed on the device.
 
-    Reading `loss` or `accuracy` waits for the device; adding a batch does not.
+    Reading a mean waits for the device; adding a batch does not.
+
+    Args:
+        device: Device of the batches.
+        top: Number k of the largest logits of an image among which its class counts as a hit of
+            `top_accuracy`, at most the number of classes; None to not count them.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, top: int | None = None) -> None:
         # float64, so that the sum over an epoch does not depend on the number of batches.
-        self._sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self._sums = torch.zeros(2 if top is None else 3, dtype=torch.float64, device=device)
+        self._top = top
         self._n = 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -74,9 +80,13 @@ class Tally:
             logits: Class scores, (batch, classes).
             labels: True classes, (batch,).
         """
-        n = labels.shape[0]
-        right = (logits.detach().argmax(dim=1) == labels).sum()
-        self._sums += torch.stack((loss.detach().double() * n, right.double()))
+        n, scores = labels.shape[0], logits.detach()
+        right = (scores.argmax(dim=1) == labels).sum()
+        sums = [loss.detach().double() * n, right.double()]
+        if self._top is not None:
+            best = scores.topk(self._top, dim=1, sorted=False).indices
+            sums.append((best == labels[:, None]).sum().double())
+        self._sums += torch.stack(sums)
         self._n += n
 
     @property
@@ -89,8 +99,17 @@ class Tally:
         """Percentage of correctly classified images; nan if there were none."""
         return 100.0 * float(self._sums[1]) / self._n if self._n else math.nan
 
+    @property
+    def top_accuracy(self) -> float | None:
+        """Percentage of images whose class is among their k largest logits; None without `top`.
 
-@torch.no_grad()
+        Among equal logits, `torch.topk` chooses; nan if there were no images.
+        """
+        if self._top is None:
+            return None
+        return 100.0 * float(self._sums[2]) / self._n if self._n else math.nan
+
+
 def evaluate(
     forward: Forward, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
 ) -> tuple[float, float]:
@@ -103,8 +122,28 @@ def evaluate(
         batches: Images and labels, as yielded by `tune_nas.data.evaluation_batches`.
         device: Device of the batches.
     """
-    tally = Tally(device)
+    found = tally(forward, batches, device)
+    return found.loss, found.accuracy
+
+
+@torch.no_grad()
+def tally(
+    forward: Forward,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    *,
+    top: int | None = None,
+) -> Tally:
+    """Return the tally of some batches, without waiting for the device.
+
+    Args:
+        forward: Images (batch, channels, height, width) to logits (batch, classes).
+        batches: Images and labels.
+        device: Device of the batches.
+        top: As of `Tally`.
+    """
+    found = Tally(device, top)
     for images, labels in batches:
         logits = forward(images)
-        tally.add(functional.cross_entropy(logits, labels), logits, labels)
-    return tally.loss, tally.accuracy
+        found.add(functional.cross_entropy(logits, labels), logits, labels)
+    return found

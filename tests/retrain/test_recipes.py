@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,39 @@ PUBLISHED = {
     "nasbench201": (200, 256, 16, 5, 0.1, 5e-4, True, 0, 0, 0, 0),
 }
 
+# batch, rate, schedule, decay, epochs of warm-up; the others are the same for all
+ON_IMAGENET = {
+    "darts-imagenet": (128, 0.1, "exponential", 0.97, 0),
+    "p-darts-imagenet": (1024, 0.5, "linear", None, 5),
+    "pc-darts-imagenet": (1024, 0.5, "linear", None, 5),
+}
+
+
+@pytest.mark.parametrize("name", ON_IMAGENET)
+def test_a_recipe_for_imagenet_has_the_published_settings(name: str) -> None:
+    r = RetrainConfig.model_validate({"recipe": name})
+    decay = r.lr_decay if r.lr_schedule == "exponential" else None
+    assert ON_IMAGENET[name] == (
+        *(r.batch_size, r.learning_rate, r.lr_schedule, decay, r.warmup_epochs),
+    )
+    assert (r.epochs, r.skeleton, r.init_channels, r.cells) == (250, "imagenet", 48, 14)
+    assert (r.weight_decay, r.momentum, r.nesterov, r.clip) == (3e-5, 0.9, False, 5)
+    assert (r.auxiliary_weight, r.label_smoothing, r.drop_path) == (0.4, 0.1, 0)
+    augment = r.augment
+    assert (augment.crop, augment.crop_scale, augment.cutout) == ("resized", (0.08, 1.0), 0)
+    assert (augment.flip, augment.color_jitter) == ("auto", (0.4, 0.4, 0.4, 0.2))
+
+
+def test_the_rates_for_imagenet_are_those_of_the_authors() -> None:
+    darts, p_darts = (rates(recipe=name) for name in ("darts-imagenet", "p-darts-imagenet"))
+    assert darts == pytest.approx([0.1 * 0.97**epoch for epoch in range(250)], rel=1e-12)
+    expected = [0.5 * (245 - epoch) / 245 for epoch in range(245)]
+    expected += [0.5 * (250 - epoch) / (5 * 245) for epoch in range(245, 250)]
+    for epoch in range(5):
+        expected[epoch] *= (epoch + 1) / 5
+    assert p_darts == pytest.approx(expected, rel=1e-12)
+    assert rates(recipe="pc-darts-imagenet") == p_darts
+
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_recipe_has_the_published_settings(name: str) -> None:
@@ -38,10 +72,13 @@ def test_a_recipe_has_the_published_settings(name: str) -> None:
 
 
 def test_there_are_no_other_recipes_and_each_sets_every_key_that_it_can() -> None:
-    assert set(recipe_names()) == PUBLISHED.keys()
+    assert set(recipe_names()) == PUBLISHED.keys() | ON_IMAGENET.keys()
     left = {"recipe", "skeleton", "lr_decay", "lr_step_epochs", "warmup_epochs"}
-    for name in recipe_names():
+    left |= {"accumulation_steps", "ema_decay", "autocast"}
+    for name in PUBLISHED:
         assert read_recipe(name).keys() == RetrainConfig.model_fields.keys() - left
+    for name in ON_IMAGENET:
+        assert read_recipe(name).keys() - left == RetrainConfig.model_fields.keys() - left
 
 
 def test_the_defaults_are_those_of_darts() -> None:
@@ -82,6 +119,43 @@ def test_a_trial_of_an_earlier_version_has_no_recipe() -> None:
     for key in ("recipe", "skeleton", "lr_schedule", "lr_decay", "lr_step_epochs", "warmup_epochs"):
         del content["retrain"][key]
     assert stored_trial(content, "it") == load_trial("darts-1st")
+
+
+def custom(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> TrialConfig:
+    """Return a trial with the function ``short`` of a module as its recipe."""
+    name = f"recipes_{folder.name}"
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return load_trial("darts-1st", {"retrain.recipe": f"{name}:short", "retrain.batch_size": 32})
+
+
+def test_a_custom_recipe_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def short():\n    return {'epochs': 3, 'batch_size': 64, 'augment': {'cutout': 5}}"
+    trial = custom(tmp_path, text, monkeypatch)
+    assert (trial.retrain.epochs, trial.retrain.batch_size) == (3, 32)  # what is set wins
+    assert (trial.retrain.augment.cutout, trial.retrain.learning_rate) == (5, 0.025)
+    content = trial.to_dict()
+    content["retrain"]["recipe"] = "a_module_that_was_removed:short"
+    assert stored_trial(content, "it").retrain.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'recipes_.*:short', but must be a function or a class in that module"),
+        ("import nowhere", "but importing it fails: No module named 'nowhere'"),
+        ("def short():\n    raise OSError('full')", "but calling it fails: full"),
+        ("def short():\n    return 3", "but must return a mapping of other keys"),
+        ("def short():\n    return {'recipe': 'a:b'}", "must return a mapping of other keys"),
+        ("def short():\n    return {'epoch': 3}", r"retrain\.epoch"),
+    ],
+)
+def test_a_bad_custom_recipe_is_one_line(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        custom(tmp_path, text, monkeypatch)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

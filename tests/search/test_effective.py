@@ -33,6 +33,8 @@ CASES: list[tuple[dict[str, Any], str, Any, Any, bool]] = [
     ({**GDAS, "space": DARTS}, UNSAMPLED, "auto", "left-out", True),
     ({"space.init_channels": None}, "space.cells", None, 5, True),
     ({"space.cells": 1}, "space.init_channels", None, 16, True),
+    ({"space": DARTS}, "space.skeleton", None, "thirds", True),
+    ({"space": DARTS}, "space.skeleton", None, "imagenet", False),
     ({}, "data.resolution", 8, None, True),
     ({}, "data.train_images", 64, 63, False),
     ({"data.augment.flip": False}, PADDING, 4, 5, True),

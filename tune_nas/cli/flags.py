@@ -11,6 +11,7 @@ FLAGS: Mapping[str, str] = {
     "data.name": "--data",
     "format": "--format",
     "gpus_per_trial": "--gpus-per-trial",
+    "max_accuracy_drop": "--max-accuracy-drop",
     "mlflow": "--mlflow",
     "name": "--name",
     "space.name": "--space",

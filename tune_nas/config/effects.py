@@ -24,8 +24,10 @@ _PHASES = "update.phases"
 READS = {
     "retraining": (
         *("name", "description", "seed", "retrain", "runtime", "space.name"),
+        "space.skeleton",
         *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
         *("data.resolution", "data.layout", "data.fit", "data.background", "data.module_dir"),
+        *("data.streaming", "data.workers"),
     ),
     "analysis": (
         *("analysis", "runtime", "data.dir", "data.module_dir", "data.download"),

@@ -13,6 +13,8 @@ from tune_nas.config.section import (
     BatchSize,
     Cells,
     Channels,
+    Count,
+    Decay,
     Epochs,
     EpochsOrNone,
     Layout,
@@ -25,9 +27,10 @@ class RetrainConfig(Section):
     """Training a genotype from scratch.
 
     Args:
-        recipe: Settings of a paper, by name; all other keys get its values unless they are given.
+        recipe: Settings of a paper, by name, or of a custom ``module:function`` that returns a
+            mapping; all other keys get these values unless they are given.
         skeleton: Skeleton of the network: ``thirds``, ``stages`` or ``imagenet`` (as ``thirds``
-            after three convolutions of stride 2); None for that of the space.
+            after three convolutions of stride 2); None for that of the search.
         init_channels: Channels of the first cell; None for the space's usual final size.
         cells: Number of cells (per stage in spaces with stages); None likewise.
         drop_path: Probability p of dropping a path; it grows as p · epoch / epochs from 0.
@@ -40,6 +43,14 @@ class RetrainConfig(Section):
             (epoch + 1) / n.
         auxiliary_weight: Weight of the auxiliary head's loss; 0 for no auxiliary head.
         clip: Maximum gradient norm; 0 for no clipping.
+        accumulation_steps: Number n of equal parts into which a batch is divided. The parts are run
+            one after the other, and the optimizer's step uses the mean of their gradients. Batch
+            normalization sees a part at a time, and drop path is sampled for each part.
+        ema_decay: Decay d of an exponential moving average of the weights, updated after each step
+            of the optimizer; 0 for none. It is tested beside the weights, and is the network that
+            is loaded and exported.
+        autocast: Whether the forward passes of training steps run in bfloat16 mixed precision (the
+            weights, the loss and the evaluation keep their type). Experimental on a GPU.
     """
 
     recipe: str | None = None
@@ -61,12 +72,15 @@ class RetrainConfig(Section):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.2
     auxiliary_weight: Rate = 0.4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    accumulation_steps: Count = 1
+    ema_decay: Decay = 0.0
+    autocast: bool = False
     augment: AugmentConfig = AugmentConfig(cutout=16, reference_size=PUBLISHED_SIZE)
 
     @model_validator(mode="before")
     @classmethod
     def _of_recipe(cls, content: object) -> object:
-        return with_recipe(content) if isinstance(content, Mapping) else content
+        return with_recipe(content, cls.model_fields) if isinstance(content, Mapping) else content
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> RetrainConfig:
@@ -81,6 +95,22 @@ class RetrainConfig(Section):
     def _nesterov_needs_momentum(self) -> RetrainConfig:
         if self.nesterov and self.momentum == 0:
             raise ValueError("retrain.nesterov is true, but needs retrain.momentum > 0")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_can_be_divided(self) -> RetrainConfig:
+        n = self.accumulation_steps
+        if self.batch_size % n:
+            raise ValueError(
+                f"retrain.accumulation_steps is {n}, but must divide retrain.batch_size "
+                f"({self.batch_size})"
+            )
+        if n > 1 and self.auxiliary_weight > 0 and self.batch_size == n:
+            raise ValueError(
+                f"retrain.accumulation_steps is {n}, but must leave at least 2 of "
+                f"{self.batch_size} images (retrain.batch_size) in each part for the batch "
+                "normalization of the auxiliary head; or set retrain.auxiliary_weight to 0"
+            )
         return self
 
     @model_validator(mode="after")

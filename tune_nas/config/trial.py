@@ -17,6 +17,7 @@ from tune_nas.config.schedule_config import ScheduleConfig
 from tune_nas.config.section import (
     Cells,
     Channels,
+    Layout,
     Rate,
     Section,
     Threads,
@@ -35,11 +36,15 @@ class SpaceConfig(Section):
 
     Args:
         name: A built-in space or the path of a YAML file.
+        skeleton: Skeleton of the supernet: ``thirds``, ``stages`` or ``imagenet`` (as ``thirds``
+            after three convolutions of stride 2); None for that of the space. Retraining runs have
+            it too, unless ``retrain.skeleton`` is given.
         init_channels: Channels of the first cell; None for the space's default.
         cells: Number of cells (per stage in spaces with stages); None for the space's default.
     """
 
     name: Annotated[str, _OF_SEARCH | Decides.LENGTH | _OF_RETRAIN] = "darts"
+    skeleton: Annotated[Layout | None, _OF_SEARCH | _OF_RETRAIN] = None
     init_channels: Channels | None = None
     cells: Cells | None = None
 
@@ -174,6 +179,11 @@ class TrialConfig(Section):
     start_from: Annotated[str | None, Decides.SEARCH_STARTS | Decides.LENGTH] = None
     probes: Annotated[list[str], Decides.SEARCH_STARTS] = Field(default_factory=list)
 
+    @property
+    def final_skeleton(self) -> Layout | None:
+        """The skeleton of retraining runs; None for that of the space."""
+        return self.retrain.skeleton or self.space.skeleton
+
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: object) -> object:
@@ -189,6 +199,15 @@ class TrialConfig(Section):
     @model_validator(mode="after")
     def _parts_go_together(self) -> TrialConfig:
         check_together(self)
+        return self
+
+    @model_validator(mode="after")
+    def _mixed_precision_needs_float32(self) -> TrialConfig:
+        if self.retrain.autocast and self.runtime.dtype != "float32":
+            raise ValueError(
+                f"retrain.autocast is true, but needs runtime.dtype float32, not "
+                f"{self.runtime.dtype}"
+            )
         return self
 
     @model_validator(mode="after")

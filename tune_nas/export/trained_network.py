@@ -15,6 +15,7 @@ from tune_nas.checkpoint_folder import fetched
 from tune_nas.config import DataConfig, TrialConfig
 from tune_nas.data import load_data
 from tune_nas.data.decode import read_image
+from tune_nas.data.imagenet_folder import read_test_image
 from tune_nas.errors import CheckpointError, DataError, TuneNasError
 from tune_nas.export.architecture import architecture_of, operations_in
 from tune_nas.export.plain_network import OPERATIONS, Architecture, Operations, PlainNetwork
@@ -55,7 +56,9 @@ class TrainedNetwork(nn.Module):
         genotype: The genotype of its cells.
         trial: The trial of the retraining run.
         data: Class names, image size and normalization of its images.
-        metrics: The metrics of the last completed epoch, e.g. ``test_accuracy``.
+        metrics: The metrics of the last completed epoch, e.g. ``test_accuracy``. If the checkpoint
+            has averaged weights (``retrain.ema_decay``), the network has them, and
+            ``test_accuracy`` is theirs.
     """
 
     def __init__(
@@ -98,7 +101,8 @@ class TrainedNetwork(nn.Module):
     def read_images(self, paths: Sequence[str | Path]) -> Tensor:
         """Read image files as the network needs them: (n, in_channels, h, w), normalized.
 
-        Images are resized to the network's image size, as images of the data set ``folder`` are.
+        Images are resized to the network's image size, as test images of ``imagenet`` are if it was
+        trained on them, else as those of ``folder``.
         For a network with one channel they become gray.
 
         Raises:
@@ -112,7 +116,8 @@ class TrainedNetwork(nn.Module):
         if channels not in (1, 3):
             raise DataError(f"the network has {channels} channels; image files have 1 or 3")
         try:
-            image = read_image(path, config)
+            read = read_test_image if config.name == "imagenet" else read_image
+            image = read(path, config)
         except DataError as error:
             raise type(error)(str(error).removeprefix("data.dir: ")) from error
         if channels == 3:
@@ -169,10 +174,13 @@ def load_checkpoint(folder: str) -> TrainedNetwork:
     with taking(folder):
         trial = stored_trial(state["trial"], folder)
         genotype = Genotype.from_yaml(state["genotype"])
-        history = state["history"]
         data = _data_summary(state, trial)
-        weights = _weights(state["network"])
-        network = _network(trial, genotype, data, history[-1] if history else {})
+        metrics = state["history"][-1] if state["history"] else {}
+        if "ema" in state:
+            weights, metrics = _weights(state["ema"]["network"]), _of_average(metrics)
+        else:
+            weights = _weights(state["network"])
+        network = _network(trial, genotype, data, metrics)
         network.network.load_state_dict(weights)
     return network
 
@@ -187,6 +195,13 @@ def _weights(state: Mapping[str, object]) -> dict[str, Tensor]:
             kept = value.float() if value.is_floating_point() else value
             weights[_PLAIN_STEM.sub(r"stem.first.\1", name.removeprefix(_BACKBONE))] = kept
     return weights
+
+
+def _of_average(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of an epoch, with the test metrics of the averaged weights."""
+    prefix = "ema_"
+    found = {name: value for name, value in metrics.items() if name.startswith(prefix)}
+    return {**metrics, **{name.removeprefix(prefix): value for name, value in found.items()}}
 
 
 def _network(

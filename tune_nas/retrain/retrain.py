@@ -17,7 +17,7 @@ from tune_nas.checkpoint import State, check_same_trial, load_state, save_state,
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
-from tune_nas.data import RetrainData, load_data
+from tune_nas.data import DataSource, load_data
 from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.library import stored_trial
 from tune_nas.memory import check_weights
@@ -31,15 +31,16 @@ from tune_nas.retrain.retrain_checks import (
     check_retrain_size,
     final_space,
 )
+from tune_nas.retrain.scores import Scores, score_network
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
-from tune_nas.seeds import building, derive_seed, make_generator
+from tune_nas.seeds import building, derive_seed
 from tune_nas.spaces import (
     Genotype,
+    Network,
     build_network,
     count_parameters,
     estimate_network,
 )
-from tune_nas.training import evaluate
 
 STATE_FILE = "retrain.pt"
 
@@ -76,7 +77,7 @@ class Retrain:
         genotype.check(space)
         check_retrain_size(trial)
         self.device, self.dtype = set_up_runtime(trial.runtime)
-        self.data: RetrainData = load_data(
+        self.data: DataSource = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=False
         )
         estimate = estimate_network(
@@ -109,10 +110,9 @@ class Retrain:
         self.training = NetworkTraining(
             self.network, trial.retrain, compiled=compile_pays(trial.runtime.compile, self.device)
         )
-        self._train = self.data.batches(
-            self.data.train,
+        self._train = self.data.train_stream(
             self._recipe.batch_size,
-            make_generator(trial.seed, "retrain batches"),
+            derive_seed(trial.seed, "retrain batches"),
             self._recipe.augment,
             "retrain.augment",
         )
@@ -135,6 +135,8 @@ class Retrain:
 
         `train_loss` and `train_accuracy` are those of the main classifier on the augmented images
         during training; `best_test_accuracy` is the highest so far, first reached in `best_epoch`.
+        `test_top5_accuracy` is absent if there are at most five classes. With ``ema_decay``, the
+        metrics that start with `ema_` are those of the averaged weights.
 
         Args:
             on_step: Called after each step with its number and the number of steps of the epoch.
@@ -155,14 +157,17 @@ class Retrain:
                 f"the train loss is {train.loss} in epoch {self.epoch + 1}; "
                 "a lower retrain.learning_rate may help"
             )
-        test_loss, test_accuracy = self._evaluate()
+        test = self._evaluate(self.network).metrics()
+        if (average := self.training.average) is not None:
+            test |= self._evaluate(average.network).metrics("ema_")
         self.epoch += 1
+        if self.epoch == self.epochs:
+            self._train.close()
         metrics: Metrics = {
             "epoch": self.epoch,
             "train_loss": train.loss,
             "train_accuracy": train.accuracy,
-            "test_loss": test_loss,
-            "test_accuracy": test_accuracy,
+            **test,
             "learning_rate": rate,
             "parameters": count_parameters(self.network),
         }
@@ -174,15 +179,14 @@ class Retrain:
         self.history.append(metrics)
         return dict(metrics)
 
-    def _evaluate(self) -> tuple[float, float]:
-        self.network.eval()
-        batches = self.data.evaluation_batches(self.data.test, self._recipe.batch_size)
-        layout = torch.channels_last
-        ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
-        return evaluate(self.network, ordered, self.device)
+    def _evaluate(self, network: Network | None = None) -> Scores:
+        """Return the scores of the network, or of its average."""
+        size = self._recipe.batch_size // self._recipe.accumulation_steps
+        return score_network(network or self.network, self.data, size, self.device)
 
     def state_dict(self) -> State:
         """Return the complete state of the training as containers and tensors."""
+        average = self.training.average
         return {
             "trial": self.trial.to_dict(),
             "genotype": self.genotype.to_yaml(),
@@ -193,6 +197,7 @@ class Retrain:
             "batches": self._train.state_dict(),
             "drop_path_generator": self._drop_path_generator.get_state(),
             "history": [dict(metrics) for metrics in self.history],
+            **({} if average is None else {"ema": average.state_dict()}),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -212,6 +217,8 @@ class Retrain:
         )
         self.network.load_state_dict(state["network"])
         self.training.optimizer.load_state_dict(state["optimizer"])
+        if self.training.average is not None:
+            self.training.average.load_state_dict(state["ema"])
         self._train.load_state_dict(state["batches"])
         self._drop_path_generator.set_state(state["drop_path_generator"])
         self.history = [dict(metrics) for metrics in state["history"]]

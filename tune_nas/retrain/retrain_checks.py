@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tune_nas.config import TrialConfig
-from tune_nas.data import RetrainData, describe_data
+from tune_nas.data import DataSource, describe_data
 from tune_nas.errors import ConfigError
 from tune_nas.memory import check_training
 from tune_nas.runtime import resolve_device, resolve_dtype
@@ -24,8 +24,7 @@ def final_space(trial: TrialConfig) -> Space:
     Raises:
         ConfigError: If it cannot be loaded, or its cells do not fit the skeleton.
     """
-    space, skeleton = load_space(trial.space.name), trial.retrain.skeleton
-    return space if skeleton is None else space.with_skeleton(skeleton)
+    return load_space(trial.space.name, trial.final_skeleton)
 
 
 def check_retrain_size(trial: TrialConfig) -> None:
@@ -65,18 +64,20 @@ def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -
         init_channels=recipe.init_channels,
         cells=recipe.cells,
     )
+    parts = recipe.accumulation_steps
     check_training(
         estimate,
-        min(recipe.batch_size, data.n_train),
+        -(-min(recipe.batch_size, data.n_train) // parts),
         resolve_dtype(trial.runtime.dtype),
         resolve_device(trial.runtime.device),
-        batch_key="retrain.batch_size",
+        bfloat16=recipe.autocast,
+        batch_key="retrain.batch_size" + (" / retrain.accumulation_steps" if parts > 1 else ""),
         keys=SIZE_KEYS,
     )
 
 
-def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_size: int) -> None:
-    """Check that batch normalization has more than one value per channel.
+def check_batch_size(trial: TrialConfig, space: Space, data: DataSource, batch_size: int) -> None:
+    """Check that a batch can be divided, and normalized: from more than one value per channel.
 
     Args:
         trial: The trial.
@@ -85,17 +86,26 @@ def check_batch_size(trial: TrialConfig, space: Space, data: RetrainData, batch_
         batch_size: Images of a training batch, at most those that there are.
 
     Raises:
-        ConfigError: If it would have one value.
+        ConfigError: If it cannot, or would have one value.
     """
     recipe, side = trial.retrain, data.image_size
+    parts = recipe.accumulation_steps
+    if batch_size % parts:
+        raise ConfigError(
+            f"retrain.accumulation_steps is {parts}, but must divide a batch of all {batch_size} "
+            "training images, fewer than retrain.batch_size"
+        )
     cells = space.final_size[1] if recipe.cells is None else recipe.cells
     auxiliary = recipe.auxiliary_weight > 0
-    if batch_size >= (2 if auxiliary else space.skeleton.strategy.smallest_batch(cells, side)):
+    smallest = 2 if auxiliary else space.skeleton.strategy.smallest_batch(cells, side)
+    if batch_size // parts >= smallest:
         return
     key, what = (
-        ("retrain.batch_size", recipe.batch_size)
+        ("retrain.batch_size / retrain.accumulation_steps", batch_size // parts)
+        if parts > 1
+        else ("retrain.batch_size", recipe.batch_size)
         if recipe.batch_size < 2
-        else ("data.train_images", len(data.train))
+        else ("data.train_images", data.n_train)
     )
     cause = (
         "the auxiliary head (retrain.auxiliary_weight)"

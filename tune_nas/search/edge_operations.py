@@ -105,7 +105,7 @@ def count_operations(trial: TrialConfig, space: Space | None = None) -> int:
     Raises:
         ConfigError: If a cell or an edge does not exist.
     """
-    space = load_space(trial.space.name) if space is None else space
+    space = load_space(trial.space.name, trial.space.skeleton) if space is None else space
     return sum(
         int(space.cells[cell].eligible()[row].sum()) for cell, row in _edges_of(trial, space)
     )

@@ -23,7 +23,7 @@ class EffectiveValues:
 
     def __init__(self, keys: Collection[str]) -> None:
         self._keys = keys
-        self._spaces: dict[str, Space] = {}
+        self._spaces: dict[tuple[str, str | None], Space] = {}
         self._shapes: dict[str, DataShape] = {}
 
     def of(self, trial: TrialConfig) -> dict[str, object]:
@@ -43,11 +43,18 @@ class EffectiveValues:
         return content
 
     def space(self, trial: TrialConfig) -> Space:
-        """Return the space of a trial."""
-        name = trial.space.name
-        if name not in self._spaces:
-            self._spaces[name] = load_space(name)
-        return self._spaces[name]
+        """Return the space of a trial, in the skeleton of its supernet."""
+        return self._space(trial.space.name, trial.space.skeleton)
+
+    def final_space(self, trial: TrialConfig) -> Space:
+        """Return the space of a trial, in the skeleton of its retraining runs."""
+        return self._space(trial.space.name, trial.final_skeleton)
+
+    def _space(self, name: str, skeleton: str | None) -> Space:
+        key = (name, skeleton)
+        if key not in self._spaces:
+            self._spaces[key] = load_space(*key)
+        return self._spaces[key]
 
     def shape(self, data: DataConfig) -> DataShape:
         """Return the shape of the images of a data set."""
@@ -75,13 +82,16 @@ def _augment(
     config: AugmentConfig, key: str, trial: TrialConfig, values: EffectiveValues
 ) -> object:
     shape = values.shape(trial.data)
-    return fitted(config, shape.image_size, mirrors=shape.mirrors, key=key).to_dict()
+    streams = shape.streams and key == "retrain.augment"
+    side, mirrors = shape.image_size, shape.mirrors
+    return fitted(config, side, mirrors=mirrors, key=key, streams=streams).to_dict()
 
 
 _EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], object]] = {
     "space.init_channels": lambda trial, values: (
         trial.space.init_channels or values.space(trial).skeleton.init_channels
     ),
+    "space.skeleton": lambda trial, values: values.space(trial).skeleton.layout,
     "space.cells": lambda trial, values: trial.space.cells or values.space(trial).skeleton.cells,
     "data.train_images": lambda trial, values: values.shape(trial.data).n_train,
     "data.resolution": lambda trial, values: values.shape(trial.data).image_size,
@@ -91,10 +101,13 @@ _EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], object]] = {
     "relaxation.init": lambda trial, values: initialization(trial.relaxation)[0],
     "relaxation.init_std": lambda trial, values: initialization(trial.relaxation)[1],
     "relaxation.unsampled": _unsampled,
+    "retrain.skeleton": lambda trial, values: values.final_space(trial).skeleton.layout,
     "retrain.init_channels": lambda trial, values: (
-        trial.retrain.init_channels or values.space(trial).final_size[0]
+        trial.retrain.init_channels or values.final_space(trial).final_size[0]
     ),
-    "retrain.cells": lambda trial, values: trial.retrain.cells or values.space(trial).final_size[1],
+    "retrain.cells": lambda trial, values: (
+        trial.retrain.cells or values.final_space(trial).final_size[1]
+    ),
     "retrain.augment": lambda trial, values: _augment(
         trial.retrain.augment, "retrain.augment", trial, values
     ),

@@ -24,7 +24,7 @@ def check_search_memory(trial: TrialConfig) -> None:
         ConfigError: If it does not fit in any of its stages, or if a part is not available.
         DataError: If the images cannot be read.
     """
-    space, data = load_space(trial.space.name), describe_data(trial.data)
+    space, data = load_space(trial.space.name, trial.space.skeleton), describe_data(trial.data)
     device, dtype = resolve_device(trial.runtime.device), resolve_dtype(trial.runtime.dtype)
     if trial.space.cells is not None:
         check_cells_occur(space, trial.space.cells, "space.cells")

@@ -52,7 +52,7 @@ class SupernetTraining:
         self._make_objective = (
             Objective if together is None else partial(SharedObjective, together=together)
         )
-        self.space = load_space(trial.space.name)
+        self.space = load_space(trial.space.name, trial.space.skeleton)
         if trial.space.cells is not None:
             check_cells_occur(self.space, trial.space.cells, "space.cells")
         self.device, self.dtype = set_up_runtime(trial.runtime)

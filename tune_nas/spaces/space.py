@@ -147,17 +147,21 @@ class Space:
         return self._source.to_dict()
 
 
-def load_space(name: str | Path) -> Space:
+def load_space(name: str | Path, skeleton: str | None = None) -> Space:
     """Load a built-in space by name, or a custom one by the path of its YAML file.
 
     Without the key ``name``, the space is named like its file. Custom operations,
     ``module:function``, are imported from the file's folder, Python's import path, or the current
     working directory.
 
+    Args:
+        name: The name or path.
+        skeleton: The skeleton that replaces the space's, e.g. ``imagenet``; None to keep it.
+
     Raises:
         ConfigError: If no space has this name, its file is not valid, an operation cannot be
-            imported, or it is a different space with the name of a built-in one, with which its
-            genotypes would be read.
+            imported, its cells do not fit the skeleton, or it is a different space with the name of
+            a built-in one, with which its genotypes would be read.
     """
     path = find("space", name)
     space = _read_space(path, f"space '{name}'")
@@ -168,7 +172,7 @@ def load_space(name: str | Path) -> Space:
                 f"space '{name}': its name is '{space.name}', but that is a shipped space, with "
                 f"which its genotypes would be read; give it another, as name: my-{space.name}"
             )
-    return space
+    return space if skeleton is None else space.with_skeleton(skeleton)
 
 
 def _read_space(path: Path, where: str) -> Space:

@@ -40,7 +40,7 @@ class RetrainTask(Task):
             check_retrain_size(trial)
             cpu = torch.device("cpu")
             data = load_data(trial.data, seed=trial.seed, device=cpu, for_search=False)
-            batch_size = min(trial.retrain.batch_size, len(data.train))
+            batch_size = min(trial.retrain.batch_size, data.n_train)
             check_batch_size(trial, final_space(trial), data, batch_size)
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:

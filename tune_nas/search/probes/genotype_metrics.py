@@ -11,7 +11,7 @@ from tune_nas.search.model_size import BEST_BY_SIZE, BestBySize
 from tune_nas.search.probes.probe import Probe
 from tune_nas.search.statistics import genotype_counts
 from tune_nas.search.view import SearchView
-from tune_nas.spaces import Genotype, Space, model_size
+from tune_nas.spaces import Genotype, Space, load_space, model_size
 
 
 class GenotypeMetrics(Probe):
@@ -26,6 +26,7 @@ class GenotypeMetrics(Probe):
     def __init__(self, search: SearchView) -> None:
         super().__init__(search)
         self.trial, self.space, self.data = search.trial, search.space, search.data
+        self._final_space = load_space(self.trial.space.name, self.trial.final_skeleton)
         self.benchmark = _load_benchmark(self.trial, self.space)
         self.best_by_size = BestBySize()
         self._parameters: dict[Genotype, int] = {}
@@ -51,7 +52,7 @@ class GenotypeMetrics(Probe):
         if genotype not in self._parameters:
             self._parameters[genotype] = model_size(
                 genotype,
-                self.space,
+                self._final_space,
                 image_size=self.data.image_size,
                 n_classes=self.data.n_classes,
                 in_channels=self.data.in_channels,
