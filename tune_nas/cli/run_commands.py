@@ -107,18 +107,22 @@ def retrain(
         ),
     ] = None,
     epochs: options.RetrainEpochs = None,
+    recipe: options.Recipes = None,
     seed: options.Seed = None,
+    seeds: options.RetrainSeeds = None,
     run_name: options.Name = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Train one genotype from scratch."""
+    """Train one genotype from scratch; with several recipes or seeds, once with each."""
     bodies.retraining.retrain(
         genotype,
         overrides,
         execution,
         trial=trial,
         epochs=epochs,
+        recipes=recipe or [],
         seed=seed,
+        seeds=seeds,
         run_name=run_name,
         output=output,
     )

@@ -20,6 +20,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.config import EPOCHS
 from tune_nas.sweep.resolve import base_trials, load_sweep
+from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.text import brief
 
 
@@ -135,7 +136,8 @@ def resume(
 ) -> None:
     """Resume a run and print its report."""
     run = run_options(execution, concurrency, together, workers)
-    with interruptible(name, execution.storage):
+    own = find_run(name, execution.storage).name if name else None
+    with interruptible(own, execution.storage):
         outcome = sweeps.resume_sweep(name, run, failed=failed)
     print_result(outcome, output, execution.storage)
 
