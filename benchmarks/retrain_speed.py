@@ -173,7 +173,7 @@ def all_ways(options: argparse.Namespace) -> list[Way]:
 def evaluation(retrain: Retrain) -> Step:
     """Return the classification of a batch in evaluation mode, in the network's layout."""
     network = retrain.network
-    run = NativeNetwork(network) if retrain.training.forward.kernels else network.run
+    run = NativeNetwork(network) if retrain.training.kernels else network.run
     layout = torch.channels_last if _is_channels_last(network) else torch.contiguous_format
 
     @torch.no_grad()

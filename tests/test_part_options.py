@@ -97,9 +97,22 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
         {"dir": "/images", "download": True},
     ),
     (
+        *("data", "svhn", {}),
+        {"dir": "/images", "download": True},
+        {"dir": "/images", "download": True},
+    ),
+    (*("data", "imagenet16-120", {}), {"dir": "/images"}, {"dir": "/images"}),
+    (*("data", "imagenet", {}), {"dir": "/images", "workers": 2}, {"dir": "/images", "workers": 2}),
+    (
         *("data", "folder", {"data": {"resolution": 16}}),
-        {"dir": "/images", "layout": "splits", "fit": "pad", "background": "#102030"},
-        {"dir": "/images", "layout": "splits", "fit": "pad", "background": "#102030"},
+        {
+            **{"dir": "/images", "layout": "splits", "fit": "pad", "background": "#102030"},
+            **{"streaming": True, "workers": 0},
+        },
+        {
+            **{"dir": "/images", "layout": "splits", "fit": "pad", "background": "#102030"},
+            **{"streaming": True, "workers": 0},
+        },
     ),
 ]
 IDS = [f"{section}: {name}" for section, name, *_ in CASES]

@@ -72,7 +72,10 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "digits": "tune_nas.data.small:read_digits",
         "cifar10": "tune_nas.data.cifar:read_cifar10",
         "cifar100": "tune_nas.data.cifar:read_cifar100",
+        "svhn": "tune_nas.data.svhn:read_svhn",
+        "imagenet16-120": "tune_nas.data.imagenet16:read_imagenet16",
         "folder": "tune_nas.data.folder:read_folder",
+        "imagenet": "tune_nas.data.imagenet_folder:read_imagenet",
         "fake": "tune_nas.data.small:read_fake",
     },
     "alpha_optimizers": {

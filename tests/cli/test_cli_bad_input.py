@@ -162,14 +162,15 @@ CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
         (
             ["--data-dir", "images"],
             "images', but data set 'digits' does not use it; choose one that does "
-            "(--data cifar10, cifar100, folder), or set data.dir to null",
+            "(--data cifar10, cifar100, svhn, imagenet16-120, folder, imagenet), or set data.dir "
+            "to null",
         ),
         (["--set", "data.dir=images"], "data.dir is 'images', but data set 'digits' does not use"),
         (["--data", "fake", "--data-dir", "images"], "data set 'fake' does not use it"),
         (
             ["--set", "data.download=true"],
             "data.download is true, but data set 'digits' does not use it; choose one that does "
-            "(--data cifar10, cifar100), or set data.download to false",
+            "(--data cifar10, cifar100, svhn), or set data.download to false",
         ),
         (
             ["--data", "folder", "--data-dir", "images", "--set", "data.download=true"],

@@ -222,7 +222,9 @@ def test_names_are_unique_and_unknown_ones_are_refused() -> None:
         dataset_description("faces")
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "folder"])
+@pytest.mark.parametrize(
+    "name", ["cifar10", "cifar100", "svhn", "imagenet16-120", "folder", "imagenet"]
+)
 @pytest.mark.parametrize("load", [_search, _retrain])
 def test_a_missing_folder_is_one_line(
     name: str, load: Callable[..., SearchData | RetrainData], tmp_path: Path
@@ -231,7 +233,7 @@ def test_a_missing_folder_is_one_line(
     file.write_text("no folder")
     inner = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
     (tmp_path / "held").mkdir()
-    held = file if name == "folder" else tmp_path / "held"
+    held = tmp_path / "held" if name in inner else file
     if name in inner:
         (held / inner[name]).write_text("no folder")
     for folder, words in (

@@ -177,7 +177,8 @@ def test_what_cannot_be_imported_is_refused(name: str, message: str) -> None:
     [
         (
             "digts",
-            "must be one of digits, cifar10, cifar100, folder, fake, or a custom module:function",
+            "must be one of digits, cifar10, cifar100, svhn, imagenet16-120, folder, "
+            "imagenet, fake, or a custom module:function",
         ),
         ("digts", "did you mean 'digits'?"),
         ("a b:f", "data.name is 'a b:f', but must be written module:function, as my_parts:my_fun"),

@@ -30,7 +30,9 @@ def error_of(root: Path, name: str = "folder") -> DataError:
     return raised.value
 
 
-@pytest.mark.parametrize("name", ["folder", "cifar10", "cifar100"])
+@pytest.mark.parametrize(
+    "name", ["folder", "cifar10", "cifar100", "svhn", "imagenet16-120", "imagenet"]
+)
 def test_a_folder_that_cannot_be_reached_may_come_back(tmp_path: Path, name: str) -> None:
     assert error_of(tmp_path / "absent", name).passing
     assert error_of(tmp_path, name).passing  # empty, as where a file system is mounted

@@ -27,6 +27,8 @@ OTHER: dict[str, Any] = {
     "space.cells": 4,
     "data.module_dir": "elsewhere",
     "data.single_level": "all",
+    "data.augment.crop_padding": 0,
+    "data.augment.crop_scale": [0.5, 0.6],
     "relaxation.init": "uniform-weight",
     "relaxation.init_std": 0.5,
     "relaxation.temperature.start": 3.0,
@@ -79,6 +81,8 @@ OTHER: dict[str, Any] = {
     "retrain.lr_decay": 0.5,
     "retrain.lr_step_epochs": 2,
     "retrain.nesterov": True,
+    "retrain.augment.crop_padding": 0,
+    "retrain.augment.crop_scale": [0.5, 0.6],
 }
 SWAPPED: dict[str, Any] = {
     "relaxation.unsampled": {
@@ -118,6 +122,7 @@ READ_IN_VAIN = {
 }
 # Keys of data are those of `check_data_keys`, which knows what each data set uses.
 _OF_DATA = {"data.dir", "data.download", "data.layout", "data.fit", "data.background"}
+_OF_DATA |= {"data.streaming", "data.workers"}
 OF_OTHERS = ("retrain.", "analysis.")  # sections of other tasks
 NOT_READ_BY_A_SEARCH = {"name", "description", "runtime.compile", *_OF_DATA}
 
@@ -232,6 +237,7 @@ def test_a_search_reads_the_declared_keys_and_the_others_change_no_bit(
 EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "space.cells": ("darts-1st", {}),
     "data.single_level": ("single-level", {"data.single_level": "train"}),
+    "data.augment.crop_padding": ("darts-1st", {}),
     "relaxation.init": ("darts-1st", {}),
     "relaxation.init_std": ("darts-1st", {}),
     "relaxation.temperature.start": ("gdas", {}),
@@ -286,6 +292,8 @@ ELSEWHERE = {
     *("relaxation.options", "selection.options", "data.module_dir", "benchmark.table"),
     *("retrain.learning_rate_min", "retrain.nesterov"),
     *("retrain.lr_decay", "retrain.lr_step_epochs"),  # tests/retrain/test_recipes.py
+    # tests/data/test_streaming.py and test_random_image.py; a search has no resized crops
+    *("retrain.augment.crop_padding", "retrain.augment.crop_scale", "data.augment.crop_scale"),
 }
 
 

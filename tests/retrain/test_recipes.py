@@ -24,6 +24,39 @@ PUBLISHED = {
     "nasbench201": (200, 256, 16, 5, 0.1, 5e-4, True, 0, 0, 0, 0),
 }
 
+# batch, rate, schedule, decay, epochs of warm-up; the others are the same for all
+ON_IMAGENET = {
+    "darts-imagenet": (128, 0.1, "exponential", 0.97, 0),
+    "p-darts-imagenet": (1024, 0.5, "linear", None, 5),
+    "pc-darts-imagenet": (1024, 0.5, "linear", None, 5),
+}
+
+
+@pytest.mark.parametrize("name", ON_IMAGENET)
+def test_a_recipe_for_imagenet_has_the_published_settings(name: str) -> None:
+    r = RetrainConfig.model_validate({"recipe": name})
+    decay = r.lr_decay if r.lr_schedule == "exponential" else None
+    assert ON_IMAGENET[name] == (
+        *(r.batch_size, r.learning_rate, r.lr_schedule, decay, r.warmup_epochs),
+    )
+    assert (r.epochs, r.skeleton, r.init_channels, r.cells) == (250, "imagenet", 48, 14)
+    assert (r.weight_decay, r.momentum, r.nesterov, r.clip) == (3e-5, 0.9, False, 5)
+    assert (r.auxiliary_weight, r.label_smoothing, r.drop_path) == (0.4, 0.1, 0)
+    augment = r.augment
+    assert (augment.crop, augment.crop_scale, augment.cutout) == ("resized", (0.08, 1.0), 0)
+    assert (augment.flip, augment.color_jitter) == ("auto", (0.4, 0.4, 0.4, 0.2))
+
+
+def test_the_rates_for_imagenet_are_those_of_the_authors() -> None:
+    darts, p_darts = (rates(recipe=name) for name in ("darts-imagenet", "p-darts-imagenet"))
+    assert darts == pytest.approx([0.1 * 0.97**epoch for epoch in range(250)], rel=1e-12)
+    expected = [0.5 * (245 - epoch) / 245 for epoch in range(245)]
+    expected += [0.5 * (250 - epoch) / (5 * 245) for epoch in range(245, 250)]
+    for epoch in range(5):
+        expected[epoch] *= (epoch + 1) / 5
+    assert p_darts == pytest.approx(expected, rel=1e-12)
+    assert rates(recipe="pc-darts-imagenet") == p_darts
+
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_recipe_has_the_published_settings(name: str) -> None:
@@ -39,11 +72,13 @@ def test_a_recipe_has_the_published_settings(name: str) -> None:
 
 
 def test_there_are_no_other_recipes_and_each_sets_every_key_that_it_can() -> None:
-    assert set(recipe_names()) == PUBLISHED.keys()
+    assert set(recipe_names()) == PUBLISHED.keys() | ON_IMAGENET.keys()
     left = {"recipe", "skeleton", "lr_decay", "lr_step_epochs", "warmup_epochs"}
     left |= {"accumulation_steps", "ema_decay", "autocast"}
-    for name in recipe_names():
+    for name in PUBLISHED:
         assert read_recipe(name).keys() == RetrainConfig.model_fields.keys() - left
+    for name in ON_IMAGENET:
+        assert read_recipe(name).keys() - left == RetrainConfig.model_fields.keys() - left
 
 
 def test_the_defaults_are_those_of_darts() -> None:

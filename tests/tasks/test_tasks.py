@@ -47,13 +47,13 @@ def test_a_retraining_run_needs_a_genotype() -> None:
 
 # The marks, each held against the keys that are known to decide it.
 OF_NOTHING = {"description", "runtime.device", "runtime.threads", "runtime.implementation"}
-OF_NOTHING |= {"runtime.compile", "runtime.graphs"}
+OF_NOTHING |= {"runtime.compile", "runtime.graphs", "runtime.workers", "data.workers"}
 
 
 def test_what_decides_a_search() -> None:
     every = set(dotted_keys(TrialConfig))
     not_search = {"name", "benchmark.table", "start_from", "data.dir", "data.download"}
-    not_search |= {"data.module_dir", "probes"}
+    not_search |= {"data.module_dir", "probes", "data.streaming"}
     of_others = {key for key in every if key.startswith(("retrain.", "analysis."))}
     assert set(keys_that_decide(Decides.SEARCH)) == every - OF_NOTHING - not_search - of_others
 
@@ -67,6 +67,7 @@ def test_what_decides_an_analysis_besides_its_search() -> None:
 def test_what_decides_a_retraining_run() -> None:
     every = set(dotted_keys(TrialConfig))
     images = {"name", "layout", "train_images", "resolution", "fit", "background", "split"}
+    images |= {"streaming"}
     expected = {key for key in every if key.startswith("retrain.")}
     expected |= {f"data.{key}" for key in images}
     expected |= {"seed", "space.name", "space.skeleton", "runtime.dtype"}

@@ -289,6 +289,11 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "retrain.lr_decay": (one_of("retrain.lr_schedule", "exponential", "step"),),
     "retrain.lr_step_epochs": (one_of("retrain.lr_schedule", "step"),),
+    **{
+        f"{section}.augment.{key}": (one_of(f"{section}.augment.crop", crop),)
+        for section in ("data", "retrain")
+        for key, crop in (("crop_padding", "padded"), ("crop_scale", "resized"))
+    },
     "retrain.nesterov": (_positive("retrain.momentum"),),
 }
 CONDITIONS: Mapping[str, tuple[Condition, ...]] = {

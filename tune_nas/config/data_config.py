@@ -11,12 +11,13 @@ from tune_nas import manifest
 from tune_nas.config.options.dataset_options import IMAGES, STARTS, CifarOptions, FolderOptions
 from tune_nas.config.options.option_models import NAMED_PARTS, readers
 from tune_nas.config.part_section import PartSection
-from tune_nas.config.section import Count, Pixels, Section, check_part
+from tune_nas.config.section import Count, Pixels, Rate, Section, check_part
 from tune_nas.errors import ConfigError
 
 PUBLISHED_SIZE = 32
 """Side of CIFAR images in pixels; the papers specify augmentation for this size."""
 
+_Share = Annotated[float, Field(gt=0, le=1)]
 _OPTIONS = tuple(dict.fromkeys((*CifarOptions.model_fields, *FolderOptions.model_fields)))
 
 
@@ -24,16 +25,26 @@ class AugmentConfig(Section):
     """Random changes to training images, batched on the trial's device.
 
     Args:
+        crop: ``padded``: a window of the image's size, at a random position of the padded image;
+            ``resized``: a random rectangle, resized to the image's size (torchvision's
+            ``RandomResizedCrop``), which needs images that are not kept in memory.
+        crop_scale: Smallest and largest share of the image's area in a ``resized`` crop.
         crop_padding: Pixels of zero padding before the random crop; 0 for no crop.
         flip: Mirror half of the images left to right. ``auto``: if a mirrored image keeps its
             class, as declared by the data set (e.g. not for digits).
+        color_jitter: Strengths of random changes of brightness, contrast, saturation (each a factor
+            in [1 - strength, 1 + strength]) and hue (a shift of at most 0.5); 0 for no change. It
+            needs images that are not kept in memory.
         cutout: Side of the blanked square in pixels; 0 for none.
         reference_size: Image side in pixels for which ``crop_padding`` and ``cutout`` are given;
             both scale with the image size. None: they are pixels of the actual images.
     """
 
+    crop: Literal["padded", "resized"] = "padded"
+    crop_scale: tuple[_Share, _Share] = (0.08, 1.0)
     crop_padding: Annotated[int, Field(ge=0, le=4096)] = 4
     flip: Literal["auto"] | bool = "auto"
+    color_jitter: tuple[Rate, Rate, Rate, Annotated[Rate, Field(le=0.5)]] = (0.0, 0.0, 0.0, 0.0)
     cutout: Annotated[int, Field(ge=0, le=4096)] = 0
     # None, so that an explicit section, or one saved before this key existed, keeps its meaning.
     # The defaults of `data.augment` and `retrain.augment` scale.
@@ -44,6 +55,13 @@ class AugmentConfig(Section):
     def _true_false_or_auto(cls, value: object) -> object:
         if not isinstance(value, bool) and value != "auto":
             raise ValueError("must be true, false or auto")
+        return value
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("must be the smallest and the largest share")
         return value
 
 
@@ -65,8 +83,7 @@ class DataConfig(FolderOptions, CifarOptions, _DataName):
     The options of the shipped data sets are keys of this section.
 
     Args:
-        name: ``digits``, ``cifar10``, ``cifar100``, ``folder`` or ``fake``; or ``module:function``
-            for a custom data set.
+        name: A data set (`tune-nas list data` lists them), or ``module:function`` for a custom one.
         module_dir: Folder searched first for the module of a custom data set. None: the folder of
             the trial file if it contains the module; else Python's import path, or the current
             working directory.

@@ -27,6 +27,7 @@ READS = {
         "space.skeleton",
         *("data.name", "data.dir", "data.download", "data.train_images", "data.split"),
         *("data.resolution", "data.layout", "data.fit", "data.background", "data.module_dir"),
+        *("data.streaming", "data.workers"),
     ),
     "analysis": (
         *("analysis", "runtime", "data.dir", "data.module_dir", "data.download"),

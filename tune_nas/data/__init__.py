@@ -1,7 +1,8 @@
-"""Data sets, stored as uint8 tensors on the trial's device, and their augmentation."""
+"""Data sets and their augmentation: in memory as uint8 tensors, or read when needed."""
 
 from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalize
+from tune_nas.data.data_source import DataSource, ImageSet, TrainStream
 from tune_nas.data.dataset_registry import (
     Part,
     Source,
@@ -12,18 +13,23 @@ from tune_nas.data.dataset_registry import (
 from tune_nas.data.images import Images, channel_statistics, resize
 from tune_nas.data.loading import DataShape, RetrainData, SearchData, describe_data, load_data
 from tune_nas.data.split import stratified
+from tune_nas.data.streaming import StreamedData
 from tune_nas.data.summary import describe_images
 
 __all__ = [
     "Batches",
     "DataShape",
+    "DataSource",
     "Draws",
+    "ImageSet",
     "Images",
     "Part",
     "Pick",
     "RetrainData",
     "SearchData",
     "Source",
+    "StreamedData",
+    "TrainStream",
     "channel_statistics",
     "cutout",
     "dataset_description",

@@ -30,8 +30,8 @@ class Draws:
     flips: Tensor | None = None
     centers: Tensor | None = None
 
-    def __getitem__(self, part: slice) -> Draws:
-        """Return the draws of a range of the images."""
+    def __getitem__(self, part: slice | Tensor) -> Draws:
+        """Return the draws of a range of the images, or of those with the given indices."""
         return Draws(*(None if each is None else each[part] for each in self._all()))
 
     def to(self, device: torch.device) -> Draws:
@@ -52,7 +52,9 @@ class Draws:
         return self.offsets, self.flips, self.centers
 
 
-def fitted(config: AugmentConfig, side: int, *, mirrors: bool, key: str) -> AugmentConfig:
+def fitted(
+    config: AugmentConfig, side: int, *, mirrors: bool, key: str, streams: bool = False
+) -> AugmentConfig:
     """Return an augmentation in pixels of the actual images, with ``flip`` true or false.
 
     A size that is given for other images is scaled, rounded to the nearest pixel (half up): DARTS's
@@ -63,16 +65,23 @@ def fitted(config: AugmentConfig, side: int, *, mirrors: bool, key: str) -> Augm
         side: Height and width of the images, in pixels.
         mirrors: Whether a mirrored image keeps its class.
         key: Its key in the trial, e.g. ``retrain.augment``.
+        streams: Whether images are read when needed, which some changes require.
 
     Raises:
-        ConfigError: If crop and cutout can blank a whole image.
+        ConfigError: If crop and cutout can blank a whole image, or images in memory cannot be
+            changed so.
     """
+    if not streams:
+        _check_changes_of_batches(config, key)
 
     def scaled(pixels: int) -> int:
         stated = config.reference_size
         return pixels if stated is None else (2 * pixels * side + stated) // (2 * stated)
 
     padding, square = scaled(config.crop_padding), scaled(config.cutout)
+    unused = {"crop_scale": AugmentConfig.model_fields["crop_scale"].default}
+    if config.crop == "resized":
+        padding, unused = 0, {}
     # A crop in the corner shows side - padding pixels; a square of that side can cover them.
     if padding + square >= side:
         remedy = (
@@ -86,7 +95,25 @@ def fitted(config: AugmentConfig, side: int, *, mirrors: bool, key: str) -> Augm
             f"lower them, {remedy}"
         )
     flips = mirrors if config.flip == "auto" else config.flip
-    return AugmentConfig(crop_padding=padding, flip=flips, cutout=square)
+    sizes = {"crop_padding": padding, "cutout": square, "reference_size": None}
+    return config.model_copy(update={**unused, **sizes, "flip": flips})
+
+
+def _check_changes_of_batches(config: AugmentConfig, key: str) -> None:
+    """Reject changes that are made on single images, before they are kept in memory."""
+    if config.crop == "resized":
+        what = f"{key}.crop is 'resized'"
+    elif any(config.color_jitter):
+        what = f"{key}.color_jitter is {list(config.color_jitter)}"
+    else:
+        return
+    reason = (
+        "a search keeps its images in memory, in their final size"
+        if key == "data.augment"
+        else "needs images that are read when needed; set data.name to imagenet, or data.streaming "
+        "with data.name folder"
+    )
+    raise ConfigError(f"{what}, but {reason}")
 
 
 def draw(

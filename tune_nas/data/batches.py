@@ -27,9 +27,10 @@ def normalize(images: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> 
     return images.to(dtype).sub_(mean).div_(std)
 
 
-def _per_channel(values: Sequence[float], images: Images, dtype: torch.dtype) -> Tensor:
+def per_channel(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return values of the channels in [0, 1] as a tensor for `normalize`."""
     scaled = 255.0 * torch.tensor(values, dtype=torch.float64)
-    return scaled.to(dtype).to(images.images.device)[None, :, None, None]
+    return scaled.to(dtype).to(device)[None, :, None, None]
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,16 @@ class Batches:
         self._batch_size = min(batch_size, len(images))
         self._generator = generator
         self._augment = augment
-        self._mean = _per_channel(mean, images, dtype)
-        self._std = _per_channel(std, images, dtype)
+        device = images.images.device
+        self._mean = per_channel(mean, device, dtype)
+        self._std = per_channel(std, device, dtype)
         self._dtype = dtype
         # The generator's state at the start of the pass: order and random changes follow from it.
         self._pass_start: Tensor | None = None
         self._position = 0
         self._order = torch.empty(0, dtype=torch.int64)
         self._draws = Draws()
+        self._rows: Tensor | None = None
 
     @property
     def batch_size(self) -> int:
@@ -124,9 +127,16 @@ class Batches:
         if size != self._batch_size:
             self._batch_size, self._pass_start = size, None
 
+    def select(self, rows: Sequence[int]) -> None:
+        """Let `next` return only the images at some positions of each batch."""
+        self._rows = torch.tensor(rows, device=self._images.images.device)
+
     def next(self) -> tuple[Tensor, Tensor]:
-        """Return the next batch, as returned by `make`."""
-        return self.make(self.pick())
+        """Return the next batch, as returned by `make`, or the selected part of it."""
+        pick = self.pick()
+        if self._rows is not None:
+            pick = Pick(pick.index[self._rows], pick.draws[self._rows])
+        return self.make(pick)
 
     def pick(self) -> Pick:
         """Return the indices and changes of the next batch as views, without computing anything."""
@@ -185,6 +195,9 @@ class Batches:
             self._draw_pass(generator)
         self._generator.set_state(state["generator"])
 
+    def close(self) -> None:
+        """Do nothing: images in memory are read by no other process."""
+
     def _draw_pass(self, generator: torch.Generator) -> None:
         """Sample order and augmentation of a whole pass, in a single transfer to the device."""
         n, _, height, width = self._images.images.shape
@@ -211,7 +224,8 @@ def evaluation_batches(
         dtype: Type of the batches.
         smallest: Minimum size of the last batch; fewer images are added to the previous batch.
     """
-    shift, scale = _per_channel(mean, images, dtype), _per_channel(std, images, dtype)
+    device = images.images.device
+    shift, scale = per_channel(mean, device, dtype), per_channel(std, device, dtype)
     starts = list(range(0, len(images), batch_size))
     if len(starts) > 1 and len(images) - starts[-1] < smallest:
         starts.pop()

@@ -34,6 +34,10 @@ class Source:
         mirrors: Whether an image mirrored left to right keeps its class.
         classes: Names of the classes, in the order of the labels; empty to use their numbers.
         unread: A text about other files in the folder that are not read.
+        original: Takes the index of an image and returns it before any resizing, as uint8,
+            (3, height, width), on the CPU, for crops that are resized. None to take it from `read`.
+        streams: Whether a retraining run reads images when it needs them, in several processes,
+            instead of keeping all in memory.
         well_known: Whether the classes and their counts are known to everyone, so that they are
             not printed at the start of a run.
     """
@@ -47,6 +51,8 @@ class Source:
     classes: tuple[str, ...] = ()
     unread: str = ""
     well_known: bool = False
+    original: Callable[[int], Tensor] | None = None
+    streams: bool = False
 
 
 Reader = Callable[[DataConfig, Part], Source]

@@ -10,10 +10,11 @@ from torch import Tensor
 from tune_nas.config import DataConfig
 from tune_nas.data.dataset_registry import Part, Source, folder_problem
 from tune_nas.data.decode import read_image
+from tune_nas.data.file_names import FileNames
 from tune_nas.data.folder_layout import RULE, Layout, Listing, find_layout, list_images
 from tune_nas.data.free_memory import check_fits
 from tune_nas.data.split import stratified
-from tune_nas.errors import DataError, DataUnavailableError
+from tune_nas.errors import ConfigError, DataError, DataUnavailableError
 from tune_nas.paths import expanded
 
 _DIVISION_SEED = 0
@@ -42,12 +43,19 @@ def read_folder(config: DataConfig, part: Part) -> Source:
         listing = list_images(layout.train if part == "train" else layout.test)
         files, labels = listing.files, torch.tensor(listing.labels)
         if part == "test":
-            _check_classes(layout.train, layout.test, listing.classes)
+            check_classes(layout.train, layout.test, listing.classes)
     if not files:
         raise DataError(f"data.dir: '{root}' has too few images for a {part} part")
 
+    if config.streaming and config.resolution is None:
+        raise ConfigError(
+            "data.streaming is true, but needs data.resolution, the size of the images in a batch"
+        )
+    whole = config.model_copy(update={"resolution": None})
+    names = FileNames(files)
+
     def read(wanted: Tensor) -> Tensor:
-        return _read_images([files[i] for i in wanted.tolist()], config)
+        return _read_images([names[i] for i in wanted.tolist()], config)
 
     return Source(
         labels,
@@ -55,6 +63,8 @@ def read_folder(config: DataConfig, part: Part) -> Source:
         read,
         classes=listing.classes,
         unread=_unread(layout, listing),
+        original=lambda index: read_image(names[index], whole),
+        streams=config.streaming,
     )
 
 
@@ -67,7 +77,17 @@ def _divided(listing: Listing, part: Part) -> tuple[list[Path], Tensor]:
     return [listing.files[i] for i in index.tolist()], labels[index]
 
 
-def _check_classes(train: Path, test: Path, classes: tuple[str, ...]) -> None:
+def check_classes(train: Path, test: Path, classes: tuple[str, ...]) -> None:
+    """Check that the test images have the classes of the training images.
+
+    Args:
+        train: Folder of the training images.
+        test: Folder of the test images.
+        classes: Classes of the test images.
+
+    Raises:
+        DataError: If one has a class that the other does not have.
+    """
     expected = list_images(train).classes
     if classes != expected:
         name = min(set(classes) ^ set(expected))

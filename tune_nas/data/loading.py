@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, overload
 
 import torch
@@ -11,16 +12,19 @@ import torch
 from tune_nas.config import AugmentConfig, DataConfig
 from tune_nas.data.augment import fitted
 from tune_nas.data.batches import Batches, evaluation_batches
+from tune_nas.data.data_source import DataSource
 from tune_nas.data.dataset_registry import Source
 from tune_nas.data.free_memory import check_fits
 from tune_nas.data.images import Images, channel_statistics, resize
 from tune_nas.data.opening import open_part
 from tune_nas.data.split import stratified
+from tune_nas.data.streaming import StreamedData, StreamedImages
 from tune_nas.errors import ConfigError, DataError
 from tune_nas.seeds import make_generator
 
 # Seed of everything that must be the same in every trial.
 FIXED_SEED = 0
+_STATISTICS_IMAGES = 1024  # of which mean and standard deviation of streamed images are computed
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class SearchData(_Data):
 
 @dataclass(frozen=True)
 class RetrainData(_Data):
-    """The data of a retraining run.
+    """The data of a retraining run, in memory.
 
     Attributes:
         train: All training images, or the sample of `train_images`.
@@ -114,6 +118,24 @@ class RetrainData(_Data):
 
     train: Images
     test: Images
+
+    @property
+    def n_train(self) -> int:
+        """Number of training images."""
+        return len(self.train)
+
+    def train_stream(
+        self, batch_size: int, seed: int, augment: AugmentConfig | None, key: str
+    ) -> Batches:
+        """Return the stream of training batches; see `DataSource.train_stream`."""
+        generator = torch.Generator().manual_seed(seed)
+        return self.batches(self.train, batch_size, generator, augment, key)
+
+    def test_batches(
+        self, batch_size: int, first: int = 0, step: int = 1
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Return one pass over the test images; see `DataSource.test_batches`."""
+        return islice(self.evaluation_batches(self.test, batch_size), first, None, step)
 
 
 @dataclass(frozen=True)
@@ -126,6 +148,7 @@ class DataShape:
         image_size: Height and width of the images, in pixels.
         n_train: Number of training images, including both halves of a search.
         mirrors: Whether a mirrored image keeps its class.
+        streams: Whether a retraining run reads the images when it needs them.
     """
 
     n_classes: int
@@ -133,6 +156,7 @@ class DataShape:
     image_size: int
     n_train: int
     mirrors: bool = True
+    streams: bool = False
 
 
 def describe_data(config: DataConfig) -> DataShape:
@@ -145,7 +169,9 @@ def describe_data(config: DataConfig) -> DataShape:
     first = source.read(torch.zeros(1, dtype=torch.int64))
     n_train = min(config.train_images or len(source.labels), len(source.labels))
     side = config.resolution or first.shape[2]
-    return DataShape(source.n_classes, first.shape[1], side, n_train, source.mirrors)
+    return DataShape(
+        source.n_classes, first.shape[1], side, n_train, source.mirrors, source.streams
+    )
 
 
 @overload
@@ -167,7 +193,7 @@ def load_data(
     device: torch.device,
     dtype: torch.dtype = ...,
     for_search: Literal[False],
-) -> RetrainData: ...
+) -> DataSource: ...
 
 
 @overload
@@ -178,7 +204,7 @@ def load_data(
     device: torch.device,
     dtype: torch.dtype = ...,
     for_search: bool,
-) -> SearchData | RetrainData: ...
+) -> SearchData | DataSource: ...
 
 
 def load_data(
@@ -188,8 +214,11 @@ def load_data(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     for_search: bool,
-) -> SearchData | RetrainData:
+) -> SearchData | DataSource:
     """Read the images of a trial and put them on its device.
+
+    Those of a retraining run are read later, when they are needed, if the data set is one that is
+    streamed.
 
     Args:
         config: The trial's data section.
@@ -214,6 +243,8 @@ def load_data(
         n_train = _train_size(config, len(chosen))
         # Read in the order of the halves, which are then ranges of one tensor.
         chosen = chosen[torch.cat(stratified(source.labels[chosen], n_train, generator))]
+    elif source.streams:
+        return _streamed(config, source, chosen, device, dtype)
     train = _read(config, source, chosen)
     if source.mean is not None and source.std is not None:
         mean, std = source.mean, source.std
@@ -233,6 +264,33 @@ def load_data(
             f"{tuple(train.images.shape[1:])}; set data.resolution"
         )
     return RetrainData(*shape, train=_moved(train, device), test=_moved(test, device))
+
+
+def _streamed(
+    config: DataConfig,
+    source: Source,
+    chosen: torch.Tensor,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> StreamedData:
+    """Return the data of a retraining run that reads images when it needs them."""
+    test = open_part(config, "test")
+    first = source.read(chosen[:1])
+    channels, side = first.shape[1:3]
+    if source.mean is not None and source.std is not None:
+        mean, std = source.mean, source.std
+    else:
+        generator = make_generator(FIXED_SEED, "channel statistics")
+        n = min(_STATISTICS_IMAGES, len(chosen))
+        some = stratified(source.labels[chosen], n, generator)[0]
+        mean, std = channel_statistics(source.read(chosen[some]))
+    return StreamedData(
+        *(source.n_classes, channels, side, mean, std, dtype, source.mirrors, source.classes),
+        train=StreamedImages(source, chosen, side),
+        test=StreamedImages(test, torch.arange(len(test.labels)), side),
+        workers=config.workers,
+        device=device,
+    )
 
 
 def _train_size(config: DataConfig, n: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -70,7 +71,25 @@ def _open_checked(reader: Reader, config: DataConfig, part: Part) -> Source:
             raise ConfigError(f"{where} reads {problem}")
         return images
 
-    return replace(source, read=read)
+    original = None if source.original is None else _checked_original(source.original, where)
+    return replace(source, read=read, original=original)
+
+
+def _checked_original(read: Callable[[int], Tensor], where: str) -> Callable[[int], Tensor]:
+    def original(index: int) -> Tensor:
+        try:
+            image = read(index)
+        except (Exception, SystemExit) as error:
+            raise _failure(where, error) from error
+        legal = isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3
+        if not legal or image.shape[0] != 3 or image.device.type != "cpu":
+            raise ConfigError(
+                f"{where} has an original image {_described(image)}, but it must be uint8 of shape "
+                "(3, height, width) on the CPU"
+            )
+        return image
+
+    return original
 
 
 def _failure(where: str, error: BaseException) -> TuneNasError:

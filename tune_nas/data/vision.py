@@ -1,4 +1,4 @@
-"""Import of torchvision, even if its compiled operators cannot be loaded."""
+"""Import of torchvision and its transforms, even if its compiled operators cannot be loaded."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ def import_torchvision() -> ModuleType:
                 "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
             )
         return _imported()
+
+
+def import_transforms() -> ModuleType:
+    """Import torchvision's functions that transform images and return their module.
+
+    Raises:
+        DataError: If torchvision is not installed.
+    """
+    name = "torchvision.transforms.v2.functional"
+    if name not in sys.modules:
+        import_torchvision()
+        importlib.import_module(name)
+    return sys.modules[name]
 
 
 def _imported() -> ModuleType:

@@ -15,6 +15,7 @@ from tune_nas.checkpoint_folder import fetched
 from tune_nas.config import DataConfig, TrialConfig
 from tune_nas.data import load_data
 from tune_nas.data.decode import read_image
+from tune_nas.data.imagenet_folder import read_test_image
 from tune_nas.errors import CheckpointError, DataError, TuneNasError
 from tune_nas.export.architecture import architecture_of, operations_in
 from tune_nas.export.plain_network import OPERATIONS, Architecture, Operations, PlainNetwork
@@ -100,7 +101,8 @@ class TrainedNetwork(nn.Module):
     def read_images(self, paths: Sequence[str | Path]) -> Tensor:
         """Read image files as the network needs them: (n, in_channels, h, w), normalized.
 
-        Images are resized to the network's image size, as images of the data set ``folder`` are.
+        Images are resized to the network's image size, as test images of ``imagenet`` are if it was
+        trained on them, else as those of ``folder``.
         For a network with one channel they become gray.
 
         Raises:
@@ -114,7 +116,8 @@ class TrainedNetwork(nn.Module):
         if channels not in (1, 3):
             raise DataError(f"the network has {channels} channels; image files have 1 or 3")
         try:
-            image = read_image(path, config)
+            read = read_test_image if config.name == "imagenet" else read_image
+            image = read(path, config)
         except DataError as error:
             raise type(error)(str(error).removeprefix("data.dir: ")) from error
         if channels == 3:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tune_nas.data.loading import RetrainData
+from tune_nas.data import DataSource
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DataSummary:
             raise ValueError("mean and std of the images must be finite, std > 0")
 
     @classmethod
-    def of(cls, data: RetrainData) -> DataSummary:
+    def of(cls, data: DataSource) -> DataSummary:
         """Return the summary of the data of a retraining run.
 
         Unnamed classes get numbers; a single mean or deviation is that of all channels.

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tune_nas.config import RetrainConfig
-from tune_nas.data import Batches
+from tune_nas.data import TrainStream
 from tune_nas.retrain.compiled import TrainingPass
+from tune_nas.retrain.distributed import DistributedPass, Workers
 from tune_nas.retrain.learning_rate import learning_rate
 from tune_nas.retrain.mixed_precision import bfloat16_pass
 from tune_nas.retrain.weight_average import WeightAverage
@@ -25,22 +26,33 @@ class NetworkTraining:
     Args:
         network: The network, on its device.
         recipe: The recipe.
-        compiled: Whether to compile the forward pass.
-        kernels: Whether the kernels of a CPU run the network, where there are some.
+        compiled: Whether to compile the forward pass; it is not compiled for several workers.
+        kernels: Whether the kernels of a CPU run the network, where there are some; not for
+            several workers.
+        workers: The processes that share every batch.
 
     Attributes:
-        forward: The forward pass of its steps.
         optimizer: The optimizer of the weights.
         average: The moving average of the weights, or None.
     """
 
     def __init__(
-        self, network: Network, recipe: RetrainConfig, *, compiled: bool, kernels: bool = False
+        self,
+        network: Network,
+        recipe: RetrainConfig,
+        *,
+        compiled: bool,
+        kernels: bool = False,
+        workers: Workers = Workers(),
     ) -> None:
-        self._network, self._recipe = network, recipe
-        self.forward = TrainingPass(
-            network, compiled=compiled, drops=recipe.drop_path > 0, kernels=kernels
-        )
+        self._network, self._recipe, self._workers = network, recipe, workers
+        self._forward: TrainingPass | DistributedPass
+        if workers.size > 1:
+            self._forward = DistributedPass(network, workers, next(network.parameters()).device)
+        else:
+            self._forward = TrainingPass(
+                network, compiled=compiled, drops=recipe.drop_path > 0, kernels=kernels
+            )
         self.optimizer = FusedSGD(
             network.parameters(),
             lr=recipe.learning_rate,
@@ -51,6 +63,16 @@ class NetworkTraining:
         decay = recipe.ema_decay
         self.average = WeightAverage(network, decay) if decay > 0 else None
 
+    @property
+    def kernels(self) -> bool:
+        """Whether the kernels of a CPU run the network, where there are some."""
+        return isinstance(self._forward, TrainingPass) and self._forward.kernels
+
+    def leave_out_kernels(self) -> None:
+        """Let torch run the network from now on."""
+        if isinstance(self._forward, TrainingPass):
+            self._forward.kernels = False
+
     def set_epoch(self, epoch: int) -> float:
         """Set the learning rate and drop path of an epoch (0-based); return the learning rate."""
         recipe = self._recipe
@@ -60,7 +82,7 @@ class NetworkTraining:
         return rate
 
     def run_epoch(
-        self, batches: Batches, device: torch.device, on_step: Callable[[int, int], None] | None
+        self, batches: TrainStream, device: torch.device, on_step: Callable[[int, int], None] | None
     ) -> Tally:
         """Run the steps of an epoch.
 
@@ -81,10 +103,12 @@ class NetworkTraining:
             tally.add(loss, logits, labels)
             if on_step is not None:
                 on_step(step + 1, steps)
+        if self._workers.size > 1:
+            tally.combine(self._workers.add)
         return tally
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Update the weights with one batch; the network is in training mode.
+        """Update the weights with one batch, or a worker's part; the network is in training mode.
 
         The batch is run in ``accumulation_steps`` parts of equal size. With the mean of their
         gradients, the step is that of the whole batch, except for batch normalization (each part
@@ -123,7 +147,7 @@ class NetworkTraining:
         images = images.contiguous(memory_format=torch.channels_last)
         mixed = self._recipe.autocast
         with bfloat16_pass(images.device) if mixed else nullcontext():
-            output = self.forward(images)
+            output = self._forward(images)
         logits = output if isinstance(output, tuple) else (output,)
         # bfloat16 is too coarse for the loss.
         return tuple(scores.float() for scores in logits) if mixed else logits

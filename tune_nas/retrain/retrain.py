@@ -17,23 +17,25 @@ from tune_nas.checkpoint import State, check_same_trial, load_state, save_state,
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
-from tune_nas.data import RetrainData, load_data
+from tune_nas.data import DataSource, load_data
 from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.library import stored_trial
 from tune_nas.memory import check_weights
 from tune_nas.paths import GENOTYPE
 from tune_nas.retrain.compiled import compile_pays, kernels_pay
 from tune_nas.retrain.data_summary import DataSummary
+from tune_nas.retrain.distributed import Workers
 from tune_nas.retrain.network_training import NetworkTraining
 from tune_nas.retrain.retrain_checks import (
     SIZE_KEYS,
     check_batch_size,
     check_retrain_size,
+    check_workers,
     final_space,
 )
 from tune_nas.retrain.scores import Scores, score_network
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
-from tune_nas.seeds import building, derive_seed, make_generator
+from tune_nas.seeds import building, derive_seed
 from tune_nas.spaces import (
     Genotype,
     Network,
@@ -52,6 +54,10 @@ class Retrain:
 
     Killed after any epoch and resumed from its checkpoint, it gives a result that is bit for bit
     equal to an uninterrupted run (same machine, CPU, same number of threads).
+
+    In a process group of `torch.distributed`, every process is a worker that computes its part of
+    each batch; all of them run the same epochs. Their states and metrics are equal, and those of a
+    run in one process up to rounding, so the checkpoint of one is loaded by any number of workers.
 
     Args:
         trial: Its seed, space, data, runtime and retrain sections determine the result.
@@ -73,11 +79,12 @@ class Retrain:
         self.trial = trial
         self.genotype = genotype
         self._recipe = trial.retrain
+        self._workers = Workers.joined()
         space = final_space(trial)
         genotype.check(space)
         check_retrain_size(trial)
         self.device, self.dtype = set_up_runtime(trial.runtime)
-        self.data: RetrainData = load_data(
+        self.data: DataSource = load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=False
         )
         estimate = estimate_network(
@@ -112,15 +119,20 @@ class Retrain:
             trial.retrain,
             compiled=compile_pays(trial.runtime.compile, self.device),
             kernels=kernels_pay(trial.runtime, self.device),
+            workers=self._workers,
         )
-        self._train = self.data.batches(
-            self.data.train,
+        self._train = self.data.train_stream(
             self._recipe.batch_size,
-            make_generator(trial.seed, "retrain batches"),
+            derive_seed(trial.seed, "retrain batches"),
             self._recipe.augment,
             "retrain.augment",
         )
         check_batch_size(trial, space, self.data, self._train.batch_size)
+        n_workers = max(self._workers.size, trial.runtime.workers)
+        parts = self._recipe.accumulation_steps
+        check_workers(n_workers, self._train.batch_size, parts, genotype)
+        if self._workers.size > 1:
+            self._train.select(self._workers.rows(self._train.batch_size, parts))
         self.epoch = 0
         self.history: list[Metrics] = []
 
@@ -165,6 +177,8 @@ class Retrain:
         if (average := self.training.average) is not None:
             test |= self._evaluate(average.network).metrics("ema_")
         self.epoch += 1
+        if self.epoch == self.epochs:
+            self._train.close()
         metrics: Metrics = {
             "epoch": self.epoch,
             "train_loss": train.loss,
@@ -184,8 +198,14 @@ class Retrain:
     def _evaluate(self, network: Network | None = None) -> Scores:
         """Return the scores of the network, or of its average."""
         size = self._recipe.batch_size // self._recipe.accumulation_steps
-        kernels = self.training.forward.kernels
-        return score_network(network or self.network, self.data, size, self.device, kernels=kernels)
+        return score_network(
+            network or self.network,
+            self.data,
+            size,
+            self.device,
+            self._workers,
+            kernels=self.training.kernels,
+        )
 
     def state_dict(self) -> State:
         """Return the complete state of the training as containers and tensors."""
@@ -201,7 +221,7 @@ class Retrain:
             "drop_path_generator": self._drop_path_generator.get_state(),
             "history": [dict(metrics) for metrics in self.history],
             **({} if average is None else {"ema": average.state_dict()}),
-            "kernels": self.training.forward.kernels,
+            "kernels": self.training.kernels,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -228,7 +248,8 @@ class Retrain:
         self.history = [dict(metrics) for metrics in state["history"]]
         self.epoch = state["epoch"]
         # A run that started without the kernels, e.g. before there were any, ends without them.
-        self.training.forward.kernels &= state.get("kernels", False)
+        if not state.get("kernels", False):
+            self.training.leave_out_kernels()
 
     def result(self) -> Genotype:
         """Return the genotype in training."""

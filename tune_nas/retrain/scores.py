@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tune_nas.data import RetrainData
+from tune_nas.data import DataSource
+from tune_nas.retrain.distributed import Workers
 from tune_nas.spaces import Network
 from tune_nas.spaces.native_network import NativeNetwork
 from tune_nas.training import tally
@@ -43,9 +44,10 @@ class Scores(NamedTuple):
 
 def score_network(
     network: Network,
-    data: RetrainData,
+    data: DataSource,
     batch_size: int,
     device: torch.device,
+    workers: Workers = Workers(),
     *,
     kernels: bool = False,
 ) -> Scores:
@@ -56,12 +58,13 @@ def score_network(
         data: Its data.
         batch_size: Number of images that are classified at once.
         device: Device of network and images.
+        workers: The processes that share the batches; they return the same scores.
         kernels: Whether the kernels of a CPU run the network, where there are some.
     """
     network.eval()
     run = NativeNetwork(network) if kernels else network.run
     layout = torch.channels_last
-    batches = data.evaluation_batches(data.test, batch_size)
+    batches = data.test_batches(batch_size, workers.rank, workers.size)
     ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
 
     def classify(images: Tensor) -> Tensor:
@@ -71,4 +74,5 @@ def score_network(
 
     top = _TOP if data.n_classes > _TOP else None
     found = tally(classify, ordered, device, top=top)
+    found.combine(workers.add)
     return Scores(found.loss, found.accuracy, found.top_accuracy)

@@ -82,7 +82,9 @@ def _augment(
     config: AugmentConfig, key: str, trial: TrialConfig, values: EffectiveValues
 ) -> object:
     shape = values.shape(trial.data)
-    return fitted(config, shape.image_size, mirrors=shape.mirrors, key=key).to_dict()
+    streams = shape.streams and key == "retrain.augment"
+    side, mirrors = shape.image_size, shape.mirrors
+    return fitted(config, side, mirrors=mirrors, key=key, streams=streams).to_dict()
 
 
 _EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], object]] = {

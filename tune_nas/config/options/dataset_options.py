@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from tune_nas.config.decides import Decides
 from tune_nas.config.section import Section
@@ -13,12 +13,18 @@ STARTS = Decides.SEARCH_STARTS | Decides.RETRAIN_STARTS
 IMAGES = Decides.SEARCH | Decides.RETRAIN | STARTS
 
 
-class _OfFiles(Section):
+class FilesOptions(Section):
+    """Options of ``imagenet16-120``.
+
+    Args:
+        dir: Directory with the data set's files.
+    """
+
     dir: Annotated[str | None, STARTS] = None
 
 
-class CifarOptions(_OfFiles):
-    """Options of ``cifar10`` and ``cifar100``.
+class CifarOptions(FilesOptions):
+    """Options of ``cifar10``, ``cifar100`` and ``svhn``.
 
     Args:
         dir: Directory with the data set's files.
@@ -28,7 +34,19 @@ class CifarOptions(_OfFiles):
     download: Annotated[bool, STARTS] = False
 
 
-class FolderOptions(_OfFiles):
+class ImageNetOptions(FilesOptions):
+    """Options of ``imagenet``.
+
+    Args:
+        dir: Directory with the data set's files.
+        workers: Number of processes that read the images of a retraining run if they are not kept
+            in memory; 0 for none besides that of the training. It does not change results.
+    """
+
+    workers: Annotated[int, Field(ge=0, le=1024), Decides.NOTHING] = 4
+
+
+class FolderOptions(ImageNetOptions):
     """Options of ``folder``.
 
     Args:
@@ -39,11 +57,15 @@ class FolderOptions(_OfFiles):
             changes the aspect ratio, ``pad`` adds margins.
         background: Color behind transparent images and of margins: ``white``, ``black`` or
             ``#rrggbb``.
+        streaming: Read images when a retraining run needs them, instead of keeping all in memory.
+        workers: Number of processes that read the images then; 0 for none besides that of the
+            training. It does not change results.
     """
 
     layout: Annotated[Literal["auto", "splits", "classes"], IMAGES] = "auto"
     fit: Annotated[Literal["crop", "stretch", "pad"], IMAGES] = "crop"
     background: Annotated[str, IMAGES] = "white"
+    streaming: Annotated[bool, Decides.RETRAIN | Decides.RETRAIN_STARTS] = False
 
     @field_validator("background")
     @classmethod

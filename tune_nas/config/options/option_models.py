@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tune_nas import manifest
-from tune_nas.config.options.dataset_options import CifarOptions, FolderOptions
+from tune_nas.config.options.dataset_options import (
+    CifarOptions,
+    FilesOptions,
+    FolderOptions,
+    ImageNetOptions,
+)
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.options.relaxation_options import (
     ConcreteOptions,
@@ -96,7 +101,10 @@ _ALL = (
         options={
             "cifar10": PartOptions(CifarOptions),
             "cifar100": PartOptions(CifarOptions),
+            "svhn": PartOptions(CifarOptions),
+            "imagenet16-120": PartOptions(FilesOptions),
             "folder": PartOptions(FolderOptions),
+            "imagenet": PartOptions(ImageNetOptions),
         },
     ),
 )

@@ -1,0 +1,147 @@
+"""The images of a retraining run, whether they are in memory or read when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tune_nas.checkpoint import State
+from tune_nas.config import AugmentConfig
+from tune_nas.data.images import Images
+
+
+class TrainStream(Protocol):
+    """An endless stream of augmented training batches, which resumes bit for bit."""
+
+    @property
+    def batch_size(self) -> int:
+        """Number of images per batch."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches per pass over the images."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Let `next` return only some images of each batch.
+
+        Args:
+            rows: Their positions in the batch; the others are not read.
+        """
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Return the next batch on the device of the training.
+
+        Returns:
+            The normalized images (batch, channels, height, width) and their labels (batch,).
+
+        Raises:
+            DataError: If an image cannot be read; the message names its file.
+        """
+
+    def state_dict(self) -> State:
+        """Return the position in the stream."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Go to the position in the stream at which `state` was saved.
+
+        Raises:
+            CheckpointError: If the state belongs to a stream with other images or batches.
+        """
+
+    def close(self) -> None:
+        """End the processes that read images; `next` starts them again."""
+
+
+class ImageSet(Protocol):
+    """Images in memory (`tune_nas.data.Images`) or read when needed."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def select(self, positions: Tensor) -> Images:
+        """Return the images at some positions, int64, (k,), as they are: uint8, not augmented.
+
+        Raises:
+            DataError: If one cannot be read.
+        """
+
+
+class DataSource(Protocol):
+    """The training and test images of a retraining run.
+
+    `tune_nas.data.RetrainData` holds them in memory, `tune_nas.data.StreamedData` reads them when
+    they are needed. The attributes are those of `tune_nas.data.RetrainData`.
+    """
+
+    @property
+    def train(self) -> ImageSet:
+        """The training images."""
+
+    @property
+    def test(self) -> ImageSet:
+        """The test images."""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images."""
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, in pixels."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel, in [0, 1]."""
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel, in the same units."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the batches."""
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether a mirrored image keeps its class."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty if the data set has none."""
+
+    @property
+    def n_train(self) -> int:
+        """Number of training images."""
+
+    def train_stream(
+        self, batch_size: int, seed: int, augment: AugmentConfig | None, key: str
+    ) -> TrainStream:
+        """Return the stream of training batches.
+
+        Args:
+            batch_size: Images per batch.
+            seed: Seed of their order and augmentation.
+            augment: Augmentation of the trial; None for none.
+            key: Its key in the trial, for messages.
+
+        Raises:
+            ConfigError: If the augmentation does not fit the images.
+        """
+
+    def test_batches(
+        self, batch_size: int, first: int = 0, step: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return one pass over the test images in order, without augmentation.
+
+        Args:
+            batch_size: Images per batch; the last may be short.
+            first: Number of the first batch that is returned, from 0.
+            step: Distance to the next one.
+        """
