@@ -29,7 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Two Ray sessions at a time would connect to each other's cluster.
     """
-    on_ray = {item.path for item in items if item.get_closest_marker("sweep") is not None}
+
+    def starts_ray(item: pytest.Item) -> bool:
+        shares = "ray_session" in getattr(item, "fixturenames", ())
+        return shares or item.get_closest_marker("sweep") is not None
+
+    on_ray = {item.path for item in items if starts_ray(item)}
     for item in items:
         group = "ray" if item.path in on_ray else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))

@@ -60,6 +60,22 @@ def test_an_export_is_named_after_its_run_and_never_replaces_a_file(
     assert "--output: 'end.safetensors' exists already" in message
 
 
+def test_an_int8_export_tells_its_accuracy_beside_that_of_float(
+    command_line, checkpoint: str
+) -> None:
+    flags = ("--to", "onnx", "--quantize", "--max-accuracy-drop", "100")
+    written = command_line.json("export", checkpoint, *flags)
+    assert written["files"] == ["end-int8.onnx"] and written["calibration_images"] == 32
+    message = command_line.refused("export", checkpoint, *flags)
+    assert "--output: 'end-int8.onnx' exists already" in message
+    text = command_line.ok("export", checkpoint, *flags, "--output", "other.onnx")
+    assert (
+        f"test accuracy in int8 {written['accuracy']:.2f} %, in float "
+        f"{written['float_accuracy']:.2f} % ({written['test_images']} images)"
+    ) in text
+    assert f"measured on {written['processor']['name']} (" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -74,6 +90,12 @@ def test_an_export_is_named_after_its_run_and_never_replaces_a_file(
             ["export", "end", "--to", "mlflow", "--output", "a.pt2"],
             "--output is 'a.pt2', but --to mlflow writes no file",
         ),
+        (["export", "end", "--to", "standalone", "--quantize"], "writes --to onnx alone, not"),
+        (
+            ["export", "end", "--to", "onnx", "--max-accuracy-drop", "2"],
+            "--max-accuracy-drop is 2, but has no effect without --quantize",
+        ),
+        (["export", "end", "--to", "onnx", "--max-accuracy-drop", "-1"], "--max-accuracy-drop"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -191,6 +191,19 @@ def test_a_streamed_folder_has_the_test_images_of_a_resident_one(folder: Path) -
     assert torch.bincount(few.train.source.labels[few.train.index]).tolist() == [2, 2, 2]
 
 
+def test_a_process_gets_its_images_of_each_batch(folder: Path) -> None:
+    keys: dict[str, Any] = {"name": "folder", "dir": str(folder), "resolution": 16, "fit": "pad"}
+    resident = load_data(DataConfig(**keys), seed=0, device=CPU, for_search=False)
+    streamed = load(folder)
+    for data, augment in ((resident, PADDED), (streamed, RESIZED)):
+        part, whole = stream(data, augment), stream(data, augment)
+        part.select([3, 1])
+        wanted = [(images[[3, 1]], labels[[3, 1]]) for images, labels in take(whole, 6)]
+        assert_same(take(part, 6), wanted)
+        assert_same(list(data.test_batches(4, 1, 2)), list(data.test_batches(4))[1::2])
+    assert len(list(streamed.test_batches(4, 5))) == 0
+
+
 def test_a_custom_data_set_can_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "streamed_gray.py").write_text(CUSTOM)
     keys: dict[str, Any] = {"name": "streamed_gray:gray", "module_dir": str(tmp_path)}

@@ -141,15 +141,14 @@ def test_options_are_resumed_bit_for_bit(
     space: str, genotype: Genotype, dtype: str, recipe: dict[str, Any], tmp_path: Path
 ) -> None:
     trial = trial_of(space, dtype, **recipe)
-    straight = run(Retrain(trial, genotype), 3)
+    straight = run(Retrain(trial, genotype), 2)
     first = Retrain(trial, genotype)
     run(first, 1)
     first.save(tmp_path)
-    run(first, 1)  # lost in the crash
     torch.manual_seed(99)
     second = Retrain(trial, genotype)
     second.load(tmp_path)
-    assert_equal(straight, run(second, 2))
+    assert_equal(straight, run(second, 1))
 
 
 @pytest.mark.parametrize(("space", "genotype"), [("darts", DARTS), ("s4", NOISY)])
@@ -175,7 +174,8 @@ def test_an_average_is_that_of_the_formula_and_changes_no_training(
     state = run(retrain, 2)
     average = state["ema"]
     assert average["steps"] == 4
-    assert expected.keys() < average["network"].keys()
+    counters = average["network"].keys() - expected.keys()
+    assert counters and all(int(average["network"][name]) == 4 for name in counters)
     for name, value in expected.items():
         torch.testing.assert_close(average["network"][name], value, rtol=1e-12, atol=1e-12)
     assert any(not torch.equal(average["network"][n], state["network"][n]) for n in expected)

@@ -11,11 +11,13 @@ FLAGS: Mapping[str, str] = {
     "data.name": "--data",
     "format": "--format",
     "gpus_per_trial": "--gpus-per-trial",
+    "max_accuracy_drop": "--max-accuracy-drop",
     "mlflow": "--mlflow",
     "name": "--name",
     "space.name": "--space",
     "to": "--to",
     "together": "--searches-per-process",
+    "workers": "--workers",
 }
 """Key in backticks, as in messages → flag."""
 

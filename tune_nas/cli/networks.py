@@ -51,6 +51,24 @@ def export(
         bool,
         typer.Option("--normalize", help="Take images in [0, 1]: the network normalizes them."),
     ] = False,
+    quantize: Annotated[
+        bool,
+        typer.Option(
+            "--quantize",
+            help="Write int8, for --to onnx: calibrated with training images, and compared with "
+            "float on the test images.",
+        ),
+    ] = False,
+    max_accuracy_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            min=0,
+            max=100,
+            help="With --quantize: refuse a file whose test accuracy is lower than that of float "
+            "by more percentage points. [default: 5]",
+        ),
+    ] = None,
     storage: options.Storage = "runs",
     mlflow: options.Mlflow = None,
     output: options.OutputFormat = Format.TABLE,
@@ -61,6 +79,8 @@ def export(
         to,
         file,
         normalize=normalize,
+        quantize=quantize,
+        max_accuracy_drop=max_accuracy_drop,
         storage=storage,
         mlflow=mlflow,
         output=output,

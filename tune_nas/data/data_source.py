@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -22,6 +22,13 @@ class TrainStream(Protocol):
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches per pass over the images."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Let `next` return only some images of each batch.
+
+        Args:
+            rows: Their positions in the batch; the others are not read.
+        """
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return the next batch on the device of the training.
@@ -105,5 +112,13 @@ class DataSource(Protocol):
             ConfigError: If the augmentation does not fit the images.
         """
 
-    def test_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return one pass over the test images in order, without augmentation."""
+    def test_batches(
+        self, batch_size: int, first: int = 0, step: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return one pass over the test images in order, without augmentation.
+
+        Args:
+            batch_size: Images per batch; the last may be short.
+            first: Number of the first batch that is returned, from 0.
+            step: Distance to the next one.
+        """

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from tune_nas.errors import ExportError, TuneNasError
+from tune_nas.errors import ExportError
+from tune_nas.export.draft import check_packages, kept_if_accepted
 from tune_nas.export.export_format import Exportable, ExportFormat, Run
 from tune_nas.export.trained_network import TrainedNetwork
-from tune_nas.user_code import find_class, said
+from tune_nas.user_code import find_class
 
 TOLERANCE = 1e-4
 """Largest difference of a logit."""
@@ -65,31 +63,29 @@ def export_network(
             cannot be written to, or the logits differ by more than `TOLERANCE`.
     """
     form = find_format(to)
-    missing = [name for name in form.packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ExportError(
-            f"{to} needs {', '.join(missing)}, not installed here: pip install 'tune-nas[export]'"
-        )
+    check_packages(form, to)
     network = Exportable.of(trained, normalizes=normalizes, run=run)
-    path = Path(path)
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-            draft = Path(folder) / path.name
-            form.write(network, draft)
-            difference = check_logits(network, form.read(draft, network), to)
-            # the main file last: it is only there when all of its parts are
-            for extra in form.extra_files(draft):
-                shutil.move(extra, path.parent / extra.name)
-            shutil.move(draft, path)
-    except TuneNasError:
-        raise
-    except OSError as error:
-        raise ExportError(f"'{path}' cannot be written: {error.strerror or error}") from error
-    except Exception as error:  # of a custom format, or of what a runtime cannot represent
-        raise ExportError(
-            f"{to} cannot represent this network: {type(error).__name__}: {said(error)}"
-        ) from error
-    return difference
+    with kept_if_accepted(Path(path), form, to) as draft:
+        form.write(network, draft)
+        return check_file(network, form, draft, to)
+
+
+def check_file(network: Exportable, form: ExportFormat, path: Path, to: str) -> float:
+    """Return the largest difference between the logits of a network and of a written file.
+
+    Args:
+        network: The network.
+        form: The format of the file.
+        path: The file.
+        to: The name of the format, for the message.
+
+    Raises:
+        ExportError: If it is larger than `TOLERANCE` in one of the format's runtimes.
+    """
+    differences = [check_logits(network, form.read(path, network), to)]
+    for name, run in form.other_runtimes(path, network).items():
+        differences.append(check_logits(network, run, f"{to} in {name}"))
+    return max(differences)
 
 
 def check_logits(network: Exportable, run: Run, to: str) -> float:
@@ -98,7 +94,7 @@ def check_logits(network: Exportable, run: Run, to: str) -> float:
     Args:
         network: The network.
         run: Runs the written form.
-        to: The format, for the message.
+        to: The format, and the runtime if it has several, for the message.
 
     Raises:
         ExportError: If it is larger than `TOLERANCE`.

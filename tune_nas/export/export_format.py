@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,10 @@ class Exportable:
         images = torch.rand((n, *self.image_shape), generator=generator)
         return images if self.normalizes else self.trained.normalize(images)
 
+    def input_of(self, images: Tensor) -> Tensor:
+        """Return images, (n, in_channels, h, w), uint8, as the written network takes them."""
+        return images.float() / 255 if self.normalizes else self.trained.normalize(images)
+
     def metadata(self) -> dict[str, str]:
         """Return the texts that each format stores beside the weights."""
         trained, data = self.trained, self.trained.data
@@ -126,6 +130,15 @@ class ExportFormat(ABC):
             path: A file that `write` has written.
             network: The network, for formats that contain weights alone.
         """
+
+    def other_runtimes(self, path: Path, network: Exportable) -> Mapping[str, Run]:
+        """Return functions that run a written file by other runtimes that are installed, by name.
+
+        Args:
+            path: A file that `write` has written.
+            network: The network.
+        """
+        return {}
 
     def extra_files(self, path: Path) -> tuple[Path, ...]:
         """Return the paths of further files that `write` makes beside the file."""

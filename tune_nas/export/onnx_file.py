@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,7 +19,10 @@ INPUT, OUTPUT = "images", "logits"
 
 
 class OnnxFile(ExportFormat):
-    """`torch.onnx`, read back by ONNX Runtime; metadata are properties of the model."""
+    """`torch.onnx`, read back by ONNX Runtime, and by OpenVINO if it is installed.
+
+    Metadata are properties of the model.
+    """
 
     suffix = ".onnx"
     packages = ("onnx", "onnxscript", "onnxruntime")
@@ -38,6 +43,8 @@ class OnnxFile(ExportFormat):
                 verbose=False,
             )
         assert program is not None
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()  # stack traces, with the paths of this machine
         program.model.metadata_props.update(network.metadata())
         program.save(str(path), external_data=False)
 
@@ -51,3 +58,17 @@ class OnnxFile(ExportFormat):
             return torch.from_numpy(logits)
 
         return run
+
+    def other_runtimes(self, path: Path, network: Exportable) -> Mapping[str, Run]:
+        """Return a function that runs a written file with OpenVINO, if it is installed."""
+        if importlib.util.find_spec("openvino") is None:
+            return {}
+        runtime = importlib.import_module("openvino")
+        # by default, OpenVINO computes in bfloat16 on a processor that has it
+        exact = {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = runtime.Core().compile_model(str(path), "CPU", exact)
+
+        def run(images: Tensor) -> Tensor:
+            return torch.from_numpy(compiled(images.numpy())[0])
+
+        return {"OpenVINO": run}

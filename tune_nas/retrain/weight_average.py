@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from tune_nas.checkpoint import State
 from tune_nas.spaces import Network
@@ -14,7 +17,7 @@ class WeightAverage:
 
     After the first step, the copy equals the network. After each later step, every weight v of the
     copy becomes d · v + (1 - d) · w. The running means and variances of batch normalization are
-    averaged in the same way, so that they match the weights.
+    averaged in the same way, so that they match the weights; its counters of batches are copied.
 
     Args:
         network: The network, on its device.
@@ -25,7 +28,7 @@ class WeightAverage:
     """
 
     def __init__(self, network: Network, decay: float) -> None:
-        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average = _average(decay)
         self._average = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
         self._average.requires_grad_(False)
         assert isinstance(self._average.module, Network)
@@ -52,3 +55,16 @@ class WeightAverage:
         self.network.load_state_dict(state["network"])
         steps: Tensor = self._average.n_averaged
         steps.fill_(state["steps"])
+
+
+def _average(decay: float) -> Callable[[PARAM_LIST, PARAM_LIST, Tensor | int], None]:
+    """Return torch's update of averages; it would truncate integers, which are copied instead."""
+    ema = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    def update(averages: PARAM_LIST, values: PARAM_LIST, steps: Tensor | int) -> None:
+        if averages[0].is_floating_point():
+            ema(averages, values, steps)
+        else:
+            torch._foreach_copy_(averages, values)
+
+    return update
