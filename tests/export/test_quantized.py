@@ -19,7 +19,7 @@ from tune_nas.data import load_data
 from tune_nas.errors import ConfigError, ExportError
 from tune_nas.export import TrainedNetwork, export_quantized, load_checkpoint
 from tune_nas.export import quantized as module
-from tune_nas.export.onnx_quantization import quantize_onnx, sample
+from tune_nas.export.onnx_quantization import quantize_onnx
 from tune_nas.export.processor import Processor, read_cpu_info
 
 DIGITS = {"name": "digits", "train_images": 300}
@@ -52,7 +52,7 @@ def test_the_reported_accuracy_is_that_of_the_file(
     report = export_quantized(
         trained, path, normalizes=normalizes, run="r/1", max_accuracy_drop=100
     )
-    data = load_data(trained.trial.data, seed=0, device=torch.device("cpu"), for_search=False)
+    data: Any = load_data(trained.trial.data, seed=0, device=torch.device("cpu"), for_search=False)
     pixels = data.test.images.float() / 255
     mean, std = trained.data.mean[0], trained.data.std[0]
     images = pixels if normalizes else (pixels - mean) / std
@@ -115,14 +115,6 @@ def test_a_bound_that_is_no_percentage_is_refused(
     _, folder = make_run()
     with pytest.raises(ConfigError, match="must be between 0 and 100"):
         export_quantized(load_checkpoint(folder), tmp_path / "n.onnx", max_accuracy_drop=bound)
-
-
-def test_a_sample_repeats_no_image_and_depends_on_the_seed() -> None:
-    images = torch.arange(50)
-    chosen = [sample(images, 20, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
-    assert len(set(chosen[0].tolist())) == 20
-    assert torch.equal(chosen[0], chosen[1]) and not torch.equal(chosen[0], chosen[2])
-    assert sorted(sample(images, 99, torch.Generator()).tolist()) == images.tolist()
 
 
 @pytest.mark.parametrize(

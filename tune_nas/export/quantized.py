@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tune_nas.data import RetrainData, load_data
-from tune_nas.data.images import Images
+from tune_nas.data import load_data
+from tune_nas.data.data_source import DataSource
 from tune_nas.errors import ConfigError, DataError, ExportError
 from tune_nas.export.draft import check_packages, kept_if_accepted
 from tune_nas.export.export import check_file
-from tune_nas.export.export_format import Exportable, Run
+from tune_nas.export.export_format import Exportable
 from tune_nas.export.onnx_file import OnnxFile
-from tune_nas.export.onnx_quantization import SCHEME, add_metadata, quantize_onnx, sample
+from tune_nas.export.onnx_quantization import SCHEME, add_metadata, quantize_onnx
 from tune_nas.export.processor import Processor, this_processor
 from tune_nas.export.trained_network import TrainedNetwork
-from tune_nas.seeds import make_generator
+from tune_nas.seeds import derive_seed
 
 CALIBRATION_IMAGES = 256
 """Number of training images, at most, from which the ranges of the activations are taken."""
@@ -107,20 +107,22 @@ def export_quantized(
     check_packages(form, _TO)
     network = Exportable.of(trained, normalizes=normalizes, run=run)
     data = _images(trained)
-    generator = make_generator(trained.trial.seed, "calibration")
-    chosen = sample(data.train.images, CALIBRATION_IMAGES, generator)
+    seed = derive_seed(trained.trial.seed, "calibration")
+    stream = data.train_stream(CALIBRATION_IMAGES, seed, None, "calibration")
+    calibration = _pixels(data, stream.next()[0])
+    stream.close()
     with kept_if_accepted(path, form, _TO) as draft:
         source = draft.with_name("float.onnx")
         form.write(network, source)
         check_file(network, form, source, _TO)
-        quantize_onnx(source, draft, network.input_of(chosen))
-        report = _compared(network, form, source, draft, data.test, len(chosen))
+        quantize_onnx(source, draft, network.input_of(calibration))
+        report = _compared(network, form, source, draft, data, len(calibration))
         _check(report, max_accuracy_drop)
         add_metadata(draft, {**network.metadata(), **report.metadata()})
     return report
 
 
-def _images(trained: TrainedNetwork) -> RetrainData:
+def _images(trained: TrainedNetwork) -> DataSource:
     """Return the images of the run.
 
     Raises:
@@ -141,34 +143,40 @@ def _images(trained: TrainedNetwork) -> RetrainData:
     return data
 
 
+def _pixels(data: DataSource, images: Tensor) -> Tensor:
+    """Return images as they were before their normalization, in [0, 1]."""
+    mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (data.mean, data.std))
+    return (images * std + mean).clamp(0, 1)
+
+
 def _compared(
-    network: Exportable, form: OnnxFile, source: Path, path: Path, test: Images, n: int
+    network: Exportable, form: OnnxFile, source: Path, path: Path, data: DataSource, n: int
 ) -> Quantization:
     """Return the accuracies of the float and the int8 file."""
-    before, after = form.read(source, network), form.read(path, network)
-    logits, quantized = (_logits(network, run, test.images) for run in (before, after))
-    others = {
-        name: _accuracy(_logits(network, run, test.images), test.labels)
-        for name, run in form.other_runtimes(path, network).items()
-    }
+    others = form.other_runtimes(path, network)
+    runs = [form.read(source, network), form.read(path, network), *others.values()]
+    hits, total, difference = [0] * len(runs), 0, 0.0
+    for images, labels in data.test_batches(_BATCH_SIZE):
+        inputs = network.input_of(_pixels(data, images))
+        logits = [run(inputs) for run in runs]
+        hits = [
+            count + int((each.argmax(1) == labels).sum())
+            for count, each in zip(hits, logits, strict=True)
+        ]
+        total += len(labels)
+        # with infinity for values that are not finite, which a maximum would lose
+        off = (logits[1] - logits[0]).abs().nan_to_num(torch.inf, torch.inf)
+        difference = max(difference, float(off.max()))
+    before, after, *elsewhere = (100 * count / total for count in hits)
     return Quantization(
-        float_accuracy=_accuracy(logits, test.labels),
-        accuracy=_accuracy(quantized, test.labels),
-        other_accuracies=others,
-        test_images=len(test.labels),
+        float_accuracy=before,
+        accuracy=after,
+        other_accuracies=dict(zip(others, elsewhere, strict=True)),
+        test_images=total,
         calibration_images=n,
-        difference=float((quantized - logits).abs().max()),
+        difference=difference,
         processor=this_processor(),
     )
-
-
-def _logits(network: Exportable, run: Run, images: Tensor) -> Tensor:
-    batches = torch.split(images, _BATCH_SIZE)
-    return torch.cat([run(network.input_of(batch)) for batch in batches])
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> float:
-    return 100 * int((logits.argmax(1) == labels).sum()) / len(labels)
 
 
 def _check(report: Quantization, bound: float) -> None:
