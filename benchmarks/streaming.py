@@ -2,9 +2,10 @@
 
 JPEGs of 256 pixels are generated in a temporary folder. All ways read them for training: random
 resized crop to 224 pixels, flip, color jitter, normalization. `torchvision, Pillow` changes them as
-Pillow's images, as the authors' code does, `torchvision, tensors` as tensors, as `tune-nas` does.
-The ways take turns in each round; starting the processes is not timed. Prints medians over the
-rounds, and the median ratio to each of torchvision's ways in the same round.
+Pillow's images, as the authors' code does, `torchvision, tensors` as tensors; `tune-nas` crops
+tensors and leaves colors to Pillow. The ways take turns in each round; starting the processes is
+not timed. Prints medians over the rounds, the median ratio to each of torchvision's ways in the
+same round and, where no other process reads, the processor time of an image.
 
     python benchmarks/streaming.py --docs docs/data.md
 """
@@ -88,17 +89,19 @@ def endless(loader: Any) -> Batches:
         yield from loader
 
 
-def rate(start: Start, folder: Path, batch_size: int, workers: int, steps: int) -> float:
-    """Return the images per second of one turn."""
+def measure(
+    start: Start, folder: Path, batch_size: int, workers: int, steps: int
+) -> tuple[float, float]:
+    """Return the images per second of one turn, and this process's milliseconds per image."""
     batches, close = start(folder, batch_size, workers)
     for _ in range(2 * workers + 1):  # what was prefetched before the clock starts
         next(batches)
-    begin = time.perf_counter()
+    begin, begin_here = time.perf_counter(), time.process_time()
     for _ in range(steps):
         next(batches)
-    seconds = time.perf_counter() - begin
+    seconds, here = time.perf_counter() - begin, time.process_time() - begin_here
     close()
-    return batch_size * steps / seconds
+    return batch_size * steps / seconds, 1000 * here / (batch_size * steps)
 
 
 def main() -> None:
@@ -117,13 +120,17 @@ def main() -> None:
         OURS: start_ours,
     }
     rates: dict[tuple[str, int], list[float]] = {}
+    alone: dict[str, list[float]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), options.images)
         for _ in range(options.rounds):
             for workers in options.workers:
                 for name, start in ways.items():
-                    found = rate(start, Path(folder), options.batch_size, workers, options.steps)
+                    size, steps = options.batch_size, options.steps
+                    found, milliseconds = measure(start, Path(folder), size, workers, steps)
                     rates.setdefault((name, workers), []).append(found)
+                    if workers == 0:
+                        alone[name].append(milliseconds)
     lines = [
         f"| processes | {PILLOW} | {TENSORS} | {OURS} | ratio to Pillow | ratio to tensors |",
         "|---:|---:|---:|---:|---:|---:|",
@@ -136,6 +143,11 @@ def main() -> None:
             for name in (PILLOW, TENSORS)
         ]
         lines.append(f"| {' | '.join([str(workers), *medians, *ratios])} |")
+    if 0 in options.workers:
+        times = [statistics.median(alone[name]) for name in ways]
+        shares = [f"{each / times[-1]:.2f}" for each in times[:-1]]
+        cells = [*(f"{each:.1f} ms" for each in times), *shares]
+        lines.append(f"| processor time | {' | '.join(cells)} |")
     print("\n".join(lines))
     if options.docs is not None:
         replace_table(options.docs, "streaming", "\n".join(lines))

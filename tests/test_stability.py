@@ -38,7 +38,7 @@ def test_the_page_lists_exactly_what_is_marked() -> None:
     page = (ROOT / stability.PAGE).read_text(encoding="utf-8")
     listed = re.findall(r"^\| ([^|]+) \| `([\w.]+:\w+)` \|", page, re.MULTILINE)
     assert listed == [(feature.name, feature.marked) for feature in experimental_features()]
-    assert len(listed) == 4
+    assert len(listed) == 5
 
 
 def test_the_kernels_of_a_gpu_mark_nothing_else() -> None:

@@ -89,6 +89,15 @@ class Tally:
         self._sums += torch.stack(sums)
         self._n += n
 
+    def combine(self, add: Callable[[Tensor], Tensor]) -> None:
+        """Include the batches of other processes.
+
+        Args:
+            add: Returns the sum of a tensor over the processes.
+        """
+        counts = add(torch.cat((self._sums, self._sums.new_tensor([self._n]))))
+        self._sums, self._n = counts[:-1], int(counts[-1])
+
     @property
     def loss(self) -> float:
         """Mean loss per image; nan if there were none."""

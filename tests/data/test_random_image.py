@@ -31,7 +31,7 @@ def reference(image: Tensor, seed: int, scale: tuple[float, float], *jitter: flo
 
     steps = [v2.RandomResizedCrop(24, scale=scale), v2.RandomHorizontalFlip()]
     if jitter:
-        steps.append(v2.ColorJitter(*jitter))
+        steps += [v2.ToPILImage(), v2.ColorJitter(*jitter), v2.PILToTensor()]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         result: Tensor = v2.Compose(steps)(image)

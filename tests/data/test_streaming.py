@@ -99,6 +99,16 @@ def test_any_number_of_processes_gives_the_same_batches(folder: Path) -> None:
         batches.close()
 
 
+def test_selected_images_are_those_of_the_batches(folder: Path) -> None:
+    data = load(folder)
+    [(images, labels)] = list(data.test_batches(99))
+    selected = data.test.select(torch.tensor([4, 0]))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (data.mean, data.std))
+    found = (selected.images.float() / 255 - mean) / std
+    torch.testing.assert_close(found, images[[4, 0]], atol=1e-5, rtol=1e-5)
+    assert torch.equal(selected.labels, labels[[4, 0]])
+
+
 def test_more_threads_give_the_same_batches(folder: Path) -> None:
     large: dict[str, Any] = {"resolution": 224}  # a sum over so many pixels would be divided
     alone = take(stream(load(folder, **large)), 2)
@@ -189,6 +199,19 @@ def test_a_streamed_folder_has_the_test_images_of_a_resident_one(folder: Path) -
     few = load(folder, **keys, streaming=True, train_images=6)
     assert few.train.index.tolist() != list(range(6))  # a sample with two of each class
     assert torch.bincount(few.train.source.labels[few.train.index]).tolist() == [2, 2, 2]
+
+
+def test_a_process_gets_its_images_of_each_batch(folder: Path) -> None:
+    keys: dict[str, Any] = {"name": "folder", "dir": str(folder), "resolution": 16, "fit": "pad"}
+    resident = load_data(DataConfig(**keys), seed=0, device=CPU, for_search=False)
+    streamed = load(folder)
+    for data, augment in ((resident, PADDED), (streamed, RESIZED)):
+        part, whole = stream(data, augment), stream(data, augment)
+        part.select([3, 1])
+        wanted = [(images[[3, 1]], labels[[3, 1]]) for images, labels in take(whole, 6)]
+        assert_same(take(part, 6), wanted)
+        assert_same(list(data.test_batches(4, 1, 2)), list(data.test_batches(4))[1::2])
+    assert len(list(streamed.test_batches(4, 5))) == 0
 
 
 def test_a_custom_data_set_can_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

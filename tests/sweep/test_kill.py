@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 import pytest
-from standin import TASKS, write_sweep
+from standin import TASKS, StandIn, write_sweep
 
 from tune_nas.sweep import RunOptions, SweepOutcome, load_sweep, resume_sweep, run_sweep
 from tune_nas.sweep.ray.scheduler import Asha
@@ -135,6 +135,43 @@ def test_killed_twice_ends_as_one_that_ran_through(tmp_path: Path, ray_session: 
     assert states == {"COMPLETE", "PRUNED"}
     assert runs(resumed) == runs(whole)
     assert {state for *_, state, _, _ in runs(resumed)} == {"FINISHED"}
+
+
+def test_killed_while_genotypes_are_trained_under_two_settings(
+    tmp_path: Path, ray_session: None
+) -> None:
+    grid = {"recipes": [{"name": "short", "epochs": 2}, {"name": "long", "epochs": 3}], "seeds": 2}
+    parameters = {"update.lambda": {"grid": [0, 1]}}
+    file = write_sweep(
+        tmp_path / "input", {"pause": 0.03}, epochs=1, parameters=parameters, retrain=grid
+    )
+    process = start(tmp_path, "start", 1, file)
+    kill_when(process, lambda: epochs_of(tmp_path, "retrain") >= 6, tmp_path / "driver.txt")
+    assert epochs_of(tmp_path, "retrain") < 20
+    options = RunOptions(storage=str(tmp_path / "runs"), concurrency=1, quiet=True)
+    resumed = resume_sweep(None, options, tasks=TASKS)
+    trained = records(tmp_path, "killed", "retrain")
+    accuracies: dict[tuple[str, object], list[float]] = {}
+    for record in trained:
+        alone = StandIn(record.job.trial, record.job.inputs.genotype)
+        expected = [alone.run_epoch() for _ in range(alone.epochs)]
+        assert [epoch["state"] for epoch in record.history] == [e["state"] for e in expected]
+        values = record.job.parameters
+        row = (str(values["retrain.setting"]), values["update.lambda"])
+        accuracies.setdefault(row, []).append(expected[-1]["test_accuracy"])
+    comparison = resumed.report.by_setting
+    assert comparison is not None
+    rows = {(row.setting, row.values["update.lambda"]): row for row in comparison.rows}
+    assert rows.keys() == accuracies.keys() and len(trained) == 8
+    for key, row in rows.items():
+        assert row.accuracy is not None
+        assert (row.accuracy.n, sorted(row.accuracy.values)) == (2, sorted(accuracies[key]))
+    assert "the order of λ under short and long: τ = 1.00 over 2 values" in resumed.report.lines()
+    found = {run.run_id: run for run in RunReader(resumed.mlflow_uri).list_runs()}
+    tracked = [run for run in found.values() if run.phase == "retrain"]
+    assert {found[run.parent or ""].phase for run in tracked} == {"search"}
+    assert sorted(run.tags["retrain.setting"] for run in tracked) == ["long"] * 4 + ["short"] * 4
+    assert {run.state for run in found.values()} == {"FINISHED"}
 
 
 def test_two_at_a_time_contradict_no_decision(tmp_path: Path, ray_session: None) -> None:

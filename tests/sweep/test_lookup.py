@@ -8,6 +8,7 @@ import pytest
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
+from tune_nas.sweep import RunOptions, resume_sweep
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.lookup import RunReference, find_run
 from tune_nas.sweep.runs.plan import STATE
@@ -85,3 +86,13 @@ def test_checkpoints_only_where_they_may_be_given(root: str) -> None:
     one = find_run(oldest, root, checkpoints=True)
     assert (one.checkpoints, one.name, one.exists) == ((oldest,), "", False)
     assert find_run(oldest, root).checkpoints == ()
+
+
+def test_a_resume_accepts_a_trial_of_the_run(root: str) -> None:
+    """The plan of the run, which these do not have, is read next."""
+    options = RunOptions(storage=root)
+    for text in ("lambda", "lambda/search-00001", "lambda/retrain-00000"):
+        with pytest.raises(StorageError, match=r"lambda/sweep\.yaml is missing or damaged"):
+            resume_sweep(text, options)
+    with pytest.raises(StorageError, match="'lambda' has no trial 'search-00002'"):
+        resume_sweep("lambda/search-00002", options)

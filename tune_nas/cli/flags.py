@@ -17,6 +17,7 @@ FLAGS: Mapping[str, str] = {
     "space.name": "--space",
     "to": "--to",
     "together": "--searches-per-process",
+    "workers": "--workers",
 }
 """Key in backticks, as in messages → flag."""
 

@@ -52,7 +52,10 @@ def changes_of(data_dir: str | None, settings: Sequence[str] | None) -> dict[str
 
 
 def run_options(
-    execution: ExecutionOptions, concurrency: int | None = 1, together: int | None = None
+    execution: ExecutionOptions,
+    concurrency: int | None = 1,
+    together: int | None = None,
+    workers: int | None = None,
 ) -> RunOptions:
     """Return the options of a run; progress is shown live on a terminal.
 
@@ -62,6 +65,7 @@ def run_options(
         execution: The options that all runs have.
         concurrency: Maximum number of concurrent trials; None for as many as fit.
         together: Searches per process; None for one.
+        workers: Processes of a retraining run; None for ``runtime.workers``.
     """
     options = RunOptions(
         storage=execution.storage,
@@ -71,6 +75,7 @@ def run_options(
         cpus_per_trial=execution.cpus_per_trial,
         gpus_per_trial=execution.gpus_per_trial,
         together=together,
+        workers=workers,
         quiet=execution.quiet,
         live=sys.stderr.isatty() and not execution.quiet,
     )

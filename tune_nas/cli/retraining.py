@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from tune_nas import sweep as sweeps
 from tune_nas.cli.genotype_reference import find_genotype
 from tune_nas.cli.genotype_runs import run_of, trial_of
@@ -13,8 +15,11 @@ from tune_nas.cli.run_summary import print_outcome
 from tune_nas.cli.shared_options import ExecutionOptions, TrialOptions
 from tune_nas.config.data_config import other_data
 from tune_nas.config.effects import check_read
-from tune_nas.library import load_trial, with_overrides, with_settings
+from tune_nas.errors import ConfigError
+from tune_nas.library import load_trial, validate, with_overrides, with_settings
 from tune_nas.spaces import load_space
+from tune_nas.sweep.retrain_grid import RetrainGrid
+from tune_nas.sweep.retrain_trials import keys_of_section
 
 
 def retrain(
@@ -24,11 +29,13 @@ def retrain(
     *,
     trial: str | None,
     epochs: int | None,
+    recipes: Sequence[str],
     seed: int | None,
+    seeds: int | None,
     run_name: str | None,
     output: Format,
 ) -> None:
-    """Train one genotype from scratch and print its result."""
+    """Train one genotype from scratch, with each recipe and seed, and print the results."""
     found = find_genotype(genotype, execution.storage, execution.mlflow)
     changes = trial_changes(overrides)
     check_read(changes, "retraining")
@@ -36,6 +43,11 @@ def retrain(
         changes = {"retrain.epochs": epochs, **changes}
     if seed is not None:
         changes["seed"] = seed
+    grid = _grid(recipes, seeds, changes)
+    if recipes:
+        of_recipes = dict(keys_of_section(changes))
+        changes = {key: value for key, value in changes.items() if key not in of_recipes}
+        changes.pop("retrain", None)
     own = trial_of(found, execution.storage, execution.mlflow) if trial is None else None
     if own is not None:
         of_run = f"the trial of run '{genotype}'"
@@ -56,6 +68,25 @@ def retrain(
         run_name,
         f"retrain-{found.name}",
         execution.storage,
-        lambda name: sweeps.run_retrain(config, trained.to_yaml(), run, name, parent_run=parent),
+        lambda name: sweeps.run_retrain(
+            config, trained.to_yaml(), run, name, parent_run=parent, grid=grid
+        ),
     )
     print_outcome(outcome, output, execution.storage)
+
+
+def _grid(
+    recipes: Sequence[str], seeds: int | None, changes: Mapping[str, object]
+) -> RetrainGrid | None:
+    """Return the runs with each recipe, in which other keys are changed, and with each seed.
+
+    Raises:
+        ConfigError: If a recipe is given twice, or by ``--set`` too.
+    """
+    if not recipes and seeds is None:
+        return None
+    keys = {key.removeprefix("retrain."): value for key, value in keys_of_section(changes)}
+    if recipes and "recipe" in keys:
+        raise ConfigError("--recipe and --set retrain.recipe say the same; give one")
+    entries = [{"name": recipe, "recipe": recipe, **keys} for recipe in recipes]
+    return validate(RetrainGrid, {"recipes": entries, "seeds": seeds}, "--recipe")

@@ -107,18 +107,22 @@ def retrain(
         ),
     ] = None,
     epochs: options.RetrainEpochs = None,
+    recipe: options.Recipes = None,
     seed: options.Seed = None,
+    seeds: options.RetrainSeeds = None,
     run_name: options.Name = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Train one genotype from scratch."""
+    """Train one genotype from scratch; with several recipes or seeds, once with each."""
     bodies.retraining.retrain(
         genotype,
         overrides,
         execution,
         trial=trial,
         epochs=epochs,
+        recipes=recipe or [],
         seed=seed,
+        seeds=seeds,
         run_name=run_name,
         output=output,
     )
@@ -137,6 +141,7 @@ def resume(
     ] = False,
     concurrency: options.Concurrency = None,
     together: options.Together = None,
+    workers: options.Workers = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Resume a sweep, search, retraining run or analysis after a crash or Ctrl-C, as started."""
@@ -145,5 +150,11 @@ def resume(
     if source is None or source.name != "COMMANDLINE":
         execution = replace(execution, mlflow=None)
     bodies.running.resume(
-        name, execution, failed=failed, concurrency=concurrency, together=together, output=output
+        name,
+        execution,
+        failed=failed,
+        concurrency=concurrency,
+        together=together,
+        workers=workers,
+        output=output,
     )

@@ -36,8 +36,9 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
             }
         )
     else:
-        print_rich(outcome.report.table())
-        for line in (outcome.report.sentence(), *outcome.report.notes()):
+        for table in outcome.report.tables():
+            print_rich(table)
+        for line in outcome.report.lines():
             echo(line)
         if outcome.best_genotype_path is not None:
             echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")

@@ -20,6 +20,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.config import EPOCHS
 from tune_nas.sweep.resolve import base_trials, load_sweep
+from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.text import brief
 
 
@@ -130,11 +131,13 @@ def resume(
     failed: bool,
     concurrency: int | None,
     together: int | None,
+    workers: int | None,
     output: Format,
 ) -> None:
     """Resume a run and print its report."""
-    run = run_options(execution, concurrency, together)
-    with interruptible(name, execution.storage):
+    run = run_options(execution, concurrency, together, workers)
+    own = find_run(name, execution.storage).name if name else None
+    with interruptible(own, execution.storage):
         outcome = sweeps.resume_sweep(name, run, failed=failed)
     print_result(outcome, output, execution.storage)
 

@@ -41,6 +41,25 @@ RetrainEpochs = Annotated[
     int | None,
     typer.Option("--epochs", help="Number of retraining epochs.", rich_help_panel=_TRIAL),
 ]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help="Recipe of the retraining; repeatable, for a run with each.",
+        rich_help_panel=_TRIAL,
+    ),
+]
+RetrainSeeds = Annotated[
+    int | None,
+    typer.Option(
+        "--seeds",
+        min=1,
+        help="Number of retraining runs, each with another seed.",
+        show_default="1",
+        rich_help_panel=_TRIAL,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -77,7 +96,18 @@ Together = Annotated[
 CpusPerTrial = Annotated[
     float | None,
     typer.Option(
-        "--cpus-per-trial", help="CPUs of a trial.", show_default="1", rich_help_panel=_WHERE
+        "--cpus-per-trial",
+        help="CPUs of a trial, or of each of its workers.",
+        show_default="1",
+        rich_help_panel=_WHERE,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of processes of a retraining run, instead of runtime.workers.",
+        show_default="as started",
+        rich_help_panel=_WHERE,
     ),
 ]
 GpusPerTrial = Annotated[

@@ -125,6 +125,8 @@ class RuntimeConfig(Section):
         graphs: ``always``: on a GPU, the steps of an epoch are replayed as a CUDA graph if they can
             be captured, equal up to rounding, which is experimental; ``never``: no CUDA graphs;
             ``auto``: like never, until they have been measured on a GPU.
+        workers: Number of processes that share every batch of a retraining run, each on its own
+            GPU or CPUs. Equal up to rounding; checkpoints are the same.
     """
 
     device: str = "auto"
@@ -134,6 +136,16 @@ class RuntimeConfig(Section):
     implementation: Literal["plain", "torch", "fast", "triton"] = "fast"
     compile: Literal["auto", "never"] = "auto"
     graphs: Literal["auto", "always", "never"] = "auto"
+    workers: Threads = 1
+
+    @model_validator(mode="after")
+    def _each_worker_has_a_gpu(self) -> RuntimeConfig:
+        if self.workers > 1 and self.device.startswith("cuda:"):
+            raise ValueError(
+                f"runtime.device is '{self.device}', but must be auto, cpu or cuda with "
+                f"runtime.workers {self.workers}: each worker uses another GPU"
+            )
+        return self
 
 
 class BenchmarkConfig(Section):

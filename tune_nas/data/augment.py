@@ -30,8 +30,8 @@ class Draws:
     flips: Tensor | None = None
     centers: Tensor | None = None
 
-    def __getitem__(self, part: slice) -> Draws:
-        """Return the draws of a range of the images."""
+    def __getitem__(self, part: slice | Tensor) -> Draws:
+        """Return the draws of a range of the images, or of those with the given indices."""
         return Draws(*(None if each is None else each[part] for each in self._all()))
 
     def to(self, device: torch.device) -> Draws:

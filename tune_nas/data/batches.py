@@ -103,6 +103,7 @@ class Batches:
         self._position = 0
         self._order = torch.empty(0, dtype=torch.int64)
         self._draws = Draws()
+        self._rows: Tensor | None = None
 
     @property
     def batch_size(self) -> int:
@@ -126,9 +127,16 @@ class Batches:
         if size != self._batch_size:
             self._batch_size, self._pass_start = size, None
 
+    def select(self, rows: Sequence[int]) -> None:
+        """Let `next` return only the images at some positions of each batch."""
+        self._rows = torch.tensor(rows, device=self._images.images.device)
+
     def next(self) -> tuple[Tensor, Tensor]:
-        """Return the next batch, as returned by `make`."""
-        return self.make(self.pick())
+        """Return the next batch, as returned by `make`, or the selected part of it."""
+        pick = self.pick()
+        if self._rows is not None:
+            pick = Pick(pick.index[self._rows], pick.draws[self._rows])
+        return self.make(pick)
 
     def pick(self) -> Pick:
         """Return the indices and changes of the next batch as views, without computing anything."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tune_nas.checkpoint import State
 from tune_nas.config import AugmentConfig
+from tune_nas.data.images import Images
 
 
 class TrainStream(Protocol):
@@ -22,6 +23,13 @@ class TrainStream(Protocol):
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches per pass over the images."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Let `next` return only some images of each batch.
+
+        Args:
+            rows: Their positions in the batch; the others are not read.
+        """
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return the next batch on the device of the training.
@@ -47,12 +55,34 @@ class TrainStream(Protocol):
         """End the processes that read images; `next` starts them again."""
 
 
+class ImageSet(Protocol):
+    """Images in memory (`tune_nas.data.Images`) or read when needed."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def select(self, positions: Tensor) -> Images:
+        """Return the images at some positions, int64, (k,), as they are: uint8, not augmented.
+
+        Raises:
+            DataError: If one cannot be read.
+        """
+
+
 class DataSource(Protocol):
     """The training and test images of a retraining run.
 
     `tune_nas.data.RetrainData` holds them in memory, `tune_nas.data.StreamedData` reads them when
     they are needed. The attributes are those of `tune_nas.data.RetrainData`.
     """
+
+    @property
+    def train(self) -> ImageSet:
+        """The training images."""
+
+    @property
+    def test(self) -> ImageSet:
+        """The test images."""
 
     @property
     def n_classes(self) -> int:
@@ -105,5 +135,13 @@ class DataSource(Protocol):
             ConfigError: If the augmentation does not fit the images.
         """
 
-    def test_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return one pass over the test images in order, without augmentation."""
+    def test_batches(
+        self, batch_size: int, first: int = 0, step: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return one pass over the test images in order, without augmentation.
+
+        Args:
+            batch_size: Images per batch; the last may be short.
+            first: Number of the first batch that is returned, from 0.
+            step: Distance to the next one.
+        """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, overload
 
 import torch
@@ -130,9 +131,11 @@ class RetrainData(_Data):
         generator = torch.Generator().manual_seed(seed)
         return self.batches(self.train, batch_size, generator, augment, key)
 
-    def test_batches(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Return one pass over the test images in order, without augmentation."""
-        return self.evaluation_batches(self.test, batch_size)
+    def test_batches(
+        self, batch_size: int, first: int = 0, step: int = 1
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Return one pass over the test images; see `DataSource.test_batches`."""
+        return islice(self.evaluation_batches(self.test, batch_size), first, None, step)
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,11 @@ def color_jitter(
 ) -> Tensor:
     """Change brightness, contrast, saturation and hue by random factors, in random order.
 
+    They are changed by Pillow, as in the authors' code; torchvision's change of the hue of a
+    tensor is slower.
+
     Args:
-        image: uint8, (3, height, width).
+        image: uint8, (1 or 3, height, width).
         strengths: The factors of the first three are in [max(0, 1 - strength), 1 + strength]; hue
             is shifted by a value in [-strength, strength] of the color circle. A change of strength
             0 is off.
@@ -105,10 +108,12 @@ def color_jitter(
         center = 0.0 if number == 3 else 1.0
         low = -strength if number == 3 else max(0.0, center - strength)
         factors.append(_uniform(low, center + strength, generator) if strength > 0 else None)
+    changed = transforms.to_pil_image(image)
     for number in order:
         if (factor := factors[number]) is not None:
-            image = changes[number](image, factor)
-    return image
+            changed = changes[number](changed, factor)
+    jittered: Tensor = transforms.pil_to_tensor(changed)
+    return jittered
 
 
 def change(

@@ -24,6 +24,7 @@ from tune_nas.config import AugmentConfig
 from tune_nas.data.augment import cutout, fitted
 from tune_nas.data.batches import normalize, per_channel
 from tune_nas.data.dataset_registry import Source
+from tune_nas.data.images import Images
 from tune_nas.data.random_image import change
 from tune_nas.data.vision import import_transforms
 from tune_nas.errors import CheckpointError, DataError, DataUnavailableError, TuneNasError
@@ -68,6 +69,16 @@ class StreamedImages:
             )
         return image
 
+    def select(self, positions: Tensor) -> Images:
+        """Return the images at some positions, int64, (k,), on the CPU.
+
+        Raises:
+            DataError: If one cannot be read, or has another size.
+        """
+        index = self.index[positions]
+        images = torch.stack([self.read(each) for each in index.tolist()])
+        return Images(images, self.source.labels[index])
+
 
 @dataclass(frozen=True)
 class StreamedData:
@@ -111,11 +122,13 @@ class StreamedData:
                 import_transforms()  # once, before the processes start
         return StreamedBatches(self, batch_size, seed, augment)
 
-    def test_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return one pass over the test images in order, without augmentation."""
+    def test_batches(
+        self, batch_size: int, first: int = 0, step: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return one pass over the test images; see `DataSource.test_batches`."""
         n = len(self.test)
         positions = [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
-        plan = ([(0, position) for position in batch] for batch in positions)
+        plan = ([(0, position) for position in batch] for batch in positions[first::step])
         for batch in _read_batches(_Reader(self.test, None, 0), plan, self.workers):
             yield self.on_device(batch)[:2]
 
@@ -153,6 +166,7 @@ class StreamedBatches:
             raise ValueError("train is empty, but must have at least 1 image")
         self._data, self._seed, self._augment = data, seed, augment
         self._batch_size = min(batch_size, len(data.train))
+        self._rows: Sequence[int] | None = None
         self._epoch = self._position = 0
         self._batches: Iterator[Arrays] | None = None
 
@@ -166,13 +180,18 @@ class StreamedBatches:
         """Number of batches per pass."""
         return len(self._data.train) // self._batch_size
 
+    def select(self, rows: Sequence[int]) -> None:
+        """Let `next` return only some images of each batch; see `TrainStream.select`."""
+        self.close()
+        self._rows = rows
+
     def next(self) -> tuple[Tensor, Tensor]:
         """Return the next batch; see `TrainStream.next`."""
         if self._batches is None:
             reader = _Reader(self._data.train, self._augment, self._seed)
             n, place = len(self._data.train), (self._epoch, self._position)
             # no reference to this stream: the processes end as soon as it is not used anymore
-            plan = batch_plan(n, self._batch_size, self._seed, *place)
+            plan = batch_plan(n, self._batch_size, self._seed, *place, rows=self._rows)
             self._batches = _read_batches(reader, plan, self._data.workers)
         try:
             batch = next(self._batches)
@@ -216,7 +235,13 @@ class StreamedBatches:
 
 
 def batch_plan(
-    n: int, batch_size: int, seed: int, epoch: int = 0, step: int = 0
+    n: int,
+    batch_size: int,
+    seed: int,
+    epoch: int = 0,
+    step: int = 0,
+    *,
+    rows: Sequence[int] | None = None,
 ) -> Iterator[list[tuple[int, int]]]:
     """Yield the epoch and position of each image of each training batch, without end.
 
@@ -226,13 +251,15 @@ def batch_plan(
         seed: Seed of the order.
         epoch: First epoch.
         step: First batch in it.
+        rows: Positions in each batch of the images that are yielded; None for all.
     """
+    chosen = range(batch_size) if rows is None else rows
     last = n // batch_size * batch_size
     while True:
         order = torch.randperm(n, generator=make_generator(seed, f"order {epoch}"))
         for start in range(step * batch_size, last, batch_size):
             positions = order[start : start + batch_size].tolist()
-            yield [(epoch, position) for position in positions]
+            yield [(epoch, positions[row]) for row in chosen]
         epoch, step = epoch + 1, 0
 
 

@@ -65,11 +65,12 @@ class Exportable:
     def examples(self, n: int = 2) -> Tensor:
         """Return random images in the range of the input, (n, in_channels, h, w), always equal."""
         generator = torch.Generator().manual_seed(0)
-        return self.input_of(torch.rand((n, *self.image_shape), generator=generator))
+        images = torch.rand((n, *self.image_shape), generator=generator)
+        return images if self.normalizes else self.trained.normalize(images)
 
     def input_of(self, images: Tensor) -> Tensor:
-        """Return images in [0, 1], (n, in_channels, h, w), as the written network takes them."""
-        return images if self.normalizes else self.trained.normalize(images)
+        """Return images, (n, in_channels, h, w), uint8, as the written network takes them."""
+        return images.float() / 255 if self.normalizes else self.trained.normalize(images)
 
     def metadata(self) -> dict[str, str]:
         """Return the texts that each format stores beside the weights."""

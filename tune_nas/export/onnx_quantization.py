@@ -92,3 +92,14 @@ def add_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.save(model, str(path))
+
+
+def sample(images: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Return n random images without repetition; all of them if there are fewer.
+
+    Args:
+        images: (m, ...).
+        n: Number of images.
+        generator: Source of the randomness.
+    """
+    return images[torch.randperm(len(images), generator=generator)[:n]]

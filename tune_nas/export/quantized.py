@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from tune_nas.data import load_data
-from tune_nas.data.data_source import DataSource
+from tune_nas.data import DataSource, ImageSet, load_data
 from tune_nas.errors import ConfigError, DataError, ExportError
 from tune_nas.export.draft import check_packages, kept_if_accepted
 from tune_nas.export.export import check_file
-from tune_nas.export.export_format import Exportable
+from tune_nas.export.export_format import Exportable, Run
 from tune_nas.export.onnx_file import OnnxFile
-from tune_nas.export.onnx_quantization import SCHEME, add_metadata, quantize_onnx
+from tune_nas.export.onnx_quantization import SCHEME, add_metadata, quantize_onnx, sample
 from tune_nas.export.processor import Processor, this_processor
 from tune_nas.export.trained_network import TrainedNetwork
-from tune_nas.seeds import derive_seed
+from tune_nas.seeds import make_generator
 
 CALIBRATION_IMAGES = 256
 """Number of training images, at most, from which the ranges of the activations are taken."""
@@ -107,16 +106,15 @@ def export_quantized(
     check_packages(form, _TO)
     network = Exportable.of(trained, normalizes=normalizes, run=run)
     data = _images(trained)
-    seed = derive_seed(trained.trial.seed, "calibration")
-    stream = data.train_stream(CALIBRATION_IMAGES, seed, None, "calibration")
-    calibration = _pixels(data, stream.next()[0])
-    stream.close()
+    generator = make_generator(trained.trial.seed, "calibration")
+    positions = sample(torch.arange(len(data.train)), CALIBRATION_IMAGES, generator)
+    chosen = data.train.select(positions).images
     with kept_if_accepted(path, form, _TO) as draft:
         source = draft.with_name("float.onnx")
         form.write(network, source)
         check_file(network, form, source, _TO)
-        quantize_onnx(source, draft, network.input_of(calibration))
-        report = _compared(network, form, source, draft, data, len(calibration))
+        quantize_onnx(source, draft, network.input_of(chosen))
+        report = _compared(network, form, source, draft, data.test, len(chosen))
         _check(report, max_accuracy_drop)
         add_metadata(draft, {**network.metadata(), **report.metadata()})
     return report
@@ -143,40 +141,42 @@ def _images(trained: TrainedNetwork) -> DataSource:
     return data
 
 
-def _pixels(data: DataSource, images: Tensor) -> Tensor:
-    """Return images as they were before their normalization, in [0, 1]."""
-    mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (data.mean, data.std))
-    return (images * std + mean).clamp(0, 1)
-
-
 def _compared(
-    network: Exportable, form: OnnxFile, source: Path, path: Path, data: DataSource, n: int
+    network: Exportable, form: OnnxFile, source: Path, path: Path, test: ImageSet, n: int
 ) -> Quantization:
     """Return the accuracies of the float and the int8 file."""
+    before, after = form.read(source, network), form.read(path, network)
     others = form.other_runtimes(path, network)
-    runs = [form.read(source, network), form.read(path, network), *others.values()]
-    hits, total, difference = [0] * len(runs), 0, 0.0
-    for images, labels in data.test_batches(_BATCH_SIZE):
-        inputs = network.input_of(_pixels(data, images))
-        logits = [run(inputs) for run in runs]
-        hits = [
-            count + int((each.argmax(1) == labels).sum())
-            for count, each in zip(hits, logits, strict=True)
-        ]
-        total += len(labels)
-        # with infinity for values that are not finite, which a maximum would lose
-        off = (logits[1] - logits[0]).abs().nan_to_num(torch.inf, torch.inf)
-        difference = max(difference, float(off.max()))
-    before, after, *elsewhere = (100 * count / total for count in hits)
+    logits, labels = _logits(network, [before, after, *others.values()], test)
+    float_accuracy, accuracy, *elsewhere = (_accuracy(each, labels) for each in logits)
     return Quantization(
-        float_accuracy=before,
-        accuracy=after,
+        float_accuracy=float_accuracy,
+        accuracy=accuracy,
         other_accuracies=dict(zip(others, elsewhere, strict=True)),
-        test_images=total,
+        test_images=len(labels),
         calibration_images=n,
-        difference=difference,
+        difference=float((logits[1] - logits[0]).abs().max()),
         processor=this_processor(),
     )
+
+
+def _logits(
+    network: Exportable, runs: Sequence[Run], images: ImageSet
+) -> tuple[list[Tensor], Tensor]:
+    """Return the logits (n, classes) of each run, and the labels (n,), of images read once."""
+    logits: list[list[Tensor]] = [[] for _ in runs]
+    labels: list[Tensor] = []
+    for positions in torch.split(torch.arange(len(images)), _BATCH_SIZE):
+        batch = images.select(positions)
+        labels.append(batch.labels)
+        x = network.input_of(batch.images)
+        for own, run in zip(logits, runs, strict=True):
+            own.append(run(x))
+    return [torch.cat(each) for each in logits], torch.cat(labels)
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return 100 * int((logits.argmax(1) == labels).sum()) / len(labels)
 
 
 def _check(report: Quantization, bound: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from tune_nas.report.labels import (
     COLUMNS,
@@ -14,7 +15,15 @@ from tune_nas.report.labels import (
 )
 from tune_nas.report.ranking import rank_key
 from tune_nas.report.results import TrialResult
-from tune_nas.report.rows import Row, group, has_diverged, metric_value
+from tune_nas.report.rows import (
+    Row,
+    group,
+    has_diverged,
+    metric_value,
+    retraining_runs,
+    settings_of,
+)
+from tune_nas.report.setting_comparison import SettingComparison, compare_settings
 
 
 class Comparison:
@@ -22,7 +31,8 @@ class Comparison:
 
     Means and standard deviations (n − 1) are over the trials that ran to their end. If a
     combination was repeated over seeds, its row is about the repeats, and only repeated
-    combinations are ranked. A combination with a diverged seed ranks after all others.
+    combinations are ranked. A combination with a diverged seed ranks after all others. If genotypes
+    were retrained under several settings, the rows have the runs of the first one.
 
     Args:
         sweep: Name of the sweep.
@@ -53,6 +63,12 @@ class Comparison:
         self.mode = mode
         metrics = dict.fromkeys([column.key for column in COLUMNS] + [self.rank_by.key])
         self._rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
+
+    @cached_property
+    def by_setting(self) -> SettingComparison | None:
+        """The retraining runs by setting; None for fewer than two settings."""
+        runs = retraining_runs(self.axes, self.results)
+        return compare_settings(settings_of(self.results), runs, self.axes)
 
     def rows(self) -> list[Row]:
         """Return a row for each combination of swept values, in the order of the values."""

@@ -12,6 +12,9 @@ from tune_nas.text import printable
 SweptValue: TypeAlias = "str | int | float | tuple[SweptValue, ...] | None"
 """A value of a swept key, as `normalize` returns it; None if the trial has no such key."""
 
+SETTING = "retrain.setting"
+"""The key of the setting of a retraining run, if a sweep has several; beside the swept keys."""
+
 _NAMES = {
     "update.lambda": "λ",
     "update.lambda_prime": "λ'",
@@ -23,6 +26,7 @@ _NAMES = {
     "space.name": "space",
     "data.name": "data",
     "optimizer.alphas.kind": "α optimizer",
+    SETTING: "setting",
 }
 _RETRAIN = "retrain."
 _PREFIXES = {"optimizer.alphas.": "α ", "optimizer.weights.": "w "}

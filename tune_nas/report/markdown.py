@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tune_nas.report.columns import text_table
+from tune_nas.report.columns import TextTable, text_table
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.sentence import compose
+from tune_nas.report.setting_text import TITLE, setting_lines, setting_table
 from tune_nas.text import printable
 
 
@@ -18,18 +19,27 @@ class Markdown(ReportFormat):
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Return the page: the sentence, the table, and the unfinished trials."""
+    """Return the page: the sentence, the tables, and the unfinished trials."""
     content = text_table(comparison)
-    n_numbers = len(content.header) - content.n_axes
-    parts = [f"# Sweep {comparison.sweep}", "", compose(comparison), ""]
-    parts.append(f"| {' | '.join(content.header)} |")
-    parts.append("|" + "|".join(["---"] * content.n_axes + ["---:"] * n_numbers) + "|")
-    for number, line in enumerate(content.lines):
-        cells = [f"**{cell}**" if number == content.best and cell else cell for cell in line]
-        parts.append(f"| {' | '.join(cells)} |")
+    parts = [f"# Sweep {comparison.sweep}", "", compose(comparison), "", *_lines(content)]
     parts += ["", "Mean ± sample standard deviation over the trials that ran to their end"]
     parts[-1] += " and did not diverge." if content.counts_diverged else "."
+    by_setting = setting_table(comparison)
+    if by_setting is not None:
+        parts += ["", f"## {TITLE}", "", *_lines(by_setting), ""]
+        parts += [f"- {line}" for line in setting_lines(comparison)]
     notes = comparison.notes()
     if notes:
         parts += ["", *(f"- {note}" for note in notes)]
     return "\n".join(parts) + "\n"
+
+
+def _lines(content: TextTable) -> list[str]:
+    """Return the lines of a table; the cells of its best row are bold."""
+    n_numbers = len(content.header) - content.n_axes
+    lines = [f"| {' | '.join(content.header)} |"]
+    lines.append("|" + "|".join(["---"] * content.n_axes + ["---:"] * n_numbers) + "|")
+    for number, line in enumerate(content.lines):
+        cells = [f"**{cell}**" if number == content.best and cell else cell for cell in line]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines

@@ -9,7 +9,7 @@ from tune_nas.report.frame import to_dataframe
 from tune_nas.report.json_document import to_dict
 from tune_nas.report.markdown import to_markdown
 from tune_nas.report.sentence import compose
-from tune_nas.report.terminal import to_table
+from tune_nas.report.terminal import closing_lines, to_table, to_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -26,6 +26,14 @@ class Report(Comparison):
     def table(self) -> Table:
         """Return the table for a terminal; the best row is bold."""
         return to_table(self)
+
+    def tables(self) -> list[Table]:
+        """Return that table and, with several settings of retraining, theirs."""
+        return to_tables(self)
+
+    def lines(self) -> list[str]:
+        """Return the lines below: the sentence, the settings, and the unfinished trials."""
+        return closing_lines(self)
 
     def markdown(self) -> str:
         """Return the report as Markdown: the sentence, the table, and the unfinished trials."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tune_nas.errors import DivergedError
 from tune_nas.report.labels import (
     RETRAIN,
+    SETTING,
     MetricName,
     SweptValue,
     axis_label,
@@ -158,27 +159,45 @@ def group(
 
     Args:
         axes: Swept dotted keys.
-        results: Trials of every phase; analyses are in no row.
+        results: Trials of every phase; analyses are in no row. If the retraining runs have
+            several settings, only those of the first one are.
         metrics: Metrics to compute statistics of.
         rank_by: The ranked metric; a trial without a finite value of it has diverged.
     """
     searches: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
-    key_of: dict[str, tuple[SweptValue, ...]] = {}
     for result in results:
         if result.phase in ("search", "repeat"):
-            key = _key(axes, result)
-            key_of[result.trial_id] = key
-            searches.setdefault(key, []).append(result)
-    retrains: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
-    for result in results:
-        if result.phase == "retrain":
-            key = key_of.get(result.parent or "", _key(axes, result))
-            retrains.setdefault(key, []).append(result)
+            searches.setdefault(_key(axes, result), []).append(result)
+    others = settings_of(results)[1:]
+    retrains = retraining_runs(
+        axes, [result for result in results if result.parameters.get(SETTING) not in others]
+    )
     keys = sorted(searches.keys() | retrains.keys(), key=lambda key: [order_key(v) for v in key])
     return [
         _row(axes, key, searches.get(key, []), retrains.get(key, []), metrics, rank_by)
         for key in keys
     ]
+
+
+def settings_of(results: Sequence[TrialResult]) -> list[str]:
+    """Return the settings of retraining runs, in the order of the runs; empty without settings."""
+    runs = (result for result in results if result.phase == "retrain")
+    return list(
+        dict.fromkeys(str(run.parameters[SETTING]) for run in runs if SETTING in run.parameters)
+    )
+
+
+def retraining_runs(
+    axes: Sequence[str], results: Sequence[TrialResult]
+) -> dict[tuple[SweptValue, ...], list[TrialResult]]:
+    """Return the retraining runs by the values of the axes, which are those of their searches."""
+    sought = {r.trial_id: r for r in results if r.phase in ("search", "repeat")}
+    runs: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
+    for result in results:
+        if result.phase == "retrain":
+            own = sought.get(result.parent or "", result)
+            runs.setdefault(_key(axes, own), []).append(result)
+    return runs
 
 
 def _key(axes: Sequence[str], result: TrialResult) -> tuple[SweptValue, ...]:

@@ -8,10 +8,11 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from tune_nas.report.columns import text_table
+from tune_nas.report.columns import TextTable, text_table
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.sentence import compose
+from tune_nas.report.setting_text import TITLE, setting_lines, setting_table
 from tune_nas.text import printable
 
 PIPE_WIDTH = 220
@@ -23,7 +24,7 @@ class Terminal(ReportFormat):
 
     def render(self, comparison: Comparison) -> str:
         """Return the report as lines of text."""
-        lines = (compose(comparison), *comparison.notes())
+        lines = closing_lines(comparison)
         text, on_terminal = io.StringIO(), sys.stdout.isatty()
         console = Console(
             file=text,
@@ -32,14 +33,30 @@ class Terminal(ReportFormat):
             highlight=False,
             markup=False,
         )
-        console.print(to_table(comparison))
+        for table in to_tables(comparison):
+            console.print(table)
         return text.getvalue() + "".join(f"{printable(line)}\n" for line in lines)
 
 
 def to_table(comparison: Comparison) -> Table:
     """Return the table for a terminal; the best row is bold."""
-    content = text_table(comparison)
-    table = Table(title=f"Sweep {comparison.sweep}", title_justify="left", title_style="bold")
+    return _table(text_table(comparison), f"Sweep {comparison.sweep}")
+
+
+def to_tables(comparison: Comparison) -> list[Table]:
+    """Return all tables: that of the sweep and, with several settings of retraining, theirs."""
+    by_setting = setting_table(comparison)
+    own = [] if by_setting is None else [_table(by_setting, TITLE)]
+    return [to_table(comparison), *own]
+
+
+def closing_lines(comparison: Comparison) -> list[str]:
+    """Return the lines below the tables: the sentence, the settings, the unfinished trials."""
+    return [compose(comparison), *setting_lines(comparison), *comparison.notes()]
+
+
+def _table(content: TextTable, title: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
     for number, title in enumerate(content.header):
         table.add_column(title, justify="left" if number < content.n_axes else "right")
     for number, line in enumerate(content.lines):

@@ -12,6 +12,7 @@ from torch.nn import functional
 from tune_nas.config import RetrainConfig
 from tune_nas.data import TrainStream
 from tune_nas.retrain.compiled import TrainingPass
+from tune_nas.retrain.distributed import DistributedPass, Workers
 from tune_nas.retrain.learning_rate import learning_rate
 from tune_nas.retrain.mixed_precision import bfloat16_pass
 from tune_nas.retrain.weight_average import WeightAverage
@@ -25,16 +26,28 @@ class NetworkTraining:
     Args:
         network: The network, on its device.
         recipe: The recipe.
-        compiled: Whether to compile the forward pass.
+        compiled: Whether to compile the forward pass; it is not compiled for several workers.
+        workers: The processes that share every batch.
 
     Attributes:
         optimizer: The optimizer of the weights.
         average: The moving average of the weights, or None.
     """
 
-    def __init__(self, network: Network, recipe: RetrainConfig, *, compiled: bool) -> None:
-        self._network, self._recipe = network, recipe
-        self._forward = TrainingPass(network, compiled=compiled, drops=recipe.drop_path > 0)
+    def __init__(
+        self,
+        network: Network,
+        recipe: RetrainConfig,
+        *,
+        compiled: bool,
+        workers: Workers = Workers(),
+    ) -> None:
+        self._network, self._recipe, self._workers = network, recipe, workers
+        self._forward: TrainingPass | DistributedPass
+        if workers.size > 1:
+            self._forward = DistributedPass(network, workers, next(network.parameters()).device)
+        else:
+            self._forward = TrainingPass(network, compiled=compiled, drops=recipe.drop_path > 0)
         self.optimizer = FusedSGD(
             network.parameters(),
             lr=recipe.learning_rate,
@@ -75,10 +88,12 @@ class NetworkTraining:
             tally.add(loss, logits, labels)
             if on_step is not None:
                 on_step(step + 1, steps)
+        if self._workers.size > 1:
+            tally.combine(self._workers.add)
         return tally
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Update the weights with one batch; the network is in training mode.
+        """Update the weights with one batch, or a worker's part; the network is in training mode.
 
         The batch is run in ``accumulation_steps`` parts of equal size. With the mean of their
         gradients, the step is that of the whole batch, except for batch normalization (each part

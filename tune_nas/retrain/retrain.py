@@ -24,11 +24,13 @@ from tune_nas.memory import check_weights
 from tune_nas.paths import GENOTYPE
 from tune_nas.retrain.compiled import compile_pays
 from tune_nas.retrain.data_summary import DataSummary
+from tune_nas.retrain.distributed import Workers
 from tune_nas.retrain.network_training import NetworkTraining
 from tune_nas.retrain.retrain_checks import (
     SIZE_KEYS,
     check_batch_size,
     check_retrain_size,
+    check_workers,
     final_space,
 )
 from tune_nas.retrain.scores import Scores, score_network
@@ -53,6 +55,10 @@ class Retrain:
     Killed after any epoch and resumed from its checkpoint, it gives a result that is bit for bit
     equal to an uninterrupted run (same machine, CPU, same number of threads).
 
+    In a process group of `torch.distributed`, every process is a worker that computes its part of
+    each batch; all of them run the same epochs. Their states and metrics are equal, and those of a
+    run in one process up to rounding, so the checkpoint of one is loaded by any number of workers.
+
     Args:
         trial: Its seed, space, data, runtime and retrain sections determine the result.
         genotype: The genotype to train.
@@ -73,6 +79,7 @@ class Retrain:
         self.trial = trial
         self.genotype = genotype
         self._recipe = trial.retrain
+        self._workers = Workers.joined()
         space = final_space(trial)
         genotype.check(space)
         check_retrain_size(trial)
@@ -108,7 +115,10 @@ class Retrain:
         )
         self.network.generator = self._drop_path_generator
         self.training = NetworkTraining(
-            self.network, trial.retrain, compiled=compile_pays(trial.runtime.compile, self.device)
+            self.network,
+            trial.retrain,
+            compiled=compile_pays(trial.runtime.compile, self.device),
+            workers=self._workers,
         )
         self._train = self.data.train_stream(
             self._recipe.batch_size,
@@ -117,6 +127,11 @@ class Retrain:
             "retrain.augment",
         )
         check_batch_size(trial, space, self.data, self._train.batch_size)
+        n_workers = max(self._workers.size, trial.runtime.workers)
+        parts = self._recipe.accumulation_steps
+        check_workers(n_workers, self._train.batch_size, parts, genotype)
+        if self._workers.size > 1:
+            self._train.select(self._workers.rows(self._train.batch_size, parts))
         self.epoch = 0
         self.history: list[Metrics] = []
 
@@ -182,7 +197,7 @@ class Retrain:
     def _evaluate(self, network: Network | None = None) -> Scores:
         """Return the scores of the network, or of its average."""
         size = self._recipe.batch_size // self._recipe.accumulation_steps
-        return score_network(network or self.network, self.data, size, self.device)
+        return score_network(network or self.network, self.data, size, self.device, self._workers)
 
     def state_dict(self) -> State:
         """Return the complete state of the training as containers and tensors."""

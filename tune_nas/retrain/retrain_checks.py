@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tune_nas.config import TrialConfig
 from tune_nas.data import DataSource, describe_data
 from tune_nas.errors import ConfigError
@@ -64,16 +66,52 @@ def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -
         init_channels=recipe.init_channels,
         cells=recipe.cells,
     )
-    parts = recipe.accumulation_steps
+    device = resolve_device(trial.runtime.device)
+    # Workers on a CPU share its memory.
+    divisors = {
+        "retrain.accumulation_steps": recipe.accumulation_steps,
+        "runtime.workers": trial.runtime.workers if device.type == "cuda" else 1,
+    }
     check_training(
         estimate,
-        -(-min(recipe.batch_size, data.n_train) // parts),
+        -(-min(recipe.batch_size, data.n_train) // math.prod(divisors.values())),
         resolve_dtype(trial.runtime.dtype),
-        resolve_device(trial.runtime.device),
+        device,
         bfloat16=recipe.autocast,
-        batch_key="retrain.batch_size" + (" / retrain.accumulation_steps" if parts > 1 else ""),
+        batch_key=" / ".join(
+            ["retrain.batch_size", *(key for key, parts in divisors.items() if parts > 1)]
+        ),
         keys=SIZE_KEYS,
     )
+
+
+def check_workers(n: int, batch_size: int, parts: int, genotype: Genotype) -> None:
+    """Check that the batches of a retraining run can be divided among its workers.
+
+    Args:
+        n: Number of workers.
+        batch_size: Images of a training batch, at most those that there are.
+        parts: Number of parts that a batch is divided into (``accumulation_steps``).
+        genotype: The genotype.
+
+    Raises:
+        ConfigError: If they cannot.
+    """
+    images = batch_size // parts
+    if images % n:
+        legal = max(k for k in range(1, min(n, images) + 1) if images % k == 0)
+        batch = "a training batch" if parts == 1 else f"each of {parts} parts of a training batch"
+        keys = "retrain.batch_size" + (", retrain.accumulation_steps" if parts > 1 else "")
+        raise ConfigError(
+            f"runtime.workers is {n}, but must divide the {images} images of {batch} ({keys}); "
+            f"try {legal}"
+        )
+    operations = {edge.operation for cell in genotype.cells.values() for edge in cell.edges}
+    if n > 1 and "noise" in operations:
+        raise ConfigError(
+            f"runtime.workers is {n}, but must be 1 for a genotype with 'noise', which is sampled "
+            "for the images of one process"
+        )
 
 
 def check_batch_size(trial: TrialConfig, space: Space, data: DataSource, batch_size: int) -> None:

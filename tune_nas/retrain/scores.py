@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from tune_nas.data import DataSource
+from tune_nas.retrain.distributed import Workers
 from tune_nas.spaces import Network
 from tune_nas.training import tally
 
@@ -40,7 +41,11 @@ class Scores(NamedTuple):
 
 
 def score_network(
-    network: Network, data: DataSource, batch_size: int, device: torch.device
+    network: Network,
+    data: DataSource,
+    batch_size: int,
+    device: torch.device,
+    workers: Workers = Workers(),
 ) -> Scores:
     """Return the scores of a network, which is left in evaluation mode.
 
@@ -49,10 +54,13 @@ def score_network(
         data: Its data.
         batch_size: Number of images that are classified at once.
         device: Device of network and images.
+        workers: The processes that share the batches; they return the same scores.
     """
     network.eval()
     layout = torch.channels_last
-    batches = data.test_batches(batch_size)
+    batches = data.test_batches(batch_size, workers.rank, workers.size)
     ordered = ((images.contiguous(memory_format=layout), labels) for images, labels in batches)
-    found = tally(network, ordered, device, top=_TOP if data.n_classes > _TOP else None)
+    top = _TOP if data.n_classes > _TOP else None
+    found = tally(network, ordered, device, top=top)
+    found.combine(workers.add)
     return Scores(found.loss, found.accuracy, found.top_accuracy)

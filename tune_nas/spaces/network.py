@@ -130,11 +130,13 @@ class Network(nn.Module):
         """
         return self.run(x, self.draw_kept(x))
 
-    def draw_kept(self, x: Tensor) -> Tensor | None:
+    def draw_kept(self, x: Tensor, part: int = 0, parts: int = 1) -> Tensor | None:
         """Sample the examples that drop path keeps: factors for the outputs of all paths of a pass.
 
         Args:
             x: Images (n, …) that define the number, type and device of the factors.
+            part: Position of these images in a batch, in parts of n images.
+            parts: Number of parts of the batch. It is sampled for all of them.
 
         Returns:
             (n_paths, n, 1, 1, 1): 0 for a dropped example, else 1 / (1 - probability), which keeps
@@ -144,8 +146,10 @@ class Network(nn.Module):
         if not self.training or probability == 0:
             return None
         device = x.device if self.generator is None else self.generator.device
-        shape = (self.n_paths, x.shape[0], 1, 1, 1)
+        n = x.shape[0]
+        shape = (self.n_paths, parts * n, 1, 1, 1)
         draws = torch.rand(shape, generator=self.generator, device=device)
+        draws = draws[:, part * n : (part + 1) * n]
         return (draws >= probability).to(x.device, x.dtype).div_(1 - probability)
 
     def run(self, x: Tensor, kept: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tune_nas.sweep.outcome import SweepOutcome
     from tune_nas.sweep.ray.trainable import EpochTrainable
     from tune_nas.sweep.resolve import load_sweep, resolve_trials
+    from tune_nas.sweep.retrain_grid import RetrainGrid
     from tune_nas.sweep.runner import (
         resume_sweep,
         run_retrain,
@@ -31,6 +32,7 @@ else:
         {
             "EpochTrainable": "tune_nas.sweep.ray.trainable",
             "Estimate": "tune_nas.sweep.cost",
+            "RetrainGrid": "tune_nas.sweep.retrain_grid",
             "RunOptions": "tune_nas.sweep.options",
             "SweepConfig": "tune_nas.sweep.config",
             "SweepOutcome": "tune_nas.sweep.outcome",
@@ -50,6 +52,7 @@ else:
 __all__ = [
     "EpochTrainable",
     "Estimate",
+    "RetrainGrid",
     "RunOptions",
     "SweepConfig",
     "SweepOutcome",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import model_validator
 
+from tune_nas.config.flat_settings import overlaps
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
+from tune_nas.sweep.retrain_grid import RetrainGrid
 
 _DEFAULT_TRIALS = 20
 EPOCHS = "schedule.epochs"
 RETRAIN_METRIC = "retrain/test_accuracy"
-_OF_RETRAINING = "retrain/"
+_OF_RETRAINING, _OF_RETRAIN_SECTION = "retrain/", "retrain."  # metrics; keys of a trial
 _NOT_SWEPT = {"seed": "seeds", "name": "name", "description": "description"}
 
 
@@ -36,7 +39,8 @@ class SweepConfig(SweepKeys):
             raise ValueError(
                 f"metric is '{self.metric}', but of a retraining it must be '{RETRAIN_METRIC}'"
             )
-        if self.metric == RETRAIN_METRIC and self.retrain == 0:
+        _check_retrain_grid(self)
+        if self.metric == RETRAIN_METRIC and self.retrained == 0:
             raise ValueError(f"metric is '{self.metric}', but retrain is 0; retrain 'each'")
         if self.searcher == "grid":
             self._check_grid()
@@ -75,6 +79,17 @@ class SweepConfig(SweepKeys):
             return self.repeat.best
         drawn = self.searcher != "grid" and len(self.seed_list) > 1
         return min(DEFAULT_BEST, self.n_drawn) if drawn else 0
+
+    @property
+    def retrained(self) -> int | Literal["each"]:
+        """The genotypes that are retrained: ``each``, or a number of them."""
+        return self.retrain_grid.genotypes
+
+    @property
+    def retrain_grid(self) -> RetrainGrid:
+        """The grid of retraining runs; a number or ``each`` is one with a run per genotype."""
+        own = self.retrain
+        return own if isinstance(own, RetrainGrid) else RetrainGrid(genotypes=own)
 
     @property
     def search_metric(self) -> str:
@@ -131,3 +146,29 @@ class SweepConfig(SweepKeys):
                 f"trials is {self.trials}, but searcher 'grid' runs every combination; "
                 "take searcher 'random' or 'tpe'"
             )
+
+
+def _check_retrain_grid(sweep: SweepConfig) -> None:
+    """Reject keys of a setting that the sweep gives too, and too many or too large seeds."""
+    grid = sweep.retrain_grid
+    seeds = grid.seeds_from(sweep.seed_list[0])
+    if seeds and seeds[-1] >= SEEDS:
+        raise ValueError(
+            f"retrain.seeds takes the seeds {seeds[0]} to {seeds[-1]}, but a seed must be <= "
+            f"{SEEDS - 1}"
+        )
+    grid.check_count(1 if grid.genotypes == "each" else grid.genotypes)
+    swept = [key for key in sweep.parameters if key.startswith(_OF_RETRAIN_SECTION)]
+    if grid.recipes and swept:
+        raise ValueError(
+            f"'{swept[0]}' is under parameters, but retrain.recipes has the settings of the "
+            "retraining runs; vary it there"
+        )
+    for setting in grid.settings:
+        keys = [_OF_RETRAIN_SECTION + key for key in setting.keys]
+        for key in sweep.set:
+            if any(overlaps(own, key) for own in keys):
+                raise ValueError(
+                    f"'{key}' is under set, but the setting '{setting.name}' of "
+                    "retrain.recipes gives it too; give it once"
+                )

@@ -18,6 +18,7 @@ from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.ray.room import Node, trials_at_once
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials, resolve_trials
+from tune_nas.sweep.retrain_trials import count_genotypes
 from tune_nas.tasks import Inputs, Task, find_task
 
 _STEPS = 3
@@ -79,7 +80,7 @@ def estimate(
     whose = "each trial" if len(timed) > 1 else "the first trial"
     return Estimate(
         searches=first + repeats,
-        retrains=_retrains(sweep, len(trials) // len(sweep.seed_list)),
+        retrains=count_genotypes(sweep, configurations) * sweep.retrain_grid.runs_per_genotype,
         search_epochs=epochs,
         epoch_seconds=round(seconds / epochs, 3),
         at_once=at_once,
@@ -93,12 +94,6 @@ def _at_once(options: RunOptions) -> int:
     """Return the number of concurrent trials on this machine."""
     node = Node(os.cpu_count() or 1, torch.cuda.device_count())
     return min(options.concurrency or sys.maxsize, trials_at_once([node], options))
-
-
-def _retrains(sweep: SweepConfig, points: int) -> int:
-    if sweep.retrain == "each":
-        return points if sweep.searcher == "grid" else max(1, sweep.repeat_best)
-    return sweep.retrain
 
 
 def _epoch_seconds(task: Task, trial: TrialConfig) -> tuple[float, int]:

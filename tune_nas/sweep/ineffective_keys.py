@@ -96,7 +96,7 @@ def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect
         found = f"task is '{sweep.task}'"
         return NoEffect(key, found, "the analysis of a finished search", ("task",), {})
     of_retraining = key.startswith(_RETRAINING)
-    if sweep.retrain == 0 and of_retraining and key not in _COUNTED:
+    if sweep.retrained == 0 and of_retraining and key not in _COUNTED:
         return NoEffect(key, "retrain is 0", "retrain 'each' or a number", ("retrain",), {})
     return no_effect(trial, key, declared_reads)
 

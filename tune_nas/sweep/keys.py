@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from tune_nas.config import Count, Epochs, Section, TrialConfig
 from tune_nas.config.section import check_part, current_settings, current_value
 from tune_nas.sweep.parameters import MOST_TRIALS, Parameter
+from tune_nas.sweep.retrain_grid import RetrainGrid, genotype_count
 
 SEEDS = 2**31  # counted from 0
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
@@ -102,7 +103,8 @@ class SweepKeys(Section):
         mode: Whether the largest (``max``) or the smallest (``min``) metric is best.
         repeat: The repeat phase; None repeats the best 3 of a sampled sweep with several seeds.
         retrain: ``each`` (the best genotype of every swept value; in a sampled sweep, of every
-            repeated configuration), a number (of the best configurations), or 0.
+            repeated configuration), a number (of the best configurations), 0, or a grid of
+            settings and seeds.
         seed: Determines the first seed, and the samples of random and tpe.
     """
 
@@ -124,7 +126,7 @@ class SweepKeys(Section):
     metric: Annotated[str, Field(min_length=1)] = "valid_accuracy"
     mode: Literal["max", "min"] = "max"
     repeat: RepeatConfig | None = None
-    retrain: int | Literal["each"] = "each"
+    retrain: int | Literal["each"] | RetrainGrid = "each"
     seed: Seed = 0
 
     @model_validator(mode="before")
@@ -174,13 +176,9 @@ class SweepKeys(Section):
     @field_validator("retrain", mode="before")
     @classmethod
     def _retrain(cls, value: object) -> object:
-        if isinstance(value, str) and value.isdigit():
-            value = int(value)
-        if isinstance(value, int) and value > MOST_TRIALS:
-            raise ValueError(f"must be at most {MOST_TRIALS:,}")
-        if value != "each" and not (type(value) is int and value >= 0):
-            raise ValueError("must be 'each', a number of configurations, or 0 for none")
-        return value
+        if isinstance(value, Mapping):
+            return RetrainGrid.model_validate(value)
+        return value if isinstance(value, RetrainGrid) else genotype_count(value)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain containers with the key names of the YAML file."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from tune_nas.errors import ConfigError
 
-_KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together")
+_KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together", "workers")
 _CPUS, _GPUS = 1.0, 0.0
 _LEAST = 0.01  # Ray counts in ten-thousandths, and treats less as nothing
 
@@ -25,10 +25,13 @@ class RunOptions:
         mlflow: MLflow URI; None for ``mlflow.db`` in the storage folder.
         address: Address of a Ray cluster; None for a private Ray on this machine.
         concurrency: Maximum number of concurrent trials; None for as many as fit.
-        cpus_per_trial: CPUs that Ray reserves for a trial, fractions allowed; None for 1.
-        gpus_per_trial: GPUs per trial, fractions allowed; None for 0.
+        cpus_per_trial: CPUs that Ray reserves for a trial, or for each of its workers
+            (``runtime.workers``), fractions allowed; None for 1.
+        gpus_per_trial: GPUs likewise; None for 0.
         together: Maximum number of searches that share a process and run their passes as one;
             None for 1.
+        workers: Number of processes of a retraining run, instead of ``runtime.workers``; None for
+            that.
         quiet: Show no progress on stderr.
         live: Show progress as a table that is redrawn, for a terminal; otherwise as plain lines.
         max_failures: Number of times that a failed trial is retried from its newest checkpoint.
@@ -46,6 +49,7 @@ class RunOptions:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     together: int | None = None
+    workers: int | None = None
     quiet: bool = False
     live: bool = False
     max_failures: int = 2
@@ -66,6 +70,8 @@ class RunOptions:
             )
         if self.together is not None and self.together < 1:
             raise ConfigError(f"`together` is {self.together}, but must be >= 1")
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"`workers` is {self.workers}, but must be >= 1")
         if self.shares_processes and (self.together or 1) * gpus > 1 + 1e-9:
             raise ConfigError(
                 f"`together` is {self.together} with `gpus_per_trial` {gpus:g}, but their product "

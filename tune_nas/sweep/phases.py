@@ -18,15 +18,16 @@ from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.resolution import BaseTrials, resolve
+from tune_nas.sweep.retrain_trials import with_settings
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.sweep.trial_values import portable
-from tune_nas.tasks import Inputs
+from tune_nas.tasks import Inputs, Task, with_workers
 
 _STUDY = "optuna.db"
-_OF_ONE_JOB = ("retrain", "analysis")  # kinds of runs, with a phase and a task of that name
+_OF_ONE_GENOTYPE = ("retrain", "analysis")  # kinds of runs, with a phase and a task of that name
 
 Parameters = Mapping[str, object]
 """Swept keys with their values."""
@@ -61,16 +62,28 @@ def phases_of(plan: Plan) -> list[Phase]:
         return lambda known: _unless_done(ListSource(jobs_of(plan, name, known), known[name]))
 
     kind = plan.state.kind
-    if kind in _OF_ONE_JOB:
+    if kind in _OF_ONE_GENOTYPE:
         return [Phase(kind, kind, listed(kind))]
     grid = sweep.searcher == "grid"
     search = listed("search") if grid else lambda known: _sampling(plan, known["search"])
     phases = [Phase("search", sweep.task, search, early_stopping=True)]
     if sweep.repeat_best:
         phases.append(Phase("repeat", sweep.task, listed("repeat")))
-    if sweep.retrain:
+    if sweep.retrained:
         phases.append(Phase("retrain", "retrain", listed("retrain")))
     return phases
+
+
+def workers_of(plan: Plan, task: Task, workers: int | None) -> int:
+    """Return the maximum number of workers that a trial of a sweep has in a phase.
+
+    Args:
+        plan: The sweep.
+        task: The task of the phase.
+        workers: Number of workers instead of those of the trials; None for those.
+    """
+    trials = (with_workers(trial, workers) for _, _, trial in plan.resolved.trials)
+    return max(map(task.workers, trials), default=1)
 
 
 def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
@@ -85,9 +98,10 @@ def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
         return search_jobs(plan.resolved.trials, plan.bases.folder, plan.sweep.task)
     if name == "repeat":
         return repeat_jobs(plan.sweep, plan.bases, known["search"], known["repeat"])
-    if plan.state.kind in _OF_ONE_JOB:
-        return [_only_job(plan, name)]
-    return retrain_jobs(plan.sweep, known["search"], known["repeat"], known["retrain"])
+    if plan.state.kind in _OF_ONE_GENOTYPE:
+        return _jobs_of_one_genotype(plan, name)
+    genotypes = retrain_jobs(plan.sweep, known["search"], known["repeat"])
+    return with_known_ids(with_settings(plan.sweep, plan.bases, genotypes), known["retrain"])
 
 
 def search_jobs(
@@ -129,24 +143,19 @@ def repeat_jobs(
     return with_known_ids(jobs, repeated)
 
 
-def retrain_jobs(
-    sweep: SweepConfig,
-    searched: Records,
-    repeated: Records,
-    retrained: Iterable[Record] = (),
-) -> list[Job]:
-    """Return the retraining runs: the best genotype of every swept value, or of the best ones."""
-    if sweep.retrain == 0:
+def retrain_jobs(sweep: SweepConfig, searched: Records, repeated: Records) -> list[Job]:
+    """Return a retraining run of the best genotype of every swept value, or of the best ones."""
+    if sweep.retrained == 0:
         return []
     groups = ranked(sweep, repeated if len(repeated) else searched)
-    if sweep.retrain == "each":
+    if sweep.retrained == "each":
         sampled = sweep.searcher != "grid" and not len(repeated)
         count = 1 if sampled else len(groups)
     else:
-        count = sweep.retrain
+        count = sweep.retrained
     choose = max if sweep.mode == "max" else min
     best = [choose(group, key=lambda record: _metric(sweep, record)) for group in groups[:count]]
-    jobs = [
+    return [
         Job(
             id=f"retrain-{number:05d}",
             task="retrain",
@@ -157,19 +166,20 @@ def retrain_jobs(
         )
         for number, record in enumerate(best)
     ]
-    return with_known_ids(jobs, retrained)
 
 
-def _only_job(plan: Plan, phase: str) -> Job:
-    """Return the only job of a run that retrains a given genotype or analyzes edges of a search."""
+def _jobs_of_one_genotype(plan: Plan, phase: str) -> list[Job]:
+    """Return the jobs of a run that retrains a given genotype or analyzes edges of a search."""
     state = plan.state
-    return Job(
+    job = Job(
         id=f"{phase}-00000",
         task=phase,
         phase=phase,
         trial=portable(plan.bases.first, plan.bases.folder),
         inputs=Inputs(genotype=state.genotype, parent_run=state.parent_run),
     )
+    jobs = [job] if phase == "analysis" else with_settings(plan.sweep, plan.bases, [job])
+    return [dataclasses.replace(job, id=f"{phase}-{number:05d}") for number, job in enumerate(jobs)]
 
 
 def _unless_done(source: ListSource) -> ListSource | None:

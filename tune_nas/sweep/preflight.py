@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.deciding import decided_by
 from tune_nas.data import describe_images
 from tune_nas.runtime import resolve_device
-from tune_nas.sweep.distinct import check_distinct
+from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.phases import Phase, phases_of
+from tune_nas.sweep.phases import phases_of
 from tune_nas.sweep.ray.environment import is_local
-from tune_nas.sweep.runs.plan import Plan, State
+from tune_nas.sweep.retrain_trials import naming, retrain_trials
+from tune_nas.sweep.runs.plan import Plan
 from tune_nas.tasks import Inputs, Tasks, find_task
 
 
@@ -32,8 +33,9 @@ def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
     here = is_local(options.address)
     if here:
         check_devices(trials)
-    preflight(trials, phases_of(plan), plan.state, tasks, here=here)
+    preflight(plan, tasks, here=here)
     check_distinct(plan.sweep, plan.resolved.points)
+    check_distinct_settings(plan.sweep, plan.bases)
 
 
 def tell_images(trials: list[TrialConfig]) -> None:
@@ -49,33 +51,36 @@ def check_devices(trials: list[TrialConfig]) -> None:
         resolve_device(device)
 
 
-def preflight(
-    trials: Sequence[TrialConfig],
-    phases: Sequence[Phase],
-    state: State,
-    tasks: Tasks,
-    *,
-    here: bool,
-) -> None:
+def preflight(plan: Plan, tasks: Tasks, *, here: bool) -> None:
     """Check one trial of each kind, so that errors are found before anything is written.
 
     Args:
-        trials: All trials.
-        phases: The phases of the sweep.
-        state: State with the genotype of a run that retrains one.
+        plan: The sweep; its state has the genotype of a run that retrains one.
         tasks: Tasks that replace those that the phases name.
         here: Whether they run on this machine, whose memory must then suffice.
 
     Raises:
         TuneNasError: If a trial cannot start.
     """
-    inputs = Inputs(genotype=state.genotype)
-    for name in dict.fromkeys(phase.task for phase in phases):
+    inputs = Inputs(genotype=plan.state.genotype)
+    for name in dict.fromkeys(phase.task for phase in phases_of(plan)):
         task = tasks.get(name) or find_task(name)
-        kinds: dict[str, TrialConfig] = {}
-        for trial in trials:
-            kinds.setdefault(repr(decided_by(trial, task.starts)), trial)
-        for trial in kinds.values():
-            if here:
-                task.check_memory(trial, inputs)
-            task.check(trial, inputs)
+        kinds: dict[str, tuple[Mapping[str, object], TrialConfig]] = {}
+        for parameters, _, trial in plan.resolved.trials:
+            kind = repr((decided_by(trial, task.starts), plan.bases.named(parameters)[0]))
+            kinds.setdefault(kind, (parameters, trial))
+        for chosen, trial in kinds.values():
+            for setting, variant in _variants(plan, name, chosen, trial):
+                with naming(plan.sweep, setting):
+                    if here:
+                        task.check_memory(variant, inputs)
+                    task.check(variant, inputs)
+
+
+def _variants(
+    plan: Plan, task: str, chosen: Mapping[str, object], trial: TrialConfig
+) -> Iterable[tuple[str, TrialConfig]]:
+    """Return a trial of a task; for retraining, under each setting, with the setting's name."""
+    if task == "retrain":
+        return retrain_trials(plan.sweep, plan.bases, trial, chosen)
+    return [("", trial)]

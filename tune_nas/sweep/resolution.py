@@ -35,7 +35,12 @@ class BaseTrials:
 
     def of(self, chosen: Mapping[str, object]) -> TrialConfig:
         """Return the trial that the chosen values vary; the first if they do not name one."""
-        return self.trials.get(str(chosen.get(TRIAL, "")), self.first)
+        return self.named(chosen)[1]
+
+    def named(self, chosen: Mapping[str, object]) -> tuple[str, TrialConfig]:
+        """Return the name and the trial that the chosen values vary, as `of` does."""
+        name = str(chosen.get(TRIAL, ""))
+        return (name, self.trials[name]) if name in self.trials else next(iter(self.trials.items()))
 
     def values(self, chosen: Mapping[str, object]) -> dict[str, object]:
         """Return the values of keys that are not swept."""

@@ -27,11 +27,17 @@ from tune_nas.sweep.parameters import (
     meets,
 )
 from tune_nas.sweep.resolution import BaseTrials, Resolved, resolve
+from tune_nas.sweep.retrain_grid import RetrainGrid
+from tune_nas.sweep.retrain_trials import (
+    EMBEDDED,
+    check_settings,
+    count_genotypes,
+    retrain_trials,
+)
 from tune_nas.sweep.trial_values import portable, reported, trial_values, values_text
 from tune_nas.tasks import find_task, is_own
 from tune_nas.text import shown
 
-_EMBEDDED = "digits"
 _LONGEST = 200  # characters of the swept values in a message
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a sampled sweep starts
 
@@ -43,7 +49,8 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
         name_or_path: A shipped sweep or the path of a YAML file.
         changes: Keys of `SweepConfig` with their new values. ``set`` is added to that of the file;
             a key set this way is not swept, nor is one whose condition it leaves unmet.
-            ``epochs`` overrides every ``schedule.epochs`` of the file.
+            ``epochs`` overrides every ``schedule.epochs`` of the file. A number or ``each`` for
+            ``retrain`` changes only the number of genotypes of a grid in the file.
 
     Raises:
         ConfigError: If the file, a key, a value or any trial of a grid is not valid, or a fixed or
@@ -54,6 +61,8 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     own = library.validate(SweepConfig, content, str(name_or_path))
     assigned = dict(changes.pop("set", {}))
     content.update(changes)
+    if isinstance(own.retrain, RetrainGrid) and isinstance(changes.get("retrain"), int | str):
+        content["retrain"] = {**own.retrain.to_dict(), "genotypes": changes["retrain"]}
     gone = set(assigned)
     if "epochs" in changes:
         gone.add(EPOCHS)
@@ -96,7 +105,7 @@ def _base_trial(sweep: SweepConfig, name: str) -> TrialConfig:
         own = library.with_overrides(own, scaled(own.to_dict(), sweep.epochs), where)
         fixed = _without_epochs(fixed)
     trial = library.with_overrides(own, fixed, where)
-    if trial.data.name == _EMBEDDED and sweep.embedded:
+    if trial.data.name == EMBEDDED and sweep.embedded:
         return library.with_overrides(own, {**sweep.embedded, **fixed}, where)
     return trial
 
@@ -110,7 +119,8 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
         sweep: The sweep.
         changed: Keys set by the caller, not by the file.
     """
-    _, points = resolve_points(sweep, base_trials(sweep))
+    bases = base_trials(sweep)
+    _, points = resolve_points(sweep, bases)
     if is_own(sweep.task):
         return
     check_swept(sweep, points)
@@ -129,7 +139,12 @@ def _check_effects(sweep: SweepConfig, changed: Sequence[str]) -> None:
             return True
         return False
 
-    check_set(sweep, points, changed, is_needed)
+    under_settings = [
+        ({TRIAL: name}, variant)
+        for name, trial in bases.trials.items()
+        for _, variant in retrain_trials(sweep, bases, trial, {TRIAL: name})
+    ]
+    check_set(sweep, [*points, *under_settings], changed, is_needed)
 
 
 def resolve_trials(
@@ -210,6 +225,12 @@ def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
         some = list(itertools.islice(points, _MOST_CHECKED))
         checked = [(values, resolve(sweep, bases, values, seed)) for values in some]
         trials = [({}, seed, trial) for trial in bases.trials.values()]
+    try:
+        genotypes = count_genotypes(sweep, len(trials) // len(sweep.seed_list))
+        sweep.retrain_grid.check_count(genotypes)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    check_settings(sweep, bases)
     if sweep.scheduler == "asha":
         others = [] if sweep.searcher == "grid" else list(_of_any_length(sweep, bases))
         _check_lengths(sweep, [*checked, *others], bases.folder)

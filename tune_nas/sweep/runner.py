@@ -8,6 +8,7 @@ from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import StorageError
 from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.paths import DATABASE
+from tune_nas.report.results import PHASES
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
 from tune_nas.sweep.failed import has_failed, reopen_failed
 from tune_nas.sweep.first_checks import check_metric, check_name, data_sections
@@ -17,7 +18,9 @@ from tune_nas.sweep.phases import lacks_trials, read_records
 from tune_nas.sweep.ray.environment import check_address, prepare_environment
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials
+from tune_nas.sweep.retrain_grid import RetrainGrid
 from tune_nas.sweep.runs.locking import check_free, locked
+from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.sweep.runs.plan import Plan, State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
@@ -70,6 +73,7 @@ def run_retrain(
     name: str | None = None,
     *,
     parent_run: str | None = None,
+    grid: RetrainGrid | None = None,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Train one genotype from scratch, tracked and resumable; raises as `run_sweep` does.
@@ -80,10 +84,12 @@ def run_retrain(
         options: How it is executed.
         name: Folder and MLflow name; None for the name of the trial.
         parent_run: MLflow run that the genotype comes from.
+        grid: Settings and seeds, each with a run; None for one run with those of the trial.
         tasks: Tasks by name that replace the shipped ones.
     """
     state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
-    sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=1)
+    runs = 1 if grid is None else grid.model_copy(update={"genotypes": 1})
+    sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=runs)
     return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks)
 
 
@@ -119,7 +125,8 @@ def resume_sweep(
     """Resume a sweep, search, retraining run or analysis after a crash, Ctrl-C or power cut.
 
     Args:
-        name: Name of the folder; None for the latest unfinished run.
+        name: Name of the run, or of one of its trials, e.g. ``lambda/search-00003``: the whole run
+            is resumed. None for the latest unfinished run.
         options: Where and how trials run; None values keep the setting of the original run.
         failed: Whether to retry failed trials, also those of a finished sweep.
         tasks: Tasks by name that replace the shipped ones.
@@ -128,7 +135,8 @@ def resume_sweep(
         StorageError: If there is nothing to resume, or it is running.
     """
     root = Storage(options.storage)
-    plan = read_plan(root.within(name or _latest(root, failed=failed)))
+    own = _named(name, options.storage) if name else _latest(root, failed=failed)
+    plan = read_plan(root.within(own))
     recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
     plan.state.mlflow = options.mlflow or recorded
     path = sqlite_path(store_uri(plan.state.mlflow, root))
@@ -207,6 +215,18 @@ def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> Swe
     from tune_nas.sweep.session import run_session
 
     return run_session(plan, options, tasks, resumed=resumed)
+
+
+def _named(text: str, storage: str) -> str:
+    """Return the run that a text names, by its name or by that of one of its trials.
+
+    Raises:
+        StorageError: If the run has no such trial.
+    """
+    found = find_run(text, storage)
+    if found.trial_id and found.trial_id not in found.records(*PHASES):
+        raise StorageError(f"'{found.name}' has no trial '{found.trial_id}'; nothing to resume")
+    return found.name
 
 
 def _latest(root: Storage, *, failed: bool) -> str:

@@ -16,7 +16,7 @@ from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.library_output import hidden_warnings
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
-from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records
+from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records, workers_of
 from tune_nas.sweep.ray.cluster import connect, registered, trials_at_once
 from tune_nas.sweep.ray.environment import is_local
 from tune_nas.sweep.ray.execution import PhaseRunner
@@ -24,7 +24,7 @@ from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.tracking import SweepTracking
-from tune_nas.tasks import Tasks
+from tune_nas.tasks import Tasks, find_task
 
 _LOG = "log.txt"
 
@@ -49,7 +49,9 @@ def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool)
             with _tracked(plan, uri, known) as (tracking, _):  # Ray is not needed
                 return _conclude(plan, tracking, known)
         with connect(options.address), _locked(plan, options.address):
-            trials_at_once(options)  # check for room before any MLflow run is opened
+            for phase in phases_of(plan):  # check for room before any MLflow run is opened
+                task = tasks.get(phase.task) or find_task(phase.task)
+                trials_at_once(options, workers_of(plan, task, options.workers))
             with _tracked(plan, uri, known) as (tracking, interruption):
                 if resumed:
                     tracking.settle()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tune_nas.lazy import lazily
-from tune_nas.tasks.task import Inputs, Task, Tasks
+from tune_nas.tasks.task import Inputs, Task, Tasks, with_workers
 from tune_nas.tasks.task_lookup import check_task, find_task, is_own
 
 if TYPE_CHECKING:
@@ -35,4 +35,5 @@ __all__ = [
     "check_task",
     "find_task",
     "is_own",
+    "with_workers",
 ]

@@ -9,7 +9,12 @@ from tune_nas.config.decides import Decides
 from tune_nas.data import load_data
 from tune_nas.errors import ConfigError
 from tune_nas.retrain import Retrain
-from tune_nas.retrain.retrain_checks import check_retrain_memory, check_retrain_size
+from tune_nas.retrain.retrain_checks import (
+    check_batch_size,
+    check_retrain_memory,
+    check_retrain_size,
+    final_space,
+)
 from tune_nas.spaces import Genotype
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 
@@ -27,13 +32,20 @@ class RetrainTask(Task):
         """Return the number of epochs of the retraining run."""
         return trial.retrain.epochs
 
+    def workers(self, trial: TrialConfig) -> int:
+        """Return the number of processes that share every batch."""
+        return trial.runtime.workers
+
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the retraining run once, on the CPU; without a genotype, only read its data."""
         if inputs.genotype is not None:
             Retrain(on_cpu(trial), Genotype.parse(inputs.genotype))
         else:
             check_retrain_size(trial)
-            load_data(trial.data, seed=trial.seed, device=torch.device("cpu"), for_search=False)
+            cpu = torch.device("cpu")
+            data = load_data(trial.data, seed=trial.seed, device=cpu, for_search=False)
+            batch_size = min(trial.retrain.batch_size, data.n_train)
+            check_batch_size(trial, final_space(trial), data, batch_size)
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the retraining run without building it."""

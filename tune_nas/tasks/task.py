@@ -38,6 +38,14 @@ def on_cpu(trial: TrialConfig) -> TrialConfig:
     return trial.model_copy(update={"runtime": runtime})
 
 
+def with_workers(trial: TrialConfig, workers: int | None) -> TrialConfig:
+    """Return a trial with another number of workers; None keeps it. It is not validated again."""
+    if workers is None:
+        return trial
+    runtime = trial.runtime.model_copy(update={"workers": workers})
+    return trial.model_copy(update={"runtime": runtime})
+
+
 class Task(ABC):
     """A kind of work: it returns the length of a trial, checks it, and builds its learner.
 
@@ -66,6 +74,14 @@ class Task(ABC):
     def starts_after(self, trial: TrialConfig) -> int:
         """Return the epoch that a trial continues from; 0 for a trial from scratch."""
         return 0
+
+    def workers(self, trial: TrialConfig) -> int:
+        """Return the number of processes that run a trial together; usually 1.
+
+        Each of them joins a process group of `torch.distributed` and builds the learner. The result
+        and the checkpoints are those of the first.
+        """
+        return 1
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the trial once, on the CPU, to check that it can start.

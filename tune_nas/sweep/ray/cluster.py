@@ -93,18 +93,22 @@ class _Registration:
     """Holds a name, and does nothing."""
 
 
-def trials_at_once(options: RunOptions) -> int:
+def trials_at_once(options: RunOptions, workers: int = 1) -> int:
     """Return the maximum number of concurrent trials: as requested, else as many as fit.
 
     On one machine the number is limited to those that fit: Optuna would otherwise sample trials
     that only wait. A cluster may grow.
 
+    Args:
+        options: Where and how trials run.
+        workers: Number of processes of a trial.
+
     Raises:
         ConfigError: If not even one trial fits.
     """
     nodes = _nodes()
-    room.check_room(nodes, options)
-    fitting = room.trials_at_once(nodes, options)
+    room.check_room(nodes, options, workers)
+    fitting = room.trials_at_once(nodes, options, workers)
     if options.concurrency is None:
         return fitting
     grows = not is_local(options.address) and not options.shares_processes

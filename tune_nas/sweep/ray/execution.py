@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from ray import tune
 from ray.tune.error import TuneError
@@ -12,7 +13,7 @@ from ray.tune.error import TuneError
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phase_progress import PhaseProgress
-from tune_nas.sweep.phases import Known, Phase
+from tune_nas.sweep.phases import Known, Phase, workers_of
 from tune_nas.sweep.ray.callbacks import InterruptionCallback, Recorder, TrackingCallback
 from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.ray.driver_callback import DriverCallback
@@ -22,6 +23,7 @@ from tune_nas.sweep.ray.scheduler import make_scheduler
 from tune_nas.sweep.ray.search_worker import hosting
 from tune_nas.sweep.ray.shared_process import WAITING_CPUS, SharedProcessTrainable
 from tune_nas.sweep.ray.trainable import EpochTrainable
+from tune_nas.sweep.ray.worker_group import start_workers, trial_resources
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
@@ -75,8 +77,8 @@ class PhaseRunner:
         """
         own = self._tasks.get(task)
         if not options.shares_processes:
-            resources = {"CPU": options.cpus, "GPU": options.gpus}
-            trainable = tune.with_parameters(EpochTrainable, task=own)
+            trainable = tune.with_parameters(EpochTrainable, task=own, start_workers=start_workers)
+            resources = partial(trial_resources, task=own, cpus=options.cpus, gpus=options.gpus)
             yield tune.with_resources(trainable, resources)
             return
         together = searches_per_process(options)
@@ -94,7 +96,7 @@ class PhaseRunner:
             find_task(phase.task).epochs(self._plan.bases.first),
             records,
         )
-        at_once = trials_at_once(options)
+        at_once = trials_at_once(options, workers_of(self._plan, task, options.workers))
         callbacks: list[DriverCallback] = [
             Recorder(records, sweep.search_metric),
             TrackingCallback(self._tracking, records),
@@ -109,7 +111,7 @@ class PhaseRunner:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
-                    search_alg=JobQueue(source, records, at_once),
+                    search_alg=JobQueue(source, records, at_once, options.workers),
                     scheduler=scheduler,
                     # The next trial reuses the process of the last one: starting one takes seconds.
                     reuse_actors=True,

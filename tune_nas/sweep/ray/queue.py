@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 from ray.exceptions import RayTaskError
@@ -14,6 +15,7 @@ from tune_nas.errors import TuneNasError
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
+from tune_nas.tasks import with_workers
 
 
 class JobTrial(Trial):  # type: ignore[misc]
@@ -42,11 +44,14 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         source: Source of the jobs.
         records: Records of the phase; a job's record is created before its trial.
         concurrency: Maximum number of concurrent trials.
+        workers: Number of workers instead of those of the trials; None for those.
     """
 
-    def __init__(self, source: Source, records: Records, concurrency: int) -> None:
+    def __init__(
+        self, source: Source, records: Records, concurrency: int, workers: int | None = None
+    ) -> None:
         self._source, self._records = source, records
-        self._concurrency = concurrency
+        self._concurrency, self._workers = concurrency, workers
         self._parser = _make_parser()
         self._spec: dict[str, object] = {}
         self._live: set[str] = set()
@@ -92,7 +97,7 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         folder = f"{self._records.root}/{self._records.phase}/{name}"
         spec = copy.copy(self._spec)
         spec["config"] = {
-            "job": job.to_dict(),
+            "job": replace(job, trial=with_workers(job.trial, self._workers)).to_dict(),
             "folder": folder,
             "resume_from": list(record.folders),
             "recorded": record.epoch,

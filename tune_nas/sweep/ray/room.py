@@ -18,11 +18,17 @@ class Node(NamedTuple):
     gpus: float = 0.0
 
 
-def check_room(nodes: Sequence[Node], options: RunOptions) -> None:
-    """Check that at least one trial fits on a node; otherwise Ray would wait forever.
+def check_room(nodes: Sequence[Node], options: RunOptions, workers: int = 1) -> None:
+    """Check that at least one trial fits on the nodes; otherwise Ray would wait forever.
+
+    Args:
+        nodes: The nodes.
+        options: The resources of a process.
+        workers: Number of processes of a trial; each of them is on one node.
 
     Raises:
-        ConfigError: If no node has enough CPUs and GPUs for a trial.
+        ConfigError: If no node has enough CPUs and GPUs for a process, or all of them together have
+            not enough for a trial.
     """
     needs = (("cpus", options.cpus), ("gpus", options.gpus))
     for kind, needed in needs:
@@ -38,12 +44,27 @@ def check_room(nodes: Sequence[Node], options: RunOptions) -> None:
             f"`cpus_per_trial` is {options.cpus:g} with `gpus_per_trial` {options.gpus:g}, but no "
             "node has both; use fewer of one"
         )
+    most = sum(_trials_on(node, options) for node in nodes)
+    if workers > most:
+        owner = "the machine has" if len(nodes) == 1 else "the nodes have"
+        cpus, gpus = (sum(getattr(node, kind) for node in nodes) for kind, _ in needs)
+        raise ConfigError(
+            f"runtime.workers is {workers}, but must be at most {most}: {owner} {cpus:g} CPUs and "
+            f"{gpus:g} GPUs, and a worker needs {options.cpus:g} (`cpus_per_trial`) and "
+            f"{options.gpus:g} (`gpus_per_trial`)"
+        )
 
 
-def trials_at_once(nodes: Sequence[Node], options: RunOptions) -> int:
-    """Return the number of trials that fit on the nodes at the same time, at least 1."""
+def trials_at_once(nodes: Sequence[Node], options: RunOptions, workers: int = 1) -> int:
+    """Return the number of trials that fit on the nodes at the same time, at least 1.
+
+    Args:
+        nodes: The nodes.
+        options: The resources of a process.
+        workers: Number of processes of a trial.
+    """
     if not options.shares_processes:
-        return max(1, sum(_trials_on(node, options) for node in nodes))
+        return max(1, sum(_trials_on(node, options) for node in nodes) // workers)
     size = searches_per_process(nodes, options)
     return size * max(1, sum(_trials_on(node, options, size) for node in nodes))
 

@@ -8,12 +8,10 @@ trials wait for a free slot in another one, and resume there from their checkpoi
 from __future__ import annotations
 
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import ray
 import torch
@@ -23,7 +21,8 @@ from tune_nas.runtime import resolve_device
 from tune_nas.search.capture import capture_for
 from tune_nas.search.together import Together
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.ray.shared_process import WAITING_CPUS, Host, LearnerProgress
+from tune_nas.sweep.ray.remote_learner import LearnerProgress, checkpoint_files, restore
+from tune_nas.sweep.ray.shared_process import WAITING_CPUS, Host
 from tune_nas.tasks import Task, find_task
 
 # Between two epochs a trial reports and checkpoints. If that takes longer (seconds), its own
@@ -90,9 +89,8 @@ class SearchWorker:
 
     def files(self, trial: str) -> dict[str, bytes]:
         """Return the checkpoint files of a trial's search."""
-        with self._using(trial), tempfile.TemporaryDirectory() as name:
-            self._searches[trial].save(Path(name))
-            return {path.name: path.read_bytes() for path in Path(name).iterdir()}
+        with self._using(trial):
+            return checkpoint_files(self._searches[trial])
 
     def restore(self, trial: str, files: Mapping[str, bytes]) -> LearnerProgress:
         """Resume a trial's search from a checkpoint.
@@ -100,10 +98,8 @@ class SearchWorker:
         Raises:
             CheckpointError: If it is damaged.
         """
-        with self._using(trial), tempfile.TemporaryDirectory() as name:
-            for file, content in files.items():
-                (Path(name) / file).write_bytes(content)
-            self._searches[trial].load(Path(name))
+        with self._using(trial):
+            restore(self._searches[trial], files)
         return self._progress(trial)
 
     def release(self, trial: str) -> None:
@@ -130,10 +126,7 @@ class SearchWorker:
                 self._used[trial] = when
 
     def _progress(self, trial: str) -> LearnerProgress:
-        search = self._searches[trial]
-        found = search.result()
-        text = None if found is None else found.to_yaml()
-        return LearnerProgress(search.epoch, search.done, text, dict(search.remarks()))
+        return LearnerProgress.of(self._searches[trial])
 
 
 @contextmanager

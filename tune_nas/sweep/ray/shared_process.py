@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError
 
-from tune_nas.checkpoint_folder import MANIFEST
-from tune_nas.errors import TuneNasError
-from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
-from tune_nas.sweep.ray.trainable import EpochTrainable, TrialSetup
+from tune_nas.sweep.ray.remote_learner import LearnerProgress, Method, RemoteLearner, answer
+from tune_nas.sweep.ray.trainable import EpochTrainable, StartWorkers, TrialSetup
 from tune_nas.tasks import Task
 
 # Ray's reservation for a trial whose search is in another process: its own process only waits.
 WAITING_CPUS = 0.001
 _PATIENCE = 10.0  # seconds; a process that does not answer within them is lost
 _PAUSE = 1.0  # seconds before searching for a free slot again
-
-
-class Method(Protocol):
-    """A method of an actor."""
-
-    def remote(self, *arguments: object) -> object:
-        """Call it in the process of the actor, and return a reference to its answer."""
 
 
 class Host(Protocol):
@@ -42,80 +32,36 @@ class Host(Protocol):
     release: Method
 
 
-class LearnerProgress(NamedTuple):
-    """The progress of a search."""
-
-    epoch: int
-    done: bool
-    result: str | None
-    remarks: dict[str, str]
-
-
-class _Text(NamedTuple):
-    """A genotype in YAML form."""
-
-    text: str
-
-    def to_yaml(self) -> str:
-        """Return the YAML text."""
-        return self.text
-
-
-class RemoteSearch:
-    """A search in the process of a host; a `Learner` like any other.
+class HostedSearch:
+    """A search in the process of a host; a `RemoteProcess`.
 
     Args:
         host: The actor.
         trial: Id of the search's trial.
-        progress: Its progress.
     """
 
-    def __init__(self, host: Host, trial: str, progress: LearnerProgress) -> None:
-        self._host, self._trial, self._progress = host, trial, progress
+    def __init__(self, host: Host, trial: str) -> None:
+        self._host, self._trial = host, trial
 
-    @property
-    def epoch(self) -> int:
-        """Number of completed epochs."""
-        return self._progress.epoch
+    def run_epoch(self) -> tuple[Mapping[str, object], LearnerProgress]:
+        """Run one epoch, and return its metrics and the progress."""
+        found: tuple[Mapping[str, object], LearnerProgress]
+        found = answer(self._host.run_epoch.remote(self._trial))
+        return found
 
-    @property
-    def done(self) -> bool:
-        """Whether the last epoch has run."""
-        return self._progress.done
+    def files(self) -> dict[str, bytes]:
+        """Return the files of a checkpoint."""
+        files: dict[str, bytes] = answer(self._host.files.remote(self._trial))
+        return files
 
-    def result(self) -> _Text | None:
-        """Return the current genotype."""
-        found = self._progress.result
-        return None if found is None else _Text(found)
-
-    def remarks(self) -> dict[str, str]:
-        """Return remarks on the last epoch."""
-        return self._progress.remarks
-
-    def artifacts(self) -> dict[str, str]:
-        """Return the human-readable files; `save` gets them from the host unchanged."""
-        return {}
-
-    def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> dict[str, object]:
-        """Run one epoch and return its metrics."""
-        metrics, self._progress = _of(self._host.run_epoch.remote(self._trial))
-        return dict(metrics)
-
-    def save(self, folder: Path) -> None:
-        """Write the whole state into a folder; the manifest last, as the mark of a complete one."""
-        files: dict[str, bytes] = _of(self._host.files.remote(self._trial))
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in sorted(files, key=lambda name: name == MANIFEST):
-            write_atomically(folder / name, files[name])
-
-    def load(self, folder: Path) -> None:
-        """Load the state from a folder.
+    def restore(self, files: dict[str, bytes]) -> LearnerProgress:
+        """Resume from the files of a checkpoint, and return the progress.
 
         Raises:
             CheckpointError: If it is damaged.
         """
-        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-        self._progress = _of(self._host.restore.remote(self._trial, files))
+        progress: LearnerProgress = answer(self._host.restore.remote(self._trial, files))
+        return progress
 
     def release(self) -> None:
         """Release its slot; once this returns, the slot is free."""
@@ -126,15 +72,18 @@ class SharedProcessTrainable(EpochTrainable):
     """A search in a process shared with others."""
 
     def setup(
-        self, config: TrialSetup, task: Task | None = None, hosts: Sequence[Host] = ()
+        self,
+        config: TrialSetup,
+        task: Task | None = None,
+        start_workers: StartWorkers | None = None,
+        hosts: Sequence[Host] = (),
     ) -> None:
         """Take a slot at the host with the most free slots, and start or resume there.
 
         If there is none, because hosts are lost, wait for one.
         """
-        self.cleanup()
         self._hosts = hosts
-        super().setup(config, task)
+        super().setup(config, task, start_workers)
 
     def make_learner(self) -> Learner:
         """Return the search, in its host's process."""
@@ -144,16 +93,10 @@ class SharedProcessTrainable(EpochTrainable):
         while True:
             for host in hosts_with_free_slots(self._hosts):
                 with suppress(RayActorError):  # it is lost
-                    progress = _of(host.acquire.remote(self._job))
+                    progress = answer(host.acquire.remote(self._job))
                     if progress is not None:
-                        return RemoteSearch(host, self._job.id, progress)
+                        return RemoteLearner(HostedSearch(host, self._job.id), progress)
             time.sleep(_PAUSE)
-
-    def cleanup(self) -> None:
-        """Release the slot."""
-        learner = getattr(self, "_learner", None)
-        if isinstance(learner, RemoteSearch):
-            learner.release()
 
 
 def hosts_with_free_slots(hosts: Sequence[Host]) -> list[Host]:
@@ -161,22 +104,8 @@ def hosts_with_free_slots(hosts: Sequence[Host]) -> list[Host]:
     asked = {host.free.remote(): host for host in hosts}
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
     free = []
-    for answer in answered:
+    for reference in answered:
         with suppress(RayActorError):
-            free.append((_of(answer), asked[answer]))
+            free.append((answer(reference), asked[reference]))
     free.sort(key=lambda each: -each[0])
     return [host for slots, host in free if slots > 0]
-
-
-def _of(reference: object) -> Any:
-    """Return the answer of a host.
-
-    Raises:
-        TuneNasError: The original error of the search.
-    """
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        if isinstance(error.cause, TuneNasError):
-            raise error.cause from None
-        raise

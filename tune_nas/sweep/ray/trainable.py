@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
@@ -16,6 +16,7 @@ from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.remote_learner import RemoteLearner
 from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints, number_of
 from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.tasks import Task, find_task
@@ -24,6 +25,10 @@ REPORTS = "reports.json"
 
 Report = dict[str, Any]
 """The metrics of an epoch with the genotype and the remarks, in the learner's order."""
+
+
+StartWorkers = Callable[[Job, Task | None, int], Learner]
+"""Starts a number of workers for a job, and returns the learner that drives them."""
 
 
 class TrialSetup(TypedDict, total=False):
@@ -54,11 +59,19 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
     """
 
     def make_learner(self) -> Learner:
-        """Return the learner of the trial's job."""
+        """Return the learner of the trial's job, in this process or in several workers."""
         task = self._task or find_task(self._job.task)
+        n_workers = task.workers(self._job.trial)
+        if n_workers > 1 and self._start_workers is not None:
+            return self._start_workers(self._job, self._task, n_workers)
         return task.build(self._job.trial, self._job.inputs)
 
-    def setup(self, config: TrialSetup, task: Task | None = None) -> None:
+    def setup(
+        self,
+        config: TrialSetup,
+        task: Task | None = None,
+        start_workers: StartWorkers | None = None,
+    ) -> None:
         """Build everything from the config, and resume where an earlier session stopped.
 
         An error is raised by the first step: Ray retries a trial whose step fails, but not one that
@@ -67,7 +80,10 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         Args:
             config: The trial, and where it continues.
             task: Task that builds the learner; None for the task that the job names.
+            start_workers: Starts the workers of a job with several; None to run each job here.
         """
+        self.cleanup()
+        self._start_workers = start_workers
         self._failure: Exception | None = None
         try:
             self._set_up(config, task)
@@ -83,7 +99,7 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         self._reports: list[Report] = []
         self._reported = 0
         self._learner = self.make_learner()
-        if self._load_first(self._earlier()):
+        if self._load_first(_earlier(self._resume_from, self._job)):
             known = sum(1 for report in self._reports if report["epoch"] <= config["recorded"])
             # A finished trial reports its last result once more: Ray needs one result to close it.
             self._reported = min(known, len(self._reports) - 1) if self._learner.done else known
@@ -92,6 +108,13 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         """Switch to another trial: rebuild everything in the existing process."""
         self.setup(new_config)
         return True
+
+    def cleanup(self) -> None:
+        """Release what the learner uses in other processes."""
+        learner = getattr(self, "_learner", None)
+        if isinstance(learner, RemoteLearner):
+            learner.release()
+            del self._learner
 
     def step(self) -> Report:
         """Run an epoch, or report one that the driver has not recorded yet."""
@@ -143,15 +166,11 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         newest = Path(checkpoint)
         number = number_of(newest.name)  # None if Ray has fetched it to a separate folder
         older = list_checkpoints([self._folder or str(newest.parent)], before=number)
-        if not self._load_first(itertools.chain([str(newest)], older, self._earlier())):
+        if not self._load_first(
+            itertools.chain([str(newest)], older, _earlier(self._resume_from, self._job))
+        ):
             self._reports = []
         self._reported = len(self._reports)
-
-    def _earlier(self) -> Iterator[str]:
-        """Yield the checkpoints of earlier sessions, newest first, then the one in the inputs."""
-        yield from list_checkpoints(self._resume_from)
-        if self._job.inputs.checkpoint is not None:
-            yield self._job.inputs.checkpoint
 
     def _load_first(self, checkpoints: Iterable[str]) -> bool:
         """Load the first intact checkpoint; return whether there was one."""
@@ -169,7 +188,15 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         warnings.warn(note, stacklevel=2)
         self._notes.append(note)
         # A load that failed halfway must leave no trace.
+        self.cleanup()
         self._learner = self.make_learner()
+
+
+def _earlier(folders: Sequence[str], job: Job) -> Iterator[str]:
+    """Yield the checkpoints of earlier sessions, newest first, then the one in the inputs."""
+    yield from list_checkpoints(folders)
+    if job.inputs.checkpoint is not None:
+        yield job.inputs.checkpoint
 
 
 def read_reports(folder: Path) -> list[Report]:

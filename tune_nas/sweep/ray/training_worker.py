@@ -1,0 +1,99 @@
+"""One of the processes that share every batch of a retraining run: a Ray actor."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+
+import ray
+from torch import distributed
+
+from tune_nas.errors import ConfigError
+from tune_nas.learner import Learner
+from tune_nas.runtime import resolve_device
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.remote_learner import LearnerProgress, checkpoint_files, restore
+from tune_nas.tasks import Task, find_task
+
+_LOOPBACK = {"linux": "lo", "darwin": "lo0"}
+FILE_ADDRESS = "file://"
+
+
+class TrainingWorker:
+    """A worker: its learner computes a part of each batch.
+
+    Args:
+        job: The job.
+        task: Task that builds the learner; None for the task that the job names.
+        rank: Number of the worker, from 0.
+        size: Number of workers.
+    """
+
+    def __init__(self, job: Job, task: Task | None, rank: int, size: int) -> None:
+        self._job, self._task = job, task or find_task(job.task)
+        self._rank, self._size = rank, size
+        self._learner: Learner
+
+    def node(self) -> str:
+        """Return the id of its node."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    def address(self, *, one_node: bool) -> str:
+        """Return where all workers are to meet, as `init_process_group` takes it.
+
+        Args:
+            one_node: Whether all workers are on this node. They meet in a file then: torch's TCP
+                store would listen on all network interfaces.
+        """
+        if one_node:
+            return f"{FILE_ADDRESS}{tempfile.mkdtemp(prefix='tune-nas-workers-')}/group"
+        host = ray.util.get_node_ip_address()
+        with socket.socket() as free:
+            free.bind((host, 0))
+            return f"tcp://{host}:{free.getsockname()[1]}"
+
+    def start(self, address: str) -> LearnerProgress:
+        """Join the other workers, and build the learner.
+
+        Raises:
+            ConfigError: If the workers would have to share a GPU.
+        """
+        n_gpus = ray.get_runtime_context().get_assigned_resources().get("GPU", 0)
+        on_gpu = resolve_device(self._job.trial.runtime.device).type == "cuda"
+        if on_gpu and n_gpus < 1:
+            raise ConfigError(
+                f"`gpus_per_trial` is {n_gpus:g}, but must be 1 with runtime.workers "
+                f"{self._size}: each worker uses a separate GPU; or set runtime.device to cpu"
+            )
+        if address.startswith(FILE_ADDRESS) and sys.platform in _LOOPBACK:
+            for library in ("GLOO", "NCCL"):
+                os.environ.setdefault(f"{library}_SOCKET_IFNAME", _LOOPBACK[sys.platform])
+        distributed.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            init_method=address,
+            rank=self._rank,
+            world_size=self._size,
+        )
+        self._learner = self._task.build(self._job.trial, self._job.inputs)
+        return LearnerProgress.of(self._learner)
+
+    def run_epoch(self) -> tuple[dict[str, object], LearnerProgress]:
+        """Run an epoch together with the other workers."""
+        metrics = dict(self._learner.run_epoch())
+        return metrics, LearnerProgress.of(self._learner)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of a checkpoint."""
+        return checkpoint_files(self._learner)
+
+    def restore(self, files: Mapping[str, bytes]) -> LearnerProgress:
+        """Resume from a checkpoint.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
+        restore(self._learner, files)
+        return LearnerProgress.of(self._learner)
