@@ -99,6 +99,16 @@ def test_any_number_of_processes_gives_the_same_batches(folder: Path) -> None:
         batches.close()
 
 
+def test_selected_images_are_those_of_the_batches(folder: Path) -> None:
+    data = load(folder)
+    [(images, labels)] = list(data.test_batches(99))
+    selected = data.test.select(torch.tensor([4, 0]))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (data.mean, data.std))
+    found = (selected.images.float() / 255 - mean) / std
+    torch.testing.assert_close(found, images[[4, 0]], atol=1e-5, rtol=1e-5)
+    assert torch.equal(selected.labels, labels[[4, 0]])
+
+
 def test_more_threads_give_the_same_batches(folder: Path) -> None:
     large: dict[str, Any] = {"resolution": 224}  # a sum over so many pixels would be divided
     alone = take(stream(load(folder, **large)), 2)

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
+from PIL import Image
 from torch import Tensor
 from trained_runs import NASBENCH201, MakeRun
 
@@ -21,6 +22,7 @@ from tune_nas.export import TrainedNetwork, export_quantized, load_checkpoint
 from tune_nas.export import quantized as module
 from tune_nas.export.onnx_quantization import quantize_onnx, sample
 from tune_nas.export.processor import Processor, read_cpu_info
+from tune_nas.library import with_overrides
 
 DIGITS = {"name": "digits", "train_images": 300}
 
@@ -106,6 +108,33 @@ def test_the_images_of_the_run_are_needed(
     with pytest.raises(ExportError, match=message):
         export_quantized(network, tmp_path / "net.onnx")
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_streamed_images_give_the_same_file(make_run: MakeRun, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for label in ("a", "b"):
+            (tmp_path / "images" / part / label).mkdir(parents=True)
+            for number in range(4):
+                values = np.random.default_rng((len(part), ord(label), number))
+                pixels = values.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "images" / part / label / f"{number}.png")
+    images = {
+        "name": "folder",
+        "dir": str(tmp_path / "images"),
+        "train_images": None,
+        "resolution": 16,
+    }
+    streaming = {"streaming": True, "workers": 0}
+    _, folder = make_run(data={**images, **streaming}, batch_size=4)
+    streamed, held = load_checkpoint(folder), load_checkpoint(folder)
+    held.trial = with_overrides(held.trial, {"data.streaming": False, "data.workers": 4})
+    reports = [
+        export_quantized(network, tmp_path / f"{name}.onnx", max_accuracy_drop=100)
+        for name, network in (("streamed", streamed), ("held", held))
+    ]
+    assert reports[0] == reports[1] and reports[0].test_images == 8
+    files = [onnx.load(tmp_path / f"{name}.onnx").graph for name in ("streamed", "held")]
+    assert files[0].initializer == files[1].initializer
 
 
 @pytest.mark.parametrize("bound", [-1, 101, float("nan")])

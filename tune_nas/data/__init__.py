@@ -2,7 +2,7 @@
 
 from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalize
-from tune_nas.data.data_source import DataSource, TrainStream
+from tune_nas.data.data_source import DataSource, ImageSet, TrainStream
 from tune_nas.data.dataset_registry import (
     Part,
     Source,
@@ -21,6 +21,7 @@ __all__ = [
     "DataShape",
     "DataSource",
     "Draws",
+    "ImageSet",
     "Images",
     "Part",
     "Pick",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tune_nas.checkpoint import State
 from tune_nas.config import AugmentConfig
+from tune_nas.data.images import Images
 
 
 class TrainStream(Protocol):
@@ -54,12 +55,34 @@ class TrainStream(Protocol):
         """End the processes that read images; `next` starts them again."""
 
 
+class ImageSet(Protocol):
+    """Images in memory (`tune_nas.data.Images`) or read when needed."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def select(self, positions: Tensor) -> Images:
+        """Return the images at some positions, int64, (k,), as they are: uint8, not augmented.
+
+        Raises:
+            DataError: If one cannot be read.
+        """
+
+
 class DataSource(Protocol):
     """The training and test images of a retraining run.
 
     `tune_nas.data.RetrainData` holds them in memory, `tune_nas.data.StreamedData` reads them when
     they are needed. The attributes are those of `tune_nas.data.RetrainData`.
     """
+
+    @property
+    def train(self) -> ImageSet:
+        """The training images."""
+
+    @property
+    def test(self) -> ImageSet:
+        """The test images."""
 
     @property
     def n_classes(self) -> int:

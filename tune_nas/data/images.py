@@ -45,6 +45,10 @@ class Images:
         """Return a range of the images, sharing their memory."""
         return Images(self.images[part], self.labels[part])
 
+    def select(self, positions: Tensor) -> Images:
+        """Return the images at some positions, int64, (k,)."""
+        return Images(self.images[positions], self.labels[positions])
+
     def to(self, device: torch.device) -> Images:
         """Return the images on a device."""
         return Images(self.images.to(device), self.labels.to(device))

@@ -24,6 +24,7 @@ from tune_nas.config import AugmentConfig
 from tune_nas.data.augment import cutout, fitted
 from tune_nas.data.batches import normalize, per_channel
 from tune_nas.data.dataset_registry import Source
+from tune_nas.data.images import Images
 from tune_nas.data.random_image import change
 from tune_nas.data.vision import import_transforms
 from tune_nas.errors import CheckpointError, DataError, DataUnavailableError, TuneNasError
@@ -67,6 +68,16 @@ class StreamedImages:
                 f"{image.shape[1]} pixels; set data.resolution"
             )
         return image
+
+    def select(self, positions: Tensor) -> Images:
+        """Return the images at some positions, int64, (k,), on the CPU.
+
+        Raises:
+            DataError: If one cannot be read, or has another size.
+        """
+        index = self.index[positions]
+        images = torch.stack([self.read(each) for each in index.tolist()])
+        return Images(images, self.source.labels[index])
 
 
 @dataclass(frozen=True)

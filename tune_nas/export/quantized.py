@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from tune_nas.data import RetrainData, load_data
-from tune_nas.data.images import Images
+from tune_nas.data import DataSource, ImageSet, load_data
 from tune_nas.errors import ConfigError, DataError, ExportError
 from tune_nas.export.draft import check_packages, kept_if_accepted
 from tune_nas.export.export import check_file
@@ -108,7 +107,8 @@ def export_quantized(
     network = Exportable.of(trained, normalizes=normalizes, run=run)
     data = _images(trained)
     generator = make_generator(trained.trial.seed, "calibration")
-    chosen = sample(data.train.images, CALIBRATION_IMAGES, generator)
+    positions = sample(torch.arange(len(data.train)), CALIBRATION_IMAGES, generator)
+    chosen = data.train.select(positions).images
     with kept_if_accepted(path, form, _TO) as draft:
         source = draft.with_name("float.onnx")
         form.write(network, source)
@@ -120,7 +120,7 @@ def export_quantized(
     return report
 
 
-def _images(trained: TrainedNetwork) -> RetrainData:
+def _images(trained: TrainedNetwork) -> DataSource:
     """Return the images of the run.
 
     Raises:
@@ -142,29 +142,37 @@ def _images(trained: TrainedNetwork) -> RetrainData:
 
 
 def _compared(
-    network: Exportable, form: OnnxFile, source: Path, path: Path, test: Images, n: int
+    network: Exportable, form: OnnxFile, source: Path, path: Path, test: ImageSet, n: int
 ) -> Quantization:
     """Return the accuracies of the float and the int8 file."""
     before, after = form.read(source, network), form.read(path, network)
-    logits, quantized = (_logits(network, run, test.images) for run in (before, after))
-    others = {
-        name: _accuracy(_logits(network, run, test.images), test.labels)
-        for name, run in form.other_runtimes(path, network).items()
-    }
+    others = form.other_runtimes(path, network)
+    logits, labels = _logits(network, [before, after, *others.values()], test)
+    float_accuracy, accuracy, *elsewhere = (_accuracy(each, labels) for each in logits)
     return Quantization(
-        float_accuracy=_accuracy(logits, test.labels),
-        accuracy=_accuracy(quantized, test.labels),
-        other_accuracies=others,
-        test_images=len(test.labels),
+        float_accuracy=float_accuracy,
+        accuracy=accuracy,
+        other_accuracies=dict(zip(others, elsewhere, strict=True)),
+        test_images=len(labels),
         calibration_images=n,
-        difference=float((quantized - logits).abs().max()),
+        difference=float((logits[1] - logits[0]).abs().max()),
         processor=this_processor(),
     )
 
 
-def _logits(network: Exportable, run: Run, images: Tensor) -> Tensor:
-    batches = torch.split(images, _BATCH_SIZE)
-    return torch.cat([run(network.input_of(batch)) for batch in batches])
+def _logits(
+    network: Exportable, runs: Sequence[Run], images: ImageSet
+) -> tuple[list[Tensor], Tensor]:
+    """Return the logits (n, classes) of each run, and the labels (n,), of images read once."""
+    logits: list[list[Tensor]] = [[] for _ in runs]
+    labels: list[Tensor] = []
+    for positions in torch.split(torch.arange(len(images)), _BATCH_SIZE):
+        batch = images.select(positions)
+        labels.append(batch.labels)
+        x = network.input_of(batch.images)
+        for own, run in zip(logits, runs, strict=True):
+            own.append(run(x))
+    return [torch.cat(each) for each in logits], torch.cat(labels)
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float:
