@@ -133,10 +133,6 @@ def _images(trained: TrainedNetwork) -> DataSource:
         data = load_data(trial.data, seed=trial.seed, device=cpu, for_search=False)
     except (ConfigError, DataError) as error:
         raise ExportError(f"{_NEEDED}: {error}") from error
-    if not isinstance(data, RetrainData):
-        raise ExportError(
-            f"{_NEEDED}, in memory, but those of data set '{trial.data.name}' are read when needed"
-        )
     found = (data.n_classes, data.in_channels, data.image_size)
     own = (len(trained.data.classes), trained.data.in_channels, trained.data.image_size)
     if found != own:
