@@ -30,7 +30,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.files import write_atomically
 from tune_nas.library import load_trial
 from tune_nas.retrain import Retrain
-from tune_nas.seeds import make_generator
+from tune_nas.seeds import derive_seed
 from tune_nas.spaces import Genotype, count_parameters
 from tune_nas.training import evaluate
 
@@ -102,18 +102,18 @@ class Results:
         retrain = Retrain(self.trial, Genotype.from_nasbench201(cell))
         recipe = self.trial.retrain
         # not Retrain.run_epoch: its pass over all test images costs half of so short an epoch
-        batches = retrain.data.batches(
-            retrain.data.train,
+        batches = retrain.data.train_stream(
             recipe.batch_size,
-            make_generator(self.trial.seed, "retrain batches"),
+            derive_seed(self.trial.seed, "retrain batches"),
             recipe.augment,
+            "retrain.augment",
         )
         for epoch in range(recipe.epochs):
             retrain.training.set_epoch(epoch)
             train = retrain.training.run_epoch(batches, retrain.device, None)
             print(f"{cell} epoch {epoch + 1}: train {train.accuracy:.2f} %", flush=True)
         retrain.network.eval()
-        test = retrain.data.evaluation_batches(retrain.data.test, recipe.batch_size)
+        test = retrain.data.test_batches(recipe.batch_size)
         _, accuracy = evaluate(retrain.network, test, retrain.device)
         self.cells[cell] = {
             "test_accuracy": accuracy,

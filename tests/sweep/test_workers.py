@@ -146,3 +146,11 @@ def test_a_numbered_gpu_is_refused_for_several_workers() -> None:
     with pytest.raises(ValueError, match=r"'cuda:1', but must be auto, cpu or cuda with"):
         trial(device="cuda:1", workers=2)
     assert trial(device="cuda:1").runtime.workers == 1
+
+
+def test_a_resume_needs_at_least_one_worker() -> None:
+    with pytest.raises(ConfigError, match=r"^`workers` is 0, but must be >= 1$"):
+        RunOptions(workers=0)
+    assert RunOptions(workers=2).for_resume() == {"workers": 2}
+    assert RunOptions().merged_with({"workers": 2}).workers == 2
+    assert RunOptions(workers=1).merged_with({"workers": 2}).workers == 1

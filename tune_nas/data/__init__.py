@@ -2,7 +2,7 @@
 
 from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalize
-from tune_nas.data.data_source import DataSource, ImageSet, TrainStream
+from tune_nas.data.data_source import DataFacts, DataSource, ImageSet, TrainStream
 from tune_nas.data.dataset_registry import (
     Part,
     Source,
@@ -18,6 +18,7 @@ from tune_nas.data.summary import describe_images
 
 __all__ = [
     "Batches",
+    "DataFacts",
     "DataShape",
     "DataSource",
     "Draws",

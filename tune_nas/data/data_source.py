@@ -69,20 +69,8 @@ class ImageSet(Protocol):
         """
 
 
-class DataSource(Protocol):
-    """The training and test images of a retraining run.
-
-    `tune_nas.data.RetrainData` holds them in memory, `tune_nas.data.StreamedData` reads them when
-    they are needed. The attributes are those of `tune_nas.data.RetrainData`.
-    """
-
-    @property
-    def train(self) -> ImageSet:
-        """The training images."""
-
-    @property
-    def test(self) -> ImageSet:
-        """The test images."""
+class DataFacts(Protocol):
+    """The classes, size and normalization of the images of a retraining run."""
 
     @property
     def n_classes(self) -> int:
@@ -105,16 +93,32 @@ class DataSource(Protocol):
         """Standard deviation of each channel, in the same units."""
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the batches."""
-
-    @property
     def mirrors(self) -> bool:
         """Whether a mirrored image keeps its class."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; empty if the data set has none."""
+
+
+class DataSource(DataFacts, Protocol):
+    """The training and test images of a retraining run.
+
+    `tune_nas.data.RetrainData` holds them in memory, `tune_nas.data.StreamedData` reads them when
+    they are needed.
+    """
+
+    @property
+    def train(self) -> ImageSet:
+        """The training images."""
+
+    @property
+    def test(self) -> ImageSet:
+        """The test images."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the batches."""
 
     @property
     def n_train(self) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tune_nas.data import DataSource
+from tune_nas.data import DataFacts
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DataSummary:
             raise ValueError("mean and std of the images must be finite, std > 0")
 
     @classmethod
-    def of(cls, data: DataSource) -> DataSummary:
+    def of(cls, data: DataFacts) -> DataSummary:
         """Return the summary of the data of a retraining run.
 
         Unnamed classes get numbers; a single mean or deviation is that of all channels.
