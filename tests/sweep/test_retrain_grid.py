@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,30 @@ def test_every_genotype_setting_and_seed_is_a_trial(make_sweep: MakeSweep, tmp_p
         assert job.epochs == epochs[str(job.parameters["retrain.setting"])]
         assert job.trial.update.lambda_ == job.parameters["update.lambda"]
     assert jobs[0].label == "λ=inf setting=short seed=7"
+
+
+def test_a_custom_recipe_is_called_once(
+    make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "recipes_of_a_grid.py"
+    module.write_text("def short():\n    return {'epochs': 3, 'weight_decay': 0.5}")
+    monkeypatch.chdir(tmp_path)
+    recipe = {"name": "own", "recipe": "recipes_of_a_grid:short"}
+    plan = with_searches(make_sweep(retrain={"recipes": [recipe]}), tmp_path / "run")
+    monkeypatch.delitem(sys.modules, "recipes_of_a_grid")
+    module.write_text("raise OSError('changed')")
+    again = read_plan(plan.storage)
+    assert again.resolved.points == plan.resolved.points  # as a resume does first
+    jobs = retraining(again)
+    assert {(job.trial.retrain.epochs, job.trial.retrain.weight_decay) for job in jobs} == {
+        (3, 0.5)
+    }
+
+
+def test_a_custom_recipe_is_not_swept(make_sweep: MakeSweep) -> None:
+    swept = {"retrain.recipe": {"grid": ["darts-cifar", "own:short"]}}
+    with pytest.raises(ConfigError, match="has 'own:short', but a custom recipe cannot be swept"):
+        make_sweep(parameters=swept)
 
 
 def test_a_resume_knows_them_again(make_sweep: MakeSweep, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from tune_nas.config.flat_settings import overlaps
+from tune_nas.manifest import is_reference
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
 from tune_nas.sweep.retrain_grid import RetrainGrid
@@ -16,6 +17,7 @@ _DEFAULT_TRIALS = 20
 EPOCHS = "schedule.epochs"
 RETRAIN_METRIC = "retrain/test_accuracy"
 _OF_RETRAINING, _OF_RETRAIN_SECTION = "retrain/", "retrain."  # metrics; keys of a trial
+_RECIPE = f"{_OF_RETRAIN_SECTION}recipe"
 _NOT_SWEPT = {"seed": "seeds", "name": "name", "description": "description"}
 
 
@@ -164,6 +166,13 @@ def _check_retrain_grid(sweep: SweepConfig) -> None:
             f"'{swept[0]}' is under parameters, but retrain.recipes has the settings of the "
             "retraining runs; vary it there"
         )
+    recipes = sweep.parameters.get(_RECIPE)
+    for name in [] if recipes is None else [*(recipes.grid or ()), *(recipes.choice or ())]:
+        if is_reference(name):  # unlike a setting, it would be called again on a resume
+            raise ValueError(
+                f"'{_RECIPE}' under parameters has '{name}', but a custom recipe cannot be swept; "
+                "list it under retrain: recipes"
+            )
     for setting in grid.settings:
         keys = [_OF_RETRAIN_SECTION + key for key in setting.keys]
         for key in sweep.set:

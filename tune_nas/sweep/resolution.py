@@ -23,10 +23,14 @@ class BaseTrials:
     Args:
         trials: The trials by the sweep's name for them; one, unless the trial itself is swept.
         folder: Directory that relative paths in the trials and swept values are relative to.
+        retraining: The section ``retrain`` of each trial under each setting of the retraining runs,
+            by the names of both. Stored with a run, since a custom recipe may change before a
+            resume; empty if they are yet to be resolved.
     """
 
     trials: Mapping[str, TrialConfig]
     folder: str = field(default_factory=os.getcwd)
+    retraining: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
 
     @property
     def first(self) -> TrialConfig:

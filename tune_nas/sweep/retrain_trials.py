@@ -56,12 +56,29 @@ def retrain_trials(
     settings = sweep.retrain_grid.settings
     if not settings:
         yield "", trial
+    stored = bases.retraining.get(bases.named(chosen)[0], {})
     for setting in settings:
+        where = _where(sweep, setting.name)
+        if setting.name in stored:
+            section = stored[setting.name]
+            yield setting.name, library.stored_trial({**trial.to_dict(), _SECTION: section}, where)
+            continue
         keys = _keys(sweep, bases, setting, chosen)
-        yield (
-            setting.name,
-            library.with_overrides(_base(trial, keys), keys, _where(sweep, setting.name)),
-        )
+        yield setting.name, library.with_overrides(_base(trial, keys), keys, where)
+
+
+def resolved_sections(
+    sweep: SweepConfig, bases: BaseTrials
+) -> dict[str, dict[str, Mapping[str, object]]]:
+    """Return the section ``retrain`` of each trial under each setting, by the names of both."""
+    return {
+        name: {
+            setting: variant.retrain.to_dict()
+            for setting, variant in retrain_trials(sweep, bases, trial, {TRIAL: name})
+            if setting
+        }
+        for name, trial in bases.trials.items()
+    }
 
 
 def with_settings(sweep: SweepConfig, bases: BaseTrials, jobs: Sequence[Job]) -> list[Job]:
@@ -95,6 +112,8 @@ def check_settings(sweep: SweepConfig, bases: BaseTrials) -> None:
     Raises:
         ConfigError: If a setting is invalid, or one of its keys has no effect in any of the trials.
     """
+    if bases.retraining:  # checked before they were stored
+        return
     for setting in sweep.retrain_grid.settings:
         refused: list[ConfigError] = []
         for name, trial in bases.trials.items():

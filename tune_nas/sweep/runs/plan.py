@@ -19,12 +19,15 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.resolution import BaseTrials, Resolved
 from tune_nas.sweep.resolve import resolve_points
+from tune_nas.sweep.retrain_trials import resolved_sections
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.sweep.trial_values import portable
 from tune_nas.yaml_text import parse_yaml
 
 SWEEP, TRIALS, STATE = paths.SWEEP, "trials.yaml", paths.STATE
+RETRAINING = "retraining.yaml"
+"""The settings of the retraining runs, if there are several."""
 KINDS = ("sweep", "search", "retrain", "analysis")
 STATUSES = ("running", "untracked", "finished")
 
@@ -80,10 +83,12 @@ class Plan:
         return resolve_points(self.sweep, self.bases)
 
     def write(self) -> None:
-        """Write all three; the state last, since a folder with a state is a sweep."""
+        """Write all of it; the state last, since a folder with a state is a sweep."""
         self.storage.write(SWEEP, _yaml(self.sweep.to_dict()))
         trials = {name: trial.to_dict() for name, trial in self.bases.trials.items()}
         self.storage.write(TRIALS, _yaml(trials))
+        if self.sweep.retrain_grid.settings:
+            self.storage.write(RETRAINING, _yaml(resolved_sections(self.sweep, self.bases)))
         self.write_state()
 
     def write_state(self, **changes: object) -> None:
@@ -100,15 +105,7 @@ def read_plan(storage: Storage) -> Plan:
         StorageError: If it is missing or damaged.
         ConfigError: If this version does not know a key of it.
     """
-    contents = {}
-    for name in (SWEEP, TRIALS):
-        text = storage.read(name)
-        try:
-            contents[name] = parse_yaml(text or "")
-        except yaml.YAMLError as error:
-            raise StorageError(f"{storage.root}/{name} is damaged: not valid YAML") from error
-        if not isinstance(contents[name], dict):
-            raise StorageError(f"{storage.root}/{name} is missing or damaged; nothing to resume")
+    contents = {name: _content(storage, name) for name in (SWEEP, TRIALS)}
     # Recorded by a version that used the defaults of the installed Optuna: it continues so.
     contents[SWEEP].setdefault("tpe", None)
     trials = {
@@ -121,12 +118,28 @@ def read_plan(storage: Storage) -> Plan:
     if state is None:
         raise StorageError(f"{storage.root}/{STATE} is missing or damaged; nothing to resume")
     bases = {name: portable(trial, state.folder) for name, trial in trials.items()}
+    retraining = _content(storage, RETRAINING) if RETRAINING in storage.names() else {}
     return Plan(
         storage,
         library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}"),
-        BaseTrials(bases, state.folder),
+        BaseTrials(bases, state.folder, retraining),
         state,
     )
+
+
+def _content(storage: Storage, name: str) -> dict[str, Any]:
+    """Return the content of a file of the plan.
+
+    Raises:
+        StorageError: If it is missing or damaged.
+    """
+    try:
+        content = parse_yaml(storage.read(name) or "")
+    except yaml.YAMLError as error:
+        raise StorageError(f"{storage.root}/{name} is damaged: not valid YAML") from error
+    if not isinstance(content, dict):
+        raise StorageError(f"{storage.root}/{name} is missing or damaged; nothing to resume")
+    return content
 
 
 def read_state(storage: Storage) -> State | None:
