@@ -326,7 +326,10 @@ def _set(content: Mapping[str, object], path: list[str], value: object) -> dict[
 def _complaint(model: type[BaseModel], problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key '{brief(key)}'{nearest(key, _keys_beside(key, model))}"
+        hint = nearest(key, _keys_beside(key, model))
+        if hint.endswith(f"'{key}'?"):  # the same key, written with a dot inside its section
+            hint = "; write its parts as nested sections"
+        return f"unknown key '{brief(key)}'{hint}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")

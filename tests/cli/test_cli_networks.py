@@ -90,7 +90,10 @@ def test_an_int8_export_tells_its_accuracy_beside_that_of_float(
             ["export", "end", "--to", "mlflow", "--output", "a.pt2"],
             "--output is 'a.pt2', but --to mlflow writes no file",
         ),
-        (["export", "end", "--to", "standalone", "--quantize"], "writes --to onnx alone, not"),
+        (
+            ["export", "end", "--to", "standalone", "--quantize"],
+            "--quantize needs --to onnx, not",
+        ),
         (
             ["export", "end", "--to", "onnx", "--max-accuracy-drop", "2"],
             "--max-accuracy-drop is 2, but has no effect without --quantize",

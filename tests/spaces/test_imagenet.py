@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from tune_nas.errors import ConfigError
+from tune_nas.library import load_trial
+from tune_nas.retrain.retrain_checks import check_retrain_memory
+from tune_nas.search.search_memory import check_search_memory
 from tune_nas.spaces import (
     Genotype,
     Supernet,
@@ -104,8 +107,33 @@ def test_a_bound_that_no_network_meets_is_refused() -> None:
 
 
 def test_cells_that_do_not_fit_a_skeleton_are_refused() -> None:
-    with pytest.raises(ConfigError, match="layout 'imagenet' has the cells normal, reduction"):
+    with pytest.raises(
+        ConfigError, match=r"layout 'imagenet' has the cells normal, reduction.*; it fits stages"
+    ):
         load_space("nasbench201").with_skeleton("imagenet")
+    with pytest.raises(ConfigError, match=r"'stages'.*; it fits thirds and imagenet$"):
+        load_space("darts", "stages")
     with pytest.raises(ConfigError, match=r"skeleton\.layout is 'imagenett'"):
         load_space("darts").with_skeleton("imagenett")
     assert load_space("darts").with_skeleton("thirds") == load_space("darts")
+
+
+def test_a_bound_above_every_network_is_refused() -> None:
+    space = load_space("nasbench201")
+    genotype = Genotype.parse("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
+    with pytest.raises(ConfigError, match="fewer with 4,096 channels, the largest number"):
+        channels_under(genotype, space, 10**30, image_size=4, n_classes=2, cells=1)
+
+
+def test_one_channel_is_too_few_for_the_stem() -> None:
+    space = load_space("darts", "imagenet")
+    with pytest.raises(ConfigError, match=r"init_channels is 1, but must be >= 2 .*'imagenet'"):
+        build_network(Genotype.parse("DARTS_V2"), space, n_classes=2, init_channels=1, cells=3)
+    for key, trial_of_size in (
+        ("retrain", {"retrain.skeleton": "imagenet", "retrain.init_channels": 1}),
+        ("space", {"space.skeleton": "imagenet", "space.init_channels": 1}),
+    ):
+        trial = load_trial("darts-1st", trial_of_size)
+        check = check_retrain_memory if key == "retrain" else check_search_memory
+        with pytest.raises(ConfigError, match=rf"^{key}\.init_channels is 1, but must be >= 2"):
+            check(trial)

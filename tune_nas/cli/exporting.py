@@ -39,7 +39,7 @@ def export(
 ) -> None:
     """Write the network of a retraining run and print the paths of its files."""
     if quantize and to != _ONNX:
-        raise ConfigError(f"--quantize writes --to {_ONNX} alone, not --to {to}")
+        raise ConfigError(f"--quantize needs --to {_ONNX}, not --to {to}")
     if max_accuracy_drop is not None and not quantize:
         raise ConfigError(
             f"--max-accuracy-drop is {max_accuracy_drop:g}, but has no effect without --quantize"

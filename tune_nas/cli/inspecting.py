@@ -11,7 +11,13 @@ from tune_nas.cli.genotype_spaces import fit_to_space, space_of
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.errors import ConfigError
 from tune_nas.files import write_atomically
-from tune_nas.spaces import CellGenotype, CellSpace, channels_under, check_cells_occur
+from tune_nas.spaces import (
+    CellGenotype,
+    CellSpace,
+    channels_under,
+    check_cells_occur,
+    check_channels,
+)
 
 _LARGE_IMAGE = 64  # pixels; for larger images papers use networks with another stem
 _ON_LARGE_IMAGES = """\
@@ -49,6 +55,7 @@ def inspect(
         described = described.with_skeleton(skeleton)
     usual_side, usual_classes = described.skeleton.strategy.images
     side, classes = image_size or usual_side, n_classes or usual_classes
+    check_channels(described, init_channels, "--init-channels")
     if cells is not None:
         check_cells_occur(described, cells, "--cells")
     if max_multiply_adds is not None:

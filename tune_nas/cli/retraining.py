@@ -89,4 +89,5 @@ def _grid(
     if recipes and "recipe" in keys:
         raise ConfigError("--recipe and --set retrain.recipe say the same; give one")
     entries = [{"name": recipe, "recipe": recipe, **keys} for recipe in recipes]
+    validate(RetrainGrid, {"seeds": seeds}, "--seeds")
     return validate(RetrainGrid, {"recipes": entries, "seeds": seeds}, "--recipe")

@@ -162,4 +162,4 @@ def _may_read(name: str, users: Sequence[str]) -> bool:
 
 def _yaml(value: object) -> str:
     words: dict[object, str] = {None: "null", False: "false", True: "true"}
-    return words.get(value, f"'{value}'")
+    return words.get(value, str(value) if isinstance(value, int) else f"'{value}'")

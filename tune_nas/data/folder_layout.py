@@ -120,7 +120,7 @@ def list_images(root: Path) -> Listing:
         # e.g. a mount point whose file system is not mounted
         raise DataUnavailableError(f"data.dir: '{root}' has no folder of a class; {RULE}")
     if len(classes) < 2:
-        raise DataError(f"data.dir: '{root}' has one class, but must have at least 2; {RULE}")
+        raise DataError(f"data.dir: '{root}' has one class, but must have at least 2")
     return Listing(files, labels, tuple(classes), other)
 
 

@@ -198,10 +198,14 @@ def _weights(state: Mapping[str, object]) -> dict[str, Tensor]:
 
 
 def _of_average(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics of an epoch, with the test metrics of the averaged weights."""
+    """Return the metrics of an epoch, with the test metrics of the averaged weights.
+
+    Those of the best epoch are left out: they describe the weights themselves.
+    """
     prefix = "ema_"
     found = {name: value for name, value in metrics.items() if name.startswith(prefix)}
-    return {**metrics, **{name.removeprefix(prefix): value for name, value in found.items()}}
+    others = {name: value for name, value in metrics.items() if not name.startswith("best_")}
+    return {**others, **{name.removeprefix(prefix): value for name, value in found.items()}}
 
 
 def _network(

@@ -13,6 +13,7 @@ from tune_nas.spaces import (
     Genotype,
     Space,
     check_cells_occur,
+    check_channels,
     estimate_network,
     load_space,
 )
@@ -30,11 +31,13 @@ def final_space(trial: TrialConfig) -> Space:
 
 
 def check_retrain_size(trial: TrialConfig) -> None:
-    """Check that every cell type occurs in the final network of a trial.
+    """Check that the final network of a trial has every cell type, and enough channels.
 
     Raises:
-        ConfigError: If one does not, or the space cannot be loaded.
+        ConfigError: If it does not, or the space cannot be loaded.
     """
+    if trial.retrain.init_channels is not None:
+        check_channels(final_space(trial), trial.retrain.init_channels, "retrain.init_channels")
     if trial.retrain.cells is not None:
         check_cells_occur(final_space(trial), trial.retrain.cells, "retrain.cells")
 

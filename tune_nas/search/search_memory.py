@@ -9,7 +9,7 @@ from tune_nas.data import describe_data
 from tune_nas.memory import check_training
 from tune_nas.runtime import resolve_device, resolve_dtype
 from tune_nas.search.relaxation import runs_everything
-from tune_nas.spaces import check_cells_occur, estimate_supernet, load_space
+from tune_nas.spaces import check_cells_occur, check_channels, estimate_supernet, load_space
 from tune_nas.spaces.supernet import check_partial_channels
 
 SIZE_KEYS = "space.init_channels or space.cells"
@@ -26,6 +26,7 @@ def check_search_memory(trial: TrialConfig) -> None:
     """
     space, data = load_space(trial.space.name, trial.space.skeleton), describe_data(trial.data)
     device, dtype = resolve_device(trial.runtime.device), resolve_dtype(trial.runtime.dtype)
+    check_channels(space, trial.space.init_channels, "space.init_channels")
     if trial.space.cells is not None:
         check_cells_occur(space, trial.space.cells, "space.cells")
     on_all = trial.update.level == "single" and trial.data.single_level == "all"

@@ -32,7 +32,7 @@ from tune_nas.search.smoothing import make_smoothing
 from tune_nas.search.together import SharedObjective, Together
 from tune_nas.search.widening import momenta_of, widen, widen_momenta
 from tune_nas.seeds import make_generator
-from tune_nas.spaces import Supernet, check_cells_occur, load_space
+from tune_nas.spaces import Supernet, check_cells_occur, check_channels, load_space
 
 
 class SupernetTraining:
@@ -53,6 +53,7 @@ class SupernetTraining:
             Objective if together is None else partial(SharedObjective, together=together)
         )
         self.space = load_space(trial.space.name, trial.space.skeleton)
+        check_channels(self.space, trial.space.init_channels, "space.init_channels")
         if trial.space.cells is not None:
             check_cells_occur(self.space, trial.space.cells, "space.cells")
         self.device, self.dtype = set_up_runtime(trial.runtime)

@@ -1,7 +1,7 @@
 """Architectures: a YAML description becomes a cell space, a supernet, genotypes, final networks."""
 
 from tune_nas.layers.normalization import Norm
-from tune_nas.spaces.backbone import check_cells_occur
+from tune_nas.spaces.backbone import check_cells_occur, check_channels
 from tune_nas.spaces.counting import (
     ModelSize,
     channels_under,
@@ -40,6 +40,7 @@ __all__ = [
     "build_operation",
     "channels_under",
     "check_cells_occur",
+    "check_channels",
     "count_multiply_adds",
     "count_parameters",
     "estimate_network",

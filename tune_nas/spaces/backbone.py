@@ -90,7 +90,7 @@ class Backbone(nn.Module):
 
     Raises:
         ValueError: If a number is below 1.
-        ConfigError: If a cell type would not occur.
+        ConfigError: If a cell type would not occur, or the skeleton needs more channels.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class Backbone(nn.Module):
         for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}, but must be >= 1")
+        check_channels(space, init_channels, "init_channels")
         check_cells_occur(space, cells, "cells")
         self.n_inputs = space.n_inputs
         blocks = plan_blocks(space, init_channels, cells)
@@ -167,6 +168,24 @@ class Backbone(nn.Module):
         """Return the logits (n, n_classes) for the last block's output."""
         logits: Tensor = self.classifier(self.pool(self.last(features)).flatten(1))
         return logits
+
+
+def check_channels(space: Space, channels: int | None, key: str) -> None:
+    """Reject a number of channels that is too small for the stem of a skeleton.
+
+    Args:
+        space: The space.
+        channels: Channels of the first cell; None for the default.
+        key: The key that sets it, for the message.
+
+    Raises:
+        ConfigError: If it is too small.
+    """
+    least = space.skeleton.strategy.least_channels
+    if channels is not None and channels < least:
+        raise ConfigError(
+            f"{key} is {channels}, but must be >= {least} in the skeleton '{space.skeleton.layout}'"
+        )
 
 
 def check_cells_occur(space: Space, cells: int, key: str) -> None:

@@ -14,6 +14,9 @@ from tune_nas.spaces.genotype import Genotype
 from tune_nas.spaces.network import build_network
 from tune_nas.spaces.space import Space
 
+MOST_CHANNELS = 4096
+"""Largest number of channels of the first cell that `channels_under` tries."""
+
 _LARGE = 1_000_000  # channels² · cells: half a gigabyte; 25,920 in papers
 
 
@@ -96,7 +99,7 @@ def channels_under(
         cells: Number of cells (per stage in the layout ``stages``); None for the usual number.
 
     Raises:
-        ConfigError: If even two channels have more.
+        ConfigError: If even two channels have more, or `MOST_CHANNELS` have fewer.
     """
 
     def count(channels: int) -> int:
@@ -115,8 +118,13 @@ def channels_under(
             f"{bound:,}; allow more, or use fewer cells"
         )
     low, high = 2, 4
-    while count(high) <= bound:
+    while high <= MOST_CHANNELS and count(high) <= bound:
         low, high = high, 2 * high
+    if high > MOST_CHANNELS:
+        raise ConfigError(
+            f"the bound is {bound:,} multiply-adds, but the network has fewer with "
+            f"{MOST_CHANNELS:,} channels, the largest number; lower the bound"
+        )
     while high - low > 2:
         middle = (low + high) // 4 * 2
         low, high = (middle, high) if count(middle) <= bound else (low, middle)

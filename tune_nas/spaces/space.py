@@ -20,6 +20,7 @@ from tune_nas.spaces.description import (
     SupernetDescription,
 )
 from tune_nas.spaces.own_operations import load_operations
+from tune_nas.spaces.skeletons import SKELETONS
 
 
 class Edge(NamedTuple):
@@ -140,7 +141,16 @@ class Space:
             return self
         skeleton = {**self.skeleton.to_dict(), "layout": layout}
         content = {**self.to_dict(), "skeleton": skeleton, "final": {}}
-        return Space.from_dict(content, f"space '{self.name}' in the skeleton '{layout}'")
+        where = f"space '{self.name}' in the skeleton '{layout}'"
+        fitting = [
+            name for name, each in SKELETONS.items() if set(each.cell_types) == set(self.cells)
+        ]
+        try:
+            return Space.from_dict(content, where)
+        except ConfigError as error:
+            if layout not in SKELETONS or layout in fitting:
+                raise
+            raise ConfigError(f"{error}; it fits {' and '.join(fitting)}") from error
 
     def to_dict(self) -> dict[str, object]:
         """Return the description as in a YAML file."""

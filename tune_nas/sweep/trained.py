@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tune_nas.errors import CheckpointError, StorageError
 from tune_nas.export import TrainedNetwork, load_checkpoint
@@ -30,7 +31,9 @@ class Trained:
     run: tuple[str, str] | None = None
 
 
-def load_network(run: str, storage: str = "runs", mlflow: str | None = None) -> TrainedNetwork:
+def load_network(
+    run: str | Path, storage: str | Path = "runs", mlflow: str | None = None
+) -> TrainedNetwork:
     """Load the network of a retraining run, on the CPU, in evaluation mode.
 
     Args:
@@ -48,7 +51,7 @@ def load_network(run: str, storage: str = "runs", mlflow: str | None = None) -> 
         StorageError: If no retraining run has this name, or the storage cannot be reached.
         CheckpointError: If none of its checkpoints is intact.
     """
-    return newest_network(find_trained(run, storage, mlflow))
+    return newest_network(find_trained(str(run), str(storage), mlflow))
 
 
 def newest_network(trained: Trained) -> TrainedNetwork:

@@ -84,6 +84,7 @@ def _custom(name: str) -> dict[str, object]:
         settings = function()
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{where} calling it fails: {said(error)}") from error
-    if not isinstance(settings, Mapping) or "recipe" in settings:
+    keys = list(settings) if isinstance(settings, Mapping) else ["recipe"]
+    if "recipe" in keys or not all(isinstance(key, str) for key in keys):
         raise ConfigError(f"{where} must return a mapping of other keys of the section retrain")
     return dict(settings)

@@ -43,6 +43,7 @@ class ImageNet(Thirds):
     halvings = 3
     images = (224, 1000)
     auxiliary_norm = False  # as in the authors' code, which calls it an omission
+    least_channels = 2  # the first convolution of the stem has half of them
     usual_size = (48, 14)
 
     def make_stem(self, in_channels: int, init_channels: int, multiplier: int) -> nn.Module:

@@ -25,6 +25,7 @@ class Skeleton(ABC):
         halvings: Number of times that the stem halves the map.
         images: The usual side of the images in pixels, and the number of classes.
         auxiliary_norm: Whether the auxiliary head has a normalization after its last convolution.
+        least_channels: Smallest number of channels of the first cell.
         usual_size: The usual channels and number of cells of a final network; None for those of
             the space.
     """
@@ -38,6 +39,7 @@ class Skeleton(ABC):
     halvings: ClassVar[int] = 0
     images: ClassVar[tuple[int, int]] = (32, 10)
     auxiliary_norm: ClassVar[bool] = True
+    least_channels: ClassVar[int] = 1
     usual_size: ClassVar[tuple[int, int] | None] = None
 
     @abstractmethod
