@@ -183,6 +183,10 @@ CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
             ["--data", "folder", "--data-dir", "images", "--set", "data.fit=stretch"],
             "data.fit is 'stretch', but has no effect without data.resolution",
         ),
+        (
+            ["--data", "folder", "--data-dir", "images", "--set", "data.workers=2"],
+            "data.workers is 2, but has no effect without data.streaming",
+        ),
     ],
 )
 @pytest.mark.parametrize(

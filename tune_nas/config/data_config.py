@@ -126,6 +126,13 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
             f"use it; choose one that does (`data.name` {', '.join(users)}), or set data.{key} to "
             f"{_yaml(default)}"
         )
+    workers = DataConfig.model_fields["workers"].default
+    idle = next((data for data in sections if data.workers != workers), None)
+    if idle is not None and all(data.name == "folder" and not data.streaming for data in sections):
+        raise ConfigError(
+            f"data.workers is {idle.workers}, but has no effect without data.streaming; set "
+            f"data.streaming to true, or data.workers to {workers}"
+        )
     stretched = next((data for data in sections if data.fit != "crop"), None)
     if stretched is not None and all(data.resolution is None for data in sections):
         raise ConfigError(
