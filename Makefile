@@ -9,7 +9,7 @@ sweep: $(VENV)/.installed
 	$(BIN)/tune-nas sweep lambda
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

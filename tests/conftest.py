@@ -23,21 +23,28 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ["TUNE_NAS_BENCHMARK"] = os.devnull
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of ``-n 2 --dist loadgroup`` whole files, and one all that start Ray.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process of ``-n 2`` whole files, and one of them all files that start Ray.
 
-    Two Ray sessions at a time would connect to each other's cluster.
+    Two Ray sessions at a time take each other's time on a small machine. The marks of
+    ``--dist loadgroup`` have no effect with pytest 9.2 and pytest-xdist 3.8.
     """
+    from xdist.scheduler import LoadScopeScheduling
 
-    def starts_ray(item: pytest.Item) -> bool:
-        shares = "ray_session" in getattr(item, "fixturenames", ())
-        return shares or item.get_closest_marker("sweep") is not None
+    texts = {path: path.read_text("utf-8") for path in Path(__file__).parent.rglob("test_*.py")}
+    on_ray = {
+        path.relative_to(config.rootpath).as_posix()
+        for path, text in texts.items()
+        if "mark.sweep" in text or "ray_session" in text
+    }
 
-    on_ray = {item.path for item in items if starts_ray(item)}
-    for item in items:
-        group = "ray" if item.path in on_ray else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "ray" if file in on_ray else file
+
+    return ByFile(config, log)
 
 
 def shared_data() -> Path | None:
