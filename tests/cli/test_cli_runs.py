@@ -119,7 +119,8 @@ def test_options_of_a_retrain_reach_it(command_line, calls: list[Call]) -> None:
     cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
     Path("cell.txt").write_text(cell, encoding="utf-8")
     command_line.run("retrain", "cell.txt", "--epochs", "3", "--set", "retrain.cells=3")
-    trial, genotype, parent = calls[0].what
+    trial, genotype, parent, grid = calls[0].what
+    assert grid is None
     assert Genotype.parse(genotype) == Genotype.parse(cell)
     assert (trial.space.name, trial.retrain.epochs, trial.retrain.cells) == ("nasbench201", 3, 3)
     assert trial.schedule.epochs == 50
@@ -145,7 +146,7 @@ def test_a_retrain_takes_what_inspect_takes(
     Path("many.py").write_text(f"first = {first}\nsecond = {second}\n", encoding="utf-8")
     status, _, err = command_line.run("retrain", *arguments)
     assert (status, err) == (1, "")
-    trial, genotype, _ = calls[0].what
+    trial, genotype, *_ = calls[0].what
     assert trial.space.name == space
     assert Genotype.parse(genotype) == Genotype(space, Genotype.parse(wanted).cells)
     assert calls[0].name == f"retrain-{name}"
@@ -171,7 +172,7 @@ def test_a_retrain_of_a_run_has_its_trial_whatever_it_says(
     found = Genotype.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     tracker.log_genotype(run, found, load_space("nasbench201"))
     command_line.run("retrain", run, "--epochs", "3")
-    again, genotype, parent = calls[0].what
+    again, genotype, parent, _ = calls[0].what
     assert again == with_overrides(trial, {"retrain.epochs": 3})
     assert (Genotype.parse(genotype), parent) == (found, run)
     assert calls[0].name == "retrain-search-space=mine-own.yaml-seed=0"

@@ -124,7 +124,8 @@ READ_IN_VAIN = {
 _OF_DATA = {"data.dir", "data.download", "data.layout", "data.fit", "data.background"}
 _OF_DATA |= {"data.streaming", "data.workers"}
 OF_OTHERS = ("retrain.", "analysis.")  # sections of other tasks
-NOT_READ_BY_A_SEARCH = {"name", "description", "runtime.compile", *_OF_DATA}
+_OF_RETRAINING = {"runtime.compile", "runtime.workers"}
+NOT_READ_BY_A_SEARCH = {"name", "description", *_OF_RETRAINING, *_OF_DATA}
 
 
 def ineffective(trial: TrialConfig) -> list[str]:
