@@ -7,17 +7,14 @@ number of processes.
 
 from __future__ import annotations
 
-import multiprocessing
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from tune_nas.checkpoint import State
 from tune_nas.config import AugmentConfig
@@ -26,13 +23,14 @@ from tune_nas.data.batches import normalize, per_channel
 from tune_nas.data.dataset_registry import Source
 from tune_nas.data.images import Images
 from tune_nas.data.random_image import change
+from tune_nas.data.reading_processes import read_ahead
 from tune_nas.data.vision import import_transforms
-from tune_nas.errors import CheckpointError, DataError, DataUnavailableError, TuneNasError
+from tune_nas.errors import CheckpointError, DataError, TuneNasError
 from tune_nas.seeds import make_generator
 
 Numbers: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
 # NumPy arrays go through a pipe; tensors would need shared memory, which containers limit.
-Example: TypeAlias = tuple[Tensor, int, Tensor] | TuneNasError
+Example: TypeAlias = tuple[Tensor, int, Tensor]
 Arrays: TypeAlias = tuple[Numbers, Numbers, Numbers]
 Batch: TypeAlias = Arrays | TuneNasError
 _NO_CENTER = torch.zeros(2, dtype=torch.int64)
@@ -263,31 +261,31 @@ def batch_plan(
         epoch, step = epoch + 1, 0
 
 
-class _Reader(Dataset[Example]):
-    """Reads an image by its epoch and position; runs in the worker processes.
-
-    An error is returned, because one that is raised there would lose its type and its one line.
-    """
+class _Reader:
+    """Reads images by their epoch and position; runs in the worker processes."""
 
     def __init__(self, images: StreamedImages, augment: AugmentConfig | None, seed: int) -> None:
         self._images, self._augment, self._seed = images, augment, seed
 
-    def __getitem__(self, item: tuple[int, int]) -> Example:
-        epoch, position = item
+    def read_batch(self, places: Sequence[tuple[int, int]]) -> Batch:
+        """Return a batch; an error is returned, because it has to pass a pipe."""
+        try:
+            return _together([self._read(*place) for place in places])
+        except TuneNasError as error:
+            return error
+
+    def _read(self, epoch: int, position: int) -> Example:
         images, augment = self._images, self._augment
         index = int(images.index[position])
         label = int(images.source.labels[index])
-        try:
-            if augment is None:
-                return images.read(index), label, _NO_CENTER
-            generator = make_generator(self._seed, f"image {epoch}/{index}")
-            original = images.source.original
-            whole = augment.crop == "resized" and original is not None
-            image = original(index) if whole and original is not None else images.read(index)
-            image, center = change(image, images.side, augment, generator)
-            return image, label, center
-        except TuneNasError as error:
-            return error
+        if augment is None:
+            return images.read(index), label, _NO_CENTER
+        generator = make_generator(self._seed, f"image {epoch}/{index}")
+        original = images.source.original
+        whole = augment.crop == "resized" and original is not None
+        image = original(index) if whole and original is not None else images.read(index)
+        image, center = change(image, images.side, augment, generator)
+        return image, label, center
 
 
 def _read_batches(
@@ -298,77 +296,19 @@ def _read_batches(
     Raises:
         DataError: If an image cannot be read, or a process ends.
     """
-    if "fork" not in multiprocessing.get_all_start_methods():
-        workers = 0  # a custom data set may be any function, which other processes cannot be sent
-    with warnings.catch_warnings():
-        # The number of processes is the user's choice, also above that of the cores.
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        loader: DataLoader[Example] = DataLoader(
-            reader,
-            batch_sampler=_Plan(plan),
-            num_workers=workers,
-            collate_fn=_together,
-            generator=torch.Generator(),  # else it would advance torch's global one
-            multiprocessing_context="fork" if workers else None,
-        )
-        batches = iter(loader)
-    try:
-        while (batch := _next_of(batches, workers)) is not None:
+    # closed at once, even while a traceback refers to this function
+    with closing(read_ahead(reader.read_batch, plan, workers)) as batches:
+        for batch in batches:
             if isinstance(batch, TuneNasError):
                 raise batch
             yield batch
-    finally:
-        del loader, batches  # ends the processes, even while a traceback refers to this function
 
 
-def _next_of(batches: Iterator[Batch], workers: int) -> Batch | None:
-    """Return the next batch, None after the last one."""
-    with _one_thread(workers == 0):
-        try:
-            return next(batches, None)
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
-                raise
-            raise DataUnavailableError(
-                "a process that reads images (data.workers) ended unexpectedly; it may have run "
-                "out of memory"
-            ) from error
-
-
-class _Plan:
-    """The batches of a pass, as `DataLoader` takes them."""
-
-    def __init__(self, batches: Iterator[list[tuple[int, int]]]) -> None:
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return self._batches
-
-
-def _together(examples: Sequence[Example]) -> Batch:
-    """Return a batch as arrays, or the first error among its images."""
-    whole: list[tuple[Tensor, int, Tensor]] = []
-    for example in examples:
-        if isinstance(example, TuneNasError):
-            return example
-        whole.append(example)
-    images, labels, centers = zip(*whole, strict=True)
+def _together(examples: Sequence[Example]) -> Arrays:
+    """Return a batch as arrays."""
+    images, labels, centers = zip(*examples, strict=True)
     return (
         torch.stack(images).numpy(),
         np.array(labels, dtype=np.int64),
         torch.stack(centers).numpy(),
     )
-
-
-@contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
-    """Use one CPU thread in the block, as worker processes do: sums depend on it."""
-    threads = torch.get_num_threads()
-    if not wanted or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
