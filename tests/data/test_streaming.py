@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from children import children
 from PIL import Image
 from torch import Tensor
 
@@ -27,7 +25,6 @@ from tune_nas.data import (
     describe_data,
     load_data,
 )
-from tune_nas.data.reading_processes import read_ahead
 from tune_nas.data.streaming import StreamedBatches, batch_plan
 from tune_nas.errors import CheckpointError, ConfigError, DataError
 from tune_nas.testing import DataSetContract
@@ -75,11 +72,6 @@ def take(batches: Any, n: int) -> list[tuple[Tensor, Tensor]]:
 def assert_same(first: list[tuple[Tensor, Tensor]], second: list[tuple[Tensor, Tensor]]) -> None:
     for (images, labels), (others, theirs) in zip(first, second, strict=True):
         assert torch.equal(images, others) and torch.equal(labels, theirs)
-
-
-def children() -> set[int]:
-    """Return the processes that this one started and that have not ended."""
-    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
 
 
 class TestImageNet(DataSetContract):
@@ -309,46 +301,6 @@ def test_a_process_that_is_killed_is_one_line(folder: Path) -> None:
             batches.next()
             time.sleep(0.01)
     assert caught.value.passing and "\n" not in str(caught.value)
-    assert children() == before
-
-
-SCRIPT = """
-import sys, time, multiprocessing
-from tune_nas.data.reading_processes import read_ahead
-batches = read_ahead(lambda n: bytes(10**6), iter(range(99)), 2)
-next(batches)
-print(*(child.pid for child in multiprocessing.active_children()), flush=True)
-time.sleep(60)
-"""
-
-
-def test_processes_end_with_a_training_that_is_killed() -> None:
-    training = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert training.stdout is not None
-    workers = [int(pid) for pid in training.stdout.readline().split()]
-    assert len(workers) == 2 and all(Path(f"/proc/{pid}").exists() for pid in workers)
-    training.kill()
-    training.wait()
-    until = time.monotonic() + 20
-
-    def runs(pid: int) -> bool:
-        status = Path(f"/proc/{pid}/stat")
-        return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-    while any(map(runs, workers)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(map(runs, workers))
-
-
-@pytest.mark.parametrize("workers", [1, 2, 3, 7])
-def test_planned_batches_are_read_once_and_in_order(workers: int) -> None:
-    before = children()
-    for n in (0, 1, 2, 5, 6):
-        assert list(read_ahead(lambda item: item * item, iter(range(n)), workers)) == [
-            number * number for number in range(n)
-        ]
     assert children() == before
 
 

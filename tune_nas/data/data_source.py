@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -69,61 +71,52 @@ class ImageSet(Protocol):
         """
 
 
-class DataFacts(Protocol):
-    """The classes, size and normalization of the images of a retraining run."""
+@dataclass(frozen=True)
+class DataFacts:
+    """The classes, size and normalization of the images of a trial.
 
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
+    Attributes:
+        n_classes: Number of classes.
+        in_channels: Channels of the images.
+        image_size: Height and width of the images, in pixels.
+        mean: Mean of each channel, in [0, 1].
+        std: Standard deviation of each channel, in the same units.
+        dtype: Floating-point type of the batches.
+        mirrors: Whether a mirrored image keeps its class.
+        classes: Names of the classes; empty if the data set has none.
+    """
 
-    @property
-    def in_channels(self) -> int:
-        """Channels of the images."""
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images, in pixels."""
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Mean of each channel, in [0, 1]."""
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """Standard deviation of each channel, in the same units."""
-
-    @property
-    def mirrors(self) -> bool:
-        """Whether a mirrored image keeps its class."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty if the data set has none."""
+    n_classes: int
+    in_channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dtype: torch.dtype
+    mirrors: bool
+    classes: tuple[str, ...]
 
 
-class DataSource(DataFacts, Protocol):
-    """The training and test images of a retraining run.
+@dataclass(frozen=True)
+class DataSource(DataFacts, ABC):
+    """The images of a retraining run.
 
     `tune_nas.data.RetrainData` holds them in memory, `tune_nas.data.StreamedData` reads them when
     they are needed.
+
+    Attributes:
+        train: All training images, or the sample of `train_images`.
+        test: All test images.
     """
 
-    @property
-    def train(self) -> ImageSet:
-        """The training images."""
-
-    @property
-    def test(self) -> ImageSet:
-        """The test images."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the batches."""
+    train: ImageSet
+    test: ImageSet
 
     @property
     def n_train(self) -> int:
         """Number of training images."""
+        return len(self.train)
 
+    @abstractmethod
     def train_stream(
         self, batch_size: int, seed: int, augment: AugmentConfig | None, key: str
     ) -> TrainStream:
@@ -139,6 +132,7 @@ class DataSource(DataFacts, Protocol):
             ConfigError: If the augmentation does not fit the images.
         """
 
+    @abstractmethod
     def test_batches(
         self, batch_size: int, first: int = 0, step: int = 1
     ) -> Iterator[tuple[Tensor, Tensor]]:

@@ -12,7 +12,7 @@ import torch
 from tune_nas.config import AugmentConfig, DataConfig
 from tune_nas.data.augment import fitted
 from tune_nas.data.batches import Batches, evaluation_batches
-from tune_nas.data.data_source import DataSource
+from tune_nas.data.data_source import DataFacts, DataSource
 from tune_nas.data.dataset_registry import Source
 from tune_nas.data.free_memory import check_fits
 from tune_nas.data.images import Images, channel_statistics, resize
@@ -27,29 +27,8 @@ FIXED_SEED = 0
 _STATISTICS_IMAGES = 1024  # of which mean and standard deviation of streamed images are computed
 
 
-@dataclass(frozen=True)
-class _Data:
-    """Common data of a search and a retraining run.
-
-    Attributes:
-        n_classes: Number of classes.
-        in_channels: Channels of the images.
-        image_size: Height and width of the images, in pixels.
-        mean: Mean of each channel, in [0, 1].
-        std: Standard deviation of each channel, in the same units.
-        dtype: Floating-point type of the batches.
-        mirrors: Whether a mirrored image keeps its class.
-        classes: Names of the classes; empty if the data set has none.
-    """
-
-    n_classes: int
-    in_channels: int
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    dtype: torch.dtype
-    mirrors: bool
-    classes: tuple[str, ...]
+class _ResidentData(DataFacts):
+    """Data in memory, of a search or a retraining run."""
 
     def batches(
         self,
@@ -88,7 +67,7 @@ class _Data:
 
 
 @dataclass(frozen=True)
-class SearchData(_Data):
+class SearchData(_ResidentData):
     """The data of a search: the split training images, without test images.
 
     Attributes:
@@ -108,21 +87,11 @@ class SearchData(_Data):
 
 
 @dataclass(frozen=True)
-class RetrainData(_Data):
-    """The data of a retraining run, in memory.
-
-    Attributes:
-        train: All training images, or the sample of `train_images`.
-        test: All test images.
-    """
+class RetrainData(_ResidentData, DataSource):
+    """The data of a retraining run, in memory."""
 
     train: Images
     test: Images
-
-    @property
-    def n_train(self) -> int:
-        """Number of training images."""
-        return len(self.train)
 
     def train_stream(
         self, batch_size: int, seed: int, augment: AugmentConfig | None, key: str

@@ -1,4 +1,4 @@
-"""Processes that read batches ahead of a training, each through a pipe of its own.
+"""Processes that read batches ahead of a training, each through a separate pipe.
 
 They share no lock. A worker of torch's DataLoader that is killed, e.g. for its memory, can leave a
 lock behind for which the training would then wait forever; here, its pipe ends.

@@ -20,6 +20,7 @@ from tune_nas.checkpoint import State
 from tune_nas.config import AugmentConfig
 from tune_nas.data.augment import cutout, fitted
 from tune_nas.data.batches import normalize, per_channel
+from tune_nas.data.data_source import DataSource
 from tune_nas.data.dataset_registry import Source
 from tune_nas.data.images import Images
 from tune_nas.data.random_image import change
@@ -79,35 +80,18 @@ class StreamedImages:
 
 
 @dataclass(frozen=True)
-class StreamedData:
+class StreamedData(DataSource):
     """The data of a retraining run that reads images when it needs them.
 
     Attributes:
-        train: The training images.
-        test: The test images.
         workers: Number of processes that read images; 0 to read them in this one.
         device: Device of the batches.
-
-    The others are those of `tune_nas.data.RetrainData`.
     """
 
-    n_classes: int
-    in_channels: int
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    dtype: torch.dtype
-    mirrors: bool
-    classes: tuple[str, ...]
     train: StreamedImages
     test: StreamedImages
     workers: int
     device: torch.device
-
-    @property
-    def n_train(self) -> int:
-        """Number of training images."""
-        return len(self.train)
 
     def train_stream(
         self, batch_size: int, seed: int, augment: AugmentConfig | None, key: str

@@ -51,7 +51,7 @@ def read_svhn(config: DataConfig, part: Part) -> Source:
             ) from error
         raise DataError(
             f"data.dir: '{file}' is damaged (its MD5 sum is not the published one); "
-            f"fetch {config.name} anew (data.download)"
+            f"fetch {config.name} again (data.download)"
         ) from error
     images = torch.from_numpy(data.data).contiguous()
     return Source(

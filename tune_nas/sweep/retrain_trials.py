@@ -51,7 +51,7 @@ def retrain_trials(
         chosen: The swept values of that search.
 
     Raises:
-        ConfigError: If there is no such recipe or key, or a value is invalid; names the setting.
+        ConfigError: If a recipe or key is unknown, or a value is invalid; names the setting.
     """
     settings = sweep.retrain_grid.settings
     if not settings:
