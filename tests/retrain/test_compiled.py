@@ -8,25 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from genotypes import DARTS, NOISY
 from torch import Tensor
 
 from tune_nas.config import TrialConfig
 from tune_nas.retrain import Retrain
 from tune_nas.retrain.compiled import compile_pays
-from tune_nas.spaces import CellGenotype, Genotype
+from tune_nas.spaces import Genotype
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
-_EDGES = [(0, 2), (1, 2), (0, 3), (2, 3), (1, 4), (3, 4), (0, 5), (4, 5)]
-
-
-def genotype_of(space: str, *operations: str) -> Genotype:
-    names = [operations[row % len(operations)] for row in range(len(_EDGES))]
-    cell = CellGenotype.of([(*edge, name) for edge, name in zip(_EDGES, names, strict=True)])
-    return Genotype(space, {"normal": cell, "reduction": cell})
-
-
-DARTS = genotype_of("darts", "sep_conv_3x3", "skip_connect", "max_pool_3x3")
-NOISY = genotype_of("s4", "sep_conv_3x3", "noise")
 
 
 def make(genotype: Genotype = DARTS, compile: str = "auto", **recipe: Any) -> Retrain:

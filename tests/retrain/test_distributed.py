@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from genotypes import ALL_OPERATIONS as DARTS
 from torch import nn
 
 import tune_nas
@@ -25,14 +26,6 @@ from tune_nas.spaces import CellGenotype, Genotype
 
 WORKER = Path(__file__).with_name("worker.py")
 CLOSE = 1e-9  # float64
-DARTS = (
-    "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 0), "
-    "('skip_connect', 2), ('max_pool_3x3', 1), ('skip_connect', 0), ('avg_pool_3x3', 0), "
-    "('sep_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), "
-    "('skip_connect', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
-    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], "
-    "reduce_concat=[2, 3, 4, 5])"
-)
 # The first convolution reaches no output: its weights have no gradient.
 UNUSED = "|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 RECIPE: dict[str, Any] = {

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from comparing import assert_same
+from genotypes import ALL_OPERATIONS
 from torch import nn
 from torch.nn import functional
 
@@ -24,14 +26,7 @@ from tune_nas.library import load_trial, with_overrides
 from tune_nas.retrain import STATE_FILE, Retrain
 from tune_nas.spaces import CellGenotype, Genotype, build_network, count_parameters, load_space
 
-DARTS = Genotype.parse(
-    "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 0), "
-    "('skip_connect', 2), ('max_pool_3x3', 1), ('skip_connect', 0), ('avg_pool_3x3', 0), "
-    "('sep_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), "
-    "('skip_connect', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
-    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], "
-    "reduce_concat=[2, 3, 4, 5])"
-)
+DARTS = Genotype.parse(ALL_OPERATIONS)
 NASBENCH201 = Genotype.parse(
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 )
@@ -68,23 +63,6 @@ def _run(retrain: Retrain, epochs: int) -> None:
         retrain.run_epoch()
 
 
-def _assert_same(first: Any, second: Any, path: str = "state") -> None:
-    """Compare containers of numbers and tensors to the bit, but for clocks and memory."""
-    assert type(first) is type(second), path
-    if isinstance(first, dict):
-        assert first.keys() == second.keys(), path
-        for key in first.keys() - {"seconds", "memory_mib"}:
-            _assert_same(first[key], second[key], f"{path}.{key}")
-    elif isinstance(first, list | tuple):
-        assert len(first) == len(second), path
-        for index, pair in enumerate(zip(first, second, strict=True)):
-            _assert_same(*pair, f"{path}[{index}]")
-    elif isinstance(first, torch.Tensor):
-        assert torch.equal(first, second), path
-    else:
-        assert first == second, path
-
-
 @pytest.mark.parametrize(
     ("space", "genotype", "recipe"),
     [
@@ -110,7 +88,7 @@ def test_killed_and_resumed_is_straight_through_to_the_bit(
     assert (second.epoch, second.done) == (2, False)
     _run(second, 2)
     assert second.done
-    _assert_same(straight.state_dict(), second.state_dict())
+    assert_same(straight.state_dict(), second.state_dict())
     moments = straight.state_dict()["optimizer"]["state"]
     assert moments and all(entry["momentum_buffer"] is not None for entry in moments.values())
 
@@ -139,7 +117,7 @@ retrain.run_epoch(kill)
     _run(resumed, 2)
     straight = Retrain(trial, DARTS)
     _run(straight, 4)
-    _assert_same(straight.state_dict(), resumed.state_dict())
+    assert_same(straight.state_dict(), resumed.state_dict())
 
 
 def test_the_seed_decides_everything() -> None:
@@ -151,7 +129,7 @@ def test_the_seed_decides_everything() -> None:
         retrain.run_epoch()
         assert torch.equal(torch.random.get_rng_state(), before)
         runs.append(retrain.state_dict())
-    _assert_same(runs[0], runs[1])
+    assert_same(runs[0], runs[1])
     first, other = runs[0]["network"], runs[2]["network"]
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
@@ -239,7 +217,7 @@ def test_test_images_never_train() -> None:
     scrambled.data.test.labels.copy_(scrambled.data.test.labels.roll(1))
     _run(plain, 2)
     _run(scrambled, 2)
-    _assert_same(plain.state_dict()["network"], scrambled.state_dict()["network"])
+    assert_same(plain.state_dict()["network"], scrambled.state_dict()["network"])
     assert plain.history[1]["train_loss"] == scrambled.history[1]["train_loss"]
     assert plain.history[1]["test_loss"] != scrambled.history[1]["test_loss"]
 
@@ -275,7 +253,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(tmp_path:
         before = {name: value.clone() for name, value in other.network.state_dict().items()}
         with pytest.raises(CheckpointError, match=words):
             other.load(tmp_path)
-        _assert_same(before, dict(other.network.state_dict()))
+        assert_same(before, dict(other.network.state_dict()))
         assert (other.epoch, other.history) == (0, [])
     swapped = DARTS.to_darts().replace("sep_conv_3x3", "sep_conv_5x5", 1)
     with pytest.raises(CheckpointError, match="of another genotype"):

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from comparing import assert_same
+from genotypes import DARTS, NOISY
 from torch import Tensor, nn
 
 from tune_nas import load_network
@@ -17,19 +19,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial, with_overrides
 from tune_nas.retrain import Retrain
 from tune_nas.retrain.retrain_checks import check_retrain_memory
-from tune_nas.spaces import CellGenotype, Genotype, Network
-
-_EDGES = [(0, 2), (1, 2), (0, 3), (2, 3), (1, 4), (3, 4), (0, 5), (4, 5)]
-
-
-def genotype_of(space: str, *operations: str) -> Genotype:
-    names = [operations[row % len(operations)] for row in range(len(_EDGES))]
-    cell = CellGenotype.of([(*edge, name) for edge, name in zip(_EDGES, names, strict=True)])
-    return Genotype(space, {"normal": cell, "reduction": cell})
-
-
-DARTS = genotype_of("darts", "sep_conv_3x3", "skip_connect", "max_pool_3x3")
-NOISY = genotype_of("s4", "sep_conv_3x3", "noise")
+from tune_nas.spaces import Genotype, Network
 
 
 def trial_of(space: str = "darts", dtype: str = "float64", **recipe: Any) -> TrialConfig:
@@ -50,22 +40,6 @@ def run(retrain: Retrain, epochs: int) -> dict[str, Any]:
     for _ in range(epochs):
         retrain.run_epoch()
     return retrain.state_dict()
-
-
-def assert_equal(first: Any, second: Any) -> None:
-    """Compare states bit for bit, except for clocks and memory."""
-    assert type(first) is type(second)
-    if isinstance(first, dict):
-        assert first.keys() == second.keys()
-        for key in first.keys() - {"seconds", "memory_mib"}:
-            assert_equal(first[key], second[key])
-    elif isinstance(first, list | tuple):
-        for pair in zip(first, second, strict=True):
-            assert_equal(*pair)
-    elif isinstance(first, Tensor):
-        assert torch.equal(first, second)
-    else:
-        assert first == second
 
 
 class FrozenStatistics(nn.BatchNorm2d):
@@ -151,7 +125,7 @@ def test_options_are_resumed_bit_for_bit(
     torch.manual_seed(99)
     second = Retrain(trial, genotype)
     second.load(tmp_path)
-    assert_equal(straight, run(second, 1))
+    assert_same(straight, run(second, 1))
 
 
 @pytest.mark.parametrize(("space", "genotype"), [("darts", DARTS), ("s4", NOISY)])
@@ -184,7 +158,7 @@ def test_an_average_is_that_of_the_formula_and_changes_no_training(
     assert any(not torch.equal(average["network"][n], state["network"][n]) for n in expected)
     plain = run(Retrain(trial_of(space), genotype), 2)
     for key in ("network", "optimizer", "drop_path_generator"):
-        assert_equal(state[key], plain[key])
+        assert_same(state[key], plain[key])
     for own, other in zip(state["history"], plain["history"], strict=True):
         assert own["test_loss"] == other["test_loss"]
         assert "ema_test_loss" in own and "ema_test_loss" not in other

@@ -124,8 +124,7 @@ def _images(trained: TrainedNetwork) -> DataSource:
     """Return the images of the run.
 
     Raises:
-        ExportError: If they cannot be read, are no longer those of the run, or are not kept in
-            memory.
+        ExportError: If they cannot be read, or are no longer those of the run.
     """
     trial = trained.trial
     cpu = torch.device("cpu")

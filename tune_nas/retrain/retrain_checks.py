@@ -36,10 +36,10 @@ def check_retrain_size(trial: TrialConfig) -> None:
     Raises:
         ConfigError: If it does not, or the space cannot be loaded.
     """
-    if trial.retrain.init_channels is not None:
-        check_channels(final_space(trial), trial.retrain.init_channels, "retrain.init_channels")
-    if trial.retrain.cells is not None:
-        check_cells_occur(final_space(trial), trial.retrain.cells, "retrain.cells")
+    space, recipe = final_space(trial), trial.retrain
+    check_channels(space, recipe.init_channels, "retrain.init_channels")
+    if recipe.cells is not None:
+        check_cells_occur(space, recipe.cells, "retrain.cells")
 
 
 def check_retrain_memory(trial: TrialConfig, genotype: Genotype | None = None) -> None:
