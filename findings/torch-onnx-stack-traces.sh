@@ -2,8 +2,7 @@
 # torch 2.13.0 with onnx 1.23.2 and onnxscript 0.7.2: an exported ONNX file contains source paths of this machine.
 # torch.onnx.export(..., dynamo=True, verbose=False).save(file) stores, in the metadata of every node, the Python stack
 # by which the layer was called: absolute paths of the environment and lines of source, also if the caller asks for
-# nothing of the kind. In a small network they are half of the file. onnx.checker accepts the file, and ONNX Runtime
-# ignores them.
+# nothing of the kind.
 # Seen: 2 of 2 nodes have pkg.torch.onnx.stack_trace; it names the folder of site-packages: True
 set -euo pipefail
 folder=$(mktemp -d)
