@@ -26,6 +26,10 @@ Kind = Literal[
     "tasks",
     "report_formats",
     "export_formats",
+    "strategies",
+    "encoders",
+    "predictor_losses",
+    "proxies",
 ]
 
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
@@ -98,6 +102,29 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "safetensors": "tune_nas.export.safetensors_file:SafetensorsFile",
         "standalone": "tune_nas.export.standalone:Standalone",
     },
+    "strategies": {
+        "random": "tune_nas.strategies.random_search:RandomSearch",
+        "evolution": "tune_nas.strategies.evolution:RegularizedEvolution",
+        "local-search": "tune_nas.strategies.local_search:LocalSearch",
+        "successive-halving": "tune_nas.strategies.halving:SuccessiveHalving",
+        "asha": "tune_nas.strategies.asha:Asha",
+        "rank-nosh": "tune_nas.strategies.nosh:RankNosh",
+    },
+    "encoders": {
+        "gin": "tune_nas.predictor.gin:Gin",
+        "mlp": "tune_nas.predictor.mlp:Mlp",
+    },
+    "predictor_losses": {
+        "ranking": "tune_nas.predictor.losses:Ranking",
+        "regression": "tune_nas.predictor.losses:Regression",
+    },
+    "proxies": {
+        "parameters": "tune_nas.proxies.size:Parameters",
+        "multiply-adds": "tune_nas.proxies.size:MultiplyAdds",
+        "synflow": "tune_nas.proxies.synflow:Synflow",
+        "naswot": "tune_nas.proxies.naswot:Naswot",
+        "grad-norm": "tune_nas.proxies.grad_norm:GradNorm",
+    },
 }
 
 KINDS: Mapping[str, Kind] = {
@@ -112,6 +139,10 @@ KINDS: Mapping[str, Kind] = {
     "task": "tasks",
     "format": "report_formats",
     "to": "export_formats",
+    "strategy.kind": "strategies",
+    "strategy.predictor.encoder": "encoders",
+    "strategy.predictor.loss": "predictor_losses",
+    "strategy.nosh.proxy": "proxies",
 }
 """The kind of part that a key names: of a trial, a space (``operations``), a sweep (``task``), a
 report (``format``) or an export (``to``)."""

@@ -197,7 +197,7 @@ def _is_declared(trial: TrialConfig, key: str, reads: Reads) -> bool:
     for named in _OWN_PARTS:
         value = value_of(content, named)
         for name in value if isinstance(value, list) else [value]:
-            if name == "none" or manifest.is_shipped(manifest.KINDS[named], name):
+            if name in ("none", None) or manifest.is_shipped(manifest.KINDS[named], name):
                 continue
             declared = reads(named, name)
             claimed = [named.rpartition(".")[0]] if declared is None else declared

@@ -24,6 +24,7 @@ from tune_nas.config.section import (
     check_part,
 )
 from tune_nas.config.selection_config import SelectionConfig
+from tune_nas.config.strategy_config import StrategyConfig
 from tune_nas.config.together import check_together
 from tune_nas.config.update_config import UpdateConfig
 
@@ -164,6 +165,8 @@ class TrialConfig(Section):
 
     Args:
         seed: Random seed of everything that is sampled.
+        strategy: A black-box search, which trains candidates instead of a supernet; None for a
+            differentiable search.
         start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial (its
             selection may differ); this trial's selection continues from there. None for a full
             search.
@@ -188,6 +191,7 @@ class TrialConfig(Section):
     benchmark: Annotated[BenchmarkConfig, Decides.SEARCH_STARTS] = BenchmarkConfig()
     retrain: Annotated[RetrainConfig, _OF_RETRAIN] = RetrainConfig()
     analysis: Annotated[AnalysisConfig, Decides.ANALYSIS] = AnalysisConfig()
+    strategy: StrategyConfig | None = None
     start_from: Annotated[str | None, Decides.SEARCH_STARTS | Decides.LENGTH] = None
     probes: Annotated[list[str], Decides.SEARCH_STARTS] = Field(default_factory=list)
 

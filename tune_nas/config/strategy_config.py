@@ -1,0 +1,162 @@
+"""The ``strategy`` section of a trial: a search that trains candidates instead of a supernet."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tune_nas.config.section import (
+    Count,
+    Epochs,
+    Passes,
+    Rate,
+    Section,
+    check_part,
+)
+
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+
+
+class PredictorConfig(Section):
+    """The predictor of a candidate's rank.
+
+    Args:
+        encoder: ``gin`` (a graph network on the cells), ``mlp`` (on path encodings), or
+            ``module:Class``.
+        loss: ``ranking`` (pairwise), ``regression`` (of the accuracy), or ``module:Class``.
+        width: Number of features of a layer.
+        depth: Number of layers.
+        epochs: Passes over the pairs, or over the candidates, of the pool.
+        learning_rate: Learning rate of Adam.
+        weight_decay: Weight decay of Adam.
+    """
+
+    encoder: str = "gin"
+    loss: str = "ranking"
+    width: Count = 32
+    depth: Annotated[int, Field(ge=1, le=32)] = 3
+    epochs: Epochs = 100
+    learning_rate: Rate = 5e-3
+    weight_decay: Rate = 1e-4
+
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, value: str) -> str:
+        return check_part("strategy.predictor.encoder", value)
+
+    @field_validator("loss")
+    @classmethod
+    def _known_loss(cls, value: str) -> str:
+        return check_part("strategy.predictor.loss", value)
+
+
+class EvolutionConfig(Section):
+    """Options of ``evolution``: regularized evolution (Real et al., arXiv:1802.01548).
+
+    Args:
+        population: Number of youngest candidates that may be parents.
+        sample_size: Number of them that a parent is the best of.
+    """
+
+    population: Passes = 30
+    sample_size: Passes = 10
+
+
+class LocalSearchConfig(Section):
+    """Options of ``local-search`` (White et al., arXiv:2005.02960).
+
+    Args:
+        start: Number of random candidates; the best of them is where the search starts.
+    """
+
+    start: Passes = 10
+
+
+class HalvingConfig(Section):
+    """Options of ``successive-halving`` and ``asha``.
+
+    Args:
+        reduction_factor: One in this many candidates continues at each level.
+        candidates: Candidates of a bracket of ``successive-halving``.
+    """
+
+    reduction_factor: Annotated[float, Field(gt=1, le=1000, allow_inf_nan=False)] = 2.0
+    candidates: Passes = 32
+
+
+class NoshConfig(Section):
+    """Options of ``rank-nosh``.
+
+    Args:
+        proposals: K, the number of new candidates of a round.
+        keep: r, the share of a level's candidates that go on to the next one.
+        pool: M, the number of candidates at which the last round ends.
+        sampled: Number of genotypes that the predictor ranks to choose a round's proposals.
+        propose: Where these come from: ``random``, or ``mutation`` of the best candidates.
+        proxy: Training-free proxy of level 0, or ``module:Class``; None for no level 0.
+    """
+
+    proposals: Passes = 16
+    keep: Share = 0.5
+    pool: Passes = 100
+    sampled: Passes = 500
+    propose: Literal["random", "mutation"] = "random"
+    proxy: str | None = "parameters"
+
+    @field_validator("proxy")
+    @classmethod
+    def _known_proxy(cls, value: str | None) -> str | None:
+        return None if value is None else check_part("strategy.nosh.proxy", value)
+
+
+class StrategyConfig(Section):
+    """A black-box search: candidates are proposed, trained for some epochs, and compared.
+
+    Args:
+        kind: ``random``, ``evolution``, ``local-search``, ``successive-halving``, ``asha``,
+            ``rank-nosh``, or ``module:Class``.
+        budget: Total number of training epochs of all candidates.
+        levels: Cumulative epochs of a candidate at each level, e(1), e(2), …; strategies that train
+            every candidate fully use the last.
+        evolution: Options of ``evolution``.
+        local_search: Options of ``local-search``.
+        halving: Options of ``successive-halving`` and ``asha``.
+        nosh: Options of ``rank-nosh``.
+        predictor: The predictor of ``rank-nosh``.
+        options: Keyword arguments of a custom class.
+    """
+
+    kind: str = "random"
+    budget: Passes = 300
+    levels: tuple[Epochs, ...] = (12,)
+    evolution: EvolutionConfig = EvolutionConfig()
+    local_search: LocalSearchConfig = LocalSearchConfig()
+    halving: HalvingConfig = HalvingConfig()
+    nosh: NoshConfig = NoshConfig()
+    predictor: PredictorConfig = PredictorConfig()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return check_part("strategy.kind", value)
+
+    @field_validator("levels")
+    @classmethod
+    def _increase(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value:
+            raise ValueError("must have at least one level")
+        if any(after <= before for before, after in pairwise(value)):
+            raise ValueError("must increase from level to level")
+        return value
+
+    @model_validator(mode="after")
+    def _budget_suffices(self) -> StrategyConfig:
+        if self.budget < self.levels[-1]:
+            raise ValueError(
+                f"strategy.budget is {self.budget}, but must be >= {self.levels[-1]}, the epochs "
+                "of one candidate (the last of strategy.levels)"
+            )
+        return self
