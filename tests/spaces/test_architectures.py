@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import importlib.util
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from itertools import combinations, islice, product
 from math import comb
 from pathlib import Path
 from random import Random
+from statistics import mean, pstdev
 
 import pytest
 import yaml
@@ -230,6 +235,42 @@ def test_the_keys_of_nasbench201() -> None:
     keys = {architectures.key(genotype) for genotype in genotypes}
     assert time.process_time() - before < 2
     assert len(keys) == 5554
+
+
+def strings_of_authors() -> Callable[[Genotype], str]:
+    """Return the function that tells cells apart as NAS-Bench-201's authors do."""
+    path = Path(__file__).parents[2] / "benchmarks" / "computations.py"
+    spec = importlib.util.spec_from_file_location("computations", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.unique_string
+
+
+def test_the_strings_of_the_authors_of_nasbench201() -> None:
+    strings = strings_of_authors()
+    architectures = Architectures(load_space("nasbench201"))
+    assert len(set(map(strings, architectures.enumerate()))) == 6466  # as published
+
+
+def test_cells_of_equal_keys_differ_by_the_noise_of_training(shared_data_dir: Path) -> None:
+    """In the published table; cells that compute different functions differ by much more."""
+    strings, architectures = strings_of_authors(), Architectures(load_space("nasbench201"))
+    accuracies: dict[str, list[float]] = defaultdict(list)
+    keys: dict[str, set[str]] = defaultdict(set)
+    with gzip.open(shared_data_dir / "nasbench201.csv.gz", "rt", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            genotype = Genotype.parse(row["arch"])
+            key = architectures.key(genotype)
+            accuracies[key].append(float(row["c10_test_200"]))
+            keys[strings(genotype)].add(key)
+    groups = [group for group in accuracies.values() if len(group) > 1]
+    assert len(groups) == 1475
+    everything = [accuracy for group in accuracies.values() for accuracy in group]
+    assert pstdev(everything) == pytest.approx(12.93, abs=0.01)
+    assert mean(map(pstdev, groups)) == pytest.approx(0.134, abs=0.001)
+    means = [sorted(mean(accuracies[key]) for key in some) for some in keys.values()]
+    assert max(some[-1] - some[0] for some in means) == pytest.approx(2.747, abs=0.001)
 
 
 def test_a_key_has_all_cells(darts_v2: str) -> None:

@@ -18,6 +18,7 @@ from tune_nas.spaces import (
     Network,
     Space,
     build_network,
+    build_operation,
     load_space,
     register_operation,
 )
@@ -222,6 +223,16 @@ def test_a_skip_is_an_identity_at_stride_1_only() -> None:
     reduction = text_of("darts", "reduction", edges)
     assert reduction.count("skip_connect(x0)") == 2
     assert reduction.count("skip_connect(x1)") == 1
+
+
+@pytest.mark.parametrize("operation", ["nor_conv_1x1", "nor_conv_3x3", "dil_conv_5x5"])
+def test_a_convolution_of_zeros_is_its_shift(operation: str) -> None:
+    block = build_operation(operation, 4, 1, nn.BatchNorm2d)
+    shift = torch.tensor([1.0, -2.0, 0.5, 3.0])
+    block.stages[-1].norm.bias.data.copy_(shift)
+    for training in (True, False):
+        out = block.train(training)(torch.zeros(2, 4, 6, 6))
+        assert torch.equal(out, shift[None, :, None, None].expand_as(out))
 
 
 @pytest.mark.parametrize(

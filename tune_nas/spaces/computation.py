@@ -135,14 +135,18 @@ class CellComputation:
     """The computations of the cells of one type.
 
     Args:
-        cell: The cells.
+        cell: The cell type.
         reduction: Whether edges from input nodes have stride 2.
     """
 
     def __init__(self, cell: CellSpace, reduction: bool) -> None:
         self.cell = cell
         self.strides = [2 if reduction else 1] * cell.n_inputs + [1] * len(cell.nodes)
-        self._roles: dict[tuple[str, int], Role] = {}
+        self._roles = {
+            (operation, stride): role_of(operation, stride)
+            for operation in sorted(set(chain.from_iterable(cell.operations)))
+            for stride in sorted(set(self.strides))
+        }
 
     def text(self, genotype: CellGenotype) -> str:
         """Return the canonical form of a cell.
@@ -156,7 +160,7 @@ class CellComputation:
         for edge in genotype.edges:
             while len(nodes) <= edge.source:
                 nodes.append(_sum_of(into[len(nodes)]))
-            role = self._role(edge.operation, self.strides[edge.source])
+            role = self._roles[edge.operation, self.strides[edge.source]]
             total = into[edge.target]
             for term, count in terms.apply(role, edge.operation, nodes[edge.source]):
                 total[term] = total.get(term, 0) + count
@@ -165,12 +169,6 @@ class CellComputation:
             return _Writer(terms.terms, nodes[-1:], self.cell.n_inputs).text("{}")
         outputs = nodes[self.cell.n_inputs :]
         return _Writer(terms.terms, outputs, self.cell.n_inputs).text("[{}]")
-
-    def _role(self, operation: str, stride: int) -> Role:
-        found = self._roles.get((operation, stride))
-        if found is None:
-            found = self._roles[operation, stride] = role_of(operation, stride)
-        return found
 
 
 def _sum_of(terms: dict[int, int]) -> Sum:
