@@ -5,69 +5,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from random import Random
+from dataclasses import dataclass
+from typing import ClassVar
 
 from tune_nas.config.strategy_config import StrategyConfig
-from tune_nas.seeds import derive_seed
 from tune_nas.spaces import Genotype
 from tune_nas.spaces.architectures import Architectures
+from tune_nas.strategies.candidate_pool import CandidatePool
+from tune_nas.strategies.training_job import Request, Standing
+
+__all__ = ["Proxy", "Request", "Standing", "Strategy", "StrategyInputs"]
 
 Proxy = Callable[[Genotype], float]
 """Returns the training-free score of a genotype; higher is better."""
-
-_TRIES = 1000  # samples until the space counts as exhausted
-
-
-@dataclass(frozen=True)
-class Request:
-    """A training job: train a candidate from its checkpoint to a number of epochs.
-
-    Args:
-        number: Number of the job, in the order of requests, from 0.
-        candidate: Number of the candidate, in the order of proposals, from 0.
-        genotype: Its genotype.
-        start: Epochs for which it has been trained; 0 for a new candidate.
-        epochs: Cumulative epochs after the job.
-    """
-
-    number: int
-    candidate: int
-    genotype: Genotype
-    start: int
-    epochs: int
-
-    @property
-    def cost(self) -> int:
-        """Number of epochs that the job trains."""
-        return self.epochs - self.start
-
-
-@dataclass
-class Standing:
-    """A candidate and what is known about it.
-
-    Args:
-        candidate: Its number.
-        genotype: Its genotype.
-        accuracies: Validation accuracy by cumulative epochs; −inf for a failed training.
-        epochs: Cumulative epochs that were requested so far.
-    """
-
-    candidate: int
-    genotype: Genotype
-    accuracies: dict[int, float] = field(default_factory=dict)
-    epochs: int = 0
-
-    @property
-    def trained(self) -> int:
-        """Epochs of the last result; 0 without one."""
-        return max(self.accuracies, default=0)
-
-    @property
-    def accuracy(self) -> float:
-        """The last accuracy; −inf without one."""
-        return self.accuracies.get(self.trained, -math.inf)
 
 
 @dataclass(frozen=True)
@@ -87,27 +37,31 @@ class StrategyInputs:
     proxy: Proxy | None = None
 
 
-class Strategy(ABC):
+class Strategy(CandidatePool, ABC):
     """A black-box search: it asks for training jobs and hears their accuracies.
 
     Every decision is a function of the inputs and of the order of calls, so a search is resumed by
-    repeating its calls (`ask` and `tell`) on a new object. No two candidates have networks that
-    compute the same.
+    repeating its calls (`ask` and `tell`) on a new object: `tune_nas.strategies.History`. No two
+    candidates have networks that compute the same. Random numbers come from `rng`, whose purpose
+    names the decision, so no state of a generator outlives a call. A custom class gets
+    ``strategy.options`` as keyword arguments after ``inputs``.
 
     Args:
-        inputs: The space, the options and the seed.
+        inputs: The space, the section ``strategy`` and the seed.
 
     Attributes:
+        order_free: Class attribute: whether the requests depend neither on the number of jobs
+            that are trained at a time nor on the order of their results.
         standings: All candidates, by number.
         spent: Training epochs requested so far.
     """
 
+    order_free: ClassVar[bool] = False
+
     def __init__(self, inputs: StrategyInputs) -> None:
-        self.architectures, self.config = inputs.architectures, inputs.config
-        self.inputs = inputs
-        self.standings: list[Standing] = []
+        super().__init__(inputs.architectures, inputs.seed)
+        self.inputs, self.config = inputs, inputs.config
         self.spent = 0
-        self._keys: set[str] = set()
         self._pending: dict[int, Request] = {}
         self._requests = 0
         self._over = False
@@ -134,14 +88,13 @@ class Strategy(ABC):
         if wanted is None:
             self._over = not self._pending
             return None
-        genotype, candidate, epochs = wanted.genotype, wanted.candidate, wanted.epochs
+        self._check(wanted)
         if self.spent + wanted.cost > self.config.budget:
             self._over = True
             return None
-        if candidate == len(self.standings):
-            self.standings.append(Standing(candidate, genotype))
-            self._keys.add(self.architectures.key(genotype))
-        self.standings[candidate].epochs = epochs
+        if wanted.candidate == len(self.standings):
+            self.add(wanted.genotype)
+        self.standings[wanted.candidate].epochs = wanted.epochs
         self.spent += wanted.cost
         self._requests += 1
         self._pending[wanted.number] = wanted
@@ -151,28 +104,35 @@ class Strategy(ABC):
         """Take the validation accuracy after a job; None or NaN if its training failed.
 
         Raises:
-            ValueError: If the request is not pending.
+            ValueError: If the request was not returned by `ask`, or was answered before.
         """
-        if self._pending.pop(request.number, None) is None:
-            raise ValueError(f"request {request.number} is not pending")
-        failed = accuracy is None or math.isnan(accuracy)
-        value = -math.inf if accuracy is None or failed else accuracy
+        if self._pending.get(request.number) != request:
+            asked = request.number < self._requests and request.number not in self._pending
+            why = "was answered before" if asked else "was not returned by ask()"
+            raise ValueError(f"request {request.number} {why}")
+        del self._pending[request.number]
+        value = -math.inf if accuracy is None or not math.isfinite(accuracy) else accuracy
         self.standings[request.candidate].accuracies[request.epochs] = value
         self.observe(request, value)
 
     def ranking(self) -> list[Standing]:
-        """Return the candidates with a result, best first: longest trained, then most accurate."""
+        """Return the candidates with a result, best first.
+
+        The longest trained come first, then the most accurate, then the earliest. Those whose last
+        training failed come last.
+        """
         known = [standing for standing in self.standings if standing.accuracies]
-        return sorted(known, key=lambda s: (-s.trained, -s.accuracy, s.candidate))
+        return sorted(known, key=lambda s: (s.failed, -s.trained, -s.accuracy, s.candidate))
 
     @abstractmethod
     def propose(self) -> Request | None:
         """Return the next job, from `new` or `promotion`; None if there is none for now.
 
-        None ends the search if no result is awaited.
+        None ends the search if no result is awaited. Returning None changes nothing: the next call
+        returns None again, unless a result was told in between.
         """
 
-    def observe(self, request: Request, accuracy: float) -> None:  # noqa: B027 (optional)
+    def observe(self, request: Request, accuracy: float) -> None:
         """Note a result, which is in ``standings`` already; −inf if the training failed."""
 
     def new(self, genotype: Genotype, epochs: int) -> Request:
@@ -180,23 +140,30 @@ class Strategy(ABC):
         return Request(self._requests, len(self.standings), genotype, 0, epochs)
 
     def promotion(self, standing: Standing, epochs: int) -> Request:
-        """Return the job that continues the training of a candidate to some cumulative epochs."""
-        return Request(
-            self._requests, standing.candidate, standing.genotype, standing.epochs, epochs
-        )
+        """Return the job that trains a candidate longer.
 
-    def rng(self, purpose: str) -> Random:
-        """Return a generator for one purpose, e.g. ``candidate 3``."""
-        return Random(derive_seed(self.inputs.seed, purpose))
+        With ``strategy.promotion: restart`` it is trained from scratch, else from its checkpoint.
+        """
+        start = standing.epochs if self.config.promotion == "continue" else 0
+        return Request(self._requests, standing.candidate, standing.genotype, start, epochs)
 
-    def is_new(self, genotype: Genotype) -> bool:
-        """Return whether no candidate so far computes the same."""
-        return self.architectures.key(genotype) not in self._keys
+    def _check(self, wanted: Request) -> None:
+        """Reject a job that breaks the rules; only a wrong strategy proposes one.
 
-    def sample_new(self, rng: Random) -> Genotype | None:
-        """Return a sampled genotype that is new; None if none is found in many samples."""
-        for _ in range(_TRIES):
-            genotype = self.architectures.sample(rng)
-            if self.is_new(genotype):
-                return genotype
-        return None
+        Raises:
+            ValueError: If it does.
+        """
+        if wanted.number != self._requests or not 0 <= wanted.candidate <= len(self.standings):
+            raise ValueError(f"{wanted} must come from new() or promotion(), just before")
+        if wanted.epochs not in self.config.levels:
+            raise ValueError(f"{wanted.epochs} epochs are not among strategy.levels")
+        if wanted.candidate == len(self.standings):
+            if not self.is_new(wanted.genotype):
+                raise ValueError(f"an earlier candidate computes the same as {wanted.genotype}")
+            return
+        standing = self.standings[wanted.candidate]
+        if standing.trained != standing.epochs or wanted.epochs <= standing.epochs:
+            raise ValueError(
+                f"candidate {wanted.candidate} cannot be trained to {wanted.epochs} epochs: it has "
+                f"a result after {standing.trained}, and {standing.epochs} were requested"
+            )
