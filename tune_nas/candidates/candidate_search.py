@@ -281,17 +281,15 @@ class CandidateSearch:
         for slot in range(size):
             if self._slots[slot] is not None:
                 continue
-            request = self.strategy.ask()
+            try:
+                request = self.strategy.ask()
+            except TuneNasError:
+                raise
+            except ValueError as error:
+                raise ConfigError(f"strategy '{self._config.kind}': {error}") from error
             self._history.record_ask(request)
             if request is None:
                 return
-            last = self._config.levels[-1]
-            if not request.start < request.epochs <= last:
-                raise ConfigError(
-                    f"strategy '{self._config.kind}' asks for candidate {request.candidate} from "
-                    f"epoch {request.start} to {request.epochs}, but must ask for more than it "
-                    f"has, and at most for {last}, the last of strategy.levels"
-                )
             if request.start:
                 self._remarks.append(f"candidate {request.candidate} → {request.epochs} epochs")
             self._slots[slot] = RunningJob(request, request.start)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from tune_nas.candidates import CandidateSearch, candidate_trial
-from tune_nas.candidates.candidate_trial import strategy_of
+from tune_nas.candidates.candidate_search import CandidateSearch
+from tune_nas.candidates.candidate_trial import candidate_trial, strategy_of
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.retrain.retrain_checks import check_retrain_memory
