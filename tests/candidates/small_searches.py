@@ -65,7 +65,7 @@ def trained(search: CandidateSearch, number: int, epochs: int) -> Retrain:
     """Return the training of a candidate after some epochs, on its own from the beginning."""
     from tune_nas.candidates.candidate_trial import candidate_trial
 
-    genotype = search.strategy.standings[number].genotype
+    genotype = search.jobs.strategy.standings[number].genotype
     training = Retrain(candidate_trial(search.trial, genotype), genotype, data=search.data)
     torch.manual_seed(number)  # nothing may use torch's global generator
     for _ in range(epochs):

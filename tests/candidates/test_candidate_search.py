@@ -59,7 +59,7 @@ def test_random_search_by_hand() -> None:
     first, second = curve[2], curve[5]
     best = max(first, second)
     assert [metrics["valid_accuracy"] for metrics in found] == [*curve[:3], first, first, best]
-    assert search.result() == search.strategy.standings[curve[2] < curve[5]].genotype
+    assert search.result() == search.jobs.strategy.standings[curve[2] < curve[5]].genotype
     assert search.remarks()["ended"] == (
         "the strategy asks for no further job, with 1 of 7 epochs left"
     )
@@ -70,7 +70,7 @@ def test_candidates_differ_in_their_seed_alone() -> None:
     trial = small_trial(HALVING, retrain__epochs=600)
     search = CandidateSearch(trial)
     epochs_of(search)
-    one, other = (standing.genotype for standing in search.strategy.standings[:2])
+    one, other = (standing.genotype for standing in search.jobs.strategy.standings[:2])
     assert candidate_trial(trial, one).seed == candidate_trial(small_trial(RANDOM), one).seed
     assert candidate_trial(trial, one).seed != candidate_trial(trial, other).seed
     assert candidate_trial(trial, one).retrain.epochs == 5  # of the last level
@@ -85,7 +85,7 @@ def test_promoted_candidates_continue_where_they_stopped(tmp_path: Path) -> None
         found.append(lasting(search.run_epoch()))
         kept.append(states(tmp_path))
         remarks.append(search.remarks().get("decisions", ""))
-    standings = search.strategy.standings
+    standings = search.jobs.strategy.standings
     for standing in standings:
         history = trained(search, standing.candidate, standing.trained).history
         assert standing.accuracies == {
@@ -148,7 +148,7 @@ def test_a_diverged_candidate_is_left_out(monkeypatch: pytest.MonkeyPatch) -> No
         remarks.append(search.remarks().get("decisions", ""))
     (failed,) = [text for text in remarks if "failed" in text]
     assert failed.endswith("failed: the train loss is nan in epoch 4")
-    lost = [s for s in search.strategy.standings if s.accuracy == -math.inf]
+    lost = [s for s in search.jobs.strategy.standings if s.accuracy == -math.inf]
     assert len(lost) == 1 and lost[0].trained == 5
     assert search.result() != lost[0].genotype
     assert all(math.isfinite(metrics["valid_accuracy"]) for metrics in found)
@@ -168,7 +168,7 @@ def test_the_table_of_candidates() -> None:
     search = CandidateSearch(small_trial(HALVING))
     epochs_of(search)
     rows = list(csv.DictReader(search.artifacts()["candidates.csv"].splitlines()))
-    ranking = search.strategy.ranking()
+    ranking = search.jobs.strategy.ranking()
     assert [int(row["candidate"]) for row in rows] == [s.candidate for s in ranking]
     assert rows[0]["genotype"] == str(search.result())
     assert rows[0]["accuracy_5"] == rows[0]["valid_accuracy"] == f"{ranking[0].accuracy:.4f}"

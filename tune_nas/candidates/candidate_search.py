@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections import ChainMap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from random import Random
-from typing import NamedTuple
 
+from tune_nas.candidates.candidate_jobs import CandidateJobs
 from tune_nas.candidates.candidate_states import CandidateStates
 from tune_nas.candidates.candidate_table import CANDIDATES, candidate_table
+from tune_nas.candidates.candidate_trainer import CandidateTrainer
 from tune_nas.candidates.candidate_trial import candidate_trial, strategy_of
 from tune_nas.candidates.processes import Processes
+from tune_nas.candidates.proxy_of_trial import proxy_of
 from tune_nas.candidates.running_job import EpochResult, RunningJob
 from tune_nas.checkpoint import State, check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
@@ -24,51 +23,19 @@ from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNas
 from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.library import stored_trial
 from tune_nas.paths import GENOTYPE
-from tune_nas.retrain import Retrain
-from tune_nas.retrain.distributed import Workers
 from tune_nas.retrain.retrain_checks import final_space
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.search.checkpoint_compatibility import check_same_space
 from tune_nas.search.probes.genotype_numbers import GenotypeNumbers
 from tune_nas.spaces import Genotype
 from tune_nas.spaces.architectures import Architectures
-from tune_nas.strategies import Request, StrategyInputs
-from tune_nas.strategies.history import History
-from tune_nas.strategies.strategy_factory import make_strategy
+from tune_nas.strategies import StrategyInputs
 
 STATE_FILE = "candidates.pt"
 _CHECKPOINTS_KEPT = 2  # of a trial
 _OF_RUNNING = ("train_loss", "train_accuracy", "learning_rate")
 
 Metrics = dict[str, float]
-
-
-class Incumbent(NamedTuple):
-    """The best candidate so far.
-
-    Args:
-        candidate: Its number.
-        genotype: Its genotype.
-        accuracy: Its validation accuracy in percent.
-    """
-
-    candidate: int
-    genotype: Genotype
-    accuracy: float
-
-
-class EndedJob(NamedTuple):
-    """A job that has ended.
-
-    Args:
-        candidate: Its candidate.
-        start: Epochs for which the candidate had been trained before.
-        epoch: Epochs of the search when it ended.
-    """
-
-    candidate: int
-    start: int
-    epoch: int
 
 
 class CandidateSearch:
@@ -92,7 +59,8 @@ class CandidateSearch:
 
     Attributes:
         epoch: Epochs trained so far, of all candidates.
-        strategy: The strategy.
+        data: The images of the candidates.
+        jobs: The strategy and its jobs.
 
     Raises:
         ConfigError: If the space, a part or the device is not available, or keys do not fit.
@@ -102,7 +70,7 @@ class CandidateSearch:
     def __init__(self, trial: TrialConfig, folders: Sequence[str] = ()) -> None:
         self.trial = trial
         self._config = strategy_of(trial)
-        self._candidate_trial = candidate_trial(trial)
+        candidate_trial(trial)  # rejects a warm-up that is too long
         self.device, dtype = set_up_runtime(trial.runtime)
         self.space = final_space(trial)
         data = load_data(
@@ -110,42 +78,27 @@ class CandidateSearch:
         )
         self.data = data.for_candidates()
         self._numbers = GenotypeNumbers(trial, self.space, self.data)
-        self._inputs = StrategyInputs(Architectures(self.space), self._config, trial.seed)
+        self._inputs = StrategyInputs(
+            Architectures(self.space), self._config, trial.seed, proxy_of(trial)
+        )
         self._processes = Processes.joined()
         self._states = CandidateStates(folders)
-        self._start()
-
-    def _start(self) -> None:
-        self.strategy = make_strategy(self._inputs)
+        self._trainer = CandidateTrainer(trial, self.data, self._states)
+        self.jobs = CandidateJobs(self._inputs, self._processes.size)
         self.epoch = 0
-        self._history = History()
-        self._slots: list[RunningJob | None] = [None] * self._processes.size
-        self._ended: list[EndedJob] = []
-        self._superseded: list[EndedJob] = []  # whose first state is not removed yet
-        self._remarks: list[str] = []
 
     @property
     def done(self) -> bool:
         """Whether the strategy asks for nothing more."""
-        return self.strategy.done
+        return self.jobs.strategy.done
 
-    @property
-    def running(self) -> list[RunningJob]:
-        """The jobs in training, in the order of requests."""
-        jobs = [job for job in self._slots if job is not None]
-        return sorted(jobs, key=lambda job: job.request.number)
+    def check(self) -> None:
+        """Check that the candidates can be trained, by building one.
 
-    @property
-    def incumbent(self) -> Incumbent | None:
-        """The first candidate of the ranking; while there is none, the best one in training."""
-        for standing in self.strategy.ranking():
-            if math.isfinite(standing.accuracy):
-                return Incumbent(standing.candidate, standing.genotype, standing.accuracy)
-        known = [job for job in self.running if job.accuracy is not None]
-        if not known:
-            return None
-        best = max(known, key=lambda job: job.accuracy or 0.0)
-        return Incumbent(best.request.candidate, best.request.genotype, best.accuracy or 0.0)
+        Raises:
+            TuneNasError: If they cannot.
+        """
+        self._trainer.check(self._inputs.architectures)
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Metrics:
         """Train an epoch of each running candidate and return the metrics.
@@ -165,52 +118,50 @@ class CandidateSearch:
         """
         if self.done:
             raise TuneNasError(f"the search is over after {self.epoch} epochs")
-        start = time.perf_counter()
-        self._remarks = []
-        if not self.strategy.standings:
-            self._fill()
-        jobs = {slot: job for slot, job in enumerate(self._slots) if job is not None}
-        if not jobs:
+        start, jobs, processes = time.perf_counter(), self.jobs, self._processes
+        jobs.remarks = []
+        if not jobs.strategy.standings:
+            jobs.fill()
+        own = {
+            slot: self._trainer.run_epoch(job, on_step)
+            for slot, job in enumerate(jobs.slots)
+            if job is not None and slot % processes.size == processes.rank
+        }
+        results = {slot: found for each in processes.shared(own) for slot, found in each.items()}
+        if not results:
             raise TuneNasError(f"strategy '{self._config.kind}' asks for no candidate")
-        rank, size = self._processes.rank, self._processes.size
-        own = {slot: self._train(job, on_step) for slot, job in jobs.items() if slot % size == rank}
-        results = dict(ChainMap(*self._processes.shared(own)))
-        self.epoch += len(jobs)
-        first = min(jobs, key=lambda slot: jobs[slot].request.number)
-        for slot in sorted(jobs, key=lambda slot: jobs[slot].request.number):
-            self._note(slot, jobs[slot], results[slot])
-        self._remove_superseded()
-        self._fill()
-        if self.strategy.done:
+        trained = sorted(
+            ((job, results[slot]) for slot, job in enumerate(jobs.slots) if job is not None),
+            key=lambda each: each[0].request.number,
+        )
+        self.epoch += len(trained)
+        for job, result in trained:
+            jobs.note(job, result, self.epoch)
+        for ended in jobs.superseded(self.epoch - _CHECKPOINTS_KEPT * processes.size):
+            self._states.remove(ended.candidate, ended.start)
+        jobs.fill()
+        if jobs.strategy.done:
             self._states.clear()
-            if self.incumbent is None:
+            if jobs.incumbent is None:
                 raise DivergedError(
-                    f"all {len(self.strategy.standings)} candidates have diverged; a lower "
+                    f"all {len(jobs.strategy.standings)} candidates have diverged; a lower "
                     "retrain.learning_rate may help"
                 )
         self._gather()
-        metrics = self._metrics(jobs[first], results[first])
+        metrics = self._metrics(*trained[0])
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
         return metrics
 
-    def check(self) -> None:
-        """Build the training of a candidate, to check that its network, batches and images fit.
-
-        Raises:
-            TuneNasError: If they do not.
-        """
-        genotype = Architectures(self.space).sample(Random(0))
-        Retrain(candidate_trial(self.trial, genotype), genotype, data=self.data, workers=Workers())
-
     def _metrics(self, job: RunningJob, result: EpochResult) -> Metrics:
-        best, request = self.incumbent, job.request
+        """Return the metrics of an epoch, given the first of the jobs in training."""
+        best, request = self.jobs.incumbent, job.request
         metrics: Metrics = {
             "epoch": self.epoch,
             "valid_accuracy": 0.0 if best is None else best.accuracy,
-            "candidates": len(self.strategy.ranking()),
+            "candidates": len(self.jobs.strategy.ranking()),
             "candidate": request.candidate,
-            "level": 1 + sum(epochs < request.epochs for epochs in self._config.levels),
+            "level": 1 + self._config.levels.index(request.epochs),
         }
         if result.metrics is not None:
             metrics["candidate_accuracy"] = result.metrics["valid_accuracy"]
@@ -220,97 +171,15 @@ class CandidateSearch:
             metrics |= self._numbers.of(best.genotype)
         return metrics
 
-    def _train(self, job: RunningJob, on_step: Callable[[int, int], None] | None) -> EpochResult:
-        """Train an epoch of a job, in this process; store the candidate's state at its end."""
-        try:
-            if job.training is None:
-                job.training, job.state = self._training(job), None
-            metrics = job.training.run_epoch(on_step)
-        except DivergedError as error:
-            return EpochResult(None, str(error))
-        if job.training.epoch == job.request.epochs and not job.training.done:
-            self._states.save(job.request.candidate, job.training)
-        return EpochResult(metrics)
-
-    def _training(self, job: RunningJob) -> Retrain:
-        """Return the training of a job's candidate, as it was left."""
-        request = job.request
-
-        def build() -> Retrain:
-            trial = candidate_trial(self.trial, request.genotype)
-            return Retrain(trial, request.genotype, data=self.data, workers=Workers())
-
-        if job.state is not None:
-            training = build()
-            training.load_state_dict(job.state)
-            return training
-        if request.start == 0:
-            return build()
-        kept = self._states.load(request.candidate, request.start, build)
-        if kept is not None:
-            return kept
-        training = build()
-        while training.epoch < request.start:
-            training.run_epoch()
-        return training
-
-    def _note(self, slot: int, job: RunningJob, result: EpochResult) -> None:
-        """Note the result of an epoch, and tell the strategy if the job has ended."""
-        request = job.request
-        job.trained += 1
-        if result.metrics is None:
-            self._remarks.append(f"candidate {request.candidate} failed: {result.error}")
-            self._tell(slot, request, None)
-            return
-        job.accuracy = result.metrics["valid_accuracy"]
-        if job.ends:
-            self._tell(slot, request, job.accuracy)
-
-    def _tell(self, slot: int, request: Request, accuracy: float | None) -> None:
-        self.strategy.tell(request, accuracy)
-        self._history.record_tell(request, accuracy)
-        self._ended.append(EndedJob(request.candidate, request.start, self.epoch))
-        self._superseded += self._ended[-1:] if request.start else []
-        self._slots[slot] = None
-
-    def _fill(self) -> None:
-        """Ask for jobs until every process has one, or there is none for now."""
-        size = self._processes.size
-        while len(self._slots) > size and self._slots[-1] is None:
-            self._slots.pop()  # of a session with more processes
-        for slot in range(size):
-            if self._slots[slot] is not None:
-                continue
-            try:
-                request = self.strategy.ask()
-            except TuneNasError:
-                raise
-            except ValueError as error:
-                raise ConfigError(f"strategy '{self._config.kind}': {error}") from error
-            self._history.record_ask(request)
-            if request is None:
-                return
-            if request.start:
-                self._remarks.append(f"candidate {request.candidate} → {request.epochs} epochs")
-            self._slots[slot] = RunningJob(request, request.start)
-
-    def _remove_superseded(self) -> None:
-        """Remove states from which candidates have continued, once no checkpoint needs them."""
-        kept = self.epoch - _CHECKPOINTS_KEPT * self._processes.size
-        for job in [job for job in self._superseded if job.epoch <= kept]:
-            self._superseded.remove(job)
-            if self._processes.rank == 0:
-                self._states.remove(job.candidate, job.start)
-
     def _gather(self) -> None:
         """Give the first process, which writes checkpoints, the states of the others."""
         own = {
             str(slot): job.training.state_dict()
-            for slot, job in enumerate(self._slots)
+            for slot, job in enumerate(self.jobs.slots)
             if job is not None and job.training is not None and self._processes.size > 1
         }
         for slot, state in self._processes.gathered(own).items():
-            job = self._slots[int(slot)]
+            job = self.jobs.slots[int(slot)]
             if job is not None:
                 job.state = state
 
@@ -320,10 +189,7 @@ class CandidateSearch:
             "trial": self.trial.to_dict(),
             "space": self.space.to_dict(),
             "epoch": self.epoch,
-            "history": self._history.to_state(),
-            "slots": [None if job is None else job.to_state() for job in self._slots],
-            "ended": [list(job) for job in self._ended],
-            "superseded": [list(job) for job in self._superseded],
+            **self.jobs.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -334,36 +200,25 @@ class CandidateSearch:
                 the strategy decides otherwise now.
         """
         try:
-            saved = stored_trial(state["trial"], "its trial")
+            saved = candidate_trial(stored_trial(state["trial"], "its trial"))
         except ConfigError as error:
             raise CheckpointError(f"the checkpoint is of another version: {error}") from error
         mark = Decides.SEARCH | Decides.RETRAIN
-        check_same_trial(
-            decided_by(self._candidate_trial, mark), decided_by(candidate_trial(saved), mark)
-        )
+        check_same_trial(decided_by(candidate_trial(self.trial), mark), decided_by(saved, mark))
         check_same_space(self.space.to_dict(), state["space"])
-        self._start()
-        self._history = History.restore(self.strategy, state["history"])
+        self.jobs = CandidateJobs.restored(self._inputs, self._processes.size, state)
         self.epoch = state["epoch"]
-        self._ended = [EndedJob(*job) for job in state["ended"]]
-        self._superseded = [EndedJob(*job) for job in state["superseded"]]
-        requests = {request.number: request for request in self.strategy.pending}
-        self._slots = [
-            None if each is None else RunningJob.restored(each, requests[each["request"]])
-            for each in state["slots"]
-        ]
-        self._slots += [None] * (self._processes.size - len(self._slots))
 
     def result(self) -> Genotype | None:
         """Return the genotype of the best candidate; before the first result, one in training."""
-        best = self.incumbent
+        best = self.jobs.incumbent
         if best is not None:
             return best.genotype
-        return self.running[0].request.genotype if self.running else None
+        return next((job.request.genotype for job in self.jobs.running), None)
 
     def remarks(self) -> dict[str, str]:
         """Return the decisions of the last epoch, and the reason for an end before the budget."""
-        remarks = {DECISIONS: "; ".join(self._remarks)}
+        remarks = {DECISIONS: "; ".join(self.jobs.remarks)}
         budget = self._config.budget
         if self.done and self.epoch < budget:
             remarks[ENDED] = (
@@ -374,8 +229,8 @@ class CandidateSearch:
 
     def artifacts(self) -> dict[str, str]:
         """Return the table of the candidates and the genotype of the best one, by file name."""
-        spent = {job.candidate: job.epoch for job in self._ended}
-        table = candidate_table(self.strategy.ranking(), spent, self._config.levels)
+        spent = {job.candidate: job.epoch for job in self.jobs.ended}
+        table = candidate_table(self.jobs.strategy.ranking(), spent, self._config.levels)
         best = self.result()
         return {CANDIDATES: table, **({} if best is None else {GENOTYPE: best.to_yaml()})}
 

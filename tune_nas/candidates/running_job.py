@@ -41,11 +41,6 @@ class RunningJob:
     training: Retrain | None = None
     state: State | None = None
 
-    @property
-    def ends(self) -> bool:
-        """Whether the epochs of the job are trained."""
-        return self.trained >= self.request.epochs
-
     def to_state(self) -> State:
         """Return plain containers and tensors from which `restored` makes the job."""
         state = self.state if self.training is None else self.training.state_dict()
