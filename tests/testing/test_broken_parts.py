@@ -136,7 +136,7 @@ class Polled(Strategy):
 class Overrated(Strategy):
     """Ranks by accuracy alone."""
     def propose(self):
-        if len(self.standings) % 4 == 1 and self.standings[0].trained == 1:
+        if self.standings and self.standings[0].epochs == self.standings[0].trained == 1:
             return self.promotion(self.standings[0], 4)
         found = self.sample_new(self.rng(f"candidate {len(self.standings)}"))
         return None if found is None else self.new(found, 1)
