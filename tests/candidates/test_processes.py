@@ -35,7 +35,7 @@ def run_processes(
                 str(rank),
                 str(size),
                 str(folder),
-                *filter(None, [start]),
+                *resumed,
             ],
             env=environment,
             stderr=subprocess.PIPE,
