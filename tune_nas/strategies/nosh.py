@@ -110,7 +110,8 @@ class RankNosh(Strategy):
     def _by_proxy(self, options: Sequence[Genotype], count: int) -> list[Genotype]:
         """Add the first ⌈count / r⌉ options to level 0, and take the best of it by the proxy."""
         proxy = cast(Proxy, self.inputs.proxy)
-        for genotype in options[: math.ceil(count / self.config.nosh.keep)]:
+        joining = math.ceil(count / self.config.nosh.keep - 1e-9)  # 7 / 0.7 is 10.000…2 in binary
+        for genotype in options[:joining]:
             key = self.architectures.key(genotype)
             if key not in self._untrained:
                 score = proxy(genotype)
@@ -122,7 +123,8 @@ class RankNosh(Strategy):
     def _options(self) -> list[Genotype]:
         """Return the genotypes that the predictor ranks: new ones, no two of which are equal."""
         wanted, rng = self.config.nosh.sampled, self.rng(f"round {len(self.round_correlations)}")
-        parents = [each.genotype for each in self.ranking()[: self.config.nosh.proposals]]
+        best = [each.genotype for each in self.ranking() if each.accuracy > -math.inf]
+        parents = best[: self.config.nosh.proposals]
         mutations = self.config.nosh.propose == "mutation" and bool(parents)
         found: dict[str, Genotype] = {}
         for mutates in (True, False) if mutations else (False,):  # samples, if neighbors run out
