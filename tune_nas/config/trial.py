@@ -127,7 +127,8 @@ class RuntimeConfig(Section):
             be captured, equal up to rounding, which is experimental; ``never``: no CUDA graphs;
             ``auto``: like never, until they have been measured on a GPU.
         workers: Number of processes that share every batch of a retraining run, each on its own
-            GPU or CPUs. Equal up to rounding; checkpoints are the same.
+            GPU or CPUs. Equal up to rounding; checkpoints are the same. In a black-box search, each
+            of them trains another candidate.
     """
 
     device: str = "auto"
@@ -191,7 +192,7 @@ class TrialConfig(Section):
     benchmark: Annotated[BenchmarkConfig, Decides.SEARCH_STARTS] = BenchmarkConfig()
     retrain: Annotated[RetrainConfig, _OF_RETRAIN] = RetrainConfig()
     analysis: Annotated[AnalysisConfig, Decides.ANALYSIS] = AnalysisConfig()
-    strategy: StrategyConfig | None = None
+    strategy: Annotated[StrategyConfig | None, _OF_SEARCH] = None
     start_from: Annotated[str | None, Decides.SEARCH_STARTS | Decides.LENGTH] = None
     probes: Annotated[list[str], Decides.SEARCH_STARTS] = Field(default_factory=list)
 
