@@ -147,7 +147,7 @@ class CandidateSearch:
                     f"all {len(jobs.strategy.standings)} candidates have diverged; a lower "
                     "retrain.learning_rate may help"
                 )
-        self._gather()
+        jobs.gather(processes)
         metrics = self._metrics(*trained[0])
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
@@ -170,18 +170,6 @@ class CandidateSearch:
             metrics["best_candidate"] = best.candidate
             metrics |= self._numbers.of(best.genotype)
         return metrics
-
-    def _gather(self) -> None:
-        """Give the first process, which writes checkpoints, the states of the others."""
-        own = {
-            str(slot): job.training.state_dict()
-            for slot, job in enumerate(self.jobs.slots)
-            if job is not None and job.training is not None and self._processes.size > 1
-        }
-        for slot, state in self._processes.gathered(own).items():
-            job = self.jobs.slots[int(slot)]
-            if job is not None:
-                job.state = state
 
     def state_dict(self) -> State:
         """Return the complete state of the search as containers and tensors."""
