@@ -120,6 +120,10 @@ class StrategyConfig(Section):
         budget: Total number of training epochs of all candidates.
         levels: Cumulative epochs of a candidate at each level, e(1), e(2), …; strategies that train
             every candidate fully use the last.
+        promotion: ``continue`` (a candidate that reaches a level is trained from its checkpoint,
+            which costs the additional epochs) or ``restart`` (from scratch, which costs all epochs
+            of the level: where the learning rate is annealed to the end of each level, as in the
+            tables, shorter trainings cannot be continued).
         evolution: Options of ``evolution``.
         local_search: Options of ``local-search``.
         halving: Options of ``successive-halving`` and ``asha``.
@@ -131,6 +135,7 @@ class StrategyConfig(Section):
     kind: str = "random"
     budget: Passes = 300
     levels: tuple[Epochs, ...] = (12,)
+    promotion: Literal["continue", "restart"] = "continue"
     evolution: EvolutionConfig = EvolutionConfig()
     local_search: LocalSearchConfig = LocalSearchConfig()
     halving: HalvingConfig = HalvingConfig()

@@ -8,6 +8,8 @@ from tune_nas.strategies.strategy import Request, Strategy
 class RandomSearch(Strategy):
     """Uniform samples of the space, each trained for the epochs of the last level."""
 
+    order_free = True
+
     def propose(self) -> Request | None:
         """Return the job of a new sample."""
         genotype = self.sample_new(self.rng(f"candidate {len(self.standings)}"))

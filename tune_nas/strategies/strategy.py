@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import ClassVar
 
 from tune_nas.config.strategy_config import StrategyConfig
 from tune_nas.seeds import derive_seed
@@ -21,14 +22,14 @@ _TRIES = 1000  # samples until the space counts as exhausted
 
 @dataclass(frozen=True)
 class Request:
-    """A training job: train a candidate from its checkpoint to a number of epochs.
+    """A training job: train a candidate to a number of epochs.
 
     Args:
         number: Number of the job, in the order of requests, from 0.
         candidate: Number of the candidate, in the order of proposals, from 0.
         genotype: Its genotype.
-        start: Epochs for which it has been trained; 0 for a new candidate.
-        epochs: Cumulative epochs after the job.
+        start: Epochs of the checkpoint that the training continues from; 0 to train from scratch.
+        epochs: Epochs of training after the job, those of the checkpoint included.
     """
 
     number: int
@@ -50,8 +51,8 @@ class Standing:
     Args:
         candidate: Its number.
         genotype: Its genotype.
-        accuracies: Validation accuracy by cumulative epochs; −inf for a failed training.
-        epochs: Cumulative epochs that were requested so far.
+        accuracies: Validation accuracy by epochs of training; −inf for a failed training.
+        epochs: Epochs of training that were requested so far.
     """
 
     candidate: int
@@ -68,6 +69,11 @@ class Standing:
     def accuracy(self) -> float:
         """The last accuracy; −inf without one."""
         return self.accuracies.get(self.trained, -math.inf)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last training failed."""
+        return bool(self.accuracies) and self.accuracy == -math.inf
 
 
 @dataclass(frozen=True)
@@ -91,26 +97,32 @@ class Strategy(ABC):
     """A black-box search: it asks for training jobs and hears their accuracies.
 
     Every decision is a function of the inputs and of the order of calls, so a search is resumed by
-    repeating its calls (`ask` and `tell`) on a new object. No two candidates have networks that
-    compute the same.
+    repeating its calls (`ask` and `tell`) on a new object: `tune_nas.strategies.History`. No two
+    candidates have networks that compute the same. Random numbers come from `rng`, whose purpose
+    names the decision, so no state of a generator outlives a call.
 
     Args:
         inputs: The space, the options and the seed.
+        options: Keyword arguments of a custom class: ``strategy.options``.
 
     Attributes:
+        order_free: Class attribute: whether the requests depend neither on the number of jobs
+            that are trained at a time nor on the order of their results.
         standings: All candidates, by number.
         spent: Training epochs requested so far.
     """
+
+    order_free: ClassVar[bool] = False
 
     def __init__(self, inputs: StrategyInputs) -> None:
         self.architectures, self.config = inputs.architectures, inputs.config
         self.inputs = inputs
         self.standings: list[Standing] = []
         self.spent = 0
-        self._keys: set[str] = set()
+        self._candidates: dict[str, int] = {}  # by the key of their computation
         self._pending: dict[int, Request] = {}
         self._requests = 0
-        self._over = False
+        self._over = self._exhausted = False
 
     @property
     def done(self) -> bool:
@@ -134,14 +146,14 @@ class Strategy(ABC):
         if wanted is None:
             self._over = not self._pending
             return None
-        genotype, candidate, epochs = wanted.genotype, wanted.candidate, wanted.epochs
+        self._check(wanted)
         if self.spent + wanted.cost > self.config.budget:
             self._over = True
             return None
-        if candidate == len(self.standings):
-            self.standings.append(Standing(candidate, genotype))
-            self._keys.add(self.architectures.key(genotype))
-        self.standings[candidate].epochs = epochs
+        if wanted.candidate == len(self.standings):
+            self.standings.append(Standing(wanted.candidate, wanted.genotype))
+            self._candidates[self.architectures.key(wanted.genotype)] = wanted.candidate
+        self.standings[wanted.candidate].epochs = wanted.epochs
         self.spent += wanted.cost
         self._requests += 1
         self._pending[wanted.number] = wanted
@@ -151,25 +163,32 @@ class Strategy(ABC):
         """Take the validation accuracy after a job; None or NaN if its training failed.
 
         Raises:
-            ValueError: If the request is not pending.
+            ValueError: If the request was not returned by `ask`, or was answered before.
         """
-        if self._pending.pop(request.number, None) is None:
-            raise ValueError(f"request {request.number} is not pending")
-        failed = accuracy is None or math.isnan(accuracy)
-        value = -math.inf if accuracy is None or failed else accuracy
+        if self._pending.get(request.number) != request:
+            asked = request.number < self._requests and request.number not in self._pending
+            why = "was answered before" if asked else "was not returned by ask()"
+            raise ValueError(f"request {request.number} {why}")
+        del self._pending[request.number]
+        value = -math.inf if accuracy is None or not math.isfinite(accuracy) else accuracy
         self.standings[request.candidate].accuracies[request.epochs] = value
         self.observe(request, value)
 
     def ranking(self) -> list[Standing]:
-        """Return the candidates with a result, best first: longest trained, then most accurate."""
+        """Return the candidates with a result, best first.
+
+        The longest trained come first, then the most accurate, then the earliest. Those whose last
+        training failed come last.
+        """
         known = [standing for standing in self.standings if standing.accuracies]
-        return sorted(known, key=lambda s: (-s.trained, -s.accuracy, s.candidate))
+        return sorted(known, key=lambda s: (s.failed, -s.trained, -s.accuracy, s.candidate))
 
     @abstractmethod
     def propose(self) -> Request | None:
         """Return the next job, from `new` or `promotion`; None if there is none for now.
 
-        None ends the search if no result is awaited.
+        None ends the search if no result is awaited. Returning None changes nothing: the next call
+        returns None again, unless a result was told in between.
         """
 
     def observe(self, request: Request, accuracy: float) -> None:  # noqa: B027 (optional)
@@ -180,23 +199,61 @@ class Strategy(ABC):
         return Request(self._requests, len(self.standings), genotype, 0, epochs)
 
     def promotion(self, standing: Standing, epochs: int) -> Request:
-        """Return the job that continues the training of a candidate to some cumulative epochs."""
-        return Request(
-            self._requests, standing.candidate, standing.genotype, standing.epochs, epochs
-        )
+        """Return the job that trains a candidate longer.
+
+        With ``strategy.promotion: restart`` it is trained from scratch, else from its checkpoint.
+        """
+        start = standing.epochs if self.config.promotion == "continue" else 0
+        return Request(self._requests, standing.candidate, standing.genotype, start, epochs)
 
     def rng(self, purpose: str) -> Random:
         """Return a generator for one purpose, e.g. ``candidate 3``."""
         return Random(derive_seed(self.inputs.seed, purpose))
 
+    def find(self, genotype: Genotype) -> Standing | None:
+        """Return the candidate whose network computes the same; None if there is none."""
+        number = self._candidates.get(self.architectures.key(genotype))
+        return None if number is None else self.standings[number]
+
     def is_new(self, genotype: Genotype) -> bool:
         """Return whether no candidate so far computes the same."""
-        return self.architectures.key(genotype) not in self._keys
+        return self.find(genotype) is None
 
     def sample_new(self, rng: Random) -> Genotype | None:
-        """Return a sampled genotype that is new; None if none is found in many samples."""
-        for _ in range(_TRIES):
+        """Return a sampled genotype that is new; None if none is found in many samples.
+
+        The space then counts as exhausted for the rest of the search.
+        """
+        for _ in range(0 if self._exhausted else _TRIES):
             genotype = self.architectures.sample(rng)
             if self.is_new(genotype):
                 return genotype
+        self._exhausted = True
         return None
+
+    def mutate_new(self, genotype: Genotype, rng: Random) -> Genotype | None:
+        """Return a new neighbor of a genotype, sampled uniformly; None if no neighbor is new."""
+        neighbors = list(self.architectures.neighbors(genotype))
+        rng.shuffle(neighbors)
+        return next(filter(self.is_new, neighbors), None)
+
+    def _check(self, wanted: Request) -> None:
+        """Reject a job that breaks the rules; only a wrong strategy proposes one.
+
+        Raises:
+            ValueError: If it does.
+        """
+        if wanted.number != self._requests or not 0 <= wanted.candidate <= len(self.standings):
+            raise ValueError(f"{wanted} must come from new() or promotion(), just before")
+        if wanted.epochs not in self.config.levels:
+            raise ValueError(f"{wanted.epochs} epochs are not among strategy.levels")
+        if wanted.candidate == len(self.standings):
+            if not self.is_new(wanted.genotype):
+                raise ValueError(f"an earlier candidate computes the same as {wanted.genotype}")
+            return
+        standing = self.standings[wanted.candidate]
+        if standing.trained != standing.epochs or wanted.epochs <= standing.epochs:
+            raise ValueError(
+                f"candidate {wanted.candidate} cannot be trained to {wanted.epochs} epochs: it has "
+                f"a result after {standing.trained}, and {standing.epochs} were requested"
+            )

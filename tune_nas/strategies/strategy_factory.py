@@ -1,0 +1,23 @@
+"""Construction of the strategy that a trial names."""
+
+from __future__ import annotations
+
+from tune_nas.errors import ConfigError
+from tune_nas.strategies.strategy import Strategy, StrategyInputs
+from tune_nas.user_code import load_class, said
+
+
+def make_strategy(inputs: StrategyInputs) -> Strategy:
+    """Build the strategy that ``strategy.kind`` names, with ``strategy.options``.
+
+    Raises:
+        ConfigError: If it is a custom class that cannot be loaded, or does not take the options.
+    """
+    config = inputs.config
+    kind: type[Strategy] = load_class("strategy.kind", config.kind, Strategy)
+    try:
+        return kind(inputs, **config.options)
+    except TypeError as error:
+        raise ConfigError(f"strategy.options do not fit '{config.kind}': {error}") from error
+    except SystemExit as error:
+        raise ConfigError(f"strategy.kind is '{config.kind}', but {said(error)}") from error
