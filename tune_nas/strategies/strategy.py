@@ -75,6 +75,11 @@ class Standing:
         """Whether the last training failed."""
         return bool(self.accuracies) and self.accuracy == -math.inf
 
+    @property
+    def rank_key(self) -> tuple[bool, int, float, int]:
+        """The key that sorts candidates with a result, best first: see `Strategy.ranking`."""
+        return self.failed, -self.trained, -self.accuracy, self.candidate
+
 
 @dataclass(frozen=True)
 class StrategyInputs:
@@ -181,7 +186,7 @@ class Strategy(ABC):
         training failed come last.
         """
         known = [standing for standing in self.standings if standing.accuracies]
-        return sorted(known, key=lambda s: (s.failed, -s.trained, -s.accuracy, s.candidate))
+        return sorted(known, key=lambda standing: standing.rank_key)
 
     @abstractmethod
     def propose(self) -> Request | None:

@@ -1,0 +1,127 @@
+"""Many simulated searches: over trials and seeds, in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import torch
+
+from tune_nas.benchmark import TrainingTable, load_trainings
+from tune_nas.candidates.search_curve import SearchCurve
+from tune_nas.candidates.simulation import simulate
+from tune_nas.config.strategy_config import StrategyConfig
+from tune_nas.errors import StorageError
+from tune_nas.spaces import load_space
+from tune_nas.spaces.architectures import Architectures
+from tune_nas.strategies import StrategyInputs, make_strategy
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A search to be simulated.
+
+    Args:
+        label: Name of its settings.
+        strategy: The strategy.
+        space: Name of the space.
+        data: The data set of the table.
+        workers: Number of jobs at a time.
+        seed: Seed of the strategy, which also chooses the benchmark's runs.
+    """
+
+    label: str
+    strategy: StrategyConfig
+    space: str
+    data: str
+    workers: int
+    seed: int
+
+    def run(self, table: TrainingTable) -> SearchCurve:
+        """Simulate the search.
+
+        Raises:
+            ConfigError: If the table lacks something, or a custom strategy cannot be loaded.
+        """
+        architectures = Architectures(load_space(self.space))
+        strategy = make_strategy(StrategyInputs(architectures, self.strategy, self.seed))
+        return SearchCurve.of(simulate(strategy, table, self.data, self.workers, self.seed))
+
+
+def run_simulations(
+    simulations: Sequence[Simulation], table: Path, processes: int = 1
+) -> Iterator[tuple[Simulation, SearchCurve]]:
+    """Yield each simulation and its curve, in the order in which they end.
+
+    Closing the iterator ends the processes. The curves do not depend on their number.
+
+    Args:
+        simulations: The searches.
+        table: File of the benchmark's table.
+        processes: Number of processes; 1 for this one.
+
+    Raises:
+        ConfigError: If a search cannot be simulated.
+        StorageError: If a process is killed.
+    """
+    if processes == 1 or len(simulations) < 2:
+        trainings = load_trainings(table)
+        yield from ((each, each.run(trainings)) for each in simulations)
+        return
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    workers = []
+    for number in range(min(processes, len(simulations))):
+        here, there = context.Pipe(duplex=False)
+        share = list(enumerate(simulations))[number::processes]
+        worker = context.Process(target=_work, args=(there, table, share), daemon=True)
+        worker.start()
+        there.close()
+        workers.append((worker, here))
+    try:
+        for number, curve in _received([here for _, here in workers]):
+            yield simulations[number], curve
+    finally:
+        for worker, here in workers:
+            worker.terminate()
+            worker.join()
+            here.close()
+
+
+def _received(open_: list[Connection]) -> Iterator[tuple[int, SearchCurve]]:
+    """Yield what the processes send until each has sent None."""
+    while open_:
+        for connection in wait(open_):
+            assert isinstance(connection, Connection)
+            try:
+                message = connection.recv()
+            except EOFError as error:
+                raise StorageError("a process of the simulation was killed; run it again") from (
+                    error
+                )
+            if message is None:
+                open_.remove(connection)
+            elif isinstance(message, Exception):
+                raise message
+            else:
+                yield message
+
+
+def _work(
+    connection: Connection, table: Path, share: Sequence[tuple[int, Simulation]]
+) -> None:
+    """Simulate a share of the searches, and send each curve with its number."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process too
+    torch.set_num_threads(1)
+    with suppress(BrokenPipeError):  # the process that waits was killed
+        try:
+            trainings = load_trainings(table)
+            for number, simulation in share:
+                connection.send((number, simulation.run(trainings)))
+            connection.send(None)
+        except Exception as error:
+            connection.send(error)
