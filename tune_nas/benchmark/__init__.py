@@ -2,8 +2,8 @@
 
 Dong and Yang, "NAS-Bench-201", ICLR 2020 (arXiv:2001.00326); Dong et al., "NATS-Bench", 2021
 (arXiv:2009.00437), whose topology space is the same. This table is the only source of test accuracy
-in a search's metrics (``benchmark/``); no search reads it back. It also has the trainings of every cell, for
-searches that are simulated.
+in a search's metrics (``benchmark/``); no search reads it back. It also has the trainings of every
+cell, for searches that are simulated.
 
 The names below are loaded when they are first used: importing the package imports no torch.
 """

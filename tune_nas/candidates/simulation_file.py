@@ -16,14 +16,14 @@ class SimulationFile:
 
     Args:
         path: The file; created with the first line.
-        table: Digest of the benchmark's table (`table_digest`).
+        table: Digest of the benchmark's table (`TrainingTable.digest`).
 
     Raises:
         ConfigError: If the file has a line that is no such search.
     """
 
     def __init__(self, path: Path, table: str) -> None:
-        self._path, self._table = path, table
+        self.path, self._table = path, table
         self._lines: dict[tuple[str, int], tuple[dict[str, object], SearchCurve]] = {}
         if not path.exists():
             return
@@ -54,7 +54,7 @@ class SimulationFile:
         for key, value in self._settings(simulation).items():
             if settings.get(key) != value:
                 raise ConfigError(
-                    f"{self._path} has '{brief(simulation.label)}' with {key} "
+                    f"{self.path} has '{brief(simulation.label)}' with {key} "
                     f"{brief(json.dumps(settings.get(key)))}, not {brief(json.dumps(value))}; "
                     "name another file"
                 )
@@ -72,14 +72,15 @@ class SimulationFile:
             "settings": self._settings(simulation),
             "curve": curve.to_dict(),
         }
-        with self._path.open("ab") as stream:
+        with self.path.open("ab") as stream:
             stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     def _settings(self, simulation: Simulation) -> dict[str, object]:
-        flat = _flat("strategy", simulation.strategy.model_dump(mode="json"))
+        trial = simulation.trial.to_dict()
         return {
-            **flat,
-            "space.name": simulation.space,
+            **_flat("strategy", trial["strategy"]),
+            "space.name": simulation.trial.space.name,
+            "data.name": simulation.trial.data.name,  # of a proxy that reads images
             "data": simulation.data,
             "workers": simulation.workers,
             "table": self._table,

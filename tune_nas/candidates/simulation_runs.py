@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -15,8 +15,8 @@ import torch
 from tune_nas.benchmark import TrainingTable, load_trainings
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation import simulate
-from tune_nas.config.strategy_config import StrategyConfig
-from tune_nas.errors import StorageError
+from tune_nas.config import TrialConfig
+from tune_nas.errors import ConfigError, StorageError
 from tune_nas.spaces import load_space
 from tune_nas.spaces.architectures import Architectures
 from tune_nas.strategies import StrategyInputs, make_strategy
@@ -28,16 +28,14 @@ class Simulation:
 
     Args:
         label: Name of its settings.
-        strategy: The strategy.
-        space: Name of the space.
+        trial: The trial, which has a strategy; its own seed has no effect.
         data: The data set of the table.
         workers: Number of jobs at a time.
         seed: Seed of the strategy, which also chooses the benchmark's runs.
     """
 
     label: str
-    strategy: StrategyConfig
-    space: str
+    trial: TrialConfig
     data: str
     workers: int
     seed: int
@@ -48,14 +46,17 @@ class Simulation:
         Raises:
             ConfigError: If the table lacks something, or a custom strategy cannot be loaded.
         """
-        architectures = Architectures(load_space(self.space))
-        strategy = make_strategy(StrategyInputs(architectures, self.strategy, self.seed))
+        config = self.trial.strategy
+        if config is None:
+            raise ConfigError(f"trial '{self.trial.name}' has no strategy")
+        architectures = Architectures(load_space(self.trial.space.name))
+        strategy = make_strategy(StrategyInputs(architectures, config, self.seed))
         return SearchCurve.of(simulate(strategy, table, self.data, self.workers, self.seed))
 
 
 def run_simulations(
     simulations: Sequence[Simulation], table: Path, processes: int = 1
-) -> Iterator[tuple[Simulation, SearchCurve]]:
+) -> Generator[tuple[Simulation, SearchCurve], None, None]:
     """Yield each simulation and its curve, in the order in which they end.
 
     Closing the iterator ends the processes. The curves do not depend on their number.
@@ -111,9 +112,7 @@ def _received(open_: list[Connection]) -> Iterator[tuple[int, SearchCurve]]:
                 yield message
 
 
-def _work(
-    connection: Connection, table: Path, share: Sequence[tuple[int, Simulation]]
-) -> None:
+def _work(connection: Connection, table: Path, share: Sequence[tuple[int, Simulation]]) -> None:
     """Simulate a share of the searches, and send each curve with its number."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process too
     torch.set_num_threads(1)
