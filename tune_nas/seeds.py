@@ -13,7 +13,7 @@ Generators = Callable[[int, str, torch.device], torch.Generator]
 """Returns the generator for one purpose of a pass, given its seed, the purpose and the device."""
 
 
-_BUILDING = threading.Lock()  # torch's global generator is shared by all threads
+_BUILDING = threading.RLock()  # torch's global generator is shared by all threads
 
 
 @contextmanager
