@@ -19,6 +19,7 @@ from tune_nas.testing.rule_contract import RuleContract
 from tune_nas.testing.search_contract import SMALL_SPACE, SearchContract
 from tune_nas.testing.selection_contract import SelectionContract
 from tune_nas.testing.states import differences
+from tune_nas.testing.strategy_contract import StrategyContract
 from tune_nas.testing.task_contract import TaskContract
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RuleContract",
     "SearchContract",
     "SelectionContract",
+    "StrategyContract",
     "TaskContract",
     "differences",
 ]
