@@ -47,6 +47,7 @@ LAYERS = (
         "learner",
         "status",
         "manifest",
+        "rank_correlation",
         "stability",
     ),
 )

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from supernet_trials import SUPERNET_TRIALS
 
 from tune_nas.config import TrialConfig, scaled
-from tune_nas.library import load_trial, shipped_names, with_overrides
+from tune_nas.library import load_trial, with_overrides
 from tune_nas.search import Search
 from tune_nas.spaces import Genotype, build_network
 from tune_nas.testing.states import differences
 
-NAMES = shipped_names("trial")
+NAMES = SUPERNET_TRIALS
 Shrink = Callable[..., TrialConfig]
 GradientsOf = Callable[[Search], list[list[bool]]]
 States = list[dict[str, Any]]

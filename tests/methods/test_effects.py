@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from supernet_trials import SUPERNET_TRIALS
 
 from tune_nas.config import Section, TrialConfig, dotted_keys
 from tune_nas.config.conditions import CONDITIONS, value_of
 from tune_nas.config.effects import no_effect, set_keys
 from tune_nas.errors import ConfigError
-from tune_nas.library import find, load_trial, read_yaml, shipped_names, with_overrides
+from tune_nas.library import find, load_trial, read_yaml, with_overrides
 from tune_nas.search import Search
 from tune_nas.testing.states import differences
 from tune_nas.user_code import declared_reads
 
 Shrink = Callable[..., TrialConfig]
-NAMES = shipped_names("trial")
+NAMES = SUPERNET_TRIALS
 KEYS = list(dotted_keys(TrialConfig))
 
 # Another value of each key with conditions; where a trial does not take it, no other is legal.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from supernet_trials import STRATEGY_TRIALS, SUPERNET_TRIALS
 
 from tune_nas.config import TrialConfig, scaled
 from tune_nas.library import load_trial, shipped_names, with_overrides
@@ -46,6 +47,16 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
+}
+# kind, budget, levels
+STRATEGIES: dict[str, tuple[str, int, tuple[int, ...]]] = {
+    "random-search": ("random", 300, (12,)),
+    "regularized-evolution": ("evolution", 300, (12,)),
+    "local-search": ("local-search", 300, (12,)),
+    "successive-halving": ("successive-halving", 300, (3, 6, 12)),
+    "asha-genotypes": ("asha", 300, (3, 6, 12)),
+    "rank-nosh": ("rank-nosh", 292, (3, 6, 12)),
+    "bananas": ("rank-nosh", 300, (12,)),
 }
 SEQUENCES = {"alphas-first": "α w", "weights-first": "w α", "simultaneous": "both"}
 
@@ -157,7 +168,21 @@ def value_of(trial: TrialConfig, key: str) -> Any:
 
 
 def test_every_shipped_trial_is_listed_here() -> None:
-    assert shipped_names("trial") == sorted(SHIPPED)
+    assert sorted(SHIPPED) == SUPERNET_TRIALS
+    assert sorted(STRATEGIES) == STRATEGY_TRIALS
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_shipped_strategies_have_one_budget_and_space(name: str) -> None:
+    trial = load_trial(name)
+    assert trial.strategy is not None and trial.description
+    kind, budget, levels = STRATEGIES[name]
+    assert (trial.strategy.kind, trial.strategy.budget, trial.strategy.levels) == (
+        *(kind, budget),
+        levels,
+    )
+    assert (trial.space.name, trial.data.name) == ("nasbench201", "digits")
+    assert trial.retrain.recipe == "nasbench201"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

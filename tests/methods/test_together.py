@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import torch
 from recording import Recorder
+from supernet_trials import SUPERNET_TRIALS
 
 from tune_nas.config import TrialConfig
-from tune_nas.library import shipped_names, with_overrides
+from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.search.together import Together
 
@@ -90,7 +91,7 @@ def three(trial: TrialConfig) -> list[TrialConfig]:
     return [with_overrides(trial, {**DOUBLE, **change}) for change in changes]
 
 
-@pytest.mark.parametrize("name", shipped_names("trial"))
+@pytest.mark.parametrize("name", SUPERNET_TRIALS)
 def test_each_search_ends_as_it_does_alone(name: str, shrink: Any) -> None:
     trials = three(shrink(name))
     together = Together()

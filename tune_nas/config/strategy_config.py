@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config.section import (
-    Count,
     Epochs,
     Passes,
     Rate,
@@ -22,20 +21,23 @@ Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 class PredictorConfig(Section):
     """The predictor of a candidate's rank.
 
+    The paper's sizes are not public: the defaults were chosen in NAS-Bench-201
+    (docs/rank-nosh.md).
+
     Args:
         encoder: ``gin`` (a graph network on the cells), ``mlp`` (on path encodings), or
             ``module:Class``.
         loss: ``ranking`` (pairwise), ``regression`` (of the accuracy), or ``module:Class``.
         width: Number of features of a layer.
         depth: Number of layers.
-        epochs: Passes over the pairs, or over the candidates, of the pool.
+        epochs: Optimizer steps of a fit; each uses all pairs, or all candidates, of the pool.
         learning_rate: Learning rate of Adam.
         weight_decay: Weight decay of Adam.
     """
 
     encoder: str = "gin"
     loss: str = "ranking"
-    width: Count = 32
+    width: Annotated[int, Field(ge=1, le=4096)] = 32
     depth: Annotated[int, Field(ge=1, le=32)] = 3
     epochs: Epochs = 100
     learning_rate: Rate = 5e-3
@@ -89,18 +91,23 @@ class HalvingConfig(Section):
 class NoshConfig(Section):
     """Options of ``rank-nosh``.
 
+    The paper's K, M and e(i) are not public. With the defaults and ``levels`` [3, 6, 12], a round
+    of 8 · 3 + 4 · 3 + 2 · 6 = 48 epochs trains 8 new candidates; 6 rounds take 288 epochs (the
+    paper reports 292 in NAS-Bench-201). r is robust from 0.4 to 0.7 in the paper.
+
     Args:
         proposals: K, the number of new candidates of a round.
-        keep: r, the share of a level's candidates that go on to the next one.
+        keep: r: of the K candidates of a round, r · K train to the second level, r² · K to the
+            third, and so on, rounded down, but at least 1.
         pool: M, the number of candidates at which the last round ends.
         sampled: Number of genotypes that the predictor ranks to choose a round's proposals.
         propose: Where these come from: ``random``, or ``mutation`` of the best candidates.
         proxy: Training-free proxy of level 0, or ``module:Class``; None for no level 0.
     """
 
-    proposals: Passes = 16
+    proposals: Passes = 8
     keep: Share = 0.5
-    pool: Passes = 100
+    pool: Passes = 48
     sampled: Passes = 500
     propose: Literal["random", "mutation"] = "random"
     proxy: str | None = "parameters"
@@ -109,6 +116,25 @@ class NoshConfig(Section):
     @classmethod
     def _known_proxy(cls, value: str | None) -> str | None:
         return None if value is None else check_part("strategy.nosh.proxy", value)
+
+    @model_validator(mode="after")
+    def _rounds_are_possible(self) -> NoshConfig:
+        if self.proposals > self.pool:
+            raise ValueError(
+                f"strategy.nosh.proposals is {self.proposals}, but must be <= {self.pool} "
+                "(strategy.nosh.pool)"
+            )
+        if self.keep * self.proposals < 1:
+            raise ValueError(
+                f"strategy.nosh.keep is {self.keep:g}, but must be >= {1 / self.proposals:.3g}, so "
+                f"that one of {self.proposals} candidates (strategy.nosh.proposals) is kept"
+            )
+        if self.sampled < self.proposals:
+            raise ValueError(
+                f"strategy.nosh.sampled is {self.sampled}, but must be >= {self.proposals} "
+                "(strategy.nosh.proposals)"
+            )
+        return self
 
 
 class StrategyConfig(Section):

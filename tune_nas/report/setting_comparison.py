@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tune_nas.rank_correlation import kendall_tau
 from tune_nas.report.labels import RETRAIN, SETTING, SweptValue, order_key
-from tune_nas.report.rank_correlation import kendall_tau
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import Statistic, has_diverged, metric_value
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tune_nas.report.rank_correlation import kendall_tau
+from tune_nas.rank_correlation import kendall_tau
 
 
 @pytest.mark.parametrize(
