@@ -113,13 +113,10 @@ class TrainingTable:
                     f"strategy.levels has {level}, but the benchmark knows trainings of 12 and 200 "
                     f"epochs only; the nearest is {nearest}"
                 )
-        for of_cell in self.rows.values():
-            training = of_cell[data]
-            for level in levels:
-                if level not in training.valid:
-                    raise ConfigError(_lacks(f"accuracies after {level} epochs"))
-            if training.seconds is None:
-                raise ConfigError(_lacks("training times"))
+            if level not in self._complete[data]:
+                raise ConfigError(_lacks(f"accuracies after {level} epochs"))
+        if not self._timed[data]:
+            raise ConfigError(_lacks("training times"))
 
     def accuracies(self) -> BenchmarkTable:
         """Return the table of the accuracies after 200 epochs."""
@@ -133,6 +130,20 @@ class TrainingTable:
                 for cell, of_cell in self.rows.items()
             }
         )
+
+    @cached_property
+    def _complete(self) -> dict[str, list[int]]:
+        """The levels after which every cell's accuracy is known, by data set."""
+        return {
+            data: [n for n in LEVELS if all(n in row[data].valid for row in self.rows.values())]
+            for data in DATA
+        }
+
+    @cached_property
+    def _timed(self) -> dict[str, bool]:
+        return {
+            data: all(row[data].seconds is not None for row in self.rows.values()) for data in DATA
+        }
 
     @cached_property
     def _best_test(self) -> dict[str, float]:

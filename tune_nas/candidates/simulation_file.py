@@ -8,6 +8,7 @@ from pathlib import Path
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation_runs import Simulation
 from tune_nas.errors import ConfigError
+from tune_nas.json_text import encode
 from tune_nas.text import brief
 
 
@@ -77,7 +78,7 @@ class SimulationFile:
 
     def _settings(self, simulation: Simulation) -> dict[str, object]:
         trial = simulation.trial.to_dict()
-        return {
+        settings = {
             **_flat("strategy", trial["strategy"]),
             "space.name": simulation.trial.space.name,
             "data.name": simulation.trial.data.name,  # of a proxy that reads images
@@ -85,6 +86,7 @@ class SimulationFile:
             "workers": simulation.workers,
             "table": self._table,
         }
+        return {key: encode(value) for key, value in settings.items()}
 
 
 def _flat(prefix: str, content: object) -> dict[str, object]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from tune_nas.benchmark import TrainingTable, load_trainings
+from tune_nas.candidates.proxy_scores import ProxyScoresByTrial
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation import simulate
 from tune_nas.config import TrialConfig
@@ -40,8 +41,12 @@ class Simulation:
     workers: int
     seed: int
 
-    def run(self, table: TrainingTable) -> SearchCurve:
+    def run(self, table: TrainingTable, proxies: ProxyScoresByTrial | None = None) -> SearchCurve:
         """Simulate the search.
+
+        Args:
+            table: The trainings of every cell.
+            proxies: Keeps the scores of proxies from one search to the next.
 
         Raises:
             ConfigError: If the table lacks something, or a custom strategy cannot be loaded.
@@ -50,7 +55,8 @@ class Simulation:
         if config is None:
             raise ConfigError(f"trial '{self.trial.name}' has no strategy")
         architectures = Architectures(load_space(self.trial.space.name))
-        strategy = make_strategy(StrategyInputs(architectures, config, self.seed))
+        proxy = (proxies or ProxyScoresByTrial()).get(self.trial)
+        strategy = make_strategy(StrategyInputs(architectures, config, self.seed, proxy))
         return SearchCurve.of(simulate(strategy, table, self.data, self.workers, self.seed))
 
 
@@ -71,8 +77,8 @@ def run_simulations(
         StorageError: If a process is killed.
     """
     if processes == 1 or len(simulations) < 2:
-        trainings = load_trainings(table)
-        yield from ((each, each.run(trainings)) for each in simulations)
+        trainings, proxies = load_trainings(table), ProxyScoresByTrial()
+        yield from ((each, each.run(trainings, proxies)) for each in simulations)
         return
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     workers = []
@@ -118,9 +124,9 @@ def _work(connection: Connection, table: Path, share: Sequence[tuple[int, Simula
     torch.set_num_threads(1)
     with suppress(BrokenPipeError):  # the process that waits was killed
         try:
-            trainings = load_trainings(table)
+            trainings, proxies = load_trainings(table), ProxyScoresByTrial()
             for number, simulation in share:
-                connection.send((number, simulation.run(trainings)))
+                connection.send((number, simulation.run(trainings, proxies)))
             connection.send(None)
         except Exception as error:
             connection.send(error)
