@@ -100,7 +100,7 @@ def test_two_processes_give_the_curves_of_one(table: Path) -> None:
 
 
 def test_the_error_of_a_process_is_raised_here(table: Path) -> None:
-    with pytest.raises(ConfigError, match="strategy.levels has 6"):
+    with pytest.raises(ConfigError, match=r"strategy.levels has 6"):
         list(run_simulations(simulations(2, levels=[6]), table, 2))
 
 

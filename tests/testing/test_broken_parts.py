@@ -14,6 +14,7 @@ from tune_nas.testing import (
     RelaxationContract,
     RuleContract,
     SelectionContract,
+    StrategyContract,
     TaskContract,
     differences,
 )
@@ -21,7 +22,9 @@ from tune_nas.testing import (
 BROKEN = '''
 import torch
 from tune_nas.checkpoint import load_state, save_state
+from random import Random as Generator
 from tune_nas.search import Probe, Relaxation, Rule, Sample, Selection, select_by_magnitude
+from tune_nas.strategies import Strategy
 from tune_nas.tasks import Task
 
 class Forgets(Rule):
@@ -104,6 +107,52 @@ class Short(Forgetful):
     """Ends an epoch early, without a reason."""
     def build(self, trial, inputs, together=None):
         return Counter(2)
+
+class OneGenerator(Strategy):
+    """Keeps the generator of all strategies of a process."""
+    generator = Generator(0)
+    def propose(self):
+        return self.new(self.sample_new(self.generator), self.config.levels[-1])
+
+class Impatient(Strategy):
+    """Says that its requests do not depend on the order of results, but mutates the best."""
+    order_free = True
+    def propose(self):
+        rng, known = self.rng(f"candidate {len(self.standings)}"), self.ranking()
+        found = self.mutate_new(known[0].genotype, rng) if known else None
+        found = self.sample_new(rng) if found is None else found
+        return None if found is None else self.new(found, self.config.levels[-1])
+
+class Polled(Strategy):
+    """Waits for a result the first time that it is asked, not the second."""
+    asked = 0
+    def propose(self):
+        self.asked += 1
+        if self.pending and self.asked % 2:
+            return None
+        found = self.sample_new(self.rng(f"candidate {len(self.standings)}"))
+        return None if found is None else self.new(found, self.config.levels[-1])
+
+class Overrated(Strategy):
+    """Ranks by accuracy alone."""
+    def propose(self):
+        if self.standings and self.standings[0].epochs == self.standings[0].trained == 1:
+            return self.promotion(self.standings[0], 4)
+        found = self.sample_new(self.rng(f"candidate {len(self.standings)}"))
+        return None if found is None else self.new(found, 1)
+    def ranking(self):
+        known = [each for each in self.standings if each.accuracies]
+        return sorted(known, key=lambda each: -each.accuracy)
+
+class Spendthrift(Strategy):
+    """Counts an epoch less than it asks for."""
+    def propose(self):
+        found = self.sample_new(self.rng(f"candidate {len(self.standings)}"))
+        return None if found is None else self.new(found, self.config.levels[-1])
+    def ask(self):
+        request = super().ask()
+        self.spent -= request is not None
+        return request
 '''
 
 
@@ -214,3 +263,46 @@ def test_differences_name_the_place() -> None:
     other["a"] = torch.tensor([0.0, 1.0])
     other["b"] = [1, {"c": 0.0}]
     assert differences(one, other) == ["state.a", "state.b[1].c"]
+
+
+def test_a_strategy_that_keeps_a_generator() -> None:
+    class Contract(StrategyContract):
+        kind = "broken_parts:OneGenerator"
+
+    with pytest.raises(AssertionError):
+        Contract().test_the_same_seed_gives_the_same_search()
+    with pytest.raises(AssertionError, match="resumed after call 0, not the same"):
+        Contract().test_it_resumes_after_any_call(workers=1)
+
+
+def test_a_strategy_that_depends_on_the_order_and_does_not_say_so() -> None:
+    class Contract(StrategyContract):
+        kind = "broken_parts:Impatient"
+
+    Contract().test_it_ends_with_any_number_of_workers(1)
+    with pytest.raises(AssertionError, match="it depends on the order"):
+        Contract().test_it_ends_with_any_number_of_workers(3)
+
+
+def test_a_strategy_that_answers_the_second_time() -> None:
+    class Contract(StrategyContract):
+        kind = "broken_parts:Polled"
+
+    with pytest.raises(AssertionError, match="asked twice without a result"):
+        Contract().test_it_ends_with_any_number_of_workers(3)
+
+
+def test_a_strategy_that_ranks_short_trainings_first() -> None:
+    class Contract(StrategyContract):
+        kind = "broken_parts:Overrated"
+
+    with pytest.raises(AssertionError):
+        Contract().test_the_ranking_is_sorted()
+
+
+def test_a_strategy_that_exceeds_the_budget() -> None:
+    class Contract(StrategyContract):
+        kind = "broken_parts:Spendthrift"
+
+    with pytest.raises(AssertionError):
+        Contract().test_the_budget_is_kept("continue")

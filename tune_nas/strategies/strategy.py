@@ -5,80 +5,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from random import Random
+from dataclasses import dataclass
 from typing import ClassVar
 
 from tune_nas.config.strategy_config import StrategyConfig
-from tune_nas.seeds import derive_seed
 from tune_nas.spaces import Genotype
 from tune_nas.spaces.architectures import Architectures
+from tune_nas.strategies.candidate_pool import CandidatePool
+from tune_nas.strategies.training_job import Request, Standing
+
+__all__ = ["Proxy", "Request", "Standing", "Strategy", "StrategyInputs"]
 
 Proxy = Callable[[Genotype], float]
 """Returns the training-free score of a genotype; higher is better."""
-
-_TRIES = 1000  # samples until the space counts as exhausted
-
-
-@dataclass(frozen=True)
-class Request:
-    """A training job: train a candidate to a number of epochs.
-
-    Args:
-        number: Number of the job, in the order of requests, from 0.
-        candidate: Number of the candidate, in the order of proposals, from 0.
-        genotype: Its genotype.
-        start: Epochs of the checkpoint that the training continues from; 0 to train from scratch.
-        epochs: Epochs of training after the job, those of the checkpoint included.
-    """
-
-    number: int
-    candidate: int
-    genotype: Genotype
-    start: int
-    epochs: int
-
-    @property
-    def cost(self) -> int:
-        """Number of epochs that the job trains."""
-        return self.epochs - self.start
-
-
-@dataclass
-class Standing:
-    """A candidate and what is known about it.
-
-    Args:
-        candidate: Its number.
-        genotype: Its genotype.
-        accuracies: Validation accuracy by epochs of training; −inf for a failed training.
-        epochs: Epochs of training that were requested so far.
-    """
-
-    candidate: int
-    genotype: Genotype
-    accuracies: dict[int, float] = field(default_factory=dict)
-    epochs: int = 0
-
-    @property
-    def trained(self) -> int:
-        """Epochs of the last result; 0 without one."""
-        return max(self.accuracies, default=0)
-
-    @property
-    def accuracy(self) -> float:
-        """The last accuracy; −inf without one."""
-        return self.accuracies.get(self.trained, -math.inf)
-
-    @property
-    def failed(self) -> bool:
-        """Whether the last training failed."""
-        return bool(self.accuracies) and self.accuracy == -math.inf
-
-    @property
-    def rank_key(self) -> tuple[bool, int, float, int]:
-        """The key that sorts candidates with a result, best first: see `Strategy.ranking`."""
-        return self.failed, -self.trained, -self.accuracy, self.candidate
 
 
 @dataclass(frozen=True)
@@ -98,17 +37,17 @@ class StrategyInputs:
     proxy: Proxy | None = None
 
 
-class Strategy(ABC):
+class Strategy(CandidatePool, ABC):
     """A black-box search: it asks for training jobs and hears their accuracies.
 
     Every decision is a function of the inputs and of the order of calls, so a search is resumed by
     repeating its calls (`ask` and `tell`) on a new object: `tune_nas.strategies.History`. No two
     candidates have networks that compute the same. Random numbers come from `rng`, whose purpose
-    names the decision, so no state of a generator outlives a call.
+    names the decision, so no state of a generator outlives a call. A custom class gets
+    ``strategy.options`` as keyword arguments after ``inputs``.
 
     Args:
-        inputs: The space, the options and the seed.
-        options: Keyword arguments of a custom class: ``strategy.options``.
+        inputs: The space, the section ``strategy`` and the seed.
 
     Attributes:
         order_free: Class attribute: whether the requests depend neither on the number of jobs
@@ -120,14 +59,12 @@ class Strategy(ABC):
     order_free: ClassVar[bool] = False
 
     def __init__(self, inputs: StrategyInputs) -> None:
-        self.architectures, self.config = inputs.architectures, inputs.config
-        self.inputs = inputs
-        self.standings: list[Standing] = []
+        super().__init__(inputs.architectures, inputs.seed)
+        self.inputs, self.config = inputs, inputs.config
         self.spent = 0
-        self._candidates: dict[str, int] = {}  # by the key of their computation
         self._pending: dict[int, Request] = {}
         self._requests = 0
-        self._over = self._exhausted = False
+        self._over = False
 
     @property
     def done(self) -> bool:
@@ -156,8 +93,7 @@ class Strategy(ABC):
             self._over = True
             return None
         if wanted.candidate == len(self.standings):
-            self.standings.append(Standing(wanted.candidate, wanted.genotype))
-            self._candidates[self.architectures.key(wanted.genotype)] = wanted.candidate
+            self.add(wanted.genotype)
         self.standings[wanted.candidate].epochs = wanted.epochs
         self.spent += wanted.cost
         self._requests += 1
@@ -196,7 +132,7 @@ class Strategy(ABC):
         returns None again, unless a result was told in between.
         """
 
-    def observe(self, request: Request, accuracy: float) -> None:  # noqa: B027 (optional)
+    def observe(self, request: Request, accuracy: float) -> None:
         """Note a result, which is in ``standings`` already; −inf if the training failed."""
 
     def new(self, genotype: Genotype, epochs: int) -> Request:
@@ -210,37 +146,6 @@ class Strategy(ABC):
         """
         start = standing.epochs if self.config.promotion == "continue" else 0
         return Request(self._requests, standing.candidate, standing.genotype, start, epochs)
-
-    def rng(self, purpose: str) -> Random:
-        """Return a generator for one purpose, e.g. ``candidate 3``."""
-        return Random(derive_seed(self.inputs.seed, purpose))
-
-    def find(self, genotype: Genotype) -> Standing | None:
-        """Return the candidate whose network computes the same; None if there is none."""
-        number = self._candidates.get(self.architectures.key(genotype))
-        return None if number is None else self.standings[number]
-
-    def is_new(self, genotype: Genotype) -> bool:
-        """Return whether no candidate so far computes the same."""
-        return self.find(genotype) is None
-
-    def sample_new(self, rng: Random) -> Genotype | None:
-        """Return a sampled genotype that is new; None if none is found in many samples.
-
-        The space then counts as exhausted for the rest of the search.
-        """
-        for _ in range(0 if self._exhausted else _TRIES):
-            genotype = self.architectures.sample(rng)
-            if self.is_new(genotype):
-                return genotype
-        self._exhausted = True
-        return None
-
-    def mutate_new(self, genotype: Genotype, rng: Random) -> Genotype | None:
-        """Return a new neighbor of a genotype, sampled uniformly; None if no neighbor is new."""
-        neighbors = list(self.architectures.neighbors(genotype))
-        rng.shuffle(neighbors)
-        return next(filter(self.is_new, neighbors), None)
 
     def _check(self, wanted: Request) -> None:
         """Reject a job that breaks the rules; only a wrong strategy proposes one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from tune_nas.errors import ConfigError
 from tune_nas.strategies.strategy import Strategy, StrategyInputs
 from tune_nas.user_code import load_class, said
@@ -15,6 +17,8 @@ def make_strategy(inputs: StrategyInputs) -> Strategy:
     """
     config = inputs.config
     kind: type[Strategy] = load_class("strategy.kind", config.kind, Strategy)
+    if inspect.isabstract(kind):
+        raise ConfigError(f"strategy.kind is '{config.kind}', but this class has no propose()")
     try:
         return kind(inputs, **config.options)
     except TypeError as error:
