@@ -39,7 +39,8 @@ BOOTSTRAPS = 1000
 EVERY = 50  # cells between two writes of the results
 
 Row = dict[str, str]
-Statistic = Callable[[Sequence[float], Sequence[float]], float]
+Values = Sequence[float] | np.ndarray
+Statistic = Callable[[Values, Values], float]
 
 
 def read_table(file: Path) -> list[Row]:
@@ -103,11 +104,11 @@ class Scores:
         write_atomically(self.file, json.dumps(content, indent=1).encode())
 
 
-def tau(first: Sequence[float], second: Sequence[float]) -> float:
+def tau(first: Values, second: Values) -> float:
     return float(kendalltau(first, second).statistic)
 
 
-def rho(first: Sequence[float], second: Sequence[float]) -> float:
+def rho(first: Values, second: Values) -> float:
     return float(spearmanr(first, second).statistic)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tune_nas import figures
+from tune_nas.cli import bodies
 from tune_nas.cli.genotype_facts import GenotypeFacts, genotype_facts
 from tune_nas.cli.genotype_reference import find_genotype
 from tune_nas.cli.genotype_spaces import fit_to_space, space_of
 from tune_nas.cli.output import Format, echo, print_json
+from tune_nas.cli.proxy_options import ProxyOptions
 from tune_nas.errors import ConfigError
 from tune_nas.files import write_atomically
 from tune_nas.spaces import (
@@ -37,6 +39,7 @@ def inspect(
     image_size: int | None,
     n_classes: int | None,
     draw: Path | None,
+    proxies: ProxyOptions | None,
     storage: str,
     mlflow: str | None,
     output: Format,
@@ -44,7 +47,7 @@ def inspect(
     """Print the properties of a genotype, and draw it if a file is given.
 
     Raises:
-        ConfigError: If the drawing is neither an SVG nor a PNG file.
+        ConfigError: If the drawing is neither an SVG nor a PNG file, or a proxy is unknown.
     """
     if draw is not None and draw.suffix not in (".svg", ".png"):
         raise ConfigError(f"--draw is '{draw}', but must end in .svg or .png")
@@ -73,13 +76,26 @@ def inspect(
         image_size=side,
         n_classes=classes,
     )
+    scores = None
+    if proxies is not None:
+        scores = bodies.proxy_scores.proxy_scores(
+            found,
+            described,
+            proxies,
+            init_channels=init_channels,
+            cells=cells,
+            image_size=image_size,
+        )
     if draw is not None:
         drawing = figures.draw_cells(found, described)
         write_atomically(draw, figures.render(drawing, draw.suffix.removeprefix(".")))
     if output is Format.JSON:
-        print_json(facts.to_dict())
+        added = {} if scores is None else {"proxies": scores.to_dict()}
+        print_json(facts.to_dict() | added)
     else:
         _print(facts)
+        if scores is not None:
+            echo(f"\n{scores}")
 
 
 def _count(text: str) -> int:
