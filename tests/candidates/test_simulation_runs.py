@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from simulating import cell, listed, small_table
 
-from tune_nas.benchmark import DATA, CellTraining, TrainingTable, load_trainings
+from tune_nas.benchmark import DATA, CellTraining, TrainingTable
 from tune_nas.benchmark.importing import all_cells
-from tune_nas.benchmark.training_table import save_trainings
 from tune_nas.candidates.curve_statistics import MeanInterval, budget_point, mean_interval
 from tune_nas.candidates.proxy_scores import ProxyScoresByTrial
 from tune_nas.candidates.search_curve import SearchCurve
@@ -69,16 +68,14 @@ def test_an_interval_covers_the_mean_as_often_as_it_says() -> None:
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table in which each convolution counts: a file, as processes read it."""
-    path = tmp_path_factory.mktemp("table") / "table.csv.gz"
+def table() -> TrainingTable:
+    """A table in which each convolution counts."""
     rows = {}
     for name in all_cells():
         valid = 50 + 7 * name.count("3x3~") - 3 * name.count("pool") + len(name) / 100
         training = CellTraining({12: valid - 20, 200: valid}, {200: valid - 1}, {}, 1000 + valid)
         rows[name] = dict.fromkeys(DATA, training)
-    save_trainings(TrainingTable(rows), path)
-    return path
+    return TrainingTable(rows)
 
 
 def trial_of(**strategy: object) -> TrialConfig:
@@ -91,7 +88,7 @@ def simulations(count: int, **strategy: object) -> list[Simulation]:
     return [Simulation("mine", trial, "cifar10", 2, seed) for seed in range(count)]
 
 
-def test_two_processes_give_the_curves_of_one(table: Path) -> None:
+def test_two_processes_give_the_curves_of_one(table: TrainingTable) -> None:
     searches = simulations(3)
     alone = {search.seed: curve for search, curve in run_simulations(searches, table)}
     together = {search.seed: curve for search, curve in run_simulations(searches, table, 2)}
@@ -99,17 +96,17 @@ def test_two_processes_give_the_curves_of_one(table: Path) -> None:
     assert alone[0] != alone[1]
 
 
-def test_the_error_of_a_process_is_raised_here(table: Path) -> None:
+def test_the_error_of_a_process_is_raised_here(table: TrainingTable) -> None:
     with pytest.raises(ConfigError, match=r"strategy.levels has 6"):
         list(run_simulations(simulations(2, levels=[6]), table, 2))
 
 
-def test_a_process_that_ends_is_noticed(table: Path) -> None:
+def test_a_process_that_ends_is_noticed(table: TrainingTable) -> None:
     with pytest.raises(StorageError, match="a process of the simulation was killed"):
         list(run_simulations(simulations(2, kind="simulating:Ending"), table, 2))
 
 
-def test_finished_searches_are_kept_and_read(table: Path, tmp_path: Path) -> None:
+def test_finished_searches_are_kept_and_read(table: TrainingTable, tmp_path: Path) -> None:
     searches = simulations(3)
     path = tmp_path / "kept.jsonl"
     file = SimulationFile(path, "digest")
@@ -129,10 +126,10 @@ def test_finished_searches_are_kept_and_read(table: Path, tmp_path: Path) -> Non
     ]
 
 
-def test_other_settings_and_other_files_are_refused(table: Path, tmp_path: Path) -> None:
+def test_other_settings_and_other_files_are_refused(table: TrainingTable, tmp_path: Path) -> None:
     (search,) = simulations(1)
     path = tmp_path / "kept.jsonl"
-    SimulationFile(path, "digest").append(search, search.run(load_trainings(table)))
+    SimulationFile(path, "digest").append(search, search.run(table))
     (other,) = simulations(1, budget=240)
     with pytest.raises(ConfigError, match=r"has 'mine' with strategy.budget 120, not 240; name"):
         SimulationFile(path, "digest").curve(other)

@@ -8,11 +8,10 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 
 import torch
 
-from tune_nas.benchmark import TrainingTable, load_trainings
+from tune_nas.benchmark import TrainingTable
 from tune_nas.candidates.proxy_scores import ProxyScoresByTrial
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation import simulate
@@ -61,7 +60,7 @@ class Simulation:
 
 
 def run_simulations(
-    simulations: Sequence[Simulation], table: Path, processes: int = 1
+    simulations: Sequence[Simulation], table: TrainingTable, processes: int = 1
 ) -> Generator[tuple[Simulation, SearchCurve], None, None]:
     """Yield each simulation and its curve, in the order in which they end.
 
@@ -69,7 +68,7 @@ def run_simulations(
 
     Args:
         simulations: The searches.
-        table: File of the benchmark's table.
+        table: The trainings of every cell.
         processes: Number of processes; 1 for this one.
 
     Raises:
@@ -77,8 +76,8 @@ def run_simulations(
         StorageError: If a process is killed.
     """
     if processes == 1 or len(simulations) < 2:
-        trainings, proxies = load_trainings(table), ProxyScoresByTrial()
-        yield from ((each, each.run(trainings, proxies)) for each in simulations)
+        proxies = ProxyScoresByTrial()
+        yield from ((each, each.run(table, proxies)) for each in simulations)
         return
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     workers = []
@@ -118,15 +117,17 @@ def _received(open_: list[Connection]) -> Iterator[tuple[int, SearchCurve]]:
                 yield message
 
 
-def _work(connection: Connection, table: Path, share: Sequence[tuple[int, Simulation]]) -> None:
+def _work(
+    connection: Connection, table: TrainingTable, share: Sequence[tuple[int, Simulation]]
+) -> None:
     """Simulate a share of the searches, and send each curve with its number."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process too
     torch.set_num_threads(1)
     with suppress(BrokenPipeError):  # the process that waits was killed
         try:
-            trainings, proxies = load_trainings(table), ProxyScoresByTrial()
+            proxies = ProxyScoresByTrial()
             for number, simulation in share:
-                connection.send((number, simulation.run(trainings, proxies)))
+                connection.send((number, simulation.run(table, proxies)))
             connection.send(None)
         except Exception as error:
             connection.send(error)

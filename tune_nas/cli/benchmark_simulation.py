@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tune_nas.benchmark import DATA, find_table, load_trainings, user_table
+from tune_nas.benchmark import DATA, TrainingTable, find_table, load_trainings, user_table
 from tune_nas.candidates.curve_statistics import BudgetPoint, MeanInterval, budget_point
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation_file import SimulationFile
@@ -62,7 +62,7 @@ def simulate(
     trainings = load_trainings(file)
     lines = compared(comparison, trainings)
     kept = None if save is None else SimulationFile(save, trainings.digest())
-    curves = _run(lines, file, processes, kept, quiet=quiet)
+    curves = _run(lines, trainings, processes, kept, quiet=quiet)
     if plot is not None:
         title = f"{comparison.seeds} simulated searches each: mean regret and 95 % interval"
         of_lines = {line.label: [curves[_key(each)] for each in line.searches] for line in lines}
@@ -72,7 +72,7 @@ def simulate(
 
 def _run(
     lines: Sequence[Compared],
-    table: Path,
+    table: TrainingTable,
     processes: int,
     kept: SimulationFile | None,
     *,
