@@ -5,9 +5,11 @@ Imports no torch; `tune_nas.checkpoint` writes and reads the state in such a fol
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tune_nas.errors import CheckpointError, StorageError
@@ -51,3 +53,50 @@ def fetched(folder: str) -> Iterator[Path]:
             yield Path(copy)
         except CheckpointError as error:
             raise CheckpointError(str(error).replace(copy, folder)) from error
+
+
+@contextmanager
+def written(folder: str) -> Iterator[Path]:
+    """Yield a folder on this machine for the files of a checkpoint, and store them after the block.
+
+    A local folder is written directly; files for a URI are copied there, the manifest last, so that
+    an incomplete copy is detected.
+
+    Args:
+        folder: A path, or a URI that pyarrow supports (imported only then).
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    try:
+        if not is_uri(folder):
+            yield expanded(folder)
+            return
+        from pyarrow.fs import FileSystem
+
+        with tempfile.TemporaryDirectory() as copy:
+            yield Path(copy)
+            filesystem, target = FileSystem.from_uri(folder)
+            filesystem.create_dir(target, recursive=True)
+            files = sorted(Path(copy).iterdir(), key=lambda path: path.name == MANIFEST)
+            for path in files:
+                with filesystem.open_output_stream(f"{target}/{path.name}") as stream:
+                    stream.write(path.read_bytes())
+    except StorageError:
+        raise
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
+        raise StorageError(f"{folder}: cannot be written: {reason}") from error
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a folder with everything in it, as far as possible."""
+    if not is_uri(folder):
+        shutil.rmtree(expanded(folder), ignore_errors=True)
+        return
+    from pyarrow.fs import FileSystem
+
+    with suppress(OSError, ValueError):
+        filesystem, path = FileSystem.from_uri(folder)
+        filesystem.delete_dir(path)

@@ -208,6 +208,7 @@ def with_overrides(
     settings = _current(overrides)
     for key in settings:
         check_key(key, where)
+    _check_strategy(content, settings, where)
     content = _for_recipe(content, settings.get("retrain.recipe"))
     others = {key: value for key, value in settings.items() if not names_options(key)}
     content = _with_keys(content, others, where)
@@ -235,6 +236,23 @@ def check_key(key: str, where: str) -> None:
     sections = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
     if key not in known and key not in sections:
         raise ConfigError(f"{where}: unknown key '{brief(key)}'{nearest(key, known)}")
+
+
+def _check_strategy(
+    content: Mapping[str, object], settings: Mapping[str, object], where: str
+) -> None:
+    """Raise a ConfigError if keys would turn a differentiable search into a black-box search.
+
+    Only ``strategy`` and ``strategy.kind`` may do that.
+    """
+    if content.get("strategy") is not None or {"strategy", "strategy.kind"} & settings.keys():
+        return
+    for key in settings:
+        if key.startswith("strategy."):
+            raise ConfigError(
+                f"{where}: {key} is set, but the trial has no strategy; it is for black-box "
+                "searches; set strategy.kind too, e.g. random"
+            )
 
 
 def parse_assignment(text: str) -> tuple[str, object]:

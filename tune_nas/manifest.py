@@ -88,6 +88,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     },
     "tasks": {
         "search": "tune_nas.tasks.search_task:SearchTask",
+        "candidates": "tune_nas.tasks.candidates_task:CandidatesTask",
         "retrain": "tune_nas.tasks.retrain_task:RetrainTask",
         "analysis": "tune_nas.tasks.analysis_task:AnalysisTask",
     },

@@ -11,7 +11,15 @@ from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by, keys_that_decide
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
-from tune_nas.tasks import AnalysisTask, Inputs, RetrainTask, SearchTask, find_task
+from tune_nas.tasks import (
+    AnalysisTask,
+    CandidatesTask,
+    Inputs,
+    RetrainTask,
+    SearchTask,
+    find_task,
+    task_of,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -27,17 +35,33 @@ def test_the_length_of_a_trial() -> None:
 
 def test_tasks_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(find_task("search"), SearchTask)
+    assert isinstance(find_task("candidates"), CandidatesTask)
     assert isinstance(find_task("retrain"), RetrainTask)
     assert isinstance(find_task("analysis"), AnalysisTask)
     monkeypatch.chdir(EXAMPLES)
     own = find_task("own_tasks:LinearProbe")
     assert (own.name, own.metric, own.finds_genotypes) == ("linear-probe", None, False)
-    with pytest.raises(ConfigError, match="must be one of search, retrain, analysis, or module"):
+    with pytest.raises(ConfigError, match="of search, candidates, retrain, analysis, or module"):
         find_task("dance")
     with pytest.raises(ConfigError, match=r"must be a class derived from tune_nas\.tasks\.Task"):
         find_task("own_tasks:LinearClassifier")
     with pytest.raises(ConfigError, match="importing it fails"):
         find_task("no_such_module:Task")
+
+
+def test_the_task_of_a_trial_with_a_strategy() -> None:
+    """Its search is a black-box search, whose length is the budget; retraining is as usual."""
+    differentiable, black_box = load_trial("darts-1st"), load_trial("random-search")
+    assert (task_of("search", differentiable), task_of("search", black_box)) == (
+        "search",
+        "candidates",
+    )
+    assert task_of("retrain", black_box) == "retrain"
+    assert CandidatesTask().epochs(black_box) == 300
+    longer = load_trial("random-search", epochs=120)
+    assert CandidatesTask().epochs(longer) == 120 and longer.schedule == black_box.schedule
+    with pytest.raises(ConfigError, match=r"trial 'darts-1st' has no strategy"):
+        CandidatesTask().epochs(differentiable)
 
 
 def test_a_retraining_run_needs_a_genotype() -> None:
@@ -77,7 +101,7 @@ def test_what_decides_a_retraining_run() -> None:
 def test_what_decides_the_length_is_what_changes_it() -> None:
     of_length = set(keys_that_decide(Decides.LENGTH))
     sections = {key.partition(".")[0] for key in of_length}
-    assert sections == {"space", "schedule", "selection", "start_from"}
+    assert sections == {"space", "schedule", "selection", "start_from", "strategy"}
     base = load_trial("darts-pt", {"space": "nasbench201"})
     for key, value in (("optimizer.alphas.learning_rate", 1.0), ("update.warmup", 3)):
         assert key not in of_length

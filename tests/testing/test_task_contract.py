@@ -64,6 +64,19 @@ class TestAnalysis(TaskContract):
         return with_overrides(super().make_trial(), keys)
 
 
+class TestCandidates(TaskContract):
+    task = "candidates"
+    settings: ClassVar[dict[str, object]] = {
+        **SMALL_NETWORK,
+        "strategy": {
+            "kind": "successive-halving",
+            "budget": 6,
+            "levels": [1, 2],
+            "halving": {"candidates": 2},
+        },
+    }
+
+
 class TestLinearProbe(TaskContract):
     task = "own_tasks:LinearProbe"
     settings: ClassVar[dict[str, object]] = {**SMALL_NETWORK, "retrain.learning_rate": 0.1}

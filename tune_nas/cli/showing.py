@@ -54,5 +54,13 @@ def without_effect(name: str) -> str:
     """Return the keys without effect on a search as comment lines; empty if there are none."""
     trial = load_trial(name)
     reasons = [no_effect(trial, key, declared_reads) for key in dotted_keys(TrialConfig)]
-    lines = [f"#   {reason.key}: {reason.found}\n" for reason in reasons if reason is not None]
+    by_section: dict[str, list[tuple[str, str | None]]] = {}
+    for key, reason in zip(dotted_keys(TrialConfig), reasons, strict=True):
+        found = None if reason is None else reason.found
+        by_section.setdefault(key.partition(".")[0], []).append((key, found))
+    lines: list[str] = []
+    for section, entries in by_section.items():
+        if len({found for _, found in entries}) == 1:  # the whole section, for one reason
+            entries = [(section, entries[0][1])]
+        lines += [f"#   {key}: {found}\n" for key, found in entries if found is not None]
     return "".join(["# no effect on this trial:\n", *lines]) if lines else ""

@@ -11,7 +11,8 @@ class Decides(Flag):
     A mark on a section applies to all its keys except those with their own mark.
 
     Attributes:
-        SEARCH: The result of a search; its checkpoints can only be resumed with the same value.
+        SEARCH: The result of a search; its checkpoints can only be resumed with the same value. A
+            black-box search also depends on the keys of ``RETRAIN``.
         RETRAIN: The result of a retraining run, likewise.
         LENGTH: The number of epochs of a search.
         SEARCH_STARTS: Whether a search can be built; a sweep checks one search per value.

@@ -16,8 +16,8 @@ from tune_nas.config.trial import TrialConfig
 
 @cache
 def keys_that_decide(mark: Decides) -> tuple[str, ...]:
-    """Return the dotted keys of a trial that have a mark."""
-    return tuple(key for key, own in _marks(TrialConfig, "", Decides.NOTHING) if mark in own)
+    """Return the dotted keys of a trial that have a mark, or one of several."""
+    return tuple(key for key, own in _marks(TrialConfig, "", Decides.NOTHING) if mark & own)
 
 
 def decides(key: str, mark: Decides) -> bool:
@@ -30,7 +30,7 @@ def decides(key: str, mark: Decides) -> bool:
 
 
 def decided_by(trial: TrialConfig, mark: Decides) -> dict[str, object]:
-    """Return the values of the keys of a trial that have a mark, by dotted key."""
+    """Return the values of the keys of a trial that have a mark, or one of several, by key."""
     content = trial.to_dict()
     return {key: value_of(content, key) for key in keys_that_decide(mark)}
 

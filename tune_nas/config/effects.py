@@ -13,6 +13,7 @@ from tune_nas.config.options.option_keys import (
     split_option,
 )
 from tune_nas.config.section import Content, dotted_keys
+from tune_nas.config.strategy_conditions import search_conditions
 from tune_nas.config.trial import TrialConfig
 from tune_nas.errors import ConfigError
 
@@ -184,7 +185,8 @@ def _conditions(key: str) -> list[Condition]:
     """Return the conditions of a key and of its sections, outermost first."""
     parts = key.split(".")
     prefixes = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
-    return [condition for prefix in prefixes for condition in CONDITIONS.get(prefix, ())]
+    own = [condition for prefix in prefixes for condition in CONDITIONS.get(prefix, ())]
+    return [*search_conditions(key), *own]
 
 
 def _first_unmet(conditions: Sequence[Condition], content: Content) -> Condition | None:

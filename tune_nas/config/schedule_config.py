@@ -103,12 +103,15 @@ def scaled(trial: Content, epochs: int) -> dict[str, object]:
     """Return the dotted keys that change the length of a trial, keeping its proportions.
 
     Every epoch in ``update`` or ``schedule`` at which something changes is scaled with
-    ``schedule.epochs``. Windows of past epochs (``patience``, ``history``) stay the same.
+    ``schedule.epochs``. Windows of past epochs (``patience``, ``history``) stay the same. The
+    length of a black-box search is its budget.
 
     Args:
         trial: A complete trial, as ``TrialConfig.to_dict`` returns it.
         epochs: The new number of epochs.
     """
+    if trial.get("strategy") is not None:
+        return {"strategy.budget": epochs}
     update, schedule = trial["update"], trial["schedule"]
 
     def at_least(least: int, count: int) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tune_nas.config.decides import Decides
 from tune_nas.config.section import (
     Epochs,
     Passes,
@@ -15,6 +16,7 @@ from tune_nas.config.section import (
     check_part,
 )
 
+_OF_SEARCH = Decides.SEARCH | Decides.SEARCH_STARTS
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
@@ -159,7 +161,7 @@ class StrategyConfig(Section):
     """
 
     kind: str = "random"
-    budget: Passes = 300
+    budget: Annotated[Passes, _OF_SEARCH | Decides.LENGTH] = 300
     levels: tuple[Epochs, ...] = (12,)
     promotion: Literal["continue", "restart"] = "continue"
     evolution: EvolutionConfig = EvolutionConfig()

@@ -191,7 +191,7 @@ class TrialConfig(Section):
     benchmark: Annotated[BenchmarkConfig, Decides.SEARCH_STARTS] = BenchmarkConfig()
     retrain: Annotated[RetrainConfig, _OF_RETRAIN] = RetrainConfig()
     analysis: Annotated[AnalysisConfig, Decides.ANALYSIS] = AnalysisConfig()
-    strategy: StrategyConfig | None = None
+    strategy: Annotated[StrategyConfig | None, _OF_SEARCH] = None
     start_from: Annotated[str | None, Decides.SEARCH_STARTS | Decides.LENGTH] = None
     probes: Annotated[list[str], Decides.SEARCH_STARTS] = Field(default_factory=list)
 

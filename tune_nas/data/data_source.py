@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -104,12 +104,15 @@ class DataSource(DataFacts, ABC):
     they are needed.
 
     Attributes:
-        train: All training images, or the sample of `train_images`.
-        test: All test images.
+        train: All training images, or the sample of `train_images`; for a candidate of a black-box
+            search, the training half.
+        test: All test images; for a candidate, the validation half.
+        held_out: Which images `test` has, as the metrics name them: ``test`` or ``valid``.
     """
 
     train: ImageSet
     test: ImageSet
+    held_out: Literal["test", "valid"] = field(default="test", kw_only=True)
 
     @property
     def n_train(self) -> int:
@@ -136,7 +139,7 @@ class DataSource(DataFacts, ABC):
     def test_batches(
         self, batch_size: int, first: int = 0, step: int = 1
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return one pass over the test images in order, without augmentation.
+        """Return one pass over the held-out images in order, without augmentation.
 
         Args:
             batch_size: Images per batch; the last may be short.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Literal, overload
 
@@ -84,6 +84,11 @@ class SearchData(_ResidentData):
 
     def _smallest_batch(self) -> int:
         return self.smallest_batch
+
+    def for_candidates(self) -> RetrainData:
+        """Return the data of a candidate: trained on one half, evaluated on the other."""
+        facts = {each.name: getattr(self, each.name) for each in fields(DataFacts)}
+        return RetrainData(**facts, train=self.train, test=self.valid, held_out="valid")
 
 
 @dataclass(frozen=True)

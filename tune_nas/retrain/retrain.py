@@ -59,9 +59,14 @@ class Retrain:
     each batch; all of them run the same epochs. Their states and metrics are equal, and those of a
     run in one process up to rounding, so the checkpoint of one is loaded by any number of workers.
 
+    A candidate of a black-box search is trained in the same way, on other images: the metrics of
+    its held-out images start with ``valid_`` instead of ``test_``.
+
     Args:
         trial: Its seed, space, data, runtime and retrain sections determine the result.
         genotype: The genotype to train.
+        data: The images; None to read those of the trial.
+        workers: The processes that share every batch; None for those of the process group.
 
     Attributes:
         epoch: The next epoch to run, from 0.
@@ -75,16 +80,23 @@ class Retrain:
         GenotypeError: If the space does not contain the genotype.
     """
 
-    def __init__(self, trial: TrialConfig, genotype: Genotype) -> None:
+    def __init__(
+        self,
+        trial: TrialConfig,
+        genotype: Genotype,
+        *,
+        data: DataSource | None = None,
+        workers: Workers | None = None,
+    ) -> None:
         self.trial = trial
         self.genotype = genotype
         self._recipe = trial.retrain
-        self._workers = Workers.joined()
+        self._workers = Workers.joined() if workers is None else workers
         space = final_space(trial)
         genotype.check(space)
         check_retrain_size(trial)
         self.device, self.dtype = set_up_runtime(trial.runtime)
-        self.data: DataSource = load_data(
+        self.data: DataSource = data or load_data(
             trial.data, seed=trial.seed, device=self.device, dtype=self.dtype, for_search=False
         )
         estimate = estimate_network(
@@ -173,9 +185,10 @@ class Retrain:
                 f"the train loss is {train.loss} in epoch {self.epoch + 1}; "
                 "a lower retrain.learning_rate may help"
             )
-        test = self._evaluate(self.network).metrics()
+        images = self.data.held_out
+        scores = self._evaluate(self.network).metrics(f"{images}_")
         if (average := self.training.average) is not None:
-            test |= self._evaluate(average.network).metrics("ema_")
+            scores |= self._evaluate(average.network).metrics(f"ema_{images}_")
         self.epoch += 1
         if self.epoch == self.epochs:
             self._train.close()
@@ -183,12 +196,13 @@ class Retrain:
             "epoch": self.epoch,
             "train_loss": train.loss,
             "train_accuracy": train.accuracy,
-            **test,
+            **scores,
             "learning_rate": rate,
             "parameters": count_parameters(self.network),
         }
-        best = max((*self.history, metrics), key=lambda epoch: epoch["test_accuracy"])
-        metrics["best_test_accuracy"] = best["test_accuracy"]
+        accuracy = f"{images}_accuracy"
+        best = max((*self.history, metrics), key=lambda epoch: epoch[accuracy])
+        metrics[f"best_{accuracy}"] = best[accuracy]
         metrics["best_epoch"] = best["epoch"]
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start

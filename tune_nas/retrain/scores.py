@@ -1,4 +1,4 @@
-"""The scores of a network on the test images."""
+"""The scores of a network on the held-out images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOP = 5
 
 
 class Scores(NamedTuple):
-    """The scores of a network on the test images.
+    """The scores of a network on the held-out images.
 
     Args:
         loss: Mean cross-entropy.
@@ -30,15 +30,15 @@ class Scores(NamedTuple):
     accuracy: float
     top5_accuracy: float | None
 
-    def metrics(self, prefix: str = "") -> dict[str, float]:
-        """Return them as metrics: ``test_loss``, ``test_accuracy``, ``test_top5_accuracy``.
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """Return them as metrics, e.g. ``test_loss``, ``test_accuracy``, ``test_top5_accuracy``.
 
         Args:
-            prefix: Text before each name.
+            prefix: Text before each name, e.g. ``test_``.
         """
-        found = {f"{prefix}test_loss": self.loss, f"{prefix}test_accuracy": self.accuracy}
+        found = {f"{prefix}loss": self.loss, f"{prefix}accuracy": self.accuracy}
         if self.top5_accuracy is not None:
-            found[f"{prefix}test_top5_accuracy"] = self.top5_accuracy
+            found[f"{prefix}top5_accuracy"] = self.top5_accuracy
         return found
 
 

@@ -19,7 +19,7 @@ from tune_nas.sweep.ray.room import Node, trials_at_once
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials, resolve_trials
 from tune_nas.sweep.retrain_trials import count_genotypes
-from tune_nas.tasks import Inputs, Task, find_task
+from tune_nas.tasks import Inputs, Task, find_task, task_of
 
 _STEPS = 3
 
@@ -66,8 +66,9 @@ def estimate(
     configurations = first // len(sweep.seed_list) if grid else first
     repeats = min(sweep.repeat_best, configurations) * len(sweep.repeat_seeds)
     timed: dict[str, tuple[float, int]] = {}
-    task, epochs, seconds = find_task(sweep.task), 0, 0.0
+    epochs, seconds = 0, 0.0
     for _, _, trial in trials:
+        task = find_task(task_of(sweep.task, trial))
         if trial.name not in timed:
             timed[trial.name] = _epoch_seconds(task, trial)
         own = task.epochs(trial) - task.starts_after(trial)

@@ -96,7 +96,9 @@ def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect
         found = f"task is '{sweep.task}'"
         return NoEffect(key, found, "the analysis of a finished search", ("task",), {})
     of_retraining = key.startswith(_RETRAINING)
-    if sweep.retrained == 0 and of_retraining and key not in _COUNTED:
+    # The section also has the training of the candidates of a black-box search, but its length.
+    by_search = key in _COUNTED or (trial.strategy is not None and key != "retrain.epochs")
+    if sweep.retrained == 0 and of_retraining and not by_search:
         return NoEffect(key, "retrain is 0", "retrain 'each' or a number", ("retrain",), {})
     return no_effect(trial, key, declared_reads)
 

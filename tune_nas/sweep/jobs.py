@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -75,7 +75,7 @@ class Job:
             "phase": self.phase,
             "trial": self.trial.to_dict(),
             "parameters": dict(self.parameters),
-            "inputs": asdict(self.inputs),
+            "inputs": self.inputs.to_dict(),
         }
 
     @classmethod

@@ -21,6 +21,7 @@ from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.samplers import make_sampler
 from tune_nas.sweep.trial_values import portable, reported
+from tune_nas.tasks import task_of
 
 _logger = logging.getLogger(__name__)
 
@@ -178,4 +179,5 @@ class OptunaSource:
         seed = next(seed for seed in (seed % SEEDS for seed in seeds) if seed not in used)
         kept = reported(parameters, resolved)
         own = trial.model_copy(update={"seed": seed})
-        return Job(f"search-{number:05d}", self._sweep.task, "search", own, kept)
+        task = task_of(self._sweep.task, own)
+        return Job(f"search-{number:05d}", task, "search", own, kept)

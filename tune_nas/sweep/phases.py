@@ -24,7 +24,7 @@ from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.sweep.trial_values import portable
-from tune_nas.tasks import Inputs, Task, with_workers
+from tune_nas.tasks import Inputs, Task, Tasks, find_task, task_of, with_workers
 
 _STUDY = "optuna.db"
 _OF_ONE_GENOTYPE = ("retrain", "analysis")  # kinds of runs, with a phase and a task of that name
@@ -42,7 +42,7 @@ class Phase:
 
     Args:
         name: Name of the phase, and of its folder.
-        task: Name of the task of its jobs.
+        task: Name of the task of its jobs; ``search`` for black-box searches too (`task_of`).
         source: Returns the source of the jobs, given the records of all phases; None if nothing is
             left to run.
         early_stopping: Whether the sweep's scheduler may stop its trials.
@@ -74,16 +74,28 @@ def phases_of(plan: Plan) -> list[Phase]:
     return phases
 
 
-def workers_of(plan: Plan, task: Task, workers: int | None) -> int:
+def task_in(phase: Phase, trial: TrialConfig, tasks: Tasks) -> Task:
+    """Return the task of a trial in a phase.
+
+    Args:
+        phase: The phase.
+        trial: The trial.
+        tasks: Tasks that replace those that the phase names.
+    """
+    return tasks.get(phase.task) or find_task(task_of(phase.task, trial))
+
+
+def workers_of(plan: Plan, phase: Phase, tasks: Tasks, workers: int | None) -> int:
     """Return the maximum number of workers that a trial of a sweep has in a phase.
 
     Args:
         plan: The sweep.
-        task: The task of the phase.
+        phase: The phase.
+        tasks: Tasks that replace those that the phases name.
         workers: Number of workers instead of those of the trials; None for those.
     """
-    trials = (with_workers(trial, workers) for _, _, trial in plan.resolved.trials)
-    return max(map(task.workers, trials), default=1)
+    trials = [with_workers(trial, workers) for _, _, trial in plan.resolved.trials]
+    return max((task_in(phase, trial, tasks).workers(trial) for trial in trials), default=1)
 
 
 def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
@@ -117,7 +129,7 @@ def search_jobs(
     return [
         Job(
             id=f"search-{number:05d}",
-            task=task,
+            task=task_of(task, trial),
             phase="search",
             trial=portable(trial, folder),
             parameters=parameters,
@@ -139,7 +151,8 @@ def repeat_jobs(
         for seed in sweep.repeat_seeds:
             trial = portable(resolve(sweep, bases, parameters, seed), bases.folder)
             job_id = f"repeat-{len(jobs):05d}"
-            jobs.append(Job(job_id, sweep.task, "repeat", trial, parameters))
+            task = task_of(sweep.task, trial)
+            jobs.append(Job(job_id, task, "repeat", trial, parameters))
     return with_known_ids(jobs, repeated)
 
 

@@ -11,11 +11,11 @@ from tune_nas.data import describe_images
 from tune_nas.runtime import resolve_device
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.phases import phases_of
+from tune_nas.sweep.phases import phases_of, task_in
 from tune_nas.sweep.ray.environment import is_local
 from tune_nas.sweep.retrain_trials import naming, retrain_trials
 from tune_nas.sweep.runs.plan import Plan
-from tune_nas.tasks import Inputs, Tasks, find_task
+from tune_nas.tasks import Inputs, Tasks
 
 
 def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
@@ -63,14 +63,15 @@ def preflight(plan: Plan, tasks: Tasks, *, here: bool) -> None:
         TuneNasError: If a trial cannot start.
     """
     inputs = Inputs(genotype=plan.state.genotype)
-    for name in dict.fromkeys(phase.task for phase in phases_of(plan)):
-        task = tasks.get(name) or find_task(name)
+    for phase in {phase.task: phase for phase in phases_of(plan)}.values():
         kinds: dict[str, tuple[Mapping[str, object], TrialConfig]] = {}
         for parameters, _, trial in plan.resolved.trials:
-            kind = repr((decided_by(trial, task.starts), plan.bases.named(parameters)[0]))
+            starts = task_in(phase, trial, tasks).starts
+            kind = repr((decided_by(trial, starts), plan.bases.named(parameters)[0]))
             kinds.setdefault(kind, (parameters, trial))
         for chosen, trial in kinds.values():
-            for setting, variant in _variants(plan, name, chosen, trial):
+            task = task_in(phase, trial, tasks)
+            for setting, variant in _variants(plan, phase.task, chosen, trial):
                 with naming(plan.sweep, setting):
                     if here:
                         task.check_memory(variant, inputs)

@@ -35,7 +35,7 @@ from tune_nas.sweep.retrain_trials import (
     retrain_trials,
 )
 from tune_nas.sweep.trial_values import portable, reported, trial_values, values_text
-from tune_nas.tasks import find_task, is_own
+from tune_nas.tasks import find_task, is_own, task_of
 from tune_nas.text import shown
 
 _LONGEST = 200  # characters of the swept values in a message
@@ -284,11 +284,11 @@ def _check_lengths(
     sweep: SweepConfig, trials: Sequence[tuple[Mapping[str, object], TrialConfig]], folder: str
 ) -> None:
     """Reject a grace period as long as a trial, and trials that ASHA could not compare."""
-    task = find_task(sweep.task)
     by_length: dict[int, str] = {}
     known: dict[str, int] = {}
     for parameters, trial in trials:
         decides = repr(decided_by(trial, Decides.LENGTH))
+        task = find_task(task_of(sweep.task, trial))
         known[decides] = known.get(decides) or task.epochs(portable(trial, folder))
         text = str(parameters.get(TRIAL) or values_text(parameters))
         by_length.setdefault(known[decides], text)

@@ -24,7 +24,7 @@ from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.tracking import SweepTracking
-from tune_nas.tasks import Tasks, find_task
+from tune_nas.tasks import Tasks
 
 _LOG = "log.txt"
 
@@ -50,8 +50,7 @@ def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool)
                 return _conclude(plan, tracking, known)
         with connect(options.address), _locked(plan, options.address):
             for phase in phases_of(plan):  # check for room before any MLflow run is opened
-                task = tasks.get(phase.task) or find_task(phase.task)
-                trials_at_once(options, workers_of(plan, task, options.workers))
+                trials_at_once(options, workers_of(plan, phase, tasks, options.workers))
             with _tracked(plan, uri, known) as (tracking, interruption):
                 if resumed:
                     tracking.settle()

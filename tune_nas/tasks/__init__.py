@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from tune_nas.lazy import lazily
 from tune_nas.tasks.task import Inputs, Task, Tasks, with_workers
-from tune_nas.tasks.task_lookup import check_task, find_task, is_own
+from tune_nas.tasks.task_lookup import check_task, find_task, is_own, task_of
 
 if TYPE_CHECKING:
     from tune_nas.tasks.analysis_task import AnalysisTask
+    from tune_nas.tasks.candidates_task import CandidatesTask
     from tune_nas.tasks.retrain_task import RetrainTask
     from tune_nas.tasks.search_task import SearchTask
 else:
@@ -20,6 +21,7 @@ else:
         __name__,
         {
             "AnalysisTask": "tune_nas.tasks.analysis_task",
+            "CandidatesTask": "tune_nas.tasks.candidates_task",
             "RetrainTask": "tune_nas.tasks.retrain_task",
             "SearchTask": "tune_nas.tasks.search_task",
         },
@@ -27,6 +29,7 @@ else:
 
 __all__ = [
     "AnalysisTask",
+    "CandidatesTask",
     "Inputs",
     "RetrainTask",
     "SearchTask",
@@ -35,5 +38,6 @@ __all__ = [
     "check_task",
     "find_task",
     "is_own",
+    "task_of",
     "with_workers",
 ]

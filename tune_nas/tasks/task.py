@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tune_nas.config.decides import Decides
@@ -24,12 +24,20 @@ class Inputs:
         parent_run: MLflow run of that trial, if it is not in this sweep.
         checkpoint: Folder or URI of a checkpoint that the job continues from while it has none
             itself, e.g. of another job that is to run for more epochs.
+        folders: The trial's folders or URIs, one per session, oldest first, in which its
+            checkpoints are; known only while the trial runs.
     """
 
     genotype: str | None = None
     parent: str | None = None
     parent_run: str | None = None
     checkpoint: str | None = None
+    folders: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the inputs that are known before the trial runs, by name."""
+        names = [each.name for each in fields(self) if each.name != "folders"]
+        return {name: getattr(self, name) for name in names}
 
 
 def on_cpu(trial: TrialConfig) -> TrialConfig:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tune_nas import manifest
 from tune_nas.errors import ConfigError
 from tune_nas.tasks.task import Task
 from tune_nas.user_code import load_class
+
+if TYPE_CHECKING:
+    from tune_nas.config import TrialConfig
+
+SEARCH, CANDIDATES = "search", "candidates"
+"""The tasks of searches: differentiable, and black-box."""
+
+
+def task_of(name: str, trial: TrialConfig) -> str:
+    """Return the name of a trial's task: ``search`` is a black-box search if it has a strategy."""
+    return CANDIDATES if name == SEARCH and trial.strategy is not None else name
 
 
 def is_own(name: str) -> bool:

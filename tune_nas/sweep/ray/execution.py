@@ -13,7 +13,7 @@ from ray.tune.error import TuneError
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phase_progress import PhaseProgress
-from tune_nas.sweep.phases import Known, Phase, workers_of
+from tune_nas.sweep.phases import Known, Phase, task_in, workers_of
 from tune_nas.sweep.ray.callbacks import InterruptionCallback, Recorder, TrackingCallback
 from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.ray.driver_callback import DriverCallback
@@ -28,7 +28,7 @@ from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.tracking import SweepTracking
-from tune_nas.tasks import Tasks, find_task
+from tune_nas.tasks import Tasks
 
 _CHECKPOINTS_KEPT = 2
 
@@ -88,15 +88,17 @@ class PhaseRunner:
 
     def _run(self, phase: Phase, source: Source, records: Records) -> None:
         sweep, options = self._plan.sweep, self._options
-        task = self._tasks.get(phase.task) or find_task(phase.task)
-        if not task.shares_process:
+        trials = [trial for _, _, trial in self._plan.resolved.trials]
+        if not all(task_in(phase, trial, self._tasks).shares_process for trial in trials):
             options = replace(options, together=None)
         scheduler = make_scheduler(
             sweep if phase.early_stopping else None,
-            find_task(phase.task).epochs(self._plan.bases.first),
+            task_in(phase, self._plan.bases.first, {}).epochs(self._plan.bases.first),
             records,
         )
-        at_once = trials_at_once(options, workers_of(self._plan, task, options.workers))
+        at_once = trials_at_once(
+            options, workers_of(self._plan, phase, self._tasks, options.workers)
+        )
         callbacks: list[DriverCallback] = [
             Recorder(records, sweep.search_metric),
             TrackingCallback(self._tracking, records),

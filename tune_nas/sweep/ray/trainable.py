@@ -7,6 +7,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
@@ -91,10 +92,10 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
             self._failure = error
 
     def _set_up(self, config: TrialSetup, task: Task | None) -> None:
-        self._job = Job.from_dict(config["job"])
-        self._task = task
         self._folder = config.get("folder", "")
         self._resume_from = config.get("resume_from", [])
+        self._job = _in_folders(config, [*self._resume_from, self._folder])
+        self._task = task
         self._notes: list[str] = []
         self._reports: list[Report] = []
         self._reported = 0
@@ -190,6 +191,13 @@ class EpochTrainable(Trainable):  # type: ignore[misc]
         # A load that failed halfway must leave no trace.
         self.cleanup()
         self._learner = self.make_learner()
+
+
+def _in_folders(config: TrialSetup, folders: Sequence[str]) -> Job:
+    """Return the job of a trial, with the trial's folders among its inputs."""
+    job = Job.from_dict(config["job"])
+    known = tuple(folder for folder in folders if folder)
+    return replace(job, inputs=replace(job.inputs, folders=known))
 
 
 def _earlier(folders: Sequence[str], job: Job) -> Iterator[str]:
