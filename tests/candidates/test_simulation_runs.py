@@ -13,7 +13,7 @@ from simulating import cell, listed, small_table
 from tune_nas.benchmark import DATA, CellTraining, TrainingTable
 from tune_nas.benchmark.importing import all_cells
 from tune_nas.candidates.curve_statistics import MeanInterval, budget_point, mean_interval
-from tune_nas.candidates.proxy_scores import ProxyScoresByTrial
+from tune_nas.candidates.simulated_proxies import ProxyScoresByTrial
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation import simulate
 from tune_nas.candidates.simulation_file import SimulationFile

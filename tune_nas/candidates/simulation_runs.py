@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 import torch
 
 from tune_nas.benchmark import TrainingTable
-from tune_nas.candidates.proxy_scores import ProxyScoresByTrial
+from tune_nas.candidates.simulated_proxies import ProxyScoresByTrial
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation import simulate
 from tune_nas.config import TrialConfig
