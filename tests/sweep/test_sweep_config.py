@@ -18,7 +18,13 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.parameters import Parameter, combinations
 from tune_nas.sweep.resolve import load_sweep, resolve_trials
 
-ON_DIGITS = {"activation": 12, "lambda": 12, "learning-rate": 1, "order": 24, "rank-nosh-ablation": 12}
+ON_DIGITS = {
+    "activation": 12,
+    "lambda": 12,
+    "learning-rate": 1,
+    "order": 24,
+    "rank-nosh-ablation": 12,
+}
 ON_CIFAR = {"collapse": 6, "lambda-truth": 25, "methods": 63}
 SHIPPED = {**ON_DIGITS, **ON_CIFAR}
 
