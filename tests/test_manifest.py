@@ -15,6 +15,7 @@ from tune_nas import manifest
 from tune_nas.config import RelaxationConfig, TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
+from tune_nas.proxies import Proxy
 from tune_nas.search import Relaxation, Rule, Search, Selection, register_relaxation
 from tune_nas.search.graphs import uncapturable_part
 from tune_nas.search.relaxation.plain import Softmax
@@ -32,6 +33,7 @@ BASES = {
     "smoothings": Smoothing,
     "selections": Selection,
     "rules": Rule,
+    "proxies": Proxy,
 }
 SMALL: dict[str, Any] = {
     "data.name": "fake",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -11,8 +12,15 @@ import torch
 from tune_nas.data import load_data
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
-from tune_nas.proxies import make_proxy, proxy_inputs
-from tune_nas.spaces import Genotype, build_network, count_parameters, load_space
+from tune_nas.proxies import NetworkProxy, make_proxy, proxy_inputs
+from tune_nas.spaces import (
+    Genotype,
+    Network,
+    build_network,
+    count_parameters,
+    load_space,
+    model_size,
+)
 
 SMALL = {"data.name": "digits", "retrain.init_channels": 4, "retrain.cells": 3}
 
@@ -65,6 +73,23 @@ def test_the_seed_decides_the_weights(nb201: str) -> None:
             for seed in (0, 1, 2, 0)
         }
         assert len(scores) == 3, name
+
+
+class Density(NetworkProxy):
+    """Multiply-adds per parameter: builds the network again while it is measured."""
+
+    def measure(self, network: Network) -> float:
+        size = model_size(network.genotype, self.inputs.space, image_size=8, n_classes=10)
+        return size.multiply_adds / size.parameters
+
+
+def test_a_proxy_may_build_further_networks(nb201: str) -> None:
+    proxy = Density(proxy_inputs(load_trial("darts-1st", {**SMALL, "space": "nasbench201"})))
+    scores: list[float] = []
+    thread = Thread(target=lambda: scores.append(proxy.score(Genotype.parse(nb201))), daemon=True)
+    thread.start()
+    thread.join(timeout=60)
+    assert scores and scores[0] > 1, "it waits for the lock that it holds"
 
 
 def test_float64_agrees(nb201: str) -> None:

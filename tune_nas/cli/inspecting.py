@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_nas import figures
-from tune_nas.cli import bodies
 from tune_nas.cli.genotype_facts import GenotypeFacts, genotype_facts
 from tune_nas.cli.genotype_reference import find_genotype
 from tune_nas.cli.genotype_spaces import fit_to_space, space_of
 from tune_nas.cli.output import Format, echo, print_json
-from tune_nas.cli.proxy_options import ProxyOptions
 from tune_nas.errors import ConfigError
 from tune_nas.files import write_atomically
 from tune_nas.spaces import (
     CellGenotype,
     CellSpace,
+    Genotype,
+    Space,
     channels_under,
     check_cells_occur,
     check_channels,
 )
+
+if TYPE_CHECKING:
+    from tune_nas.cli.proxy_scores import ProxyScores
+
+Score = Callable[[Genotype, Space, int | None, int | None, int | None], "ProxyScores"]
+"""Returns the proxies of a network, given its channels, its cells and the side of the images."""
 
 _LARGE_IMAGE = 64  # pixels; for larger images papers use networks with another stem
 _ON_LARGE_IMAGES = """\
@@ -39,12 +47,12 @@ def inspect(
     image_size: int | None,
     n_classes: int | None,
     draw: Path | None,
-    proxies: ProxyOptions | None,
+    score: Score | None,
     storage: str,
     mlflow: str | None,
     output: Format,
 ) -> None:
-    """Print the properties of a genotype, and draw it if a file is given.
+    """Print the properties of a genotype, with its proxies if wanted; draw it if a file is given.
 
     Raises:
         ConfigError: If the drawing is neither an SVG nor a PNG file, or a proxy is unknown.
@@ -76,16 +84,7 @@ def inspect(
         image_size=side,
         n_classes=classes,
     )
-    scores = None
-    if proxies is not None:
-        scores = bodies.proxy_scores.proxy_scores(
-            found,
-            described,
-            proxies,
-            init_channels=init_channels,
-            cells=cells,
-            image_size=image_size,
-        )
+    scores = None if score is None else score(found, described, init_channels, cells, image_size)
     if draw is not None:
         drawing = figures.draw_cells(found, described)
         write_atomically(draw, figures.render(drawing, draw.suffix.removeprefix(".")))

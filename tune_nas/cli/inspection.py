@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -89,6 +90,7 @@ def inspect(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Print a genotype's cells, its operations, its parameters and its multiply-adds."""
+    chosen = proxy_options(proxies, proxy or (), data, data_dir)
     bodies.inspecting.inspect(
         genotype,
         space,
@@ -99,7 +101,7 @@ def inspect(
         image_size=image_size,
         n_classes=classes,
         draw=draw,
-        proxies=proxy_options(proxies, proxy or (), data, data_dir),
+        score=None if chosen is None else partial(bodies.proxy_scores.proxy_scores, chosen),
         storage=storage,
         mlflow=mlflow,
         output=output,

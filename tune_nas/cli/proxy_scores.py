@@ -9,7 +9,7 @@ from tune_nas.config import DataConfig, check_data_keys
 from tune_nas.library import validate
 from tune_nas.paths import expanded
 from tune_nas.proxies import Proxy, ProxyInputs, inputs_for
-from tune_nas.proxies.factory import KEY
+from tune_nas.proxies.proxy_factory import KEY
 from tune_nas.spaces import Genotype, Space
 from tune_nas.user_code import find_class
 
@@ -54,10 +54,9 @@ class ProxyScores:
 
 
 def proxy_scores(
+    options: ProxyOptions,
     genotype: Genotype,
     space: Space,
-    options: ProxyOptions,
-    *,
     init_channels: int | None,
     cells: int | None,
     image_size: int | None,
@@ -65,9 +64,9 @@ def proxy_scores(
     """Return the scores of a genotype's final network.
 
     Args:
+        options: The proxies and their data.
         genotype: The genotype.
         space: Its space, in the skeleton of the network.
-        options: The proxies and their data.
         init_channels: Channels of the first cell; None for the space's usual number.
         cells: Number of cells; None for the space's usual number.
         image_size: Resize the images to this side in pixels; None for no resizing.
