@@ -149,3 +149,23 @@ def test_asha_asks_without_waiting_and_decides_on_known_results(build: Build) ->
     strategy.tell(asked[1], 0.0)
     after = [strategy.ask(), strategy.ask()]
     assert [(r.candidate, r.epochs) for r in after if r is not None] == [(3, 2), (4, 1)]
+
+
+def test_asha_serves_the_upper_level_first(build: Build) -> None:
+    strategy = build("asha", levels=(1, 2, 4), budget=50)
+
+    def ask() -> Request:
+        request = strategy.ask()
+        assert request is not None
+        return request
+
+    for request, accuracy in zip([ask() for _ in range(4)], (0.4, 0.3, 0.2, 0.1), strict=True):
+        strategy.tell(request, accuracy)
+    promoted = [ask(), ask()]
+    assert [(r.candidate, r.epochs) for r in promoted] == [(0, 2), (1, 2)]
+    late = ask()
+    for request, accuracy in ((promoted[0], 0.5), (promoted[1], 0.4), (late, 0.9)):
+        strategy.tell(request, accuracy)
+    # Due are candidate 4 at level 1 (n = 5) and candidate 0 at level 2 (n = 2).
+    due = [ask(), ask()]
+    assert [(r.candidate, r.epochs) for r in due] == [(0, 4), (4, 2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import statistics
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,27 @@ def test_failed_candidates_are_no_parents(build: Build) -> None:
     assert strategy.done and len(strategy.standings) == 12  # random ones, once 2 has died
 
 
+def test_if_all_sampled_members_failed_the_next_one_is_random(build: Build) -> None:
+    related = 0
+    for seed in range(20):
+        population = {"population": 1, "sample_size": 1}
+        strategy = build("evolution", seed=seed, levels=(1,), budget=2, evolution=population)
+        run_search(strategy, lambda _: None)
+        related += are_neighbors(strategy, *strategy.standings)
+    assert related <= 2  # 24 of 15,624 by chance; 20 if the failed one were the parent
+
+
+def test_mutations_are_sampled_uniformly(build: Build) -> None:
+    strategy = build("random")
+    parent = strategy.architectures.sample(strategy.rng("parent"))
+    counts = Counter(
+        strategy.mutate_new(parent, strategy.rng(f"mutation {number}")) for number in range(2400)
+    )
+    assert set(counts) == set(strategy.architectures.neighbors(parent)) and len(counts) == 24
+    # 100 expected of each, standard deviation 10
+    assert 50 <= min(counts.values()) <= max(counts.values()) <= 150
+
+
 @pytest.mark.parametrize("kind", ["random", "evolution", "local-search", "successive-halving"])
 def test_a_small_space_is_searched_completely(build: Build, chain: str, kind: str) -> None:
     keys = {"evolution": {"population": 2, "sample_size": 1}, "local_search": {"start": 2}}
@@ -122,6 +144,24 @@ def test_local_search_on_a_landscape_by_hand(build: Build, chain: str) -> None:
             # (2, 2) is the best: its only unknown neighbor follows, then a restart.
             assert path[7:] == [(2, 0) if other == (0, 2) else (0, 2), (0, 0)]
     assert {(0, 0), (1, 1), (2, 2)} <= seen
+
+
+def test_neighbors_are_trained_in_random_order_and_a_tie_is_no_improvement(build: Build) -> None:
+    orders = set()
+    for seed in range(5):
+        strategy = build(
+            "local-search", seed=seed, levels=(1,), budget=40, local_search={"start": 1}
+        )
+        asked = requests(run_search(strategy, lambda _: 0.5))
+        around = list(strategy.architectures.neighbors(asked[0].genotype))
+        positions = [around.index(r.genotype) for r in asked[1:] if r.genotype in around]
+        assert positions != sorted(positions)
+        orders.add(tuple(positions))
+        # All neighbors are as accurate as the start: a local optimum, so a sample follows.
+        restart = asked[len(positions) + 1]
+        sample = strategy.architectures.sample(strategy.rng(f"candidate {restart.candidate}"))
+        assert restart.genotype == sample
+    assert len(orders) == 5
 
 
 @pytest.mark.parametrize("workers", [1, 4])

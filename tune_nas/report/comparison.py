@@ -8,9 +8,11 @@ from functools import cached_property
 from tune_nas.report.labels import (
     COLUMNS,
     RETRAIN,
+    VALID_ACCURACY,
     MetricName,
     axis_label,
     metric_name,
+    valid_accuracy_of,
     value_label,
 )
 from tune_nas.report.ranking import rank_key
@@ -24,6 +26,9 @@ from tune_nas.report.rows import (
     settings_of,
 )
 from tune_nas.report.setting_comparison import SettingComparison, compare_settings
+
+CANDIDATES = "candidates"
+"""A metric of black-box searches alone: the number of candidates with a result."""
 
 
 class Comparison:
@@ -42,6 +47,10 @@ class Comparison:
             ``retrain/test_accuracy``.
         mode: Whether the largest (``max``) or the smallest (``min``) is best.
 
+    Attributes:
+        valid_accuracy: Display name of the validation accuracy of its searches.
+        compared: What these accuracies are of, as text.
+
     Raises:
         ValueError: If mode is neither ``max`` nor ``min``.
     """
@@ -59,7 +68,14 @@ class Comparison:
         self.sweep = sweep
         self.axes = list(axes)
         self.results = list(results)
-        self.rank_by: MetricName = metric_name(rank_by)
+        black_box = [
+            CANDIDATES in result.metrics
+            for result in self.results
+            if result.phase in ("search", "repeat") and result.metrics
+        ]
+        self.valid_accuracy, self.compared = valid_accuracy_of(black_box)
+        own = rank_by == VALID_ACCURACY
+        self.rank_by: MetricName = self.valid_accuracy if own else metric_name(rank_by)
         self.mode = mode
         metrics = dict.fromkeys([column.key for column in COLUMNS] + [self.rank_by.key])
         self._rows = group(self.axes, self.results, list(metrics), self.rank_by.key)

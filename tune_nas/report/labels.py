@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from tune_nas.config import TrialConfig, dotted_keys
@@ -64,6 +64,27 @@ COLUMNS = (
     MetricName(RETRAIN, "test %", "retrain test accuracy", " %"),
     MetricName("seconds", "search s", "search seconds", " s", digits=1, spread=False),
 )
+
+
+VALID_ACCURACY = COLUMNS[0].key
+
+
+def valid_accuracy_of(of_candidates: Collection[bool]) -> tuple[MetricName, str]:
+    """Return the display name of the validation accuracy of searches, and whose it is.
+
+    Args:
+        of_candidates: For each search, whether it is a black-box search, whose accuracy is that of
+            a trained candidate rather than of a supernet.
+    """
+    name = COLUMNS[0]
+    if not any(of_candidates):
+        return name, "supernets, not the networks found"
+    if all(of_candidates):
+        return (
+            replace(name, words="valid accuracy of the best candidate"),
+            "candidates that were trained shortly, on half of the images",
+        )
+    return replace(name, words="valid accuracy"), "supernets and candidates"
 
 
 def metric_name(key: str) -> MetricName:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import RETRAIN, MetricName, metric_name
+from tune_nas.report.labels import RETRAIN, VALID_ACCURACY, MetricName, metric_name
 from tune_nas.report.rows import Row, Statistic
 from tune_nas.text import listed, plural
 
 _REFERENCES = (RETRAIN, "benchmark/cifar10_test")
-_SUPERNET = "valid_accuracy"
 
 
 def compose(report: Comparison) -> str:
@@ -35,7 +34,7 @@ def compose(report: Comparison) -> str:
             parts.append(_alone(report))
     if others:
         parts.append(_beside_repeats(best, others, name, report.mode))
-    parts += _references(ranking, name, report.mode)
+    parts += _references(report, ranking)
     parts += _diverged(report, ranked_last=ranking[len(sound) :])
     parts += _left_out(report)
     return "; ".join(parts) + "."
@@ -140,19 +139,19 @@ def _is_within(first: Statistic, other: Statistic) -> bool:
     return threshold is not None and abs(first.mean - other.mean) <= threshold
 
 
-def _references(ranking: list[Row], name: MetricName, mode: str) -> list[str]:
+def _references(report: Comparison, ranking: list[Row]) -> list[str]:
     """Say whether retraining or benchmark accuracies rank the rows in the same way.
 
-    If the rows are ranked by one of these, say how the supernet accuracies rank them.
+    If the rows are ranked by one of these, say how the accuracies of the searches rank them.
     """
+    name, mode = report.rank_by, report.mode
     known = [key for key in _REFERENCES if any(key in row.statistics for row in ranking)]
     if name.key in _REFERENCES:
-        supernets = any(_SUPERNET in row.statistics for row in ranking)
-        return [_reference(ranking, name, metric_name(_SUPERNET), mode)] if supernets else []
+        searched = any(VALID_ACCURACY in row.statistics for row in ranking)
+        return [_reference(ranking, name, report.valid_accuracy, mode)] if searched else []
     if not known:
-        about_supernets = name.key in ("valid_accuracy", "gap")
-        missing = "nothing was retrained, so this compares supernets, not the networks found"
-        return [missing] if about_supernets else []
+        missing = f"nothing was retrained, so this compares {report.compared}"
+        return [missing] if name.key in (VALID_ACCURACY, "gap") else []
     return [_reference(ranking, name, metric_name(key), mode) for key in known]
 
 
