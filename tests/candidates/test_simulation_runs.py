@@ -13,9 +13,9 @@ from simulating import cell, listed, small_table
 from tune_nas.benchmark import DATA, CellTraining, TrainingTable
 from tune_nas.benchmark.importing import all_cells
 from tune_nas.candidates.curve_statistics import MeanInterval, budget_point, mean_interval
-from tune_nas.candidates.simulated_proxies import ProxyScoresByTrial
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation import simulate
+from tune_nas.candidates.simulation_cache import SimulationCache
 from tune_nas.candidates.simulation_file import SimulationFile
 from tune_nas.candidates.simulation_runs import Simulation, run_simulations
 from tune_nas.config import TrialConfig
@@ -145,12 +145,12 @@ def test_other_settings_and_other_files_are_refused(table: TrainingTable, tmp_pa
 def test_scores_of_a_proxy_are_kept_and_right() -> None:
     """Cells with the same operations have networks of the same size, wherever they are."""
     trial = trial_of(kind="rank-nosh", nosh={"proxy": "parameters"})
-    proxies = ProxyScoresByTrial()
-    scores = proxies.get(trial)
+    cache = SimulationCache()
+    scores = cache.proxy(trial)
     assert scores is not None
-    assert proxies.get(trial_of(kind="rank-nosh", budget=999)) is scores
-    assert proxies.get(trial_of(nosh={"proxy": None})) is None
-    assert proxies.get(trial_of(nosh={"proxy": "multiply-adds"})) is not scores
+    assert cache.proxy(trial_of(kind="rank-nosh", budget=999)) is scores
+    assert cache.proxy(trial_of(nosh={"proxy": None})) is None
+    assert cache.proxy(trial_of(nosh={"proxy": "multiply-adds"})) is not scores
     exact = make_proxy("parameters", proxy_inputs(trial))
     one = Genotype.parse(
         "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"

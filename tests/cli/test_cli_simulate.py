@@ -83,6 +83,21 @@ def test_values_of_a_key_are_compared(command_line, table: str) -> None:
     assert [row["trial"] for row in levels] == ["asha levels=[12]", "asha levels=[12, 200]"]
 
 
+def test_a_key_is_set_in_the_trials_that_read_it(command_line, table: str) -> None:
+    command = (*SIMULATE, "random.yaml", "asha.yaml", "--table", table, *FAST)
+    key = "strategy.halving.reduction_factor"
+    found = command_line.json(*command, "--set", f"{key}=4", "--set", "strategy.levels=[200]")
+    assert [row["trial"] for row in found] == ["random", "asha"]
+    found = command_line.json(*command, "--vary", f"{key}=2,4")
+    assert [row["trial"] for row in found] == [
+        "random",
+        "asha reduction_factor=2",
+        "asha reduction_factor=4",
+    ]
+    message = command_line.refused(*command, "--set", "strategy.nosh.pool=9")
+    assert "strategy.nosh.pool is 9, but has no effect where strategy.kind is 'random'" in message
+
+
 def test_finished_searches_are_not_simulated_again(command_line, table: str) -> None:
     command = (*SIMULATE, "random.yaml", "--table", table, *FAST, "--output", "kept.jsonl")
     first = command_line.json(*command)

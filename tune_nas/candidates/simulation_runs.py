@@ -12,13 +12,11 @@ from multiprocessing.connection import Connection, wait
 import torch
 
 from tune_nas.benchmark import TrainingTable
-from tune_nas.candidates.simulated_proxies import ProxyScoresByTrial
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation import simulate
+from tune_nas.candidates.simulation_cache import SimulationCache
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
-from tune_nas.spaces import load_space
-from tune_nas.spaces.architectures import Architectures
 from tune_nas.strategies import StrategyInputs, make_strategy
 
 
@@ -40,12 +38,12 @@ class Simulation:
     workers: int
     seed: int
 
-    def run(self, table: TrainingTable, proxies: ProxyScoresByTrial | None = None) -> SearchCurve:
+    def run(self, table: TrainingTable, cache: SimulationCache | None = None) -> SearchCurve:
         """Simulate the search.
 
         Args:
             table: The trainings of every cell.
-            proxies: Keeps the scores of proxies from one search to the next.
+            cache: What the searches of this process share; None for nothing.
 
         Raises:
             ConfigError: If the table lacks something, or a custom strategy cannot be loaded.
@@ -53,10 +51,12 @@ class Simulation:
         config = self.trial.strategy
         if config is None:
             raise ConfigError(f"trial '{self.trial.name}' has no strategy")
-        architectures = Architectures(load_space(self.trial.space.name))
-        proxy = (proxies or ProxyScoresByTrial()).get(self.trial)
-        strategy = make_strategy(StrategyInputs(architectures, config, self.seed, proxy))
-        return SearchCurve.of(simulate(strategy, table, self.data, self.workers, self.seed))
+        cache = SimulationCache() if cache is None else cache
+        architectures = cache.architectures(self.trial.space.name)
+        inputs = StrategyInputs(architectures, config, self.seed, cache.proxy(self.trial))
+        return SearchCurve.of(
+            simulate(make_strategy(inputs), table, self.data, self.workers, self.seed)
+        )
 
 
 def run_simulations(
@@ -76,8 +76,8 @@ def run_simulations(
         StorageError: If a process is killed.
     """
     if processes == 1 or len(simulations) < 2:
-        proxies = ProxyScoresByTrial()
-        yield from ((each, each.run(table, proxies)) for each in simulations)
+        cache = SimulationCache()
+        yield from ((each, each.run(table, cache)) for each in simulations)
         return
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     workers = []
@@ -125,9 +125,9 @@ def _work(
     torch.set_num_threads(1)
     with suppress(BrokenPipeError):  # the process that waits was killed
         try:
-            proxies = ProxyScoresByTrial()
+            cache = SimulationCache()
             for number, simulation in share:
-                connection.send((number, simulation.run(table, proxies)))
+                connection.send((number, simulation.run(table, cache)))
             connection.send(None)
         except Exception as error:
             connection.send(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -13,10 +13,12 @@ from tune_nas.candidates.simulation import check_simulated, check_space
 from tune_nas.candidates.simulation_runs import Simulation
 from tune_nas.cli.option_values import changes_of
 from tune_nas.config import TrialConfig
+from tune_nas.config.effects import no_effect, set_keys
 from tune_nas.errors import ConfigError
-from tune_nas.library import check_key, find, load_trial, nearest, read_yaml
+from tune_nas.library import check_key, find, load_trial, nearest, read_yaml, with_overrides
 from tune_nas.spaces import load_space
 from tune_nas.text import brief, plain_text
+from tune_nas.user_code import declared_reads
 from tune_nas.yaml_text import parse_yaml
 
 _BUDGET = "strategy.budget"
@@ -63,6 +65,8 @@ class Compared:
 def compared(comparison: Comparison, table: TrainingTable) -> list[Compared]:
     """Return the searches by trial and values.
 
+    A key is set where it has an effect, in one trial at least.
+
     Raises:
         ConfigError: If a trial, key or value is invalid, a trial has no strategy, or the table
             lacks what a search needs.
@@ -71,23 +75,45 @@ def compared(comparison: Comparison, table: TrainingTable) -> list[Compared]:
     data = None if comparison.data is None else _data(comparison.data)
     changes = changes_of(None, comparison.settings)
     axes = [_axis(text) for text in comparison.vary]
-    found = []
+    keys = {*changes, *(key for key, _ in axes)}
+    found: dict[str, Compared] = {}
+    read: set[str] = set()
     for name in comparison.trials:
-        _check_strategy(name, {*changes, *(key for key, _ in axes)})
+        _check_strategy(name, keys)
+        of_trial: dict[str, Compared] = {}
         for values in product(*(of_key for _, of_key in axes)):
             varied = dict(zip((key for key, _ in axes), values, strict=True))
             last = {} if budgets is None else {_BUDGET: budgets[-1]}
-            trial = load_trial(name, {**changes, **varied, **last})
+            settings = _read_keys(name, {**changes, **varied, **last})
+            read |= settings.keys()
+            trial = load_trial(name, settings)
             named = [
-                f"{key.rpartition('.')[2]}={plain_text(value)}" for key, value in varied.items()
+                f"{key.rpartition('.')[2]}={plain_text(value)}"
+                for key, value in varied.items()
+                if key in settings
             ]
             label = " ".join([trial.name, *named])
-            found.append(_searches(label, trial, comparison, budgets, data, table))
-    labels = [each.label for each in found]
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"'{brief(twice)}' is there twice; name each trial once")
-    return found
+            of_trial[label] = _searches(label, trial, comparison, budgets, data, table)
+        twice = next(iter(of_trial.keys() & found.keys()), None)
+        if twice is not None:
+            raise ConfigError(f"'{brief(twice)}' is there twice; name each trial once")
+        found |= of_trial
+    for key in sorted(keys - read):  # no trial reads it: the message says why
+        one = {**{axis: values[0] for axis, values in axes}, **changes}
+        first = comparison.trials[0]
+        load_trial(first, {**_read_keys(first, one), key: one[key]})
+    return list(found.values())
+
+
+def _read_keys(name: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings that have an effect on a trial; those of others are not its own."""
+    trial = with_overrides(load_trial(name), settings, f"trial '{name}'")
+    read = {
+        setting
+        for key, setting in set_keys(settings)
+        if no_effect(trial, key, declared_reads) is None
+    }
+    return {key: value for key, value in settings.items() if key in read}
 
 
 def _searches(

@@ -1,10 +1,11 @@
-"""Training-free scores in simulated searches, each computed once for all seeds."""
+"""What is computed once for many simulated searches: keys of genotypes and training-free scores."""
 
 from __future__ import annotations
 
 from tune_nas.config import TrialConfig
 from tune_nas.proxies import Proxy, make_proxy, proxy_inputs
-from tune_nas.spaces import Genotype
+from tune_nas.spaces import Genotype, Space, load_space
+from tune_nas.spaces.architectures import Architectures
 
 # All edges of a NAS-Bench-201 cell have the same channels and resolution: the size of its network
 # follows from how often each operation occurs.
@@ -44,22 +45,51 @@ class ProxyScores:
         return self._known[key]
 
 
-class ProxyScoresByTrial:
-    """The proxies of several trials; those with the same settings share their scores."""
+class KeptKeys(Architectures):
+    """Genotypes whose keys are kept: there are 15,625, which every simulation asks for again."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self._keys: dict[Genotype, str] = {}
+
+    def key(self, genotype: Genotype) -> str:
+        """Return a text that is equal for genotypes whose networks compute the same."""
+        key = self._keys.get(genotype)
+        if key is None:
+            key = self._keys[genotype] = super().key(genotype)
+        return key
+
+
+class SimulationCache:
+    """What the simulations of one process share: genotypes, and the proxies of trials."""
 
     def __init__(self) -> None:
-        self._known: list[tuple[TrialConfig, str, ProxyScores]] = []
+        self._spaces: dict[str, Architectures] = {}
+        self._proxies: list[tuple[TrialConfig, str, ProxyScores]] = []
 
-    def get(self, trial: TrialConfig) -> ProxyScores | None:
-        """Return the proxy that the strategy of a trial names; None if it names none."""
+    def architectures(self, space: str) -> Architectures:
+        """Return the genotypes of a space.
+
+        Raises:
+            ConfigError: If there is no such space.
+        """
+        if space not in self._spaces:
+            self._spaces[space] = KeptKeys(load_space(space))
+        return self._spaces[space]
+
+    def proxy(self, trial: TrialConfig) -> ProxyScores | None:
+        """Return the proxy that the strategy of a trial names; None if it names none.
+
+        Trials that differ in the strategy alone share it.
+        """
         name = None if trial.strategy is None else trial.strategy.nosh.proxy
         if name is None:
             return None
-        for known, of_name, scores in self._known:
+        for known, of_name, scores in self._proxies:
             if of_name == name and _same(known, trial):
                 return scores
         scores = ProxyScores(trial, name)
-        self._known.append((trial, name, scores))
+        self._proxies.append((trial, name, scores))
         return scores
 
 
