@@ -102,7 +102,7 @@ def main() -> int:
         ),
     }
     wrong = False
-    config = StrategyConfig(kind="random", levels=(12,), budget=12 * total)
+    config = StrategyConfig(kind="random", levels=(12,), budget=12 * 8000)
     for name, (architectures, expected) in exact.items():
         found = [
             len(simulate(UntilReached(inputs, table, arguments.accuracy), table, DATA).jobs)
