@@ -131,7 +131,7 @@ def test_samples_of_every_space_are_legal(space: Space) -> None:
         architectures.sample(rng).check(space)
 
 
-def test_the_neighbors_of_every_space(space: Space) -> None:
+def check_neighbors(space: Space) -> None:
     architectures, rng = Architectures(space), Random(0)
     for _ in range(2):
         genotype = architectures.sample(rng)
@@ -144,6 +144,14 @@ def test_the_neighbors_of_every_space(space: Space) -> None:
             assert len(edges_of(genotype) - edges_of(neighbor)) == 1
         for neighbor in rng.sample(neighbors, min(20, len(neighbors))):
             assert genotype in set(architectures.neighbors(neighbor))
+
+
+def test_the_neighbors_of_every_space(space: Space) -> None:
+    check_neighbors(space)
+
+
+def test_the_neighbors_with_custom_operations() -> None:
+    check_neighbors(load_space(EXAMPLE))
 
 
 @pytest.mark.parametrize(

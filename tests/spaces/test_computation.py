@@ -29,9 +29,11 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "own-operations.yaml"
 DARTS_OPERATIONS = ["none", "skip_connect", "max_pool_3x3", "avg_pool_3x3", "dil_conv_3x3"]
 
 
-def thirds(name: str, nodes: int, operations: list[str], kept: int | None, output: str) -> Space:
+def thirds(
+    name: str, nodes: int, operations: list[str], kept: int | None, output: str, inputs: int = 2
+) -> Space:
     cell = {
-        "inputs": 2,
+        "inputs": inputs,
         "nodes": nodes,
         "operations": operations,
         "inputs_per_node": kept,
@@ -43,11 +45,12 @@ def thirds(name: str, nodes: int, operations: list[str], kept: int | None, outpu
     )
 
 
+POOLS = ["none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"]
 SMALL = [
     thirds("zeros", 2, DARTS_OPERATIONS, None, "concat"),
     thirds("last", 2, ["none", "skip_connect", "max_pool_3x3", "sep_conv_3x3"], None, "last"),
     thirds("two-inputs", 3, ["skip_connect", "sep_conv_3x3"], 2, "concat"),
-    thirds("pools", 3, ["none", "skip_connect", "max_pool_3x3"], None, "concat"),
+    thirds("pools", 3, POOLS, None, "concat", inputs=1),
     thirds("noise", 2, ["skip_connect", "noise", "sep_conv_3x3", "avg_pool_3x3"], 2, "concat"),
 ]
 
@@ -61,7 +64,7 @@ def cells_of(space: Space, name: str, most: int) -> list[CellGenotype]:
     return [choices.at(index) for index in sorted(Random(0).sample(range(choices.size), most))]
 
 
-def compare(space: Space, name: str, most: int = 2500, side: int = 16) -> tuple[int, int]:
+def compare(space: Space, name: str, most: int = 4096, side: int = 16) -> tuple[int, int]:
     """Check that equal texts are of equal functions; return the numbers of texts and functions."""
     functions = CellFunctions(space.cells[name], name == "reduction", side)
     computation = CellComputation(space.cells[name], name == "reduction")
@@ -164,7 +167,7 @@ def test_networks_of_equal_keys_have_equal_outputs(space: Space) -> None:
     groups: dict[str, list[list[CellGenotype]]] = {}
     for name in space.cells:
         by_text: dict[str, list[CellGenotype]] = defaultdict(list)
-        for cell in cells_of(space, name, 2500):
+        for cell in cells_of(space, name, 4096):
             by_text[computations[name].text(cell)].append(cell)
         groups[name] = [cells for cells in by_text.values() if len(cells) > 1]
     outputs = []

@@ -41,7 +41,7 @@ class StrategyContract:
     options: ClassVar[Mapping[str, object]] = {}
     settings: ClassVar[Mapping[str, object]] = {}
     space: ClassVar[str] = "nasbench201"
-    every: ClassVar[int] = 7
+    every: ClassVar[int] = 13
 
     def make(self, seed: int = 0, space: str | None = None, **changes: object) -> Strategy:
         """Return a new strategy.
