@@ -15,6 +15,7 @@ from tune_nas import manifest
 from tune_nas.config import RelaxationConfig, TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
+from tune_nas.predictor import Encoder, PredictorLoss
 from tune_nas.proxies import Proxy
 from tune_nas.search import Relaxation, Rule, Search, Selection, register_relaxation
 from tune_nas.search.graphs import uncapturable_part
@@ -33,6 +34,8 @@ BASES = {
     "smoothings": Smoothing,
     "selections": Selection,
     "rules": Rule,
+    "encoders": Encoder,
+    "predictor_losses": PredictorLoss,
     "proxies": Proxy,
 }
 SMALL: dict[str, Any] = {

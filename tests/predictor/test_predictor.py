@@ -74,10 +74,11 @@ def test_a_known_order_is_learned(encoder: str, loss: str) -> None:
     predictor = Predictor(SPACE, PredictorConfig(encoder=encoder, loss=loss), 0)
     assert predictor.score([]).tolist() == []
     pool = observed(genotypes[:50])
-    assert predictor.fit(pool) < 0.2
+    assert predictor.fit(pool) < 0.3  # from log 2, or 1
     scores = predictor.score(genotypes[50:])
     tau = kendall_tau(scores.tolist(), [convolutions(each) for each in genotypes[50:]])
-    assert tau is not None and tau > 0.6
+    # Over six seeds, at least 0.61 (gin) and 0.34 (mlp: a path does not tell how often it occurs).
+    assert tau is not None and tau > {"gin": 0.5, "mlp": 0.25}[encoder]
     order = predictor.rank(genotypes[50:])
     assert scores[order].tolist() == sorted(scores.tolist(), reverse=True)
 
@@ -97,8 +98,8 @@ def test_the_rank_correlation_on_held_out_cells(
 ) -> None:
     """Short trainings of 100 cells predict the order of 1,000 others after full training.
 
-    Measured with six seeds: 0.51 to 0.57 for gin and ranking. The 12-epoch accuracies of the 1,000
-    cells themselves have 0.59.
+    benchmarks/predictor.py, ten seeds: 0.46 to 0.56 with gin and ranking, 0.49 to 0.62 with gin and
+    regression, 0.43 to 0.53 with mlp and regression; the 12-epoch accuracies themselves have 0.59.
     """
     with gzip.open(shared_data_dir / "nasbench201.csv.gz", "rt", encoding="utf-8") as file:
         rows = random.Random(0).sample(list(csv.DictReader(file)), 1100)

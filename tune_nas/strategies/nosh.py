@@ -41,6 +41,8 @@ class RankNosh(Strategy):
             candidates and their accuracies at e(1); None if it is undefined, as in the first round.
     """
 
+    order_free = True
+
     def __init__(self, inputs: StrategyInputs) -> None:
         super().__init__(inputs)
         self.predictor = Predictor(
@@ -110,7 +112,8 @@ class RankNosh(Strategy):
     def _by_proxy(self, options: Sequence[Genotype], count: int) -> list[Genotype]:
         """Add the first ⌈count / r⌉ options to level 0, and take the best of it by the proxy."""
         proxy = cast(Proxy, self.inputs.proxy)
-        for genotype in options[: math.ceil(count / self.config.nosh.keep)]:
+        joining = math.ceil(count / self.config.nosh.keep - 1e-9)  # 7 / 0.7 is 10.000…2 in binary
+        for genotype in options[:joining]:
             key = self.architectures.key(genotype)
             if key not in self._untrained:
                 score = proxy(genotype)
@@ -122,8 +125,10 @@ class RankNosh(Strategy):
     def _options(self) -> list[Genotype]:
         """Return the genotypes that the predictor ranks: new ones, no two of which are equal."""
         wanted, rng = self.config.nosh.sampled, self.rng(f"round {len(self.round_correlations)}")
-        parents = [each.genotype for each in self.ranking()[: self.config.nosh.proposals]]
-        mutations = self.config.nosh.propose == "mutation" and bool(parents)
+        best = [each.genotype for each in self.ranking() if each.accuracy > -math.inf]
+        parents = best[: self.config.nosh.proposals]
+        has_neighbors = bool(parents) and self.architectures.size > 1
+        mutations = has_neighbors and self.config.nosh.propose == "mutation"
         found: dict[str, Genotype] = {}
         for mutates in (True, False) if mutations else (False,):  # samples, if neighbors run out
             for _ in range(_TRIES * wanted):
