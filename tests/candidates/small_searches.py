@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tune_nas.candidates.candidate_search import CandidateSearch
+from tune_nas.candidates.candidate_trial import candidate_trial
 from tune_nas.config import TrialConfig
 from tune_nas.library import with_overrides
 from tune_nas.retrain import Retrain
@@ -21,6 +22,7 @@ HALVING = {
     "levels": [1, 3, 5],
     "halving": {"candidates": 4},
 }
+RESTARTING = {**HALVING, "promotion": "restart", "levels": [1, 3], "budget": 10}
 
 
 def small_trial(strategy: dict[str, Any], **settings: Any) -> TrialConfig:
@@ -63,10 +65,8 @@ def lasting(metrics: dict[str, float]) -> dict[str, float]:
 
 def trained(search: CandidateSearch, number: int, epochs: int) -> Retrain:
     """Return the training of a candidate after some epochs, on its own from the beginning."""
-    from tune_nas.candidates.candidate_trial import candidate_trial
-
     genotype = search.jobs.strategy.standings[number].genotype
-    training = Retrain(candidate_trial(search.trial, genotype), genotype, data=search.data)
+    training = Retrain(candidate_trial(search.trial, genotype, epochs), genotype, data=search.data)
     torch.manual_seed(number)  # nothing may use torch's global generator
     for _ in range(epochs):
         training.run_epoch()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_searches import HALVING, RANDOM, epochs_of, lasting, small_trial, trained
+from small_searches import HALVING, RANDOM, RESTARTING, epochs_of, lasting, small_trial, trained
 
 from tune_nas.candidates.candidate_search import CandidateSearch
 from tune_nas.candidates.candidate_states import FOLDER
@@ -98,6 +98,22 @@ def test_promoted_candidates_continue_where_they_stopped(tmp_path: Path) -> None
     # The states of the first level, from which two candidates have continued, are gone.
     assert f"0000{promoted[0]}-1" not in kept[8] and f"0000{promoted[0]}-3" in kept[8]
     assert kept[-1] == []
+
+
+def test_restarted_candidates_have_the_schedule_of_their_level(tmp_path: Path) -> None:
+    """The learning rate falls to the end of each level; nothing is stored, nor continued."""
+    search = CandidateSearch(small_trial(RESTARTING), [str(tmp_path)])
+    found = epochs_of(search)
+    assert [metrics["learning_rate"] for metrics in found] == [
+        *[0.025] * 4,
+        *(cosine(epoch, 3, 0.025) for epoch in (0, 1, 2, 0, 1, 2)),
+    ]
+    for standing in search.jobs.strategy.standings:
+        assert standing.accuracies == {
+            epochs: trained(search, standing.candidate, epochs).history[-1]["valid_accuracy"]
+            for epochs in standing.accuracies
+        }
+    assert not (tmp_path / FOLDER).exists()
 
 
 @pytest.mark.parametrize("strategy", [RANDOM, HALVING], ids=["random", "halving"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from tune_nas.candidates.candidate_states import CandidateStates
@@ -35,7 +36,7 @@ class CandidateTrainer:
         Raises:
             TuneNasError: If they do not.
         """
-        self._new(architectures.sample(Random(0)))
+        self._new(architectures.sample(Random(0)), None)
 
     def run_epoch(self, job: RunningJob, on_step: Callable[[int, int], None] | None) -> EpochResult:
         """Train an epoch of a job; store the state of its candidate if it may continue later.
@@ -60,21 +61,18 @@ class CandidateTrainer:
     def _training(self, job: RunningJob) -> Retrain:
         """Return the training of a job's candidate, as it was left."""
         request = job.request
-        if job.state is not None:
-            training = self._new(request.genotype)
-            training.load_state_dict(job.state)
-            return training
-        if request.start:
-            kept = self._states.load(
-                request.candidate, request.start, lambda: self._new(request.genotype)
-            )
+        build = partial(self._new, request.genotype, request.epochs)
+        if job.state is None and request.start:
+            kept = self._states.load(request.candidate, request.start, build)
             if kept is not None:
                 return kept
-        training = self._new(request.genotype)
+        training = build()
+        if job.state is not None:
+            training.load_state_dict(job.state)
         while training.epoch < request.start:
             training.run_epoch()
         return training
 
-    def _new(self, genotype: Genotype) -> Retrain:
-        trial = candidate_trial(self._trial, genotype)
+    def _new(self, genotype: Genotype, epochs: int | None) -> Retrain:
+        trial = candidate_trial(self._trial, genotype, epochs)
         return Retrain(trial, genotype, data=self._data, workers=Workers())

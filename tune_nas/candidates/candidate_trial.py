@@ -22,35 +22,42 @@ def strategy_of(trial: TrialConfig) -> StrategyConfig:
     return trial.strategy
 
 
-def candidate_trial(trial: TrialConfig, genotype: Genotype | None = None) -> TrialConfig:
+def candidate_trial(
+    trial: TrialConfig, genotype: Genotype | None = None, epochs: int | None = None
+) -> TrialConfig:
     """Return the trial by which the candidates of a black-box search are trained.
 
     It differs from the trial of the search in two ways. The learning rate follows its schedule over
     the epochs of the last level, so that a candidate of any level has had the first part of one
-    and the same training. And each candidate has its own seed, which follows from that of the
-    trial and from the genotype: its accuracy does not depend on when it is proposed, nor by which
-    strategy.
+    and the same training; with ``strategy.promotion: restart``, over those of its own level. And
+    each candidate has its own seed, which follows from that of the trial and from the genotype: its
+    accuracy does not depend on when it is proposed, nor by which strategy.
 
     Args:
         trial: The trial of the search.
         genotype: The candidate; None for the seed of the trial.
+        epochs: Epochs of the candidate's level; None for the last level.
 
     Raises:
         ConfigError: If the warm-up of the learning rate is longer than the training.
     """
-    epochs, recipe = strategy_of(trial).levels[-1], trial.retrain
-    if recipe.warmup_epochs > epochs:
+    config, recipe = strategy_of(trial), trial.retrain
+    restarts = config.promotion == "restart"
+    shortest = config.levels[0 if restarts else -1]
+    if recipe.warmup_epochs > shortest:
+        which = "first" if restarts else "last"
         raise ConfigError(
-            f"retrain.warmup_epochs is {recipe.warmup_epochs}, but must be <= {epochs}, the epochs "
-            "of a candidate (the last of strategy.levels)"
+            f"retrain.warmup_epochs is {recipe.warmup_epochs}, but must be <= {shortest}, the "
+            f"epochs of a candidate (the {which} of strategy.levels)"
         )
+    length = epochs if restarts and epochs is not None else config.levels[-1]
     seed = trial.seed
     if genotype is not None:
         seed = derive_seed(trial.seed, f"candidate {genotype}") % _SEEDS
     return trial.model_copy(
         update={
             "seed": seed,
-            "retrain": recipe.model_copy(update={"epochs": epochs}),
+            "retrain": recipe.model_copy(update={"epochs": length}),
             "runtime": trial.runtime.model_copy(update={"workers": 1}),
         }
     )

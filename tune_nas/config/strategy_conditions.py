@@ -42,6 +42,7 @@ def _is_own(trial: Content) -> bool:
 
 
 STRATEGY_CONDITIONS: Mapping[str, Condition] = {
+    "strategy.promotion": _kinds("successive-halving", "asha", "rank-nosh"),
     "strategy.evolution": _kinds("evolution"),
     "strategy.local_search": _kinds("local-search"),
     "strategy.halving.reduction_factor": _kinds("successive-halving", "asha"),

@@ -127,7 +127,8 @@ class RuntimeConfig(Section):
             be captured, equal up to rounding, which is experimental; ``never``: no CUDA graphs;
             ``auto``: like never, until they have been measured on a GPU.
         workers: Number of processes that share every batch of a retraining run, each on its own
-            GPU or CPUs. Equal up to rounding; checkpoints are the same.
+            GPU or CPUs. Equal up to rounding; checkpoints are the same. In a black-box search, each
+            of them trains another candidate.
     """
 
     device: str = "auto"

@@ -48,7 +48,8 @@ def text_table(comparison: Comparison) -> TextTable:
 
 def _columns(comparison: Comparison, rows: list[Row]) -> list[MetricName]:
     present = [c for c in COLUMNS if any(c.key in row.statistics for row in rows)]
-    return present if comparison.rank_by in present else [*present, comparison.rank_by]
+    known = comparison.rank_by.key in {column.key for column in present}
+    return present if known else [*present, comparison.rank_by]
 
 
 def _counts(rows: list[Row]) -> list[str]:

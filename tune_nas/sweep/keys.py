@@ -78,7 +78,8 @@ class SweepKeys(Section):
     Args:
         trial: The trial that is varied: a shipped name or the path of a YAML file. None if
             ``parameters`` contains ``trial``, with several of them.
-        task: Task of the trials: ``search``, or ``module:Class`` for a custom task.
+        task: Task of the trials: ``search`` (a black-box search for a trial with a ``strategy``),
+            or ``module:Class`` for a custom task.
         epochs: Length of every trial; warm-ups, phases and decisions scale with it. None keeps the
             length of each trial.
         set: Dotted keys to set in every trial.

@@ -87,7 +87,7 @@ class Task(ABC):
         """Return the number of processes that run a trial together; usually 1.
 
         Each of them joins a process group of `torch.distributed` and builds the learner. The result
-        and the checkpoints are those of the first.
+        and the checkpoints are those of the first; a checkpoint is loaded by all.
         """
         return 1
 

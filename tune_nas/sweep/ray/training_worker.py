@@ -1,4 +1,4 @@
-"""One of the processes that share every batch of a retraining run: a Ray actor."""
+"""One of the processes that run a trial together, e.g. a retraining run: a Ray actor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILE_ADDRESS = "file://"
 
 
 class TrainingWorker:
-    """A worker: its learner computes a part of each batch.
+    """A worker: its learner computes its part, e.g. of each batch.
 
     Args:
         job: The job.

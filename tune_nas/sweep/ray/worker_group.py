@@ -1,4 +1,4 @@
-"""The workers of one retraining run, which its trial drives like a single learner."""
+"""The workers of one trial in several processes, which it drives like a single learner."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class WorkerGroup:
         return cast(tuple[Mapping[str, object], LearnerProgress], found[0])
 
     def files(self) -> dict[str, bytes]:
-        """Return the files of a checkpoint; the state of all workers is the same."""
+        """Return the files of a checkpoint; the first worker has the state of all."""
         return cast(dict[str, bytes], answer(self._workers[0].files.remote()))
 
     def restore(self, files: dict[str, bytes]) -> LearnerProgress:

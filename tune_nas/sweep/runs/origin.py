@@ -68,6 +68,11 @@ def _checkpoints(found: RunReference) -> list[str]:
     if found.record is None:
         root = Storage(found.storage).root
         raise StorageError(f"'{found.text}' is neither a checkpoint nor a search in {root}")
+    if found.record.job.trial.strategy is not None:
+        raise StorageError(
+            f"run '{found.text}' is a black-box search, which has no supernet; name a "
+            "differentiable search"
+        )
     return list(list_checkpoints(found.record.folders))
 
 
