@@ -3,8 +3,9 @@
 Scores a uniform sample of the 15,625 cells by each proxy: networks at the benchmark's size (16
 channels, 5 cells per stage) at initialization, on a minibatch of CIFAR-10 training images at 32
 pixels. Prints Kendall's τ and Spearman's ρ to the test accuracy after 200 epochs, each with the
-95 % percentile interval of bootstrap samples of the cells, and for comparison those of the
-validation accuracy of the benchmark's 12-epoch runs.
+95 % percentile interval of bootstrap samples of the cells, the interval of the difference of τ to
+that of the number of parameters, and for comparison all of it for the validation accuracy of the
+benchmark's 12-epoch runs.
 
 The results file contains every finished cell; an interrupted run resumes after the last ones.
 
@@ -35,11 +36,13 @@ from tune_nas.spaces import Genotype, load_space
 TRUE = "c10_test_200"
 SHORT = "c10_valid_12"  # of the published runs of 12 epochs, which have their own annealing
 GOOD = 94.0  # percent
+BASELINE = "parameters"
 BOOTSTRAPS = 1000
 EVERY = 50  # cells between two writes of the results
 
 Row = dict[str, str]
-Statistic = Callable[[Sequence[float], Sequence[float]], float]
+Values = Sequence[float] | np.ndarray
+Statistic = Callable[[Values, Values], float]
 
 
 def read_table(file: Path) -> list[Row]:
@@ -103,11 +106,11 @@ class Scores:
         write_atomically(self.file, json.dumps(content, indent=1).encode())
 
 
-def tau(first: Sequence[float], second: Sequence[float]) -> float:
+def tau(first: Values, second: Values) -> float:
     return float(kendalltau(first, second).statistic)
 
 
-def rho(first: Sequence[float], second: Sequence[float]) -> float:
+def rho(first: Values, second: Values) -> float:
     return float(spearmanr(first, second).statistic)
 
 
@@ -120,28 +123,51 @@ def with_interval(statistic: Statistic, first: Sequence[float], second: Sequence
     return f"{statistic(one, other):.3f} [{low:.3f}, {high:.3f}]"
 
 
+def difference(first: Values, other: Values, truth: Values) -> str:
+    """Return the 95 % interval of the difference of two τ to the truth, on the same samples."""
+    columns = np.array([first, other, truth])
+    generator = np.random.default_rng(0)
+    picks = generator.integers(len(columns[0]), size=(BOOTSTRAPS, len(columns[0])))
+    found = []
+    for pick in picks:
+        own, base, true = columns[:, pick]
+        found.append(tau(own, true) - tau(base, true))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return f"[{low:+.3f}, {high:+.3f}]"
+
+
 def report(rows: Sequence[Row], cells: Sequence[str], scores: Scores) -> None:
     """Print the table in Markdown, and what the benchmark's table alone says."""
     by_cell = {row["arch"]: row for row in rows}
     truth = [float(by_cell[cell][TRUE]) for cell in cells]
-    print("| score | Kendall's τ | Spearman's ρ | CPU seconds per cell |\n|---|---:|---:|---:|")
+    titles = (
+        "score",
+        "Kendall's τ",
+        "Spearman's ρ",
+        f"τ − τ of `{BASELINE}`",
+        "CPU seconds per cell",
+    )
+    print(f"| {' | '.join(titles)} |\n|---|---:|---:|---:|---:|")
+    baseline = [float(by_cell[cell]["c10_params"]) for cell in cells]
     for name, seconds in scores.seconds.items():
         own = [scores.cells[cell][name] for cell in cells]
         each = seconds / len(scores.cells)
         print(
             f"| `{name}` | {with_interval(tau, own, truth)} | {with_interval(rho, own, truth)} "
-            f"| {each:.3f} |"
+            f"| {'' if name == BASELINE else difference(own, baseline, truth)} | {each:.3f} |"
         )
     short = [float(by_cell[cell][SHORT]) for cell in cells]
     both = f"{with_interval(tau, short, truth)} | {with_interval(rho, short, truth)}"
-    print(f"| validation accuracy after 12 epochs | {both} | |")
+    print(
+        f"| validation accuracy after 12 epochs | {both} | {difference(short, baseline, truth)} | |"
+    )
     everything = [float(row[TRUE]) for row in rows]
     for title, column in (
         ("12 epochs, all 15,625 cells", SHORT),
         ("parameters, all 15,625 cells", "c10_params"),
     ):
         values = [float(row[column]) for row in rows]
-        print(f"| {title} | {tau(values, everything):.3f} | {rho(values, everything):.3f} | |")
+        print(f"| {title} | {tau(values, everything):.3f} | {rho(values, everything):.3f} | | |")
     good = sum(accuracy >= GOOD for accuracy in everything)
     print(
         f"\n{len(cells):,} cells. {good} of {len(rows):,} have at least {GOOD} % test accuracy: "

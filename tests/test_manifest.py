@@ -16,6 +16,7 @@ from tune_nas.config import RelaxationConfig, TrialConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.predictor import Encoder, PredictorLoss
+from tune_nas.proxies import Proxy
 from tune_nas.search import Relaxation, Rule, Search, Selection, register_relaxation
 from tune_nas.search.graphs import uncapturable_part
 from tune_nas.search.relaxation.plain import Softmax
@@ -35,6 +36,7 @@ BASES = {
     "rules": Rule,
     "encoders": Encoder,
     "predictor_losses": PredictorLoss,
+    "proxies": Proxy,
 }
 SMALL: dict[str, Any] = {
     "data.name": "fake",

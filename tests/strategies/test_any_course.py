@@ -16,7 +16,7 @@ from tune_nas.strategies import History, Request, Strategy, StrategyInputs, make
 from tune_nas.testing.made_up_training import made_up_accuracy, run_search
 
 ARCHITECTURES = Architectures(load_space("nasbench201"))
-KINDS = ("random", "evolution", "local-search", "successive-halving", "asha")
+KINDS = ("random", "evolution", "local-search", "successive-halving", "asha", "rank-nosh")
 
 
 @settings(max_examples=60, deadline=None)
@@ -49,6 +49,8 @@ def test_it_ends_within_the_budget_and_resumes(
         "halving": {"reduction_factor": factor, "candidates": size},
         "evolution": {"population": size, "sample_size": 3},
         "local_search": {"start": size},
+        "nosh": {"proposals": size + 1, "pool": 2 * size + 3, "sampled": 20, "keep": 0.6},
+        "predictor": {"width": 4, "depth": 1, "epochs": 2},
     }
     config = StrategyConfig.model_validate({"kind": kind, **keys})
 

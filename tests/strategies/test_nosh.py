@@ -203,14 +203,16 @@ def test_the_last_round_fills_the_pool() -> None:
     assert [len(level) for level in levels] == [4, 2, 1, 2, 2, 1]
 
 
-def test_a_space_without_new_genotypes_ends_the_search() -> None:
-    cell = {"inputs": 2, "nodes": 1, "edges": ["0->2"], "operations": ["none", "skip_connect"]}
+@pytest.mark.parametrize("operations", [["skip_connect"], ["none", "skip_connect"]])
+@pytest.mark.parametrize("propose", ["random", "mutation"])
+def test_a_space_without_new_genotypes_ends_the_search(operations: list[str], propose: str) -> None:
+    cell = {"inputs": 2, "nodes": 1, "edges": ["0->2"], "operations": operations}
     cells = {name: {**cell, "output": "concat"} for name in ("normal", "reduction")}
     skeleton = {"layout": "thirds", "init_channels": 4, "cells": 3}
     space = Space.from_dict({"name": "tiny", "cells": cells, "skeleton": skeleton})
-    strategy = search(space=space)
+    strategy = search(space=space, nosh={"propose": propose, "proposals": 2})
     run(strategy, lambda each: each.candidate / 10)
-    assert strategy.done and 1 <= len(strategy.standings) <= 4
+    assert strategy.done and 1 <= len(strategy.standings) <= len(operations) ** 2
 
 
 @pytest.mark.parametrize(

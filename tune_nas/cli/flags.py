@@ -15,6 +15,7 @@ FLAGS: Mapping[str, str] = {
     "mlflow": "--mlflow",
     "name": "--name",
     "space.name": "--space",
+    "strategy.nosh.proxy": "--proxy",
     "to": "--to",
     "together": "--searches-per-process",
     "workers": "--workers",

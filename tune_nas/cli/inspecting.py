@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_nas import figures
 from tune_nas.cli.genotype_facts import GenotypeFacts, genotype_facts
@@ -14,10 +16,18 @@ from tune_nas.files import write_atomically
 from tune_nas.spaces import (
     CellGenotype,
     CellSpace,
+    Genotype,
+    Space,
     channels_under,
     check_cells_occur,
     check_channels,
 )
+
+if TYPE_CHECKING:
+    from tune_nas.cli.proxy_scores import ProxyScores
+
+Score = Callable[[Genotype, Space, int | None, int | None, int | None], "ProxyScores"]
+"""Returns the proxies of a network, given its channels, its cells and the side of the images."""
 
 _LARGE_IMAGE = 64  # pixels; for larger images papers use networks with another stem
 _ON_LARGE_IMAGES = """\
@@ -37,14 +47,15 @@ def inspect(
     image_size: int | None,
     n_classes: int | None,
     draw: Path | None,
+    score: Score | None,
     storage: str,
     mlflow: str | None,
     output: Format,
 ) -> None:
-    """Print the properties of a genotype, and draw it if a file is given.
+    """Print the properties of a genotype, with its proxies if wanted; draw it if a file is given.
 
     Raises:
-        ConfigError: If the drawing is neither an SVG nor a PNG file.
+        ConfigError: If the drawing is neither an SVG nor a PNG file, or a proxy is unknown.
     """
     if draw is not None and draw.suffix not in (".svg", ".png"):
         raise ConfigError(f"--draw is '{draw}', but must end in .svg or .png")
@@ -73,13 +84,17 @@ def inspect(
         image_size=side,
         n_classes=classes,
     )
+    scores = None if score is None else score(found, described, init_channels, cells, image_size)
     if draw is not None:
         drawing = figures.draw_cells(found, described)
         write_atomically(draw, figures.render(drawing, draw.suffix.removeprefix(".")))
     if output is Format.JSON:
-        print_json(facts.to_dict())
+        added = {} if scores is None else {"proxies": scores.to_dict()}
+        print_json(facts.to_dict() | added)
     else:
         _print(facts)
+        if scores is not None:
+            echo(f"\n{scores}")
 
 
 def _count(text: str) -> int:

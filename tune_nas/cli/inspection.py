@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ import typer
 from tune_nas.cli import bodies
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import Format
+from tune_nas.cli.proxy_options import proxy_options
+
+_PROXIES = "Training-free proxies"
 
 
 def inspect(
@@ -51,11 +55,42 @@ def inspect(
     draw: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the cells into a .svg or .png.")
     ] = None,
+    proxies: Annotated[
+        bool,
+        typer.Option("--proxies", help="Add the training-free proxies.", rich_help_panel=_PROXIES),
+    ] = False,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy",
+            metavar="NAME",
+            help="Only this proxy, also module:Class; repeatable.",
+            show_default="all",
+            rich_help_panel=_PROXIES,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set of the proxies' images, which decides their size and classes.",
+            show_default="digits",
+            rich_help_panel=_PROXIES,
+        ),
+    ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Directory with the data set's files.",
+            rich_help_panel=_PROXIES,
+        ),
+    ] = None,
     storage: options.Storage = "runs",
     mlflow: options.Mlflow = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Print a genotype's cells, its operations, its parameters and its multiply-adds."""
+    chosen = proxy_options(proxies, proxy or (), data, data_dir)
     bodies.inspecting.inspect(
         genotype,
         space,
@@ -66,6 +101,7 @@ def inspect(
         image_size=image_size,
         n_classes=classes,
         draw=draw,
+        score=None if chosen is None else partial(bodies.proxy_scores.proxy_scores, chosen),
         storage=storage,
         mlflow=mlflow,
         output=output,

@@ -29,9 +29,7 @@ from torch.overrides import TorchFunctionMode
 from tune_nas.proxies.network_proxy import NetworkProxy
 from tune_nas.spaces import Network
 
-_RELUS = frozenset(
-    (F.relu, F.relu6, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_)
-)
+_RELUS = frozenset((F.relu, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_))
 
 
 class Naswot(NetworkProxy):

@@ -41,6 +41,8 @@ class RankNosh(Strategy):
             candidates and their accuracies at e(1); None if it is undefined, as in the first round.
     """
 
+    order_free = True
+
     def __init__(self, inputs: StrategyInputs) -> None:
         super().__init__(inputs)
         self.predictor = Predictor(
@@ -125,7 +127,8 @@ class RankNosh(Strategy):
         wanted, rng = self.config.nosh.sampled, self.rng(f"round {len(self.round_correlations)}")
         best = [each.genotype for each in self.ranking() if each.accuracy > -math.inf]
         parents = best[: self.config.nosh.proposals]
-        mutations = self.config.nosh.propose == "mutation" and bool(parents)
+        has_neighbors = bool(parents) and self.architectures.size > 1
+        mutations = has_neighbors and self.config.nosh.propose == "mutation"
         found: dict[str, Genotype] = {}
         for mutates in (True, False) if mutations else (False,):  # samples, if neighbors run out
             for _ in range(_TRIES * wanted):

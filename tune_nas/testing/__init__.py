@@ -13,6 +13,7 @@ The searches of the contracts take about a second each: a small space, a few syn
 
 from tune_nas.testing.dataset_contract import DataSetContract
 from tune_nas.testing.probe_contract import ProbeContract
+from tune_nas.testing.proxy_contract import ProxyContract
 from tune_nas.testing.relaxation_contract import RelaxationContract
 from tune_nas.testing.report_format_contract import ReportFormatContract
 from tune_nas.testing.rule_contract import RuleContract
@@ -26,6 +27,7 @@ __all__ = [
     "SMALL_SPACE",
     "DataSetContract",
     "ProbeContract",
+    "ProxyContract",
     "RelaxationContract",
     "ReportFormatContract",
     "RuleContract",
