@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_searches import HALVING, small_trial
+from small_searches import HALVING, images_of, small_trial
 
 from tune_nas.candidates.candidate_search import CandidateSearch
 from tune_nas.candidates.candidate_states import CandidateStates
@@ -24,7 +24,7 @@ def search() -> CandidateSearch:
 
 def build(search: CandidateSearch) -> Retrain:
     genotype = search.jobs.strategy.standings[0].genotype
-    return Retrain(candidate_trial(search.trial, genotype), genotype, data=search.data)
+    return Retrain(candidate_trial(search.trial, genotype), genotype, data=images_of(search))
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])

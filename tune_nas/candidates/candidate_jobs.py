@@ -121,7 +121,7 @@ class CandidateJobs:
             epoch: Epochs of the search.
         """
         request = job.request
-        job.trained += 1
+        job.trained += result.epochs
         if result.metrics is None:
             self.remarks.append(f"candidate {request.candidate} failed: {result.error}")
             job.accuracy = None
