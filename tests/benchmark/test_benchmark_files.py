@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from tune_nas.benchmark import import_benchmark, load_benchmark, user_table
+from tune_nas.benchmark import (
+    CellTraining,
+    import_benchmark,
+    load_benchmark,
+    load_trainings,
+    user_table,
+)
 from tune_nas.benchmark.importing import all_cells
 from tune_nas.benchmark.official import read_official
 from tune_nas.errors import ConfigError
@@ -35,6 +41,17 @@ MEANS = {
     "cifar100_test": 71.5,
     "imagenet16_120_valid": 45.0,
     "imagenet16_120_test": 46.5,
+}
+# The same after 12 epochs; each epoch takes 7.5 seconds.
+TRAININGS = {
+    "cifar10": CellTraining(
+        {12: 91.0, 200: 91.0},
+        {12: 93.5, 200: 93.5},
+        dict.fromkeys((12, 200), (90.0, 91.0, 92.0)),
+        1500.0,
+    ),
+    "cifar100": CellTraining({12: 70.0, 200: 70.0}, {12: 71.5, 200: 71.5}, {}, 1500.0),
+    "imagenet16_120": CellTraining({12: 45.0, 200: 45.0}, {12: 46.5, 200: 46.5}, {}, 1500.0),
 }
 
 
@@ -116,7 +133,14 @@ Write = Callable[[Path, list[str]], Path]
 
 @pytest.mark.parametrize("write", [pth, pbz2, simple])
 def test_a_published_file_gives_the_mean_of_the_last_epochs(write: Write, tmp_path: Path) -> None:
-    assert read_official(write(tmp_path, CELLS[:3])) == dict.fromkeys(CELLS[:3], MEANS)
+    assert read_official(write(tmp_path, CELLS[:3])) == dict.fromkeys(CELLS[:3], TRAININGS)
+
+
+def test_a_published_file_without_short_runs_has_those_of_200_epochs(tmp_path: Path) -> None:
+    path = tmp_path / "a.pbz2"
+    path.write_bytes(bz2.compress(pickle.dumps(content(CELLS[:1], "200"), protocol=4)))
+    cifar100 = read_official(path)[CELLS[0]]["cifar100"]
+    assert cifar100 == CellTraining({200: 70.0}, {200: 71.5}, {}, 1500.0)
 
 
 @pytest.fixture
@@ -130,12 +154,14 @@ def test_an_imported_file_is_the_users_table(write: Write, own_table: Path, tmp_
     table, target = import_benchmark(write(tmp_path, CELLS))
     assert target == own_table
     assert load_benchmark(own_table) == table
+    assert load_trainings(own_table).rows[CELLS[7]] == TRAININGS
     assert (len(table.rows), table.query(CELLS[-1])) == (15_625, MEANS)
 
 
 def test_the_compact_file_is_imported_as_it_is(shared_data_dir: Path, own_table: Path) -> None:
     table, _ = import_benchmark(shared_data_dir / "nasbench201.csv.gz")
     assert load_benchmark(own_table) == table
+    assert load_trainings(own_table) == load_trainings(shared_data_dir / "nasbench201.csv.gz")
 
 
 @pytest.mark.parametrize("write", [pth, pbz2, simple])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tune_nas.benchmark.location import user_table
 from tune_nas.benchmark.official import read_official
-from tune_nas.benchmark.table import SPACE, BenchmarkTable, load_benchmark, save_benchmark
+from tune_nas.benchmark.table import SPACE, BenchmarkTable
+from tune_nas.benchmark.training_table import TrainingTable, load_trainings, save_trainings
 from tune_nas.errors import ConfigError
 from tune_nas.library import find, read_yaml
 
@@ -23,15 +24,15 @@ def import_benchmark(source: Path) -> tuple[BenchmarkTable, Path]:
             ``NATS-tss-v1_*-simple``, or a CSV file, gzipped or not.
 
     Returns:
-        The table and the file it was written to.
+        The table of the accuracies and the file it was written to.
 
     Raises:
         ConfigError: If it is none of these, cannot be read, or lacks a cell of the space.
     """
     if source.is_dir() or source.name.endswith(_OFFICIAL):
-        table = BenchmarkTable(read_official(source))
+        table = TrainingTable(read_official(source))
     elif source.name.endswith(_COMPACT):
-        table = load_benchmark(source)
+        table = load_trainings(source)
     else:
         kinds = ", ".join(f"*{ending}" for ending in (*_OFFICIAL, *_COMPACT))
         raise ConfigError(f"'{source}' is no benchmark file; it must be {kinds}, or the folder")
@@ -43,8 +44,8 @@ def import_benchmark(source: Path) -> tuple[BenchmarkTable, Path]:
             f"regret needs them all; '{min(missing)}' is missing"
         )
     target = user_table()
-    save_benchmark(table, target)
-    return table, target
+    save_trainings(table, target)
+    return table.accuracies(), target
 
 
 def all_cells() -> set[str]:

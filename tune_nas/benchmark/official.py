@@ -21,23 +21,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from tune_nas.benchmark.training_table import FULL, CellTraining
 from tune_nas.errors import ConfigError
 
-# Name here -> the data the runs were trained on and the images they were evaluated on.
+# Data set here -> the data the runs were trained on and the images they were evaluated on: first
+# for the validation accuracy, then for the test accuracy.
 _SOURCES = {
-    "cifar10_valid": ("cifar10-valid", "x-valid"),
-    "cifar10_test": ("cifar10", "ori-test"),
-    "cifar100_valid": ("cifar100", "x-valid"),
-    "cifar100_test": ("cifar100", "x-test"),
-    "imagenet16_120_valid": ("ImageNet16-120", "x-valid"),
-    "imagenet16_120_test": ("ImageNet16-120", "x-test"),
+    "cifar10": (("cifar10-valid", "x-valid"), ("cifar10", "ori-test")),
+    "cifar100": (("cifar100", "x-valid"), ("cifar100", "x-test")),
+    "imagenet16_120": (("ImageNet16-120", "x-valid"), ("ImageNet16-120", "x-test")),
 }
-_SETTINGS = ("200", "full")  # the runs of 200 epochs in NATS-Bench and NAS-Bench-201
+_SETTINGS = {12: ("12", "less"), FULL: ("200", "full")}  # in NATS-Bench, in NAS-Bench-201
 _PICKLE = "pickle.pbz2"
 
 
-def read_official(path: Path) -> dict[str, dict[str, float]]:
-    """Return the accuracies of each cell after 200 epochs, averaged over the runs.
+def read_official(path: Path) -> dict[str, dict[str, CellTraining]]:
+    """Return the trainings of each cell by data set: 200 epochs, and 12 where they are there.
 
     Args:
         path: A ``.pth`` or ``.pbz2`` file, or the folder.
@@ -47,7 +46,7 @@ def read_official(path: Path) -> dict[str, dict[str, float]]:
             such a file.
     """
     try:
-        return {cell: _accuracies(runs, cell) for cell, runs in _cells(path)}
+        return {cell: _trainings(runs, cell) for cell, runs in _cells(path)}
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"'{path}' cannot be read: {reason}") from error
@@ -77,17 +76,44 @@ def _cells(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield str(content["meta_archs"][index]), runs
 
 
-def _accuracies(by_setting: Mapping[str, Any], cell: str) -> dict[str, float]:
-    setting = next((name for name in _SETTINGS if name in by_setting), None)
-    if setting is None:
-        raise KeyError(f"the runs of 200 epochs of {cell}")
-    runs = by_setting[setting]
-    found = {}
-    for name, (data, images) in _SOURCES.items():
-        of_data = [runs["all_results"][data, seed] for seed in runs["dataset_seed"][data]]
-        last = [run["eval_acc1es"][f"{images}@{run['epochs'] - 1}"] for run in of_data]
-        found[name] = statistics.fmean(last)
-    return found
+def _trainings(by_setting: Mapping[str, Any], cell: str) -> dict[str, CellTraining]:
+    found = {
+        epochs: next((by_setting[name] for name in names if name in by_setting), None)
+        for epochs, names in _SETTINGS.items()
+    }
+    if found[FULL] is None:
+        raise KeyError(f"the runs of {FULL} epochs of {cell}")
+    return {data: _training(found, *sources) for data, sources in _SOURCES.items()}
+
+
+def _training(
+    settings: Mapping[int, Any], valid: tuple[str, str], test: tuple[str, str]
+) -> CellTraining:
+    known = {epochs: runs for epochs, runs in settings.items() if runs is not None}
+    seeds = {epochs: _last(runs, *valid) for epochs, runs in known.items()}
+    tests = {epochs: statistics.fmean(_last(runs, *test)) for epochs, runs in known.items()}
+    means = {epochs: statistics.fmean(of_runs) for epochs, of_runs in seeds.items()}
+    several = {epochs: of_runs for epochs, of_runs in seeds.items() if len(of_runs) > 1}
+    return CellTraining(means, tests, several, _seconds(known[FULL], valid[0]))
+
+
+def _runs(runs: Mapping[str, Any], data: str) -> list[Any]:
+    return [runs["all_results"][data, seed] for seed in runs["dataset_seed"][data]]
+
+
+def _last(runs: Mapping[str, Any], data: str, images: str) -> tuple[float, ...]:
+    """Return the accuracy of each run after its last epoch."""
+    return tuple(
+        float(run["eval_acc1es"][f"{images}@{run['epochs'] - 1}"]) for run in _runs(runs, data)
+    )
+
+
+def _seconds(runs: Mapping[str, Any], data: str) -> float | None:
+    """Return the seconds of a training, the mean over the runs; None if they are not there."""
+    times = [(run.get("train_times") or {}, run["epochs"]) for run in _runs(runs, data)]
+    # The published times are the same for every epoch: a mean that the authors measured.
+    known = [statistics.fmean(map(float, of.values())) * epochs for of, epochs in times if of]
+    return statistics.fmean(known) if known else None
 
 
 class _ContainersAndNumbers(pickle.Unpickler):

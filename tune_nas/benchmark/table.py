@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,12 @@ from tune_nas.errors import ConfigError
 
 SPACE = "nasbench201"
 
-_STEMS = {"cifar10": "c10", "cifar100": "c100", "imagenet16_120": "in16"}
+STEMS = {"cifar10": "c10", "cifar100": "c100", "imagenet16_120": "in16"}
+"""Data set -> the start of its columns."""
+
 COLUMNS = {
     f"{data}_{split}": f"{stem}_{split}_200"
-    for data, stem in _STEMS.items()
+    for data, stem in STEMS.items()
     for split in ("valid", "test")
 }
 ACCURACIES = tuple(COLUMNS)
@@ -85,7 +86,7 @@ def load_benchmark(path: str | Path) -> BenchmarkTable:
     try:
         with opener(file, "rt", encoding="utf-8", newline="") as stream:
             rows = {
-                row["arch"]: {name: _accuracy(row[column]) for name, column in COLUMNS.items()}
+                row["arch"]: {name: parse_accuracy(row[column]) for name, column in COLUMNS.items()}
                 for row in csv.DictReader(stream)
             }
     except (KeyError, ValueError, TypeError, csv.Error) as error:
@@ -101,22 +102,12 @@ def load_benchmark(path: str | Path) -> BenchmarkTable:
     return BenchmarkTable(rows)
 
 
-def save_benchmark(table: BenchmarkTable, path: Path) -> None:
-    """Write the compact format, gzipped and atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with gzip.open(unfinished, "wt", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["arch", *COLUMNS.values()])
-            for cell, row in table.rows.items():
-                writer.writerow([cell, *(f"{row[name]:.4f}" for name in COLUMNS)])
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def parse_accuracy(text: str) -> float:
+    """Return an accuracy in percent.
 
-
-def _accuracy(text: str) -> float:
+    Raises:
+        ValueError: If it is not a number from 0 to 100.
+    """
     value = float(text)
     if not (math.isfinite(value) and 0 <= value <= 100):
         raise ValueError(f"{value} is no accuracy in percent")

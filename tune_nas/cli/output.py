@@ -17,6 +17,14 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class TableFormat(StrEnum):
+    """Output format of a command whose result is one table of numbers."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
 def print_json(value: object) -> None:
     """Print one JSON document."""
     typer.echo(json_text(value))

@@ -122,7 +122,7 @@ class Strategy(CandidatePool, ABC):
         training failed come last.
         """
         known = [standing for standing in self.standings if standing.accuracies]
-        return sorted(known, key=lambda s: (s.failed, -s.trained, -s.accuracy, s.candidate))
+        return sorted(known, key=lambda standing: standing.rank_key)
 
     @abstractmethod
     def propose(self) -> Request | None:

@@ -62,3 +62,8 @@ class Standing:
     def failed(self) -> bool:
         """Whether the last training failed."""
         return bool(self.accuracies) and self.accuracy == -math.inf
+
+    @property
+    def rank_key(self) -> tuple[bool, int, float, int]:
+        """The key that sorts candidates with a result, best first: see `Strategy.ranking`."""
+        return self.failed, -self.trained, -self.accuracy, self.candidate
