@@ -10,6 +10,7 @@ import torch
 from tune_nas.candidates.candidate_search import CandidateSearch
 from tune_nas.candidates.candidate_trial import candidate_trial
 from tune_nas.config import TrialConfig
+from tune_nas.data import DataSource
 from tune_nas.library import with_overrides
 from tune_nas.retrain import Retrain
 from tune_nas.testing.search_contract import SMALL_SPACE
@@ -63,10 +64,18 @@ def lasting(metrics: dict[str, float]) -> dict[str, float]:
     return {key: value for key, value in metrics.items() if key not in UNEQUAL_BY_NATURE}
 
 
+def images_of(search: CandidateSearch) -> DataSource:
+    """Return the images of the candidates of a search that is not simulated."""
+    assert isinstance(search.data, DataSource)
+    return search.data
+
+
 def trained(search: CandidateSearch, number: int, epochs: int) -> Retrain:
     """Return the training of a candidate after some epochs, on its own from the beginning."""
     genotype = search.jobs.strategy.standings[number].genotype
-    training = Retrain(candidate_trial(search.trial, genotype, epochs), genotype, data=search.data)
+    training = Retrain(
+        candidate_trial(search.trial, genotype, epochs), genotype, data=images_of(search)
+    )
     torch.manual_seed(number)  # nothing may use torch's global generator
     for _ in range(epochs):
         training.run_epoch()

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from small_searches import HALVING, RANDOM, RESTARTING, epochs_of, lasting, small_trial, trained
+from small_searches import (
+    HALVING,
+    RANDOM,
+    RESTARTING,
+    epochs_of,
+    images_of,
+    lasting,
+    small_trial,
+    trained,
+)
 
 from tune_nas.candidates.candidate_search import CandidateSearch
 from tune_nas.candidates.candidate_states import FOLDER
@@ -38,9 +47,10 @@ def test_a_candidate_is_trained_on_one_half_and_evaluated_on_the_other() -> None
     halves = load_data(
         search.trial.data, seed=0, device=torch.device("cpu"), dtype=torch.float32, for_search=True
     )
-    assert (search.data.n_train, len(search.data.test), search.data.held_out) == (16, 16, "valid")
-    assert torch.equal(search.data.train.images, halves.train.images)
-    assert torch.equal(search.data.test.images, halves.valid.images)
+    images, every = images_of(search), torch.arange(16)
+    assert (images.n_train, len(images.test), images.held_out) == (16, 16, "valid")
+    for own, half in ((images.train, halves.train), (images.test, halves.valid)):
+        assert torch.equal(own.select(every).images, half.images)
 
 
 def test_random_search_by_hand() -> None:

@@ -252,5 +252,6 @@ def test_every_trial_can_be_scaled(name: str, epochs: int) -> None:
 def test_augmentation_is_stated_for_the_papers_images(name: str) -> None:
     """On smaller images it scales, and what is mirrored is the data set's to say."""
     trial = load_trial(name)
-    for augment in (trial.data.augment, trial.retrain.augment):
+    searched = [trial.data.augment] if trial.strategy is None else []  # candidates: `retrain`
+    for augment in (*searched, trial.retrain.augment):
         assert (augment.flip, augment.reference_size) == ("auto", 32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from tune_nas.candidates.processes import Processes
 from tune_nas.candidates.running_job import EpochResult, RunningJob
 from tune_nas.checkpoint import State
 from tune_nas.errors import ConfigError, TuneNasError
@@ -120,7 +121,7 @@ class CandidateJobs:
             epoch: Epochs of the search.
         """
         request = job.request
-        job.trained += 1
+        job.trained += result.epochs
         if result.metrics is None:
             self.remarks.append(f"candidate {request.candidate} failed: {result.error}")
             job.accuracy = None
@@ -144,6 +145,20 @@ class CandidateJobs:
         found = [job for job in self._superseded if job.epoch <= until]
         self._superseded = [job for job in self._superseded if job.epoch > until]
         return found
+
+    def gather(self, processes: Processes) -> None:
+        """Give the first process, which writes checkpoints, the states of jobs in the others."""
+        if processes.size == 1:
+            return
+        own = {
+            str(slot): job.training.state_dict()
+            for slot, job in enumerate(self.slots)
+            if job is not None and job.training is not None
+        }
+        for slot, state in processes.gathered(own).items():
+            job = self.slots[int(slot)]
+            assert job is not None  # the slots of all processes are the same
+            job.state = state
 
     def state_dict(self) -> State:
         """Return the complete state as containers and tensors."""

@@ -14,11 +14,13 @@ from tune_nas.candidates.candidate_trial import candidate_trial, strategy_of
 from tune_nas.candidates.processes import Processes
 from tune_nas.candidates.proxy_of_trial import proxy_of
 from tune_nas.candidates.running_job import EpochResult, RunningJob
+from tune_nas.candidates.table_trainer import TableTrainer
 from tune_nas.checkpoint import State, check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
 from tune_nas.data import load_data
+from tune_nas.data.data_source import DataFacts
 from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.library import stored_trial
@@ -51,6 +53,9 @@ class CandidateSearch:
     In a process group of `torch.distributed`, every process trains another candidate. All make the
     same decisions, after each epoch. The checkpoint of one is loaded by any number of processes.
 
+    With ``benchmark.simulate``, nothing is trained: a step takes the accuracy of a whole job from
+    the NAS-Bench-201 table, and the epoch advances by those of the job.
+
     Args:
         trial: The trial, which has a section ``strategy``.
         folders: The trial's folders or URIs, one per session, oldest first, for the states of
@@ -73,17 +78,24 @@ class CandidateSearch:
         candidate_trial(trial)  # rejects a warm-up that is too long
         self.device, dtype = set_up_runtime(trial.runtime)
         self.space = final_space(trial)
-        data = load_data(
-            trial.data, seed=trial.seed, device=self.device, dtype=dtype, for_search=True
-        )
-        self.data = data.for_candidates()
+        self._states = CandidateStates(folders)
+        self._trainer: CandidateTrainer | TableTrainer
+        self.data: DataFacts
+        simulated = trial.benchmark.simulate
+        if simulated is not None:
+            self._trainer = TableTrainer.of(trial, simulated)
+            self.data = self._trainer.facts
+        else:
+            halves = load_data(
+                trial.data, seed=trial.seed, device=self.device, dtype=dtype, for_search=True
+            )
+            self.data = images = halves.for_candidates()
+            self._trainer = CandidateTrainer(trial, images, self._states)
         self._numbers = GenotypeNumbers(trial, self.space, self.data)
         self._inputs = StrategyInputs(
             Architectures(self.space), self._config, trial.seed, proxy_of(trial)
         )
         self._processes = Processes.joined()
-        self._states = CandidateStates(folders)
-        self._trainer = CandidateTrainer(trial, self.data, self._states)
         self.jobs = CandidateJobs(self._inputs, self._processes.size)
         self.epoch = 0
 
@@ -98,7 +110,8 @@ class CandidateSearch:
         Raises:
             TuneNasError: If they cannot.
         """
-        self._trainer.check(self._inputs.architectures)
+        if isinstance(self._trainer, CandidateTrainer):
+            self._trainer.check(self._inputs.architectures)
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Metrics:
         """Train an epoch of each running candidate and return the metrics.
@@ -134,7 +147,7 @@ class CandidateSearch:
             ((job, results[slot]) for slot, job in enumerate(jobs.slots) if job is not None),
             key=lambda each: each[0].request.number,
         )
-        self.epoch += len(trained)
+        self.epoch += sum(result.epochs for _, result in trained)
         for job, result in trained:
             jobs.note(job, result, self.epoch)
         for ended in jobs.superseded(self.epoch - _CHECKPOINTS_KEPT * processes.size):
@@ -147,7 +160,7 @@ class CandidateSearch:
                     f"all {len(jobs.strategy.standings)} candidates have diverged; a lower "
                     "retrain.learning_rate may help"
                 )
-        self._gather()
+        jobs.gather(processes)
         metrics = self._metrics(*trained[0])
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
@@ -165,23 +178,12 @@ class CandidateSearch:
         }
         if result.metrics is not None:
             metrics["candidate_accuracy"] = result.metrics["valid_accuracy"]
-            metrics |= {name: result.metrics[name] for name in _OF_RUNNING}
+            known = [name for name in _OF_RUNNING if name in result.metrics]
+            metrics |= {name: result.metrics[name] for name in known}
         if best is not None:
             metrics["best_candidate"] = best.candidate
             metrics |= self._numbers.of(best.genotype)
         return metrics
-
-    def _gather(self) -> None:
-        """Give the first process, which writes checkpoints, the states of the others."""
-        own = {
-            str(slot): job.training.state_dict()
-            for slot, job in enumerate(self.jobs.slots)
-            if job is not None and job.training is not None and self._processes.size > 1
-        }
-        for slot, state in self._processes.gathered(own).items():
-            job = self.jobs.slots[int(slot)]
-            if job is not None:
-                job.state = state
 
     def state_dict(self) -> State:
         """Return the complete state of the search as containers and tensors."""

@@ -49,13 +49,11 @@ class Processes:
         return [each for each in found if each is not None]
 
     def gathered(self, own: State) -> State:
-        """Return the entries that all processes pass, on the CPU, in the first; its own in others.
+        """Return the entries that all processes pass, in the first; in the others, their own.
 
         Args:
             own: Entries by name; no two processes have the same names.
         """
-        if self.size == 1:
-            return own
         buffer = io.BytesIO()
         torch.save(own, buffer)
         found: list[bytes | None] | None = [None] * self.size if self.rank == 0 else None

@@ -17,10 +17,12 @@ class EpochResult(NamedTuple):
     Args:
         metrics: The metrics of its training; None if it has diverged.
         error: Why it has failed; empty if it has not.
+        epochs: Number of epochs; more than 1 if a whole job is simulated.
     """
 
     metrics: Mapping[str, float] | None
     error: str = ""
+    epochs: int = 1
 
 
 @dataclass

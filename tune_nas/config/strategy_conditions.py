@@ -42,6 +42,11 @@ def _is_own(trial: Content) -> bool:
 
 
 STRATEGY_CONDITIONS: Mapping[str, Condition] = {
+    "benchmark.simulate": Condition(
+        ("strategy",),
+        lambda trial: trial.get("strategy") is not None,
+        "a black-box search (strategy.kind)",
+    ),
     "strategy.promotion": _kinds("successive-halving", "asha", "rank-nosh"),
     "strategy.evolution": _kinds("evolution"),
     "strategy.local_search": _kinds("local-search"),

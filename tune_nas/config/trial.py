@@ -156,9 +156,15 @@ class BenchmarkConfig(Section):
     Args:
         table: Path of the CSV file; ``auto``: the one written by ``tune-nas benchmark import``, if
             any; None for no true accuracies.
+        simulate: Data set of the table whose accuracies a black-box search takes at once instead of
+            training: ``cifar10``, ``cifar100`` or ``imagenet16_120``; None to train.
     """
 
     table: str | None = "auto"
+    simulate: Annotated[
+        Literal["cifar10", "cifar100", "imagenet16_120"] | None,
+        Decides.SEARCH | Decides.SEARCH_STARTS,
+    ] = None
 
 
 class TrialConfig(Section):

@@ -37,7 +37,8 @@ class CandidatesTask(Task):
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of a candidate without building it."""
-        check_retrain_memory(candidate_trial(trial))
+        if trial.benchmark.simulate is None:
+            check_retrain_memory(candidate_trial(trial))
 
     def build(self, trial: TrialConfig, inputs: Inputs, together: object = None) -> CandidateSearch:
         """Return the search, with the trial's number of CPU threads."""
