@@ -34,9 +34,9 @@ BASES = {
     "smoothings": Smoothing,
     "selections": Selection,
     "rules": Rule,
+    "proxies": Proxy,
     "encoders": Encoder,
     "predictor_losses": PredictorLoss,
-    "proxies": Proxy,
 }
 SMALL: dict[str, Any] = {
     "data.name": "fake",
