@@ -162,7 +162,7 @@ def test_a_search_is_deterministic_and_its_seed_chooses_the_run(real: TrainingTa
 def test_what_cannot_be_simulated_is_refused() -> None:
     table = small_table([(50, 90, 100)])
     with pytest.raises(ConfigError, match="'continue', but must be restart"):
-        simulate(listed(1, levels=(12, 200)), table, "cifar10")
+        simulate(listed(1, levels=(12, 200), kind="simulating:Listed"), table, "cifar10")
     with pytest.raises(ConfigError, match="has 6, but the benchmark knows trainings of 12 and"):
         simulate(listed(1, levels=(6,)), table, "cifar10")
     with pytest.raises(ConfigError, match="no data set 'svhn', only cifar10, cifar100"):

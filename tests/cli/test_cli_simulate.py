@@ -88,6 +88,9 @@ def test_a_key_is_set_in_the_trials_that_read_it(command_line, table: str) -> No
     key = "strategy.halving.reduction_factor"
     found = command_line.json(*command, "--set", f"{key}=4", "--set", "strategy.levels=[200]")
     assert [row["trial"] for row in found] == ["random", "asha"]
+    levels = ("--set", "strategy.levels=[12, 200]", "--set", "strategy.promotion=restart")
+    shipped = ("random-search", "asha-genotypes", "--table", table, *FAST, "--budget", "1000")
+    assert len(command_line.json(*SIMULATE, *shipped, *levels)) == 2
     found = command_line.json(*command, "--vary", f"{key}=2,4")
     assert [row["trial"] for row in found] == [
         "random",

@@ -292,3 +292,14 @@ def test_one_retrained_of_several_searches_has_nothing_beside_it(make_result: Ma
     assert text.startswith(
         "λ = 1: retrain test accuracy 95.00 %, n = 1; nothing else was retrained to compare it to;"
     )
+
+
+def test_black_box_searches_are_named_as_such(make_result: Make) -> None:
+    """Their accuracy is that of a trained candidate, not of a supernet."""
+    black_box = make_result(1, 50.0, metrics={"candidates": 3.0})
+    text = sentence([black_box])
+    assert "λ = 1: valid accuracy of the best candidate 50.00 %, n = 1" in text
+    assert text.endswith("compares candidates that were trained shortly, on half of the images.")
+    text = sentence([black_box, make_result(2, 40.0)])
+    assert "λ = 1 best by valid accuracy (50.00 %, n = 1)" in text
+    assert text.endswith("this compares supernets and candidates.")

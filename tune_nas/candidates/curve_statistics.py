@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tune_nas.benchmark import DATA
 from tune_nas.candidates.search_curve import Cost, SearchCurve
 
-_RESAMPLES = 10_000
+_RESAMPLES = 5_000
 _LEVEL = 0.95
 
 
@@ -60,11 +62,15 @@ def mean_interval(values: Sequence[float]) -> MeanInterval:
     """
     if len(set(values)) == 1:
         return MeanInterval(values[0], values[0], values[0], len(values))
-    found = np.asarray(values, dtype=float)
-    drawn = np.random.default_rng(0).integers(len(found), size=(_RESAMPLES, len(found)))
     tails = (0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2)
-    low, high = np.quantile(found[drawn].mean(axis=1), tails)
+    low, high = np.quantile(_shares(len(values)) @ np.asarray(values, dtype=float), tails)
     return MeanInterval(fmean(values), float(low), float(high), len(values))
+
+
+def mean_regret(curves: Sequence[SearchCurve], cost: float, axis: Cost) -> MeanInterval | None:
+    """Return the mean regret of searches at a cost; None if none has an incumbent by then."""
+    points = [point for curve in curves if (point := curve.at(cost, axis)) is not None]
+    return mean_interval([point.incumbent.regret for point in points]) if points else None
 
 
 def budget_point(
@@ -85,3 +91,9 @@ def budget_point(
         },
         mean_interval([point.incumbent.regret for point in points]),
     )
+
+
+@lru_cache(maxsize=4)
+def _shares(n: int) -> NDArray[np.float64]:
+    """Return how often each of n values is in each resample, as a share of n."""
+    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_RESAMPLES) / n

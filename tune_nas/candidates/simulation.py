@@ -16,6 +16,8 @@ from tune_nas.config.strategy_config import StrategyConfig
 from tune_nas.errors import ConfigError
 from tune_nas.strategies import Request, Standing, Strategy
 
+_WITHOUT_PROMOTIONS = ("random", "evolution", "local-search")  # they use the last level alone
+
 
 @dataclass(frozen=True)
 class Incumbent:
@@ -120,7 +122,8 @@ def check_simulated(config: StrategyConfig, table: TrainingTable, data: str) -> 
     if data not in DATA:
         raise ConfigError(f"the benchmark has no data set '{data}', only {', '.join(DATA)}")
     table.check(data, config.levels)
-    if len(config.levels) > 1 and config.promotion != "restart":
+    promotes = len(config.levels) > 1 and config.kind not in _WITHOUT_PROMOTIONS
+    if promotes and config.promotion != "restart":
         raise ConfigError(
             f"strategy.promotion is '{config.promotion}', but must be restart where strategy.levels"
             " are simulated: the benchmark's 12-epoch trainings anneal their learning rate to zero"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from threading import Thread
 
 import torch
 
@@ -117,11 +119,20 @@ def _received(open_: list[Connection]) -> Iterator[tuple[int, SearchCurve]]:
                 yield message
 
 
+def _end_with_parent() -> None:
+    """End this process if the one that started it is killed; a search may take minutes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _work(
     connection: Connection, table: TrainingTable, share: Sequence[tuple[int, Simulation]]
 ) -> None:
     """Simulate a share of the searches, and send each curve with its number."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process too
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with suppress(BrokenPipeError):  # the process that waits was killed
         try:

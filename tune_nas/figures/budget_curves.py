@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tune_nas.candidates.curve_statistics import budget_point
+from tune_nas.candidates.curve_statistics import mean_regret
 from tune_nas.candidates.search_curve import Cost, SearchCurve
 from tune_nas.figures.palette import GRID, INK, PALETTE, QUIET
 
@@ -56,8 +56,8 @@ def _draw(panel: Axes, curves: Sequence[SearchCurve], axis: Cost, name: str, pla
     scale = _SECONDS if axis == "gpu_seconds" else 1
     at = [float(cost) for cost in np.geomspace(start, max(start, end), _POINTS)]
     at[0], at[-1] = float(start), float(max(start, end))  # not short of them by rounding
-    points = [budget_point(curves, cost, axis) for cost in at]
-    regrets = [point.regret for point in points if point is not None]
+    found = [mean_regret(curves, cost, axis) for cost in at]
+    regrets = [each for each in found if each is not None]
     color = PALETTE[place % len(PALETTE)]
     x = [cost / scale for cost in at]
     panel.fill_between(

@@ -22,7 +22,7 @@ from tune_nas.report.labels import (
 from tune_nas.report.rows import Row, metric_value
 
 _MOST_CATEGORIES = 12
-_OTHERS = ("valid_accuracy", "gap", RETRAIN, "benchmark/cifar10_test")
+_OTHERS = ("gap", RETRAIN, "benchmark/cifar10_test")
 
 
 def plot_axis(report: Comparison) -> Figure:
@@ -31,7 +31,7 @@ def plot_axis(report: Comparison) -> Figure:
     A search is a dot; if some were repeated, a repeat is a square, and means are of repeats.
     Means of several trials are joined by a line if the values are numbers.
 
-    One swept key: a panel each for the ranked metric, the supernet's accuracy, the gap, and the
+    One swept key: a panel each for the ranked metric, the searches' accuracy, the gap, and the
     retraining and benchmark accuracies, as far as they are known. Two: the same, with a color for
     each value of the second if there are few of them. More: the ranked metric against each key.
     Values are equally spaced, by size with inf last; more than 12 different numbers are drawn on a
@@ -66,7 +66,8 @@ def plot_axis(report: Comparison) -> Figure:
 
 
 def _metrics(report: Comparison, rows: list[Row]) -> list[MetricName]:
-    names = [report.rank_by] + [metric_name(key) for key in _OTHERS if key != report.rank_by.key]
+    others = [report.valid_accuracy, *map(metric_name, _OTHERS)]
+    names = [report.rank_by, *(name for name in others if name.key != report.rank_by.key)]
     return [name for name in names if any(name.key in row.statistics for row in rows)]
 
 
