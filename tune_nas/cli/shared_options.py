@@ -33,7 +33,8 @@ Epochs = Annotated[
     int | None,
     typer.Option(
         "--epochs",
-        help="Number of search epochs; warm-ups, phases and decisions scale with it.",
+        help="Number of search epochs, with which warm-ups, phases and decisions scale; of a "
+        "black-box search, its budget.",
         rich_help_panel=_TRIAL,
     ),
 ]
