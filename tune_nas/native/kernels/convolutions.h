@@ -30,7 +30,7 @@ Aligned<T> by_tap(const Tensor& weight, bool back) {
 
 struct Shape {
   Plane in, out;
-  int images, border, kernel, dense_kernel, stride, dilation, parts;
+  int border, kernel, dense_kernel, stride, dilation;
   Plane padded() const { return with_border(in); }
   Plane with_border(Plane plane) const { return {plane.height + 2 * border, plane.width + 2 * border, plane.channels}; }
   // Lines that are computed at a time: whole blocks of sums, which stay in the cache.
@@ -39,22 +39,11 @@ struct Shape {
   }
 };
 
-// Pixels of an image that are computed at a time where no pixel needs another: a divisor.
-inline int pixels_at_once(int pixels) {
-  int n = std::min<int>(pixels, kPixelsInASum);
-  while (pixels % n) n--;
-  return n;
-}
-
-inline Shape shape_of(int64_t images, Plane in, const OptionalTensor& depthwise, const Tensor& dense,
-               int64_t dilation, int64_t stride) {
-  const bool same = dense.size(0) == in.channels;
-  TORCH_CHECK(dense.size(1) == in.channels && dense.size(0) % 4 == 0, "a dense weight has the channels of x and a multiple of 4");
-  TORCH_CHECK(same || (!depthwise && dense.size(2) == 1), "a pointwise convolution alone changes the channels");
+inline Shape shape_of(Plane in, const OptionalTensor& depthwise, const Tensor& dense, int64_t dilation, int64_t stride) {
+  TORCH_CHECK(dense.size(0) == in.channels && dense.size(1) == in.channels, "a dense weight has the channels of x");
   TORCH_CHECK(depthwise || stride == 1, "a stage without a depthwise convolution has stride 1");
   Shape s;
   s.in = in;
-  s.images = images;
   s.dense_kernel = dense.size(2);
   s.kernel = depthwise ? depthwise->size(2) : dense.size(2);
   TORCH_CHECK(!depthwise || s.dense_kernel == 1, "a depthwise convolution is followed by a pointwise one");
@@ -63,14 +52,7 @@ inline Shape shape_of(int64_t images, Plane in, const OptionalTensor& depthwise,
   s.dilation = depthwise ? dilation : 1;
   s.stride = stride;
   s.border = s.dilation * (s.kernel / 2);
-  s.parts = 1;
-  if (!same) {
-    const int pixels = pixels_at_once(s.in.height * s.in.width);
-    s.parts = s.in.height * s.in.width / pixels;
-    s.images *= s.parts;
-    s.in = {1, pixels, s.in.channels};
-  }
-  s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, int(dense.size(0))};
+  s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, s.in.channels};
   return s;
 }
 

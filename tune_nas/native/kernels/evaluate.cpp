@@ -46,19 +46,18 @@ void evaluate_chains(const std::vector<EvaluatedChain>& chains, Tensor out, bool
       Plane plane = plane_of(chain.x);
       Evaluation<T> each{{}, std::vector<Aligned<T>>(1), chain.x.template const_data_ptr<T>()};
       for (const EvaluatedStage& stage : chain.stages) {
-        each.stages.emplace_back(shape_of(chain.x.size(0), plane, stage.depthwise, stage.dense, stage.dilation, stage.stride),
+        each.stages.emplace_back(shape_of(plane, stage.depthwise, stage.dense, stage.dilation, stage.stride),
                                  stage.depthwise, stage.dense);
         each.normals.push_back(affine<T>(stage.normal, &stage == &chain.stages.back() ? chain.weight : 1.0));
         const Shape& shape = each.stages.back().s;
         plane = shape.out;
-        TORCH_CHECK(shape.parts == 1 || (chains.size() == 1 && chain.stages.size() == 1), "a change of channels is a mix alone");
-        TORCH_CHECK(out.numel() == static_cast<int64_t>(shape.images * plane.size()) || &stage != &chain.stages.back(), "the shape of the sum");
+        TORCH_CHECK(out.numel() == static_cast<int64_t>(chain.x.size(0) * plane.size()) || &stage != &chain.stages.back(), "the shape of the sum");
       }
       run.push_back(std::move(each));
     }
     const Plane plane = run[0].stages.back().s.out;
     T* to = out.data_ptr<T>();
-    at::parallel_for(0, run[0].stages[0].s.images, 1, [&](int64_t first, int64_t last) {
+    at::parallel_for(0, chains[0].x.size(0), 1, [&](int64_t first, int64_t last) {
       typename Convolutions<T>::Buffers buffers;
       Aligned<T> y, before;
       for (int64_t n = first; n < last; n++)

@@ -52,7 +52,7 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
                                          int64_t dilation, int64_t stride, const Norm& norm) {
   check(x, "x");
-  const Shape s = shape_of(x.size(0), plane_of(x), depthwise_weight, dense_weight, dilation, stride);
+  const Shape s = shape_of(plane_of(x), depthwise_weight, dense_weight, dilation, stride);
   const int channels = s.out.channels;
   Tensor y = at::empty({x.size(0), channels, (x.size(2) - 1) / stride + 1, (x.size(3) - 1) / stride + 1},
                        x.options().memory_format(at::MemoryFormat::ChannelsLast));
@@ -63,7 +63,7 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
     const Aligned<T> before = affine<T>(normal, 1.0);
     const T* from = x.const_data_ptr<T>();
     T* to = y.data_ptr<T>();
-    at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
+    at::parallel_for(0, x.size(0), 1, [&](int64_t first, int64_t last) {
       typename Convolutions<T>::Buffers buffers;
       double* mine = sums.data() + at::get_thread_num() * 2 * channels;
       for (int64_t n = first; n < last; n++) {
@@ -119,7 +119,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add,
     const OptionalTensor& factors) {
   check(x, "x");
-  const Shape s = shape_of(x.size(0), plane_of(x), depthwise_weight, dense_weight, dilation, stride);
+  const Shape s = shape_of(plane_of(x), depthwise_weight, dense_weight, dilation, stride);
   check(g, "g");
   check(y, "y");
   check(gx, "gx");
@@ -148,7 +148,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const bool tiled = has_tiles(s.dense_kernel, s.out);
     const int64_t n_dense = tiled ? g_dense.numel() / 9 * kTaps : g_dense.numel();
     Aligned<T> dense_all(threads * n_dense, T(0)), taps_all(threads * g_depthwise.numel(), T(0));
-    at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
+    at::parallel_for(0, x.size(0), 1, [&](int64_t first, int64_t last) {
       const int thread = at::get_thread_num();
       const Plane padded = s.padded();
       const int row = padded.width * channels, row_out = padded.width * outputs;
@@ -161,7 +161,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
       double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
       for (int64_t n = first; n < last; n++) {
         const T *gn = gs + n * s.out.size(), *yn = ys + n * s.out.size(), *xn = from + n * s.in.size();
-        const T factor = by_image ? by_image[n / s.parts] : T(1);
+        const T factor = by_image ? by_image[n] : T(1);
         if (weights) pad<T>(xn, s.in, a, b, s.border, input.data());
         if (separable) {
           std::fill(dense_image.begin(), dense_image.end(), T(0));
