@@ -14,6 +14,16 @@
 #include "stage.h"
 
 namespace tune_nas {
+
+template void dense<float>(const float*, int, int, const float*, Plane, float*);
+template void dense<double>(const double*, int, int, const double*, Plane, double*);
+template void dense_weights<float, false>(const float*, int, int, int, const float*, int, Plane, float*);
+template void dense_weights<double, false>(const double*, int, int, int, const double*, int, Plane, double*);
+template void dense_weights<float, true>(const float*, int, int, int, const float*, int, Plane, float*);
+template void dense_weights<double, true>(const double*, int, int, int, const double*, int, Plane, double*);
+template void run_depthwise<float>(const Shape&, int, Plane, const float*, const float*, float*);
+template void run_depthwise<double>(const Shape&, int, Plane, const double*, const double*, double*);
+
 namespace {
 
 // A gradient laid out as by_tap, laid out as the weight.
@@ -53,7 +63,7 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
                                          int64_t dilation, int64_t stride, const Norm& norm) {
   check(x, "x");
   const Shape s = shape_of(plane_of(x), depthwise_weight, dense_weight, dilation, stride);
-  const int channels = s.out.channels;
+  const int channels = s.out.channels, line = s.out.width * channels;
   Tensor y = at::empty({x.size(0), channels, (x.size(2) - 1) / stride + 1, (x.size(3) - 1) / stride + 1},
                        x.options().memory_format(at::MemoryFormat::ChannelsLast));
   std::vector<double> sums(at::get_num_threads() * 2 * channels, 0.0);
@@ -65,11 +75,14 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
     T* to = y.data_ptr<T>();
     at::parallel_for(0, x.size(0), 1, [&](int64_t first, int64_t last) {
       typename Convolutions<T>::Buffers buffers;
+      Aligned<T> padded;
       double* mine = sums.data() + at::get_thread_num() * 2 * channels;
       for (int64_t n = first; n < last; n++) {
         T* out = to + n * s.out.size();
-        run(from + n * s.in.size(), before, buffers, out);
-        if (norm.by_batch) add_sums<T>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
+        run(run.padded(from + n * s.in.size(), before, padded), buffers, [&](int i) { return out + i * line; }, [&](int i, int lines, const T* values) {
+          if (n + 1 < last) fetch_lines(from + (n + 1) * s.in.size(), s.in.size(), i, lines, s.out.height);
+          if (norm.by_batch) add_sums<T>(values, values, int64_t(lines) * s.out.width, channels, mine);
+        });
       }
     });
   });
@@ -168,6 +181,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
           std::fill(taps_image.begin(), taps_image.end(), T(0));
           for (int i = 0; i < s.out.height; i += band) {
             const int lines = std::min(band, s.out.height - i);
+            if (i + lines < s.out.height || n + 1 < last) {  // the lines after these, perhaps of the next image
+              fetch(gn + (i + lines) * line, lines * line);
+              fetch(yn + (i + lines) * line, lines * line);
+            }
+            if (n + 1 < last) fetch_lines(xn + s.in.size(), s.in.size(), i, lines, s.out.height);
             place_gradient<T>(gn + i * line, yn + i * line, c3, factor, {lines, s.out.width, outputs}, line, 0, gradient.data());
             if (weights) {
               run_depthwise<T>(s, s.stride, {lines, s.out.width, channels}, input.data() + i * s.stride * row, taps.data(), middle.data());
