@@ -115,6 +115,13 @@ def test_short_forms_of_space_and_data() -> None:
     assert trial.space == SpaceConfig(name="nasbench201")
 
 
+def test_the_short_form_of_a_simulation() -> None:
+    short = {"strategy": {"kind": "random"}, "space": "nasbench201", "benchmark": "simulate"}
+    assert TrialConfig.model_validate(short).benchmark.simulate == "cifar10"
+    with pytest.raises(ValidationError, match="benchmark"):
+        TrialConfig.model_validate({**short, "benchmark": "simulated"})
+
+
 def test_values_as_yaml_and_the_command_line_give_them() -> None:
     trial = with_overrides(
         {},

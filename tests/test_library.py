@@ -151,6 +151,8 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
 def test_a_section_in_its_short_form_takes_overrides() -> None:
     trial = with_overrides({"space": "nasbench201"}, {"space.cells": 2})
     assert (trial.space.name, trial.space.cells) == ("nasbench201", 2)
+    simulated = load_trial("random-search", {"benchmark": "simulate", "benchmark.table": "a.csv"})
+    assert (simulated.benchmark.simulate, simulated.benchmark.table) == ("cifar10", "a.csv")
 
 
 @pytest.mark.parametrize(

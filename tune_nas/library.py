@@ -17,6 +17,7 @@ from tune_nas.config.effects import no_effect, set_keys, set_value
 from tune_nas.config.flat_settings import flat_settings, names_options, without_options
 from tune_nas.config.options.option_keys import split_option
 from tune_nas.config.section import current_key, current_settings
+from tune_nas.config.short_forms import long_form
 from tune_nas.errors import ConfigError
 from tune_nas.manifest import is_reference
 from tune_nas.paths import expanded, is_file
@@ -320,7 +321,7 @@ def _with_module_dir(content: dict[str, object], folder: Path) -> dict[str, obje
     The processes of a sweep, and a resumed sweep, use it to find the module.
     """
     data = content.get("data")
-    section = {"name": data} if isinstance(data, str) else data
+    section = long_form("data", data)
     if not isinstance(section, Mapping) or section.get("module_dir") is not None:
         return content
     name = section.get("name")
@@ -333,9 +334,7 @@ def _set(content: Mapping[str, object], path: list[str], value: object) -> dict[
     head, *rest = path
     if not rest:
         return {**content, head: value}
-    inner = content.get(head, {})
-    if isinstance(inner, str):  # the short form, `space: darts`
-        inner = {"name": inner}
+    inner = long_form(head, content.get(head, {}))
     if inner is not None and not isinstance(inner, Mapping):
         raise ValueError(f"{head} is {shown(inner)}, but must be a mapping of keys")
     return {**content, head: _set(inner or {}, rest, value)}

@@ -110,7 +110,7 @@ def test_a_chain_is_the_operation(
         assert float((mine - theirs).abs().max()) <= 1e-12 * largest
 
 
-@pytest.mark.parametrize("channels", [4, 8, 16, 24, 64])
+@pytest.mark.parametrize("channels", [4, 8, 16, 24, 36, 64])
 @pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("name", list(BUILDERS))
 def test_in_float32_a_chain_is_as_near_to_float64_as_torch_is(

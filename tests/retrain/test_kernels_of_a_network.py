@@ -1,6 +1,7 @@
 """A final network run by the kernels is the one run by torch, in a step and in evaluation."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tune_nas.config import TrialConfig
-from tune_nas.layers.primitives import relu_conv_norm, separable_conv
+from tune_nas.layers.primitives import FactorizedReduce, relu_conv_norm, separable_conv
 from tune_nas.library import shipped_names
-from tune_nas.native import build_kernels
-from tune_nas.native.chain import bridge_stages_of
+from tune_nas.native import bridge_of, bridges, build_kernels, stages_of
 from tune_nas.native.mix import Chain, mix
 from tune_nas.retrain import Retrain
 from tune_nas.retrain.compiled import kernels_pay
@@ -151,27 +151,61 @@ def test_kernels_run_it_and_keep_less_memory() -> None:
     assert 0 < kept[1] < 0.6 * kept[0]
 
 
-@pytest.mark.parametrize("shape", [(5, 4, 3), (8, 8, 8), (31, 1, 1)])
-@pytest.mark.parametrize(("inputs", "outputs"), [(12, 4), (4, 20), (144, 36)])
-def test_a_bridge_is_its_layers(inputs: int, outputs: int, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("shape", [(5, 4, 3), (2, 8, 8), (31, 1, 1), (2, 17, 16), (1, 3, 70)])
+@pytest.mark.parametrize(("inputs", "outputs"), [([12], 8), ([4, 20], 16), ([36, 36], 72)])
+def test_bridges_are_their_layers(
+    inputs: list[int], outputs: int, shape: tuple[int, int, int]
+) -> None:
+    """Of both strides, from one place; in a training step and in evaluation."""
     torch.manual_seed(0)
-    bridge = relu_conv_norm(inputs, outputs, 1, 1, nn.BatchNorm2d).double()
-    stages = bridge_stages_of(bridge)
-    assert stages is not None
     n, *sides = shape
-    x = torch.randn(n, inputs, *sides, dtype=torch.float64, requires_grad=True)
-    one = torch.ones((), dtype=torch.float64)
-    wanted = [x, *bridge.parameters()]
-    mine, theirs = mix(None, [], [Chain(x, stages, one)]), bridge(x)
-    g = torch.randn_like(theirs)
-    found = [mine.detach(), *torch.autograd.grad(mine, wanted, g)]
-    assert distance(found, [theirs.detach(), *torch.autograd.grad(theirs, wanted, g)]) <= 1e-12
+    layers = [
+        module.double()
+        for module in (
+            relu_conv_norm(sum(inputs), outputs, 1, 1, nn.BatchNorm2d),
+            FactorizedReduce(sum(inputs), outputs, nn.BatchNorm2d),
+            relu_conv_norm(sum(inputs), 4, 1, 1, nn.BatchNorm2d),
+        )
+    ]
+    for layer in (module for each in layers for module in each.modules()):
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight)
+            nn.init.normal_(layer.bias)
+    parts = [torch.randn(n, c, *sides, dtype=torch.float64, requires_grad=True) for c in inputs]
+    seen = list[list[Tensor]]()
+    for native in (False, True):
+        own = deepcopy(layers)
+        over = [bridge for layer in own if (bridge := bridge_of(layer)) is not None]
+        assert len(over) == len(own)
+        outs = bridges(parts, over) if native else [layer(torch.cat(parts, 1)) for layer in own]
+        torch.manual_seed(1)
+        wanted = [*parts, *(p for layer in own for p in layer.parameters())]
+        gradients = torch.autograd.grad(outs, wanted, [torch.randn(y.shape).to(y) for y in outs])
+        buffers = [buffer.double() for layer in own for buffer in layer.buffers()]
+        for layer in own:
+            layer.eval()
+        with torch.no_grad():
+            rest = bridges(parts, over) if native else [layer(torch.cat(parts, 1)) for layer in own]
+        seen.append([*(y.detach() for y in outs), *gradients, *buffers, *rest])
+    assert distance(*seen) <= 1e-12
+
+
+def test_what_is_no_bridge() -> None:
+    for module in (
+        nn.Identity(),
+        relu_conv_norm(8, 8, 1, 2, nn.BatchNorm2d),
+        relu_conv_norm(8, 8, 3, 1, nn.BatchNorm2d),
+        relu_conv_norm(8, 6, 1, 1, nn.BatchNorm2d),
+        FactorizedReduce(8, 12, nn.BatchNorm2d),
+        separable_conv(8, 3, 1, nn.BatchNorm2d),
+    ):
+        assert bridge_of(module) is None
 
 
 def test_factors_of_images_scale_a_chain_and_its_gradients() -> None:
     torch.manual_seed(0)
     operation = separable_conv(8, 3, 1, nn.BatchNorm2d).double()
-    stages = bridge_stages_of(operation)
+    stages = stages_of(operation)
     assert stages is not None
     x = torch.randn(4, 8, 5, 7, dtype=torch.float64, requires_grad=True)
     factors = torch.tensor([0.0, 1.25, 1.25, 0.0], dtype=torch.float64)

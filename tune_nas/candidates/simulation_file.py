@@ -24,7 +24,7 @@ class SimulationFile:
     """
 
     def __init__(self, path: Path, table: str) -> None:
-        self.path, self._table = path, table
+        self.path, self.table = path, table
         self._lines: dict[tuple[str, int], tuple[dict[str, object], SearchCurve]] = {}
         if not path.exists():
             return
@@ -84,7 +84,7 @@ class SimulationFile:
             "data.name": simulation.trial.data.name,  # of a proxy that reads images
             "data": simulation.data,
             "workers": simulation.workers,
-            "table": self._table,
+            "table": self.table,
         }
         return {key: encode(value) for key, value in settings.items()}
 

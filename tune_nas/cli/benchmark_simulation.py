@@ -98,7 +98,9 @@ def _run(
     except KeyboardInterrupt:
         hint = "nothing was written; --output FILE.jsonl keeps finished searches"
         if kept is not None:
-            hint = f"{len(found)} of {len(searches)} searches are in {kept.path}; run it again"
+            written = SimulationFile(kept.path, kept.table)  # Ctrl-C may have come during a write
+            n = sum(written.curve(each) is not None for each in searches)
+            hint = f"{n} of {len(searches)} searches are in {kept.path}; run it again"
         print(printable(f"tune-nas: interrupted; {hint}"), file=sys.stderr)
         raise typer.Exit(130) from None
     return found

@@ -13,6 +13,7 @@ from tune_nas.config.options.option_keys import (
     split_option,
 )
 from tune_nas.config.section import Content, dotted_keys
+from tune_nas.config.short_forms import long_form
 from tune_nas.config.strategy_conditions import search_conditions
 from tune_nas.config.trial import TrialConfig
 from tune_nas.errors import ConfigError
@@ -149,8 +150,8 @@ def _leaves(key: str, value: object, leaves: set[str]) -> Iterator[str]:
     elif isinstance(value, Mapping):
         for inner, entry in value.items():
             yield from _leaves(f"{key}.{inner}", entry, leaves)
-    elif isinstance(value, str):  # the short form, `space: darts`
-        yield f"{key}.name"
+    elif isinstance(named := long_form(key, value), Mapping):
+        yield from (f"{key}.{inner}" for inner in named)
 
 
 @dataclass(frozen=True)

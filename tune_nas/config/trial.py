@@ -24,6 +24,7 @@ from tune_nas.config.section import (
     check_part,
 )
 from tune_nas.config.selection_config import SelectionConfig
+from tune_nas.config.short_forms import with_long_forms
 from tune_nas.config.strategy_config import StrategyConfig
 from tune_nas.config.together import check_together
 from tune_nas.config.update_config import UpdateConfig
@@ -210,14 +211,8 @@ class TrialConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: object) -> object:
-        """Accept ``space: darts`` for ``space: {name: darts}``, likewise for data."""
-        short = ("space", "data")
-        if isinstance(value, dict):
-            value = {
-                key: {"name": entry} if key in short and isinstance(entry, str) else entry
-                for key, entry in value.items()
-            }
-        return value
+        """Accept sections that are written as one word, e.g. ``space: darts``."""
+        return with_long_forms(value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> TrialConfig:

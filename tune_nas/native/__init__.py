@@ -5,17 +5,20 @@ Their implementation is private to this folder: `mix`, `pool` and `normed_pool` 
 """
 
 from tune_nas.native.backend import TOLERANCE
+from tune_nas.native.bridges import Bridge, bridge_of, bridges
 from tune_nas.native.build import build_kernels, kernels_for
-from tune_nas.native.chain import Stage, bridge_stages_of, stages_of
+from tune_nas.native.chain import Stage, stages_of
 from tune_nas.native.mix import Chain, Term, mix
 from tune_nas.native.pooling import is_kernels_pool, normed_pool, pool
 
 __all__ = [
     "TOLERANCE",
+    "Bridge",
     "Chain",
     "Stage",
     "Term",
-    "bridge_stages_of",
+    "bridge_of",
+    "bridges",
     "build_kernels",
     "is_kernels_pool",
     "kernels_for",

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import nn
 
 from tune_nas.layers.normalization import is_plain_norm
 from tune_nas.layers.structure import Convolutions, Stage, structure_of
 
-__all__ = ["Stage", "bridge_stages_of", "stages_of"]
+__all__ = ["Stage", "stages_of"]
 
 
 def stages_of(operation: nn.Module) -> list[Stage] | None:
     """Return an operation as a chain of stages that the kernels run; None if it is not one."""
-    return _stages_if(operation, _is_run)
-
-
-def bridge_stages_of(module: nn.Module) -> list[Stage] | None:
-    """Return a pointwise convolution that may change the number of channels as its one stage.
-
-    Only the kernels of a CPU run such a stage. None if it is not one.
-    """
-    return stages_of(module) or _stages_if(module, _is_bridge)
-
-
-def _stages_if(operation: nn.Module, is_run: Callable[[Stage], bool]) -> list[Stage] | None:
     structure = structure_of(operation)
     if not isinstance(structure, Convolutions) or not structure.stages:
         return None
-    return list(structure.stages) if all(map(is_run, structure.stages)) else None
+    return list(structure.stages) if all(map(_is_run, structure.stages)) else None
 
 
 def _is_run(stage: Stage) -> bool:
@@ -40,17 +26,6 @@ def _is_run(stage: Stage) -> bool:
     if stage.depthwise is None:
         return True
     return _is_depthwise(stage.depthwise) and stage.dense.kernel_size == (1, 1)
-
-
-def _is_bridge(stage: Stage) -> bool:
-    dense = stage.dense
-    return (
-        stage.depthwise is None
-        and is_plain_norm(stage.norm)
-        and _is_dense(dense)
-        and dense.kernel_size == (1, 1)
-        and dense.in_channels % 4 == dense.out_channels % 4 == 0
-    )
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:

@@ -78,7 +78,9 @@ def mix(
         n_inputs=len(inputs),
         factors=[chain.factors for chain in chains],
     )
-    scales = torch.stack([*(term.scale for term in terms), *(chain.scale for chain in chains)])
+    given = [*(term.scale for term in terms), *(chain.scale for chain in chains)]
+    same = all(scale is given[0] for scale in given)
+    scales = given[0].expand(len(given)) if same else torch.stack(given)
     own = [value for value, at in zip(values, layout.term_inputs, strict=True) if at < 0]
     total = None if total is None else in_channels_last(total)
     kernels = kernels or mix_kernels(scales.device)

@@ -71,10 +71,6 @@ class Block(nn.Module):
         return [after_relu(module, x) for module, x in zip(self.preprocess, active, strict=True)]
 
 
-Adapt = Callable[[Block, Sequence[Tensor], Sequence[Tensor] | None], list[Tensor]]
-"""Returns the input nodes of a block's cell, given the same as `Block.inputs`."""
-
-
 class Backbone(nn.Module):
     """Stem, blocks, pooling and classifier; the caller determines how a cell runs.
 
@@ -134,27 +130,22 @@ class Backbone(nn.Module):
         self.classifier = nn.Linear(channels, n_classes)
 
     def features(
-        self,
-        x: Tensor,
-        run: Callable[[Block, list[Tensor]], Tensor],
-        adapt: Adapt | None = None,
+        self, x: Tensor, run: Callable[[Block, list[Tensor]], Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Run the stack.
 
         Args:
             x: Images (n, in_channels, h, w).
             run: Runs the cell of a block on its input nodes.
-            adapt: Returns the input nodes of a block's cell; None for `Block.inputs`.
 
         Returns:
             The outputs of the last block and of the block at 2/3 of the network.
         """
         states = self.strategy.run_stem(self.stem, x, self.n_inputs)
         active = _active(states) if self.share_relu else None
-        adapt = adapt or Block.inputs
         for index, block in enumerate(self.blocks):
             if isinstance(block, Block):
-                out = run(block, adapt(block, states, active))
+                out = run(block, block.inputs(states, active))
             else:
                 out = block(states[-1])
             states = [*states[1:], out]

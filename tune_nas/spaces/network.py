@@ -5,22 +5,17 @@ Sources: quark0/darts ``cnn/model.py`` (cells, drop path, auxiliary head). Reimp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tune_nas.layers.primitives import add, run_operation, zeros_after
-from tune_nas.spaces.backbone import Adapt, Backbone, Block, join
+from tune_nas.spaces.backbone import Backbone, Block, join
 from tune_nas.spaces.genotype import CellGenotype, Genotype
 from tune_nas.spaces.operation_registry import build_operation, operation_kind
 from tune_nas.spaces.space import CellSpace, Space
-
-RunCell = Callable[
-    [Block, Sequence[Tensor], Iterator[Tensor] | None, torch.Generator | None], Tensor
-]
-"""Runs the cell of a block; the other arguments are those of `FinalCell.forward`."""
 
 
 class FinalCell(nn.Module):
@@ -157,30 +152,20 @@ class Network(nn.Module):
         draws = draws[:, part * n : (part + 1) * n]
         return (draws >= probability).to(x.device, x.dtype).div_(1 - probability)
 
-    def run(
-        self,
-        x: Tensor,
-        kept: Tensor | None,
-        adapt: Adapt | None = None,
-        run_cell: RunCell | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def run(self, x: Tensor, kept: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
         """Run the network with given drop path factors: nothing here changes between steps.
 
         Args:
             x: Images (n, in_channels, h, w).
             kept: What `draw_kept` returned, (n_paths, n, 1, 1, 1); None to drop nothing.
-            adapt: Returns the input nodes of a block's cell; None for `Block.inputs`.
-            run_cell: Runs the cell of a block like `FinalCell.forward`; None for that.
         """
         factors = None if kept is None else iter(kept.unbind())
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
-            if run_cell is not None:
-                return run_cell(block, inputs, factors, self.generator)
             out: Tensor = block.body(inputs, factors, self.generator)
             return out
 
-        features, tapped = self.backbone.features(x, run, adapt)
+        features, tapped = self.backbone.features(x, run)
         logits = self.backbone.classify(features)
         if self.auxiliary is not None and self.training:
             return logits, self.auxiliary(tapped)

@@ -20,17 +20,26 @@ using at::Tensor;
 // weight has one input, and is (taps, channels) in either case.
 template <class T>
 Aligned<T> by_tap(const Tensor& weight, bool back) {
-  const int64_t taps = weight.size(2) * weight.size(3), n = weight.size(0) * weight.size(1);
-  const Tensor in_order = weight.permute(back ? at::IntArrayRef({2, 3, 0, 1}) : at::IntArrayRef({2, 3, 1, 0})).contiguous();
-  const T* from = in_order.const_data_ptr<T>();
+  const int64_t taps = weight.size(2) * weight.size(3), outputs = weight.size(0), inputs = weight.size(1);
+  const int64_t along_outputs = weight.stride(0), along_inputs = weight.stride(1);
   Aligned<T> to(weight.numel());
-  for (int64_t k = 0; k < taps; k++) std::copy_n(from + (back ? taps - 1 - k : k) * n, n, to.data() + k * n);
+  T* at = to.data();
+  for (int64_t k = 0; k < taps; k++) {
+    const int64_t tap = back ? taps - 1 - k : k;
+    const T* from = weight.const_data_ptr<T>() + tap / weight.size(3) * weight.stride(2) + tap % weight.size(3) * weight.stride(3);
+    if (back)
+      for (int64_t o = 0; o < outputs; o++)
+        for (int64_t i = 0; i < inputs; i++) *at++ = from[o * along_outputs + i * along_inputs];
+    else
+      for (int64_t i = 0; i < inputs; i++)
+        for (int64_t o = 0; o < outputs; o++) *at++ = from[o * along_outputs + i * along_inputs];
+  }
   return to;
 }
 
 struct Shape {
   Plane in, out;
-  int images, border, kernel, dense_kernel, stride, dilation, parts;
+  int border, kernel, dense_kernel, stride, dilation;
   Plane padded() const { return with_border(in); }
   Plane with_border(Plane plane) const { return {plane.height + 2 * border, plane.width + 2 * border, plane.channels}; }
   // Lines that are computed at a time: whole blocks of sums, which stay in the cache.
@@ -39,22 +48,11 @@ struct Shape {
   }
 };
 
-// Pixels of an image that are computed at a time where no pixel needs another: a divisor.
-inline int pixels_at_once(int pixels) {
-  int n = std::min<int>(pixels, kPixelsInASum);
-  while (pixels % n) n--;
-  return n;
-}
-
-inline Shape shape_of(int64_t images, Plane in, const OptionalTensor& depthwise, const Tensor& dense,
-               int64_t dilation, int64_t stride) {
-  const bool same = dense.size(0) == in.channels;
-  TORCH_CHECK(dense.size(1) == in.channels && dense.size(0) % 4 == 0, "a dense weight has the channels of x and a multiple of 4");
-  TORCH_CHECK(same || (!depthwise && dense.size(2) == 1), "a pointwise convolution alone changes the channels");
+inline Shape shape_of(Plane in, const OptionalTensor& depthwise, const Tensor& dense, int64_t dilation, int64_t stride) {
+  TORCH_CHECK(dense.size(0) == in.channels && dense.size(1) == in.channels, "a dense weight has the channels of x");
   TORCH_CHECK(depthwise || stride == 1, "a stage without a depthwise convolution has stride 1");
   Shape s;
   s.in = in;
-  s.images = images;
   s.dense_kernel = dense.size(2);
   s.kernel = depthwise ? depthwise->size(2) : dense.size(2);
   TORCH_CHECK(!depthwise || s.dense_kernel == 1, "a depthwise convolution is followed by a pointwise one");
@@ -63,14 +61,7 @@ inline Shape shape_of(int64_t images, Plane in, const OptionalTensor& depthwise,
   s.dilation = depthwise ? dilation : 1;
   s.stride = stride;
   s.border = s.dilation * (s.kernel / 2);
-  s.parts = 1;
-  if (!same) {
-    const int pixels = pixels_at_once(s.in.height * s.in.width);
-    s.parts = s.in.height * s.in.width / pixels;
-    s.images *= s.parts;
-    s.in = {1, pixels, s.in.channels};
-  }
-  s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, int(dense.size(0))};
+  s.out = {(s.in.height - 1) / s.stride + 1, (s.in.width - 1) / s.stride + 1, s.in.channels};
   return s;
 }
 
@@ -91,6 +82,7 @@ void with_window(const Shape& s, int stride, F f) {
   else with_stride(std::integral_constant<int, 5>{});
 }
 
+// `depthwise` with the window of a stage; stage.cpp compiles it.
 template <class T>
 void run_depthwise(const Shape& s, int stride, Plane out, const T* padded, const T* weight, T* to) {
   const int row = s.padded().width * s.in.channels;
@@ -99,12 +91,27 @@ void run_depthwise(const Shape& s, int stride, Plane out, const T* padded, const
   });
 }
 
+extern template void run_depthwise<float>(const Shape&, int, Plane, const float*, const float*, float*);
+extern template void run_depthwise<double>(const Shape&, int, Plane, const double*, const double*, double*);
+
+// Asks for elements that are read soon, so that they arrive while others are computed.
+template <class T>
+inline void fetch(const T* from, size_t size) {
+  for (size_t at = 0; at < size; at += 64 / sizeof(T)) __builtin_prefetch(from + at, 0, 2);
+}
+
+// Asks for `lines` lines of an image, of `n`, from line i on.
+template <class T>
+inline void fetch_lines(const T* image, size_t size, int i, int lines, int n) {
+  fetch(image + size / n * i, size / n * lines);
+}
+
 // The convolutions of a stage, image by image.
 template <class T>
 class Convolutions {
  public:
   struct Buffers {
-    Aligned<T> padded, middle, scratch;
+    Aligned<T> middle, scratch;
   };
 
   Convolutions(const Shape& shape, const OptionalTensor& depthwise, const Tensor& dense)
@@ -112,20 +119,34 @@ class Convolutions {
         dense_(by_tap<T>(dense, false), s.in.channels, s.dense_kernel, {band_, s.out.width, s.out.channels}),
         taps_(separable_ ? by_tap<T>(*depthwise, false) : Aligned<T>()) {}
 
-  // x: one image; with `normal`, scale and shift of the input, one after the other.
-  void operator()(const T* x, const Aligned<T>& normal, Buffers& buffers, T* to) const {
-    const int line = s.out.width * s.out.channels, row = s.padded().width * s.in.channels;
-    buffers.padded.resize(s.padded().size());
-    T* padded = buffers.padded.data();
-    pad<T>(x, s.in, normal.empty() ? nullptr : normal.data(), normal.empty() ? nullptr : normal.data() + s.in.channels, s.border, padded);
-    if (!separable_) return dense_(padded, to, buffers.scratch);
+  // relu(x), or relu(scale · x + shift) with `normal`, the two one after the other, inside a border.
+  const T* padded(const T* x, const Aligned<T>& normal, Aligned<T>& to) const {
+    to.resize(s.padded().size());
+    pad<T>(x, s.in, normal.empty() ? nullptr : normal.data(), normal.empty() ? nullptr : normal.data() + s.in.channels, s.border, to.data());
+    return to.data();
+  }
+
+  // The convolutions of a padded image, some lines at a time: they are written to place(first line),
+  // then done(first line, lines, place) is called while they are in the cache.
+  template <class Place, class Done>
+  void operator()(const T* padded, Buffers& buffers, Place place, Done done) const {
+    if (!separable_) {
+      T* to = place(0);
+      dense_(padded, to, buffers.scratch);
+      return done(0, s.out.height, to);
+    }
+    const int row = s.padded().width * s.in.channels;
     buffers.middle.resize(band_ * s.out.width * s.in.channels);
     for (int i = 0; i < s.out.height; i += band_) {
       const int lines = std::min(band_, s.out.height - i);
       run_depthwise<T>(s, s.stride, {lines, s.out.width, s.in.channels}, padded + i * s.stride * row, taps_.data(), buffers.middle.data());
-      dense_.lines(buffers.middle.data(), lines, to + i * line);
+      T* to = place(i);
+      dense_.lines(buffers.middle.data(), lines, to);
+      done(i, lines, to);
     }
   }
+
+  int band() const { return band_; }
 
   const Shape s;
 

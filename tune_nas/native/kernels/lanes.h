@@ -9,6 +9,10 @@
 #include <type_traits>
 #include <vector>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace tune_nas {
 
 #if defined(__AVX512F__)

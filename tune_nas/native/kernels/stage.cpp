@@ -14,6 +14,16 @@
 #include "stage.h"
 
 namespace tune_nas {
+
+template void dense<float>(const float*, int, int, const float*, Plane, float*);
+template void dense<double>(const double*, int, int, const double*, Plane, double*);
+template void dense_weights<float, false>(const float*, int, int, int, const float*, int, Plane, float*);
+template void dense_weights<double, false>(const double*, int, int, int, const double*, int, Plane, double*);
+template void dense_weights<float, true>(const float*, int, int, int, const float*, int, Plane, float*);
+template void dense_weights<double, true>(const double*, int, int, int, const double*, int, Plane, double*);
+template void run_depthwise<float>(const Shape&, int, Plane, const float*, const float*, float*);
+template void run_depthwise<double>(const Shape&, int, Plane, const double*, const double*, double*);
+
 namespace {
 
 // A gradient laid out as by_tap, laid out as the weight.
@@ -52,8 +62,8 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
                                          const OptionalTensor& depthwise_weight, const Tensor& dense_weight,
                                          int64_t dilation, int64_t stride, const Norm& norm) {
   check(x, "x");
-  const Shape s = shape_of(x.size(0), plane_of(x), depthwise_weight, dense_weight, dilation, stride);
-  const int channels = s.out.channels;
+  const Shape s = shape_of(plane_of(x), depthwise_weight, dense_weight, dilation, stride);
+  const int channels = s.out.channels, line = s.out.width * channels;
   Tensor y = at::empty({x.size(0), channels, (x.size(2) - 1) / stride + 1, (x.size(3) - 1) / stride + 1},
                        x.options().memory_format(at::MemoryFormat::ChannelsLast));
   std::vector<double> sums(at::get_num_threads() * 2 * channels, 0.0);
@@ -63,13 +73,16 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
     const Aligned<T> before = affine<T>(normal, 1.0);
     const T* from = x.const_data_ptr<T>();
     T* to = y.data_ptr<T>();
-    at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
+    at::parallel_for(0, x.size(0), 1, [&](int64_t first, int64_t last) {
       typename Convolutions<T>::Buffers buffers;
+      Aligned<T> padded;
       double* mine = sums.data() + at::get_thread_num() * 2 * channels;
       for (int64_t n = first; n < last; n++) {
         T* out = to + n * s.out.size();
-        run(from + n * s.in.size(), before, buffers, out);
-        if (norm.by_batch) add_sums<T>(out, out, int64_t(s.out.height) * s.out.width, channels, mine);
+        run(run.padded(from + n * s.in.size(), before, padded), buffers, [&](int i) { return out + i * line; }, [&](int i, int lines, const T* values) {
+          if (n + 1 < last) fetch_lines(from + (n + 1) * s.in.size(), s.in.size(), i, lines, s.out.height);
+          if (norm.by_batch) add_sums<T>(values, values, int64_t(lines) * s.out.width, channels, mine);
+        });
       }
     });
   });
@@ -119,7 +132,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add,
     const OptionalTensor& factors) {
   check(x, "x");
-  const Shape s = shape_of(x.size(0), plane_of(x), depthwise_weight, dense_weight, dilation, stride);
+  const Shape s = shape_of(plane_of(x), depthwise_weight, dense_weight, dilation, stride);
   check(g, "g");
   check(y, "y");
   check(gx, "gx");
@@ -148,7 +161,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const bool tiled = has_tiles(s.dense_kernel, s.out);
     const int64_t n_dense = tiled ? g_dense.numel() / 9 * kTaps : g_dense.numel();
     Aligned<T> dense_all(threads * n_dense, T(0)), taps_all(threads * g_depthwise.numel(), T(0));
-    at::parallel_for(0, s.images, 1, [&](int64_t first, int64_t last) {
+    at::parallel_for(0, x.size(0), 1, [&](int64_t first, int64_t last) {
       const int thread = at::get_thread_num();
       const Plane padded = s.padded();
       const int row = padded.width * channels, row_out = padded.width * outputs;
@@ -161,13 +174,18 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
       double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
       for (int64_t n = first; n < last; n++) {
         const T *gn = gs + n * s.out.size(), *yn = ys + n * s.out.size(), *xn = from + n * s.in.size();
-        const T factor = by_image ? by_image[n / s.parts] : T(1);
+        const T factor = by_image ? by_image[n] : T(1);
         if (weights) pad<T>(xn, s.in, a, b, s.border, input.data());
         if (separable) {
           std::fill(dense_image.begin(), dense_image.end(), T(0));
           std::fill(taps_image.begin(), taps_image.end(), T(0));
           for (int i = 0; i < s.out.height; i += band) {
             const int lines = std::min(band, s.out.height - i);
+            if (i + lines < s.out.height || n + 1 < last) {  // the lines after these, perhaps of the next image
+              fetch(gn + (i + lines) * line, lines * line);
+              fetch(yn + (i + lines) * line, lines * line);
+            }
+            if (n + 1 < last) fetch_lines(xn + s.in.size(), s.in.size(), i, lines, s.out.height);
             place_gradient<T>(gn + i * line, yn + i * line, c3, factor, {lines, s.out.width, outputs}, line, 0, gradient.data());
             if (weights) {
               run_depthwise<T>(s, s.stride, {lines, s.out.width, channels}, input.data() + i * s.stride * row, taps.data(), middle.data());

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "fours.h"
 #include "lanes.h"
 
 namespace tune_nas {
@@ -27,16 +28,18 @@ void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* ou
     std::memset(to + (border + in.width) * in.channels, 0, sizeof(T) * border * in.channels);
     to += border * in.channels;
     const T* from = x + static_cast<size_t>(y) * in.width * in.channels;
+    if (!scale) {
+      for_lanes<T>(in.width * in.channels, [&](auto lanes, int i) {
+        constexpr int L = decltype(lanes)::value;
+        store<T, L>(to + i, relu<T, L>(load<T, L>(from + i)));
+      });
+      continue;
+    }
     for_lanes<T>(in.channels, [&](auto lanes, int c) {
       constexpr int L = decltype(lanes)::value;
-      if (scale) {
-        const Vec<T, L> a = load<T, L>(scale + c), b = load<T, L>(shift + c);
-        for (int i = c; i < in.width * in.channels; i += in.channels)
-          store<T, L>(to + i, relu<T, L>(load<T, L>(from + i) * a + b));
-      } else {
-        for (int i = c; i < in.width * in.channels; i += in.channels)
-          store<T, L>(to + i, relu<T, L>(load<T, L>(from + i)));
-      }
+      const Vec<T, L> a = load<T, L>(scale + c), b = load<T, L>(shift + c);
+      for (int i = c; i < in.width * in.channels; i += in.channels)
+        store<T, L>(to + i, relu<T, L>(load<T, L>(from + i) * a + b));
     });
   }
 }
@@ -91,7 +94,12 @@ inline int dense_tiles(const T* padded, int row, W window, const T* weight, Plan
 template <class T, int L, int V, class W>
 inline void dense_columns(const T* padded, int row, W window, const T* weight, Plane out, T* to) {
   constexpr int P = V == 1 ? 8 : kPixels;
-  const int first = dense_tiles<T, L, V, P>(padded, row, window, weight, out, 0, to);
+  int first = 0;
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float> && L == 4 && V == 1)
+    if (window.kernel() == 1) first = dense_fours(padded, window.inputs(), window.outputs(), weight, out.height * out.width, to);
+#endif
+  first = dense_tiles<T, L, V, P>(padded, row, window, weight, out, first, to);
   dense_tiles<T, L, V, 1>(padded, row, window, weight, out, first, to);
 }
 
@@ -149,6 +157,14 @@ inline void dense_weights_column(const T* in, int row, int inputs, const T* g, i
                                  T* gradient) {
   constexpr int B = V == 1 ? 8 : kPixels;
   int c = 0;
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float> && L == 4 && V == 1) {
+    for (; c + 36 <= inputs; c += 36)
+      dense_weights_fours<9, begun>(in + c, row, inputs, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
+    for (; c + 16 <= inputs; c += 16)
+      dense_weights_fours<4, begun>(in + c, row, inputs, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
+  }
+#endif
   for (; c + B <= inputs; c += B)
     dense_weights_tile<T, L, V, B, begun>(in + c, row, inputs, g, g_row, out, gradient + static_cast<size_t>(c) * out.channels);
   for (; c < inputs; c += 4)
@@ -260,5 +276,13 @@ void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step
     }
   });
 }
+
+// stage.cpp compiles these for all of the kernels.
+extern template void dense<float>(const float*, int, int, const float*, Plane, float*);
+extern template void dense<double>(const double*, int, int, const double*, Plane, double*);
+extern template void dense_weights<float, false>(const float*, int, int, int, const float*, int, Plane, float*);
+extern template void dense_weights<double, false>(const double*, int, int, int, const double*, int, Plane, double*);
+extern template void dense_weights<float, true>(const float*, int, int, int, const float*, int, Plane, float*);
+extern template void dense_weights<double, true>(const double*, int, int, int, const double*, int, Plane, double*);
 
 }  // namespace tune_nas
