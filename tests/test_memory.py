@@ -11,6 +11,7 @@ from torch import nn
 from tune_nas.data import DataShape, describe_data, load_data
 from tune_nas.errors import ConfigError, GenotypeError
 from tune_nas.library import load_trial, shipped_names, with_overrides
+from tune_nas.proxies import make_proxy, proxy_inputs
 from tune_nas.retrain.retrain_checks import check_retrain_memory
 from tune_nas.search import Search
 from tune_nas.search.search_memory import check_search_memory
@@ -200,3 +201,23 @@ def test_a_genotype_of_another_space_is_refused() -> None:
     genotype = Genotype.parse("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     with pytest.raises(GenotypeError, match="space 'darts' has the cells normal, reduction"):
         check_retrain_memory(load_trial("milenas"), genotype)
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "size"), [("grad-norm", 64, 4), ("synflow", 1, 8), ("naswot", 0, 4)]
+)
+def test_a_proxy_that_does_not_fit_is_refused(
+    monkeypatch: pytest.MonkeyPatch, darts_v2: str, name: str, images: int, size: int
+) -> None:
+    """Weights, their gradients if there are any, and the kept values of the images: in bytes."""
+    inputs = proxy_inputs(load_trial("darts-1st", {"retrain.init_channels": 4, "retrain.cells": 3}))
+    genotype, space = Genotype.parse(darts_v2), load_space("darts")
+    facts = {"n_classes": 10, "in_channels": 1, "image_size": 8, "init_channels": 4, "cells": 3}
+    estimate = estimate_network(space, genotype, **facts)
+    copies = 2 if images else 1
+    needed = (copies * estimate.parameters + images * estimate.kept) * size
+    with_memory(monkeypatch, (needed - 1) / GIB)
+    with pytest.raises(ConfigError, match=f"proxy '{name}' takes at least .* but cpu has"):
+        make_proxy(name, inputs).score(genotype)
+    with_memory(monkeypatch, (needed + 1) / GIB)
+    make_proxy(name, inputs).score(genotype)

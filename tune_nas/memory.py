@@ -77,5 +77,31 @@ def check_training(
     )
 
 
+def check_scoring(
+    estimate: NetworkEstimate, images: int, dtype: torch.dtype, device: torch.device, proxy: str
+) -> None:
+    """Check that a training-free proxy of a network fits into the memory of a device.
+
+    Args:
+        estimate: The size of the network.
+        images: Number of images that it propagates backward at a time; 0 if none.
+        dtype: Type of the weights.
+        device: Device of the network.
+        proxy: Name of the proxy, for the message.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    memory = memory_bytes(device)
+    gradients = estimate.parameters if images else 0
+    needed = (estimate.parameters + gradients + images * estimate.kept) * dtype.itemsize
+    if memory is not None and needed > memory:
+        raise ConfigError(
+            f"proxy '{proxy}' takes at least {_gib(needed)} GiB for a network of "
+            f"{estimate.parameters:,} parameters, but {device} has {_gib(memory)} GiB; it needs "
+            "fewer channels, fewer cells or smaller images"
+        )
+
+
 def _gib(size: int) -> str:
     return f"{size / 2**30:,.1f}"

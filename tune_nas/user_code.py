@@ -15,13 +15,14 @@ from tune_nas.errors import ConfigError
 from tune_nas.text import brief, shown
 
 
-def load_named(key: str, name: str, folders: Sequence[Path] = ()) -> Any:
+def load_named(key: str, name: str, folders: Sequence[Path] = (), label: str = "") -> Any:
     """Return the part that a key names; None if its module has no such name.
 
     Args:
         key: The key that names it, one of `tune_nas.manifest.KINDS`.
         name: A name of the manifest, or ``module:name``.
         folders: Folders searched first for the module of a custom part.
+        label: How a message calls the key; the key itself by default.
 
     Raises:
         ConfigError: If importing a part that is not built in fails.
@@ -32,7 +33,7 @@ def load_named(key: str, name: str, folders: Sequence[Path] = ()) -> Any:
         return part
     target = manifest.target(kind, name) or name
     if not manifest.is_shipped(kind, name):
-        return import_named(key, target, folders)
+        return import_named(label or key, target, folders)
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -79,7 +80,7 @@ def load_class(
     Raises:
         ConfigError: If it cannot be imported or is not such a class.
     """
-    found = load_named(key, name)
+    found = load_named(key, name, label=label)
     if not (isinstance(found, type) and issubclass(found, base)):
         needed = described or base.__name__
         raise ConfigError(f"{label or key} is '{name}', but must be a class derived from {needed}")

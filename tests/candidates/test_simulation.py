@@ -18,7 +18,7 @@ from tune_nas.candidates.simulation import check_space, simulate
 from tune_nas.errors import ConfigError
 from tune_nas.spaces import Genotype, load_space
 from tune_nas.spaces.architectures import Architectures
-from tune_nas.strategies import StrategyInputs, make_strategy
+from tune_nas.strategies import Request, Strategy, StrategyInputs, make_strategy
 
 
 @cache
@@ -159,6 +159,18 @@ def test_a_search_is_deterministic_and_its_seed_chooses_the_run(real: TrainingTa
     assert runs[0].jobs[0].accuracy != runs[2].jobs[0].accuracy
 
 
+class Fixed(Strategy):
+    """Asks for one cell, or for none."""
+
+    def __init__(self, inputs: StrategyInputs, epochs: int = 0) -> None:
+        super().__init__(inputs)
+        self.epochs = epochs
+
+    def propose(self) -> Request | None:
+        """Return the same job again and again."""
+        return self.new(Genotype.parse(cell(0)), self.epochs) if self.epochs else None
+
+
 def test_what_cannot_be_simulated_is_refused() -> None:
     table = small_table([(50, 90, 100)])
     with pytest.raises(ConfigError, match="'continue', but must be restart"):
@@ -167,6 +179,10 @@ def test_what_cannot_be_simulated_is_refused() -> None:
         simulate(listed(1, levels=(6,)), table, "cifar10")
     with pytest.raises(ConfigError, match="no data set 'svhn', only cifar10, cifar100"):
         simulate(listed(1), table, "svhn")
+    with pytest.raises(ConfigError, match="'random' asks for no candidate"):
+        simulate(Fixed(simulating.inputs(simulating.config())), table, "cifar10")
+    with pytest.raises(ConfigError, match="'random': 6 epochs are not among strategy"):
+        simulate(Fixed(simulating.inputs(simulating.config()), epochs=6), table, "cifar10")
     with pytest.raises(ConfigError, match="cells of space 'nasbench201', not 'darts'"):
         check_space("darts")
     with pytest.raises(ConfigError, match="no cell"):

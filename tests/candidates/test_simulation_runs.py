@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tune_nas.candidates.simulation_file import SimulationFile
 from tune_nas.candidates.simulation_runs import Simulation, run_simulations
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError, StorageError
+from tune_nas.library import with_overrides
 from tune_nas.proxies import make_proxy, proxy_inputs
 from tune_nas.spaces import Genotype
 
@@ -140,6 +142,32 @@ def test_other_settings_and_other_files_are_refused(table: TrainingTable, tmp_pa
         with pytest.raises(ConfigError, match="line 2, is not a simulated search") as caught:
             SimulationFile(path, "digest")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "key", "message"),
+    [
+        ("naswot", "retrain.init_channels", r"with retrain\.init_channels null, not 8; name"),
+        ("naswot", "data.train_images", r"with data\.train_images null, not 8; name"),
+        ("naswot", "seed", r"with seed 0, not 8; name"),
+        ("naswot", "retrain.epochs", None),
+        (None, "retrain.init_channels", None),
+    ],
+)
+def test_kept_searches_have_the_same_proxy(
+    table: TrainingTable, tmp_path: Path, proxy: str | None, key: str, message: str | None
+) -> None:
+    search = simulations(1, kind="rank-nosh", nosh={"proxy": proxy})[0]
+    path = tmp_path / "kept.jsonl"
+    SimulationFile(path, "digest").append(search, simulations(1)[0].run(table))
+    file = SimulationFile(path, "digest")
+    assert file.curve(search) is not None
+    other = replace(search, trial=with_overrides(search.trial, {key: 8}))
+    if message is None:
+        assert file.curve(other) is not None
+        return
+    with pytest.raises(ConfigError, match=message):
+        file.curve(other)
 
 
 def test_scores_of_a_proxy_are_kept_and_right() -> None:

@@ -65,6 +65,10 @@ def test_a_proxy_of_ones_own(command_line) -> None:
             "--proxy is 'synflw', but must be one of parameters, multiply-adds, synflow, naswot, "
             "grad-norm; did you mean 'synflow'?",
         ),
+        (
+            ["--proxy", "no_such:Part"],
+            "--proxy is 'no_such:Part', but importing it fails: No module",
+        ),
         (["--proxy", "pathlib:Path"], "'pathlib:Path', but must be a class derived from Proxy"),
         (["--proxies", "--data", "digit"], "name is 'digit', but must be one of digits, cifar10"),
         (["--proxies", "--data-dir", "x"], "but data set 'digits' does not use it"),

@@ -96,6 +96,7 @@ class Scripted(Strategy):
 
 ARCHITECTURES = Architectures(load_space("nasbench201"))
 FIRST = ARCHITECTURES.sample(Random(0))
+FOREIGN = Architectures(load_space("darts")).sample(Random(0))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,10 @@ FIRST = ARCHITECTURES.sample(Random(0))
         (lambda s: s.promotion(s.standings[0], 4), "it has a result after 0, and 2 were requested"),
         (lambda s: replace(s.new(FIRST, 2), candidate=5), r"must come from new\(\) or promotion"),
         (lambda s: replace(s.new(FIRST, 2), number=0), r"must come from new\(\) or promotion"),
+        (lambda s: replace(s.new(FIRST, 2), start=1), r"must come from new\(\) or promotion"),
+        (lambda _: 3, r"propose\(\) must return a job or None, but returns 3"),
+        (lambda s: s.new(None, 2), "a new candidate must be a genotype, but is None"),
+        (lambda s: s.new(FOREIGN, 2), "space 'nasbench201' has the cells normal, but the genotype"),
     ],
 )
 def test_a_wrong_proposal_is_an_error(
@@ -115,7 +120,7 @@ def test_a_wrong_proposal_is_an_error(
     monkeypatch.setattr(Scripted, "wanted", lambda s: s.new(FIRST, 2), raising=False)
     assert strategy.ask() is not None
     monkeypatch.setattr(Scripted, "wanted", second)
-    with pytest.raises(ValueError, match=message.replace("|", r"\|")):
+    with pytest.raises(ConfigError, match=message.replace("|", r"\|")):
         strategy.ask()
     assert strategy.spent == 2 and len(strategy.pending) == 1
 

@@ -126,6 +126,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"update": {"grid": [1]}}}, "is a section"),
     ({"seed": True}, "seed is True, but must be a number"),
     ({"set": {"schedule.epochs": True}}, "schedule.epochs is True, but must be a number"),
+    ({"set": {"retrain.cells": True}}, "retrain.cells is True, but must be a number"),
+    (
+        {"trial": "random-search", "set": {"strategy.levels": [True]}},
+        "strategy.levels is [True], but must be a list of numbers",
+    ),
     ({"set": {"runtime.threads": 10**11}}, "runtime.threads is 100000000000, but must be <= 1024"),
     ({"parameters": {"seed": {"grid": [1]}}}, "'seeds'"),
     ({"parameters": {}}, "no parameters are left to sweep"),

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from tune_nas.candidates.processes import Processes
 from tune_nas.candidates.running_job import EpochResult, RunningJob
 from tune_nas.checkpoint import State
-from tune_nas.errors import ConfigError, TuneNasError
 from tune_nas.spaces import Genotype
 from tune_nas.strategies import History, Request, StrategyInputs, make_strategy
 
@@ -102,13 +101,7 @@ class CandidateJobs:
             self.slots[slot] = RunningJob(request, request.start)
 
     def _ask(self) -> Request | None:
-        try:
-            request = self.strategy.ask()
-        except TuneNasError:
-            raise
-        except ValueError as error:
-            kind = self.strategy.config.kind
-            raise ConfigError(f"strategy '{kind}': {error}") from error
+        request = self.strategy.ask()
         self._history.record_ask(request)
         return request
 

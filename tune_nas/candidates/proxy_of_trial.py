@@ -18,8 +18,13 @@ def proxy_of(trial: TrialConfig) -> Proxy | None:
         ConfigError: If the proxy cannot be built.
         DataError: If the images cannot be read.
     """
+    name = proxy_name(trial)
+    return None if name is None else make_proxy(name, proxy_inputs(trial)).score
+
+
+def proxy_name(trial: TrialConfig) -> str | None:
+    """Return the proxy that the strategy of a trial reads; None if it reads none."""
     config = strategy_of(trial)
-    name, kind = config.nosh.proxy, config.kind
-    if name is None or (is_shipped("strategies", kind) and kind != _RANK_NOSH):
+    if is_shipped("strategies", config.kind) and config.kind != _RANK_NOSH:
         return None
-    return make_proxy(name, proxy_inputs(trial)).score
+    return config.nosh.proxy

@@ -86,7 +86,8 @@ def simulate(
         seed: Chooses one of the benchmark's runs of a cell, for all cells alike.
 
     Raises:
-        ConfigError: If the strategy's levels and promotions are not those of the table.
+        ConfigError: If the strategy's levels and promotions are not those of the table, or it asks
+            for an impossible job, or for none.
     """
     check_simulated(strategy.config, table, data)
     running: list[tuple[float, int, Request]] = []
@@ -98,6 +99,8 @@ def simulate(
         while len(running) < workers and (request := strategy.ask()) is not None:
             end = now + table.seconds(str(request.genotype), data, request.cost)
             heapq.heappush(running, (end, request.number, request))
+        if not jobs and not running:
+            raise ConfigError(f"strategy '{strategy.config.kind}' asks for no candidate")
         if not running:
             return SimulatedSearch(jobs, strategy.ranking())
         now, _, request = heapq.heappop(running)

@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tune_nas.candidates.proxy_of_trial import proxy_name
 from tune_nas.candidates.search_curve import SearchCurve
 from tune_nas.candidates.simulation_runs import Simulation
+from tune_nas.config import TrialConfig
+from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by
 from tune_nas.errors import ConfigError
 from tune_nas.json_text import encode
 from tune_nas.text import brief
+
+_READ_BY_PROXIES = (
+    *("seed", "data.", "runtime.dtype"),
+    *("retrain.skeleton", "retrain.init_channels", "retrain.cells"),
+)
+"""Keys, or their beginnings, on which the scores of training-free proxies may depend."""
 
 
 class SimulationFile:
@@ -81,12 +91,20 @@ class SimulationFile:
         settings = {
             **_flat("strategy", trial["strategy"]),
             "space.name": simulation.trial.space.name,
-            "data.name": simulation.trial.data.name,  # of a proxy that reads images
+            **_of_proxy(simulation.trial),
             "data": simulation.data,
             "workers": simulation.workers,
             "table": self.table,
         }
         return {key: encode(value) for key, value in settings.items()}
+
+
+def _of_proxy(trial: TrialConfig) -> dict[str, object]:
+    """Return the keys on which the scores of a trial's proxy depend: its network and images."""
+    if proxy_name(trial) is None:
+        return {}
+    decided = decided_by(trial, Decides.SEARCH | Decides.RETRAIN)
+    return {key: value for key, value in decided.items() if key.startswith(_READ_BY_PROXIES)}
 
 
 def _flat(prefix: str, content: object) -> dict[str, object]:

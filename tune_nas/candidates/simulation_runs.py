@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from threading import Thread
@@ -87,7 +88,8 @@ def run_simulations(
         here, there = context.Pipe(duplex=False)
         share = list(enumerate(simulations))[number::processes]
         worker = context.Process(target=_work, args=(there, table, share), daemon=True)
-        worker.start()
+        with _without_interrupts():
+            worker.start()
         there.close()
         workers.append((worker, here))
     try:
@@ -117,6 +119,22 @@ def _received(open_: list[Connection]) -> Iterator[tuple[int, SearchCurve]]:
                 raise message
             else:
                 yield message
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold back Ctrl-C, which a process that is started here never gets: it would print a trace."""
+    if sys.platform == "win32":
+        yield
+        return
+    from multiprocessing import resource_tracker  # not on Windows
+
+    resource_tracker.ensure_running()  # else the first start does this, and lets Ctrl-C through
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _end_with_parent() -> None:

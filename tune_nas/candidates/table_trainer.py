@@ -39,6 +39,11 @@ class TableTrainer:
         """
         check_space(trial.space.name)
         path = find_table(trial.benchmark.table)
+        if path is None and trial.benchmark.table is None:
+            raise ConfigError(
+                f"benchmark.simulate is '{data}', but benchmark.table is null; set it to auto "
+                "or to a file"
+            )
         if path is None:
             raise ConfigError(
                 f"benchmark.simulate is '{data}', but there is no table at {user_table()}; write "

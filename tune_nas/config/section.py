@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args, get_origin
+from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -65,15 +66,40 @@ class Section(BaseModel):
     def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
         """Reject booleans for numbers: YAML reads ``yes`` as true, and true equals 1 in Python."""
         field = cls.model_fields.get(info.field_name or "")
-        if isinstance(value, bool) and field is not None:
-            kinds = (field.annotation, *get_args(field.annotation))
-            if int in kinds or float in kinds:
-                raise ValueError("must be a number")
+        if field is None:
+            return value
+        if isinstance(value, bool) and _needs_number(_kinds(field.annotation)):
+            raise ValueError("must be a number")
+        if isinstance(value, list | tuple) and any(isinstance(each, bool) for each in value):
+            lists = _kinds(field.annotation)
+            if _needs_number({kind for each in lists for kind in _kinds_inside(each)}):
+                raise ValueError("must be a list of numbers")
         return value
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers with the names that YAML uses (``lambda``, not ``lambda_``)."""
         return self.model_dump(mode="python", by_alias=True)
+
+
+def _needs_number(kinds: Iterable[object]) -> bool:
+    return bool not in kinds and (int in kinds or float in kinds)
+
+
+def _kinds(annotation: object) -> set[object]:
+    """Return the alternatives of an annotation, e.g. int and NoneType, without their bounds."""
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kinds(inside[0])
+    if origin in (Union, UnionType):
+        return {kind for each in inside for kind in _kinds(each)}
+    return {annotation}
+
+
+def _kinds_inside(annotation: object) -> set[object]:
+    """Return the alternatives of the entries of a list or tuple; none for other annotations."""
+    if get_origin(annotation) not in (list, tuple):
+        return set()
+    return {kind for each in get_args(annotation) for kind in _kinds(each)}
 
 
 def check_part(key: str, name: str, form: str = "module:Class", also: tuple[str, ...] = ()) -> str:

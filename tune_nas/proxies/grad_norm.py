@@ -24,6 +24,11 @@ from tune_nas.spaces import Network
 class GradNorm(NetworkProxy):
     """Sum over the layers of the norms of the loss's gradient."""
 
+    @property
+    def backward_images(self) -> int:
+        """The minibatch."""
+        return self.inputs.n_images
+
     def measure(self, network: Network) -> float:
         """Return the sum of norms."""
         return gradient_norms(network.train(), *self.inputs.batch())

@@ -72,7 +72,8 @@ def inputs_for(
         DataError: If the images cannot be read.
     """
     shape = describe_data(data)
-    if round(data.train_portion * shape.n_train) < 2:
+    n_train = round(data.train_portion * shape.n_train)
+    if n_train < 2:
         raise ConfigError(
             f"data.train_images is {shape.n_train}, but must leave at least 2 images in the "
             f"training half (data.train_portion {data.train_portion}) for batch normalization"
@@ -99,4 +100,5 @@ def inputs_for(
         seed=seed,
         dtype=dtype,
         device=device,
+        n_images=min(batch_size, n_train),
     )

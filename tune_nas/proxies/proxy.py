@@ -31,6 +31,7 @@ class ProxyInputs:
         seed: Seed of the initial weights, and of everything else that is sampled.
         dtype: Floating-point type of the network.
         device: Device of the network.
+        n_images: Number of images of the minibatch.
     """
 
     space: Space
@@ -43,6 +44,7 @@ class ProxyInputs:
     seed: int = 0
     dtype: torch.dtype = torch.float32
     device: torch.device = CPU
+    n_images: int = 2
 
 
 class Proxy(ABC):

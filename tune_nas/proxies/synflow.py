@@ -31,6 +31,16 @@ _FLOAT64 = torch.finfo(torch.float64)
 class Synflow(NetworkProxy):
     """Logarithm of the sum of synaptic saliencies, in float64."""
 
+    @property
+    def backward_images(self) -> int:
+        """The image of ones."""
+        return 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type with the largest range."""
+        return torch.float64
+
     def measure(self, network: Network) -> float:
         """Return the score: at least −708.4, for a network whose logits ignore the image."""
         side = self.inputs.image_size

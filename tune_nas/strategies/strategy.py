@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tune_nas.config.strategy_config import StrategyConfig
+from tune_nas.errors import ConfigError
 from tune_nas.spaces import Genotype
 from tune_nas.spaces.architectures import Architectures
 from tune_nas.strategies.candidate_pool import CandidatePool
+from tune_nas.strategies.job_rules import fault_of
 from tune_nas.strategies.training_job import Request, Standing
 
 __all__ = ["Proxy", "Request", "Standing", "Strategy", "StrategyInputs"]
@@ -81,6 +83,9 @@ class Strategy(CandidatePool, ABC):
 
         The search is over when the next job does not fit into the rest of the budget, when every
         computation of the space was proposed, or when the strategy ends.
+
+        Raises:
+            ConfigError: If the strategy proposes a job that breaks the rules.
         """
         if self._over:
             return None
@@ -147,23 +152,11 @@ class Strategy(CandidatePool, ABC):
         start = standing.epochs if self.config.promotion == "continue" else 0
         return Request(self._requests, standing.candidate, standing.genotype, start, epochs)
 
-    def _check(self, wanted: Request) -> None:
+    def _check(self, wanted: object) -> None:
         """Reject a job that breaks the rules; only a wrong strategy proposes one.
 
         Raises:
-            ValueError: If it does.
+            ConfigError: If it does.
         """
-        if wanted.number != self._requests or not 0 <= wanted.candidate <= len(self.standings):
-            raise ValueError(f"{wanted} must come from new() or promotion(), just before")
-        if wanted.epochs not in self.config.levels:
-            raise ValueError(f"{wanted.epochs} epochs are not among strategy.levels")
-        if wanted.candidate == len(self.standings):
-            if not self.is_new(wanted.genotype):
-                raise ValueError(f"an earlier candidate computes the same as {wanted.genotype}")
-            return
-        standing = self.standings[wanted.candidate]
-        if standing.trained != standing.epochs or wanted.epochs <= standing.epochs:
-            raise ValueError(
-                f"candidate {wanted.candidate} cannot be trained to {wanted.epochs} epochs: it has "
-                f"a result after {standing.trained}, and {standing.epochs} were requested"
-            )
+        if (fault := fault_of(wanted, self._requests, self, self.config)) is not None:
+            raise ConfigError(f"strategy '{self.config.kind}': {fault}")

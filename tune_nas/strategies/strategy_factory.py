@@ -20,8 +20,14 @@ def make_strategy(inputs: StrategyInputs) -> Strategy:
     if inspect.isabstract(kind):
         raise ConfigError(f"strategy.kind is '{config.kind}', but this class has no propose()")
     try:
-        return kind(inputs, **config.options)
+        strategy = kind(inputs, **config.options)
     except TypeError as error:
         raise ConfigError(f"strategy.options do not fit '{config.kind}': {error}") from error
     except SystemExit as error:
         raise ConfigError(f"strategy.kind is '{config.kind}', but {said(error)}") from error
+    if not hasattr(strategy, "spent"):
+        raise ConfigError(
+            f"strategy.kind is '{config.kind}', but its __init__() must call "
+            "super().__init__(inputs)"
+        )
+    return strategy
