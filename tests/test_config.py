@@ -118,6 +118,8 @@ def test_short_forms_of_space_and_data() -> None:
 def test_the_short_form_of_a_simulation() -> None:
     short = {"strategy": {"kind": "random"}, "space": "nasbench201", "benchmark": "simulate"}
     assert TrialConfig.model_validate(short).benchmark.simulate == "cifar10"
+    as_data = {**short, "benchmark": {"simulate": "imagenet16-120"}}
+    assert TrialConfig.model_validate(as_data).benchmark.simulate == "imagenet16_120"
     with pytest.raises(ValidationError, match="benchmark"):
         TrialConfig.model_validate({**short, "benchmark": "simulated"})
 

@@ -59,7 +59,7 @@ def test_means_of_searches_at_budgets(command_line, table: str) -> None:
     assert third["regret_low"] <= third["regret"] <= third["regret_high"]
     text = command_line.ok(*command)
     assert f"{third['cifar10_test']:.2f} [" in text
-    assert "1.39" in text and "–" in text and "searches on cifar100, 2 at a time" in text
+    assert "1.39" in text and "–" in text and "searches on cifar100, 2 trainings at a time" in text
 
 
 def test_a_table_as_csv(command_line, table: str) -> None:

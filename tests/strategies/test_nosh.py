@@ -148,6 +148,7 @@ def test_the_predictor_chooses_and_its_rank_correlation_is_kept() -> None:
     untied = sum(one != other for one, other in itertools.combinations(chosen, 2))
     assert 0 < untied < 6
     assert strategy.round_correlations == [None, pytest.approx(math.sqrt(untied / 6))]
+    assert strategy.metrics() == {"predictor_tau": strategy.round_correlations[1]}
 
 
 def test_level_0_by_the_proxy() -> None:

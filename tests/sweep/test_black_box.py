@@ -107,6 +107,9 @@ def test_a_search_killed_by_the_system_is_resumed(tmp_path: Path) -> None:
     (run,) = [run for run in reader.list_runs() if run.trial_id == "search-00000"]
     (table,) = (storage / "mlartifacts").rglob("candidates.csv")
     assert table.read_text() == alone.artifacts()["candidates.csv"]
+    beside = storage / "halving" / "candidates" / "search-00000.csv"
+    assert beside.read_text() == table.read_text()
+    assert "halving/candidates\n" in resumed.stdout
     assert run.metrics["valid_accuracy"] == expected[-1]["valid_accuracy"]
 
 

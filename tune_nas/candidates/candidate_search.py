@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tune_nas.candidates.candidate_jobs import CandidateJobs
 from tune_nas.candidates.candidate_states import CandidateStates
-from tune_nas.candidates.candidate_table import CANDIDATES, candidate_table
+from tune_nas.candidates.candidate_table import candidate_table
 from tune_nas.candidates.candidate_trainer import CandidateTrainer
 from tune_nas.candidates.candidate_trial import candidate_trial, strategy_of
 from tune_nas.candidates.processes import Processes
@@ -24,7 +24,7 @@ from tune_nas.data.data_source import DataFacts
 from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.library import stored_trial
-from tune_nas.paths import GENOTYPE
+from tune_nas.paths import CANDIDATES, GENOTYPE
 from tune_nas.retrain.retrain_checks import final_space
 from tune_nas.runtime import peak_memory_mib, set_up_runtime
 from tune_nas.search.checkpoint_compatibility import check_same_space
@@ -120,7 +120,8 @@ class CandidateSearch:
         with ``genotype/`` and ``benchmark/`` describe; 0 while no candidate has one. `candidates`
         counts those with a result. `candidate` is the number of the running candidate (the first of
         several), and `level` (from 1) what it is trained for; `candidate_accuracy` and `train_loss`
-        are its own, absent in the epoch in which it diverges.
+        are its own, absent in the epoch in which it diverges. Those of the strategy itself start
+        with ``strategy/``.
 
         Args:
             on_step: Called after each step with its number and the number of steps of the epoch.
@@ -180,6 +181,7 @@ class CandidateSearch:
             metrics["candidate_accuracy"] = result.metrics["valid_accuracy"]
             known = [name for name in _OF_RUNNING if name in result.metrics]
             metrics |= {name: result.metrics[name] for name in known}
+        metrics |= {f"strategy/{name}": v for name, v in self.jobs.strategy.metrics().items()}
         if best is not None:
             metrics["best_candidate"] = best.candidate
             metrics |= self._numbers.of(best.genotype)

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tune_nas.strategies import Standing
 
-CANDIDATES = "candidates.csv"
-
 
 def candidate_table(
     ranking: Sequence[Standing], spent: Mapping[int, int], levels: Iterable[int]

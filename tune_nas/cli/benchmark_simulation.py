@@ -161,9 +161,9 @@ def _print_note(lines: Sequence[Compared]) -> None:
     data = sorted({each.searches[0].data.replace("_", "-") for each in lines})
     echo(
         f"Means of the incumbent's test accuracies (%) over {len(lines[0].searches)} seeds, with "
-        f"95 % intervals (bootstrap); searches on {', '.join(data)}, {first.workers} at a time.\n"
-        "epochs, jobs and GPU h: of the completed trainings; hours: virtual time; regret: to the "
-        "best cell, in points."
+        f"95 % intervals (bootstrap); searches on {', '.join(data)}, {first.workers} trainings at "
+        "a time.\nepochs, jobs and GPU h: of the completed trainings; hours: virtual time; "
+        "regret: to the best cell on the data set of the search, in points."
     )
 
 

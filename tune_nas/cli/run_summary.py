@@ -30,6 +30,7 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
                 **outcome.report.to_dict(),
                 "folder": outcome.folder,
                 "best_genotype_path": outcome.best_genotype_path,
+                "candidates": outcome.candidates,
                 "mlflow": outcome.mlflow_uri,
                 "failed": outcome.n_failed,
                 "untracked": [*outcome.untracked, *outcome.remarks],
@@ -42,6 +43,8 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
             echo(line)
         if outcome.best_genotype_path is not None:
             echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
+        if outcome.candidates is not None:
+            echo(f"candidates:    {_from_here(outcome.candidates)}")
         echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
     tell_missing(outcome, storage)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -160,6 +161,10 @@ class BenchmarkConfig(Section):
         simulate: Data set of the table whose accuracies a black-box search takes at once instead of
             training: ``cifar10``, ``cifar100`` or ``imagenet16_120``; None to train.
     """
+
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {  # as data.name has it
+        "simulate": {"imagenet16-120": "imagenet16_120"}
+    }
 
     table: str | None = "auto"
     simulate: Annotated[

@@ -63,6 +63,11 @@ class RankNosh(Strategy):
         job, epochs = self._jobs.popleft(), self.config.levels[self._level - 1]
         return self.promotion(job, epochs) if isinstance(job, Standing) else self.new(job, epochs)
 
+    def metrics(self) -> dict[str, float]:
+        """Return ``predictor_tau``: Kendall's τ-b of the latest round in which it is defined."""
+        defined = [tau for tau in self.round_correlations if tau is not None]
+        return {"predictor_tau": defined[-1]} if defined else {}
+
     def observations(self) -> list[Observation]:
         """Return the pool of the predictor: level 0, then the candidates without failed ones."""
         levels = {epochs: number for number, epochs in enumerate(self.config.levels, 1)}

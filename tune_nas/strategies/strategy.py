@@ -140,6 +140,10 @@ class Strategy(CandidatePool, ABC):
     def observe(self, request: Request, accuracy: float) -> None:
         """Note a result, which is in ``standings`` already; −inf if the training failed."""
 
+    def metrics(self) -> dict[str, float]:
+        """Return the strategy's own metrics, by name; usually none."""
+        return {}
+
     def new(self, genotype: Genotype, epochs: int) -> Request:
         """Return the job that trains a new candidate for some epochs."""
         return Request(self._requests, len(self.standings), genotype, 0, epochs)

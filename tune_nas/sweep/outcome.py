@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tune_nas import figures
 from tune_nas import report as reports
 from tune_nas.operation_strength import StrengthTable
-from tune_nas.paths import ANALYSIS
+from tune_nas.paths import ANALYSIS, CANDIDATES
 from tune_nas.report import Report, TrialResult
 from tune_nas.status import Status
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
@@ -19,6 +19,7 @@ from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.tasks import find_task
+from tune_nas.tasks.task_lookup import CANDIDATES as CANDIDATES_TASK
 from tune_nas.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class SweepOutcome:
         untracked: Runs that MLflow lacks and a resume sends, one line each; empty if none.
         remarks: Content that no MLflow store accepts, e.g. a damaged genotype, one line each.
         analysis: The table of an analysis; None for other runs, and if it failed at once.
+        candidates: Folder of the tables of candidates; None without a black-box search.
     """
 
     report: Report
@@ -52,6 +54,7 @@ class SweepOutcome:
     untracked: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     analysis: StrengthTable | None = None
+    candidates: str | None = None
 
 
 def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome:
@@ -79,8 +82,22 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
             storage.write(f"figure.{kind}", figures.render(figure, kind))
     failed = sum(record.status is Status.FAILED for record in records)
     return SweepOutcome(
-        report, results, storage.root, best_path, mlflow_uri, failed, analysis=analysis
+        *(report, results, storage.root, best_path, mlflow_uri, failed),
+        analysis=analysis,
+        candidates=_write_candidates(plan, records),
     )
+
+
+def _write_candidates(plan: Plan, records: Sequence[Record]) -> str | None:
+    """Write the table of each black-box search into the run's folder; return where they are."""
+    written = False
+    for record in records:
+        if record.job.task == CANDIDATES_TASK:
+            table = newest_artifacts(record.folders).get(CANDIDATES)
+            if table is not None:
+                plan.storage.write(f"candidates/{record.job.id}.csv", table)
+                written = True
+    return f"{plan.storage.root}/candidates" if written else None
 
 
 def _write_analysis(plan: Plan, records: Sequence[Record]) -> StrengthTable | None:
