@@ -64,7 +64,9 @@ def test_it_is_the_simulation_of_the_command(
     assert epochs_of(middle) == found[3:]
 
 
-def test_what_the_table_lacks_is_told(shared_data_dir: Path) -> None:
+def test_what_the_table_lacks_is_told(
+    shared_data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = shared_data_dir / "nasbench201.csv.gz"
     for strategy, message in (
         ({**RANDOM, "levels": [10]}, r"levels has 10, but .* the nearest is 12"),
@@ -72,8 +74,11 @@ def test_what_the_table_lacks_is_told(shared_data_dir: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             CandidateSearch(make_trial(file, strategy))
-    with pytest.raises(ConfigError, match=r"benchmark\.simulate is 'cifar10', but .*is null"):
+    with pytest.raises(ConfigError, match=r"simulate is 'cifar10', but benchmark\.table is null"):
         CandidateSearch(make_trial(None, RANDOM))
+    monkeypatch.setenv("TUNE_NAS_BENCHMARK", "missing.csv")
+    with pytest.raises(ConfigError, match=r"but there is no table at missing\.csv; write"):
+        CandidateSearch(make_trial(Path("auto"), RANDOM))
     other = make_trial(file, RANDOM).model_copy(update={"space": TrialConfig().space})
     with pytest.raises(ConfigError, match="knows cells of space 'nasbench201', not 'darts'"):
         CandidateSearch(other)

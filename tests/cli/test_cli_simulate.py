@@ -131,6 +131,10 @@ def test_the_figure_has_a_line_for_each_trial(command_line, table: str) -> None:
         (["absent"], "trial 'absent' is neither a file nor a shipped trial"),
         (["random.yaml", "random.yaml"], "'random' is there twice"),
         (["random.yaml", "--budget", "5,3"], "--budget is '5,3', but must be ascending numbers"),
+        (
+            ["random.yaml", "--budget", "400", "--set", "strategy.budget=600"],
+            "--budget and strategy.budget both set the budget; give one",
+        ),
         (["random.yaml", "--budget", "100"], "strategy.budget is 100, but must be >= 200"),
         (["random.yaml", "--data", "imagenet16"], "did you mean 'imagenet16-120'?"),
         (["random.yaml", "--set", "space.name=darts"], "'nasbench201', not 'darts'"),

@@ -76,6 +76,8 @@ def compared(comparison: Comparison, table: TrainingTable) -> list[Compared]:
     changes = changes_of(None, comparison.settings)
     axes = [_axis(text) for text in comparison.vary]
     keys = {*changes, *(key for key, _ in axes)}
+    if budgets is not None and _BUDGET in keys:
+        raise ConfigError(f"--budget and {_BUDGET} both set the budget; give one")
     found: dict[str, Compared] = {}
     read: set[str] = set()
     for name in comparison.trials:
