@@ -26,6 +26,7 @@ KEYS = list(dotted_keys(TrialConfig))
 # Another value of each key with conditions; where a trial does not take it, no other is legal.
 OTHER: dict[str, Any] = {
     "space.cells": 4,
+    "benchmark.simulate": "cifar10",
     "data.module_dir": "elsewhere",
     "data.single_level": "all",
     "data.augment.crop_padding": 0,
@@ -292,6 +293,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
 ELSEWHERE = {
     *("schedule.greedy.history", "selection.rank_by", "selection.perturbation.edges"),
     *("relaxation.options", "selection.options", "data.module_dir", "benchmark.table"),
+    "benchmark.simulate",  # of black-box searches: tests/candidates/test_table_trainer.py
     *("retrain.learning_rate_min", "retrain.nesterov"),
     *("retrain.lr_decay", "retrain.lr_step_epochs"),  # tests/retrain/test_recipes.py
     # tests/data/test_streaming.py and test_random_image.py; a search has no resized crops
