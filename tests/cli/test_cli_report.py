@@ -69,7 +69,7 @@ def test_a_format_of_the_user(command_line, stored: Path) -> None:
         ),
         (
             ("before", "--format", "nowhere:Csv"),
-            "format is 'nowhere:Csv', but importing it fails: No module named 'nowhere'",
+            "--format is 'nowhere:Csv', but importing it fails: No module named 'nowhere'",
         ),
         (
             ("before", "--format", "json:JSONDecoder"),

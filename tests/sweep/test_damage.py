@@ -73,7 +73,7 @@ def test_a_record_without_the_keys_that_came_later_is_read(tmp_path: Path) -> No
         ("job.id", "../../other", "it is that of '../../other' in phase 'search'"),
         ("job.phase", "repeat", "it is that of 'search-00000' in phase 'repeat'"),
         ("job.task", 1, "job.task is 1: Input should be a valid string"),
-        ("job.task", "dance", "task is 'dance', but must be one of search, retrain"),
+        ("job.task", "dance", "task is 'dance', but must be one of search, candidates"),
         ("job.parameters", 1, "job.parameters is 1: Input should be an object"),
         ("job.trial", None, "job.trial is None: Input should be an object"),
         ("job.trial", {}, "job.trial lacks a section"),
