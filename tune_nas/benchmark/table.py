@@ -6,14 +6,17 @@ import csv
 import gzip
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from tune_nas.errors import ConfigError
 
 SPACE = "nasbench201"
+
+Row = TypeVar("Row")
 
 STEMS = {"cifar10": "c10", "cifar100": "c100", "imagenet16_120": "in16"}
 """Data set -> the start of its columns."""
@@ -81,25 +84,45 @@ def load_benchmark(path: str | Path) -> BenchmarkTable:
     Raises:
         ConfigError: If the file cannot be read or is not that table.
     """
+    return BenchmarkTable(
+        read_rows(
+            path,
+            lambda row: {name: parse_accuracy(row[column]) for name, column in COLUMNS.items()},
+            lambda _: (
+                f"it needs the columns arch, {', '.join(COLUMNS.values())}, accuracies in percent"
+            ),
+        )
+    )
+
+
+def read_rows(
+    path: str | Path,
+    parse: Callable[[Mapping[str, str]], Row],
+    complaint: Callable[[Exception], str],
+) -> dict[str, Row]:
+    """Return the rows of a CSV file of the benchmark, gzipped or not, by cell.
+
+    Args:
+        path: The file.
+        parse: Returns a row, given its columns; its errors mean that the file is not the table.
+        complaint: Returns what is wrong with the file, given such an error.
+
+    Raises:
+        ConfigError: If the file cannot be read, is not the table, or has no rows.
+    """
     file = Path(path)
     opener = gzip.open if file.suffix == ".gz" else open
     try:
         with opener(file, "rt", encoding="utf-8", newline="") as stream:
-            rows = {
-                row["arch"]: {name: parse_accuracy(row[column]) for name, column in COLUMNS.items()}
-                for row in csv.DictReader(stream)
-            }
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise ConfigError(
-            f"'{file}' is not the NAS-Bench-201 table: it needs the columns arch, "
-            f"{', '.join(COLUMNS.values())}, accuracies in percent"
-        ) from error
+            rows = {row["arch"]: parse(row) for row in csv.DictReader(stream)}
+    except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise ConfigError(f"'{file}' is not the NAS-Bench-201 table: {complaint(error)}") from error
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"the benchmark's table '{file}' cannot be read: {reason}") from error
     if not rows:
         raise ConfigError(f"'{file}' is not the NAS-Bench-201 table: it has no rows")
-    return BenchmarkTable(rows)
+    return rows
 
 
 def parse_accuracy(text: str) -> float:

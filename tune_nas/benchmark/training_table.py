@@ -7,13 +7,12 @@ import gzip
 import hashlib
 import math
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tune_nas.benchmark.table import STEMS, BenchmarkTable, parse_accuracy
+from tune_nas.benchmark.table import STEMS, BenchmarkTable, parse_accuracy, read_rows
 from tune_nas.errors import ConfigError
 
 DATA = tuple(STEMS)
@@ -164,25 +163,16 @@ def load_trainings(path: str | Path) -> TrainingTable:
     Raises:
         ConfigError: If the file cannot be read or is not that table.
     """
-    file = Path(path)
-    opener = gzip.open if file.suffix == ".gz" else open
-    try:
-        with opener(file, "rt", encoding="utf-8", newline="") as stream:
-            rows = {
-                row["arch"]: {data: _parse(row, data) for data in DATA}
-                for row in csv.DictReader(stream)
-            }
-    except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise ConfigError(
-            f"'{file}' is not the NAS-Bench-201 table: its columns must be accuracies in percent "
-            f"and seconds, and {_first_word(error)} is not"
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"the benchmark's table '{file}' cannot be read: {reason}") from error
-    if not rows:
-        raise ConfigError(f"'{file}' is not the NAS-Bench-201 table: it has no rows")
-    return TrainingTable(rows)
+    return TrainingTable(
+        read_rows(
+            path,
+            lambda row: {data: _parse(row, data) for data in DATA},
+            lambda error: (
+                "its columns must be accuracies in percent and seconds, and "
+                f"{_shortened(error)} is not"
+            ),
+        )
+    )
 
 
 def save_trainings(table: TrainingTable, path: Path) -> None:
@@ -243,7 +233,7 @@ def _parse_seconds(text: str) -> float:
     return value
 
 
-def _first_word(error: Exception) -> str:
+def _shortened(error: Exception) -> str:
     return (" ".join(str(error).split()) or "a row")[:60]
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a black-box search: asked for, running in slots, and told to the strategy."""
+"""The jobs of a black-box search: requests, running jobs in slots, and reported results."""
 
 from __future__ import annotations
 

@@ -50,9 +50,11 @@ class CandidateStates:
             StorageError: If a state cannot be reached.
         """
         for root in reversed(self._folders):
-            training = build()  # a load that fails halfway leaves traces
             try:
                 with fetched(f"{root}/{_name(candidate, epochs)}") as folder:
+                    if not folder.is_dir():
+                        continue
+                    training = build()  # for each: a load that fails halfway leaves traces
                     training.load(folder)
             except CheckpointError:
                 continue

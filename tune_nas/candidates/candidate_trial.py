@@ -29,7 +29,7 @@ def candidate_trial(
 
     It differs from the trial of the search in two ways. The learning rate follows its schedule over
     the epochs of the last level, so that a candidate of any level has had the first part of one
-    and the same training; with ``strategy.promotion: restart``, over those of its own level. And
+    and the same training; with ``strategy.promotion: restart``, over those of its level. And
     each candidate has its own seed, which follows from that of the trial and from the genotype: its
     accuracy does not depend on when it is proposed, nor by which strategy.
 

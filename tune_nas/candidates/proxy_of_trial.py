@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from tune_nas.candidates.candidate_trial import strategy_of
 from tune_nas.config import TrialConfig
-from tune_nas.manifest import is_shipped
+from tune_nas.config.strategy_conditions import may_read
 from tune_nas.proxies import make_proxy, proxy_inputs
-from tune_nas.strategies.strategy import Proxy
-
-_RANK_NOSH = "rank-nosh"
+from tune_nas.strategies.strategy import ProxyScore
 
 
-def proxy_of(trial: TrialConfig) -> Proxy | None:
+def proxy_of(trial: TrialConfig) -> ProxyScore | None:
     """Return the scores that ``strategy.nosh.proxy`` names; None if its strategy reads none.
 
     Raises:
@@ -25,6 +23,4 @@ def proxy_of(trial: TrialConfig) -> Proxy | None:
 def proxy_name(trial: TrialConfig) -> str | None:
     """Return the proxy that the strategy of a trial reads; None if it reads none."""
     config = strategy_of(trial)
-    if is_shipped("strategies", config.kind) and config.kind != _RANK_NOSH:
-        return None
-    return config.nosh.proxy
+    return config.nosh.proxy if may_read(config, "strategy.nosh.proxy") else None

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal, TypedDict, cast
 
-from tune_nas.candidates.simulation import Incumbent, SimulatedSearch
+from tune_nas.candidates.simulation import SimulatedIncumbent, SimulatedSearch
 
 Cost = Literal["epochs", "gpu_seconds", "seconds"]
 """What a search has cost: training epochs, seconds of all GPUs, or virtual time."""
@@ -39,7 +39,7 @@ class CurvePoint:
     epochs: int
     gpu_seconds: float
     seconds: float
-    incumbent: Incumbent
+    incumbent: SimulatedIncumbent
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class SearchCurve:
     epochs: Sequence[int]
     gpu_seconds: Sequence[float]
     seconds: Sequence[float]
-    incumbents: Sequence[tuple[int, Incumbent]]
+    incumbents: Sequence[tuple[int, SimulatedIncumbent]]
 
     @classmethod
     def of(cls, search: SimulatedSearch) -> SearchCurve:
         """Return the curve of a search; times are rounded to hundredths of a second."""
-        incumbents: list[tuple[int, Incumbent]] = []
+        incumbents: list[tuple[int, SimulatedIncumbent]] = []
         for number, job in enumerate(search.jobs):
             if not incumbents or incumbents[-1][1] != job.incumbent:
                 incumbents.append((number, job.incumbent))
@@ -109,7 +109,7 @@ class SearchCurve:
         for each in found["incumbents"]:
             values = {**each, "test": tuple(cast("list[float]", each["test"]))}
             job = int(cast("int", values.pop("job")))
-            incumbents.append((job, Incumbent(**values)))  # type: ignore[arg-type]
+            incumbents.append((job, SimulatedIncumbent(**values)))  # type: ignore[arg-type]
         return cls(found["epochs"], found["gpu_seconds"], found["seconds"], incumbents)
 
     @cached_property

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tune_nas.benchmark import DATA, SPACE, TrainingTable
+from tune_nas.config.strategy_conditions import may_read
 from tune_nas.config.strategy_config import StrategyConfig
 from tune_nas.errors import ConfigError
 from tune_nas.strategies import Request, Standing, Strategy
 
-_WITHOUT_PROMOTIONS = ("random", "evolution", "local-search")  # they use the last level alone
-
 
 @dataclass(frozen=True)
-class Incumbent:
+class SimulatedIncumbent:
     """The first candidate of a strategy's ranking at some time.
 
     Args:
@@ -54,7 +53,7 @@ class SimulatedJob:
     seconds: float
     spent: int
     gpu_seconds: float
-    incumbent: Incumbent
+    incumbent: SimulatedIncumbent
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def simulate(
     running: list[tuple[float, int, Request]] = []
     jobs: list[SimulatedJob] = []
     best: Standing | None = None
-    incumbent: Incumbent | None = None
+    incumbent: SimulatedIncumbent | None = None
     now, spent, gpu_seconds = 0.0, 0, 0.0
     while True:
         while len(running) < workers and (request := strategy.ask()) is not None:
@@ -125,7 +124,7 @@ def check_simulated(config: StrategyConfig, table: TrainingTable, data: str) -> 
     if data not in DATA:
         raise ConfigError(f"the benchmark has no data set '{data}', only {', '.join(DATA)}")
     table.check(data, config.levels)
-    promotes = len(config.levels) > 1 and config.kind not in _WITHOUT_PROMOTIONS
+    promotes = len(config.levels) > 1 and may_read(config, "strategy.promotion")
     if promotes and config.promotion != "restart":
         raise ConfigError(
             f"strategy.promotion is '{config.promotion}', but must be restart where strategy.levels"
@@ -150,8 +149,8 @@ def _first(strategy: Strategy, best: Standing | None, told: Standing) -> Standin
     return min(best, told, key=lambda standing: standing.rank_key)
 
 
-def _incumbent(best: Standing, table: TrainingTable, data: str) -> Incumbent:
+def _incumbent(best: Standing, table: TrainingTable, data: str) -> SimulatedIncumbent:
     cell = str(best.genotype)
     test = tuple(table.test(cell, each) for each in DATA)
     regret = table.best_test(data) - table.test(cell, data)
-    return Incumbent(cell, best.accuracy, test, regret)
+    return SimulatedIncumbent(cell, best.accuracy, test, regret)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tune_nas.candidates.proxy_of_trial import proxy_name
 from tune_nas.config import TrialConfig
 from tune_nas.proxies import Proxy, make_proxy, proxy_inputs
 from tune_nas.spaces import Genotype, Space, load_space
@@ -12,7 +13,7 @@ from tune_nas.spaces.architectures import Architectures
 _SIZES = ("parameters", "multiply-adds")
 
 
-class ProxyScores:
+class KeptScores:
     """The proxy of a trial, whose scores are kept: simulations have the same few thousand cells.
 
     Its initial weights and images are those of the trial's own seed, in every simulation.
@@ -65,30 +66,30 @@ class SimulationCache:
 
     def __init__(self) -> None:
         self._spaces: dict[str, Architectures] = {}
-        self._proxies: list[tuple[TrialConfig, str, ProxyScores]] = []
+        self._proxies: list[tuple[TrialConfig, str, KeptScores]] = []
 
     def architectures(self, space: str) -> Architectures:
         """Return the genotypes of a space.
 
         Raises:
-            ConfigError: If there is no such space.
+            ConfigError: If the space is not found.
         """
         if space not in self._spaces:
             self._spaces[space] = KeptKeys(load_space(space))
         return self._spaces[space]
 
-    def proxy(self, trial: TrialConfig) -> ProxyScores | None:
-        """Return the proxy that the strategy of a trial names; None if it names none.
+    def proxy(self, trial: TrialConfig) -> KeptScores | None:
+        """Return the proxy that the strategy of a trial reads; None if it reads none.
 
         Trials that differ in the strategy alone share it.
         """
-        name = None if trial.strategy is None else trial.strategy.nosh.proxy
+        name = proxy_name(trial)
         if name is None:
             return None
         for known, of_name, scores in self._proxies:
             if of_name == name and _same(known, trial):
                 return scores
-        scores = ProxyScores(trial, name)
+        scores = KeptScores(trial, name)
         self._proxies.append((trial, name, scores))
         return scores
 

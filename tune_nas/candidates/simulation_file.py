@@ -30,7 +30,7 @@ class SimulationFile:
         table: Digest of the benchmark's table (`TrainingTable.digest`).
 
     Raises:
-        ConfigError: If the file has a line that is no such search.
+        ConfigError: If a line of the file is not a finished search.
     """
 
     def __init__(self, path: Path, table: str) -> None:

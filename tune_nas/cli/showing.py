@@ -53,9 +53,9 @@ def kind_of(name: str) -> str:
 def without_effect(name: str) -> str:
     """Return the keys without effect on a search as comment lines; empty if there are none."""
     trial = load_trial(name)
-    reasons = [no_effect(trial, key, declared_reads) for key in dotted_keys(TrialConfig)]
     by_section: dict[str, list[tuple[str, str | None]]] = {}
-    for key, reason in zip(dotted_keys(TrialConfig), reasons, strict=True):
+    for key in dotted_keys(TrialConfig):
+        reason = no_effect(trial, key, declared_reads)
         found = None if reason is None else reason.found
         by_section.setdefault(key.partition(".")[0], []).append((key, found))
     lines: list[str] = []

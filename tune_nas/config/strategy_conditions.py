@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from tune_nas.config.conditions import Condition, value_of
 from tune_nas.config.section import Content
+from tune_nas.config.strategy_config import StrategyConfig
 from tune_nas.manifest import is_shipped
 
 _KIND = "strategy.kind"
@@ -63,6 +64,12 @@ def search_conditions(key: str) -> list[Condition]:
     """Return the conditions of a dotted key that follow from the kind of search."""
     found = [_DIFFERENTIABLE] if any(_is_in(key, section) for section in _OF_SUPERNETS) else []
     return found + [own for section, own in STRATEGY_CONDITIONS.items() if _is_in(key, section)]
+
+
+def may_read(strategy: StrategyConfig, key: str) -> bool:
+    """Return whether a strategy may read a key of its section; a custom one may read all."""
+    content = {"strategy": strategy.to_dict()}
+    return _is_own(content) or all(each.holds(content) for each in search_conditions(key))
 
 
 def _is_in(key: str, section: str) -> bool:

@@ -1,8 +1,8 @@
 """Reading of pickled numbers, texts, containers and NumPy arrays without executing code.
 
-`pickle.load` would call any function that a file names. `read_pickle` looks up no name: those by
-which NumPy pickles arrays and numbers stand for classes of this module, which only record the
-contents, and any other name is an error.
+`pickle.load` calls any function that a file names. `read_pickle` imports nothing: it replaces the
+names by which NumPy pickles arrays and numbers by classes of this module, which only record the
+contents, and rejects all other names.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import cast
 from tune_nas.predictor import Observation, Predictor
 from tune_nas.rank_correlation import kendall_tau
 from tune_nas.spaces import Genotype
-from tune_nas.strategies.strategy import Proxy, Request, Standing, Strategy, StrategyInputs
+from tune_nas.strategies.strategy import ProxyScore, Request, Standing, Strategy, StrategyInputs
 
 _TRIES = 10  # samples per wanted genotype, until the space counts as exhausted
 
@@ -116,7 +116,7 @@ class RankNosh(Strategy):
 
     def _by_proxy(self, options: Sequence[Genotype], count: int) -> list[Genotype]:
         """Add the first ⌈count / r⌉ options to level 0, and take the best of it by the proxy."""
-        proxy = cast(Proxy, self.inputs.proxy)
+        proxy = cast(ProxyScore, self.inputs.proxy)
         joining = math.ceil(count / self.config.nosh.keep - 1e-9)  # 7 / 0.7 is 10.000…2 in binary
         for genotype in options[:joining]:
             key = self.architectures.key(genotype)

@@ -16,9 +16,9 @@ from tune_nas.strategies.candidate_pool import CandidatePool
 from tune_nas.strategies.job_rules import fault_of
 from tune_nas.strategies.training_job import Request, Standing
 
-__all__ = ["Proxy", "Request", "Standing", "Strategy", "StrategyInputs"]
+__all__ = ["ProxyScore", "Request", "Standing", "Strategy", "StrategyInputs"]
 
-Proxy = Callable[[Genotype], float]
+ProxyScore = Callable[[Genotype], float]
 """Returns the training-free score of a genotype; higher is better."""
 
 
@@ -36,7 +36,7 @@ class StrategyInputs:
     architectures: Architectures
     config: StrategyConfig
     seed: int
-    proxy: Proxy | None = None
+    proxy: ProxyScore | None = None
 
 
 class Strategy(CandidatePool, ABC):
