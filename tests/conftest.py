@@ -12,6 +12,8 @@ import torch
 
 from tune_nas.spaces import CellGenotype, Genotype, Space
 
+sys.path.append(str(Path(__file__).parent))  # for gloo_processes.py
+
 # Ray reads them once, when the first test module imports it; the servers that it starts read them
 # too, and must read the same.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gloo_processes import run_gloo
 from small_searches import HALVING, RANDOM, epochs_of, small_trial
 
 from tune_nas.candidates.candidate_search import CandidateSearch
@@ -26,25 +24,7 @@ def run_processes(
     folder.mkdir()
     resumed = [] if start is None else [str(start)]
     (folder / "trial.json").write_text(json.dumps(trial.to_dict()))
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else None
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                str(WORKER),
-                str(rank),
-                str(size),
-                str(folder),
-                *resumed,
-            ],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
-    ends = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * size, ends
+    run_gloo(WORKER, size, str(folder), *resumed)
     found = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]
     assert all(each == found[0] for each in found)
     metrics, table = found[0]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from genotypes import ALL_OPERATIONS as DARTS
+from gloo_processes import run_gloo
 from torch import nn
 
 import tune_nas
@@ -68,18 +66,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 def run_workers(folder: Path, runs: dict[str, dict[str, Any]], size: int = 2) -> None:
     (folder / "runs.json").write_text(json.dumps(runs))
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else None
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(rank), str(size), str(folder)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
-    ends = [worker.communicate()[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * size, ends
+    ends = run_gloo(WORKER, size, str(folder))
     assert [end for end in ends if end] == []  # torch warns of nothing
 
 
