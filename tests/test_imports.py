@@ -47,6 +47,7 @@ LAYERS = (
         "learner",
         "status",
         "manifest",
+        "pareto",
         "rank_correlation",
         "stability",
     ),
