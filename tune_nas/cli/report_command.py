@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run in the storage, by its name.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run in the storage, by its name.",
+            autocompletion=completion.run_names,
+        ),
+    ],
     format_: Annotated[
         str,
         typer.Option(
