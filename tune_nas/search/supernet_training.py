@@ -15,6 +15,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
 from tune_nas.runtime import set_up_runtime
 from tune_nas.search.candidates import CandidateMask
+from tune_nas.search.expected_cost import ExpectedCost
 from tune_nas.search.factory import (
     SupernetSize,
     batch_needed,
@@ -106,6 +107,20 @@ class SupernetTraining:
             self.betas,
             self._steps.draws,
             bfloat16=self.trial.runtime.autocast,
+            cost=self._expected_cost(),
+        )
+
+    def _expected_cost(self) -> ExpectedCost | None:
+        """Return the penalty on the multiply-adds of the current supernet, if it has a weight."""
+        weight = self.trial.relaxation.flops_weight
+        if weight == 0:
+            return None
+        return ExpectedCost.of_supernet(
+            weight,
+            self.space,
+            image_size=self.data.image_size,
+            **self.size._asdict(),
+            like=next(iter(self.alphas.values())),
         )
 
     @property
