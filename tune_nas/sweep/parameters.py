@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pydantic import Field, model_validator
 
 from tune_nas.config import Section
+from tune_nas.sweep.equal_values import equal, equal_pair
 from tune_nas.text import brief, plain_text, shown
 
 MOST_TRIALS = 10_000  # of a sweep; a larger number is a mistake, and creating them would not end
@@ -54,8 +54,10 @@ class Parameter(Section):
                 raise ValueError(f"{self.kind} is [{low}, {high}], but must be finite, low < high")
             if self.kind == "loguniform" and low <= 0:
                 raise ValueError(f"loguniform is [{low}, {high}], but low must be > 0")
-        elif _has_twice(self.values):
-            raise ValueError(f"{self.kind} has a value twice: {shown(self.values)}")
+        elif (pair := equal_pair(self.values)) is not None:
+            first, second = map(shown, pair)
+            same = "a value twice" if first == second else f"{first} and {second}, one value"
+            raise ValueError(f"{self.kind} has {same}: {shown(self.values)}; give each value once")
         return self
 
     @property
@@ -92,24 +94,9 @@ class Parameter(Section):
         }
 
 
-def _has_twice(values: Sequence[Any]) -> bool:
-    """Return whether two values are equal, e.g. 1 and 1.0."""
-    seen: set[object] = set()
-    others: list[object] = []  # lists and mappings
-    for value in values:
-        known: Collection[object] = seen if isinstance(value, Hashable) else others
-        if value in known:
-            return True
-        if isinstance(value, Hashable):
-            seen.add(value)
-        else:
-            others.append(value)
-    return False
-
-
 def meets(value: object, wanted: object) -> bool:
     """Return whether a value is the one that a condition requires, or one of several."""
-    return value in (wanted if isinstance(wanted, list) else [wanted])
+    return any(equal(value, each) for each in (wanted if isinstance(wanted, list) else [wanted]))
 
 
 def ordered(parameters: Mapping[str, Parameter]) -> list[str]:

@@ -31,6 +31,17 @@ def make_sampler(
     return _tpe(sweep.tpe, seed)
 
 
+def keeps_state(sweep: SweepConfig) -> bool:
+    """Return whether a sampler of the sweep leaves something in the study that decides samples.
+
+    A multivariate TPE does, if keys are conditional: for running trials, it counts keys that it
+    has sampled but that their conditions leave out.
+    """
+    if sweep.searcher == "random":
+        return False
+    return any(parameter.when for parameter in sweep.parameters.values())
+
+
 def _tpe(arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
     with warnings.catch_warnings():
         # Optuna 4.9 calls arguments experimental that are the defaults of 5.0.
