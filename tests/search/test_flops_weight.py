@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
 from tune_nas.search import relaxation_names
-from tune_nas.search.expected_cost import ExpectedCost
+from tune_nas.search.expected_cost import expected_cost
 from tune_nas.search.objective import Objective
 from tune_nas.search.relaxation import make_relaxation
+from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.spaces import Genotype, Supernet, load_space, model_size
 from tune_nas.spaces.operation_costs import operation_multiply_adds
 
@@ -56,7 +56,7 @@ def test_costs_are_the_difference_that_an_operation_makes(operation: str) -> Non
         }
         text = str({"space": "darts", "cells": cells})
         size = {"image_size": 9, "n_classes": 10, "init_channels": 4, "cells": 5}
-        return model_size(Genotype.parse(text), space, **size).multiply_adds  # type: ignore[arg-type]
+        return model_size(Genotype.parse(text), space, **size).multiply_adds
 
     for cell in ("normal", "reduction"):
         pools = {"normal": "max_pool_3x3", "reduction": "max_pool_3x3"}
@@ -90,12 +90,10 @@ def problem(kind: str, weight: float = 0.7) -> tuple[Objective, dict[str, Tensor
         name: alpha.requires_grad_()
         for name, alpha in relaxation.initial_alphas(generator, torch.float64).items()
     }
-    size: dict[str, Any] = {"init_channels": 2, "cells": 3}
-    cost = ExpectedCost.of_supernet(
-        weight, space, image_size=8, **size, partial_channels=1, like=next(iter(alphas.values()))
-    )
-    supernet = Supernet(space, n_classes=3, **size).double()
-    found = operation_multiply_adds(space, image_size=8, **size)
+    size = SupernetSize(init_channels=2, cells=3, partial_channels=1)
+    cost = expected_cost(weight, space, size, 8, like=next(iter(alphas.values())))
+    supernet = Supernet(space, n_classes=3, init_channels=2, cells=3).double()
+    found = operation_multiply_adds(space, image_size=8, init_channels=2, cells=3)
     most = sum(float(row.max()) for costs in found.values() for row in costs)
     return Objective(supernet, relaxation, alphas, cost=cost), {
         name: costs / most for name, costs in found.items()

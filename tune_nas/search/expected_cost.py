@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.spaces import MixingWeights, Space
 from tune_nas.spaces.operation_costs import operation_multiply_adds
 
@@ -34,35 +35,28 @@ class ExpectedCost:
     weight: float
     shares: Mapping[str, Tensor]
 
-    @classmethod
-    def of_supernet(
-        cls,
-        weight: float,
-        space: Space,
-        *,
-        image_size: int,
-        init_channels: int | None,
-        cells: int | None,
-        partial_channels: int,
-        like: Tensor,
-    ) -> ExpectedCost:
-        """Return the term of a supernet; arguments as of `operation_multiply_adds`.
-
-        Args:
-            like: A tensor with the type and the device of the operation weights.
-        """
-        costs = operation_multiply_adds(
-            space,
-            image_size=image_size,
-            init_channels=init_channels,
-            cells=cells,
-            partial_channels=partial_channels,
-        )
-        most = sum(float(cost.amax(dim=1).sum()) for cost in costs.values())
-        # Without any convolution in the space, all costs are 0.
-        return cls(weight, {name: (cost / (most or 1.0)).to(like) for name, cost in costs.items()})
-
     def __call__(self, mixing: MixingWeights) -> Tensor:
         """Return the term for expected mixing weights, ()."""
         terms = [(mixing[name].operations * share).sum() for name, share in self.shares.items()]
         return self.weight * torch.stack(terms).sum()
+
+
+def expected_cost(
+    weight: float, space: Space, size: SupernetSize, image_size: int, like: Tensor
+) -> ExpectedCost | None:
+    """Return the term of a supernet; None if its weight is 0.
+
+    Args:
+        weight: The factor.
+        space: The space.
+        size: The size of the supernet.
+        image_size: Side of the images, in pixels.
+        like: A tensor with the type and the device of the operation weights.
+    """
+    if weight == 0:
+        return None
+    costs = operation_multiply_adds(space, image_size=image_size, **size._asdict())
+    most = sum(float(cost.amax(dim=1).sum()) for cost in costs.values())
+    # Without any convolution in the space, all costs are 0.
+    shares = {name: (cost / (most or 1.0)).to(like) for name, cost in costs.items()}
+    return ExpectedCost(weight, shares)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from pydantic import model_validator
 
@@ -11,12 +10,13 @@ from tune_nas.config.flat_settings import overlaps
 from tune_nas.manifest import is_reference
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
-from tune_nas.sweep.retrain_grid import RetrainGrid
+from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid
+from tune_nas.sweep.sweep_objectives import check_objectives, objectives_of
 
 _DEFAULT_TRIALS = 20
 EPOCHS = "schedule.epochs"
 RETRAIN_METRIC = "retrain/test_accuracy"
-_OF_RETRAINING, _OF_RETRAIN_SECTION = "retrain/", "retrain."  # metrics; keys of a trial
+_OF_RETRAIN_SECTION = "retrain."  # keys of a trial
 _RECIPE = f"{_OF_RETRAIN_SECTION}recipe"
 _NOT_SWEPT = {"seed": "seeds", "name": "name", "description": "description"}
 
@@ -35,15 +35,11 @@ class SweepConfig(SweepKeys):
         both = sorted(self.parameters.keys() & self.set.keys())
         if both:
             raise ValueError(f"'{both[0]}' is under parameters and under set; give it once")
-        # The metrics of a search depend on its parts, custom ones included: they are known only
-        # after one has run.
-        if self.metric.startswith(_OF_RETRAINING) and self.metric != RETRAIN_METRIC:
-            raise ValueError(
-                f"metric is '{self.metric}', but of a retraining it must be '{RETRAIN_METRIC}'"
-            )
+        check_objectives(self)
         _check_retrain_grid(self)
-        if self.metric == RETRAIN_METRIC and self.retrained == 0:
-            raise ValueError(f"metric is '{self.metric}', but retrain is 0; retrain 'each'")
+        ranks = [objective.key for objective in objectives_of(self)]
+        if RETRAIN_METRIC in ranks and self.retrained == 0:
+            raise ValueError(f"metric is '{RETRAIN_METRIC}', but retrain is 0; retrain 'each'")
         if self.searcher == "grid":
             self._check_grid()
         section = self.set.get("schedule")
@@ -83,8 +79,8 @@ class SweepConfig(SweepKeys):
         return min(DEFAULT_BEST, self.n_drawn) if drawn else 0
 
     @property
-    def retrained(self) -> int | Literal["each"]:
-        """The genotypes that are retrained: ``each``, or a number of them."""
+    def retrained(self) -> int | Genotypes:
+        """The genotypes that are retrained: how they are chosen, or a number of them."""
         return self.retrain_grid.genotypes
 
     @property
@@ -159,7 +155,7 @@ def _check_retrain_grid(sweep: SweepConfig) -> None:
             f"retrain.seeds takes the seeds {seeds[0]} to {seeds[-1]}, but a seed must be <= "
             f"{SEEDS - 1}"
         )
-    grid.check_count(1 if grid.genotypes == "each" else grid.genotypes)
+    grid.check_count(grid.genotypes if isinstance(grid.genotypes, int) else 1)
     swept = [key for key in sweep.parameters if key.startswith(_OF_RETRAIN_SECTION)]
     if grid.recipes and swept:
         raise ValueError(

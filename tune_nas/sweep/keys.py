@@ -9,8 +9,13 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tune_nas.config import Count, Epochs, Section, TrialConfig
 from tune_nas.config.section import check_part, current_settings, current_value
+from tune_nas.sweep.objective_keys import (
+    ObjectiveConfig,
+    parse_constraint,
+    with_first_objective,
+)
 from tune_nas.sweep.parameters import MOST_TRIALS, Parameter
-from tune_nas.sweep.retrain_grid import RetrainGrid, genotype_count
+from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid, genotype_count
 
 SEEDS = 2**31  # counted from 0
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
@@ -102,10 +107,15 @@ class SweepKeys(Section):
             stopped and selected for retraining by ``valid_accuracy``. If the first search ends
             without the metric, so does the sweep.
         mode: Whether the largest (``max``) or the smallest (``min``) metric is best.
+        metrics: Several objectives instead of ``metric`` and ``mode``, which are then those of the
+            first; None for one. The Pareto front is best.
+        constraints: Bounds of metrics of a search, e.g. ``parameters <= 3.5e6``. A search that
+            violates one is never ranked, repeated or retrained.
         repeat: The repeat phase; None repeats the best 3 of a sampled sweep with several seeds.
         retrain: ``each`` (the best genotype of every swept value; in a sampled sweep, of every
-            repeated configuration), a number (of the best configurations), 0, or a grid of
-            settings and seeds.
+            repeated configuration), a number (of the best configurations), ``frontier`` (the
+            non-dominated searches), ``model-sizes`` (the best genotype per number of convolutions
+            of all searches), 0, or a grid of settings and seeds.
         seed: Determines the first seed, and the samples of random and tpe.
     """
 
@@ -126,8 +136,10 @@ class SweepKeys(Section):
     trials: TrialCount | None = None
     metric: Annotated[str, Field(min_length=1)] = "valid_accuracy"
     mode: Literal["max", "min"] = "max"
+    metrics: list[ObjectiveConfig] | None = None
+    constraints: list[str] = Field(default_factory=list)
     repeat: RepeatConfig | None = None
-    retrain: int | Literal["each"] | RetrainGrid = "each"
+    retrain: int | Genotypes | RetrainGrid = "each"
     seed: Seed = 0
 
     @model_validator(mode="before")
@@ -143,7 +155,7 @@ class SweepKeys(Section):
             own["set_in"] = {trial: _settings(keys) for trial, keys in own["set_in"].items()}
         if "parameters" in own:
             own["parameters"] = _parameters(own["parameters"])
-        return own
+        return with_first_objective(own)
 
     @field_validator("task")
     @classmethod
@@ -174,6 +186,20 @@ class SweepKeys(Section):
         conditional = any(key.when for key in info.data.get("parameters", {}).values())
         return value.model_copy(update={"group": conditional and value.multivariate})
 
+    @field_validator("metrics")
+    @classmethod
+    def _several(cls, value: list[ObjectiveConfig] | None) -> list[ObjectiveConfig] | None:
+        if value is not None and len(value) < 2:
+            raise ValueError("must list at least 2 objectives; for one, give metric and mode")
+        return value
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints(cls, value: list[str]) -> list[str]:
+        for text in value:
+            parse_constraint(text)
+        return value
+
     @field_validator("retrain", mode="before")
     @classmethod
     def _retrain(cls, value: object) -> object:
@@ -184,7 +210,10 @@ class SweepKeys(Section):
     def to_dict(self) -> dict[str, object]:
         """Return plain containers with the key names of the YAML file."""
         parameters = {key: value.to_dict() for key, value in self.parameters.items()}
-        return {**super().to_dict(), "parameters": parameters}
+        content = {**super().to_dict(), "parameters": parameters}
+        if self.metrics is not None:
+            del content["metric"], content["mode"]  # those of the first objective
+        return content
 
 
 def _settings(settings: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 
 import optuna
 from optuna.trial import TrialState
@@ -16,6 +15,8 @@ from tune_nas.sweep.define_by_run import DefineByRun
 from tune_nas.sweep.distinct import Configurations
 from tune_nas.sweep.jobs import Job, Sampling
 from tune_nas.sweep.keys import SEEDS
+from tune_nas.sweep.objective_values import point_of
+from tune_nas.sweep.optuna_objectives import constrain, directions
 from tune_nas.sweep.resolution import BaseTrials, resolve
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
@@ -63,7 +64,7 @@ class OptunaSource:
         self._sweep, self._bases = sweep, bases
         self._space = DefineByRun(sweep.parameters, bases.values)
         self.total = sweep.n_drawn
-        self.study = optuna.create_study(directions=_directions(sweep))
+        self.study = optuna.create_study(directions=directions(sweep))
         self._file = None if storage is None else StudyFile(sweep, storage, self.study.directions)
         self._configurations = Configurations(sweep.parameters)
         self._trials: dict[str, optuna.Trial] = {}
@@ -99,12 +100,14 @@ class OptunaSource:
         number, trial = _number_of(job), self._trials[job.id]
         self._running.pop(number, None)
         self.study.sampler = make_sampler(self._sweep, number)
+        constrain(trial, self._sweep, record)
         if values is None:
             self._failed.add(self._configurations.of(job.trial))
             trial.set_user_attr("failed", True)
             self.study.tell(trial, state=TrialState.PRUNED)
         elif record.status is Status.FINISHED:
-            trial.report(values[0], record.epoch)
+            if len(values) == 1:  # Optuna has no intermediate values of several objectives
+                trial.report(values[0], record.epoch)
             self.study.tell(trial, values)
         else:
             trial.report(values[0], record.epoch)
@@ -112,9 +115,8 @@ class OptunaSource:
 
     def _values(self, record: Record) -> list[float] | None:
         """Return the value of every objective; None if the trial failed or one is not finite."""
-        values = [record.value(self._sweep.search_metric)]
-        known = [value for value in values if value is not None and math.isfinite(value)]
-        return None if record.status is Status.FAILED or len(known) < len(values) else known
+        point = None if record.status is Status.FAILED else point_of(self._sweep, record)
+        return None if point is None else list(point)
 
     def _rebuild(self, records: Records) -> None:
         """Ask and tell again in the order in which the sweep did."""
@@ -228,11 +230,6 @@ class OptunaSource:
         task = task_of(self._sweep.task, own)
         sampling = Sampling(tuple(self._running), rejected)
         return Job(f"search-{number:05d}", task, "search", own, kept, sampling=sampling)
-
-
-def _directions(sweep: SweepConfig) -> list[str]:
-    """Return the direction of every objective."""
-    return ["maximize" if sweep.mode == "max" else "minimize"]
 
 
 def _number_of(job: Job) -> int:

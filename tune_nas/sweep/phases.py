@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tune_nas.config import TrialConfig
 from tune_nas.report.labels import normalize
-from tune_nas.report.ranking import rank_key
+from tune_nas.report.ranking import Ranked, best_first
 from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.frontier import Winner, best_of_sizes, frontier
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.objective_values import feasible_of, point_of
 from tune_nas.sweep.resolution import BaseTrials, resolve
+from tune_nas.sweep.retrain_grid import FRONTIER, MODEL_SIZES
 from tune_nas.sweep.retrain_trials import with_settings
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import ListSource, Source
+from tune_nas.sweep.sweep_objectives import search_objectives
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Inputs, Task, Tasks, find_task, task_of, with_workers
 
@@ -157,27 +160,35 @@ def repeat_jobs(
 
 
 def retrain_jobs(sweep: SweepConfig, searched: Records, repeated: Records) -> list[Job]:
-    """Return a retraining run of the best genotype of every swept value, or of the best ones."""
+    """Return a retraining run of each genotype that ``retrain`` chooses."""
     if sweep.retrained == 0:
         return []
+    if sweep.retrained == FRONTIER:
+        return _retraining([Winner.of(r) for r in frontier(sweep, [*searched, *repeated])])
+    if sweep.retrained == MODEL_SIZES:
+        return _retraining(best_of_sizes(sweep, [*searched, *repeated]))
     groups = ranked(sweep, repeated if len(repeated) else searched)
-    if sweep.retrained == "each":
+    if isinstance(sweep.retrained, int):
+        count = sweep.retrained
+    else:
         sampled = sweep.searcher != "grid" and not len(repeated)
         count = 1 if sampled else len(groups)
-    else:
-        count = sweep.retrained
     choose = max if sweep.mode == "max" else min
-    best = [choose(group, key=lambda record: _metric(sweep, record)) for group in groups[:count]]
+    best = [choose(group, key=lambda record: _point(sweep, record)[0]) for group in groups[:count]]
+    return _retraining([Winner.of(record) for record in best])
+
+
+def _retraining(winners: Iterable[Winner]) -> list[Job]:
     return [
         Job(
             id=f"retrain-{number:05d}",
             task="retrain",
             phase="retrain",
-            trial=record.job.trial,
-            parameters=record.job.parameters,
-            inputs=Inputs(genotype=record.genotype, parent=record.job.id),
+            trial=winner.record.job.trial,
+            parameters={**winner.record.job.parameters, **winner.parameters},
+            inputs=Inputs(genotype=winner.genotype, parent=winner.record.job.id),
         )
-        for number, record in enumerate(best)
+        for number, winner in enumerate(winners)
     ]
 
 
@@ -259,36 +270,44 @@ def _identity(job: Job) -> str:
 
 
 def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
-    """Return the finished trials by configuration, in the order of `rank_key`, as in the report.
+    """Return the finished trials by configuration, in the order of `best_first`, as in the report.
 
     Trials that were stopped early or failed are left out, since their last value is of another
-    epoch. So are trials that diverged, and all but one of identical searches.
+    epoch. So are trials that diverged, and all but one of identical searches; configurations that
+    violate a constraint on average, and trials that do so.
     """
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
-    ranks: list[tuple[tuple[object, ...], list[Record]]] = []
+    configurations: list[Ranked] = []
+    trials: list[list[Record]] = []
     for group in groups.values():
         results = distinct([record.result() for record in group])
         lost = {r.trial_id for r in results if has_diverged(r, sweep.search_metric)}
         kept = {r.trial_id for r in results} - lost
         known = [record for record in group if record.job.id in kept and _is_known(sweep, record)]
-        if known:
-            mean = statistics.fmean(_metric(sweep, record) for record in known)
+        feasible = feasible_of(sweep, known)
+        if feasible:
             parameters = group[0].job.parameters
-            values = [normalize(parameters.get(key)) for key in sweep.parameters]
-            ranks.append((rank_key(mean, values, mode=sweep.mode, diverged=bool(lost)), known))
-    return [known for _, known in sorted(ranks, key=lambda rank: rank[0])]
+            values = tuple(normalize(parameters.get(key)) for key in sweep.parameters)
+            configurations.append(Ranked(_means(sweep, known), values, bool(lost)))
+            trials.append(feasible)
+    return [trials[index] for index in best_first(configurations, search_objectives(sweep))]
+
+
+def _means(sweep: SweepConfig, records: Iterable[Record]) -> tuple[float, ...]:
+    """Return the mean of each objective of some searches."""
+    points = [_point(sweep, record) for record in records]
+    return tuple(statistics.fmean(values) for values in zip(*points, strict=True))
 
 
 def _is_known(sweep: SweepConfig, record: Record) -> bool:
     """Return whether a trial ran to its end and can be ranked."""
-    value = record.value(sweep.search_metric)
-    known = value is not None and math.isfinite(value) and record.genotype is not None
+    known = point_of(sweep, record) is not None and record.genotype is not None
     return record.status is Status.FINISHED and known
 
 
-def _metric(sweep: SweepConfig, record: Record) -> float:
-    value = record.value(sweep.search_metric)
-    assert value is not None  # `ranked` leaves out trials without a value
-    return value
+def _point(sweep: SweepConfig, record: Record) -> tuple[float, ...]:
+    point = point_of(sweep, record)
+    assert point is not None  # `ranked` leaves out trials without a value
+    return point

@@ -24,14 +24,16 @@ _RECIPE = f"{_SECTION}.recipe"
 
 
 def count_genotypes(sweep: SweepConfig, points: int) -> int:
-    """Return the number of genotypes that a sweep retrains.
+    """Return the number of genotypes that a sweep retrains, or at least one if that is not known.
 
     Args:
         sweep: The sweep.
         points: Number of combinations of a grid's values.
     """
-    if sweep.retrained != "each":
+    if isinstance(sweep.retrained, int):
         return sweep.retrained
+    if sweep.retrained != "each":
+        return 1  # it follows from the searches
     return points if sweep.searcher == "grid" else max(1, sweep.repeat_best)
 
 

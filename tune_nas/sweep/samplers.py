@@ -8,6 +8,7 @@ import optuna
 
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.keys import TpeConfig
+from tune_nas.sweep.optuna_objectives import constraint_arguments
 
 _FIRST_WITH_BANDWIDTH_PER_KEY = 5
 
@@ -27,8 +28,8 @@ def make_sampler(
     if (searcher or sweep.searcher) == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     if sweep.tpe is None:
-        return optuna.samplers.TPESampler(seed=seed)
-    return _tpe(sweep.tpe, seed)
+        return optuna.samplers.TPESampler(seed=seed, **constraint_arguments(sweep))
+    return _tpe(sweep, sweep.tpe, seed)
 
 
 def keeps_state(sweep: SweepConfig) -> bool:
@@ -42,11 +43,13 @@ def keeps_state(sweep: SweepConfig) -> bool:
     return any(parameter.when for parameter in sweep.parameters.values())
 
 
-def _tpe(arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
+def _tpe(sweep: SweepConfig, arguments: TpeConfig, seed: int) -> optuna.samplers.TPESampler:
     with warnings.catch_warnings():
         # Optuna 4.9 calls arguments experimental that are the defaults of 5.0.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(seed=seed, **arguments.to_dict())
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, **arguments.to_dict(), **constraint_arguments(sweep)
+        )
     if int(optuna.__version__.split(".")[0]) < _FIRST_WITH_BANDWIDTH_PER_KEY:
         _set_bandwidth_per_key(sampler)
     return sampler

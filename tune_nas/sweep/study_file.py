@@ -18,6 +18,7 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.study_axes import axis_of
+from tune_nas.sweep.sweep_objectives import search_objectives
 
 _logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class StudyFile:
     def __init__(
         self, sweep: SweepConfig, url: str, directions: Sequence[optuna.study.StudyDirection]
     ) -> None:
-        self._metrics = [sweep.search_metric]
+        self._metrics = [objective.key for objective in search_objectives(sweep)]
         self._axes = {key: axis_of(parameter) for key, parameter in sweep.parameters.items()}
         self._trials: dict[str, optuna.Trial] = {}
         self._ok = True
