@@ -46,6 +46,8 @@ class OptunaSource:
         storage: Optuna storage URL for the study, e.g. for inspection; None for memory.
     """
 
+    waits = False
+
     def __init__(
         self,
         sweep: SweepConfig,

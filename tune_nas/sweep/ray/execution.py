@@ -106,7 +106,8 @@ class PhaseRunner:
         ]
         progress = None
         if not options.quiet:
-            shown = PhaseProgress(records, source.total, sweep.search_metric)
+            most = (lambda: source.total) if source.waits else None
+            shown = PhaseProgress(records, source.total, sweep.search_metric, most)
             progress = ProgressCallback(shown, live=options.live)
             callbacks.append(progress)
         with self._trainable(phase.task, options, min(at_once, source.total)) as trainable:
