@@ -38,6 +38,7 @@ def report(run: str, storage: str, format_name: str) -> None:
             [record.result() for record in records if record.ended],
             sweep.metric,
             sweep.mode,
+            sweep.race_rule,
         )
     )
     typer.echo(text, nl=not text.endswith("\n"))

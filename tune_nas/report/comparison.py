@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from tune_nas.report.labels import (
     valid_accuracy_of,
     value_label,
 )
+from tune_nas.report.race import Race, RaceRule, repeat_outcomes, run_race
 from tune_nas.report.ranking import rank_key
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import (
@@ -36,7 +38,8 @@ class Comparison:
 
     Means and standard deviations (n − 1) are over the trials that ran to their end. If a
     combination was repeated over seeds, its row is about the repeats, and only repeated
-    combinations are ranked. A combination with a diverged seed ranks after all others. If genotypes
+    combinations are ranked. A combination with a diverged seed ranks after all others; one that was
+    dropped from a race over seeds ranks after those that stayed in it longer. If genotypes
     were retrained under several settings, the rows have the runs of the first one.
 
     Args:
@@ -46,8 +49,10 @@ class Comparison:
         rank_by: Metric of a search (``valid_accuracy``, ``benchmark/cifar10_test``, …), or
             ``retrain/test_accuracy``.
         mode: Whether the largest (``max``) or the smallest (``min``) is best.
+        race_rule: The rule of the race over seeds that the repeats were part of; None without one.
 
     Attributes:
+        race: The race; None without one, and before its first trial has ended.
         valid_accuracy: Display name of the validation accuracy of its searches.
         compared: What these accuracies are of, as text.
 
@@ -62,6 +67,7 @@ class Comparison:
         results: Sequence[TrialResult],
         rank_by: str,
         mode: str = "max",
+        race_rule: RaceRule | None = None,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is '{mode}', but must be 'max' or 'min'")
@@ -78,7 +84,19 @@ class Comparison:
         self.rank_by: MetricName = self.valid_accuracy if own else metric_name(rank_by)
         self.mode = mode
         metrics = dict.fromkeys([column.key for column in COLUMNS] + [self.rank_by.key])
+        self.race_rule = race_rule
+        self.race = None if race_rule is None else self._race(race_rule)
         self._rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
+
+    def _race(self, rule: RaceRule) -> Race | None:
+        outcomes = repeat_outcomes(self.axes, self.results, rule.metric)
+        return run_race(rule, outcomes) if outcomes else None
+
+    def survived(self, row: Row) -> float:
+        """Return the number of seeds after which a row was dropped from the race; else inf."""
+        if self.race is None or row.phase != "repeat" or self.rank_by.key == RETRAIN:
+            return math.inf
+        return self.race.survived(tuple(row.values.values()))
 
     @cached_property
     def by_setting(self) -> SettingComparison | None:
@@ -147,7 +165,10 @@ class Comparison:
     def _rank_key(self, row: Row) -> tuple[object, ...]:
         mean = row.statistics[self.rank_by.key].mean
         diverged = self.diverged(row) > 0
-        return rank_key(mean, row.values.values(), mode=self.mode, diverged=diverged)
+        survived = self.survived(row)
+        return rank_key(
+            mean, row.values.values(), mode=self.mode, diverged=diverged, survived=survived
+        )
 
     def _describe(self, result: TrialResult) -> str:
         values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,11 +19,13 @@ class Ranked:
         means: Mean of each objective over its seeds.
         values: The swept values, as `normalize` returns them, in the order of the swept keys.
         diverged: Whether one of its seeds has diverged.
+        survived: Number of seeds after which it was dropped from a race; inf if it was not.
     """
 
     means: tuple[float, ...]
     values: tuple[SweptValue, ...]
     diverged: bool
+    survived: float = math.inf
 
 
 def best_first(configurations: Sequence[Ranked], objectives: Sequence[Objective]) -> list[int]:
@@ -36,7 +39,10 @@ def best_first(configurations: Sequence[Ranked], objectives: Sequence[Objective]
     def key(index: int) -> tuple[object, ...]:
         own = configurations[index]
         by_first = rank_key(
-            own.means[0], own.values, mode=objectives[0].mode, diverged=own.diverged
+            *(own.means[0], own.values),
+            mode=objectives[0].mode,
+            diverged=own.diverged,
+            survived=own.survived,
         )
         return (own.diverged, ranks[index], by_first)
 
@@ -62,17 +68,25 @@ def fronts_of(configurations: Sequence[Ranked], objectives: Sequence[Objective])
 
 
 def rank_key(
-    mean: float, values: Iterable[SweptValue], *, mode: str, diverged: bool
-) -> tuple[bool, float, list[tuple[int, float, str]]]:
+    mean: float,
+    values: Iterable[SweptValue],
+    *,
+    mode: str,
+    diverged: bool = False,
+    survived: float = math.inf,
+) -> tuple[bool, float, float, list[tuple[int, float, str]]]:
     """Return the sort key of a configuration; the best one is first.
 
     A configuration with a diverged seed is after all others, since the mean of its other seeds is
-    not comparable. Equal means are in the order of the swept values.
+    not comparable. One that was dropped from a race is after those that stayed in it longer: its
+    mean is over fewer seeds. Equal means are in the order of the swept values.
 
     Args:
         mean: Mean of the ranked metric.
         values: The swept values, as `normalize` returns them, in the order of the swept keys.
         mode: Whether the largest (``max``) or the smallest (``min``) mean is best.
         diverged: Whether one of its seeds has diverged.
+        survived: Number of seeds after which it was dropped from a race; inf if it was not.
     """
-    return diverged, -mean if mode == "max" else mean, [order_key(value) for value in values]
+    order = [order_key(value) for value in values]
+    return diverged, -survived, -mean if mode == "max" else mean, order

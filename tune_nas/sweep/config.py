@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from tune_nas.config.flat_settings import overlaps
 from tune_nas.manifest import is_reference
+from tune_nas.report.race import RaceRule
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
 from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid
@@ -58,11 +59,25 @@ class SweepConfig(SweepKeys):
 
     @property
     def repeat_seeds(self) -> list[int]:
-        """The seeds of the repeat phase."""
+        """The seeds of the repeat phase; of a race, all that a configuration may get."""
         searched = self.seed_list if self.searcher == "grid" else self.seed_list[:1]
-        repeats = self.repeat.seeds if self.repeat is not None else None
+        most = self.repeat.max_seeds if self.repeat is not None else None
         first = max(searched) + 1
-        return [first + offset for offset in range(repeats or len(self.seed_list))]
+        return [first + offset for offset in range(most or self._least_repeats)]
+
+    @property
+    def race_rule(self) -> RaceRule | None:
+        """The rule by which the repeat phase races over seeds; None if it does not."""
+        if self.repeat is None or self.repeat.max_seeds is None:
+            return None
+        return RaceRule(
+            tuple(self.repeat_seeds), self._least_repeats, self.search_metric, self.mode
+        )
+
+    @property
+    def _least_repeats(self) -> int:
+        own = self.repeat.seeds if self.repeat is not None else None
+        return own or len(self.seed_list)
 
     @property
     def next_seed(self) -> int:
@@ -120,6 +135,12 @@ class SweepConfig(SweepKeys):
         """Reject repeats that could not start after the search phase, or would not end."""
         if not self.repeat_best:
             return
+        rule = self.race_rule
+        if rule is not None and len(rule.seeds) <= rule.least:
+            raise ValueError(
+                f"repeat.max_seeds is {len(rule.seeds)}, but must be more than the {rule.least} "
+                "seeds that every configuration gets (repeat.seeds)"
+            )
         last, count = self.repeat_seeds[-1], self.repeat_best * len(self.repeat_seeds)
         if last >= SEEDS:
             raise ValueError(
@@ -128,8 +149,8 @@ class SweepConfig(SweepKeys):
             )
         if count > MOST_TRIALS:
             raise ValueError(
-                f"repeat takes {count:,} trials, repeat.best times repeat.seeds, but must take at "
-                f"most {MOST_TRIALS:,}"
+                f"repeat takes {count:,} trials, repeat.best times repeat."
+                f"{'seeds' if rule is None else 'max_seeds'}, but must take at most {MOST_TRIALS:,}"
             )
 
     def _check_grid(self) -> None:

@@ -30,8 +30,9 @@ class Estimate(dict[str, object]):
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
         searches, retrains = self["searches"], self["retrains"]
+        bound = "at most " if self["race"] else ""
         return (
-            f"{searches} search{'' if searches == 1 else 'es'} and {retrains} retraining "
+            f"{bound}{searches} search{'' if searches == 1 else 'es'} and {retrains} retraining "
             f"run{'' if retrains == 1 else 's'}, at most {self['search_epochs']} search epochs; "
             f"about {self['minutes']:.1f} minutes of searching with {self['at_once']} at a time "
             f"(estimated from {self['based_on']}){', without retraining' if retrains else ''}"
@@ -81,6 +82,7 @@ def estimate(
     whose = "each trial" if len(timed) > 1 else "the first trial"
     return Estimate(
         searches=first + repeats,
+        race=sweep.race_rule is not None,
         retrains=count_genotypes(sweep, configurations) * sweep.retrain_grid.runs_per_genotype,
         search_epochs=epochs,
         epoch_seconds=round(seconds / epochs, 3),

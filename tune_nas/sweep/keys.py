@@ -71,10 +71,19 @@ class RepeatConfig(Section):
         best: Number of configurations.
         seeds: Number of new seeds per configuration; new, because the value of the search phase
             was selected for being high. None uses the number of seeds of the sweep.
+        max_seeds: Race over seeds: ``seeds`` is then the minimum, and a configuration gets further
+            seeds, up to this number, only while it can still win. None gives each ``seeds``.
     """
 
     best: TrialCount = DEFAULT_BEST
     seeds: TrialCount | None = None
+    max_seeds: TrialCount | None = None
+
+    @model_validator(mode="after")
+    def _race(self) -> RepeatConfig:
+        if self.max_seeds is not None and self.best == 1:
+            raise ValueError("max_seeds needs configurations that race; set best to at least 2")
+        return self
 
 
 class SweepKeys(Section):

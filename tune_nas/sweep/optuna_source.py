@@ -53,6 +53,8 @@ class OptunaSource:
         study: The study from which is sampled.
     """
 
+    waits = False
+
     def __init__(
         self,
         sweep: SweepConfig,

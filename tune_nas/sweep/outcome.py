@@ -62,7 +62,10 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     sweep, storage = plan.sweep, plan.storage
     records = [record for of_phase in phases for record in of_phase]
     results = [record.result() for record in records]
-    report = Report(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode)
+    report = Report(
+        *(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode),
+        race_rule=sweep.race_rule,
+    )
     content = json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False)
     storage.write("results.json", content)
     for record in records:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tune_nas.config import TrialConfig
-from tune_nas.report.labels import normalize
+from tune_nas.report.race import Race, configuration_of, repeat_outcomes, run_race
 from tune_nas.report.ranking import Ranked, best_first
 from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
@@ -18,6 +20,7 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.frontier import Winner, best_of_sizes, frontier
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.objective_values import feasible_of, point_of
+from tune_nas.sweep.race_source import RaceSource
 from tune_nas.sweep.resolution import BaseTrials, resolve
 from tune_nas.sweep.retrain_grid import FRONTIER, MODEL_SIZES
 from tune_nas.sweep.retrain_trials import with_settings
@@ -71,7 +74,8 @@ def phases_of(plan: Plan) -> list[Phase]:
     search = listed("search") if grid else lambda known: _sampling(plan, known["search"])
     phases = [Phase("search", sweep.task, search, early_stopping=True)]
     if sweep.repeat_best:
-        phases.append(Phase("repeat", sweep.task, listed("repeat")))
+        repeat = listed("repeat") if sweep.race_rule is None else partial(_racing, plan)
+        phases.append(Phase("repeat", sweep.task, repeat))
     if sweep.retrained:
         phases.append(Phase("retrain", "retrain", listed("retrain")))
     return phases
@@ -102,7 +106,7 @@ def workers_of(plan: Plan, phase: Phase, tasks: Tasks, workers: int | None) -> i
 
 
 def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
-    """Return the jobs of a phase whose jobs are known when it starts.
+    """Return the jobs of a phase whose jobs are known when it starts, or of a race so far.
 
     Args:
         plan: The sweep.
@@ -147,15 +151,45 @@ def repeat_jobs(
     searched: Records,
     repeated: Iterable[Record] = (),
 ) -> list[Job]:
-    """Return the searches that repeat the best configurations over new seeds."""
+    """Return the searches that repeat the best configurations over new seeds.
+
+    In a race, these are the searches that are due, given the repeats that have ended.
+    """
+    if sweep.race_rule is not None:
+        return race_jobs(sweep, bases, searched, repeated)[0]
+    best = [group[0].job.parameters for group in ranked(sweep, searched)[: sweep.repeat_best]]
+    pairs = [(parameters, seed) for parameters in best for seed in sweep.repeat_seeds]
+    return _repeats(sweep, bases, pairs, repeated)
+
+
+def race_jobs(
+    sweep: SweepConfig, bases: BaseTrials, searched: Records, repeated: Iterable[Record]
+) -> tuple[list[Job], int]:
+    """Return the repeats of a race that are due, and the most that there may be in all."""
+    rule = sweep.race_rule
+    assert rule is not None  # the sweep has no race otherwise
+    axes, repeated = list(sweep.parameters), list(repeated)
+    best = [group[0].job.parameters for group in ranked(sweep, searched)[: sweep.repeat_best]]
+    entrants = {configuration_of(axes, parameters): parameters for parameters in best}
+    ended = [record.result() for record in repeated if record.ended]
+    known = repeat_outcomes(axes, ended, rule.metric)
+    race = run_race(rule, {entrant: known.get(entrant, {}) for entrant in entrants})
+    pairs = [(entrants[entrant], seed) for entrant, seed in race.trials]
+    return _repeats(sweep, bases, pairs, repeated), race.total(rule)
+
+
+def _repeats(
+    sweep: SweepConfig,
+    bases: BaseTrials,
+    pairs: Iterable[tuple[Parameters, int]],
+    repeated: Iterable[Record],
+) -> list[Job]:
+    """Return the searches of configurations with seeds, under the ids that they had before."""
     jobs: list[Job] = []
-    for group in ranked(sweep, searched)[: sweep.repeat_best]:
-        parameters = group[0].job.parameters
-        for seed in sweep.repeat_seeds:
-            trial = portable(resolve(sweep, bases, parameters, seed), bases.folder)
-            job_id = f"repeat-{len(jobs):05d}"
-            task = task_of(sweep.task, trial)
-            jobs.append(Job(job_id, task, "repeat", trial, parameters))
+    for parameters, seed in pairs:
+        trial = portable(resolve(sweep, bases, parameters, seed), bases.folder)
+        job_id = f"repeat-{len(jobs):05d}"
+        jobs.append(Job(job_id, task_of(sweep.task, trial), "repeat", trial, parameters))
     return with_known_ids(jobs, repeated)
 
 
@@ -207,6 +241,16 @@ def _jobs_of_one_genotype(plan: Plan, phase: str) -> list[Job]:
 
 
 def _unless_done(source: ListSource) -> ListSource | None:
+    return source if source.left else None
+
+
+def _racing(plan: Plan, known: Known) -> RaceSource | None:
+    """Return the source of a race over seeds; None if it is over."""
+
+    def due() -> tuple[list[Job], int]:
+        return race_jobs(plan.sweep, plan.bases, known["search"], known["repeat"])
+
+    source = RaceSource(due, known["repeat"])
     return source if source.left else None
 
 
@@ -272,11 +316,15 @@ def _identity(job: Job) -> str:
 def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
     """Return the finished trials by configuration, in the order of `best_first`, as in the report.
 
+    If they are repeats of a race, a configuration that was dropped is after those that were not.
+
     Trials that were stopped early or failed are left out, since their last value is of another
     epoch. So are trials that diverged, and all but one of identical searches; configurations that
     violate a constraint on average, and trials that do so.
     """
+    records = list(records)
     groups: dict[str, list[Record]] = {}
+    race = _race_of(sweep, records)
     for record in records:
         groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
     configurations: list[Ranked] = []
@@ -288,9 +336,9 @@ def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
         known = [record for record in group if record.job.id in kept and _is_known(sweep, record)]
         feasible = feasible_of(sweep, known)
         if feasible:
-            parameters = group[0].job.parameters
-            values = tuple(normalize(parameters.get(key)) for key in sweep.parameters)
-            configurations.append(Ranked(_means(sweep, known), values, bool(lost)))
+            values = configuration_of(list(sweep.parameters), group[0].job.parameters)
+            survived = math.inf if race is None else race.survived(values)
+            configurations.append(Ranked(_means(sweep, known), values, bool(lost), survived))
             trials.append(feasible)
     return [trials[index] for index in best_first(configurations, search_objectives(sweep))]
 
@@ -299,6 +347,15 @@ def _means(sweep: SweepConfig, records: Iterable[Record]) -> tuple[float, ...]:
     """Return the mean of each objective of some searches."""
     points = [_point(sweep, record) for record in records]
     return tuple(statistics.fmean(values) for values in zip(*points, strict=True))
+
+
+def _race_of(sweep: SweepConfig, records: Iterable[Record]) -> Race | None:
+    """Return the race that repeats were part of; None for searches, and without a race."""
+    if sweep.race_rule is None:
+        return None
+    ended = [record.result() for record in records if record.ended]
+    outcomes = repeat_outcomes(list(sweep.parameters), ended, sweep.search_metric)
+    return run_race(sweep.race_rule, outcomes) if outcomes else None
 
 
 def _is_known(sweep: SweepConfig, record: Record) -> bool:

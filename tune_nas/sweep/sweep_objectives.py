@@ -87,3 +87,8 @@ def _check_several(sweep: SweepKeys, keys: list[str]) -> None:
         raise ValueError(
             "scheduler is 'asha', but it stops trials by one metric; with metrics, take 'none'"
         )
+    if sweep.repeat is not None and sweep.repeat.max_seeds is not None:
+        raise ValueError(
+            "repeat.max_seeds is given, but a race over seeds is by one metric; with metrics, give "
+            "repeat.seeds alone"
+        )
