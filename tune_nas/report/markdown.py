@@ -40,6 +40,6 @@ def _lines(content: TextTable) -> list[str]:
     lines = [f"| {' | '.join(content.header)} |"]
     lines.append("|" + "|".join(["---"] * content.n_axes + ["---:"] * n_numbers) + "|")
     for number, line in enumerate(content.lines):
-        cells = [f"**{cell}**" if number == content.best and cell else cell for cell in line]
+        cells = [f"**{cell}**" if content.is_best(number) and cell else cell for cell in line]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -57,6 +57,12 @@ class Constraint:
         return value - self.bound if self.at_most else self.bound - value
 
 
+def metrics_of(objectives: Iterable[Objective], constraints: Iterable[Constraint]) -> list[str]:
+    """Return the metrics that decide a ranking, that of the first objective first, each once."""
+    bounded = [constraint.key for constraint in constraints]
+    return list(dict.fromkeys([*(objective.key for objective in objectives), *bounded]))
+
+
 def meets_all(constraints: Iterable[Constraint], value: Callable[[str], float | None]) -> bool:
     """Return whether all constraints are met.
 

@@ -60,5 +60,5 @@ def _table(content: TextTable, title: str) -> Table:
     for number, title in enumerate(content.header):
         table.add_column(title, justify="left" if number < content.n_axes else "right")
     for number, line in enumerate(content.lines):
-        table.add_row(*line, style="bold" if number == content.best else None)
+        table.add_row(*line, style="bold" if content.is_best(number) else None)
     return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tune_nas.report.labels import RETRAIN, VALID_ACCURACY
-from tune_nas.report.objectives import PARAMETERS, Constraint, Objective
+from tune_nas.report.objectives import PARAMETERS, Constraint, Objective, metrics_of
 from tune_nas.sweep.keys import SweepKeys
 from tune_nas.sweep.objective_keys import parse_constraint
 from tune_nas.sweep.retrain_grid import FRONTIER, RetrainGrid
@@ -44,8 +44,7 @@ def needed_metrics(sweep: SweepKeys) -> list[str]:
     grid = sweep.retrain
     choice = grid.genotypes if isinstance(grid, RetrainGrid) else grid
     own = frontier_objectives(sweep) if choice == FRONTIER else search_objectives(sweep)
-    bounded = [constraint.key for constraint in constraints_of(sweep)]
-    return list(dict.fromkeys([*(objective.key for objective in own), *bounded]))
+    return metrics_of(own, constraints_of(sweep))
 
 
 def check_objectives(sweep: SweepKeys) -> None:
