@@ -186,7 +186,7 @@ def test_one_objective_has_the_order_of_its_key() -> None:
     for mode in ("max", "min"):
         keys = [rank_key(r.means[0], r.values, mode=mode, diverged=r.diverged) for r in own]
         expected = sorted(range(len(own)), key=keys.__getitem__)
-        assert best_first(own, [Objective("a", mode)]) == expected  # type: ignore[arg-type]
+        assert best_first(own, [Objective("a", mode)]) == expected
 
 
 def test_a_row_without_an_objective_is_not_ranked(results: list[TrialResult]) -> None:
