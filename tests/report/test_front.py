@@ -194,3 +194,28 @@ def test_a_row_without_an_objective_is_not_ranked(results: list[TrialResult]) ->
     assert report.sentence() == (
         "No trial has a value of supernet valid accuracy and skips, so nothing can be ranked."
     )
+
+
+def test_retraining_runs_of_model_sizes_have_a_table(make_result: MakeResult) -> None:
+    def retrained(convolutions: int, value: float, accuracy: float, seed: int) -> TrialResult:
+        return make_result(
+            value,
+            phase="retrain",
+            trial_id=f"retrain-{convolutions}-{seed}",
+            parent=f"{value}-0",
+            seed=seed,
+            parameters={"update.lambda": value, "retrain.convolutions": convolutions},
+            metrics={"test_accuracy": accuracy},
+        )
+
+    searches = [make_result(value, 90.0) for value in (0, 1)]
+    runs = [retrained(12, 1, 95.0, 0), retrained(3, 0, 90.0, 0), retrained(3, 0, 92.0, 1)]
+    report = Report("s", LAMBDA, [*searches, *runs], "valid_accuracy")
+    assert (
+        "## Retraining by model size\n\n"
+        "| convolutions | λ | n | test % |\n|---|---|---:|---:|\n"
+        "| 3 | 0 | 2 | 91.00 ± 1.41 |\n| 12 | 1 | 1 | 95.00 ± – |\n"
+    ) in report.markdown()
+    titles = [table.title for table in report.tables()]
+    assert titles == ["Sweep s", "Retraining by model size"]
+    assert "model size" not in Report("s", LAMBDA, searches, "valid_accuracy").markdown()

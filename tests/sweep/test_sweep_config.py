@@ -19,6 +19,7 @@ from tune_nas.sweep.parameters import Parameter, combinations
 from tune_nas.sweep.resolve import load_sweep, resolve_trials
 
 ON_DIGITS = {
+    "accuracy-size": 1,
     "activation": 12,
     "lambda": 12,
     "learning-rate": 1,
