@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -222,8 +224,6 @@ def write_sizes(plan: Plan, job_id: str, entries: dict[int, tuple[int, float]]) 
         }
     )
     (checkpoint / BEST_BY_SIZE).write_text(content)
-    from tune_nas.sweep.runs.checkpoints import hashlib, json
-
     sums = {BEST_BY_SIZE: hashlib.sha256(content.encode()).hexdigest()}
     (checkpoint / MANIFEST).write_text(json.dumps(sums))
     with read_records(plan)["search"].changing(job_id) as record:
@@ -270,7 +270,13 @@ def test_black_box_searches_have_no_model_sizes(make_sweep: MakeSweep) -> None:
 
 
 def test_a_dry_run_says_at_most(make_sweep: MakeSweep) -> None:
-    counts = {"searches": 5, "retrains": 5, "search_epochs": 20, "minutes": 1.0, "race": False}
+    counts: dict[str, object] = {
+        "searches": 5,
+        "retrains": 5,
+        "search_epochs": 20,
+        "minutes": 1.0,
+        "race": False,
+    }
     counts |= {"at_once": 2, "based_on": "3 steps"}
     assert "and at most 5 retraining runs" in str(Estimate(counts, retrains_at_most=True))
     assert "searches and 5 retraining runs" in str(Estimate(counts, retrains_at_most=False))
@@ -282,14 +288,14 @@ SAMPLED: dict[str, Any] = {
 }
 
 
-def sample(sampled: OptunaSource, records: Records, count: int) -> None:
-    """Accuracy is best at λ = 0.6, and the number of parameters at λ = 0.2."""
+def sample(sampled: OptunaSource, records: Records, count: int, small: float = 0.2) -> None:
+    """Accuracy is best at λ = 0.6, and the number of parameters at the other λ."""
     for _ in range(count):
         job = sampled.next()
         assert job is not None
         value = job.parameters[LAMBDA]
         assert isinstance(value, float)
-        add(records, job, 80 - (value - 0.6) ** 2, 1e6 + (value - 0.2) ** 2)
+        add(records, job, 80 - (value - 0.6) ** 2, 1e6 + (value - small) ** 2)
         sampled.tell(records[job.id])
 
 
@@ -333,21 +339,24 @@ def test_a_study_has_all_objectives_and_constraints_and_resumes(
 
 
 def test_tpe_samples_the_front_and_what_is_feasible(make_sweep: MakeSweep, tmp_path: Path) -> None:
-    """The front is λ in [0.2, 0.6]; with the constraint, what is left of it is [0.5, 0.6]."""
-    free, bounded = [], []
+    """The front is λ in [0.5, 0.6]; the constraint takes [0.55, 0.65]."""
+    free: list[float] = []
+    bounded: list[float] = []
     for seed in range(3):
-        for bounds, sampled in (([], free), (["valid_accuracy >= 79.99"], bounded)):
+        for bounds, sampled in ((list[str](), free), (["valid_accuracy >= 79.9975"], bounded)):
             own = {"seed": seed, "trials": 40, "constraints": bounds}
             sweep = make_sweep(searcher="tpe", metrics=BOTH, **own, **SAMPLED)
             records = Records(Storage(tmp_path / f"{seed} {len(bounds)}"), "search")
-            sample(OptunaSource(sweep, base_trials(sweep), records), records, 40)
+            sample(OptunaSource(sweep, base_trials(sweep), records), records, 40, 0.5)
             sampled += values(records)[15:]
 
     def share(sampled: list[float], low: float, high: float) -> float:
         return sum(low <= value <= high for value in sampled) / len(sampled)
 
-    assert share(free, 0.2, 0.6) > 0.55  # 0.4 at random
-    assert share(bounded, 0.5, 0.7) > 1.2 * share(free, 0.5, 0.7)  # 0.40 and 0.27
+    # 0.1 at random; 0.27, 0.28 and 0.19 with Optuna 5.0, 0.23, 0.24 and 0.16 with 4.9
+    assert share(free, 0.5, 0.6) > 0.18
+    assert share(bounded, 0.55, 0.65) > 0.18
+    assert share(bounded, 0.55, 0.65) > share(free, 0.55, 0.65)
 
 
 def test_a_failed_trial_violates_the_constraints_without_limit(
