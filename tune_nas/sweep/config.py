@@ -12,6 +12,7 @@ from tune_nas.manifest import is_reference
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
 from tune_nas.sweep.retrain_grid import RetrainGrid
+from tune_nas.sweep.searchers import check_keys, check_priors
 
 _DEFAULT_TRIALS = 20
 EPOCHS = "schedule.epochs"
@@ -44,6 +45,8 @@ class SweepConfig(SweepKeys):
         _check_retrain_grid(self)
         if self.metric == RETRAIN_METRIC and self.retrained == 0:
             raise ValueError(f"metric is '{self.metric}', but retrain is 0; retrain 'each'")
+        check_keys(self.searcher, self.parameters, self.sampler)
+        check_priors(self.searcher, self.parameters, self.n_drawn)
         if self.searcher == "grid":
             self._check_grid()
         section = self.set.get("schedule")
@@ -100,7 +103,7 @@ class SweepConfig(SweepKeys):
 
     @property
     def n_drawn(self) -> int:
-        """Number of configurations that random and tpe sample."""
+        """Number of configurations that are sampled."""
         return self.trials or _DEFAULT_TRIALS
 
     def _check_trial(self) -> None:

@@ -7,13 +7,16 @@ import math
 import optuna
 from optuna.trial import TrialState
 
+from tune_nas.errors import ConfigError
 from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.define_by_run import DefineByRun
 from tune_nas.sweep.jobs import Job, Sampling
-from tune_nas.sweep.parameters import Fixed
+from tune_nas.sweep.parameters import Fixed, first_values
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.samplers import keeps_state, make_sampler
+from tune_nas.sweep.searchers import is_custom
+from tune_nas.user_code import said
 
 DRAWS = 100
 """Number of samples for one trial, until its values fit together; the second half is random."""
@@ -36,6 +39,7 @@ class SampledStudy:
     def __init__(self, sweep: SweepConfig, fixed: Fixed) -> None:
         self._sweep = sweep
         self._space = DefineByRun(sweep.parameters, fixed)
+        self._first = first_values(sweep.parameters)
         self.study = optuna.create_study(directions=_directions(sweep))
         self._running: dict[int, optuna.Trial] = {}  # by the number in the job's id
 
@@ -53,8 +57,9 @@ class SampledStudy:
         """
         if rejected in (0, DRAWS // 2):
             self._set_sampler(number, random=rejected > 0)
-        trial = self.study.ask()
-        return trial, self._space(trial)
+        if number < len(self._first) and rejected < DRAWS // 2:
+            self.study.enqueue_trial(self._space.drawn(self._first[number]))
+        return self._ask()
 
     def start(self, job: Job, trial: optuna.Trial) -> None:
         """Note that a trial of the study is run as a job."""
@@ -75,8 +80,7 @@ class SampledStudy:
         if not tried:
             self._set_sampler(number, random=not again)
         self.study.enqueue_trial(self._space.drawn(dict(job.parameters)))
-        trial = self.study.ask()
-        self._space(trial)
+        trial, _ = self._ask()
         self.reject(tried)
         self.start(job, trial)
 
@@ -109,6 +113,23 @@ class SampledStudy:
         values = [record.value(self._sweep.search_metric)]
         known = [value for value in values if value is not None and math.isfinite(value)]
         return None if record.status is Status.FAILED or len(known) < len(values) else known
+
+    def _ask(self) -> tuple[optuna.Trial, dict[str, object]]:
+        """Ask for a trial and its parameters.
+
+        Raises:
+            ConfigError: If a sampler that the user names by its class fails.
+        """
+        try:
+            trial = self.study.ask()
+            # Optuna calls the sampler when the first value is not given; its state needs it now.
+            trial.relative_params  # noqa: B018
+            return trial, self._space(trial)
+        except Exception as error:
+            if not is_custom(self._sweep.searcher):
+                raise
+            searcher = self._sweep.searcher
+            raise ConfigError(f"searcher '{searcher}' fails to sample: {said(error)}") from error
 
     def _set_sampler(self, number: int, *, random: bool = False) -> None:
         self.study.sampler = make_sampler(self._sweep, number, "random" if random else None)
