@@ -35,6 +35,10 @@ INF = float("inf")
 # λ → accuracy and parameters; 0, 0.1 and inf are on the front, 1 and 10 behind it
 POINTS = {0: (90.0, 3e6), 0.1: (92.0, 5e6), 1: (91.0, 5.5e6), 10: (89.0, 3.2e6), INF: (93.0, 9e6)}
 GRID = {"parameters": {LAMBDA: {"grid": list(POINTS)}}}
+TWO_RANGES = {
+    LAMBDA: {"uniform": [0, 1]},
+    "optimizer.weights.learning_rate": {"loguniform": [0.001, 0.5]},
+}
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"metrics": BOTH, "metric": "gap"}, "metric is 'gap', but metrics has the objectives; remove"),
@@ -51,6 +55,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"metrics": "parameters"}, "metrics is 'parameters', but must be a list"),
     ({"metrics": ["parameters", "gap"]}, "metrics.0 is 'parameters', but must be a mapping"),
     ({"metrics": BOTH, "scheduler": "asha"}, "scheduler is 'asha', but it stops trials by one"),
+    (
+        {"metrics": BOTH, "searcher": "cmaes", "parameters": TWO_RANGES},
+        "searcher is 'cmaes', but it samples for one metric; with metrics, take searcher 'tpe'",
+    ),
     (
         {"metrics": BOTH, "repeat": {"best": 2, "seeds": 2, "max_seeds": 4}},
         "repeat.max_seeds is given, but a race over seeds is by one metric",
@@ -303,7 +311,7 @@ def values(records: Records) -> list[float]:
     return [float(str(record.job.parameters[LAMBDA])) for record in records]
 
 
-@pytest.mark.parametrize("searcher", ["random", "tpe"])
+@pytest.mark.parametrize("searcher", ["random", "tpe", "nsga2"])
 def test_a_study_has_all_objectives_and_constraints_and_resumes(
     make_sweep: MakeSweep, tmp_path: Path, searcher: str
 ) -> None:

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from standin import MakeSweep
 

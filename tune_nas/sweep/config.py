@@ -12,6 +12,7 @@ from tune_nas.report.race import RaceRule
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
 from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid
+from tune_nas.sweep.searchers import check_keys, check_priors
 from tune_nas.sweep.sweep_objectives import check_objectives, objectives_of
 
 _DEFAULT_TRIALS = 20
@@ -41,6 +42,8 @@ class SweepConfig(SweepKeys):
         ranks = [objective.key for objective in objectives_of(self)]
         if RETRAIN_METRIC in ranks and self.retrained == 0:
             raise ValueError(f"metric is '{RETRAIN_METRIC}', but retrain is 0; retrain 'each'")
+        check_keys(self.searcher, self.parameters, self.sampler)
+        check_priors(self.searcher, self.parameters, self.n_drawn)
         if self.searcher == "grid":
             self._check_grid()
         section = self.set.get("schedule")
@@ -111,7 +114,7 @@ class SweepConfig(SweepKeys):
 
     @property
     def n_drawn(self) -> int:
-        """Number of configurations that random and tpe sample."""
+        """Number of configurations that are sampled."""
         return self.trials or _DEFAULT_TRIALS
 
     def _check_trial(self) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tune_nas.config import Count, Epochs, Section, TrialConfig
+from tune_nas.config import Epochs, Section, TrialConfig
 from tune_nas.config.section import check_part, current_settings, current_value
 from tune_nas.sweep.objective_keys import (
     ObjectiveConfig,
@@ -16,6 +16,8 @@ from tune_nas.sweep.objective_keys import (
 )
 from tune_nas.sweep.parameters import MOST_TRIALS, Parameter
 from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid, genotype_count
+from tune_nas.sweep.sampler_arguments import CmaEsConfig, GpConfig, NsgaConfig, TpeConfig
+from tune_nas.sweep.searchers import SAMPLERS, check_searcher, sampled_ranges
 
 SEEDS = 2**31  # counted from 0
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
@@ -35,33 +37,6 @@ class AshaConfig(Section):
 
     grace_period: Epochs = 4
     reduction_factor: Annotated[float, Field(ge=2, le=3)] = 2.0
-
-
-class TpeConfig(Section):
-    """Arguments of Optuna's TPE sampler, under Optuna's names.
-
-    They are recorded with the sweep, because Optuna's defaults differ between its versions.
-
-    Args:
-        multivariate: Sample all keys jointly instead of one by one.
-        group: Sample jointly the keys that occur together, so that conditional keys (``when``)
-            take part. None: true if a key is conditional and ``multivariate`` is true.
-        constant_liar: Avoid configurations close to those of running trials.
-        n_startup_trials: Number of trials that are sampled at random first.
-        n_ei_candidates: Number of candidates from which the most promising one is chosen.
-    """
-
-    multivariate: bool = True
-    group: bool | None = None
-    constant_liar: bool = True
-    n_startup_trials: Count = 10
-    n_ei_candidates: Count = 24
-
-    @model_validator(mode="after")
-    def _joint(self) -> TpeConfig:
-        if self.group and not self.multivariate:
-            raise ValueError("group is true, but needs multivariate: true; set group: false")
-        return self
 
 
 class RepeatConfig(Section):
@@ -104,12 +79,18 @@ class SweepKeys(Section):
             precedence.
         parameters: Dotted keys to vary, each with its values; and ``trial``, with names or paths.
         seeds: Number of seeds per grid point (counted from ``seed``), or a list of seeds.
-            random and tpe search each configuration with the first, and repeat the best over as
-            many new ones. A configuration that is sampled again runs with the next seed.
-        searcher: ``grid``: every combination; ``random`` or ``tpe`` (Optuna): ``trials`` samples.
+            Other searchers than grid search each configuration with the first, and repeat the
+            best over as many new ones. A configuration that is sampled again runs with the next.
+        searcher: ``grid``: every combination; ``random``, ``tpe``, ``gp``, ``cmaes`` or ``nsga2``
+            (Optuna): ``trials`` samples; or a sampler as ``module:Class``, or of OptunaHub as
+            ``optunahub:PACKAGE:Class``.
         scheduler: ``asha`` stops unpromising trials early; ``none`` runs each to its end.
         tpe: Arguments of the TPE sampler. None: the defaults of the installed Optuna.
-        trials: Number of configurations that random and tpe sample; None for 20.
+        gp: Arguments of the Gaussian process sampler.
+        cmaes: Arguments of the CMA-ES sampler.
+        nsga2: Arguments of the NSGA-II sampler.
+        sampler: Arguments of a sampler that ``searcher`` names by its class.
+        trials: Number of configurations that are sampled; None for 20.
         metric: Metric that ranks the sweep: ``valid_accuracy`` of the supernet, any other metric
             that a search reports (``benchmark/cifar10_test`` if a table is configured;
             ``sampled/best_accuracy``), or ``retrain/test_accuracy``; searches are then sampled,
@@ -125,7 +106,7 @@ class SweepKeys(Section):
             repeated configuration), a number (of the best configurations), ``frontier`` (the
             non-dominated searches), ``model-sizes`` (the best genotype per number of convolutions
             of all searches), 0, or a grid of settings and seeds.
-        seed: Determines the first seed, and the samples of random and tpe.
+        seed: Determines the first seed, and the samples.
     """
 
     name: str = "sweep"
@@ -138,10 +119,14 @@ class SweepKeys(Section):
     embedded: dict[str, object] = Field(default_factory=dict)
     parameters: Annotated[dict[str, Parameter], Field(max_length=_MOST_KEYS)]
     seeds: int | list[int] = 1
-    searcher: Literal["grid", "random", "tpe"] = "grid"
+    searcher: str = "grid"
     scheduler: Literal["none", "asha"] = "none"
     asha: AshaConfig = AshaConfig()
     tpe: Annotated[TpeConfig | None, Field(validate_default=True)] = TpeConfig()
+    gp: GpConfig = GpConfig()
+    cmaes: Annotated[CmaEsConfig, Field(validate_default=True)] = CmaEsConfig()
+    nsga2: NsgaConfig = NsgaConfig()
+    sampler: dict[str, object] = Field(default_factory=dict)
     trials: TrialCount | None = None
     metric: Annotated[str, Field(min_length=1)] = "valid_accuracy"
     mode: Literal["max", "min"] = "max"
@@ -187,6 +172,16 @@ class SweepKeys(Section):
             raise ValueError("must not name a seed twice")
         return value
 
+    @field_validator("searcher")
+    @classmethod
+    def _known_searcher(cls, value: str) -> str:
+        return check_searcher(value)
+
+    @field_validator("cmaes")
+    @classmethod
+    def _cmaes(cls, value: CmaEsConfig, info: ValidationInfo) -> CmaEsConfig:
+        return value.for_ranges(len(sampled_ranges(info.data.get("parameters", {}))))
+
     @field_validator("tpe")
     @classmethod
     def _tpe(cls, value: TpeConfig | None, info: ValidationInfo) -> TpeConfig | None:
@@ -218,11 +213,16 @@ class SweepKeys(Section):
 
     def to_dict(self) -> dict[str, object]:
         """Return plain containers with the key names of the YAML file."""
+        content = super().to_dict()
+        for name in SAMPLERS[1:]:  # of another searcher, unless they are in the file
+            if name != self.searcher and name not in self.model_fields_set:
+                del content[name]
+        if not self.sampler:
+            del content["sampler"]
         parameters = {key: value.to_dict() for key, value in self.parameters.items()}
-        content = {**super().to_dict(), "parameters": parameters}
         if self.metrics is not None:
             del content["metric"], content["mode"]  # those of the first objective
-        return content
+        return {**content, "parameters": parameters}
 
 
 def _settings(settings: Any) -> Any:

@@ -16,6 +16,7 @@ from tune_nas.report.ranking import Ranked, best_first
 from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.status import Status
+from tune_nas.sweep import lazy_optuna
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.frontier import Winner, best_of_sizes, frontier
 from tune_nas.sweep.jobs import Job
@@ -264,9 +265,7 @@ def _sampling(plan: Plan, records: Records) -> Source | None:
         for leftover in local.glob(f"{_STUDY}*"):
             leftover.unlink()
     url = None if local is None else f"sqlite:///{local / _STUDY}"
-    from tune_nas.sweep.optuna_source import OptunaSource  # no other sweep needs Optuna
-
-    return OptunaSource(plan.sweep, plan.bases, records, url)
+    return lazy_optuna.optuna_source.OptunaSource(plan.sweep, plan.bases, records, url)
 
 
 def read_records(plan: Plan) -> dict[str, Records]:

@@ -71,7 +71,8 @@ def axis_of(parameter: Parameter) -> Axis:
         "loguniform",
     ):
         return Axis(IntDistribution(int(low), int(high), log=log))
-    infinity = (_LOG_FROM * high if log else high + (high - low or 1.0)) if infinite else None
+    beyond = float(_LOG_FROM * high if log else high + (high - low or 1))
+    infinity = beyond if infinite else None
     top = high if infinity is None else infinity
     return Axis(FloatDistribution(float(low), float(top), log=log), infinity=infinity)
 

@@ -82,6 +82,11 @@ def _check_several(sweep: SweepKeys, keys: list[str]) -> None:
             f"metrics has '{RETRAIN}' and '{VALID_ACCURACY}', by which the searches are sampled in "
             "its place; give one"
         )
+    if sweep.searcher == "cmaes":
+        raise ValueError(
+            "searcher is 'cmaes', but it samples for one metric; with metrics, take searcher "
+            "'tpe', 'nsga2', 'gp', 'random' or 'grid'"
+        )
     if sweep.scheduler == "asha":
         raise ValueError(
             "scheduler is 'asha', but it stops trials by one metric; with metrics, take 'none'"
