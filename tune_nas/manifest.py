@@ -24,6 +24,7 @@ Kind = Literal[
     "datasets",
     "alpha_optimizers",
     "tasks",
+    "searchers",
     "report_formats",
     "export_formats",
     "strategies",
@@ -92,6 +93,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "retrain": "tune_nas.tasks.retrain_task:RetrainTask",
         "analysis": "tune_nas.tasks.analysis_task:AnalysisTask",
     },
+    "searchers": {},  # built-in ones are names of Optuna's samplers
     "report_formats": {
         "terminal": "tune_nas.report.terminal:Terminal",
         "markdown": "tune_nas.report.markdown:Markdown",
@@ -138,6 +140,7 @@ KINDS: Mapping[str, Kind] = {
     "data.name": "datasets",
     "operations": "operations",
     "task": "tasks",
+    "searcher": "searchers",
     "format": "report_formats",
     "to": "export_formats",
     "strategy.kind": "strategies",
@@ -145,10 +148,10 @@ KINDS: Mapping[str, Kind] = {
     "strategy.predictor.loss": "predictor_losses",
     "strategy.nosh.proxy": "proxies",
 }
-"""The kind of part that a key names: of a trial, a space (``operations``), a sweep (``task``), a
-report (``format``) or an export (``to``)."""
+"""The kind of part that a key names: of a trial, a space (``operations``), a sweep (``task``,
+``searcher``), a report (``format``) or an export (``to``)."""
 
-NOT_OF_TRIALS = ("operations", "task", "format", "to")
+NOT_OF_TRIALS = ("operations", "task", "searcher", "format", "to")
 """The keys among them that are not keys of a trial."""
 
 _registered: dict[Kind, dict[str, object]] = {}

@@ -64,9 +64,13 @@ def test_a_bad_value(command_line, command: list[str], arguments: list[str], mes
         (["--seeds", "two"], "--seeds is 'two', but must be a number of seeds, or the seeds"),
         (["--seeds", "1,1"], "must not name a seed twice"),
         (["--seeds", "0"], "seeds"),
-        (["--searcher", "grit"], "searcher is 'grit', but must be 'grid', 'random' or 'tpe'"),
+        (["--searcher", "grit"], "searcher is 'grit', but must be one of grid, random, tpe, gp,"),
         (["--scheduler", "hyperband"], "scheduler is 'hyperband', but must be 'none' or 'asha'"),
-        (["--retrain", "all"], "--retrain is 'all', but must be each, a number of genotypes, or 0"),
+        (
+            ["--retrain", "all"],
+            "--retrain is 'all', but must be each, frontier, model-sizes, a number of genotypes, "
+            "or 0",
+        ),
         (["--trials", "3"], "trials is 3, but searcher 'grid' runs every combination"),
     ],
 )

@@ -42,6 +42,7 @@ OTHER: dict[str, Any] = {
     "relaxation.smoothing.steps": 2,
     "relaxation.partial_channels": 2,
     "relaxation.edge_normalization": True,
+    "relaxation.flops_weight": 5.0,
     "relaxation.penalty.kind": "zero-one",
     "relaxation.penalty.weight": 5.0,
     "relaxation.unsampled": None,
@@ -105,6 +106,7 @@ READ_IN_VAIN = {
     "relaxation.init",  # `uniform-path` has an α that nothing depends on
     "relaxation.init_std",
     "relaxation.edge_normalization",
+    "relaxation.flops_weight",  # where α does not decide the weights, or stays
     "relaxation.smoothing.kind",
     "relaxation.options",
     "selection.options",
@@ -252,6 +254,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "relaxation.smoothing.steps": ("sdarts-adv", {}),
     "relaxation.partial_channels": ("darts-1st", {}),
     "relaxation.edge_normalization": ("darts-1st", {}),
+    "relaxation.flops_weight": ("darts-1st", {}),
     "relaxation.penalty.kind": ("single-level", {}),
     "relaxation.penalty.weight": ("fairdarts", {}),
     "relaxation.unsampled": ("gdas", {}),

@@ -4,7 +4,7 @@ The trial's description is JSON with these keys: ``pause`` (seconds per epoch), 
 whose second epoch raises), ``fail_once`` (a file: the second epoch raises until it exists),
 ``fail_until`` (a file: with λ = 1 the second epoch raises until it exists), ``raise`` (the name of
 one of our errors: with λ = 1 it is raised ``at`` ``epoch`` or ``start``, and a line added to the
-file ``tries``).
+file ``tries``), ``parameters`` (number of the network's parameters at λ = 0; it grows with λ).
 """
 
 from __future__ import annotations
@@ -80,6 +80,9 @@ class StandIn:
         metrics = {"epoch": self.epoch, "state": self.state, "seconds": 0.1}
         if self.given is not None:
             return {**metrics, "test_accuracy": accuracy, "train_accuracy": accuracy + 2}
+        if "parameters" in self.orders:
+            share = 1 + min(self.trial.update.lambda_ or 0.0, 9.0)
+            metrics["genotype/parameters"] = self.orders["parameters"] * share
         return {
             **metrics,
             "valid_accuracy": accuracy,

@@ -35,6 +35,8 @@ CONDITIONAL: dict[str, Any] = {
     LEVEL: {"choice": ["mixed", "bilevel"]},
     LAMBDA: {"uniform": [0, 10], "when": {LEVEL: "mixed"}},
 }
+CMAES = {"searcher": "cmaes", "cmaes": {"popsize": 4}}
+NSGA2 = {"searcher": "nsga2", "nsga2": {"population_size": 4}}
 EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     "tpe": [
         (0.030285252, "softmax", 42),
@@ -120,6 +122,62 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (0.12071779, "bilevel"),
         (0.0030657906, "bilevel"),
     ],
+    "cmaes": [
+        (0.030285252, "softmax", 42),
+        (0.03834352, "sigmoid", 39),
+        (0.057802769, "softmax", 37),
+        (0.04202352, "sigmoid", 43),
+        (0.020672589, "softmax", 29),
+        (0.06757661, "sigmoid", 40),
+        (0.12540998, "softmax", 49),
+        (0.1120232, "sigmoid", 40),
+        (0.02787642, "sigmoid", 32),
+        (0.083536822, "sigmoid", 43),
+        (0.027491321, "softmax", 36),
+        (0.066238697, "softmax", 33),
+    ],
+    "cmaes parallel": [
+        (0.030285252, "softmax", 42),
+        (0.013351495, "softmax", 30),
+        (0.015022325, "sigmoid", 37),
+        (0.03066105, "softmax", 41),
+        (0.020672589, "softmax", 29),
+        (0.037902138, "sigmoid", 36),
+        (0.027659999, "softmax", 48),
+        (0.0049624919, "sigmoid", 43),
+        (0.025716106, "sigmoid", 33),
+        (0.012565758, "sigmoid", 42),
+        (0.22176722, "softmax", 34),
+        (0.086734416, "softmax", 36),
+    ],
+    "nsga2": [
+        (0.030285252, "mixed", 5.4488318),
+        (0.013351495, "mixed", 3.0233257),
+        (0.015022325, "bilevel"),
+        (0.03066105, "mixed", 5.1082761),
+        (0.40736577, "mixed", 5.4723225),
+        (0.03066105, "bilevel"),
+        (0.030285252, "mixed", 8.9286015),
+        (0.0016067703, "mixed", 7.2346518),
+        (0.22769828, "mixed", 5.3085569),
+        (0.001066595, "mixed", 1.3382953),
+        (0.12071779, "bilevel"),
+        (0.030285252, "mixed", 4.6321853),
+    ],
+    "nsga2 parallel": [
+        (0.030285252, "mixed", 5.4488318),
+        (0.013351495, "mixed", 3.0233257),
+        (0.015022325, "bilevel"),
+        (0.03066105, "mixed", 5.1082761),
+        (0.40736577, "bilevel"),
+        (0.0039733142, "mixed", 9.1861091),
+        (0.25692287, "bilevel"),
+        (0.0016067703, "mixed", 7.2346518),
+        (0.22769828, "mixed", 5.3085569),
+        (0.001066595, "mixed", 1.3382953),
+        (0.12071779, "bilevel"),
+        (0.030285252, "mixed", 4.6321853),
+    ],
 }
 
 
@@ -156,6 +214,10 @@ def sampled(source: OptunaSource, records: Records, running: int) -> list[tuple[
         ("parallel", CONDITIONAL, 3, {"tpe": {"n_startup_trials": 3}}),
         ("one by one", CONDITIONAL, 0, {"tpe": {"n_startup_trials": 3, "multivariate": False}}),
         ("random", CONDITIONAL, 0, {"searcher": "random"}),
+        ("cmaes", WITHOUT_CONDITIONS, 0, CMAES),
+        ("cmaes parallel", WITHOUT_CONDITIONS, 3, CMAES),
+        ("nsga2", CONDITIONAL, 0, NSGA2),
+        ("nsga2 parallel", CONDITIONAL, 3, NSGA2),
     ],
 )
 def test_the_first_twelve_configurations(
@@ -166,6 +228,8 @@ def test_the_first_twelve_configurations(
     running: int,
     changes: dict[str, Any],
 ) -> None:
+    if case.startswith("cmaes"):
+        pytest.importorskip("cmaes")
     sweep = make_sweep(**{"searcher": "tpe", "trials": 12, "parameters": parameters, **changes})
     records = Records(Storage(tmp_path), "search")
     found = sampled(OptunaSource(sweep, base_trials(sweep), records), records, running)

@@ -83,10 +83,9 @@ def test_a_stopped_trial_is_told_as_pruned_with_its_last_value(
     sweep: SweepConfig, tmp_path: Path
 ) -> None:
     records = Records(Storage(tmp_path), "search")
-    url = f"sqlite:///{tmp_path / 'optuna.db'}"
-    drawn = source(sweep, records, url)
+    drawn = source(sweep, records)
     play(drawn, records, 7)
-    told = optuna.load_study(study_name=sweep.name, storage=url).trials
+    told = drawn.study.trials
     states = [trial.state.name for trial in told]
     assert states == ["COMPLETE"] * 2 + ["PRUNED"] + ["COMPLETE"] * 2 + ["PRUNED"] * 2
     failed = [trial.user_attrs.get("failed", False) for trial in told]

@@ -19,6 +19,7 @@ from tune_nas.sweep.parameters import Parameter, combinations
 from tune_nas.sweep.resolve import load_sweep, resolve_trials
 
 ON_DIGITS = {
+    "accuracy-size": 1,
     "activation": 12,
     "lambda": 12,
     "learning-rate": 1,
@@ -122,7 +123,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"update.lambda": {"loguniform": [0, 1]}}}, "low must be > 0"),
     ({"parameters": {"update.lambda": {"uniform": [0, 1]}}}, "searcher 'random' or 'tpe'"),
     ({"parameters": {"update.lambda": {"grid": [1, 1]}}}, "a value twice"),
-    ({"parameters": {"update.lambda": {"grid": [1, "1"]}}}, "once more; give each value once"),
+    ({"parameters": {"update.lambda": {"grid": [1, "1"]}}}, "grid has 1 and '1', one value"),
     ({"parameters": {"update": {"grid": [1]}}}, "is a section"),
     ({"seed": True}, "seed is True, but must be a number"),
     ({"set": {"schedule.epochs": True}}, "schedule.epochs is True, but must be a number"),

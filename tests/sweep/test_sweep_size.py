@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 
 from tune_nas.errors import ConfigError
@@ -12,6 +15,7 @@ from tune_nas.sweep.parameters import (
     Parameter,
     combinations,
     count_combinations,
+    meets,
 )
 from tune_nas.sweep.resolve import resolve_trials
 
@@ -106,8 +110,53 @@ def test_a_grid_of_the_most_trials_is_not_refused_for_its_size() -> None:
     assert count_combinations(sweep.parameters, lambda _: {}, MOST_TRIALS) * 100 == MOST_TRIALS
 
 
-def test_equal_values_are_found_whatever_their_type() -> None:
-    for values in ([1, 2, 1.0], [[1, 2], [3], [1, 2]], [{"a": 1}, {"a": 1}], ["x", "x"]):
-        with pytest.raises(ValueError, match="has a value twice"):
-            Parameter(grid=values)
-    assert Parameter(grid=[1, "1", [1], {"1": 1}, None]).values == [1, "1", [1], {"1": 1}, None]
+EQUAL: list[tuple[list[Any], str]] = [
+    (["x", "x"], "a value twice"),
+    ([math.nan, math.nan], "a value twice"),
+    ([[1, 2], [3], [1, 2]], "a value twice"),
+    ([{"a": 1}, {"a": 1}], "a value twice"),
+    ([1, 2, 1.0], "1 and 1.0, one value"),
+    ([0, 1, False], "0 and False, one value"),
+    ([0.0, False], "0.0 and False, one value"),
+    ([True, 1], "True and 1, one value"),
+    ([0.001, "1e-3"], "0.001 and '1e-3', one value"),
+    ([0, "inf", math.inf], "'inf' and inf, one value"),
+    ([[0, 1], [False, 1.0]], r"\[0, 1\] and \[False, 1.0\], one value"),
+    ([[0.5, "999e-3"], ["5e-1", 0.999]], "one value"),
+    ([{"a": [1]}, {"a": ["1"]}], "one value"),
+    (["yes", True], "'yes' and True, one value"),
+    ([False, "No"], "False and 'No', one value"),
+]
+
+
+@pytest.mark.parametrize("form", ["grid", "choice"])
+@pytest.mark.parametrize(("values", "message"), EQUAL)
+def test_equal_values_are_found_whatever_their_type(
+    form: str, values: list[Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{form} has .*{message}"):
+        Parameter.model_validate({form: values})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, [1], {"1": 1}, None, "None", "x"],
+        [[1, 2], [2, 1], [1], "[1, 2]"],
+        ["yes", "y", "on", "1"],  # texts alone are not booleans
+        [2**53, 2**53 + 1],
+        [True, False, "x"],
+    ],
+)
+def test_other_values_are_kept(values: list[Any]) -> None:
+    assert Parameter(choice=values).values == values
+
+
+def test_ten_thousand_values_are_compared_quickly() -> None:
+    assert len(Parameter(choice=list(range(MOST_TRIALS))).values) == MOST_TRIALS
+
+
+def test_a_condition_names_a_value_in_any_spelling() -> None:
+    for value, wanted in ((0.001, "1e-3"), ("1e-3", [1, 0.001]), (math.inf, "inf"), (True, "yes")):
+        assert meets(value, wanted)
+    assert not meets(1.0, [0, "x", None])

@@ -11,6 +11,7 @@ from tune_nas.sweep.phases import read_records
 from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.sweep.runs.plan import read_plan
 from tune_nas.sweep.runs.storage import Storage
+from tune_nas.sweep.sweep_objectives import constraints_of, objectives_of
 
 
 def report(run: str, storage: str, format_name: str) -> None:
@@ -38,6 +39,9 @@ def report(run: str, storage: str, format_name: str) -> None:
             [record.result() for record in records if record.ended],
             sweep.metric,
             sweep.mode,
+            sweep.race_rule,
+            objectives=objectives_of(sweep),
+            constraints=constraints_of(sweep),
         )
     )
     typer.echo(text, nl=not text.endswith("\n"))

@@ -51,8 +51,9 @@ def sweep(
     retrain: Annotated[
         str | None,
         typer.Option(
-            metavar="each|TOP_K|0",
-            help="Retrain the best genotype of each value, the K best, or none.",
+            metavar="each|TOP_K|frontier|model-sizes|0",
+            help="Retrain the best genotype of each value, of the K best ones, of the Pareto "
+            "front, of each number of convolutions, or none.",
             rich_help_panel=_HOW,
         ),
     ] = None,

@@ -6,6 +6,7 @@ The package `tune_nas.sweep` loads its names when they are used: a dry run start
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from tune_nas import sweep as sweeps
 from tune_nas.cli.analysis_summary import print_result
@@ -20,6 +21,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.config import EPOCHS
 from tune_nas.sweep.resolve import base_trials, load_sweep
+from tune_nas.sweep.retrain_grid import Genotypes
 from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.text import brief
 
@@ -34,7 +36,7 @@ class SweepSettings:
         searcher: ``tpe``, ``random`` or ``grid``.
         scheduler: ``asha`` or ``none``.
         trials: Number of sampled trials.
-        retrain: ``each`` or a number.
+        retrain: ``each``, ``frontier``, ``model-sizes`` or a number.
         seed: Seed of the searcher.
     """
 
@@ -153,8 +155,9 @@ def _parse_seeds(text: str) -> int | list[int]:
 
 def _parse_retrain(text: str) -> int | str:
     try:
-        return text if text == "each" else int(text)
+        return text if text in get_args(Genotypes) else int(text)
     except ValueError as error:
         raise ConfigError(
-            f"--retrain is '{brief(text)}', but must be each, a number of genotypes, or 0"
+            f"--retrain is '{brief(text)}', but must be {', '.join(get_args(Genotypes))}, a number "
+            "of genotypes, or 0"
         ) from error

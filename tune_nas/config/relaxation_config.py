@@ -70,6 +70,9 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
             bypass them, then all are shuffled (PC-DARTS); 1 for all.
         edge_normalization: Whether each edge has a weight, softmax(β) over the edges into its node
             (PC-DARTS); a genotype then ranks by operation weight × edge weight.
+        flops_weight: Factor of a term in α's loss: the multiply-adds of the supernet's operations
+            under their expected weights, divided by those with the most expensive operation on
+            every edge (the form of ProxylessNAS and FBNet); 0 for no such term.
         options: Keyword arguments of a custom class; of a shipped relaxation, another spelling of
             the keys that hold its options.
     """
@@ -80,6 +83,7 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
     smoothing: SmoothingConfig = SmoothingConfig()
     partial_channels: Channels = 1
     edge_normalization: bool = False
+    flops_weight: Rate = 0.0
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

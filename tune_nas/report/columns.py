@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import COLUMNS, RETRAIN, MetricName, axis_label, value_label
+from tune_nas.report.front import front_of, has_front, infeasible_of
+from tune_nas.report.labels import (
+    COLUMNS,
+    RETRAIN,
+    MetricName,
+    axis_label,
+    metric_name,
+    value_label,
+)
+from tune_nas.report.objectives import metrics_of
 from tune_nas.report.rows import Row
 from tune_nas.text import plural
+
+_ON_FRONT = "yes"
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,7 @@ class TextTable:
         lines: The cells of each row, in the order of the swept values.
         n_axes: Number of columns with swept keys.
         best: Index of the best line; None if no row can be ranked.
+        front: Indices of the lines on the Pareto front; empty for one objective.
         counts_diverged: Whether a column counts diverged trials.
     """
 
@@ -27,6 +39,11 @@ class TextTable:
     n_axes: int
     best: int | None
     counts_diverged: bool
+    front: frozenset[int] = frozenset()
+
+    def is_best(self, index: int) -> bool:
+        """Return whether a line is the best one or, with several objectives, on the front."""
+        return index in (self.front or {self.best})
 
 
 def text_table(comparison: Comparison) -> TextTable:
@@ -35,21 +52,44 @@ def text_table(comparison: Comparison) -> TextTable:
     columns, counts = _columns(comparison, rows), _counts(rows)
     header = [axis_label(axis) for axis in comparison.axes] + ["n", *counts]
     header += [column.title for column in columns]
+    marks = _marks(comparison, rows)
+    header += ["front" if has_front(comparison) else "feasible"] * bool(marks)
     lines = []
-    for row in rows:
+    for number, row in enumerate(rows):
         line = [value_label(row.values[axis]) for axis in comparison.axes] + [_count(row)]
         line += [str(getattr(row, name)) for name in counts]
         line += [_cell(row, column) for column in columns]
-        lines.append(line)
+        lines.append(line + marks[number : number + 1])
     ranking = comparison.ranking()
     best = next((i for i, row in enumerate(rows) if ranking and row is ranking[0]), None)
-    return TextTable(header, lines, len(comparison.axes), best, "diverged" in counts)
+    front = frozenset(number for number, mark in enumerate(marks) if mark == _ON_FRONT)
+    return TextTable(
+        *(header, lines, len(comparison.axes), best, "diverged" in counts),
+        front=front if has_front(comparison) else frozenset(),
+    )
+
+
+def _marks(comparison: Comparison, rows: list[Row]) -> list[str]:
+    """Return whether each row is on the front, or feasible; empty if there is nothing to tell."""
+    several = has_front(comparison)
+    if not several and not comparison.constraints:
+        return []
+    ranked = [*comparison.ranking(), *comparison.not_repeated()]
+    best = front_of(comparison) if several else ranked
+    kinds = ((_ON_FRONT, best), ("no", ranked), ("infeasible", infeasible_of(comparison)))
+    return [
+        next((mark for mark, of_kind in kinds if any(row is each for each in of_kind)), "–")
+        for row in rows
+    ]
 
 
 def _columns(comparison: Comparison, rows: list[Row]) -> list[MetricName]:
     present = [c for c in COLUMNS if any(c.key in row.statistics for row in rows)]
-    known = comparison.rank_by.key in {column.key for column in present}
-    return present if known else [*present, comparison.rank_by]
+    shown = {column.key for column in present}
+    own = {comparison.rank_by.key: comparison.rank_by}
+    deciding = metrics_of(comparison.goals, comparison.constraints)
+    missing = [key for key in deciding if key not in shown]
+    return [*present, *(own.get(key) or metric_name(key) for key in missing)]
 
 
 def _counts(rows: list[Row]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 
+from tune_nas.pareto import Mode
+from tune_nas.report.feasibility import feasible_trials, is_feasible
 from tune_nas.report.labels import (
     COLUMNS,
     RETRAIN,
@@ -15,7 +18,9 @@ from tune_nas.report.labels import (
     valid_accuracy_of,
     value_label,
 )
-from tune_nas.report.ranking import rank_key
+from tune_nas.report.objectives import Constraint, Objective, metrics_of
+from tune_nas.report.race import Race, RaceRule, repeat_outcomes, run_race
+from tune_nas.report.ranking import Ranked, best_first
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import (
     Row,
@@ -36,7 +41,8 @@ class Comparison:
 
     Means and standard deviations (n − 1) are over the trials that ran to their end. If a
     combination was repeated over seeds, its row is about the repeats, and only repeated
-    combinations are ranked. A combination with a diverged seed ranks after all others. If genotypes
+    combinations are ranked. A combination with a diverged seed ranks after all others; one that was
+    dropped from a race over seeds ranks after those that stayed in it longer. If genotypes
     were retrained under several settings, the rows have the runs of the first one.
 
     Args:
@@ -46,8 +52,14 @@ class Comparison:
         rank_by: Metric of a search (``valid_accuracy``, ``benchmark/cifar10_test``, …), or
             ``retrain/test_accuracy``.
         mode: Whether the largest (``max``) or the smallest (``min``) is best.
+        race_rule: The rule of the race over seeds that the repeats were part of; None without one.
+        objectives: Several objectives, of which ``rank_by`` and ``mode`` are the first; empty for
+            one. Rows are then in the order of their non-dominated ranks, and best is the front.
+        constraints: Rows that violate one on average are not ranked, nor are trials that do.
 
     Attributes:
+        race: The race; None without one, and before its first trial has ended.
+        goals: The objectives, also a single one.
         valid_accuracy: Display name of the validation accuracy of its searches.
         compared: What these accuracies are of, as text.
 
@@ -62,6 +74,10 @@ class Comparison:
         results: Sequence[TrialResult],
         rank_by: str,
         mode: str = "max",
+        race_rule: RaceRule | None = None,
+        *,
+        objectives: Sequence[Objective] = (),
+        constraints: Sequence[Constraint] = (),
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is '{mode}', but must be 'max' or 'min'")
@@ -76,9 +92,26 @@ class Comparison:
         self.valid_accuracy, self.compared = valid_accuracy_of(black_box)
         own = rank_by == VALID_ACCURACY
         self.rank_by: MetricName = self.valid_accuracy if own else metric_name(rank_by)
-        self.mode = mode
-        metrics = dict.fromkeys([column.key for column in COLUMNS] + [self.rank_by.key])
+        self.mode: Mode = "max" if mode == "max" else "min"
+        several = len(objectives) > 1
+        self.goals = list(objectives) if several else [Objective(self.rank_by.key, self.mode)]
+        self.constraints = list(constraints)
+        metrics = dict.fromkeys(
+            [column.key for column in COLUMNS] + metrics_of(self.goals, self.constraints)
+        )
+        self.race_rule = race_rule
+        self.race = None if race_rule is None else self._race(race_rule)
         self._rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
+
+    def _race(self, rule: RaceRule) -> Race | None:
+        outcomes = repeat_outcomes(self.axes, self.results, rule.metric)
+        return run_race(rule, outcomes) if outcomes else None
+
+    def survived(self, row: Row) -> float:
+        """Return the number of seeds after which a row was dropped from the race; else inf."""
+        if self.race is None or row.phase != "repeat" or self.rank_by.key == RETRAIN:
+            return math.inf
+        return self.race.survived(tuple(row.values.values()))
 
     @cached_property
     def by_setting(self) -> SettingComparison | None:
@@ -112,10 +145,16 @@ class Comparison:
             return None
         row = ranking[0]
         if self.rank_by.key == RETRAIN:
-            sought, key = {trial.trial_id: trial for trial in row.trials}, "test_accuracy"
+            sought, key = (
+                {trial.trial_id: trial for trial in feasible_trials(row, self.constraints)},
+                "test_accuracy",
+            )
             pairs = [(metric_value(r, key), sought.get(r.parent or "", r)) for r in row.retrained]
         else:
-            pairs = [(metric_value(trial, self.rank_by.key), trial) for trial in row.trials]
+            pairs = [
+                (metric_value(trial, self.rank_by.key), trial)
+                for trial in feasible_trials(row, self.constraints)
+            ]
         known = [(value, trial) for value, trial in pairs if value is not None]
         choose = max if self.mode == "max" else min
         return choose(known, key=lambda pair: pair[0])[1]
@@ -139,15 +178,23 @@ class Comparison:
         return notes
 
     def _known(self) -> list[Row]:
-        """Return the rows that have a value of the ranked metric, best first."""
-        return sorted(
-            (row for row in self._rows if self.rank_by.key in row.statistics), key=self._rank_key
-        )
+        """Return the rows that can be ranked and meet the constraints, best first."""
+        keys = [objective.key for objective in self.goals]
+        rows = [
+            row
+            for row in self._rows
+            if all(key in row.statistics for key in keys) and is_feasible(row, self.constraints)
+        ]
+        return [rows[i] for i in best_first([self.ranked(row) for row in rows], self.goals)]
 
-    def _rank_key(self, row: Row) -> tuple[object, ...]:
-        mean = row.statistics[self.rank_by.key].mean
-        diverged = self.diverged(row) > 0
-        return rank_key(mean, row.values.values(), mode=self.mode, diverged=diverged)
+    def ranked(self, row: Row) -> Ranked:
+        """Return what decides the rank of a row that can be ranked."""
+        return Ranked(
+            tuple(row.statistics[objective.key].mean for objective in self.goals),
+            tuple(row.values.values()),
+            self.diverged(row) > 0,
+            self.survived(row),
+        )
 
     def _describe(self, result: TrialResult) -> str:
         values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tune_nas.json_text import encode, json_text
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.front import front_of, has_front, infeasible_of, volume_of
 from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.rows import Row, Statistic
 from tune_nas.report.sentence import compose
@@ -29,11 +30,28 @@ def to_dict(comparison: Comparison) -> dict[str, object]:
         "sentence": compose(comparison),
         "best": None if best is None else best.trial_id,
         "best_genotype": comparison.best_genotype,
+        "front": _front_dict(comparison),
+        "infeasible": [row.values for row in infeasible_of(comparison)],
         "rows": [_row_dict(row) for row in comparison.rows()],
         "settings": _settings_dict(comparison.by_setting),
         "notes": comparison.notes(),
     }
     return {key: encode(value) for key, value in content.items()}
+
+
+def _front_dict(comparison: Comparison) -> dict[str, object] | None:
+    """Return the Pareto front, best by the first objective first; None for one objective."""
+    if not has_front(comparison):
+        return None
+    volume = volume_of(comparison)
+    return {
+        "objectives": [
+            {"metric": objective.key, "mode": objective.mode} for objective in comparison.goals
+        ],
+        "values": [row.values for row in front_of(comparison)],
+        "hypervolume": None if volume is None else volume.value,
+        "reference": None if volume is None else volume.reference,
+    }
 
 
 def _settings_dict(found: SettingComparison | None) -> dict[str, object] | None:

@@ -15,6 +15,9 @@ SweptValue: TypeAlias = "str | int | float | tuple[SweptValue, ...] | None"
 SETTING = "retrain.setting"
 """The key of the setting of a retraining run, if a sweep has several; beside the swept keys."""
 
+CONVOLUTIONS = "retrain.convolutions"
+"""The key of the model size of a retraining run, if a sweep retrains the best of each size."""
+
 _NAMES = {
     "update.lambda": "λ",
     "update.lambda_prime": "λ'",
@@ -27,6 +30,7 @@ _NAMES = {
     "data.name": "data",
     "optimizer.alphas.kind": "α optimizer",
     SETTING: "setting",
+    CONVOLUTIONS: "convolutions",
 }
 _RETRAIN = "retrain."
 _PREFIXES = {"optimizer.alphas.": "α ", "optimizer.weights.": "w "}

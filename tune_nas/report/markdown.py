@@ -7,6 +7,7 @@ from tune_nas.report.comparison import Comparison
 from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.sentence import compose
 from tune_nas.report.setting_text import TITLE, setting_lines, setting_table
+from tune_nas.report.size_text import SIZE_TITLE, size_table
 from tune_nas.text import printable
 
 
@@ -28,6 +29,9 @@ def to_markdown(comparison: Comparison) -> str:
     if by_setting is not None:
         parts += ["", f"## {TITLE}", "", *_lines(by_setting), ""]
         parts += [f"- {line}" for line in setting_lines(comparison)]
+    by_size = size_table(comparison)
+    if by_size is not None:
+        parts += ["", f"## {SIZE_TITLE}", "", *_lines(by_size)]
     notes = comparison.notes()
     if notes:
         parts += ["", *(f"- {note}" for note in notes)]
@@ -40,6 +44,6 @@ def _lines(content: TextTable) -> list[str]:
     lines = [f"| {' | '.join(content.header)} |"]
     lines.append("|" + "|".join(["---"] * content.n_axes + ["---:"] * n_numbers) + "|")
     for number, line in enumerate(content.lines):
-        cells = [f"**{cell}**" if number == content.best and cell else cell for cell in line]
+        cells = [f"**{cell}**" if content.is_best(number) and cell else cell for cell in line]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.front import has_front
+from tune_nas.report.front_sentence import front_parts, infeasible_parts
 from tune_nas.report.labels import RETRAIN, VALID_ACCURACY, MetricName, metric_name
 from tune_nas.report.rows import Row, Statistic
 from tune_nas.text import listed, plural
@@ -21,6 +23,11 @@ def compose(report: Comparison) -> str:
     ranking = report.ranking()
     if not ranking:
         return _nothing(report)
+    if has_front(report):
+        left = [row for row in ranking if report.diverged(row)]
+        parts = [*front_parts(report), *infeasible_parts(report)]
+        parts += [*_diverged(report, ranked_last=left), *_left_out(report)]
+        return "; ".join(parts) + "."
     name = report.rank_by
     sound = [row for row in ranking if not report.diverged(row)] or ranking
     best, others = sound[0], report.not_repeated()
@@ -36,13 +43,18 @@ def compose(report: Comparison) -> str:
         parts.append(_beside_repeats(best, others, name, report.mode))
     parts += _references(report, ranking)
     parts += _diverged(report, ranked_last=ranking[len(sound) :])
-    parts += _left_out(report)
+    parts += [*infeasible_parts(report), *_left_out(report)]
     return "; ".join(parts) + "."
 
 
 def _nothing(report: Comparison) -> str:
     rows = report.rows()
     finished = sum(row.n for row in rows)
+    if infeasible := infeasible_parts(report):
+        return f"Nothing can be ranked: {infeasible[0]}."
+    if finished and has_front(report):
+        names = listed([metric_name(each.key).words for each in report.goals])
+        return f"No trial has a value of {names}, so nothing can be ranked."
     if finished:
         return f"No trial has a value of {report.rank_by.words}, so nothing can be ranked."
     failed = sum(row.failed + row.retrains_failed for row in rows)

@@ -13,6 +13,7 @@ from tune_nas.report.comparison import Comparison
 from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.sentence import compose
 from tune_nas.report.setting_text import TITLE, setting_lines, setting_table
+from tune_nas.report.size_text import SIZE_TITLE, size_table
 from tune_nas.text import printable
 
 PIPE_WIDTH = 220
@@ -44,10 +45,12 @@ def to_table(comparison: Comparison) -> Table:
 
 
 def to_tables(comparison: Comparison) -> list[Table]:
-    """Return all tables: that of the sweep and, with several settings of retraining, theirs."""
-    by_setting = setting_table(comparison)
-    own = [] if by_setting is None else [_table(by_setting, TITLE)]
-    return [to_table(comparison), *own]
+    """Return all tables: that of the sweep, and those of retraining by setting and by size."""
+    others = ((setting_table(comparison), TITLE), (size_table(comparison), SIZE_TITLE))
+    return [
+        to_table(comparison),
+        *(_table(content, title) for content, title in others if content is not None),
+    ]
 
 
 def closing_lines(comparison: Comparison) -> list[str]:
@@ -60,5 +63,5 @@ def _table(content: TextTable, title: str) -> Table:
     for number, title in enumerate(content.header):
         table.add_column(title, justify="left" if number < content.n_axes else "right")
     for number, line in enumerate(content.lines):
-        table.add_row(*line, style="bold" if number == content.best else None)
+        table.add_row(*line, style="bold" if content.is_best(number) else None)
     return table

@@ -1,7 +1,6 @@
 """A search: relaxation, update, rules, selection, the epoch loop and its state."""
 
 from tune_nas.search.candidates import CandidateMask
-from tune_nas.search.factory import SupernetSize
 from tune_nas.search.probes import Probe
 from tune_nas.search.relaxation import Relaxation, Sample, register_relaxation, relaxation_names
 from tune_nas.search.rules import Rule
@@ -13,6 +12,7 @@ from tune_nas.search.selection import (
     selection_names,
     total_epochs,
 )
+from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.search.update import Coefficients, Update, coefficients
 from tune_nas.search.view import SearchControl, SearchView
 

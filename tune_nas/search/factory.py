@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -14,19 +12,12 @@ from tune_nas.memory import check_weights
 from tune_nas.runtime import supernet_form
 from tune_nas.search.relaxation import Relaxation
 from tune_nas.search.search_memory import SIZE_KEYS
+from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import Space, Supernet, estimate_supernet
 from tune_nas.spaces.supernet import check_partial_channels
 
 Tensors = dict[str, Tensor]
-
-
-class SupernetSize(NamedTuple):
-    """The size of a supernet: channels and cells (None for the space's default), and K."""
-
-    init_channels: int | None
-    cells: int | None
-    partial_channels: int
 
 
 def initial_architecture(

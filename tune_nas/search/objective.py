@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tune_nas.search.expected_cost import ExpectedCost
 from tune_nas.search.relaxation import Relaxation
 from tune_nas.search.rng import Draws
 from tune_nas.spaces import MixingWeights, Supernet
@@ -59,6 +60,7 @@ class Objective:
         betas: β by cell type, likewise; empty without edge normalization.
         draws: Source of the seeds and generators of passes.
         bfloat16: Whether the supernet runs in mixed precision (autocast).
+        cost: The penalty on expected multiply-adds; None without it.
     """
 
     supernet: nn.Module
@@ -67,6 +69,7 @@ class Objective:
     betas: Mapping[str, Tensor] = field(default_factory=dict)
     draws: Draws = field(default_factory=Draws)
     bfloat16: bool = False
+    cost: ExpectedCost | None = None
 
     @cached_property
     def weight_list(self) -> list[Tensor]:
@@ -149,11 +152,19 @@ class Objective:
         return logits
 
     def penalty(self) -> Gradients:
-        """Return the gradient of the relaxation's penalty in α's loss; all None without one."""
-        penalty = self.relaxation.penalty(self.alphas)
-        if penalty is None:
+        """Return the gradient of the penalties in α's loss; all None without one."""
+        terms = [self.relaxation.penalty(self.alphas), self._expected_cost()]
+        present = [term for term in terms if term is not None]
+        if not present:
             return [None] * len(self.alpha_list)
-        return gradients(penalty, self.alpha_list)
+        return gradients(sum(present[1:], start=present[0]), self.alpha_list)
+
+    def _expected_cost(self) -> Tensor | None:
+        """Return the penalty on expected multiply-adds; None if α does not change it."""
+        if self.cost is None:
+            return None
+        cost = self.cost(self.relaxation.weights(self.alphas, self.betas))
+        return cost if cost.requires_grad else None
 
     @contextmanager
     def at(self, weights: Sequence[Tensor]) -> Iterator[None]:

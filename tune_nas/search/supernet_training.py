@@ -15,8 +15,8 @@ from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData, load_data
 from tune_nas.runtime import set_up_runtime
 from tune_nas.search.candidates import CandidateMask
+from tune_nas.search.expected_cost import expected_cost
 from tune_nas.search.factory import (
-    SupernetSize,
     batch_needed,
     check_batches,
     initial_architecture,
@@ -29,6 +29,7 @@ from tune_nas.search.optimizers import Optimizers
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.rng import Draws
 from tune_nas.search.smoothing import make_smoothing
+from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.search.together import SharedObjective, Together
 from tune_nas.search.widening import momenta_of, widen, widen_momenta
 from tune_nas.seeds import make_generator
@@ -106,6 +107,11 @@ class SupernetTraining:
             self.betas,
             self._steps.draws,
             bfloat16=self.trial.runtime.autocast,
+            cost=expected_cost(
+                self.trial.relaxation.flops_weight,
+                *(self.space, self.size, self.data.image_size),
+                like=next(iter(self.alphas.values())),
+            ),
         )
 
     @property

@@ -14,9 +14,9 @@ from torch import Tensor
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData
 from tune_nas.search.candidates import Candidates
-from tune_nas.search.factory import SupernetSize
 from tune_nas.search.metrics import Metrics
 from tune_nas.search.relaxation import Alphas, Betas, Relaxation
+from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.spaces import Genotype, MixingWeights, Space, Supernet
 
 

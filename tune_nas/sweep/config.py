@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from pydantic import model_validator
 
 from tune_nas.config.flat_settings import overlaps
 from tune_nas.manifest import is_reference
+from tune_nas.report.race import RaceRule
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
-from tune_nas.sweep.retrain_grid import RetrainGrid
+from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid
+from tune_nas.sweep.searchers import check_keys, check_priors
+from tune_nas.sweep.sweep_objectives import check_objectives, objectives_of
 
 _DEFAULT_TRIALS = 20
 EPOCHS = "schedule.epochs"
 RETRAIN_METRIC = "retrain/test_accuracy"
-_OF_RETRAINING, _OF_RETRAIN_SECTION = "retrain/", "retrain."  # metrics; keys of a trial
+_OF_RETRAIN_SECTION = "retrain."  # keys of a trial
 _RECIPE = f"{_OF_RETRAIN_SECTION}recipe"
 _NOT_SWEPT = {"seed": "seeds", "name": "name", "description": "description"}
 
@@ -35,15 +37,13 @@ class SweepConfig(SweepKeys):
         both = sorted(self.parameters.keys() & self.set.keys())
         if both:
             raise ValueError(f"'{both[0]}' is under parameters and under set; give it once")
-        # The metrics of a search depend on its parts, custom ones included: they are known only
-        # after one has run.
-        if self.metric.startswith(_OF_RETRAINING) and self.metric != RETRAIN_METRIC:
-            raise ValueError(
-                f"metric is '{self.metric}', but of a retraining it must be '{RETRAIN_METRIC}'"
-            )
+        check_objectives(self)
         _check_retrain_grid(self)
-        if self.metric == RETRAIN_METRIC and self.retrained == 0:
-            raise ValueError(f"metric is '{self.metric}', but retrain is 0; retrain 'each'")
+        ranks = [objective.key for objective in objectives_of(self)]
+        if RETRAIN_METRIC in ranks and self.retrained == 0:
+            raise ValueError(f"metric is '{RETRAIN_METRIC}', but retrain is 0; retrain 'each'")
+        check_keys(self.searcher, self.parameters, self.sampler)
+        check_priors(self.searcher, self.parameters, self.n_drawn)
         if self.searcher == "grid":
             self._check_grid()
         section = self.set.get("schedule")
@@ -62,11 +62,25 @@ class SweepConfig(SweepKeys):
 
     @property
     def repeat_seeds(self) -> list[int]:
-        """The seeds of the repeat phase."""
+        """The seeds of the repeat phase; of a race, all that a configuration may get."""
         searched = self.seed_list if self.searcher == "grid" else self.seed_list[:1]
-        repeats = self.repeat.seeds if self.repeat is not None else None
+        most = self.repeat.max_seeds if self.repeat is not None else None
         first = max(searched) + 1
-        return [first + offset for offset in range(repeats or len(self.seed_list))]
+        return [first + offset for offset in range(most or self._least_repeats)]
+
+    @property
+    def race_rule(self) -> RaceRule | None:
+        """The rule by which the repeat phase races over seeds; None if it does not."""
+        if self.repeat is None or self.repeat.max_seeds is None:
+            return None
+        return RaceRule(
+            tuple(self.repeat_seeds), self._least_repeats, self.search_metric, self.mode
+        )
+
+    @property
+    def _least_repeats(self) -> int:
+        own = self.repeat.seeds if self.repeat is not None else None
+        return own or len(self.seed_list)
 
     @property
     def next_seed(self) -> int:
@@ -83,8 +97,8 @@ class SweepConfig(SweepKeys):
         return min(DEFAULT_BEST, self.n_drawn) if drawn else 0
 
     @property
-    def retrained(self) -> int | Literal["each"]:
-        """The genotypes that are retrained: ``each``, or a number of them."""
+    def retrained(self) -> int | Genotypes:
+        """The genotypes that are retrained: how they are chosen, or a number of them."""
         return self.retrain_grid.genotypes
 
     @property
@@ -100,7 +114,7 @@ class SweepConfig(SweepKeys):
 
     @property
     def n_drawn(self) -> int:
-        """Number of configurations that random and tpe sample."""
+        """Number of configurations that are sampled."""
         return self.trials or _DEFAULT_TRIALS
 
     def _check_trial(self) -> None:
@@ -124,6 +138,12 @@ class SweepConfig(SweepKeys):
         """Reject repeats that could not start after the search phase, or would not end."""
         if not self.repeat_best:
             return
+        rule = self.race_rule
+        if rule is not None and len(rule.seeds) <= rule.least:
+            raise ValueError(
+                f"repeat.max_seeds is {len(rule.seeds)}, but must be more than the {rule.least} "
+                "seeds that every configuration gets (repeat.seeds)"
+            )
         last, count = self.repeat_seeds[-1], self.repeat_best * len(self.repeat_seeds)
         if last >= SEEDS:
             raise ValueError(
@@ -132,8 +152,8 @@ class SweepConfig(SweepKeys):
             )
         if count > MOST_TRIALS:
             raise ValueError(
-                f"repeat takes {count:,} trials, repeat.best times repeat.seeds, but must take at "
-                f"most {MOST_TRIALS:,}"
+                f"repeat takes {count:,} trials, repeat.best times repeat."
+                f"{'seeds' if rule is None else 'max_seeds'}, but must take at most {MOST_TRIALS:,}"
             )
 
     def _check_grid(self) -> None:
@@ -159,7 +179,7 @@ def _check_retrain_grid(sweep: SweepConfig) -> None:
             f"retrain.seeds takes the seeds {seeds[0]} to {seeds[-1]}, but a seed must be <= "
             f"{SEEDS - 1}"
         )
-    grid.check_count(1 if grid.genotypes == "each" else grid.genotypes)
+    grid.check_count(grid.genotypes if isinstance(grid.genotypes, int) else 1)
     swept = [key for key in sweep.parameters if key.startswith(_OF_RETRAIN_SECTION)]
     if grid.recipes and swept:
         raise ValueError(

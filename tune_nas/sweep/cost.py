@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable
 
 import torch
 
@@ -12,12 +13,14 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.runtime import resolve_device
 from tune_nas.search.capture import WARM_UP
+from tune_nas.spaces import load_space
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.first_checks import check_metric
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.ray.room import Node, trials_at_once
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials, resolve_trials
+from tune_nas.sweep.retrain_grid import FRONTIER, MODEL_SIZES
 from tune_nas.sweep.retrain_trials import count_genotypes
 from tune_nas.tasks import Inputs, Task, find_task, task_of
 
@@ -30,11 +33,13 @@ class Estimate(dict[str, object]):
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
         searches, retrains = self["searches"], self["retrains"]
+        bound = "at most " if self["race"] else ""
+        most = "at most " if self.get("retrains_at_most") else ""
         return (
-            f"{searches} search{'' if searches == 1 else 'es'} and {retrains} retraining "
-            f"run{'' if retrains == 1 else 's'}, at most {self['search_epochs']} search epochs; "
-            f"about {self['minutes']:.1f} minutes of searching with {self['at_once']} at a time "
-            f"(estimated from {self['based_on']}){', without retraining' if retrains else ''}"
+            f"{bound}{searches} search{'' if searches == 1 else 'es'} and {most}{retrains} "
+            f"retraining run{'' if retrains == 1 else 's'}, at most {self['search_epochs']} search "
+            f"epochs; about {self['minutes']:.1f} minutes of searching with {self['at_once']} at a "
+            f"time (estimated from {self['based_on']}){', without retraining' if retrains else ''}"
         )
 
 
@@ -79,9 +84,15 @@ def estimate(
     epochs, seconds = round(epochs * share), seconds * share
     at_once = min(_at_once(options or RunOptions()), first)
     whose = "each trial" if len(timed) > 1 else "the first trial"
+    genotypes = count_genotypes(sweep, configurations)
+    unknown = sweep.retrained in (FRONTIER, MODEL_SIZES)
+    if unknown:
+        genotypes = _most_genotypes(sweep, [trial for _, _, trial in trials], first + repeats)
     return Estimate(
         searches=first + repeats,
-        retrains=count_genotypes(sweep, configurations) * sweep.retrain_grid.runs_per_genotype,
+        race=sweep.race_rule is not None,
+        retrains=genotypes * sweep.retrain_grid.runs_per_genotype,
+        retrains_at_most=unknown,
         search_epochs=epochs,
         epoch_seconds=round(seconds / epochs, 3),
         at_once=at_once,
@@ -89,6 +100,22 @@ def estimate(
         based_on=f"{max(steps for _, steps in timed.values())} steps of {whose}, timed on "
         "this machine",
     )
+
+
+def _most_genotypes(sweep: SweepConfig, trials: Iterable[TrialConfig], searches: int) -> int:
+    """Return the most genotypes that a choice by size and accuracy can have.
+
+    These are the searches or, if the best of each size is chosen, the numbers of convolutions that
+    a genotype may have.
+    """
+    if sweep.retrained == FRONTIER:
+        return searches
+    spaces = [load_space(name) for name in {trial.space.name for trial in trials}]
+    edges = [
+        sum(cell.kept_inputs(node) for cell in space.cells.values() for node in cell.nodes)
+        for space in spaces
+    ]
+    return max(edges) + 1
 
 
 def _at_once(options: RunOptions) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import optuna
 
+from tune_nas.sweep.equal_values import equal
 from tune_nas.sweep.parameters import Fixed, Parameter, ordered
 
 
@@ -42,22 +41,18 @@ class DefineByRun:
         if parameter.is_range:
             return trial.suggest_float(key, *parameter.values, log=parameter.kind == "loguniform")
         # Optuna's categories are scalars, and its JSON has no inf: categories are text.
-        labels = {str(value): value for value in parameter.values}
+        labels = _labels(parameter)
         return labels[trial.suggest_categorical(key, list(labels))]
 
     def _label(self, key: str, value: object) -> str:
-        labels = {str(other): other for other in self._parameters[key].values}
+        labels = _labels(self._parameters[key])
         text = str(value)
-        return text if text in labels else next(k for k, v in labels.items() if _same(v, value))
+        return text if text in labels else next(k for k, v in labels.items() if equal(v, value))
 
 
-def _same(listed: Any, value: Any) -> bool:
-    """Return whether a listed value became this one in the trial (1 → 1.0, '1e-3' → 0.001)."""
-    if listed == value:
-        return True
-    if isinstance(listed, list) and isinstance(value, list | tuple):
-        return len(listed) == len(value) and all(map(_same, listed, value))
-    try:
-        return float(listed) == float(value)
-    except (TypeError, ValueError):
-        return False
+def _labels(parameter: Parameter) -> dict[str, object]:
+    """Return the listed values by their texts, which Optuna records."""
+    labels: dict[str, object] = {}
+    for value in parameter.values:
+        labels[str(value) if str(value) not in labels else repr(value)] = value
+    return labels

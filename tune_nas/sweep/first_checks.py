@@ -10,6 +10,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.shipped import shipped_names
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.resolution import BaseTrials
+from tune_nas.sweep.sweep_objectives import needed_metrics
 from tune_nas.text import brief, printable
 
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and MLflow adds to it
@@ -35,9 +36,10 @@ def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
     Raises:
         ConfigError: If the benchmark's table is missing, or the space is not that of the table.
     """
-    if not sweep.metric.startswith("benchmark/"):
+    of_table = [name for name in needed_metrics(sweep) if name.startswith("benchmark/")]
+    if not of_table:
         return
-    ranks = f"sweep '{sweep.name}': metric is '{sweep.metric}'"
+    ranks = f"sweep '{sweep.name}': metric is '{of_table[0]}'"
     for trial in bases.trials.values():
         if find_table(trial.benchmark.table) is None:
             raise ConfigError(

@@ -18,6 +18,28 @@ _SECTIONS = {"space", "schedule", "retrain"}  # contained in a trial that was st
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """What decided the values of a sampled trial, besides the sweep's seed and its number.
+
+    Args:
+        running: Numbers of the earlier trials that had not ended when it was sampled.
+        rejected: Number of samples that were rejected before it.
+    """
+
+    running: tuple[int, ...] = ()
+    rejected: int = 0
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain containers from which `from_dict` rebuilds it."""
+        return {"running": list(self.running), "rejected": self.rejected}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Sampling:
+        """Rebuild it from `to_dict`."""
+        return cls(tuple(content["running"]), content["rejected"])
+
+
+@dataclass(frozen=True)
 class Job:
     """One trial to run: everything that decides it.
 
@@ -28,6 +50,8 @@ class Job:
         trial: The resolved trial.
         parameters: Swept keys with their values, without the seed.
         inputs: Inputs of the task that come from other jobs.
+        sampling: How a sampler reached its parameters; None if they were not sampled, or by an
+            earlier version, which did not record it.
     """
 
     id: str
@@ -36,6 +60,7 @@ class Job:
     trial: TrialConfig
     parameters: Mapping[str, object] = field(default_factory=dict)
     inputs: Inputs = field(default_factory=Inputs)
+    sampling: Sampling | None = None
 
     @property
     def seed(self) -> int:
@@ -76,6 +101,7 @@ class Job:
             "trial": self.trial.to_dict(),
             "parameters": dict(self.parameters),
             "inputs": self.inputs.to_dict(),
+            **({} if self.sampling is None else {"sampling": self.sampling.to_dict()}),
         }
 
     @classmethod
@@ -96,7 +122,15 @@ class Job:
         if not own["trial"].keys() >= _SECTIONS:
             raise ValueError(f"{where or 'the trial'} lacks a section")
         own["trial"] = library.stored_trial(own["trial"], where or f"trial {own['id']}")
+        sampled = own.get("sampling")
+        own["sampling"] = None if sampled is None else Sampling.from_dict(sampled)
         return cls(**{**own, "inputs": Inputs(**own["inputs"])})
+
+
+@dataclass
+class _StoredSampling:
+    running: list[int]
+    rejected: int
 
 
 @dataclass
@@ -109,6 +143,7 @@ class StoredJob:
     task: str = ""
     phase: str = ""
     inputs: dict[str, str | None] = field(default_factory=dict)
+    sampling: _StoredSampling | None = None
     stage: str = ""
     seed: int = 0
     genotype: str | None = None

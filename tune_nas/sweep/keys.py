@@ -7,10 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tune_nas.config import Count, Epochs, Section, TrialConfig
+from tune_nas.config import Epochs, Section, TrialConfig
 from tune_nas.config.section import check_part, current_settings, current_value
+from tune_nas.sweep.objective_keys import (
+    ObjectiveConfig,
+    parse_constraint,
+    with_first_objective,
+)
 from tune_nas.sweep.parameters import MOST_TRIALS, Parameter
-from tune_nas.sweep.retrain_grid import RetrainGrid, genotype_count
+from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid, genotype_count
+from tune_nas.sweep.sampler_arguments import CmaEsConfig, GpConfig, NsgaConfig, TpeConfig
+from tune_nas.sweep.searchers import SAMPLERS, check_searcher, sampled_ranges
 
 SEEDS = 2**31  # counted from 0
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
@@ -32,33 +39,6 @@ class AshaConfig(Section):
     reduction_factor: Annotated[float, Field(ge=2, le=3)] = 2.0
 
 
-class TpeConfig(Section):
-    """Arguments of Optuna's TPE sampler, under Optuna's names.
-
-    They are recorded with the sweep, because Optuna's defaults differ between its versions.
-
-    Args:
-        multivariate: Sample all keys jointly instead of one by one.
-        group: Sample jointly the keys that occur together, so that conditional keys (``when``)
-            take part. None: true if a key is conditional and ``multivariate`` is true.
-        constant_liar: Avoid configurations close to those of running trials.
-        n_startup_trials: Number of trials that are sampled at random first.
-        n_ei_candidates: Number of candidates from which the most promising one is chosen.
-    """
-
-    multivariate: bool = True
-    group: bool | None = None
-    constant_liar: bool = True
-    n_startup_trials: Count = 10
-    n_ei_candidates: Count = 24
-
-    @model_validator(mode="after")
-    def _joint(self) -> TpeConfig:
-        if self.group and not self.multivariate:
-            raise ValueError("group is true, but needs multivariate: true; set group: false")
-        return self
-
-
 class RepeatConfig(Section):
     """The repeat phase: the best configurations run again to the end, over several seeds.
 
@@ -66,10 +46,19 @@ class RepeatConfig(Section):
         best: Number of configurations.
         seeds: Number of new seeds per configuration; new, because the value of the search phase
             was selected for being high. None uses the number of seeds of the sweep.
+        max_seeds: Race over seeds: ``seeds`` is then the minimum, and a configuration gets further
+            seeds, up to this number, only while it can still win. None gives each ``seeds``.
     """
 
     best: TrialCount = DEFAULT_BEST
     seeds: TrialCount | None = None
+    max_seeds: TrialCount | None = None
+
+    @model_validator(mode="after")
+    def _race(self) -> RepeatConfig:
+        if self.max_seeds is not None and self.best == 1:
+            raise ValueError("max_seeds needs configurations that race; set best to at least 2")
+        return self
 
 
 class SweepKeys(Section):
@@ -90,23 +79,34 @@ class SweepKeys(Section):
             precedence.
         parameters: Dotted keys to vary, each with its values; and ``trial``, with names or paths.
         seeds: Number of seeds per grid point (counted from ``seed``), or a list of seeds.
-            random and tpe search each configuration with the first, and repeat the best over as
-            many new ones. A configuration that is sampled again runs with the next seed.
-        searcher: ``grid``: every combination; ``random`` or ``tpe`` (Optuna): ``trials`` samples.
+            Other searchers than grid search each configuration with the first, and repeat the
+            best over as many new ones. A configuration that is sampled again runs with the next.
+        searcher: ``grid``: every combination; ``random``, ``tpe``, ``gp``, ``cmaes`` or ``nsga2``
+            (Optuna): ``trials`` samples; or a sampler as ``module:Class``, or of OptunaHub as
+            ``optunahub:PACKAGE:Class``.
         scheduler: ``asha`` stops unpromising trials early; ``none`` runs each to its end.
         tpe: Arguments of the TPE sampler. None: the defaults of the installed Optuna.
-        trials: Number of configurations that random and tpe sample; None for 20.
+        gp: Arguments of the Gaussian process sampler.
+        cmaes: Arguments of the CMA-ES sampler.
+        nsga2: Arguments of the NSGA-II sampler.
+        sampler: Arguments of a sampler that ``searcher`` names by its class.
+        trials: Number of configurations that are sampled; None for 20.
         metric: Metric that ranks the sweep: ``valid_accuracy`` of the supernet, any other metric
             that a search reports (``benchmark/cifar10_test`` if a table is configured;
             ``sampled/best_accuracy``), or ``retrain/test_accuracy``; searches are then sampled,
             stopped and selected for retraining by ``valid_accuracy``. If the first search ends
             without the metric, so does the sweep.
         mode: Whether the largest (``max``) or the smallest (``min``) metric is best.
+        metrics: Several objectives instead of ``metric`` and ``mode``, which are then those of the
+            first; None for one. The Pareto front is best.
+        constraints: Bounds of metrics of a search, e.g. ``parameters <= 3.5e6``. A search that
+            violates one is never ranked, repeated or retrained.
         repeat: The repeat phase; None repeats the best 3 of a sampled sweep with several seeds.
         retrain: ``each`` (the best genotype of every swept value; in a sampled sweep, of every
-            repeated configuration), a number (of the best configurations), 0, or a grid of
-            settings and seeds.
-        seed: Determines the first seed, and the samples of random and tpe.
+            repeated configuration), a number (of the best configurations), ``frontier`` (the
+            non-dominated searches), ``model-sizes`` (the best genotype per number of convolutions
+            of all searches), 0, or a grid of settings and seeds.
+        seed: Determines the first seed, and the samples.
     """
 
     name: str = "sweep"
@@ -119,15 +119,21 @@ class SweepKeys(Section):
     embedded: dict[str, object] = Field(default_factory=dict)
     parameters: Annotated[dict[str, Parameter], Field(max_length=_MOST_KEYS)]
     seeds: int | list[int] = 1
-    searcher: Literal["grid", "random", "tpe"] = "grid"
+    searcher: str = "grid"
     scheduler: Literal["none", "asha"] = "none"
     asha: AshaConfig = AshaConfig()
     tpe: Annotated[TpeConfig | None, Field(validate_default=True)] = TpeConfig()
+    gp: GpConfig = GpConfig()
+    cmaes: Annotated[CmaEsConfig, Field(validate_default=True)] = CmaEsConfig()
+    nsga2: NsgaConfig = NsgaConfig()
+    sampler: dict[str, object] = Field(default_factory=dict)
     trials: TrialCount | None = None
     metric: Annotated[str, Field(min_length=1)] = "valid_accuracy"
     mode: Literal["max", "min"] = "max"
+    metrics: list[ObjectiveConfig] | None = None
+    constraints: list[str] = Field(default_factory=list)
     repeat: RepeatConfig | None = None
-    retrain: int | Literal["each"] | RetrainGrid = "each"
+    retrain: int | Genotypes | RetrainGrid = "each"
     seed: Seed = 0
 
     @model_validator(mode="before")
@@ -143,7 +149,7 @@ class SweepKeys(Section):
             own["set_in"] = {trial: _settings(keys) for trial, keys in own["set_in"].items()}
         if "parameters" in own:
             own["parameters"] = _parameters(own["parameters"])
-        return own
+        return with_first_objective(own)
 
     @field_validator("task")
     @classmethod
@@ -166,6 +172,16 @@ class SweepKeys(Section):
             raise ValueError("must not name a seed twice")
         return value
 
+    @field_validator("searcher")
+    @classmethod
+    def _known_searcher(cls, value: str) -> str:
+        return check_searcher(value)
+
+    @field_validator("cmaes")
+    @classmethod
+    def _cmaes(cls, value: CmaEsConfig, info: ValidationInfo) -> CmaEsConfig:
+        return value.for_ranges(len(sampled_ranges(info.data.get("parameters", {}))))
+
     @field_validator("tpe")
     @classmethod
     def _tpe(cls, value: TpeConfig | None, info: ValidationInfo) -> TpeConfig | None:
@@ -173,6 +189,20 @@ class SweepKeys(Section):
             return value
         conditional = any(key.when for key in info.data.get("parameters", {}).values())
         return value.model_copy(update={"group": conditional and value.multivariate})
+
+    @field_validator("metrics")
+    @classmethod
+    def _several(cls, value: list[ObjectiveConfig] | None) -> list[ObjectiveConfig] | None:
+        if value is not None and len(value) < 2:
+            raise ValueError("must list at least 2 objectives; for one, give metric and mode")
+        return value
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints(cls, value: list[str]) -> list[str]:
+        for text in value:
+            parse_constraint(text)
+        return value
 
     @field_validator("retrain", mode="before")
     @classmethod
@@ -183,8 +213,16 @@ class SweepKeys(Section):
 
     def to_dict(self) -> dict[str, object]:
         """Return plain containers with the key names of the YAML file."""
+        content = super().to_dict()
+        for name in SAMPLERS[1:]:  # of another searcher, unless they are in the file
+            if name != self.searcher and name not in self.model_fields_set:
+                del content[name]
+        if not self.sampler:
+            del content["sampler"]
         parameters = {key: value.to_dict() for key, value in self.parameters.items()}
-        return {**super().to_dict(), "parameters": parameters}
+        if self.metrics is not None:
+            del content["metric"], content["mode"]  # those of the first objective
+        return {**content, "parameters": parameters}
 
 
 def _settings(settings: Any) -> Any:

@@ -18,6 +18,7 @@ from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.sweep_objectives import constraints_of, objectives_of
 from tune_nas.tasks import find_task
 from tune_nas.tasks.task_lookup import CANDIDATES as CANDIDATES_TASK
 from tune_nas.tracking import Tracker
@@ -62,7 +63,12 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     sweep, storage = plan.sweep, plan.storage
     records = [record for of_phase in phases for record in of_phase]
     results = [record.result() for record in records]
-    report = Report(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode)
+    report = Report(
+        *(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode),
+        race_rule=sweep.race_rule,
+        objectives=objectives_of(sweep),
+        constraints=constraints_of(sweep),
+    )
     content = json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False)
     storage.write("results.json", content)
     for record in records:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pydantic import Field, model_validator
 
 from tune_nas.config import Section
+from tune_nas.sweep.equal_values import equal, equal_pair
+from tune_nas.sweep.priors import prior_value, priors_of
 from tune_nas.text import brief, plain_text, shown
 
 MOST_TRIALS = 10_000  # of a sweep; a larger number is a mistake, and creating them would not end
@@ -32,6 +33,7 @@ class Parameter(Section):
         int: ``[low, high]``, both included.
         when: The parameter is active only if these keys have this value, or one of these values,
             e.g. ``{update.level: mixed}``.
+        prior: The value of the first sampled trial, or those of the first trials.
     """
 
     grid: list[object] | None = Field(default=None, min_length=1, max_length=MOST_TRIALS)
@@ -40,6 +42,13 @@ class Parameter(Section):
     loguniform: tuple[float, float] | None = None
     int_: tuple[int, int] | None = Field(default=None, alias="int")
     when: dict[str, object] = Field(default_factory=dict)
+    prior: list[object] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_of_priors(cls, content: object) -> object:
+        priors = priors_of(content) if isinstance(content, Mapping) else None
+        return content if priors is None else {**content, "prior": priors}  # type: ignore[dict-item]
 
     @model_validator(mode="after")
     def _one_form(self) -> Parameter:
@@ -54,8 +63,12 @@ class Parameter(Section):
                 raise ValueError(f"{self.kind} is [{low}, {high}], but must be finite, low < high")
             if self.kind == "loguniform" and low <= 0:
                 raise ValueError(f"loguniform is [{low}, {high}], but low must be > 0")
-        elif _has_twice(self.values):
-            raise ValueError(f"{self.kind} has a value twice: {shown(self.values)}")
+        elif (pair := equal_pair(self.values)) is not None:
+            first, second = map(shown, pair)
+            same = "a value twice" if first == second else f"{first} and {second}, one value"
+            raise ValueError(f"{self.kind} has {same}: {shown(self.values)}; give each value once")
+        for prior in self.prior:
+            prior_value(self.kind, self.values, prior)
         return self
 
     @property
@@ -73,14 +86,20 @@ class Parameter(Section):
         """The listed values, or the two ends of a range."""
         return list(self._forms()[self.kind] or ())
 
+    @property
+    def priors(self) -> list[object]:
+        """The values of the first sampled trials; fewer than trials, or none."""
+        return [prior_value(self.kind, self.values, prior) for prior in self.prior]
+
     def active(self, chosen: Mapping[str, object]) -> bool:
         """Return whether the conditions are met, given the values of the keys that they name."""
         return all(meets(chosen.get(key), wanted) for key, wanted in self.when.items())
 
     def to_dict(self) -> dict[str, object]:
-        """Return the form, and the conditions if there are any."""
+        """Return the form, with conditions and priors if there are any."""
         content: dict[str, object] = {self.kind: self.values}
-        return {**content, "when": dict(self.when)} if self.when else content
+        content |= {"when": dict(self.when)} if self.when else {}
+        return content | ({"prior": list(self.prior)} if self.prior else {})
 
     def _forms(self) -> dict[str, Sequence[object] | None]:
         return {
@@ -92,24 +111,9 @@ class Parameter(Section):
         }
 
 
-def _has_twice(values: Sequence[Any]) -> bool:
-    """Return whether two values are equal, e.g. 1 and 1.0."""
-    seen: set[object] = set()
-    others: list[object] = []  # lists and mappings
-    for value in values:
-        known: Collection[object] = seen if isinstance(value, Hashable) else others
-        if value in known:
-            return True
-        if isinstance(value, Hashable):
-            seen.add(value)
-        else:
-            others.append(value)
-    return False
-
-
 def meets(value: object, wanted: object) -> bool:
     """Return whether a value is the one that a condition requires, or one of several."""
-    return value in (wanted if isinstance(wanted, list) else [wanted])
+    return any(equal(value, each) for each in (wanted if isinstance(wanted, list) else [wanted]))
 
 
 def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
@@ -131,6 +135,19 @@ def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
             raise ValueError(f"the conditions (when) of {circle} depend on each other in a circle")
         keys.append(ready[0])
     return keys
+
+
+def first_values(parameters: Mapping[str, Parameter]) -> list[dict[str, object]]:
+    """Return the values that are given for the first sampled trials; other keys are sampled.
+
+    The first trial has the first prior of every key that has one, the second the second, ...
+    """
+    priors = {key: parameter.priors for key, parameter in parameters.items()}
+    count = max(map(len, priors.values()), default=0)
+    return [
+        {key: values[index] for key, values in priors.items() if index < len(values)}
+        for index in range(count)
+    ]
 
 
 def check_conditions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from rich.table import Table
 
@@ -22,10 +23,15 @@ class PhaseProgress:
         records: Records of the phase.
         total: Number of trials.
         metric: Metric that ranks the sweep.
+        most: Returns the most trials that there may be at present, if ends of trials decide about
+            others; None if all ``total`` trials are run.
     """
 
-    def __init__(self, records: Records, total: int, metric: str) -> None:
-        self._records, self._total, self._metric = records, total, metric
+    def __init__(
+        self, records: Records, total: int, metric: str, most: Callable[[], int] | None = None
+    ) -> None:
+        self._records, self._metric = records, metric
+        self._planned, self._most = total, most
         self._started = time.monotonic()
         self._epochs_before = sum(len(record.history) for record in records)
         self._done_before = self._done()
@@ -33,7 +39,8 @@ class PhaseProgress:
     def heading(self) -> str:
         """Return the phase and its number of trials."""
         before = f", {self._done_before} of them done before" if self._done_before else ""
-        return f"{self._records.phase}: {plural(self._total, 'trial')}{before}"
+        bound = "" if self._most is None else "at most "
+        return f"{self._records.phase}: {bound}{plural(self._total, 'trial')}{before}"
 
     def decision_line(self, trial_id: str, epoch: int, decisions: str) -> str:
         """Return the decisions of an epoch of a trial."""
@@ -80,6 +87,10 @@ class PhaseProgress:
                 record.job.label, epoch, value, "" if skips is None else f"{skips:g}", record.status
             )
         return table
+
+    @property
+    def _total(self) -> int:
+        return self._planned if self._most is None else self._most()
 
     def _done(self) -> int:
         return sum(record.ended for record in self._records)

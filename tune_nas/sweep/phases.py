@@ -8,21 +8,28 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tune_nas.config import TrialConfig
-from tune_nas.report.labels import normalize
-from tune_nas.report.ranking import rank_key
+from tune_nas.report.race import Race, configuration_of, repeat_outcomes, run_race
+from tune_nas.report.ranking import Ranked, best_first
 from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.status import Status
+from tune_nas.sweep import lazy_optuna
 from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.frontier import Winner, best_of_sizes, frontier
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.objective_values import feasible_of, point_of
+from tune_nas.sweep.race_source import RaceSource
 from tune_nas.sweep.resolution import BaseTrials, resolve
+from tune_nas.sweep.retrain_grid import FRONTIER, MODEL_SIZES
 from tune_nas.sweep.retrain_trials import with_settings
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import ListSource, Source
+from tune_nas.sweep.sweep_objectives import search_objectives
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Inputs, Task, Tasks, find_task, task_of, with_workers
 
@@ -68,7 +75,8 @@ def phases_of(plan: Plan) -> list[Phase]:
     search = listed("search") if grid else lambda known: _sampling(plan, known["search"])
     phases = [Phase("search", sweep.task, search, early_stopping=True)]
     if sweep.repeat_best:
-        phases.append(Phase("repeat", sweep.task, listed("repeat")))
+        repeat = listed("repeat") if sweep.race_rule is None else partial(_racing, plan)
+        phases.append(Phase("repeat", sweep.task, repeat))
     if sweep.retrained:
         phases.append(Phase("retrain", "retrain", listed("retrain")))
     return phases
@@ -99,7 +107,7 @@ def workers_of(plan: Plan, phase: Phase, tasks: Tasks, workers: int | None) -> i
 
 
 def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
-    """Return the jobs of a phase whose jobs are known when it starts.
+    """Return the jobs of a phase whose jobs are known when it starts, or of a race so far.
 
     Args:
         plan: The sweep.
@@ -144,40 +152,78 @@ def repeat_jobs(
     searched: Records,
     repeated: Iterable[Record] = (),
 ) -> list[Job]:
-    """Return the searches that repeat the best configurations over new seeds."""
+    """Return the searches that repeat the best configurations over new seeds.
+
+    In a race, these are the searches that are due, given the repeats that have ended.
+    """
+    if sweep.race_rule is not None:
+        return race_jobs(sweep, bases, searched, repeated)[0]
+    best = [group[0].job.parameters for group in ranked(sweep, searched)[: sweep.repeat_best]]
+    pairs = [(parameters, seed) for parameters in best for seed in sweep.repeat_seeds]
+    return _repeats(sweep, bases, pairs, repeated)
+
+
+def race_jobs(
+    sweep: SweepConfig, bases: BaseTrials, searched: Records, repeated: Iterable[Record]
+) -> tuple[list[Job], int]:
+    """Return the repeats of a race that are due, and the most that there may be in all."""
+    rule = sweep.race_rule
+    assert rule is not None  # the sweep has no race otherwise
+    axes, repeated = list(sweep.parameters), list(repeated)
+    best = [group[0].job.parameters for group in ranked(sweep, searched)[: sweep.repeat_best]]
+    entrants = {configuration_of(axes, parameters): parameters for parameters in best}
+    ended = [record.result() for record in repeated if record.ended]
+    known = repeat_outcomes(axes, ended, rule.metric)
+    race = run_race(rule, {entrant: known.get(entrant, {}) for entrant in entrants})
+    pairs = [(entrants[entrant], seed) for entrant, seed in race.trials]
+    return _repeats(sweep, bases, pairs, repeated), race.total(rule)
+
+
+def _repeats(
+    sweep: SweepConfig,
+    bases: BaseTrials,
+    pairs: Iterable[tuple[Parameters, int]],
+    repeated: Iterable[Record],
+) -> list[Job]:
+    """Return the searches of configurations with seeds, under the ids that they had before."""
     jobs: list[Job] = []
-    for group in ranked(sweep, searched)[: sweep.repeat_best]:
-        parameters = group[0].job.parameters
-        for seed in sweep.repeat_seeds:
-            trial = portable(resolve(sweep, bases, parameters, seed), bases.folder)
-            job_id = f"repeat-{len(jobs):05d}"
-            task = task_of(sweep.task, trial)
-            jobs.append(Job(job_id, task, "repeat", trial, parameters))
+    for parameters, seed in pairs:
+        trial = portable(resolve(sweep, bases, parameters, seed), bases.folder)
+        job_id = f"repeat-{len(jobs):05d}"
+        jobs.append(Job(job_id, task_of(sweep.task, trial), "repeat", trial, parameters))
     return with_known_ids(jobs, repeated)
 
 
 def retrain_jobs(sweep: SweepConfig, searched: Records, repeated: Records) -> list[Job]:
-    """Return a retraining run of the best genotype of every swept value, or of the best ones."""
+    """Return a retraining run of each genotype that ``retrain`` chooses."""
     if sweep.retrained == 0:
         return []
+    if sweep.retrained == FRONTIER:
+        return _retraining([Winner.of(r) for r in frontier(sweep, [*searched, *repeated])])
+    if sweep.retrained == MODEL_SIZES:
+        return _retraining(best_of_sizes(sweep, [*searched, *repeated]))
     groups = ranked(sweep, repeated if len(repeated) else searched)
-    if sweep.retrained == "each":
+    if isinstance(sweep.retrained, int):
+        count = sweep.retrained
+    else:
         sampled = sweep.searcher != "grid" and not len(repeated)
         count = 1 if sampled else len(groups)
-    else:
-        count = sweep.retrained
     choose = max if sweep.mode == "max" else min
-    best = [choose(group, key=lambda record: _metric(sweep, record)) for group in groups[:count]]
+    best = [choose(group, key=lambda record: _point(sweep, record)[0]) for group in groups[:count]]
+    return _retraining([Winner.of(record) for record in best])
+
+
+def _retraining(winners: Iterable[Winner]) -> list[Job]:
     return [
         Job(
             id=f"retrain-{number:05d}",
             task="retrain",
             phase="retrain",
-            trial=record.job.trial,
-            parameters=record.job.parameters,
-            inputs=Inputs(genotype=record.genotype, parent=record.job.id),
+            trial=winner.record.job.trial,
+            parameters={**winner.record.job.parameters, **winner.parameters},
+            inputs=Inputs(genotype=winner.genotype, parent=winner.record.job.id),
         )
-        for number, record in enumerate(best)
+        for number, winner in enumerate(winners)
     ]
 
 
@@ -199,6 +245,16 @@ def _unless_done(source: ListSource) -> ListSource | None:
     return source if source.left else None
 
 
+def _racing(plan: Plan, known: Known) -> RaceSource | None:
+    """Return the source of a race over seeds; None if it is over."""
+
+    def due() -> tuple[list[Job], int]:
+        return race_jobs(plan.sweep, plan.bases, known["search"], known["repeat"])
+
+    source = RaceSource(due, known["repeat"])
+    return source if source.left else None
+
+
 def _sampling(plan: Plan, records: Records) -> Source | None:
     """Return the source of searches whose parameters Optuna samples."""
     if len(records) == plan.sweep.n_drawn and all(record.ended for record in records):
@@ -209,9 +265,7 @@ def _sampling(plan: Plan, records: Records) -> Source | None:
         for leftover in local.glob(f"{_STUDY}*"):
             leftover.unlink()
     url = None if local is None else f"sqlite:///{local / _STUDY}"
-    from tune_nas.sweep.optuna_source import OptunaSource  # no other sweep needs Optuna
-
-    return OptunaSource(plan.sweep, plan.bases, records, url)
+    return lazy_optuna.optuna_source.OptunaSource(plan.sweep, plan.bases, records, url)
 
 
 def read_records(plan: Plan) -> dict[str, Records]:
@@ -259,36 +313,57 @@ def _identity(job: Job) -> str:
 
 
 def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
-    """Return the finished trials by configuration, in the order of `rank_key`, as in the report.
+    """Return the finished trials by configuration, in the order of `best_first`, as in the report.
+
+    If they are repeats of a race, a configuration that was dropped is after those that were not.
 
     Trials that were stopped early or failed are left out, since their last value is of another
-    epoch. So are trials that diverged, and all but one of identical searches.
+    epoch. So are trials that diverged, and all but one of identical searches; configurations that
+    violate a constraint on average, and trials that do so.
     """
+    records = list(records)
     groups: dict[str, list[Record]] = {}
+    race = _race_of(sweep, records)
     for record in records:
         groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
-    ranks: list[tuple[tuple[object, ...], list[Record]]] = []
+    configurations: list[Ranked] = []
+    trials: list[list[Record]] = []
     for group in groups.values():
         results = distinct([record.result() for record in group])
         lost = {r.trial_id for r in results if has_diverged(r, sweep.search_metric)}
         kept = {r.trial_id for r in results} - lost
         known = [record for record in group if record.job.id in kept and _is_known(sweep, record)]
-        if known:
-            mean = statistics.fmean(_metric(sweep, record) for record in known)
-            parameters = group[0].job.parameters
-            values = [normalize(parameters.get(key)) for key in sweep.parameters]
-            ranks.append((rank_key(mean, values, mode=sweep.mode, diverged=bool(lost)), known))
-    return [known for _, known in sorted(ranks, key=lambda rank: rank[0])]
+        feasible = feasible_of(sweep, known)
+        if feasible:
+            values = configuration_of(list(sweep.parameters), group[0].job.parameters)
+            survived = math.inf if race is None else race.survived(values)
+            configurations.append(Ranked(_means(sweep, known), values, bool(lost), survived))
+            trials.append(feasible)
+    return [trials[index] for index in best_first(configurations, search_objectives(sweep))]
+
+
+def _means(sweep: SweepConfig, records: Iterable[Record]) -> tuple[float, ...]:
+    """Return the mean of each objective of some searches."""
+    points = [_point(sweep, record) for record in records]
+    return tuple(statistics.fmean(values) for values in zip(*points, strict=True))
+
+
+def _race_of(sweep: SweepConfig, records: Iterable[Record]) -> Race | None:
+    """Return the race that repeats were part of; None for searches, and without a race."""
+    if sweep.race_rule is None:
+        return None
+    ended = [record.result() for record in records if record.ended]
+    outcomes = repeat_outcomes(list(sweep.parameters), ended, sweep.search_metric)
+    return run_race(sweep.race_rule, outcomes) if outcomes else None
 
 
 def _is_known(sweep: SweepConfig, record: Record) -> bool:
     """Return whether a trial ran to its end and can be ranked."""
-    value = record.value(sweep.search_metric)
-    known = value is not None and math.isfinite(value) and record.genotype is not None
+    known = point_of(sweep, record) is not None and record.genotype is not None
     return record.status is Status.FINISHED and known
 
 
-def _metric(sweep: SweepConfig, record: Record) -> float:
-    value = record.value(sweep.search_metric)
-    assert value is not None  # `ranked` leaves out trials without a value
-    return value
+def _point(sweep: SweepConfig, record: Record) -> tuple[float, ...]:
+    point = point_of(sweep, record)
+    assert point is not None  # `ranked` leaves out trials without a value
+    return point

@@ -9,6 +9,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.config.deciding import decided_by
 from tune_nas.data import describe_images
 from tune_nas.runtime import resolve_device
+from tune_nas.sweep import lazy_optuna
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phases import phases_of, task_in
@@ -19,7 +20,7 @@ from tune_nas.tasks import Inputs, Tasks
 
 
 def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
-    """Check that the trials of a sweep can start, and that no two of them are equal.
+    """Check that a sweep can sample, that its trials can start, and that no two are equal.
 
     Args:
         plan: The sweep.
@@ -29,6 +30,8 @@ def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
     Raises:
         TuneNasError: If a trial cannot start.
     """
+    if plan.sweep.searcher != "grid":
+        lazy_optuna.samplers.make_sampler(plan.sweep, 0)
     trials = [trial for _, _, trial in plan.resolved.trials]
     here = is_local(options.address)
     if here:

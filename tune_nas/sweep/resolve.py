@@ -25,7 +25,9 @@ from tune_nas.sweep.parameters import (
     check_conditions,
     combinations,
     count_combinations,
+    first_values,
     meets,
+    ordered,
 )
 from tune_nas.sweep.resolution import BaseTrials, Resolved, resolve
 from tune_nas.sweep.retrain_grid import RetrainGrid
@@ -226,6 +228,8 @@ def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
         seed = sweep.seed_list[0]
         some = list(itertools.islice(points, _MOST_CHECKED))
         checked = [(values, resolve(sweep, bases, values, seed)) for values in some]
+        for values in first_values(sweep.parameters):
+            _check_first(sweep, bases, values)
         trials = [({}, seed, trial) for trial in bases.trials.values()]
     try:
         genotypes = count_genotypes(sweep, len(trials) // len(sweep.seed_list))
@@ -237,6 +241,21 @@ def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
         others = [] if sweep.searcher == "grid" else list(_of_any_length(sweep, bases))
         _check_lengths(sweep, [*checked, *others], bases.folder)
     return Resolved(trials, checked)
+
+
+def _check_first(sweep: SweepConfig, bases: BaseTrials, values: dict[str, object]) -> None:
+    """Reject priors of all keys of a trial that do not fit together; others are completed later.
+
+    Raises:
+        ConfigError: If they do not.
+    """
+    chosen: dict[str, object] = {}
+    for key in ordered(sweep.parameters):
+        if sweep.parameters[key].active({**bases.values(chosen), **chosen}):
+            if key not in values:
+                return
+            chosen[key] = values[key]
+    resolve(sweep, bases, chosen, sweep.seed_list[0])
 
 
 def _check_size(sweep: SweepConfig, bases: BaseTrials, where: str) -> None:

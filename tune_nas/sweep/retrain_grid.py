@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field, field_validator
 
@@ -14,6 +14,10 @@ from tune_nas.text import brief, plain_text
 
 _MOST_SETTINGS = 100
 _LONGEST_NAME = 60  # characters; the name is in every row of a table
+
+Genotypes: TypeAlias = Literal["each", "frontier", "model-sizes"]
+"""Choices of genotypes to retrain whose number follows from the searches."""
+FRONTIER, MODEL_SIZES = "frontier", "model-sizes"
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,15 @@ class RetrainGrid(Section):
 
     Args:
         genotypes: ``each`` (the best genotype of every swept value; in a sampled sweep, of every
-            repeated configuration), a number (of the best configurations), or 0.
+            repeated configuration), a number (of the best configurations), ``frontier``,
+            ``model-sizes``, or 0.
         recipes: The settings: names of recipes, or mappings of keys of the section ``retrain``, to
             which a ``name`` can be given. Empty for the trial's own section alone.
         seeds: Number of seeds per genotype and setting, counted from the first seed of the sweep;
             None for one run with the seed of the genotype's search.
     """
 
-    genotypes: int | Literal["each"] = "each"
+    genotypes: int | Genotypes = "each"
     recipes: Annotated[list[str | dict[str, object]], Field(max_length=_MOST_SETTINGS)] = Field(
         default_factory=list
     )
@@ -107,7 +112,7 @@ class RetrainGrid(Section):
 
 
 def genotype_count(value: object) -> object:
-    """Return ``each`` or a number of genotypes; a number may be given as text.
+    """Return a choice of genotypes or a number of them; a number may be given as text.
 
     Raises:
         ValueError: If the value is neither.
@@ -116,8 +121,10 @@ def genotype_count(value: object) -> object:
         value = int(value)
     if isinstance(value, int) and value > MOST_TRIALS:
         raise ValueError(f"must be at most {MOST_TRIALS:,}")
-    if value != "each" and not (type(value) is int and value >= 0):
-        raise ValueError("must be 'each', a number of configurations, or 0 for none")
+    if value not in get_args(Genotypes) and not (type(value) is int and value >= 0):
+        raise ValueError(
+            "must be 'each', 'frontier', 'model-sizes', a number of configurations, or 0 for none"
+        )
     return value
 
 

@@ -14,7 +14,7 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.parameters import TRIAL
 from tune_nas.sweep.resolution import BaseTrials
-from tune_nas.sweep.retrain_grid import RetrainSetting
+from tune_nas.sweep.retrain_grid import MODEL_SIZES, RetrainSetting
 
 EMBEDDED = "digits"
 """The data set for which a sweep's keys under ``embedded`` apply."""
@@ -24,14 +24,16 @@ _RECIPE = f"{_SECTION}.recipe"
 
 
 def count_genotypes(sweep: SweepConfig, points: int) -> int:
-    """Return the number of genotypes that a sweep retrains.
+    """Return the number of genotypes that a sweep retrains, or at least one if that is not known.
 
     Args:
         sweep: The sweep.
         points: Number of combinations of a grid's values.
     """
-    if sweep.retrained != "each":
+    if isinstance(sweep.retrained, int):
         return sweep.retrained
+    if sweep.retrained != "each":
+        return 1  # it follows from the searches
     return points if sweep.searcher == "grid" else max(1, sweep.repeat_best)
 
 
@@ -107,11 +109,19 @@ def with_settings(sweep: SweepConfig, bases: BaseTrials, jobs: Sequence[Job]) ->
 
 
 def check_settings(sweep: SweepConfig, bases: BaseTrials) -> None:
-    """Check the settings of a sweep's retraining runs with each of its trials.
+    """Check the genotypes and settings of a sweep's retraining runs with each of its trials.
 
     Raises:
-        ConfigError: If a setting is invalid, or one of its keys has no effect in any of the trials.
+        ConfigError: If a setting is invalid, or one of its keys has no effect in any of the trials;
+            if a search trains candidates, and so has no genotypes of each model size.
     """
+    if sweep.retrained == MODEL_SIZES:
+        for name, trial in bases.trials.items():
+            if trial.strategy is not None:
+                raise ConfigError(
+                    f"sweep '{sweep.name}': retrain is '{MODEL_SIZES}', but the black-box search "
+                    f"of trial '{name}' keeps no genotype of each size; take 'frontier' or 'each'"
+                )
     if bases.retraining:  # checked before they were stored
         return
     for setting in sweep.retrain_grid.settings:

@@ -15,10 +15,14 @@ class Source(Protocol):
 
     @property
     def total(self) -> int:
-        """Total number of jobs."""
+        """Total number of jobs; the most that there may be if `waits`."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether `next` may return None while trials run, and a job after one of them ended."""
 
     def next(self) -> Job | None:
-        """Return the next job, or None if none is left."""
+        """Return the next job, or None if none is left, or none until a running trial ends."""
 
     def tell(self, record: Record) -> None:
         """Take note of a trial that has ended."""
@@ -35,6 +39,8 @@ class ListSource:
     Attributes:
         left: Jobs still to be run.
     """
+
+    waits = False
 
     def __init__(self, jobs: Sequence[Job], records: Records) -> None:
         known = {record.job.id: record for record in records}

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from tune_nas.errors import ConfigError
-from tune_nas.search.factory import SupernetSize
 from tune_nas.search.rules.rule import Rule
+from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.search.view import SearchControl
 from tune_nas.seeds import derive_seed, make_generator
 from tune_nas.spaces import check_cells_occur

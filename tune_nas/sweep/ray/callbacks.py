@@ -28,11 +28,13 @@ class Recorder(DriverCallback):
     Args:
         records: Records of the phase.
         metric: The scheduler's metric.
+        others: Further metrics that searches must report.
     """
 
-    def __init__(self, records: Records, metric: str) -> None:
+    def __init__(self, records: Records, metric: str, *others: str) -> None:
         self._records, self._metric = records, metric
-        self._has_warned = False
+        self._needed = dict.fromkeys((metric, *others))
+        self._warned: set[str] = set()
 
     def on_trial_result(
         self,
@@ -57,13 +59,16 @@ class Recorder(DriverCallback):
             reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
         ranked = find_task(record.job.task).metric is None and bool(record.history)
-        if ranked and self._metric not in record.history[-1]:
-            self._check_metric(record, over=record.epoch == epochs or bool(result.get(ENDED)))
+        for metric in self._needed if ranked else ():
+            if metric not in record.history[-1]:
+                over = record.epoch == epochs or bool(result.get(ENDED))
+                self._check_metric(metric, record, over=over)
 
-    def _check_metric(self, record: Record, *, over: bool) -> None:
+    def _check_metric(self, metric: str, record: Record, *, over: bool) -> None:
         """Warn if a metric is missing in an epoch; stop a sweep if no search reports it.
 
         Args:
+            metric: The metric.
             record: Record of a search whose last epoch lacks it.
             over: Whether that was the last epoch of the search: some metrics come late.
 
@@ -72,20 +77,20 @@ class Recorder(DriverCallback):
         """
         last = [record.history[-1] for record in self._records if record.history]
         known = sorted({name for metrics in last for name in metrics})
-        if self._metric in known:
+        if metric in known:
             return
-        hint = nearest(self._metric, known)
+        hint = nearest(metric, known)
         if over:
             raise ConfigError(
-                f"metric is '{self._metric}', which no search reports{hint}; they report "
+                f"metric is '{metric}', which no search reports{hint}; they report "
                 f"{', '.join(known)}"
             )
-        if not self._has_warned:
-            self._has_warned = True
+        if metric not in self._warned:
+            self._warned.add(metric)
             _logger.warning(
                 "metric is '%s', which is not reported in epoch %d%s; the sweep ends if the first "
                 "search ends without it",
-                *(self._metric, record.epoch, hint),
+                *(metric, record.epoch, hint),
             )
 
     def on_trial_recover(

@@ -27,6 +27,7 @@ from tune_nas.sweep.ray.worker_group import start_workers, trial_resources
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
+from tune_nas.sweep.sweep_objectives import needed_metrics
 from tune_nas.sweep.tracking import SweepTracking
 from tune_nas.tasks import Tasks
 
@@ -100,13 +101,14 @@ class PhaseRunner:
             options, workers_of(self._plan, phase, self._tasks, options.workers)
         )
         callbacks: list[DriverCallback] = [
-            Recorder(records, sweep.search_metric),
+            Recorder(records, *needed_metrics(sweep)),
             TrackingCallback(self._tracking, records),
             InterruptionCallback(self._interruption),
         ]
         progress = None
         if not options.quiet:
-            shown = PhaseProgress(records, source.total, sweep.search_metric)
+            most = (lambda: source.total) if source.waits else None
+            shown = PhaseProgress(records, source.total, sweep.search_metric, most)
             progress = ProgressCallback(shown, live=options.live)
             callbacks.append(progress)
         with self._trainable(phase.task, options, min(at_once, source.total)) as trainable:

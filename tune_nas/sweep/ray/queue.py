@@ -77,7 +77,7 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
             return None
         job = self._source.next()
         if job is None:
-            self._finished = True
+            self._finished = not (self._source.waits and self._live)
             return None
         self._live.add(job.id)
         return self._trial(job)

@@ -1,0 +1,151 @@
+"""The study that is written for inspection, e.g. with Optuna Dashboard; nothing reads it back."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from tune_nas.status import Status
+from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.study_axes import axis_of
+from tune_nas.sweep.sweep_objectives import search_objectives
+
+_logger = logging.getLogger(__name__)
+
+Values = Sequence[float] | None
+"""The value of each objective; None for a trial that failed or diverged."""
+
+
+class StudyFile:
+    """A study in a database, with a trial for each search and its value after each epoch.
+
+    Its trials have the numbers of the searches. A trial that failed or diverged is FAIL, one that
+    was stopped early is PRUNED. If the database cannot be written, a warning is logged and the
+    sweep continues without it.
+
+    Args:
+        sweep: The sweep; its name is that of the study.
+        url: Optuna storage URL; the database must not have the study yet.
+        directions: The direction of each objective.
+    """
+
+    def __init__(
+        self, sweep: SweepConfig, url: str, directions: Sequence[optuna.study.StudyDirection]
+    ) -> None:
+        self._metrics = [objective.key for objective in search_objectives(sweep)]
+        self._axes = {key: axis_of(parameter) for key, parameter in sweep.parameters.items()}
+        self._trials: dict[str, optuna.Trial] = {}
+        self._ok = True
+        with self._writing():
+            self._study = optuna.create_study(
+                storage=url,
+                study_name=sweep.name,
+                directions=directions,
+                sampler=optuna.samplers.RandomSampler(),
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._study.set_metric_names(self._metrics)
+            for key, axis in self._axes.items():
+                if axis.infinity is not None:
+                    self._study.set_user_attr(key, f"{axis.infinity:g} stands for inf")
+
+    def add(self, records: Iterable[tuple[Record, Values]]) -> None:
+        """Add the trials of an earlier session, in their order."""
+        for record, values in records:
+            if not record.ended:
+                self.start(record.job)
+            elif self._ok:
+                with self._writing():
+                    self._study.add_trial(self._ended(record, values))
+
+    def start(self, job: Job) -> None:
+        """Add a trial that has started."""
+        if not self._ok:
+            return
+        with self._writing():
+            self._study.enqueue_trial(self._params(job), user_attrs=_attributes(job))
+            axes = {key: self._axes[key].distribution for key in job.parameters}
+            self._trials[job.id] = self._study.ask(axes)
+
+    def end(self, record: Record, values: Values) -> None:
+        """Write the end of a trial, and its value after each epoch."""
+        if not self._ok:
+            return
+        with self._writing():
+            trial = self._trials.pop(record.job.id)
+            for epoch, value in self._curve(record).items():
+                trial.report(value, epoch)
+            if record.reason:
+                trial.set_user_attr("reason", record.reason)
+            state = _state(record, values)
+            complete = state is TrialState.COMPLETE
+            self._study.tell(trial, values if complete else None, None if complete else state)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            self._ok = False
+            reason = " ".join(str(error.__cause__ or error).split())
+            _logger.warning("optuna.db is not written any more; a resume rebuilds it: %s", reason)
+
+    def _ended(self, record: Record, values: Values) -> FrozenTrial:
+        state = _state(record, values)
+        curve = self._curve(record)
+        last = [curve[max(curve)]] if curve and len(self._metrics) == 1 else None
+        seconds = record.history[0].get("seconds", 0.0) if record.history else 0.0
+        times = record.times or [0.0]
+        return FrozenTrial(
+            number=-1,  # the study numbers it
+            trial_id=-1,
+            state=state,
+            value=None,
+            values={TrialState.COMPLETE: values, TrialState.PRUNED: last}.get(state),
+            datetime_start=datetime.fromtimestamp(times[0] - seconds),
+            datetime_complete=datetime.fromtimestamp(times[-1]),
+            params=self._params(record.job),
+            distributions={key: self._axes[key].distribution for key in record.job.parameters},
+            user_attrs={**_attributes(record.job), **_reason(record)},
+            system_attrs={},
+            intermediate_values=curve,
+        )
+
+    def _params(self, job: Job) -> dict[str, object]:
+        return {key: self._axes[key].of(value) for key, value in job.parameters.items()}
+
+    def _curve(self, record: Record) -> dict[int, float]:
+        """Return the finite values by epoch; none with several objectives: Optuna has no place."""
+        if len(self._metrics) > 1:
+            return {}
+        values = {int(row["epoch"]): row.get(self._metrics[0]) for row in record.history}
+        return {
+            epoch: value
+            for epoch, value in values.items()
+            if value is not None and math.isfinite(value)
+        }
+
+
+def _state(record: Record, values: Values) -> TrialState:
+    if values is None:
+        return TrialState.FAIL
+    return TrialState.COMPLETE if record.status is Status.FINISHED else TrialState.PRUNED
+
+
+def _attributes(job: Job) -> dict[str, object]:
+    return {"trial_id": job.id, "seed": job.seed}
+
+
+def _reason(record: Record) -> dict[str, object]:
+    return {"reason": record.reason} if record.reason else {}
