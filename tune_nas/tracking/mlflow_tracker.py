@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import yaml
 from tune_nas import figures
 from tune_nas.paths import GENOTYPE
 from tune_nas.tracking import mlflow_names as mlflow
+from tune_nas.tracking.epoch_metrics import EPOCH, covering_metrics, stored_metrics
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
 from tune_nas.tracking.names import (
     as_text,
@@ -87,25 +88,30 @@ class MlflowTracker(Tracker):
         fixed = {SWEEP: sweep, PHASE: phase, PARENT: parent or sweep_run_id}
         return self._open(own, name or f"{phase} {trial_id}", parameters, {**(tags or {}), **fixed})
 
-    def logged_epochs(self, run_id: str) -> set[int]:
+    def logged_epochs(self, run_id: str, history: Sequence[Mapping[str, float]]) -> set[int]:
         """Return the epochs of a run that the store has; requested once, then cached."""
-        if run_id not in self._logged:
-            history = self._client.get_metric_history(run_id, "epoch")
-            self._logged[run_id] = {entry.step for entry in history}
-        return self._logged[run_id]
+        if run_id in self._logged:
+            return self._logged[run_id]
+        names = list(covering_metrics(history))
+        stored = (self._client.get_metric_history(run_id, name) for name in names)
+        steps = {int(entry.step) for entries in stored for entry in entries}
+        if names:
+            self._logged[run_id] = steps
+        return steps
 
     def log_epoch(
         self, run_id: str, step: int, metrics: Mapping[str, float], time_ms: int | None = None
     ) -> bool:
         """Log an epoch's metrics in one call, unless the store has that epoch already."""
-        logged = self.logged_epochs(run_id)
+        logged = self.logged_epochs(run_id, [{EPOCH: step, **metrics}])
         if step in logged:
             return False
-        names = entity_names(metrics)
-        values = {**{names[key]: value for key, value in metrics.items()}, "epoch": float(step)}
         at = round(time.time() * 1000) if time_ms is None else time_ms
-        batch = [mlflow.Metric(key, float(value), at, step) for key, value in values.items()]
-        self._client.log_batch(run_id, metrics=batch)
+        batch = [
+            mlflow.Metric(key, value, at, step) for key, value in stored_metrics(metrics).items()
+        ]
+        if batch:
+            self._client.log_batch(run_id, metrics=batch)
         logged.add(step)
         return True
 
@@ -170,6 +176,8 @@ class MlflowTracker(Tracker):
         """
         run = self._experiment.open_run(own, name, tags)
         run_id = str(run.info.run_id)
+        if not run.data.metrics:
+            self._logged[run_id] = set()  # saves the request for its epochs
         flat = flatten(parameters)
         new = [
             mlflow.Param(name, parameter_value(as_text(flat[key])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tune_nas.errors import StorageError
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
+from tune_nas.tracking.names import present_name
 from tune_nas.tracking.store import without_password
 from tune_nas.tracking.tracked_run import SWEEP, SWEEP_RUN, TRIAL, TrackedRun, tracked_run
 
@@ -45,12 +46,15 @@ class RunReader:
         return str(found[0].info.run_id) if found else None
 
     def find_run(self, text: str) -> TrackedRun:
-        """Return the run with this id, trial id or name.
+        """Return the run with this id, trial id or name, also as an earlier version named it.
 
         Raises:
             StorageError: If no run has this name, or several have that name (lists their ids).
         """
-        matches = [run for run in self.list_runs() if text in (run.run_id, run.trial_id, run.name)]
+        runs = self.list_runs()
+        matches = [run for run in runs if text in (run.run_id, run.trial_id, run.name)]
+        if not matches and (own := present_name(text)):
+            matches = [run for run in runs if run.name == own]
         if not matches:
             store = without_password(self._experiment.uri)
             raise StorageError(f"MLflow store {store} has no run with id or name '{text}'")
