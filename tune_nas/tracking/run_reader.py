@@ -7,7 +7,7 @@ from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
 from tune_nas.tracking.names import present_name
 from tune_nas.tracking.store import without_password
-from tune_nas.tracking.tracked_run import SWEEP, SWEEP_RUN, TRIAL, TrackedRun, tracked_run
+from tune_nas.tracking.tracked_run import PHASE, SWEEP, SWEEP_RUN, TRIAL, TrackedRun, tracked_run
 
 
 class RunReader:
@@ -29,6 +29,23 @@ class RunReader:
     def list_runs(self) -> list[TrackedRun]:
         """Return every run of the experiment, newest first."""
         return [tracked_run(run) for run in self._experiment.search({})]
+
+    def sweeps(self) -> list[TrackedRun]:
+        """Return the sweeps' own runs, newest first."""
+        return [tracked_run(run) for run in self._experiment.search({PHASE: "sweep"})]
+
+    def sweeps_named(self, name: str) -> list[TrackedRun]:
+        """Return the own runs of the sweeps of a name, also of earlier versions, newest first."""
+        found = [tracked_run(run) for run in self._experiment.search({SWEEP: name})]
+        return [run for run in found if run.phase == "sweep"]
+
+    def read_run(self, run_id: str) -> TrackedRun:
+        """Return the run with this id.
+
+        Raises:
+            mlflow.exceptions.MlflowException: If the store has no such run.
+        """
+        return tracked_run(self._experiment.client.get_run(run_id))
 
     def trials(self, sweep_run_id: str) -> list[TrackedRun]:
         """Return the trials of a sweep, oldest first."""

@@ -23,6 +23,7 @@ class Tracker(Protocol):
         tags: Mapping[str, str] | None = None,
         *,
         identity: str | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> str:
         """Return the id of the sweep's parent run: found and reopened, or created.
 
@@ -32,6 +33,7 @@ class Tracker(Protocol):
             tags: Further tags.
             identity: Any text stored with the sweep. It distinguishes two sweeps of the same name
                 in a shared store; None finds by name alone.
+            data: The section ``data`` of its trials; None if it is not known.
         """
 
     def trial_run(
