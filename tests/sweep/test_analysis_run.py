@@ -105,7 +105,7 @@ def test_a_whole_analysis_is_tracked_under_its_search(
     runs = {(run.sweep, run.phase): run for run in reader.list_runs()}
     run = runs["whole", "analysis"]
     assert run.parent == runs["tiny", "search"].run_id
-    assert (run.status, run.metrics["epoch"]) == ("finished", 10)
+    assert (run.status, run.epoch) == ("finished", 10)
     last = expected.table().edges[-1].operations[-1]
     assert run.metrics["accuracy_at_convergence"] == last.converged
     assert run.parameters["analysis.epochs"] == "1"

@@ -106,7 +106,7 @@ def assert_whole(server: str, name: str, results: list[TrialResult]) -> list[Tra
     for run in trials:
         result = ids[run.trial_id or ""]
         assert (run.state, run.status) == ("FINISHED", result.status)
-        for metric in ("state", "epoch"):
+        for metric in ("state", "seconds"):
             history = client.get_metric_history(run.run_id, metric)
             expected = [int(epoch["epoch"]) for epoch in result.history]
             assert sorted(entry.step for entry in history) == expected, (run.name, metric)

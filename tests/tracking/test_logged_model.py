@@ -149,7 +149,6 @@ def test_the_run_shows_the_model(
     assert model.source_run_id == run.run_id
     assert model.params == run.parameters
     assert {metric.key: (metric.value, metric.step) for metric in model.metrics} == {
-        "epoch": (2.0, 2),
         "test_accuracy": (32.5, 2),
     }
     found = client.get_run(run.run_id)

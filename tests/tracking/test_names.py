@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_nas.tracking import Experiment, MlflowTracker, RunReader
-from tune_nas.tracking.names import entity_names, parameter_value, run_name, tag_value
+from tune_nas.tracking.names import (
+    entity_names,
+    parameter_value,
+    present_name,
+    run_name,
+    tag_value,
+)
 
 ODD = ["", ".", "..", "/", "../a", "a/../b", "a//b", "a/", "/a", "a?b", "a*b", "λ", "a\nb"]
 LONG = f"set_in./{'folder/' * 50}mine.yaml.update.lambda"
@@ -92,3 +98,12 @@ def test_values_are_cut_to_what_mlflow_takes() -> None:
         6000,
         8000,
     ]
+
+
+def test_names_of_earlier_versions() -> None:
+    assert present_name("search λ=1 seed=0") == "λ=1 s0"
+    assert present_name("search λ=inf level=mixed seed=12") == "λ=inf level=mixed s12"
+    assert present_name("search seed=3") == "s3 search"
+    assert present_name("retrain λ=1 seed=0") == "λ=1 s0 retrain"
+    assert present_name("λ=1 s0") is None
+    assert present_name("search-00001") is None

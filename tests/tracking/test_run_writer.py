@@ -77,9 +77,9 @@ def test_a_trial_epoch_by_epoch_to_its_end(opened: Store) -> None:
     assert run.data.tags["status"] == "finished"
     assert run.data.tags["update.lambda"] == "inf"
     assert run.data.params == {"update.lambda": "inf", "space.name": "nasbench201"}
-    assert run.data.metrics == {"valid_accuracy": 40.0, "learning_rate/weights": 0.1, "epoch": 4.0}
-    assert opened.steps("t1") == opened.steps("t1", "epoch") == [1, 2, 3, 4]
-    times = opened.client.get_metric_history(run.info.run_id, "epoch")
+    assert run.data.metrics == {"valid_accuracy": 40.0, "learning_rate/weights": 0.1}
+    assert opened.steps("t1") == opened.steps("t1", "learning_rate/weights") == [1, 2, 3, 4]
+    times = opened.client.get_metric_history(run.info.run_id, "valid_accuracy")
     assert [entry.timestamp for entry in times] == [1700000000000 + 1000 * i for i in (1, 2, 3, 4)]
 
 
@@ -200,9 +200,10 @@ def test_an_epoch_that_is_sent_twice_is_stored_once(opened: Store) -> None:
     opened.writer.write(trial)
     opened.writer.forget()
     run_id = opened.run_of("t1").info.run_id
-    opened.tracker.logged_epochs(run_id).clear()  # read before the first request was carried out
+    # read before the first request was carried out
+    opened.tracker.logged_epochs(run_id, history(1, 2)).clear()
     opened.writer.write(trial)
-    assert opened.steps("t1") == opened.steps("t1", "epoch") == [1, 2]
+    assert opened.steps("t1") == opened.steps("t1", "learning_rate/weights") == [1, 2]
 
 
 def test_records_without_times_are_stored_once_too(opened: Store) -> None:
@@ -210,7 +211,7 @@ def test_records_without_times_are_stored_once_too(opened: Store) -> None:
     for _ in range(2):
         opened.writer.write(trial)
         opened.writer.forget()
-        opened.tracker.logged_epochs(opened.run_of("t1").info.run_id).clear()
+        opened.tracker.logged_epochs(opened.run_of("t1").info.run_id, history(1, 2)).clear()
     assert opened.steps("t1") == [1, 2]
 
 
@@ -254,6 +255,48 @@ def test_metrics_with_any_name_are_logged(opened: Store) -> None:
     metrics = {"epoch": 1, "acc@5": 50.0, "acc#5": 51.0, "genotype/skips": 2}
     opened.writer.write(make_trial("t1", history=[metrics], times=[1.0]))
     kept = opened.run_of("t1").data.metrics
-    (other,) = set(kept) - {"epoch", "acc_5", "genotype/skips"}
+    (other,) = set(kept) - {"acc_5", "genotype/skips"}
     assert other.startswith("acc_5-")
-    assert kept == {"epoch": 1.0, "acc_5": 50.0, other: 51.0, "genotype/skips": 2.0}
+    assert kept == {"acc_5": 50.0, other: 51.0, "genotype/skips": 2.0}
+
+
+def test_epochs_whose_metrics_differ_are_stored_once(opened: Store) -> None:
+    """No metric is in every epoch; the last one has none at all."""
+    rows: list[dict[str, float]] = [
+        {"epoch": 1, "a": 1.0, "b": 1.0},
+        {"epoch": 2, "b": 2.0},
+        {"epoch": 3, "c": 3.0},
+        {"epoch": 4},
+    ]
+    for last in (2, 3, 4):
+        trial = make_trial("t1", history=rows[:last], times=[float(n) for n in range(last)])
+        opened.writer.forget()  # as after a failed request
+        opened.writer.write(trial)
+        later = dataclasses.replace(trial, times=[9.0] * last)  # would be stored a second time
+        opened.writer.forget()
+        opened.writer.write(later)
+    assert [opened.steps("t1", metric) for metric in "abc"] == [[1], [1, 2], [3]]
+    ended = make_trial("t1", history=rows, times=[1.0] * 4, end=End())
+    opened.writer.write(ended)
+    assert opened.knows(ended)
+
+
+def test_runs_of_an_earlier_version_have_the_epoch_as_a_metric(opened: Store) -> None:
+    opened.writer.write(make_trial("t1"))
+    run_id = opened.run_of("t1").info.run_id
+    for step in (1, 2):
+        for key, value in (("epoch", step), ("valid_accuracy", 10.0 * step)):
+            opened.client.log_metric(run_id, key, value, 1000 * step, step)
+    opened.writer.forget()
+    ended = make_trial("t1", 1, 2, 3, 4, end=End())
+    opened.writer.write(ended)
+    assert opened.steps("t1") == [1, 2, 3, 4]
+    assert opened.steps("t1", "epoch") == [1, 2]
+    assert opened.knows(ended)
+
+
+def test_the_accuracy_is_the_first_metric_of_a_run(opened: Store) -> None:
+    """MLflow's comparison page opens on the first metric that the server returns."""
+    metrics = {"epoch": 1, "train_loss": 2.0, "seconds": 1.0, "valid_accuracy": 50.0}
+    opened.writer.write(make_trial("t1", history=[metrics], times=[1.0]))
+    assert next(iter(opened.run_of("t1").data.metrics)) == "valid_accuracy"

@@ -196,12 +196,15 @@ def test_runs_are_found_by_id_trial_and_name(tracker: MlflowTracker, reader: Run
     assert reader.find_run("t2").run_id == retrain
     assert reader.find_run("lambda").run_id == sweep
     assert reader.find_run("search t1").parameters["update.lambda"] == "inf"
+    named = tracker.trial_run(sweep, "t3", phase="repeat", parameters={}, name="λ=1 s0 repeat")
+    assert reader.find_run("λ=1 s0 repeat").run_id == named
+    assert reader.find_run("repeat λ=1 seed=0").run_id == named  # its name in earlier versions
     with pytest.raises(StorageError, match="no run with id or name 'nothing'"):
         reader.find_run("nothing")
     other = tracker.sweep_run("lambda", {}, identity="other")
     with pytest.raises(StorageError, match=f"2 runs are called 'lambda'.*{other}"):
         reader.find_run("lambda")
-    assert {run.run_id for run in reader.list_runs()} == {sweep, search, retrain, other}
+    assert {run.run_id for run in reader.list_runs()} == {sweep, search, retrain, named, other}
 
 
 def test_an_absent_artifact_is_one_line(tracker: MlflowTracker, reader: RunReader) -> None:

@@ -72,7 +72,8 @@ def _tracked(run: TrackedRun, drivers: _Drivers, identity: str | None) -> RunRow
     if status == "running":
         found = drivers.status(run.sweep, identity)
         status, reason = found.status, found.reason if run.phase == "sweep" else ""
-    metrics = {name: run.metrics.get(name) for name in _METRICS}
+    epoch = float(run.epoch) if run.epoch else None
+    metrics = {"epoch": epoch, **{name: run.metrics.get(name) for name in _METRICS[1:]}}
     return RunRow(run.sweep, run.name, run.phase, status, reason, run.started, metrics, run.run_id)
 
 

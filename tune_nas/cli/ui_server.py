@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import webbrowser
 from urllib.request import urlopen
 
 from tune_nas.cli.option_values import mlflow_uri
 from tune_nas.cli.output import echo
+from tune_nas.cli.ui_links import UiLinks, ui_links
 from tune_nas.errors import StorageError
 from tune_nas.sweep.runs.store_uri import store_exists
-from tune_nas.tracking.experiment import EXPERIMENT
 from tune_nas.tracking.store import correct_moved
 
 _HOST = "127.0.0.1"
@@ -23,15 +23,31 @@ _START_LIMIT = 60.0  # seconds; it takes about 6
 _STOP_LIMIT = 10.0
 
 
-def serve(mlflow: str | None, storage: str, port: int) -> None:
-    """Run the UI until Ctrl-C.
+def serve(
+    mlflow: str | None,
+    storage: str,
+    port: int,
+    name: str | None = None,
+    *,
+    open_page: bool = False,
+) -> None:
+    """Run the UI until Ctrl-C; of a store that is a server, print its links only.
+
+    Args:
+        mlflow: URI of the store; None for that of the storage.
+        storage: Folder or URI in which runs are stored.
+        port: Port of the UI.
+        name: Sweep whose view is prepared; None for the latest.
+        open_page: Whether to open the view in the browser.
 
     Raises:
-        StorageError: If there is no store, the port is taken, or the server does not start.
+        StorageError: If there is no store, the port is taken, the server does not start, or the
+            store has no such sweep.
     """
     uri = mlflow_uri(mlflow, storage)
     if uri.startswith(("http://", "https://")):
-        echo(f"the store is a server that has its UI already: {_runs_table(uri)}")
+        echo("the store is a server that has its UI already")
+        _show(ui_links(uri, uri, name), open_page)
         return
     if not store_exists(uri):
         raise StorageError(f"there is no MLflow store at {uri}; run a search or a sweep first")
@@ -43,8 +59,10 @@ def serve(mlflow: str | None, storage: str, port: int) -> None:
     server = _start(uri, port)
     try:
         base = f"http://{_HOST}:{port}"
+        links = ui_links(uri, base, name)  # while the server starts
         _wait_until_ready(server, base)
-        echo(f"runs: {_runs_table(base)}\nCtrl-C ends the UI.")
+        _show(links, open_page)
+        echo("Ctrl-C ends the UI.")
         server.wait()
     except KeyboardInterrupt:
         pass
@@ -100,12 +118,8 @@ def _wait_until_ready(server: subprocess.Popen[bytes], base: str) -> None:
     raise StorageError(f"the MLflow UI did not answer at {base} within {_START_LIMIT:.0f} s")
 
 
-def _runs_table(base: str) -> str:
-    """Return the link to the experiment's runs; MLflow's start page shows something else."""
-    query = f"{base}/api/2.0/mlflow/experiments/get-by-name?experiment_name={EXPERIMENT}"
-    try:
-        with urlopen(query, timeout=10) as answer:
-            experiment = json.load(answer)["experiment"]["experiment_id"]
-    except (OSError, ValueError, KeyError):  # the experiment does not exist yet
-        return base
-    return f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+def _show(links: UiLinks, open_page: bool) -> None:
+    """Print the links; open the view, or the table without a view, if asked."""
+    echo(links.lines())
+    if open_page and not webbrowser.open(links.view or links.runs):
+        echo("no browser was found; open the link by hand")

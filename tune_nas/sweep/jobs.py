@@ -70,8 +70,22 @@ class Job:
     @property
     def label(self) -> str:
         """The swept values and the seed, for display."""
-        parts = [f"{axis_label(key)}={value_label(v)}" for key, v in self.parameters.items()]
-        return " ".join([*parts, f"seed={self.seed}"])
+        return " ".join([*self._values, f"seed={self.seed}"])
+
+    @property
+    def run_name(self) -> str:
+        """The name of its MLflow run: what differs first, then the phase, e.g. ``λ=1 s0 retrain``.
+
+        The phase of a search with swept values is left out.
+        """
+        parts = [*self._values, f"s{self.seed}"]
+        if self.phase != "search" or not self.parameters:
+            parts.append(self.phase)
+        return " ".join(parts)
+
+    @property
+    def _values(self) -> list[str]:
+        return [f"{axis_label(key)}={value_label(v)}" for key, v in self.parameters.items()]
 
     @cached_property
     def epochs(self) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +15,8 @@ from tune_nas import report as reports
 from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS, CANDIDATES
 from tune_nas.report import Report, TrialResult
+from tune_nas.report.labels import RETRAIN
+from tune_nas.report.rows import Row
 from tune_nas.status import Status
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
@@ -26,6 +30,7 @@ from tune_nas.tracking import Tracker
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_TEST_ACCURACY = "test_accuracy"
 _logger = logging.getLogger(__name__)
 
 
@@ -119,9 +124,10 @@ def _write_analysis(plan: Plan, records: Sequence[Record]) -> StrengthTable | No
 
 
 def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracker, str], None]]:
-    """Return functions that write the sweep's MLflow run, in order: report, figure, end."""
+    """Return functions that write the sweep's MLflow run, in order: report, figure, best, end."""
     failed, n = outcome.n_failed, len(outcome.results)
     error = f"{failed} of {n} trials failed" if failed else None
+    ended = round(time.time() * 1000)  # the same in each attempt: the store keeps one value
 
     def log_report(tracker: Tracker, run_id: str) -> None:
         tracker.log_artifact(run_id, (plan.storage.read("report.md") or "").encode(), "report.md")
@@ -132,10 +138,30 @@ def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracke
             if content is not None:
                 tracker.log_artifact(run_id, content, name)
 
+    def log_best(tracker: Tracker, run_id: str) -> None:
+        if outcome.analysis is None:
+            tracker.set_tags(run_id, {"mlflow.note.content": outcome.report.sentence()})
+        best = _best_row(outcome.report)
+        if best is not None:
+            metrics = {key: known.mean for key, known in best.statistics.items()}
+            metrics[_TEST_ACCURACY] = metrics.pop(RETRAIN, math.nan)
+            known = {key: value for key, value in metrics.items() if not math.isnan(value)}
+            finished = sum(result.status == Status.FINISHED for result in outcome.results)
+            tracker.log_epoch(run_id, finished, known, ended)
+            if best.label:
+                tracker.set_tags(run_id, {"best": best.label})
+
     def finish(tracker: Tracker, run_id: str) -> None:
         tracker.finish(run_id, "FAILED" if failed == n else "FINISHED", error=error)
 
-    return [log_report, log_figure, finish]
+    return [log_report, log_figure, log_best, finish]
+
+
+def _best_row(report: Report) -> Row | None:
+    """Return the best row of a report, one without diverged seeds if there is any."""
+    ranking = report.ranking()
+    sound = [row for row in ranking if not report.diverged(row)]
+    return next(iter(sound or ranking), None)
 
 
 def _figure(plan: Plan, report: Report) -> Figure | None:

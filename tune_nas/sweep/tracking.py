@@ -24,7 +24,8 @@ from tune_nas.tracking import (
     TrackedTrial,
     Tracker,
 )
-from tune_nas.tracking.store import one_line, without_password
+from tune_nas.tracking.shared_view import prepare_view
+from tune_nas.tracking.store import is_refusal, one_line, without_password
 from tune_nas.tracking.tracked_run import TrackedRun
 
 _PAUSES = (0.0, 2.0, 5.0)  # seconds before each attempt to write missing data at the end
@@ -47,7 +48,7 @@ class SweepTracking:
 
     def __init__(self, plan: Plan, uri: str, phases: Mapping[str, Records]) -> None:
         self._phases, self.uri = phases, uri
-        experiment = Experiment(uri)
+        self._experiment = experiment = Experiment(uri)
         self._tracker, self._reader = MlflowTracker(experiment), RunReader(experiment)
         self.sweep_run = _open_sweep_run(self._tracker, plan, uri)
         self._writer = RunWriter(self._tracker, self._reader, self.sweep_run)
@@ -84,7 +85,16 @@ class SweepTracking:
             actions: Functions that write the sweep's files and its end, given the tracker and run.
         """
         self._of_sweep = [lambda act=act: act(self._tracker, self.sweep_run) for act in actions]  # type: ignore[misc]
+        self._of_sweep.insert(0, self._prepare_view)  # before the run is closed
         self.settle()
+
+    def _prepare_view(self) -> None:
+        """Write the sweep's view of MLflow's UI, unless the store refuses such tags."""
+        try:
+            prepare_view(self._experiment, self._reader.read_run(self.sweep_run))
+        except Exception as error:  # MLflow's stores raise different errors
+            if not is_refusal(error):
+                raise
 
     def missing(self) -> list[str]:
         """Return what could not be written yet, in one line; empty if nothing is missing."""
@@ -192,6 +202,7 @@ def _open_sweep_run(tracker: Tracker, plan: Plan, uri: str) -> str:
             plan.sweep.to_dict(),
             {"tune_nas.kind": plan.state.kind},
             identity=plan.state.identity,
+            data=next(iter(plan.bases.trials.values())).to_dict()["data"],
         )
     except StorageError:
         raise
@@ -225,7 +236,7 @@ def tracked_trial(record: Record, interrupted: str = "") -> TrackedTrial:
         phase=job.phase,
         settings=job.settings,
         space=job.trial.space.name,
-        name=f"{job.phase} {job.label}",
+        name=job.run_name,
         tags={key: str(value) for key, value in job.parameters.items()},
         failures=record.failures,
         last_error=record.last_error,

@@ -8,7 +8,15 @@ from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.artifacts import Artifacts
 from tune_nas.tracking.names import run_name, tag_value
 from tune_nas.tracking.store import connect
-from tune_nas.tracking.tracked_run import EARLIER_PHASE, IDENTITY, PARENT, PHASE, SWEEP_RUN, TRIAL
+from tune_nas.tracking.tracked_run import (
+    EARLIER_PHASE,
+    IDENTITY,
+    PARENT,
+    PHASE,
+    SWEEP_RUN,
+    TRIAL,
+    last_step,
+)
 
 EXPERIMENT = "tune-nas"
 
@@ -92,9 +100,9 @@ class Experiment:
         A request to create a run may have succeeded although its answer was lost, and was repeated.
         """
 
-        def progress(run: mlflow.Run) -> tuple[bool, float, float]:
+        def progress(run: mlflow.Run) -> tuple[bool, int, float]:
             has_trials = bool(self.search({SWEEP_RUN: run.info.run_id}))
-            return has_trials, run.data.metrics.get("epoch", 0.0), -run.info.start_time
+            return has_trials, last_step(run), -run.info.start_time
 
         if len(found) == 1:
             return found[0]

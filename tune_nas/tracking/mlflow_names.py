@@ -12,7 +12,15 @@ from tune_nas.lazy import lazily
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModelOutput, Metric, Param, Run
+    from mlflow.entities import (
+        Dataset,
+        DatasetInput,
+        InputTag,
+        LoggedModelOutput,
+        Metric,
+        Param,
+        Run,
+    )
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model, infer_signature
     from mlflow.models.model import MLMODEL_FILE_NAME
@@ -24,6 +32,9 @@ else:
         __name__,
         {
             "ArtifactRepository": "mlflow.store.artifact.artifact_repo",
+            "Dataset": "mlflow.entities",
+            "DatasetInput": "mlflow.entities",
+            "InputTag": "mlflow.entities",
             "LoggedModelOutput": "mlflow.entities",
             "MLMODEL_FILE_NAME": "mlflow.models.model",
             "Metric": "mlflow.entities",
@@ -42,6 +53,9 @@ else:
 __all__ = [
     "MLMODEL_FILE_NAME",
     "ArtifactRepository",
+    "Dataset",
+    "DatasetInput",
+    "InputTag",
     "LoggedModelOutput",
     "Metric",
     "MlflowClient",

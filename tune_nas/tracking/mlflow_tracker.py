@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ import yaml
 from tune_nas import figures
 from tune_nas.paths import GENOTYPE
 from tune_nas.tracking import mlflow_names as mlflow
+from tune_nas.tracking.data_inputs import data_input
+from tune_nas.tracking.epoch_metrics import EPOCH, covering_metrics, stored_metrics
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
 from tune_nas.tracking.names import (
     as_text,
@@ -21,6 +24,7 @@ from tune_nas.tracking.names import (
     plain,
     tag_value,
 )
+from tune_nas.tracking.source_tags import source_tags
 from tune_nas.tracking.tracked_run import IDENTITY, PARENT, PHASE, SWEEP, SWEEP_RUN, TRIAL
 from tune_nas.tracking.tracker import Tracker
 
@@ -57,6 +61,7 @@ class MlflowTracker(Tracker):
         self._experiment = store
         self._client = store.client
         self._logged: dict[str, set[int]] = {}
+        self._sweeps: dict[str, str] = {}
 
     def sweep_run(
         self,
@@ -65,10 +70,13 @@ class MlflowTracker(Tracker):
         tags: Mapping[str, str] | None = None,
         *,
         identity: str | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> str:
         """Return the id of the sweep's parent run: found and reopened, or created."""
         own = {SWEEP: name, PHASE: "sweep"} | ({IDENTITY: identity} if identity else {})
-        return self._open(own, name, parameters, tags or {})
+        run_id = self._open(own, name, parameters, tags or {}, data)
+        self._sweeps[run_id] = name
+        return run_id
 
     def trial_run(
         self,
@@ -82,30 +90,39 @@ class MlflowTracker(Tracker):
         name: str | None = None,
     ) -> str:
         """Return the id of a trial's run: found and reopened, or created."""
-        sweep = self._client.get_run(sweep_run_id).data.tags[SWEEP]
+        if sweep_run_id not in self._sweeps:
+            self._sweeps[sweep_run_id] = self._client.get_run(sweep_run_id).data.tags[SWEEP]
+        sweep = self._sweeps[sweep_run_id]
         own = {SWEEP_RUN: sweep_run_id, TRIAL: trial_id}
         fixed = {SWEEP: sweep, PHASE: phase, PARENT: parent or sweep_run_id}
-        return self._open(own, name or f"{phase} {trial_id}", parameters, {**(tags or {}), **fixed})
+        name, data = name or f"{phase} {trial_id}", parameters.get("data")
+        section = data if isinstance(data, Mapping) else None
+        return self._open(own, name, parameters, {**(tags or {}), **fixed}, section)
 
-    def logged_epochs(self, run_id: str) -> set[int]:
+    def logged_epochs(self, run_id: str, history: Sequence[Mapping[str, float]]) -> set[int]:
         """Return the epochs of a run that the store has; requested once, then cached."""
-        if run_id not in self._logged:
-            history = self._client.get_metric_history(run_id, "epoch")
-            self._logged[run_id] = {entry.step for entry in history}
-        return self._logged[run_id]
+        if run_id in self._logged:
+            return self._logged[run_id]
+        names = list(covering_metrics(history))
+        stored = (self._client.get_metric_history(run_id, name) for name in names)
+        steps = {int(entry.step) for entries in stored for entry in entries}
+        if names:
+            self._logged[run_id] = steps
+        return steps
 
     def log_epoch(
         self, run_id: str, step: int, metrics: Mapping[str, float], time_ms: int | None = None
     ) -> bool:
         """Log an epoch's metrics in one call, unless the store has that epoch already."""
-        logged = self.logged_epochs(run_id)
+        logged = self.logged_epochs(run_id, [{EPOCH: step, **metrics}])
         if step in logged:
             return False
-        names = entity_names(metrics)
-        values = {**{names[key]: value for key, value in metrics.items()}, "epoch": float(step)}
         at = round(time.time() * 1000) if time_ms is None else time_ms
-        batch = [mlflow.Metric(key, float(value), at, step) for key, value in values.items()]
-        self._client.log_batch(run_id, metrics=batch)
+        batch = [
+            mlflow.Metric(key, value, at, step) for key, value in stored_metrics(metrics).items()
+        ]
+        if batch:
+            self._client.log_batch(run_id, metrics=batch)
         logged.add(step)
         return True
 
@@ -162,14 +179,17 @@ class MlflowTracker(Tracker):
         name: str,
         parameters: Mapping[str, object],
         tags: Mapping[str, str],
+        data: Mapping[str, object] | None,
     ) -> str:
-        """Return the id of a run with all parameters.
+        """Return the id of a run with all parameters and its data set.
 
         MLflow refuses to change a parameter, and a kill may leave some out: the missing ones are
         logged.
         """
-        run = self._experiment.open_run(own, name, tags)
+        run = self._experiment.open_run(own, name, {**self._source, **tags})
         run_id = str(run.info.run_id)
+        if not run.data.metrics:
+            self._logged[run_id] = set()  # saves the request for its epochs
         flat = flatten(parameters)
         new = [
             mlflow.Param(name, parameter_value(as_text(flat[key])))
@@ -181,4 +201,10 @@ class MlflowTracker(Tracker):
             self.log_artifact(run_id, content.encode(), "parameters.yaml")
         for start in range(0, len(new), _PARAMETERS_PER_CALL):
             self._client.log_batch(run_id, params=new[start : start + _PARAMETERS_PER_CALL])
+        if data is not None and not (run.inputs and run.inputs.dataset_inputs):
+            self._client.log_inputs(run_id, datasets=[data_input(data)])
         return run_id
+
+    @cached_property
+    def _source(self) -> dict[str, str]:
+        return source_tags()

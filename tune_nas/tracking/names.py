@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from tune_nas.text import brief
 
 _LONGEST_NAME, _LONGEST_PARAMETER, _LONGEST_TAG = 250, 6000, 8000  # characters
+_EARLIER_NAME = re.compile(r"(search|repeat|retrain|analysis) (.* )?seed=(\d+)")
 
 
 def entity_names(keys: Iterable[str]) -> dict[str, str]:
@@ -32,6 +33,20 @@ def entity_names(keys: Iterable[str]) -> dict[str, str]:
 def run_name(text: str) -> str:
     """Return the name of a run, truncated to the limit of databases."""
     return brief(_text(text), _LONGEST_NAME)
+
+
+def present_name(text: str) -> str | None:
+    """Return the name of a trial's run for the name that earlier versions gave it.
+
+    ``search λ=1 seed=0`` is now ``λ=1 s0``, and ``retrain λ=1 seed=0`` is ``λ=1 s0 retrain``.
+    Returns None for any other text.
+    """
+    found = _EARLIER_NAME.fullmatch(text)
+    if found is None:
+        return None
+    phase, values, seed = found.groups(default="")
+    shown = "" if phase == "search" and values else f" {phase}"
+    return f"{values}s{seed}{shown}"
 
 
 def parameter_value(text: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from tune_nas.errors import StorageError
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
+from tune_nas.tracking.names import present_name
 from tune_nas.tracking.store import without_password
-from tune_nas.tracking.tracked_run import SWEEP, SWEEP_RUN, TRIAL, TrackedRun, tracked_run
+from tune_nas.tracking.tracked_run import PHASE, SWEEP, SWEEP_RUN, TRIAL, TrackedRun, tracked_run
 
 
 class RunReader:
@@ -29,6 +30,23 @@ class RunReader:
         """Return every run of the experiment, newest first."""
         return [tracked_run(run) for run in self._experiment.search({})]
 
+    def sweeps(self) -> list[TrackedRun]:
+        """Return the sweeps' own runs, newest first."""
+        return [tracked_run(run) for run in self._experiment.search({PHASE: "sweep"})]
+
+    def sweeps_named(self, name: str) -> list[TrackedRun]:
+        """Return the own runs of the sweeps of a name, also of earlier versions, newest first."""
+        found = [tracked_run(run) for run in self._experiment.search({SWEEP: name})]
+        return [run for run in found if run.phase == "sweep"]
+
+    def read_run(self, run_id: str) -> TrackedRun:
+        """Return the run with this id.
+
+        Raises:
+            mlflow.exceptions.MlflowException: If the store has no such run.
+        """
+        return tracked_run(self._experiment.client.get_run(run_id))
+
     def trials(self, sweep_run_id: str) -> list[TrackedRun]:
         """Return the trials of a sweep, oldest first."""
         found = self._experiment.search({SWEEP_RUN: sweep_run_id})
@@ -45,12 +63,15 @@ class RunReader:
         return str(found[0].info.run_id) if found else None
 
     def find_run(self, text: str) -> TrackedRun:
-        """Return the run with this id, trial id or name.
+        """Return the run with this id, trial id or name, also as an earlier version named it.
 
         Raises:
             StorageError: If no run has this name, or several have that name (lists their ids).
         """
-        matches = [run for run in self.list_runs() if text in (run.run_id, run.trial_id, run.name)]
+        runs = self.list_runs()
+        matches = [run for run in runs if text in (run.run_id, run.trial_id, run.name)]
+        if not matches and (own := present_name(text)):
+            matches = [run for run in runs if run.name == own]
         if not matches:
             store = without_password(self._experiment.uri)
             raise StorageError(f"MLflow store {store} has no run with id or name '{text}'")

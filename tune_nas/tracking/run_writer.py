@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tune_nas.errors import TuneNasError
 from tune_nas.spaces import Genotype, load_space
+from tune_nas.tracking.epoch_metrics import EPOCH
 from tune_nas.tracking.run_reader import RunReader
 from tune_nas.tracking.store import one_line
 from tune_nas.tracking.tracked_run import TrackedRun
@@ -75,6 +76,12 @@ class TrackedTrial:
         """The last epoch; 0 for none."""
         return int(self.history[-1]["epoch"]) if self.history else 0
 
+    @property
+    def last_metrics(self) -> int:
+        """The last epoch with metrics; 0 for none."""
+        epochs = (int(metrics[EPOCH]) for metrics in reversed(self.history) if len(metrics) > 1)
+        return next(epochs, 0)
+
 
 class RunWriter:
     """Writes the trials of a sweep. Writing a trial again changes nothing that is already correct.
@@ -105,7 +112,7 @@ class RunWriter:
             tags = {"failures": str(trial.failures), "last_error": trial.last_error}
             self._tracker.set_tags(run_id, tags)
             self._failures[trial.trial_id] = trial.failures
-        logged = self._tracker.logged_epochs(run_id)
+        logged = self._tracker.logged_epochs(run_id, trial.history)
         for position, metrics in enumerate(trial.history):
             if (step := int(metrics["epoch"])) not in logged:
                 time_ms = self._time(run_id, trial, position)
@@ -137,7 +144,7 @@ class RunWriter:
             len(runs) == 1
             and trial.end is not None
             and runs[0].state == trial.end.state
-            and (not trial.history or runs[0].metrics.get("epoch") == trial.epoch)
+            and runs[0].epoch == trial.last_metrics
         )
 
     def _run(self, trial: TrackedTrial) -> str:

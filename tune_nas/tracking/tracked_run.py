@@ -23,6 +23,7 @@ class TrackedRun:
         parent: Id of the run under which this one is nested.
         parameters: The parameters as text, as MLflow stores them.
         metrics: The newest value of each metric.
+        epoch: The last epoch that was logged; 0 for none.
         started: Start time in seconds since 1970.
     """
 
@@ -36,6 +37,7 @@ class TrackedRun:
     status: str
     parameters: dict[str, str]
     metrics: dict[str, float]
+    epoch: int
     tags: dict[str, str]
     started: float
 
@@ -54,6 +56,12 @@ def tracked_run(run: mlflow.Run) -> TrackedRun:
         status=tags.get("status", ""),
         parameters=dict(run.data.params),
         metrics=dict(run.data.metrics),
+        epoch=last_step(run),
         tags=dict(tags),
         started=run.info.start_time / 1000,
     )
+
+
+def last_step(run: mlflow.Run) -> int:
+    """Return the last step of the metrics of a run; 0 for none."""
+    return max((int(metric.step) for metric in run.data.to_proto().metrics), default=0)

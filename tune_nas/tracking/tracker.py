@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +23,7 @@ class Tracker(Protocol):
         tags: Mapping[str, str] | None = None,
         *,
         identity: str | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> str:
         """Return the id of the sweep's parent run: found and reopened, or created.
 
@@ -32,6 +33,7 @@ class Tracker(Protocol):
             tags: Further tags.
             identity: Any text stored with the sweep. It distinguishes two sweeps of the same name
                 in a shared store; None finds by name alone.
+            data: The section ``data`` of its trials; None if it is not known.
         """
 
     def trial_run(
@@ -59,8 +61,13 @@ class Tracker(Protocol):
             name: Name in the run table; None for phase and trial id.
         """
 
-    def logged_epochs(self, run_id: str) -> Collection[int]:
-        """Return the epochs of a run that the store has; requested once, then cached."""
+    def logged_epochs(self, run_id: str, history: Sequence[Mapping[str, float]]) -> Collection[int]:
+        """Return the epochs of a run that the store has; requested once, then cached.
+
+        Args:
+            run_id: The run.
+            history: The metrics of each epoch that it may have, with ``epoch``.
+        """
 
     def log_epoch(
         self, run_id: str, step: int, metrics: Mapping[str, float], time_ms: int | None = None
@@ -70,7 +77,8 @@ class Tracker(Protocol):
         Args:
             run_id: The run.
             step: The epoch.
-            metrics: Its metrics; a name that the store does not accept is made legal.
+            metrics: Its metrics; a name that the store does not accept is made legal. ``epoch`` is
+                not a metric in the store, but the step of the others.
             time_ms: When it ended, in milliseconds since 1970. Pass the same time whenever the
                 epoch is logged again: the store then has it once, even if an earlier request
                 arrives late. None for the current time.
