@@ -27,6 +27,7 @@ from tune_nas.report.rows import (
     retraining_runs,
     settings_of,
 )
+from tune_nas.report.seed_statistics import SeedStatistics, seed_statistics
 from tune_nas.report.setting_comparison import SettingComparison, compare_settings
 
 CANDIDATES = "candidates"
@@ -97,6 +98,16 @@ class Comparison:
         if self.race is None or row.phase != "repeat" or self.rank_by.key == RETRAIN:
             return math.inf
         return self.race.survived(tuple(row.values.values()))
+
+    def comparable(self) -> list[Row]:
+        """Return the ranked rows without a diverged seed that were not dropped from a race."""
+        ranking = self.ranking()
+        return [r for r in ranking if not self.diverged(r) and math.isinf(self.survived(r))]
+
+    @cached_property
+    def over_seeds(self) -> SeedStatistics:
+        """Intervals, paired tests and rank stability of the ranked metric over the seeds."""
+        return seed_statistics(self.ranking(), self.comparable(), self.rank_by.key, mode=self.mode)
 
     @cached_property
     def by_setting(self) -> SettingComparison | None:

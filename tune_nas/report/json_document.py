@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tune_nas.json_text import encode, json_text
+from tune_nas.report.bootstrap import bootstrap_interval
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.genotype_orders import genotype_orders
 from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.rows import Row, Statistic
+from tune_nas.report.seed_statistics import MOST_ROWS, SeedStatistics
 from tune_nas.report.sentence import compose
 from tune_nas.report.setting_comparison import SettingComparison
 
@@ -20,7 +25,8 @@ class Json(ReportFormat):
 
 def to_dict(comparison: Comparison) -> dict[str, object]:
     """Return the comparison as plain containers for JSON; inf is the text ``inf``."""
-    best = comparison.best()
+    best, rows = comparison.best(), comparison.rows()
+    intervals = len(rows) <= MOST_ROWS  # each takes milliseconds
     content = {
         "sweep": comparison.sweep,
         "axes": comparison.axes,
@@ -29,11 +35,50 @@ def to_dict(comparison: Comparison) -> dict[str, object]:
         "sentence": compose(comparison),
         "best": None if best is None else best.trial_id,
         "best_genotype": comparison.best_genotype,
-        "rows": [_row_dict(row) for row in comparison.rows()],
+        "rows": [_row_dict(row, intervals=intervals) for row in rows],
+        "statistics": _statistics_dict(comparison.over_seeds),
+        "genotype_orders": [asdict(each) for each in genotype_orders(comparison)],
+        "race": _race_dict(comparison),
         "settings": _settings_dict(comparison.by_setting),
         "notes": comparison.notes(),
     }
     return {key: encode(value) for key, value in content.items()}
+
+
+def _statistics_dict(found: SeedStatistics) -> dict[str, object]:
+    return {
+        "rows": [
+            {
+                "values": own.row.values,
+                "interval": own.interval,
+                "first": own.first,
+                "test": None if own.test is None else asdict(own.test),
+            }
+            for own in found.rows
+        ],
+        "n_tests": found.n_tests,
+        "smallest_p": found.smallest,
+        "n_seeds": found.n_seeds,
+        "seed_tau": found.seed_tau,
+        "n_seed_pairs": found.n_seed_pairs,
+    }
+
+
+def _race_dict(comparison: Comparison) -> dict[str, object] | None:
+    race = comparison.race
+    if race is None:
+        return None
+    dropped = [
+        {"values": dict(zip(comparison.axes, values, strict=True)), **asdict(drop)}
+        for values, drop in race.dropped.items()
+    ]
+    return {
+        "trials": len(race.trials),
+        "most": race.most,
+        "rounds": race.rounds,
+        "over": race.over,
+        "dropped": dropped,
+    }
 
 
 def _settings_dict(found: SettingComparison | None) -> dict[str, object] | None:
@@ -58,11 +103,12 @@ def _settings_dict(found: SettingComparison | None) -> dict[str, object] | None:
     }
 
 
-def _statistic_dict(value: Statistic) -> dict[str, object]:
-    return {"mean": value.mean, "std": value.std, "n": value.n}
+def _statistic_dict(value: Statistic, *, intervals: bool = True) -> dict[str, object]:
+    interval = bootstrap_interval(value.values) if intervals else None
+    return {"mean": value.mean, "std": value.std, "n": value.n, "interval": interval}
 
 
-def _row_dict(row: Row) -> dict[str, object]:
+def _row_dict(row: Row, *, intervals: bool) -> dict[str, object]:
     return {
         "values": row.values,
         "phase": row.phase,
@@ -72,6 +118,9 @@ def _row_dict(row: Row) -> dict[str, object]:
         "diverged": row.diverged,
         "retrains_failed": row.retrains_failed,
         "retrains_diverged": row.retrains_diverged,
-        "statistics": {key: _statistic_dict(value) for key, value in row.statistics.items()},
+        "statistics": {
+            key: _statistic_dict(value, intervals=intervals)
+            for key, value in row.statistics.items()
+        },
         "trials": [trial.trial_id for trial in row.trials],
     }
