@@ -162,6 +162,10 @@ def test_the_report_tells_the_race(plan: Plan) -> None:
         "w learning rate = 0.3 after 4 seeds, 16.25 behind"
     )
     assert line in report.lines()
+    assert report.sentence().startswith(
+        "w learning rate = 0.1 best by supernet valid accuracy (91.50 ± 1.29 %, n = 4 repeats); the "
+        "race over seeds was lost by w learning rate = 0.3 and w learning rate = 0.2; "
+    )
     assert f"- {line}\n" in report.markdown()
     assert report.to_dict()["race"] == {
         "trials": 10,
