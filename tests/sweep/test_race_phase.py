@@ -14,6 +14,7 @@ from test_kill import epochs_of, kill_when, records, start, what_came_of
 from tune_nas.errors import ConfigError
 from tune_nas.report import Report
 from tune_nas.sweep import RunOptions, SweepConfig, load_sweep, resume_sweep, run_sweep
+from tune_nas.sweep.config import race_rule
 from tune_nas.sweep.cost import Estimate
 from tune_nas.sweep.phases import lacks_trials, phases_of, ranked, read_records, search_jobs
 from tune_nas.sweep.resolve import base_trials, resolve_trials
@@ -153,7 +154,7 @@ def test_the_report_tells_the_race(plan: Plan) -> None:
     race(plan)
     results = [record.result() for phase in read_records(plan).values() for record in phase]
     sweep = plan.sweep
-    report = Report(sweep.name, [RATE], results, sweep.metric, sweep.mode, sweep.race_rule)
+    report = Report(sweep.name, [RATE], results, sweep.metric, sweep.mode, race_rule(sweep))
     assert [row.values[RATE] for row in report.ranking()] == [0.1, 0.3, 0.2]
     assert [row.n for row in report.ranking()] == [4, 4, 2]
     line = (
@@ -163,8 +164,8 @@ def test_the_report_tells_the_race(plan: Plan) -> None:
     )
     assert line in report.lines()
     assert report.sentence().startswith(
-        "w learning rate = 0.1 best by supernet valid accuracy (91.50 ± 1.29 %, n = 4 repeats); the "
-        "race over seeds was lost by w learning rate = 0.3 and w learning rate = 0.2; "
+        "w learning rate = 0.1 best by supernet valid accuracy (91.50 ± 1.29 %, n = 4 repeats); "
+        "the race over seeds was lost by w learning rate = 0.3 and w learning rate = 0.2; "
     )
     assert f"- {line}\n" in report.markdown()
     assert report.to_dict()["race"] == {

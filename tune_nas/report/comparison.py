@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from tune_nas.report.labels import (
@@ -16,7 +16,7 @@ from tune_nas.report.labels import (
     valid_accuracy_of,
     value_label,
 )
-from tune_nas.report.race import Race, RaceRule, repeat_outcomes, run_race
+from tune_nas.report.race import RaceRule, race_of
 from tune_nas.report.ranking import rank_key
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import (
@@ -86,28 +86,18 @@ class Comparison:
         self.mode = mode
         metrics = dict.fromkeys([column.key for column in COLUMNS] + [self.rank_by.key])
         self.race_rule = race_rule
-        self.race = None if race_rule is None else self._race(race_rule)
-        self._rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
-
-    def _race(self, rule: RaceRule) -> Race | None:
-        outcomes = repeat_outcomes(self.axes, self.results, rule.metric)
-        return run_race(rule, outcomes) if outcomes else None
-
-    def survived(self, row: Row) -> float:
-        """Return the number of seeds after which a row was dropped from the race; else inf."""
-        if self.race is None or row.phase != "repeat" or self.rank_by.key == RETRAIN:
-            return math.inf
-        return self.race.survived(tuple(row.values.values()))
-
-    def comparable(self) -> list[Row]:
-        """Return the ranked rows without a diverged seed that were not dropped from a race."""
-        ranking = self.ranking()
-        return [r for r in ranking if not self.diverged(r) and math.isinf(self.survived(r))]
+        self.race = race_of(self.axes, self.results, race_rule)
+        rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
+        if self.race is not None and self.rank_by.key != RETRAIN:
+            rows = [replace(row, survived=self.race.survived(row.key)) for row in rows]
+        self._rows = rows
 
     @cached_property
     def over_seeds(self) -> SeedStatistics:
         """Intervals, paired tests and rank stability of the ranked metric over the seeds."""
-        return seed_statistics(self.ranking(), self.comparable(), self.rank_by.key, mode=self.mode)
+        ranking = self.ranking()
+        comparable = [row for row in ranking if not (self.diverged(row) or row.dropped)]
+        return seed_statistics(ranking, comparable, self.rank_by.key, self.mode)
 
     @cached_property
     def by_setting(self) -> SettingComparison | None:
@@ -163,24 +153,25 @@ class Comparison:
             if status == "finished" and has_diverged(result, self.rank_by.key):
                 status, why = "diverged", "its loss or metric is not finite"
             if status != "finished" or why:
-                who = f"{result.phase} {result.trial_id} ({self._describe(result)})"
+                who = f"{result.phase} {result.trial_id} ({_describe(result)})"
                 notes.append(f"{who} {status}: {why}")
         return notes
 
     def _known(self) -> list[Row]:
         """Return the rows that have a value of the ranked metric, best first."""
-        return sorted(
-            (row for row in self._rows if self.rank_by.key in row.statistics), key=self._rank_key
-        )
 
-    def _rank_key(self, row: Row) -> tuple[object, ...]:
-        mean = row.statistics[self.rank_by.key].mean
-        diverged = self.diverged(row) > 0
-        survived = self.survived(row)
-        return rank_key(
-            mean, row.values.values(), mode=self.mode, diverged=diverged, survived=survived
-        )
+        def rank(row: Row) -> tuple[object, ...]:
+            return rank_key(
+                row.statistics[self.rank_by.key].mean,
+                row.key,
+                mode=self.mode,
+                diverged=self.diverged(row) > 0,
+                survived=row.survived,
+            )
 
-    def _describe(self, result: TrialResult) -> str:
-        values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
-        return ", ".join([*values, f"seed {result.seed}"])
+        return sorted((row for row in self._rows if self.rank_by.key in row.statistics), key=rank)
+
+
+def _describe(result: TrialResult) -> str:
+    values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
+    return ", ".join([*values, f"seed {result.seed}"])

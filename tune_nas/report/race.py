@@ -159,6 +159,25 @@ def repeat_outcomes(
     return found
 
 
+def race_of(
+    axes: Sequence[str], results: Iterable[TrialResult], rule: RaceRule | None
+) -> Race | None:
+    """Return the race that repeats were part of.
+
+    Args:
+        axes: The swept keys.
+        results: The trials that have ended, of every phase.
+        rule: The rule of the race.
+
+    Returns:
+        None without a rule or a repeat.
+    """
+    if rule is None:
+        return None
+    outcomes = repeat_outcomes(axes, results, rule.metric)
+    return run_race(rule, outcomes) if outcomes else None
+
+
 def win_probability(differences: Sequence[float], left: int) -> float:
     """Return the probability that a configuration overtakes the incumbent by the last seed.
 

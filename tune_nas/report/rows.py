@@ -83,6 +83,7 @@ class Row:
         retrains_failed: Number of failed retraining runs.
         retrains_diverged: Number of diverged retraining runs.
         statistics: Metric → its statistic; a metric that no trial has is absent.
+        survived: Number of seeds after which it was dropped from a race; inf if it was not.
     """
 
     values: dict[str, SweptValue]
@@ -96,6 +97,17 @@ class Row:
     retrains_failed: int
     retrains_diverged: int
     statistics: dict[str, Statistic]
+    survived: float = math.inf
+
+    @property
+    def key(self) -> tuple[SweptValue, ...]:
+        """The swept values."""
+        return tuple(self.values.values())
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it was dropped from a race over seeds."""
+        return math.isfinite(self.survived)
 
     @property
     def n(self) -> int:

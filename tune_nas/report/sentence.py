@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import RETRAIN, VALID_ACCURACY, MetricName, metric_name
@@ -27,7 +26,7 @@ def compose(report: Comparison) -> str:
         return _nothing(report)
     name = report.rank_by
     complete = [row for row in ranking if not report.diverged(row)] or ranking
-    sound = [row for row in complete if math.isinf(report.survived(row))] or complete
+    sound = [row for row in complete if not row.dropped] or complete
     best, others = sound[0], report.not_repeated()
     parts = []
     if len(sound) > 1:

@@ -12,7 +12,7 @@ from tune_nas import library
 from tune_nas.config import TrialConfig
 from tune_nas.runtime import resolve_device
 from tune_nas.search.capture import WARM_UP
-from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.config import SweepConfig, race_rule
 from tune_nas.sweep.first_checks import check_metric
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.ray.room import Node, trials_at_once
@@ -82,7 +82,7 @@ def estimate(
     whose = "each trial" if len(timed) > 1 else "the first trial"
     return Estimate(
         searches=first + repeats,
-        race=sweep.race_rule is not None,
+        race=race_rule(sweep) is not None,
         retrains=count_genotypes(sweep, configurations) * sweep.retrain_grid.runs_per_genotype,
         search_epochs=epochs,
         epoch_seconds=round(seconds / epochs, 3),
