@@ -180,5 +180,6 @@ def _order_lines(comparison: Comparison) -> list[str]:
         return []
     return [
         "order of the genotypes: Kendall's τ-b between two measures of the same genotypes, with "
-        "the p-value of τ = 0; each search counts as one genotype"
+        "the p-value of τ = 0; each search counts as one genotype, although searches with the same "
+        "swept values are not independent, so p is optimistic"
     ]
