@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from standin import TASKS, MakeSweep, StandIn, write_sweep
-from test_kill import epochs_of, kill_when, records, start, what_came_of
+from test_kill import epochs_of, kill_when, records, start
 
 from tune_nas.errors import ConfigError
 from tune_nas.report import Report
-from tune_nas.sweep import RunOptions, SweepConfig, load_sweep, resume_sweep, run_sweep
+from tune_nas.report.race import run_race
+from tune_nas.sweep import RunOptions, SweepConfig, load_sweep, resume_sweep
 from tune_nas.sweep.config import race_rule
 from tune_nas.sweep.cost import Estimate
 from tune_nas.sweep.phases import lacks_trials, phases_of, ranked, read_records, search_jobs
@@ -56,7 +57,7 @@ def searched(sweep: SweepConfig, folder: Path) -> Plan:
     searches = Records(plan.storage, "search")
     sign = 1 if sweep.mode == "max" else -1
     for job in search_jobs(resolve_trials(sweep), plan.bases.folder):
-        end(searches, job, sign * (95.0 - 10 * float(job.parameters[RATE])))  # type: ignore[arg-type]
+        end(searches, job, sign * (95.0 - 10 * float(job.parameters[RATE])))
     return plan
 
 
@@ -206,33 +207,34 @@ def test_keys_without_a_race(make_sweep: MakeSweep, repeat: dict[str, int], erro
 
 @pytest.mark.sweep
 def test_a_driver_killed_between_rounds(tmp_path: Path, ray_session: None) -> None:
-    """λ = 0 and 1 differ by 1 and less than 1 of noise, so they race; then all is as without."""
-    race_of_two = {"best": 3, "seeds": 2, "max_seeds": 6}
-    file = write_sweep(tmp_path / "input", {"pause": 0.03}, repeat=race_of_two, retrain=1)
-    options = {"concurrency": 2, "quiet": True}
-    whole = run_sweep(
-        load_sweep(file),
-        RunOptions(storage=str(tmp_path / "through" / "runs"), **options),
-        "killed",
-        tasks=TASKS,
-    )
-    killed = tmp_path / "killed"
-    killed.mkdir()
-    process = start(killed, "start", 2, file)
-    kill_when(process, lambda: epochs_of(killed, "repeat") >= 26, killed / "driver.txt")
-    resumed = resume_sweep(None, RunOptions(storage=str(killed / "runs"), **options), tasks=TASKS)
-    through = records(tmp_path / "through", "killed", "repeat")
-    after = records(killed, "killed", "repeat")
-    assert [came[:5] for came in map(just, after)] == [came[:5] for came in map(just, through)]
-    assert resumed.results == whole.results
-    assert 6 < len(through) < 18
-    winner = whole.report.ranking()[0]
-    assert winner.values == {"update.lambda": math.inf}
-    (retrained,) = records(killed, "killed", "retrain")
-    assert retrained.job.parameters == {"update.lambda": math.inf}
-    alone = StandIn(after[0].job.trial, None)
-    assert [e["state"] for e in after[0].history] == [alone.run_epoch()["state"] for _ in range(4)]
+    """The trials are those of a race over the results of all seeds; the winner is retrained."""
+    race_of_three = {"best": 3, "seeds": 2, "max_seeds": 6}
+    file = write_sweep(tmp_path / "input", {"pause": 0.03}, repeat=race_of_three, retrain=1)
+    sweep = load_sweep(file)
+    results: dict[tuple[float, int], list[float]] = {}
+    for record_seed in sweep.repeat_seeds:
+        for value, _, trial in resolve_trials(sweep):
+            alone = StandIn(trial.model_copy(update={"seed": record_seed}), None)
+            accuracies = [alone.run_epoch()["valid_accuracy"] for _ in range(alone.epochs)]
+            results[float(value["update.lambda"]), record_seed] = accuracies
+    rule = race_rule(sweep)
+    assert rule is not None
+    outcomes = {
+        (each,): {seed: of_epochs[-1] for (own, seed), of_epochs in results.items() if own == each}
+        for each in (0.0, 1.0, math.inf)
+    }
+    expected = run_race(rule, outcomes)
+    assert 6 < len(expected.trials) < 18
 
-
-def just(record: Any) -> tuple[Any, ...]:
-    return what_came_of([record])[0]
+    process = start(tmp_path, "start", 2, file)
+    kill_when(process, lambda: epochs_of(tmp_path, "repeat") >= 26, tmp_path / "driver.txt")
+    options = RunOptions(storage=str(tmp_path / "runs"), concurrency=2, quiet=True)
+    outcome = resume_sweep(None, options, tasks=TASKS)
+    found = {}
+    for record in records(tmp_path, "killed", "repeat"):
+        key = (float(record.job.parameters["update.lambda"]), record.job.seed)
+        found[key] = [epoch["valid_accuracy"] for epoch in record.history]
+    assert found == {(each, seed): results[each, seed] for (each,), seed in expected.trials}
+    assert outcome.report.race == expected
+    (retrained,) = records(tmp_path, "killed", "retrain")
+    assert retrained.job.parameters == outcome.report.ranking()[0].values
