@@ -129,6 +129,8 @@ def test_a_trial_has_its_learning_curve(
         assert (trial.user_attrs["trial_id"], trial.user_attrs["seed"]) == (job.id, job.seed)
         shown = {k: 30.0 if v == math.inf else v for k, v in job.parameters.items()}
         assert trial.params == shown
+        infinite = "inf" if job.parameters.get(LAMBDA) == math.inf else None
+        assert trial.user_attrs.get(LAMBDA) == infinite
         if record.ended:
             assert trial.datetime_start is not None and trial.datetime_complete is not None
             assert trial.datetime_start <= trial.datetime_complete

@@ -74,7 +74,7 @@ class StudyFile:
         if not self._ok:
             return
         with self._writing():
-            self._study.enqueue_trial(self._params(job), user_attrs=_attributes(job))
+            self._study.enqueue_trial(self._params(job), user_attrs=self._attributes(job))
             axes = {key: self._axes[key].distribution for key in job.parameters}
             self._trials[job.id] = self._study.ask(axes)
 
@@ -86,8 +86,8 @@ class StudyFile:
             trial = self._trials.pop(record.job.id)
             for epoch, value in self._curve(record).items():
                 trial.report(value, epoch)
-            if record.reason:
-                trial.set_user_attr("reason", record.reason)
+            for key, text in _reason(record).items():
+                trial.set_user_attr(key, text)
             state = _state(record, values)
             complete = state is TrialState.COMPLETE
             self._study.tell(trial, values if complete else None, None if complete else state)
@@ -117,13 +117,22 @@ class StudyFile:
             datetime_complete=datetime.fromtimestamp(times[-1]),
             params=self._params(record.job),
             distributions={key: self._axes[key].distribution for key in record.job.parameters},
-            user_attrs={**_attributes(record.job), **_reason(record)},
+            user_attrs={**self._attributes(record.job), **_reason(record)},
             system_attrs={},
             intermediate_values=curve,
         )
 
     def _params(self, job: Job) -> dict[str, object]:
         return {key: self._axes[key].of(value) for key, value in job.parameters.items()}
+
+    def _attributes(self, job: Job) -> dict[str, object]:
+        """Return the trial's id and seed, and the keys that are inf, for which a number stands."""
+        infinite = {
+            key: "inf"
+            for key, value in job.parameters.items()
+            if value == math.inf and self._axes[key].infinity is not None
+        }
+        return {"trial_id": job.id, "seed": job.seed, **infinite}
 
     def _curve(self, record: Record) -> dict[int, float]:
         """Return the finite values by epoch; none with several objectives: Optuna has no place."""
@@ -141,10 +150,6 @@ def _state(record: Record, values: Values) -> TrialState:
     if values is None:
         return TrialState.FAIL
     return TrialState.COMPLETE if record.status is Status.FINISHED else TrialState.PRUNED
-
-
-def _attributes(job: Job) -> dict[str, object]:
-    return {"trial_id": job.id, "seed": job.seed}
 
 
 def _reason(record: Record) -> dict[str, object]:
