@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from tune_nas.report.axis_plot import plot_axis
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.plots.accuracy_by_epoch import plot_accuracy_by_epoch
+from tune_nas.report.plots.accuracy_by_size import plot_accuracy_by_size
+from tune_nas.report.plots.anytime_plot import plot_anytime
+from tune_nas.report.plots.gap_by_epoch import plot_gap_by_epoch
+from tune_nas.report.plots.operations_by_epoch import plot_operations_by_epoch
+from tune_nas.report.plots.pareto_plot import plot_pareto_front
 from tune_nas.report.plots.report_plot import ReportPlot
+from tune_nas.report.plots.search_time import plot_search_time
+from tune_nas.report.plots.size_by_epoch import plot_size_by_epoch
+from tune_nas.report.plots.skip_dominance import plot_skip_dominance
+from tune_nas.report.plots.true_accuracies import plot_true_accuracies
+
+_PLOTS: tuple[Callable[[Comparison], ReportPlot | None], ...] = (
+    plot_accuracy_by_epoch,
+    plot_true_accuracies,
+    plot_gap_by_epoch,
+    plot_operations_by_epoch,
+    plot_skip_dominance,
+    plot_size_by_epoch,
+    plot_accuracy_by_size,
+    plot_search_time,
+    plot_pareto_front,
+    plot_anytime,
+)
 
 
 def draw_plots(comparison: Comparison, alphas: Mapping[str, bytes]) -> list[ReportPlot]:
@@ -16,7 +38,5 @@ def draw_plots(comparison: Comparison, alphas: Mapping[str, bytes]) -> list[Repo
         comparison: The comparison.
         alphas: For each trial id, its α history (``alphas.csv``), as far as known.
     """
-    if not comparison.ranking():
-        return []
-    caption = "Every trial that ran to its end; mean ± sample standard deviation of several."
-    return [ReportPlot("by-value", "By swept value", caption, plot_axis(comparison))]
+    found = [plot(comparison) for plot in _PLOTS]
+    return [plot for plot in found if plot is not None]
