@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tune_nas.report import plots
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.plots.accuracy_by_epoch import plot_accuracy_by_epoch
 from tune_nas.report.plots.accuracy_by_size import plot_accuracy_by_size
 from tune_nas.report.plots.anytime_plot import plot_anytime
+from tune_nas.report.plots.by_value import plot_by_value
 from tune_nas.report.plots.gap_by_epoch import plot_gap_by_epoch
 from tune_nas.report.plots.operations_by_epoch import plot_operations_by_epoch
+from tune_nas.report.plots.parallel_coordinates import plot_parallel_coordinates
 from tune_nas.report.plots.pareto_plot import plot_pareto_front
 from tune_nas.report.plots.report_plot import ReportPlot
 from tune_nas.report.plots.search_time import plot_search_time
@@ -18,6 +21,7 @@ from tune_nas.report.plots.skip_dominance import plot_skip_dominance
 from tune_nas.report.plots.true_accuracies import plot_true_accuracies
 
 _PLOTS: tuple[Callable[[Comparison], ReportPlot | None], ...] = (
+    plot_by_value,
     plot_accuracy_by_epoch,
     plot_true_accuracies,
     plot_gap_by_epoch,
@@ -39,4 +43,14 @@ def draw_plots(comparison: Comparison, alphas: Mapping[str, bytes]) -> list[Repo
         alphas: For each trial id, its α history (``alphas.csv``), as far as known.
     """
     found = [plot(comparison) for plot in _PLOTS]
-    return [plot for plot in found if plot is not None]
+    return [plot for plot in (*found, *_of_keys(comparison)) if plot is not None]
+
+
+def _of_keys(comparison: Comparison) -> list[ReportPlot | None]:
+    """Return the plots of several swept keys together."""
+    if len(comparison.axes) < 2:
+        return []
+    importance = plots.importance_of(comparison)
+    if isinstance(importance, str):
+        return [plot_parallel_coordinates(comparison, importance)]
+    return [plots.plot_importance(importance), plot_parallel_coordinates(comparison)]

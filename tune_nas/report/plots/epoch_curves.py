@@ -12,11 +12,13 @@ from matplotlib.ticker import MaxNLocator
 from tune_nas.figures.palette import INK
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import MetricName
-from tune_nas.report.plots.panels import metric_label, new_figure, style_axes
+from tune_nas.report.plots.panels import format_counts, metric_label, new_figure, style_axes
 from tune_nas.report.plots.series import Series, SeriesLayout, Style, end_mark, lay_out_series
 from tune_nas.report.plots.thinning import Point, thin
 from tune_nas.report.results import TrialResult
 
+LARGE = ("genotype/parameters", "genotype/multiply_adds")
+"""Metrics with large numbers."""
 _HEIGHT = 2.7  # inches per panel
 _MOST_POINTS = 1600  # of all lines of single trials in a figure
 _LEAST, _MOST_OF_MEAN = 6, 40  # per line
@@ -53,19 +55,23 @@ def plot_by_epoch(comparison: Comparison, names: Sequence[MetricName]) -> Figure
     figure = new_figure(_HEIGHT * len(panels), layout.legend(lines=True))
     n_lines = len(known) * sum(len(one.group.trials) for one in layout.series)
     most = max(_LEAST, _MOST_POINTS // max(n_lines, 1))
+    # Many bands overlap: each is fainter.
+    opacity = 0.16 if len(layout.series) <= 3 else 0.08
     first: Axes | None = None
     for number, (name, facet) in enumerate(panels):
         panel = figure.add_subplot(len(panels), 1, number + 1, sharex=first)
         first = first or panel
         last = number == len(panels) - 1
         style_axes(panel, "epoch" if last else "", metric_label(name))
+        if name.key in LARGE:
+            format_counts(panel, x=False)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.tick_params(labelbottom=last)
         if layout.facets[facet]:
             panel.set_title(layout.facets[facet], fontsize=9, color=INK, loc="left")
         for one in layout.series:
             if one.facet == facet:
-                _draw(panel, one, name.key, most)
+                _draw(panel, one, name.key, most, opacity)
     return figure
 
 
@@ -92,7 +98,7 @@ def _endings(layout: SeriesLayout) -> str:
     return f"Searches marked as {' or '.join(layout.endings)} are in no mean."
 
 
-def _draw(panel: Axes, one: Series, key: str, most: int) -> None:
+def _draw(panel: Axes, one: Series, key: str, most: int, opacity: float) -> None:
     group, style = one.group, one.style
     alone = len(group.row.trials) == 1
     counted = {trial.trial_id for trial in group.row.trials}
@@ -101,7 +107,7 @@ def _draw(panel: Axes, one: Series, key: str, most: int) -> None:
         _draw_trial(panel, trial, key, style, group.endings.get(trial.trial_id, ""), most, strong)
     curves = [dict(metric_curve(trial, key)) for trial in group.row.trials]
     if len(curves) > 1:
-        _draw_mean(panel, curves, style)
+        _draw_mean(panel, curves, style, opacity)
 
 
 def _draw_trial(
@@ -143,7 +149,7 @@ def _draw_trial(
         )
 
 
-def _draw_mean(panel: Axes, curves: list[dict[float, float]], style: Style) -> None:
+def _draw_mean(panel: Axes, curves: list[dict[float, float]], style: Style, opacity: float) -> None:
     """Draw the mean over the epochs in which every curve has a finite value, and its band."""
     epochs = [
         epoch
@@ -157,7 +163,7 @@ def _draw_mean(panel: Axes, curves: list[dict[float, float]], style: Style) -> N
     high = thin([(epoch, max(values[epoch])) for epoch in epochs], _MOST_OF_MEAN)
     mean = thin([(e, math.fsum(values[e]) / len(curves)) for e in epochs], _MOST_OF_MEAN)
     outline = [*low, *reversed(high)]
-    panel.fill(*zip(*outline, strict=True), color=style.color, alpha=0.14, linewidth=0, zorder=1)
+    panel.fill(*zip(*outline, strict=True), color=style.color, alpha=opacity, linewidth=0, zorder=1)
     panel.plot(
         *zip(*mean, strict=True),
         color=style.color,

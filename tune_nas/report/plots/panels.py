@@ -8,6 +8,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from tune_nas.figures.palette import GRID, INK, QUIET
 from tune_nas.report.labels import MetricName
@@ -66,6 +67,16 @@ def style_axes(panel: Axes, x: str, y: str, *, grid: Literal["x", "y", "both"] =
 def metric_label(name: MetricName) -> str:
     """Return the label of a metric's axis: ``train-valid gap [points]``."""
     return f"{name.words} [{name.unit.strip()}]" if name.unit else name.words
+
+
+def format_counts(panel: Axes, *, x: bool) -> None:
+    """Write the large numbers of an axis as ``12,000`` or ``3.4 M``."""
+    axis = panel.xaxis if x else panel.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _count_text(value)))
+
+
+def _count_text(value: float) -> str:
+    return f"{value / 1e6:g} M" if abs(value) >= 1e6 else f"{value:,.0f}"
 
 
 def shortened(label: str) -> str:

@@ -6,7 +6,7 @@ from tune_nas.figures.palette import QUIET
 from tune_nas.pareto import pareto_front
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import RETRAIN, metric_name
-from tune_nas.report.plots.panels import metric_label, new_figure, style_axes
+from tune_nas.report.plots.panels import format_counts, metric_label, new_figure, style_axes
 from tune_nas.report.plots.point_plots import best_known_accuracies, draw_points
 from tune_nas.report.plots.report_plot import ReportPlot
 from tune_nas.report.plots.series import Style, lay_out_series
@@ -62,6 +62,7 @@ def plot_pareto_front(comparison: Comparison) -> ReportPlot | None:
             zorder=2,
         )
         style_axes(panel, metric_label(metric_name(cost)), metric_label(name), grid="both")
+        format_counts(panel, x=True)
     what = "one search that ran to its end, with the size of its final network"
     if name.key == RETRAIN:
         what = "one retrained genotype, with its size"

@@ -140,14 +140,21 @@ def lay_out_series(comparison: Comparison, *, facets: bool = True) -> SeriesLayo
         return layout
     if len(comparison.axes) == 1:
         name = axis_label(comparison.axes[0])
-        return _sequence(groups, f"The color is the order of the values of {name}.")
+        return _sequence(
+            groups, f"The color is the order of the values of {name}; the legend names some."
+        )
     ranked = {id(row): place for place, row in enumerate(_ranking(comparison))}
     known = sorted(
         (group for group in groups if id(group.row) in ranked), key=lambda g: ranked[id(g.row)]
     )
     unknown = [group for group in groups if id(group.row) not in ranked]
-    text = f"The color is the rank by {comparison.rank_by.words}, from blue (best) to yellow (last)"
-    return _sequence(known, f"{text}; gray is not ranked." if unknown else f"{text}.", unknown)
+    text = (
+        f"The color is the rank by {comparison.rank_by.words}, from blue (best) to yellow (last); "
+    )
+    text += "the legend names some"
+    return _sequence(
+        known, f"{text}; gray ones are not ranked." if unknown else f"{text}.", unknown
+    )
 
 
 def _ranking(comparison: Comparison) -> list[object]:
