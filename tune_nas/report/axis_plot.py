@@ -19,12 +19,15 @@ from tune_nas.report.labels import (
     order_key,
     value_label,
 )
-from tune_nas.report.plots.panels import WIDTH, metric_label, style_axes
-from tune_nas.report.plots.trial_groups import ENDINGS, TrialGroup, group_trials
+from tune_nas.report.plots.panels import WIDTH, metric_label, shortened, style_axes
+from tune_nas.report.plots.trial_groups import TrialGroup, endings_text, group_trials
+from tune_nas.report.plots.value_scale import LOGARITHMIC_FROM
 from tune_nas.report.rows import Row, metric_value
 
 _MOST_CATEGORIES = 12
 _STACKED_HEIGHT = 2.6  # inches per panel
+_LONGEST_LABEL = 33
+_INCHES_PER_CHARACTER = 0.06  # of a rotated label
 _MOST_CHARACTERS = 36  # of the labels of an axis, which are rotated if there are more
 _OTHERS = ("gap", RETRAIN, "benchmark/cifar10_test")
 
@@ -41,7 +44,7 @@ def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
     retraining and benchmark accuracies, as far as they are known. Two: the same, with a color for
     each value of the second if there are few of them. More: the ranked metric against each key.
     Values are equally spaced, by size with inf last; more than 12 different numbers are drawn on a
-    numeric axis, logarithmic if they span two decades.
+    numeric axis, logarithmic if the largest is at least 30 times the smallest.
 
     Args:
         report: The comparison.
@@ -62,9 +65,7 @@ def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
         panels = [(axis, report.rank_by) for axis in axes]
     most = max(len(_categories(rows, axis)) for axis, _ in panels)
     if stacked:
-        labels = sum(len(value_label(value)) for value in _values(rows, axes[0]))
-        height = _STACKED_HEIGHT + (0.7 if labels > _MOST_CHARACTERS else 0)
-        size = (WIDTH, height * len(panels))
+        size = (WIDTH, _stacked_height([axis for axis, _ in panels], rows))
     else:
         width = max(4.2, 0.3 * most) * len(panels)
         height = 3.8 if most <= _MOST_CATEGORIES else 4.8  # their labels are vertical
@@ -77,6 +78,9 @@ def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
         panel = figure.add_subplot(*shape, number + 1)
         series = _series(groups, axes[1] if few and len(axes) == 2 else None)
         _draw(panel, groups, axis, name, series, with_means=few, with_counts=count)
+        if stacked and few and number < len(panels) - 1:  # the axis of the last is that of all
+            panel.tick_params(labelbottom=False)
+            panel.set_xlabel("")
     if not stacked:
         title = f"Sweep {report.sweep}: {axis_note(report)}"
         figure.suptitle(title, color=INK, fontsize=11, x=0.01, ha="left")
@@ -90,13 +94,26 @@ def axis_note(report: Comparison) -> str:
     repeats = any(row.phase == "repeat" for row in rows)
     marks = "a dot is a search, a square a repeat" if repeats else "a dot is a trial"
     found = {ending for group in groups for ending in group.endings.values()}
-    endings = [ending for ending in ENDINGS if ending in found]
-    if endings:
-        marks += f", a cross one marked as {' or '.join(endings)} (in no mean)"
+    if found:
+        marks += f", a cross one that ended otherwise ({endings_text(found)}), in no mean"
     if not _is_few(report, rows):
         return marks
     n = _common_count(groups)
     return f"mean{'' if n is None else f' of n = {n}'} ± sample standard deviation; {marks}"
+
+
+def _stacked_height(axes: Sequence[str], rows: list[Row]) -> float:
+    """Return the height of stacked panels with the labels of their values, in inches."""
+    height = _STACKED_HEIGHT * len(axes)
+    for axis in dict.fromkeys(axes):
+        labels = [_tick_label(value) for value in _categories(rows, axis)]
+        if sum(map(len, labels)) > _MOST_CHARACTERS:
+            height += _INCHES_PER_CHARACTER * max(map(len, labels))
+    return height
+
+
+def _tick_label(value: SweptValue) -> str:
+    return shortened(value_label(value), _LONGEST_LABEL)
 
 
 def _is_few(report: Comparison, rows: list[Row]) -> bool:
@@ -282,12 +299,12 @@ def _places(
     """Space categories equally and return the position of each, or None for a numeric axis."""
     if not categories:
         numbers = [value for value in values if isinstance(value, int | float)]
-        if min(numbers) > 0 and max(numbers) / min(numbers) >= 100:
+        if min(numbers) > 0 and max(numbers) / min(numbers) >= LOGARITHMIC_FROM:
             panel.set_xscale("log")
         return None
-    panel.set_xticks(range(len(values)), [value_label(value) for value in values])
+    panel.set_xticks(range(len(values)), [_tick_label(value) for value in values])
     panel.set_xlim(-0.5, len(values) - 0.5)
-    if sum(len(value_label(value)) for value in values) > _MOST_CHARACTERS:
+    if sum(len(_tick_label(value)) for value in values) > _MOST_CHARACTERS:
         panel.tick_params(axis="x", rotation=30 if len(values) <= _MOST_CATEGORIES else 90)
     return {value: place for place, value in enumerate(values)}
 

@@ -15,12 +15,13 @@ from tune_nas.report.labels import MetricName
 from tune_nas.report.plots.panels import format_counts, metric_label, new_figure, style_axes
 from tune_nas.report.plots.series import Series, SeriesLayout, Style, end_mark, lay_out_series
 from tune_nas.report.plots.thinning import Point, thin
+from tune_nas.report.plots.trial_groups import endings_text
 from tune_nas.report.results import TrialResult
 
 LARGE = ("genotype/parameters", "genotype/multiply_adds")
 """Metrics with large numbers."""
 _HEIGHT = 2.7  # inches per panel
-_MOST_POINTS = 1600  # of all lines of single trials in a figure
+_MOST_POINTS = 1100  # of all lines of single trials in a figure
 _LEAST, _MOST_OF_MEAN = 6, 40  # per line
 
 
@@ -95,7 +96,7 @@ def epochs_caption(comparison: Comparison) -> str:
 def _endings(layout: SeriesLayout) -> str:
     if not layout.endings:
         return ""
-    return f"Searches marked as {' or '.join(layout.endings)} are in no mean."
+    return f"Searches marked as {endings_text(layout.endings)} are in no mean."
 
 
 def _draw(panel: Axes, one: Series, key: str, most: int, opacity: float) -> None:
@@ -124,14 +125,16 @@ def _draw_trial(
         return
     x, y = zip(*points, strict=True)
     lonely = sum(map(math.isfinite, y)) == 1
+    marked = lonely or (strong and not style.many)
+    width = 0.8 if not strong else 1.0 if style.many else 1.4
     panel.plot(
         x,
         y,
         color=style.color,
-        linewidth=1.4 if strong else 0.8,
+        linewidth=width,
         linestyle=style.dash if strong else "solid",
-        marker=style.marker if strong or lonely else "none",
-        markersize=4 if lonely or strong else 0,
+        marker=style.marker if marked else "none",
+        markersize=4,
         markevery=_every(len(x)),
         alpha=0.9 if strong else 0.45,
         zorder=2,
@@ -169,7 +172,7 @@ def _draw_mean(panel: Axes, curves: list[dict[float, float]], style: Style, opac
         color=style.color,
         linestyle=style.dash,
         linewidth=2,
-        marker=style.marker,
+        marker="none" if style.many else style.marker,
         markersize=5,
         markeredgecolor="white",
         markeredgewidth=0.6,

@@ -79,11 +79,11 @@ def _count_text(value: float) -> str:
     return f"{value / 1e6:g} M" if abs(value) >= 1e6 else f"{value:,.0f}"
 
 
-def shortened(label: str) -> str:
-    """Return a label with its middle left out if it is long."""
-    if len(label) <= _LONGEST:
+def shortened(label: str, most: int = _LONGEST) -> str:
+    """Return a label with its middle left out if it has more than ``most`` characters."""
+    if len(label) <= most:
         return label
-    half = (_LONGEST - 1) // 2
+    half = (most - 1) // 2
     return f"{label[:half]}…{label[-half:]}"
 
 

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from tune_nas.figures.palette import GRID, INK, QUIET, sequential_color
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import axis_label, normalize
-from tune_nas.report.plots.panels import WIDTH, metric_label, new_figure
+from tune_nas.report.plots.panels import WIDTH, metric_label, new_figure, shortened
 from tune_nas.report.plots.point_plots import finite_metric, search_metric
 from tune_nas.report.plots.report_plot import ReportPlot
-from tune_nas.report.plots.trial_groups import group_trials
+from tune_nas.report.plots.trial_groups import endings_text, group_trials
 from tune_nas.report.plots.value_scale import MISSING, scale_of
 from tune_nas.report.results import TrialResult
 
@@ -91,7 +91,7 @@ def _caption(trials: list[TrialResult], ending: dict[str, str], note: str) -> st
         "to yellow (worst). Lines through the same category are spread a little."
     ]
     if ending:
-        kinds = " or ".join(dict.fromkeys(ending.values()))
+        kinds = endings_text(ending.values())
         last = "; a search that was stopped early has its last value" if "stopped" in kinds else ""
         sentences.append(f"Dashed lines are searches marked as {kinds}{last}.")
     return " ".join([*sentences, note] if note else sentences)
@@ -113,7 +113,7 @@ def _draw_scale(panel: Axes, place: int, title: str, ticks: list[tuple[float, st
         panel.text(
             place,
             height,
-            label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…",
+            shortened(label, _LONGEST),
             ha="center",
             va="center",
             fontsize=7.5,

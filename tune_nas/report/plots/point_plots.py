@@ -42,7 +42,8 @@ def draw_points(
     if not points:
         return
     own = marker or style.marker
-    filled = own not in ("x", "+", "1", "2")
+    filled = own not in ("x", "1", "2")
+    edge = style.color if not filled else "none" if style.many else "white"
     panel.plot(
         [x for x, _ in points],
         [y for _, y in points],
@@ -50,7 +51,7 @@ def draw_points(
         marker=own,
         markersize=size,
         color=style.color,
-        markeredgecolor="white" if filled else style.color,
+        markeredgecolor=edge,
         markeredgewidth=0.5 if filled else 1.2,
         alpha=alpha,
         zorder=3,

@@ -37,11 +37,13 @@ class Style:
         color: As ``#rrggbb``.
         marker: Marker of its points.
         dash: Line style of its mean.
+        many: Whether there are so many groups that lines are thin and have no markers.
     """
 
     color: str
     marker: str = "o"
     dash: Dash = "solid"
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class SeriesLayout:
                     [],
                     color=style.color,
                     linestyle=style.dash if lines else "none",
-                    marker=style.marker,
+                    marker="none" if lines and style.many else style.marker,
                     markersize=5,
                     linewidth=1.8,
                     label=text,
@@ -170,10 +172,12 @@ def _sequence(
 ) -> SeriesLayout:
     last = max(len(groups) - 1, 1)
     series = [
-        Series(group, shortened(group.row.label), Style(sequential_color(number / last)))
+        Series(group, shortened(group.row.label), Style(sequential_color(number / last), many=True))
         for number, group in enumerate(groups)
     ]
-    series += [Series(group, shortened(group.row.label), Style(QUIET)) for group in unknown]
+    series += [
+        Series(group, shortened(group.row.label), Style(QUIET, many=True)) for group in unknown
+    ]
     places = sorted({round(step * last / (_SAMPLES - 1)) for step in range(_SAMPLES)})
     entries = tuple(
         (series[place].label, series[place].style, series[place].group)

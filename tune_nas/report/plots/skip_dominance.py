@@ -15,7 +15,7 @@ from tune_nas.report.plots.thinning import Point, thin
 from tune_nas.report.results import TrialResult
 
 _ADVANTAGE = "skip_advantage"
-_MOST_POINTS, _LEAST = 1600, 6
+_MOST_POINTS, _LEAST = 1100, 6
 
 
 def skip_path(trial: TrialResult, accuracy: str) -> list[Point]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tune_nas.report.comparison import Comparison
@@ -52,6 +53,13 @@ def group_trials(comparison: Comparison) -> list[TrialGroup]:
         endings = {trial.trial_id: ending for trial in others if (ending := _ending(trial, metric))}
         groups.append(TrialGroup(row, others, endings))
     return [group for group in groups if group.trials]
+
+
+def endings_text(endings: Iterable[str]) -> str:
+    """Return endings as text, each once: ``stopped early, failed or diverged``."""
+    found = set(endings)
+    *others, last = [ending for ending in ENDINGS if ending in found] or [""]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _ending(trial: TrialResult, metric: str) -> str:

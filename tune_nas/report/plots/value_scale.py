@@ -12,7 +12,8 @@ MOST_CATEGORIES = 6
 """More different numbers than this are on a numeric scale."""
 MISSING = -0.14
 """Position of a value that does not exist."""
-_RATIO = 30  # largest over smallest value from which a scale is logarithmic
+LOGARITHMIC_FROM = 30
+"""Largest over smallest value from which a scale is logarithmic."""
 
 
 @dataclass(frozen=True)
@@ -63,5 +64,5 @@ def scale_of(values: Iterable[SweptValue]) -> ValueScale:
     distinct = tuple(sorted({value for value in values if value is not None}, key=order_key))
     numbers = [value for value in distinct if isinstance(value, int | float)]
     numeric = len(numbers) == len(distinct) > MOST_CATEGORIES and all(map(math.isfinite, numbers))
-    logarithmic = numeric and numbers[0] > 0 and numbers[-1] / numbers[0] >= _RATIO
+    logarithmic = numeric and numbers[0] > 0 and numbers[-1] / numbers[0] >= LOGARITHMIC_FROM
     return ValueScale(distinct, numeric, logarithmic)
