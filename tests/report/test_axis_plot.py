@@ -196,3 +196,18 @@ def test_stacked_panels_share_the_width_of_a_page(make_result: Make) -> None:
     assert figure.get_figwidth() == 6.4 and figure.get_suptitle() == ""
     upper, lower = (panel.get_subplotspec().rowspan.start for panel in figure.axes)
     assert (upper, lower) == (0, 1)
+
+
+def test_the_end_of_a_slanted_label_is_below_its_tick(make_result: Make) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    names = [f"bilevel-then-milenas-{letter}" for letter in "abcdef"]
+    results = [make_result(0, 90.0, trial_id=name, parameters={"trial": name}) for name in names]
+    figure = plot_axis(Report("methods", ["trial"], results, "valid_accuracy"), stacked=True)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    panel = figure.axes[0]
+    for place, label in enumerate(panel.get_xticklabels()):
+        box = label.get_window_extent(canvas.get_renderer())
+        tick, _ = panel.transData.transform((place, 0))
+        assert box.x1 - 12 <= tick <= box.x1 + 12 and box.x0 >= 0 and box.y0 >= 0

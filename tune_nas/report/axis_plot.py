@@ -305,7 +305,11 @@ def _places(
     panel.set_xticks(range(len(values)), [_tick_label(value) for value in values])
     panel.set_xlim(-0.5, len(values) - 0.5)
     if sum(len(_tick_label(value)) for value in values) > _MOST_CHARACTERS:
-        panel.tick_params(axis="x", rotation=30 if len(values) <= _MOST_CATEGORIES else 90)
+        if len(values) > _MOST_CATEGORIES:
+            panel.tick_params(axis="x", rotation=90)
+        else:
+            for label in panel.get_xticklabels():  # its end is below its tick
+                label.set(rotation=30, ha="right", rotation_mode="anchor")
     return {value: place for place, value in enumerate(values)}
 
 

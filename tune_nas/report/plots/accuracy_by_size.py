@@ -16,6 +16,7 @@ from tune_nas.report.results import TrialResult
 
 SIZE = "genotype/convolutions"
 _SPREAD = 0.56  # the points of one size, in all
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def best_by_size(trial: TrialResult, accuracy: str) -> dict[float, float]:
@@ -40,7 +41,9 @@ def plot_accuracy_by_size(comparison: Comparison) -> ReportPlot | None:
     best: dict[float, float] = {}
     n = len(layout.series)
     for number, one in enumerate(layout.series):
-        aside = _SPREAD * ((number + 0.5) / n - 0.5)
+        # Many are spread without an order, which would look like a trend.
+        share = number * _GOLDEN % 1 if one.style.many else (number + 0.5) / n
+        aside = _SPREAD * (share - 0.5)
         points = []
         for trial in one.group.trials:
             for size, value in best_by_size(trial, accuracy.key).items():
