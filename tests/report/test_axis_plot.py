@@ -193,7 +193,7 @@ def test_different_n_are_written_beside_the_means(make_result: Make) -> None:
 
 def test_stacked_panels_share_the_width_of_a_page(make_result: Make) -> None:
     figure = plot_axis(lambda_report(make_result), stacked=True)
-    assert figure.get_figwidth() == 6.4 and figure.get_suptitle() == ""
+    assert figure.get_figwidth() == 5.4 and figure.get_suptitle() == ""
     upper, lower = (panel.get_subplotspec().rowspan.start for panel in figure.axes)
     assert (upper, lower) == (0, 1)
 

@@ -172,3 +172,11 @@ def test_the_best_so_far_by_hand(make_result: Make) -> None:
     assert sorted(points(epochs)) == [(2, 10), (4, 99), (6, 30), (10, 20)]
     assert sorted(points(seconds)) == [(4, 10), (6, 99), (12, 30), (16, 20)]
     assert plot_anytime(report(results[:2])) is None
+
+
+def test_large_numbers_have_units(make_result: Make) -> None:
+    results = [sized(make_result, v, 90.0 + v, size) for v, size in ((0, 500.0), (1, 1.5e6))]
+    plot = plot_pareto_front(report(results))
+    assert plot is not None
+    write = plot.figure.axes[0].xaxis.get_major_formatter()
+    assert [write(number) for number in (500, 12_500, 1_500_000)] == ["500", "12.5 k", "1.5 M"]

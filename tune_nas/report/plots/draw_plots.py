@@ -40,7 +40,8 @@ def draw_plots(comparison: Comparison, alphas: Mapping[str, bytes]) -> list[Repo
 
     Args:
         comparison: The comparison.
-        alphas: For each trial id, its α history (``alphas.csv``), as far as known.
+        alphas: For each trial id, its α history (``alphas.csv``), as far as known. No plot needs
+            it yet: mean(α_skip − α_conv) is a metric of every search.
     """
     found = [plot(comparison) for plot in _PLOTS]
     return [plot for plot in (*found, *_of_keys(comparison)) if plot is not None]

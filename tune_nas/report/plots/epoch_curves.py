@@ -20,6 +20,8 @@ from tune_nas.report.results import TrialResult
 
 LARGE = ("genotype/parameters", "genotype/multiply_adds")
 """Metrics with large numbers."""
+LINES_AS_BEFORE = "Lines and bands are as under “Validation accuracy by epoch”."
+"""In place of `epochs_caption` in all plots but the first."""
 _HEIGHT = 2.7  # inches per panel
 _MOST_POINTS = 1100  # of all lines of single trials in a figure
 _LEAST, _MOST_OF_MEAN = 6, 40  # per line

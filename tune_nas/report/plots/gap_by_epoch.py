@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import metric_name
-from tune_nas.report.plots.epoch_curves import epochs_caption, plot_by_epoch
+from tune_nas.report.plots.epoch_curves import LINES_AS_BEFORE, plot_by_epoch
 from tune_nas.report.plots.report_plot import ReportPlot
 
 
@@ -15,6 +15,6 @@ def plot_gap_by_epoch(comparison: Comparison) -> ReportPlot | None:
         return None
     caption = (
         "Training accuracy minus validation accuracy of the supernet; above 0, the weights fit the "
-        f"training images better. {epochs_caption(comparison)} Follows MiLeNAS, Fig. 2a."
+        f"training images better. {LINES_AS_BEFORE} Follows MiLeNAS, Fig. 2a."
     )
     return ReportPlot("gap-by-epoch", "Train-valid gap by epoch", caption, figure)

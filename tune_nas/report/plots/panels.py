@@ -8,16 +8,16 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tune_nas.figures.palette import GRID, INK, QUIET
 from tune_nas.report.labels import MetricName
 
-WIDTH = 6.4
+WIDTH = 5.4
 """Width of a plot in inches; narrow, so that its text can be read on a phone."""
 _LINE = 0.21  # inches per line of the legend
-_CHARACTERS = 92  # of the legend's font in that width
-_LONGEST = 64
+_CHARACTERS = 78  # of the legend's font in that width
+_LONGEST = 58
 
 
 def new_figure(height: float, legend: Sequence[Line2D] = ()) -> Figure:
@@ -70,13 +70,17 @@ def metric_label(name: MetricName) -> str:
 
 
 def format_counts(panel: Axes, *, x: bool) -> None:
-    """Write the large numbers of an axis as ``12,000`` or ``3.4 M``."""
+    """Write the large numbers of an axis as ``12.5 k`` or ``3.4 M``."""
     axis = panel.xaxis if x else panel.yaxis
+    axis.set_major_locator(MaxNLocator(6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _count_text(value)))
 
 
 def _count_text(value: float) -> str:
-    return f"{value / 1e6:g} M" if abs(value) >= 1e6 else f"{value:,.0f}"
+    for unit, sign in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g} {sign}"
+    return f"{value:g}"
 
 
 def shortened(label: str, most: int = _LONGEST) -> str:
