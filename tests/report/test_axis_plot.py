@@ -153,3 +153,61 @@ def test_two_ranges_are_two_panels_and_absent_values_have_no_place(make_result: 
 def test_nothing_to_plot_is_said(make_result: Make) -> None:
     with pytest.raises(ValueError, match="no trial that can be ranked"):
         plot_axis(Report("s", ["update.lambda"], [], "valid_accuracy"))
+
+
+def test_searches_that_ended_otherwise_are_crosses_and_in_no_mean(make_result: Make) -> None:
+    """With early stopping, most searches of a sampled sweep are not finished."""
+    results = [make_result(v, 80.0 + v) for v in range(3)]
+    results += [make_result(v, 20.0 + v, status="stopped early") for v in range(3, 7)]
+    results.append(make_result(7, 5.0, metrics={"train_loss": math.nan}))
+    results += [
+        make_result(2, 70.0 + seed, seed=seed, phase="repeat", trial_id=f"r{seed}")
+        for seed in (1, 2)
+    ]
+    figure = plot_axis(Report("s", ["update.lambda"], results, "valid_accuracy"))
+    (panel,) = figure.axes
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == [*map(str, range(8))]
+    assert marks(panel, "o") == [(0, [80.0]), (1, [81.0]), (2, [82.0])]
+    assert marks(panel, "x") == [*((v, [20.0 + v]) for v in range(3, 7)), (7, [5.0])]
+    assert marks(panel, "s") == [(2, [71.0, 72.0])]
+    (means,) = panel.containers
+    assert [height for height in means.lines[0].get_ydata() if not math.isnan(height)] == [71.5]
+    title = figure.get_suptitle()
+    assert "a cross one that ended otherwise (stopped early or diverged), in no mean" in title
+    assert "mean of n = 2 ±" in title
+
+
+def test_different_n_are_written_beside_the_means(make_result: Make) -> None:
+    values = {0: (90.0, 92.0), 1: (80.0, 82.0, 84.0), 2: (70.0,)}
+    results = [make_result(v, a, seed=s) for v, of in values.items() for s, a in enumerate(of)]
+    report = Report("s", ["update.lambda"], results, "valid_accuracy")
+    figure = plot_axis(report)
+    assert [(text.get_text(), text.xy) for text in figure.axes[0].texts] == [
+        ("n=2", (0.0, 91.0)),
+        ("n=3", (1.0, 82.0)),
+    ]
+    assert "mean ±" in figure.get_suptitle()
+    same = plot_axis(lambda_report(make_result))
+    assert "mean of n = 3 ±" in same.get_suptitle() and not same.axes[0].texts
+
+
+def test_stacked_panels_share_the_width_of_a_page(make_result: Make) -> None:
+    figure = plot_axis(lambda_report(make_result), stacked=True)
+    assert figure.get_figwidth() == 5.4 and figure.get_suptitle() == ""
+    upper, lower = (panel.get_subplotspec().rowspan.start for panel in figure.axes)
+    assert (upper, lower) == (0, 1)
+
+
+def test_the_end_of_a_slanted_label_is_below_its_tick(make_result: Make) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    names = [f"bilevel-then-milenas-{letter}" for letter in "abcdef"]
+    results = [make_result(0, 90.0, trial_id=name, parameters={"trial": name}) for name in names]
+    figure = plot_axis(Report("methods", ["trial"], results, "valid_accuracy"), stacked=True)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    panel = figure.axes[0]
+    for place, label in enumerate(panel.get_xticklabels()):
+        box = label.get_window_extent(canvas.get_renderer())
+        tick, _ = panel.transData.transform((place, 0))
+        assert box.x1 - 12 <= tick <= box.x1 + 12 and box.x0 >= 0 and box.y0 >= 0

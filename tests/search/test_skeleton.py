@@ -14,7 +14,13 @@ from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.retrain import Retrain
 from tune_nas.search import Search
 from tune_nas.search.effective import EffectiveValues
-from tune_nas.spaces import CellWeights, Supernet, count_parameters, load_space
+from tune_nas.spaces import (
+    CellWeights,
+    Supernet,
+    count_multiply_adds,
+    count_parameters,
+    load_space,
+)
 from tune_nas.spaces.skeletons.imagenet import ImageNetStem
 
 
@@ -102,8 +108,11 @@ def test_default_sizes_are_those_of_the_skeleton(
 @pytest.mark.parametrize("skeleton", ["thirds", "imagenet"])
 def test_sizes_reported_by_a_search_are_those_of_its_final_network(skeleton: str) -> None:
     search = Search(trial(**{"retrain.skeleton": skeleton}))
-    counted = search.run_epoch()["genotype/parameters"]
-    assert counted == count_parameters(Retrain(search.trial, search.genotype).network)
+    counted = search.run_epoch()
+    network = Retrain(search.trial, search.genotype).network
+    assert counted["genotype/parameters"] == count_parameters(network)
+    expected = count_multiply_adds(network, search.data.image_size, search.data.in_channels)
+    assert counted["genotype/multiply_adds"] == expected > 0
 
 
 def test_cells_that_do_not_fit_are_refused() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tune_nas.figures.palette import GRID, INK, PALETTE, QUIET
+from tune_nas.figures.palette import INK, PALETTE
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import (
     RETRAIN,
@@ -19,50 +19,113 @@ from tune_nas.report.labels import (
     order_key,
     value_label,
 )
+from tune_nas.report.plots.panels import WIDTH, metric_label, shortened, style_axes
+from tune_nas.report.plots.trial_groups import TrialGroup, endings_text, group_trials
+from tune_nas.report.plots.value_scale import LOGARITHMIC_FROM
 from tune_nas.report.rows import Row, metric_value
 
 _MOST_CATEGORIES = 12
+_STACKED_HEIGHT = 2.6  # inches per panel
+_LONGEST_LABEL = 33
+_INCHES_PER_CHARACTER = 0.06  # of a rotated label
+_MOST_CHARACTERS = 36  # of the labels of an axis, which are rotated if there are more
 _OTHERS = ("gap", RETRAIN, "benchmark/cifar10_test")
 
 
-def plot_axis(report: Comparison) -> Figure:
-    """Draw a sweep: mean ± sample standard deviation, and each trial that ran to its end.
+def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
+    """Draw a sweep: mean ± sample standard deviation, and each trial of each phase.
 
-    A search is a dot; if some were repeated, a repeat is a square, and means are of repeats.
-    Means of several trials are joined by a line if the values are numbers.
+    A search is a dot; if some were repeated, a repeat is a square, and means are of repeats. A
+    search that was stopped early, failed or diverged is a cross at its last value, and in no mean.
+    Means of several trials are joined by a line if the values are numbers. If not all means are of
+    equally many trials, n is written beside each.
 
     One swept key: a panel each for the ranked metric, the searches' accuracy, the gap, and the
     retraining and benchmark accuracies, as far as they are known. Two: the same, with a color for
     each value of the second if there are few of them. More: the ranked metric against each key.
     Values are equally spaced, by size with inf last; more than 12 different numbers are drawn on a
-    numeric axis, logarithmic if they span two decades.
+    numeric axis, logarithmic if the largest is at least 30 times the smallest.
+
+    Args:
+        report: The comparison.
+        stacked: Draw the panels one below the other, without the title; see `axis_note`.
 
     Raises:
         ValueError: If no trial can be ranked.
     """
-    rows = [*report.ranking(), *report.not_repeated()]
-    if not rows:
+    if not report.ranking():
         raise ValueError("the report has no trial that can be ranked, so there is nothing to plot")
+    groups = group_trials(report)
+    rows = [group.row for group in groups]
     axes = report.axes or [""]
-    few = len(axes) == 1 or (len(axes) == 2 and len(_values(rows, axes[1])) <= len(PALETTE))
+    few = _is_few(report, rows)
     if few:
         panels = [(axes[0], name) for name in _metrics(report, rows)]
     else:
         panels = [(axis, report.rank_by) for axis in axes]
     most = max(len(_categories(rows, axis)) for axis, _ in panels)
-    width = max(4.2, 0.3 * most) * len(panels)
-    height = 3.8 if most <= _MOST_CATEGORIES else 4.8  # their labels are vertical
-    figure = Figure(figsize=(max(width, 5.0), height), layout="constrained")
+    if stacked:
+        size = (WIDTH, _stacked_height([axis for axis, _ in panels], rows))
+    else:
+        width = max(4.2, 0.3 * most) * len(panels)
+        height = 3.8 if most <= _MOST_CATEGORIES else 4.8  # their labels are vertical
+        size = (max(width, 5.0), height)
+    figure = Figure(figsize=size, layout="constrained")
     figure.patch.set_facecolor("white")
+    shape = (len(panels), 1) if stacked else (1, len(panels))
+    count = _common_count(groups) is None
     for number, (axis, name) in enumerate(panels):
-        panel = figure.add_subplot(1, len(panels), number + 1)
-        series = _series(rows, axes[1] if few and len(axes) == 2 else None)
-        _draw(panel, rows, axis, name, series, with_means=few)
+        panel = figure.add_subplot(*shape, number + 1)
+        series = _series(groups, axes[1] if few and len(axes) == 2 else None)
+        _draw(panel, groups, axis, name, series, with_means=few, with_counts=count)
+        if stacked and few and number < len(panels) - 1:  # the axis of the last is that of all
+            panel.tick_params(labelbottom=False)
+            panel.set_xlabel("")
+    if not stacked:
+        title = f"Sweep {report.sweep}: {axis_note(report)}"
+        figure.suptitle(title, color=INK, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def axis_note(report: Comparison) -> str:
+    """Return what the marks of `plot_axis` are, in words."""
+    groups = group_trials(report)
+    rows = [group.row for group in groups]
     repeats = any(row.phase == "repeat" for row in rows)
     marks = "a dot is a search, a square a repeat" if repeats else "a dot is a trial"
-    note = f"mean ± sample standard deviation; {marks}" if few else marks
-    figure.suptitle(f"Sweep {report.sweep}: {note}", color=INK, fontsize=11, x=0.01, ha="left")
-    return figure
+    found = {ending for group in groups for ending in group.endings.values()}
+    if found:
+        marks += f", a cross one that ended otherwise ({endings_text(found)}), in no mean"
+    if not _is_few(report, rows):
+        return marks
+    n = _common_count(groups)
+    return f"mean{'' if n is None else f' of n = {n}'} ± sample standard deviation; {marks}"
+
+
+def _stacked_height(axes: Sequence[str], rows: list[Row]) -> float:
+    """Return the height of stacked panels with the labels of their values, in inches."""
+    height = _STACKED_HEIGHT * len(axes)
+    for axis in dict.fromkeys(axes):
+        labels = [_tick_label(value) for value in _categories(rows, axis)]
+        if sum(map(len, labels)) > _MOST_CHARACTERS:
+            height += _INCHES_PER_CHARACTER * max(map(len, labels))
+    return height
+
+
+def _tick_label(value: SweptValue) -> str:
+    return shortened(value_label(value), _LONGEST_LABEL)
+
+
+def _is_few(report: Comparison, rows: list[Row]) -> bool:
+    axes = report.axes or [""]
+    return len(axes) == 1 or (len(axes) == 2 and len(_values(rows, axes[1])) <= len(PALETTE))
+
+
+def _common_count(groups: Sequence[TrialGroup]) -> int | None:
+    """Return the n of all means; None if they differ, or if there is no mean."""
+    statistics = (each for group in groups for each in group.row.statistics.values())
+    counts = {statistic.n for statistic in statistics if statistic.n > 1}
+    return counts.pop() if len(counts) == 1 else None
 
 
 def _metrics(report: Comparison, rows: list[Row]) -> list[MetricName]:
@@ -87,25 +150,30 @@ def _values(rows: Sequence[Row], axis: str) -> list[SweptValue]:
     return sorted({row.values.get(axis) for row in rows}, key=order_key)
 
 
-def _series(rows: Sequence[Row], axis: str | None) -> list[tuple[str, list[Row]]]:
+def _series(groups: Sequence[TrialGroup], axis: str | None) -> list[tuple[str, list[TrialGroup]]]:
     if axis is None:
-        return [("", list(rows))]
+        return [("", list(groups))]
     label = axis_label(axis)
     return [
-        (f"{label} = {value_label(value)}", [row for row in rows if row.values[axis] == value])
-        for value in _values(rows, axis)
+        (
+            f"{label} = {value_label(value)}",
+            [group for group in groups if group.row.values[axis] == value],
+        )
+        for value in _values([group.row for group in groups], axis)
     ]
 
 
 def _draw(
     panel: Axes,
-    rows: Sequence[Row],
+    groups: Sequence[TrialGroup],
     axis: str,
     name: MetricName,
-    series: list[tuple[str, list[Row]]],
+    series: list[tuple[str, list[TrialGroup]]],
     *,
     with_means: bool,
+    with_counts: bool,
 ) -> None:
+    rows = [group.row for group in groups]
     categories = _categories(rows, axis)
     if not categories:
         rows = [row for row in rows if row.values.get(axis) is not None]
@@ -113,7 +181,8 @@ def _draw(
     place = _places(panel, values, categories)
     shift = 0.0 if place is None else min(0.16, 0.6 / len(series))
     for number, (label, members) in enumerate(series):
-        known = [row for row in members if row in rows and name.key in row.statistics]
+        placed = [group for group in members if group.row in rows]
+        known = [group.row for group in placed if name.key in group.row.statistics]
         known.sort(key=lambda row: order_key(row.values.get(axis)))
         offset = (number - (len(series) - 1) / 2) * shift
         at = [_at(row.values.get(axis), place, offset) for row in known]
@@ -125,19 +194,14 @@ def _draw(
         for x, row in zip(at, known, strict=True):
             aside = beside if row.statistics[name.key].n > 1 else 0.0
             _draw_trials(panel, x + aside, row, name, color, faint=with_means)
+        for group in placed:
+            _draw_ended(panel, _at(group.row.values.get(axis), place, offset), group, name, color)
         if with_means:
             in_order = all(order_key(value)[0] == 0 for value in values)
-            _draw_means(panel, at, known, name, color, joined=in_order)
+            _draw_means(panel, at, known, name, color, joined=in_order, count=with_counts)
         if label:
             panel.plot([], [], linestyle="none", marker="o", color=color, label=label)
-    panel.set_xlabel(axis_label(axis) if axis else "", color=INK)
-    panel.set_ylabel(f"{name.words}{f' [{name.unit.strip()}]' if name.unit else ''}", color=INK)
-    panel.grid(axis="y", color=GRID, linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.tick_params(colors=QUIET, labelcolor=INK)
-    for side, spine in panel.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(QUIET)
+    style_axes(panel, axis_label(axis) if axis else "", metric_label(name))
     if len(series) > 1:
         panel.legend(frameon=False, fontsize=8, labelcolor=INK)
 
@@ -167,8 +231,33 @@ def _draw_trials(
         )
 
 
+def _draw_ended(panel: Axes, x: float, group: TrialGroup, name: MetricName, color: str) -> None:
+    """Draw the last values of searches that did not run to their end, as crosses."""
+    ended = [trial for trial in group.others if trial.trial_id in group.endings]
+    values = [metric_value(trial, name.key) for trial in ended]
+    known = [value for value in values if value is not None]
+    if known:
+        panel.plot(
+            [x] * len(known),
+            known,
+            linestyle="none",
+            marker="x",
+            markersize=5,
+            color=color,
+            alpha=0.8,
+            zorder=2,
+        )
+
+
 def _draw_means(
-    panel: Axes, at: list[float], rows: list[Row], name: MetricName, color: str, *, joined: bool
+    panel: Axes,
+    at: list[float],
+    rows: list[Row],
+    name: MetricName,
+    color: str,
+    *,
+    joined: bool,
+    count: bool,
 ) -> None:
     """Draw means of several trials with their deviations, joined if the values have an order.
 
@@ -190,6 +279,18 @@ def _draw_means(
         markersize=5.5,
         zorder=3,
     )
+    for x, statistic in zip(at, statistics, strict=True):
+        if count and statistic.n > 1:
+            panel.annotate(
+                f"n={statistic.n}",
+                (x, statistic.mean),
+                xytext=(-5, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=7,
+                color=INK,
+            )
 
 
 def _places(
@@ -198,13 +299,17 @@ def _places(
     """Space categories equally and return the position of each, or None for a numeric axis."""
     if not categories:
         numbers = [value for value in values if isinstance(value, int | float)]
-        if min(numbers) > 0 and max(numbers) / min(numbers) >= 100:
+        if min(numbers) > 0 and max(numbers) / min(numbers) >= LOGARITHMIC_FROM:
             panel.set_xscale("log")
         return None
-    panel.set_xticks(range(len(values)), [value_label(value) for value in values])
+    panel.set_xticks(range(len(values)), [_tick_label(value) for value in values])
     panel.set_xlim(-0.5, len(values) - 0.5)
-    if sum(len(value_label(value)) for value in values) > 36:
-        panel.tick_params(axis="x", rotation=30 if len(values) <= _MOST_CATEGORIES else 90)
+    if sum(len(_tick_label(value)) for value in values) > _MOST_CHARACTERS:
+        if len(values) > _MOST_CATEGORIES:
+            panel.tick_params(axis="x", rotation=90)
+        else:
+            for label in panel.get_xticklabels():  # its end is below its tick
+                label.set(rotation=30, ha="right", rotation_mode="anchor")
     return {value: place for place, value in enumerate(values)}
 
 

@@ -69,6 +69,12 @@ COLUMNS = (
     MetricName("seconds", "search s", "search seconds", " s", digits=1, spread=False),
 )
 
+# Those that no column shows.
+_OTHERS = (
+    MetricName("genotype/multiply_adds", "multiply-adds", "number of multiply-adds", digits=0),
+    MetricName("skip_advantage", "skip advantage", "mean(α skip − α conv)", digits=3),
+)
+
 
 VALID_ACCURACY = COLUMNS[0].key
 
@@ -94,7 +100,7 @@ def valid_accuracy_of(of_candidates: Collection[bool]) -> tuple[MetricName, str]
 def metric_name(key: str) -> MetricName:
     """Return the display name of a metric; a custom metric is shown under its own name."""
     key = RETRAIN if key == "test_accuracy" else key
-    known = {column.key: column for column in COLUMNS}
+    known = {column.key: column for column in (*COLUMNS, *_OTHERS)}
     if key in known:
         return known[key]
     unit = " %" if "accuracy" in key or key.startswith("benchmark/") else ""

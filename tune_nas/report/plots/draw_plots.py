@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from tune_nas.report.axis_plot import plot_axis
+from tune_nas.report import plots
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.plots.accuracy_by_epoch import plot_accuracy_by_epoch
+from tune_nas.report.plots.accuracy_by_size import plot_accuracy_by_size
+from tune_nas.report.plots.anytime_plot import plot_anytime
+from tune_nas.report.plots.by_value import plot_by_value
+from tune_nas.report.plots.gap_by_epoch import plot_gap_by_epoch
+from tune_nas.report.plots.operations_by_epoch import plot_operations_by_epoch
+from tune_nas.report.plots.parallel_coordinates import plot_parallel_coordinates
+from tune_nas.report.plots.pareto_plot import plot_pareto_front
 from tune_nas.report.plots.report_plot import ReportPlot
+from tune_nas.report.plots.search_time import plot_search_time
+from tune_nas.report.plots.size_by_epoch import plot_size_by_epoch
+from tune_nas.report.plots.skip_dominance import plot_skip_dominance
+from tune_nas.report.plots.true_accuracies import plot_true_accuracies
+
+_PLOTS: tuple[Callable[[Comparison], ReportPlot | None], ...] = (
+    plot_by_value,
+    plot_accuracy_by_epoch,
+    plot_true_accuracies,
+    plot_gap_by_epoch,
+    plot_operations_by_epoch,
+    plot_skip_dominance,
+    plot_size_by_epoch,
+    plot_accuracy_by_size,
+    plot_search_time,
+    plot_pareto_front,
+    plot_anytime,
+)
 
 
 def draw_plots(comparison: Comparison, alphas: Mapping[str, bytes]) -> list[ReportPlot]:
@@ -14,9 +40,18 @@ def draw_plots(comparison: Comparison, alphas: Mapping[str, bytes]) -> list[Repo
 
     Args:
         comparison: The comparison.
-        alphas: For each trial id, its α history (``alphas.csv``), as far as known.
+        alphas: For each trial id, its α history (``alphas.csv``), as far as known. No plot needs
+            it yet: mean(α_skip − α_conv) is a metric of every search.
     """
-    if not comparison.ranking():
+    found = [plot(comparison) for plot in _PLOTS]
+    return [plot for plot in (*found, *_of_keys(comparison)) if plot is not None]
+
+
+def _of_keys(comparison: Comparison) -> list[ReportPlot | None]:
+    """Return the plots of several swept keys together."""
+    if len(comparison.axes) < 2:
         return []
-    caption = "Every trial that ran to its end; mean ± sample standard deviation of several."
-    return [ReportPlot("by-value", "By swept value", caption, plot_axis(comparison))]
+    importance = plots.importance_of(comparison)
+    if isinstance(importance, str):
+        return [plot_parallel_coordinates(comparison, importance)]
+    return [plots.plot_importance(importance), plot_parallel_coordinates(comparison)]

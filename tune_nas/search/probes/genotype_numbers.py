@@ -1,4 +1,4 @@
-"""The metrics of a genotype: operation counts, parameters, and true accuracies from a table."""
+"""The metrics of a genotype: operation counts, size, and true accuracies from a table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from tune_nas.config import TrialConfig
 from tune_nas.data.data_source import DataFacts
 from tune_nas.errors import ConfigError
 from tune_nas.search.statistics import genotype_counts
-from tune_nas.spaces import Genotype, Space, load_space, model_size
+from tune_nas.spaces import Genotype, ModelSize, Space, load_space, model_size
 
 
 class GenotypeNumbers:
     """The metrics of a trial's genotypes.
 
-    Parameters are counted at the size given by the trial's ``retrain`` section.
+    Parameters and multiply-adds (of one image) are those of the network of the trial's ``retrain``
+    section.
 
     Args:
         trial: The trial.
@@ -28,19 +29,21 @@ class GenotypeNumbers:
         self._trial, self._data = trial, data
         self._final_space = load_space(trial.space.name, trial.final_skeleton)
         self._benchmark = _load_benchmark(trial, space)
-        self._parameters: dict[Genotype, int] = {}
+        self._sizes: dict[Genotype, ModelSize] = {}
 
     def of(self, genotype: Genotype) -> dict[str, float]:
         """Return the metrics of a genotype."""
         metrics = genotype_counts(genotype)
-        metrics["genotype/parameters"] = self._count_parameters(genotype)
+        size = self._size(genotype)
+        metrics["genotype/parameters"] = size.parameters
+        metrics["genotype/multiply_adds"] = size.multiply_adds
         if self._benchmark is not None:
             metrics |= self._benchmark.metrics(genotype.to_nasbench201())
         return metrics
 
-    def _count_parameters(self, genotype: Genotype) -> int:
-        if genotype not in self._parameters:
-            self._parameters[genotype] = model_size(
+    def _size(self, genotype: Genotype) -> ModelSize:
+        if genotype not in self._sizes:
+            self._sizes[genotype] = model_size(
                 genotype,
                 self._final_space,
                 image_size=self._data.image_size,
@@ -48,8 +51,8 @@ class GenotypeNumbers:
                 in_channels=self._data.in_channels,
                 init_channels=self._trial.retrain.init_channels,
                 cells=self._trial.retrain.cells,
-            ).parameters
-        return self._parameters[genotype]
+            )
+        return self._sizes[genotype]
 
 
 def _load_benchmark(trial: TrialConfig, space: Space) -> BenchmarkTable | None:
