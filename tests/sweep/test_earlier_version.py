@@ -24,6 +24,7 @@ from tune_nas.tracking import RunReader
 pytestmark = pytest.mark.sweep
 BEFORE = Path(__file__).with_name("before")
 MEASURED = ("seconds", "memory_mib")
+SINCE = "genotype/multiply_adds"  # a metric that the earlier version did not report
 
 
 def facts(results: list[TrialResult]) -> dict[str, tuple[Any, ...]]:
@@ -32,10 +33,10 @@ def facts(results: list[TrialResult]) -> dict[str, tuple[Any, ...]]:
 
 
 def metrics(results: list[TrialResult]) -> list[dict[str, float]]:
-    """The metrics of all epochs of all trials."""
+    """The metrics of all epochs of all trials that both versions report."""
     ordered = sorted(results, key=lambda result: result.trial_id)
     return [
-        {k: v for k, v in epoch.items() if k not in MEASURED}
+        {k: v for k, v in epoch.items() if k not in (*MEASURED, SINCE)}
         for result in ordered
         for epoch in result.history
     ]
@@ -69,6 +70,8 @@ def test_it_ends_as_a_sweep_of_this_version(tmp_path: Path, ray_session: None) -
     for found, expected in zip(metrics(resumed.results), metrics(whole.results), strict=True):
         assert found == pytest.approx(expected, rel=1e-4)
     assert [result.status for result in resumed.results] == ["finished"] * 4
+    searched = {result.trial_id: result.history for result in resumed.results}
+    assert [SINCE in epoch for epoch in searched["search-00001"]] == [False, True, True]
     first = json.loads((BEFORE / "search/records/search-00000.json").read_text())
     assert resumed.results[0].history == first["history"]  # it had finished, and was not run again
 
