@@ -37,16 +37,19 @@ def sweep(
         ),
     ] = None,
     searcher: Annotated[
-        str | None, typer.Option(metavar="tpe|random|grid", rich_help_panel=_HOW)
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="grid, random, tpe, gp, cmaes, nsga2 or module:Class.",
+            rich_help_panel=_HOW,
+        ),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="asha|none", help="Early stopping.", rich_help_panel=_HOW)
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(
-            help="Number of configurations that tpe or random samples.", rich_help_panel=_HOW
-        ),
+        typer.Option(help="Number of sampled configurations.", rich_help_panel=_HOW),
     ] = None,
     retrain: Annotated[
         str | None,

@@ -33,7 +33,7 @@ class SweepSettings:
     Args:
         epochs: Number of epochs of a trial.
         seeds: A number of seeds, or the seeds as ``0,1,5``.
-        searcher: ``tpe``, ``random`` or ``grid``.
+        searcher: ``grid``, ``random``, ``tpe`` or another searcher.
         scheduler: ``asha`` or ``none``.
         trials: Number of sampled trials.
         retrain: ``each``, ``frontier``, ``model-sizes`` or a number.
