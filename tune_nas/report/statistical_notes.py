@@ -161,8 +161,8 @@ def _stability_lines(comparison: Comparison, found: SeedStatistics) -> list[str]
     best = found.rows[0]
     first = 0.0 if best.first is None else best.first
     text = (
-        f"first: how often a row has the best mean if the {plural(found.n_seeds, 'seed')} that all "
-        f"rows share are resampled; {best.row.label} remains first in {100 * first:.0f} % of "
+        f"first: how often a row has the best mean if the {plural(found.n_seeds, 'seed')} that "
+        f"these rows share are resampled; {best.row.label} remains first in {100 * first:.0f} % of "
         "resamples"
     )
     lines = [text]
