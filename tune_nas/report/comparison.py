@@ -108,9 +108,10 @@ class Comparison:
     def best(self) -> TrialResult | None:
         """Return the best search of the best row, or None if no trial can be ranked."""
         ranking = self.ranking()
-        if not ranking:
-            return None
-        row = ranking[0]
+        return self.best_of(ranking[0]) if ranking else None
+
+    def best_of(self, row: Row) -> TrialResult:
+        """Return the best search of a row that is ranked."""
         if self.rank_by.key == RETRAIN:
             sought, key = {trial.trial_id: trial for trial in row.trials}, "test_accuracy"
             pairs = [(metric_value(r, key), sought.get(r.parent or "", r)) for r in row.retrained]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tune_nas import figures
 from tune_nas import report as reports
+from tune_nas.errors import StorageError
 from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS, CANDIDATES
 from tune_nas.report import Report, TrialResult
@@ -18,12 +19,15 @@ from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.stored_details import details_of
 from tune_nas.tasks import find_task
 from tune_nas.tasks.task_lookup import CANDIDATES as CANDIDATES_TASK
 from tune_nas.tracking import Tracker
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+PAGE = "report.html"
 
 _logger = logging.getLogger(__name__)
 
@@ -80,6 +84,9 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     if figure is not None:
         for kind in ("svg", "png"):
             storage.write(f"figure.{kind}", figures.render(figure, kind))
+    html = _page(plan, report, records)
+    if html is not None:
+        storage.write(PAGE, html)
     failed = sum(record.status is Status.FAILED for record in records)
     return SweepOutcome(
         *(report, results, storage.root, best_path, mlflow_uri, failed),
@@ -113,12 +120,17 @@ def _write_analysis(plan: Plan, records: Sequence[Record]) -> StrengthTable | No
 
 
 def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracker, str], None]]:
-    """Return functions that write the sweep's MLflow run, in order: report, figure, end."""
+    """Return functions that write the sweep's MLflow run, in order: report, page, figure, end."""
     failed, n = outcome.n_failed, len(outcome.results)
     error = f"{failed} of {n} trials failed" if failed else None
 
     def log_report(tracker: Tracker, run_id: str) -> None:
         tracker.log_artifact(run_id, (plan.storage.read("report.md") or "").encode(), "report.md")
+
+    def log_page(tracker: Tracker, run_id: str) -> None:
+        content = plan.storage.read_bytes(PAGE)
+        if content is not None:
+            tracker.log_artifact(run_id, content, PAGE)
 
     def log_figure(tracker: Tracker, run_id: str) -> None:
         for name in ("figure.svg", "figure.png"):
@@ -129,7 +141,25 @@ def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracke
     def finish(tracker: Tracker, run_id: str) -> None:
         tracker.finish(run_id, "FAILED" if failed == n else "FINISHED", error=error)
 
-    return [log_report, log_figure, finish]
+    return [log_report, log_page, log_figure, finish]
+
+
+def _page(plan: Plan, report: Report, records: Sequence[Record]) -> str | None:
+    """Return the report of a sweep as an HTML page; None for other runs, and if it fails.
+
+    A single search or retraining run has none in its folder: drawing takes seconds, for a run that
+    may take as long.
+    """
+    if plan.state.kind != "sweep":
+        return None
+    try:
+        page = reports.find_report_format("html")
+        return page.render_run(report, lambda: details_of(plan, records))
+    except StorageError:
+        raise
+    except Exception as error:  # of any library that draws; the results are worth more
+        _logger.warning("no %s: %s: %s", PAGE, type(error).__name__, error)
+        return None
 
 
 def _figure(plan: Plan, report: Report) -> Figure | None:
