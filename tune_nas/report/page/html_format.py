@@ -14,6 +14,7 @@ from tune_nas.report.page.page_colors import dark_colors, light_colors
 from tune_nas.report.page.page_content import page_content
 from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.run_details import RunDetails
+from tune_nas.text import printable
 
 GENERATOR = '<meta name="generator" content="tune-nas'
 """How a page of this package is recognized."""
@@ -34,6 +35,7 @@ class Html(ReportFormat):
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            finalize=_shown,
         )
         script = environment.get_template("sort.js").render()
         style = environment.get_template("page.css").render(
@@ -45,3 +47,8 @@ class Html(ReportFormat):
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
+
+
+def _shown(value: object) -> object:
+    """Return a value of the template; a text has no control characters."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

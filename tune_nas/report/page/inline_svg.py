@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -50,18 +51,22 @@ def inline_svg(figure: Figure, key: str, title: str) -> Markup:
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {width / _POINT:g} {height / _POINT:g}" width="{width}" height="{height}" '
-        f'style="--width: {width}px" role="img" aria-label="{escape(printable(title))}">'
+        f'style="--width: {width}px" role="img" aria-label="{escape(title)}">'
     )
     lines = (line.strip() for line in _TAG.sub(in_page, body).splitlines())
-    return Markup(head + "\n".join(line for line in lines if line))
+    return Markup(printable(head + "\n".join(line for line in lines if line)))
 
 
 def _svg(figure: Figure, key: str) -> str:
     FigureCanvasAgg(figure)
     for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))
         _check_math(text)
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}):
+    settings = {"svg.fonttype": "none", "svg.hashsalt": key}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # The browser's fonts have what matplotlib's lacks, e.g. Chinese names.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 

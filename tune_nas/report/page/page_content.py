@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup, escape
+
 from tune_nas import __version__
 from tune_nas.report.columns import text_table
 from tune_nas.report.comparison import Comparison
@@ -49,6 +51,7 @@ class PageContent:
         runs: Names of the compared runs, if there are several.
         differences: The keys whose values differ between them.
         plots: The plots.
+        left_out: Titles of plots that would make the page too large.
         cells: The best genotypes, best first.
         trials: The table of all trials.
         notes: Lines about trials that did not end as planned.
@@ -59,8 +62,8 @@ class PageContent:
     """
 
     title: str
-    lead: str
-    remarks: list[str]
+    lead: Markup
+    remarks: list[Markup]
     facts: Mapping[str, str]
     table: PageTable
     table_note: str
@@ -69,6 +72,7 @@ class PageContent:
     runs: list[str]
     differences: Sequence[SettingDifference]
     plots: list[Drawing]
+    left_out: list[str]
     cells: list[Drawing]
     trials: PageTable
     notes: list[str]
@@ -89,30 +93,32 @@ def page_content(comparison: Comparison, details: RunDetails) -> PageContent:
         TrialDetails(result, result.status) for result in comparison.results
     )
     table, by_setting = text_table(comparison), setting_table(comparison)
-    lead, *remarks = clauses(printable(compose(comparison)))
+    lead, *remarks = (_kept_together(part) for part in clauses(compose(comparison)))
     runs = list(details.files) if len(details.files) > 1 else []
+    drawn, left_out = plots(comparison, details)
     note = "Mean ± sample standard deviation over the n trials that ran to their end"
     return PageContent(
-        title=printable(comparison.sweep),
+        title=comparison.sweep,
         lead=lead,
         remarks=remarks,
         facts=_facts(comparison, trials, details.sessions),
         table=as_page_table(table),
         table_note=f"{note} and did not diverge." if table.counts_diverged else f"{note}.",
         by_setting=None if by_setting is None else as_page_table(by_setting),
-        setting_lines=[printable(line) for line in setting_lines(comparison)],
+        setting_lines=setting_lines(comparison),
         runs=runs,
         differences=details.differences,
-        plots=plots(comparison, details),
+        plots=drawn,
+        left_out=left_out,
         cells=best_cells(comparison, details),
         trials=trial_table(comparison, trials),
-        notes=[printable(note) for note in comparison.notes()],
+        notes=comparison.notes(),
         alphas=alpha_drawings(comparison, details),
         sessions={
             name: [_session(session, number) for number, session in enumerate(of_run)]
             for name, of_run in details.sessions.items()
         },
-        files={name: printable(text) for name, text in details.files.items()},
+        files=details.files,
         version=__version__,
     )
 
@@ -126,10 +132,22 @@ def clauses(sentence: str) -> list[str]:
         else:
             parts.append(piece)
         depth = max(depth + piece.count("(") - piece.count(")"), 0)
-    return [
-        f"{part[:1].upper() if number else part[:1]}{part[1:]}."
-        for number, part in enumerate(parts[1:])
-    ]
+    first, *others = parts[1:]
+    return [f"{first}.", *(f"{_capitalized(part)}." for part in others)]
+
+
+def _capitalized(text: str) -> str:
+    """Return a clause with a capital first letter, unless it starts with a key: ``λ = 1``."""
+    starts_with_key = text.partition(" ")[2].startswith("= ")
+    return text if starts_with_key else text[:1].upper() + text[1:]
+
+
+def _kept_together(text: str) -> Markup:
+    """Return a text as HTML, in which no line ends within ``λ = 1`` or ``91.2 ± 0.3 %``."""
+    found = str(escape(printable(text)))
+    for sign in (" = ", " ± ", " %"):
+        found = found.replace(sign, sign.replace(" ", "&nbsp;"))
+    return Markup(found)
 
 
 def duration(seconds: float) -> str:
@@ -199,6 +217,4 @@ def _session(session: Session, number: int) -> SessionText:
     }
     what = "Resumed" if session.resumed else "Started"
     title = f"{what} {_clock(session.started)}"
-    return SessionText(
-        f"{number + 1}. {title}", {name: printable(value) for name, value in facts.items() if value}
-    )
+    return SessionText(f"{number + 1}. {title}", {name: v for name, v in facts.items() if v})

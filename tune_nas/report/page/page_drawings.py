@@ -21,11 +21,10 @@ from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import Row
 from tune_nas.report.run_details import RunDetails
 from tune_nas.spaces import Genotype, load_space
-from tune_nas.text import printable
 
-MOST_PLOT_BYTES = 1_200_000
-MOST_ALPHA_BYTES = 800_000
-"""Size of all drawings of α in a page. Those of the best trials come first."""
+MOST_PLOT_CHARACTERS = 1_600_000
+MOST_ALPHA_CHARACTERS = 800_000
+"""Size of all drawings of α in a page; those of the best configurations come first."""
 _MOST_CELLS = 5
 _MOST_EPOCHS = 50
 
@@ -51,20 +50,21 @@ class Drawing:
     text: str = ""
 
 
-def plots(comparison: Comparison, details: RunDetails) -> list[Drawing]:
-    """Return the plots of the comparison that fit into the page."""
+def plots(comparison: Comparison, details: RunDetails) -> tuple[list[Drawing], list[str]]:
+    """Return the plots of the comparison, and the titles of those that the page has no room for."""
     if not details.plotted:
-        return []
+        return [], []
     ended = [result.trial_id for result in comparison.results]
     alphas = {key: table for key in ended if (table := details.read_alphas(key)) is not None}
     drawn: list[Drawing] = []
+    left_out: list[str] = []
     for plot in draw_plots(comparison, alphas):
         svg = inline_svg(plot.figure, plot.key, plot.title)
-        if sum(len(other.svg) for other in drawn) + len(svg) > MOST_PLOT_BYTES:
-            _logger.warning("the report's page is too large for plot %s", plot.key)
-            continue
-        drawn.append(Drawing(plot.key, plot.title, plot.caption, svg))
-    return drawn
+        if sum(len(other.svg) for other in drawn) + len(svg) > MOST_PLOT_CHARACTERS:
+            left_out.append(plot.title)
+        else:
+            drawn.append(Drawing(plot.key, plot.title, plot.caption, svg))
+    return drawn, left_out
 
 
 def best_cells(comparison: Comparison, details: RunDetails) -> list[Drawing]:
@@ -80,7 +80,7 @@ def best_cells(comparison: Comparison, details: RunDetails) -> list[Drawing]:
         key = f"cells-{len(drawn)}"
         title = _title(row, best)
         svg = _cells(text, spaces.get(best.trial_id, ""), key, title)
-        drawn[text] = Drawing(key, title, _amount(comparison, row), svg, printable(text))
+        drawn[text] = Drawing(key, title, _amount(comparison, row), svg, text)
     return list(drawn.values())
 
 
@@ -98,7 +98,7 @@ def alpha_drawings(comparison: Comparison, details: RunDetails) -> list[Drawing]
         except TuneNasError as error:
             _logger.warning("no drawing of α of %s: %s", best.trial_id, error)
             continue
-        if size + len(svg) > MOST_ALPHA_BYTES:
+        if size + len(svg) > MOST_ALPHA_CHARACTERS:
             break
         size += len(svg)
         drawn.append(Drawing(f"alpha-{number}", title, "", svg))
@@ -130,7 +130,7 @@ def _bests(comparison: Comparison) -> Sequence[tuple[Row, TrialResult]]:
 
 def _title(row: Row, best: TrialResult) -> str:
     who = f"{best.trial_id}, seed {best.seed}"
-    return printable(f"{row.label} ({who})" if row.label else who)
+    return f"{row.label} ({who})" if row.label else who
 
 
 def _amount(comparison: Comparison, row: Row) -> str:

@@ -20,7 +20,7 @@ from tune_nas.report.labels import (
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import has_diverged, metric_value
 from tune_nas.report.run_details import TrialDetails
-from tune_nas.text import plural, printable
+from tune_nas.text import plural
 
 _AMOUNT = re.compile(r"(-?[\d,]*\.?\d+(?:e[+-]?\d+)?)( M)?")
 _MISSING = "–"
@@ -97,7 +97,7 @@ def trial_table(comparison: Comparison, trials: Sequence[TrialDetails]) -> PageT
     metrics = _metrics(comparison, results)
     with_setting = any(SETTING in result.parameters for result in results)
     axes = [*comparison.axes, *([SETTING] if with_setting else [])]
-    header = [PageCell("trial")]
+    header = [PageCell("trial"), PageCell("phase")]
     header += [PageCell(axis_label(axis)) for axis in axes]
     header += [PageCell("seed", kind="number"), PageCell("status")]
     header.append(PageCell("epochs", kind="number"))
@@ -106,7 +106,7 @@ def trial_table(comparison: Comparison, trials: Sequence[TrialDetails]) -> PageT
     rows = []
     for trial in trials:
         result, status = trial.result, _status(trial, comparison)
-        row = [PageCell(printable(result.trial_id))]
+        row = [PageCell(result.trial_id), PageCell(result.phase)]
         row += [_value(result.parameters.get(axis)) for axis in axes]
         row += [
             PageCell(str(result.seed), result.seed, "number"),
@@ -171,14 +171,14 @@ def _mark(status: str) -> str:
 def _remarks(trial: TrialDetails) -> list[str]:
     """Return why the trial ended, and what happened on the way."""
     result = trial.result
-    remarks = [printable(why)] if (why := result.error or result.reason) else []
+    remarks = [why] if (why := result.error or result.reason) else []
     if trial.retries:
-        last = f", last after: {printable(trial.last_error)}" if trial.last_error else ""
+        last = f", last after: {trial.last_error}" if trial.last_error else ""
         remarks.append(f"retried {_times(trial.retries)}{last}")
     if trial.sessions > 1:
         remarks.append(f"resumed {_times(trial.sessions - 1)}")
     if result.parent is not None:
-        remarks.append(f"genotype of {printable(result.parent)}")
+        remarks.append(f"genotype of {result.parent}")
     return remarks
 
 
