@@ -66,10 +66,11 @@ def _facts(config: DataConfig, train: Source) -> str:
     labels = train.labels.to(torch.int64).contiguous().numpy().tobytes()
     used = "all" if config.train_images is None else f"{config.train_images:,}"
     where = "" if config.dir is None else f" in '{_printable(config.dir)}'"
+    share = f"{100 * config.train_portion:g} %"
     return (
         f"{_printable(config.name)}{where}: {len(train.labels):,} training images of "
-        f"{train.n_classes:,} classes, of which {used} are used, {config.train_portion:.0%} for "
-        f"training (SHA-256 of all labels {hashlib.sha256(labels).hexdigest()[:16]})"
+        f"{train.n_classes:,} classes, of which {used} are used, {share} for training "
+        f"(SHA-256 of all labels {hashlib.sha256(labels).hexdigest()[:16]})"
     )
 
 

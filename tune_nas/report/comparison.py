@@ -48,6 +48,7 @@ class Comparison:
         mode: Whether the largest (``max``) or the smallest (``min``) is best.
 
     Attributes:
+        remarks: Sentences about the whole comparison, e.g. that its trials have other settings.
         valid_accuracy: Display name of the validation accuracy of its searches.
         compared: What these accuracies are of, as text.
 
@@ -68,6 +69,7 @@ class Comparison:
         self.sweep = sweep
         self.axes = list(axes)
         self.results = list(results)
+        self.remarks: list[str] = []
         black_box = [
             CANDIDATES in result.metrics
             for result in self.results

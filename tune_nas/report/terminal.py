@@ -51,8 +51,9 @@ def to_tables(comparison: Comparison) -> list[Table]:
 
 
 def closing_lines(comparison: Comparison) -> list[str]:
-    """Return the lines below the tables: the sentence, the settings, the unfinished trials."""
-    return [compose(comparison), *setting_lines(comparison), *comparison.notes()]
+    """Return the lines below the tables: the conclusion, the settings, the unfinished trials."""
+    own = [compose(comparison), *comparison.remarks]
+    return [*own, *setting_lines(comparison), *comparison.notes()]
 
 
 def _table(content: TextTable, title: str) -> Table:

@@ -13,12 +13,13 @@ from tune_nas.sweep.parameters import TRIAL
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.stored_details import details_of
-from tune_nas.text import brief, listed
+from tune_nas.text import brief, listed, plural
 
 SWEEP = "sweep"
 """The key that the names of the runs have among the swept keys."""
 
 _MOST_VALUES = 4
+_MOST_KEYS = 4
 _MOST_CHARACTERS = 60
 # Names of a trial, and what changes a result at most in its last digits.
 _NOT_COMPARED = ("name", "description", "runtime.")
@@ -71,7 +72,9 @@ def combine(runs: Sequence[StoredRun], metric: str | None = None) -> Report:
         if record.ended
     ]
     keys = [*axes, SWEEP] if same else [SWEEP, *axes]
-    return Report(listed([run.name for run in runs]), keys, results, rank_by, mode)
+    report = Report(listed([run.name for run in runs]), keys, results, rank_by, mode)
+    report.remarks = _remarks(runs)
+    return report
 
 
 def details_of_all(runs: Sequence[StoredRun]) -> RunDetails:
@@ -109,6 +112,20 @@ def differences(runs: Sequence[StoredRun]) -> tuple[SettingDifference, ...]:
         if not skipped and len({frozenset(each) for each in texts}) > 1:
             found.append(SettingDifference(key, tuple(map(_shown, texts))))
     return tuple(found)
+
+
+def _remarks(runs: Sequence[StoredRun]) -> list[str]:
+    """Return a sentence about the settings that differ; none if there are none."""
+    found = differences(runs)
+    if not found:
+        return []
+    shown = []
+    for each in found[:_MOST_KEYS]:
+        values = [f"{run.name}: {text}" for run, text in zip(runs, each.values, strict=True)]
+        shown.append(f"{each.key} ({'; '.join(values)})")
+    more = len(found) - len(shown)
+    keys = listed([*shown, f"{plural(more, 'more key')}"] if more else shown)
+    return [f"The runs also differ in {keys}, which may explain differences between their rows."]
 
 
 def _ranking(runs: Sequence[StoredRun], metric: str | None) -> tuple[str, str]:

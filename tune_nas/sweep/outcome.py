@@ -17,6 +17,7 @@ from tune_nas.report import Report, TrialResult
 from tune_nas.status import Status
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.provenance import record_end
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stored_details import details_of
@@ -84,6 +85,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     if figure is not None:
         for kind in ("svg", "png"):
             storage.write(f"figure.{kind}", figures.render(figure, kind))
+    record_end(storage, "finished")  # for the page
     html = _page(plan, report, records)
     if html is not None:
         storage.write(PAGE, html)

@@ -54,7 +54,8 @@ def inline_svg(figure: Figure, key: str, title: str) -> Markup:
         f'style="--width: {width}px" role="img" aria-label="{escape(title)}">'
     )
     lines = (line.strip() for line in _TAG.sub(in_page, body).splitlines())
-    return Markup(printable(head + "\n".join(line for line in lines if line)))
+    text = (head + "\n".join(line for line in lines if line)).replace("\u00a0", "&#160;")
+    return Markup(printable(text))
 
 
 def _svg(figure: Figure, key: str) -> str:

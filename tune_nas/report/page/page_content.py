@@ -100,7 +100,7 @@ def page_content(comparison: Comparison, details: RunDetails) -> PageContent:
     return PageContent(
         title=comparison.sweep,
         lead=lead,
-        remarks=remarks,
+        remarks=[*map(_kept_together, comparison.remarks), *remarks],
         facts=_facts(comparison, trials, details.sessions),
         table=as_page_table(table),
         table_note=f"{note} and did not diverge." if table.counts_diverged else f"{note}.",
@@ -180,7 +180,7 @@ def _facts(
     if spent:
         facts["Time of all trials"] = duration(spent)
     own = [session for of_run in sessions.values() for session in of_run]
-    if own:
+    if own and len(sessions) == 1:
         facts["Started"] = _clock(min(session.started for session in own))
         ended = [session.ended for session in own if session.ended is not None]
         if len(ended) == len(own):

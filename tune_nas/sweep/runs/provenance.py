@@ -78,6 +78,13 @@ def recorded_session(
         _write(storage, {**session, "ended": time.time(), "outcome": outcome})
 
 
+def record_end(storage: Storage, outcome: str) -> None:
+    """Record the end of the session that has started last, unless it is recorded already."""
+    entries = _entries(storage)
+    if entries and entries[-1].get("ended") is None:
+        _write(storage, {**entries[-1], "ended": time.time(), "outcome": outcome})
+
+
 def read_sessions(storage: Storage) -> tuple[Session, ...]:
     """Return the sessions of a run, oldest first; those that cannot be read are left out."""
     sessions = []
