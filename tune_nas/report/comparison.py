@@ -110,18 +110,7 @@ class Comparison:
     def best(self) -> TrialResult | None:
         """Return the best search of the best row, or None if no trial can be ranked."""
         ranking = self.ranking()
-        return self.best_of(ranking[0]) if ranking else None
-
-    def best_of(self, row: Row) -> TrialResult:
-        """Return the best search of a row that is ranked."""
-        if self.rank_by.key == RETRAIN:
-            sought, key = {trial.trial_id: trial for trial in row.trials}, "test_accuracy"
-            pairs = [(metric_value(r, key), sought.get(r.parent or "", r)) for r in row.retrained]
-        else:
-            pairs = [(metric_value(trial, self.rank_by.key), trial) for trial in row.trials]
-        known = [(value, trial) for value, trial in pairs if value is not None]
-        choose = max if self.mode == "max" else min
-        return choose(known, key=lambda pair: pair[0])[1]
+        return best_of(ranking[0], self.rank_by.key, self.mode) if ranking else None
 
     @property
     def best_genotype(self) -> str | None:
@@ -155,3 +144,21 @@ class Comparison:
     def _describe(self, result: TrialResult) -> str:
         values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
         return ", ".join([*values, f"seed {result.seed}"])
+
+
+def best_of(row: Row, metric: str, mode: str) -> TrialResult:
+    """Return the best search of a row that has a value of the metric.
+
+    Args:
+        row: The row.
+        metric: Metric to rank by.
+        mode: Whether the largest (``max``) or the smallest (``min``) is best.
+    """
+    if metric == RETRAIN:
+        sought, key = {trial.trial_id: trial for trial in row.trials}, "test_accuracy"
+        pairs = [(metric_value(r, key), sought.get(r.parent or "", r)) for r in row.retrained]
+    else:
+        pairs = [(metric_value(trial, metric), trial) for trial in row.trials]
+    known = [(value, trial) for value, trial in pairs if value is not None]
+    choose = max if mode == "max" else min
+    return choose(known, key=lambda pair: pair[0])[1]

@@ -16,9 +16,6 @@ from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.run_details import RunDetails
 from tune_nas.text import printable
 
-GENERATOR = '<meta name="generator" content="tune-nas'
-"""How a page of this package is recognized."""
-
 
 class Html(ReportFormat):
     """An HTML file that needs no network: text, tables, plots and the best cells."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from tune_nas import __version__
 from tune_nas.report.columns import text_table
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.page.page_drawings import Drawing, alpha_drawings, best_cells, plots
@@ -18,6 +17,7 @@ from tune_nas.report.run_details import RunDetails, Session, SettingDifference, 
 from tune_nas.report.sentence import compose
 from tune_nas.report.setting_text import setting_lines, setting_table
 from tune_nas.text import listed, plural, printable
+from tune_nas.version import __version__
 
 _CLOCK = "%Y-%m-%d %H:%M"
 

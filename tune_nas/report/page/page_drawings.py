@@ -14,7 +14,7 @@ from tune_nas.errors import TuneNasError
 from tune_nas.figures import draw_cells, plot_alphas
 from tune_nas.library import shipped_names
 from tune_nas.paths import is_file
-from tune_nas.report.comparison import Comparison
+from tune_nas.report.comparison import Comparison, best_of
 from tune_nas.report.page.inline_svg import inline_svg
 from tune_nas.report.plots.draw_plots import draw_plots
 from tune_nas.report.results import TrialResult
@@ -125,7 +125,7 @@ def thinned(table: bytes, most: int) -> bytes:
 
 def _bests(comparison: Comparison) -> Sequence[tuple[Row, TrialResult]]:
     rows = [*comparison.ranking(), *comparison.not_repeated()]
-    return [(row, comparison.best_of(row)) for row in rows]
+    return [(row, best_of(row, comparison.rank_by.key, comparison.mode)) for row in rows]
 
 
 def _title(row: Row, best: TrialResult) -> str:

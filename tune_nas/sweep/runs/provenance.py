@@ -21,11 +21,11 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import tune_nas
 from tune_nas.errors import StorageError
 from tune_nas.report.run_details import Session
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.stored import read_stored
+from tune_nas.version import __version__
 
 PROVENANCE = "provenance.json"
 
@@ -100,7 +100,7 @@ def this_session(
     """Return what can be said of this process, as a session that has not ended."""
     command = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
     variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-    commit, changed = _commit(Path(tune_nas.__file__).resolve().parents[1])
+    commit, changed = _commit(Path(__file__).resolve().parents[3])
     return Session(
         started,
         resumed=resumed,
@@ -160,7 +160,7 @@ def _commit(folder: Path) -> tuple[str, bool]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"tune-nas": tune_nas.__version__, "Python": platform.python_version()}
+    found = {"tune-nas": __version__, "Python": platform.python_version()}
     for name in _LIBRARIES:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
