@@ -33,7 +33,8 @@ class PageCell:
     Args:
         text: Its text.
         number: The number by which its column is sorted; None to sort it as text, after numbers.
-        kind: ``number``, ``text`` or ``words``: words are wrapped.
+        kind: ``number``; ``text``; ``short``, which is never broken; or ``words``, which are
+            wrapped.
         mark: A class of CSS; empty for none.
     """
 
@@ -106,11 +107,11 @@ def trial_table(comparison: Comparison, trials: Sequence[TrialDetails]) -> PageT
     rows = []
     for trial in trials:
         result, status = trial.result, _status(trial, comparison)
-        row = [PageCell(result.trial_id), PageCell(result.phase)]
+        row = [PageCell(result.trial_id), PageCell(result.phase, kind="short")]
         row += [_value(result.parameters.get(axis)) for axis in axes]
         row += [
             PageCell(str(result.seed), result.seed, "number"),
-            PageCell(status, mark=_mark(status)),
+            PageCell(status, kind="short", mark=_mark(status)),
         ]
         row.append(_epochs(trial))
         row += [_metric(result, metric) for metric in metrics]
