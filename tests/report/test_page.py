@@ -15,7 +15,7 @@ import made_up_sweep
 import pytest
 from matplotlib.figure import Figure
 
-from tune_nas.figures import palette
+from tune_nas.figures import cell_colors, palette
 from tune_nas.report import Comparison, TrialResult, find_report_format
 from tune_nas.report.page.inline_svg import inline_svg
 from tune_nas.report.page.page_colors import dark_colors, light_colors, variable
@@ -230,8 +230,8 @@ def test_provenance_is_in_it(small: Comparison) -> None:
 
 
 def test_every_color_of_a_figure_has_a_dark_one() -> None:
-    operations = [color for pair in palette.OPERATIONS.values() for color in pair]
-    nodes = (palette.NODE_FILL, palette.NODE_LINE, palette.END_LINE)
+    operations = [color for pair in cell_colors.OPERATIONS.values() for color in pair]
+    nodes = (cell_colors.NODE_FILL, cell_colors.NODE_LINE, cell_colors.END_LINE)
     for color in (palette.INK, palette.QUIET, palette.GRID, *palette.PALETTE, *operations, *nodes):
         name = variable(color)
         assert name is not None
@@ -242,10 +242,10 @@ def test_every_color_of_a_figure_has_a_dark_one() -> None:
 def test_labels_of_operations_can_be_read_in_both_modes() -> None:
     for colors in (light_colors(), dark_colors()):
         ink = colors[variable(palette.INK) or ""]
-        for fill, _ in palette.OPERATIONS.values():
+        for fill, _ in cell_colors.OPERATIONS.values():
             assert contrast(ink, colors[variable(fill) or ""]) >= 4.5
         quiet = colors[variable(palette.QUIET) or ""]
-        assert contrast(quiet, colors[variable(palette.NODE_FILL) or ""]) >= 4.5
+        assert contrast(quiet, colors[variable(cell_colors.NODE_FILL) or ""]) >= 4.5
 
 
 def contrast(one: str, other: str) -> float:

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
+from tune_nas.figures.cell_colors import END_LINE, NODE_FILL, NODE_LINE, OPERATIONS
 from tune_nas.figures.cell_layout import BEND, NODE, OPERATION, OUTPUT, CellLayout, Vertex, lay_out
-from tune_nas.figures.palette import END_LINE, INK, NODE_FILL, NODE_LINE, OPERATIONS
+from tune_nas.figures.palette import INK
 from tune_nas.spaces import CellGenotype, CellSpace, Genotype, Space, operation_kind
 
 _OPERATION_WIDTH, _NODE_WIDTH, _END_WIDTH = 1.16, 0.42, 0.66

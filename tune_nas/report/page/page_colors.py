@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from tune_nas.figures.palette import (
-    END_LINE,
-    GRID,
-    INK,
-    NODE_LINE,
-    OPERATIONS,
-    PALETTE,
-    QUIET,
-)
+from tune_nas.figures.cell_colors import END_LINE, NODE_LINE, OPERATIONS
+from tune_nas.figures.palette import GRID, INK, PALETTE, QUIET
 
 PAPER = "#ffffff"
 
