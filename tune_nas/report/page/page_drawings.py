@@ -26,6 +26,7 @@ MOST_PLOT_CHARACTERS = 1_600_000
 MOST_ALPHA_CHARACTERS = 800_000
 """Size of all drawings of α in a page; those of the best configurations come first."""
 _MOST_CELLS = 5
+_HALF_PAGE = 7.5  # inches
 _MOST_EPOCHS = 50
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Drawing:
         caption: What it shows.
         svg: The figure; empty if it cannot be drawn.
         text: A text that belongs to it, e.g. a genotype.
+        large: Whether it is too wide for half of a page.
     """
 
     key: str
@@ -48,6 +50,7 @@ class Drawing:
     caption: str
     svg: Markup
     text: str = ""
+    large: bool = False
 
 
 def plots(comparison: Comparison, details: RunDetails) -> tuple[list[Drawing], list[str]]:
@@ -63,7 +66,8 @@ def plots(comparison: Comparison, details: RunDetails) -> tuple[list[Drawing], l
         if sum(len(other.svg) for other in drawn) + len(svg) > MOST_PLOT_CHARACTERS:
             left_out.append(plot.title)
         else:
-            drawn.append(Drawing(plot.key, plot.title, plot.caption, svg))
+            large = plot.figure.get_figwidth() > _HALF_PAGE
+            drawn.append(Drawing(plot.key, plot.title, plot.caption, svg, large=large))
     return drawn, left_out
 
 
