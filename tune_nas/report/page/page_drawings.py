@@ -124,7 +124,7 @@ def alpha_drawings(comparison: Comparison, details: RunDetails) -> list[Drawing]
         try:
             svg = inline_svg(plot_alphas(thinned(table, _MOST_EPOCHS)), f"alpha-{number}", title)
         except TuneNasError as error:
-            _logger.warning("no drawing of α of %s: %s", best.trial_id, error)
+            _logger.info("no drawing of α of %s: %s", best.trial_id, error)
             continue
         if size + len(svg) > MOST_ALPHA_CHARACTERS:
             break
@@ -177,5 +177,5 @@ def _cells(text: str, space: str, key: str, title: str) -> Markup:
             return Markup("")
         return inline_svg(draw_cells(genotype, load_space(name)), key, f"Cells of {title}")
     except TuneNasError as error:
-        _logger.warning("no drawing of the cells of %s: %s", title, error)
+        _logger.info("no drawing of the cells of %s: %s", title, error)
         return Markup("")
