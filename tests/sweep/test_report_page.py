@@ -49,6 +49,7 @@ def test_it_is_in_the_folder_and_in_mlflow(plan: Plan) -> None:
         outcome = finish(plan)
     page = plan.storage.read_bytes("report.html")
     assert page is not None and page.startswith(b"<!DOCTYPE html>")
+    assert outcome.page == f"{plan.storage.root}/report.html"
     assert b"digits: 9 images" in page
     assert b"still running" not in page  # the session is written before the page
     (session,) = read_sessions(plan.storage)
@@ -61,7 +62,7 @@ def test_it_is_in_the_folder_and_in_mlflow(plan: Plan) -> None:
 
 def test_a_single_search_has_none(plan: Plan) -> None:
     plan.state.kind = "search"
-    finish(plan)
+    assert finish(plan).page is None
     assert plan.storage.read("report.html") is None
 
 

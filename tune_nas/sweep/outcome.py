@@ -48,6 +48,7 @@ class SweepOutcome:
         remarks: Content that no MLflow store accepts, e.g. a damaged genotype, one line each.
         analysis: The table of an analysis; None for other runs, and if it failed at once.
         candidates: Folder of the tables of candidates; None without a black-box search.
+        page: File of the report as an HTML page; None for a single search or retraining run.
     """
 
     report: Report
@@ -60,6 +61,7 @@ class SweepOutcome:
     remarks: list[str] = field(default_factory=list)
     analysis: StrengthTable | None = None
     candidates: str | None = None
+    page: str | None = None
 
 
 def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome:
@@ -94,6 +96,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
         *(report, results, storage.root, best_path, mlflow_uri, failed),
         analysis=analysis,
         candidates=_write_candidates(plan, records),
+        page=None if html is None else f"{storage.root}/{PAGE}",
     )
 
 
