@@ -72,6 +72,25 @@ def test_equal_runs_differ_in_nothing(command_line, runs: Path) -> None:
     assert "The trials of these sweeps differ in the swept keys alone." in page
 
 
+def test_a_key_that_a_run_does_not_sweep_has_its_fixed_value(command_line, runs: Path) -> None:
+    """One run sweeps λ, the other one momentum: each has the other's key in its trials."""
+    momentum = "optimizer.weights.momentum"
+    rewrite(runs / "after" / "sweep.yaml", lambda text: text.replace("update.lambda", momentum))
+    for path in (runs / "after" / "search" / "records").iterdir():
+        record = json.loads(path.read_text("utf-8"))
+        record["job"]["parameters"] = {momentum: 0.5}
+        path.write_text(json.dumps(record), "utf-8")
+    document = json.loads(command_line.ok("compare", "before", "after", "--format", "json"))
+    assert document["axes"] == ["sweep", "update.lambda", momentum]
+    assert [row["values"] for row in document["rows"]] == [
+        {"sweep": "after", "update.lambda": 0.5, momentum: 0.5},
+        {"sweep": "before", "update.lambda": 0.5, momentum: 0.9},
+    ]
+    assert "momentum" not in " ".join(document["remarks"])
+    page = command_line.ok("compare", "before", "after", "--format", "html")
+    assert 'id="plots"' not in page and ">sweep</th>" in page
+
+
 def test_a_name_like_a_number_stays_a_name(command_line, runs: Path) -> None:
     for name in ("1", "1.0"):
         shutil.copytree(runs / "before", runs / name)
