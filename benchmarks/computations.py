@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tune_nas.library import shipped_names
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import Genotype, load_space
 from tune_nas.spaces.architectures import Architectures
 

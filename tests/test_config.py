@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tune_nas.config import AugmentConfig, SpaceConfig, TrialConfig
-from tune_nas.library import dotted_keys, load_trial, shipped_names, stored_trial, with_overrides
+from tune_nas.library import dotted_keys, load_trial, stored_trial, with_overrides
+from tune_nas.shipped import shipped_names
 
 counts = st.integers(1, 1000)
 rates = st.floats(0, 1e6, allow_nan=False)

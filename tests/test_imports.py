@@ -36,7 +36,7 @@ LAYERS = (
     ("native", "data", "training"),
     ("layers",),
     ("library", "runtime", "checkpoint"),
-    ("config", "operation_strength", "yaml_text", "files", "seeds"),
+    ("config", "operation_strength", "yaml_text", "files", "seeds", "shipped"),
     ("checkpoint_folder", "user_code"),
     ("paths",),
     (

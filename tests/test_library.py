@@ -9,14 +9,8 @@ import yaml
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import ConfigError
-from tune_nas.library import (
-    find,
-    load_trial,
-    nearest,
-    parse_assignment,
-    read_yaml,
-    with_overrides,
-)
+from tune_nas.library import load_trial, parse_assignment, read_yaml, with_overrides
+from tune_nas.shipped import find, nearest
 from tune_nas.sweep import load_sweep
 
 INF = float("inf")

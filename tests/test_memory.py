@@ -10,11 +10,12 @@ from torch import nn
 
 from tune_nas.data import DataShape, describe_data, load_data
 from tune_nas.errors import ConfigError, GenotypeError
-from tune_nas.library import load_trial, shipped_names, with_overrides
+from tune_nas.library import load_trial, with_overrides
 from tune_nas.proxies import make_proxy, proxy_inputs
 from tune_nas.retrain.retrain_checks import check_retrain_memory
 from tune_nas.search import Search
 from tune_nas.search.search_memory import check_search_memory
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import (
     Genotype,
     Supernet,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,18 +19,12 @@ from tune_nas.config.section import current_key, current_settings
 from tune_nas.config.short_forms import long_form
 from tune_nas.errors import ConfigError
 from tune_nas.manifest import is_reference
-from tune_nas.paths import expanded, is_file
+from tune_nas.shipped import check_kind, find, nearest
 from tune_nas.text import brief, shown
 from tune_nas.user_code import declared_reads, module_file
 from tune_nas.yaml_text import MOST_CHARACTERS, parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
-
-_FOLDERS = {
-    "space": "search_spaces/architectures",
-    "sweep": "search_spaces/sweeps",
-    "trial": "trials",
-}
 
 _MOST_COMPLAINTS = 10  # per line
 
@@ -48,40 +41,6 @@ _RULES = (
     (r"^Input should be a valid ", "must be a "),
     (r"^(Input|Tuple|List|Dictionary) should ", "must "),
 )
-
-
-def shipped_folder(kind: str) -> Path:
-    """Return the folder of the built-in ``space``, ``sweep`` or ``trial`` files.
-
-    It is inside the package if installed from a wheel, else next to it in the checkout.
-    """
-    package = Path(__file__).parent
-    in_wheel = package / "_shipped" / _FOLDERS[kind]
-    return in_wheel if in_wheel.is_dir() else package.parent / _FOLDERS[kind]
-
-
-def shipped_names(kind: str) -> list[str]:
-    """Return the sorted names of the built-in files of a kind."""
-    return sorted(path.stem for path in shipped_folder(kind).glob("*.yaml"))
-
-
-def find(kind: str, name: str | Path) -> Path:
-    """Return the file of a built-in name or of a path.
-
-    Raises:
-        ConfigError: If there is neither; names the nearest built-in one.
-    """
-    text = str(name)
-    if text in shipped_names(kind):
-        return shipped_folder(kind) / f"{text}.yaml"
-    path = expanded(text)
-    if is_file(path):
-        return path
-    known = shipped_names(kind)
-    raise ConfigError(
-        f"{kind} '{brief(text)}' is neither a file nor a shipped {kind}{nearest(text, known)}; "
-        f"shipped: {', '.join(known)}"
-    )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -138,7 +97,9 @@ def load_trial(
         ConfigError: If the file, a key or a value is invalid, or an override has no effect.
     """
     path = find("trial", name)
-    content = _with_module_dir({"name": path.stem, **read_yaml(path)}, path.parent)
+    own = read_yaml(path)
+    check_kind(own, "trial", name)
+    content = _with_module_dir({"name": path.stem, **own}, path.parent)
     trial = validate(TrialConfig, content, str(name))
     length = {} if epochs is None else scaled(trial.to_dict(), epochs)
     where = f"trial '{name}'"
@@ -374,15 +335,3 @@ def _keys_beside(key: str, model: type[BaseModel]) -> list[str]:
         inside = section and parent.startswith(f"{section}.")
         known.append(f"{parent}.{last}" if inside else candidate)
     return known
-
-
-def nearest(text: str, known: list[str]) -> str:
-    """Return ``; did you mean '…'?`` if a known text is near, else an empty string.
-
-    Compares whole keys first, then last parts: e.g. ``lamda`` finds ``update.lambda``.
-    """
-    by_last = {key.rsplit(".", 1)[-1]: key for key in reversed(known)}
-    whole = difflib.get_close_matches(text, known, n=1, cutoff=0.75)
-    last = difflib.get_close_matches(text.rsplit(".", 1)[-1], list(by_last), n=1, cutoff=0.6)
-    match = whole[0] if whole else by_last[last[0]] if last else None
-    return f"; did you mean '{match}'?" if match else ""

@@ -11,7 +11,8 @@ from tune_nas.candidates.candidate_search import CandidateSearch
 from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.config.effects import no_effect, set_keys
 from tune_nas.config.strategy_conditions import STRATEGY_CONDITIONS
-from tune_nas.library import find, load_trial, read_yaml, shipped_names, with_overrides
+from tune_nas.library import load_trial, read_yaml, with_overrides
+from tune_nas.shipped import find, shipped_names
 from tune_nas.user_code import declared_reads
 
 TRIALS = [name for name in shipped_names("trial") if load_trial(name).strategy is not None]

@@ -14,8 +14,9 @@ from tune_nas.config import Section, TrialConfig, dotted_keys
 from tune_nas.config.conditions import CONDITIONS, value_of
 from tune_nas.config.effects import no_effect, set_keys
 from tune_nas.errors import ConfigError
-from tune_nas.library import find, load_trial, read_yaml, with_overrides
+from tune_nas.library import load_trial, read_yaml, with_overrides
 from tune_nas.search import Search
+from tune_nas.shipped import find
 from tune_nas.testing.states import differences
 from tune_nas.user_code import declared_reads
 

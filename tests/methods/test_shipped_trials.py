@@ -8,7 +8,8 @@ import pytest
 from supernet_trials import STRATEGY_TRIALS, SUPERNET_TRIALS
 
 from tune_nas.config import TrialConfig, scaled
-from tune_nas.library import load_trial, shipped_names, with_overrides
+from tune_nas.library import load_trial, with_overrides
+from tune_nas.shipped import shipped_names
 
 # relaxation, level, order, sequence, selection | epochs, batch | rate of w, its end; rate of α
 SHIPPED: dict[str, tuple[Any, ...]] = {

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from tune_nas.config import TrialConfig
 from tune_nas.layers.primitives import FactorizedReduce, relu_conv_norm, separable_conv
-from tune_nas.library import shipped_names
 from tune_nas.native import bridge_of, bridges, build_kernels, stages_of
 from tune_nas.native.mix import Chain, mix
 from tune_nas.retrain import Retrain
 from tune_nas.retrain.compiled import kernels_pay
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import (
     CellGenotype,
     Genotype,

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tune_nas.config import TrialConfig
-from tune_nas.library import shipped_names
 from tune_nas.retrain import Retrain
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import Genotype, Network, Space, build_network, load_space
 
 SPACES = shipped_names("space")

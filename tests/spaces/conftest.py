@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from tune_nas.library import shipped_names
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import CellWeights, Genotype, Space, Supernet, load_space
 
 sys.path.insert(0, str(Path(__file__).parent))  # for pasted.py

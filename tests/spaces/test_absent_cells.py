@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tune_nas.errors import ConfigError
-from tune_nas.library import load_trial, shipped_names
+from tune_nas.library import load_trial
 from tune_nas.retrain import Retrain
 from tune_nas.retrain.retrain_checks import check_retrain_memory
 from tune_nas.search import Search
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import Space, Supernet, build_network, load_space, model_size
 from tune_nas.spaces.skeletons import SKELETONS
 

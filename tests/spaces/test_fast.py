@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tune_nas.library import shipped_names
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import CellWeights, MixingWeights, Space, Supernet, load_space
 
 TOLERANCE = 1e-12

@@ -11,7 +11,8 @@ from standin import MakeSweep
 
 from tune_nas.config.conditions import _KEEP_EVERY_EDGE
 from tune_nas.errors import ConfigError
-from tune_nas.library import load_trial, shipped_names
+from tune_nas.library import load_trial
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import load_space
 from tune_nas.sweep.distinct import check_distinct
 from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_points

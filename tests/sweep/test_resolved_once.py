@@ -11,7 +11,7 @@ import yaml
 from standin import write_sweep
 
 from tune_nas.config import TrialConfig
-from tune_nas.library import find
+from tune_nas.shipped import find
 from tune_nas.sweep import RunOptions, load_sweep, resolve, run_sweep, runner
 from tune_nas.sweep.cost import estimate
 from tune_nas.sweep.jobs import Job

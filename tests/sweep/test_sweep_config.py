@@ -13,7 +13,7 @@ import yaml
 from standin import MakeSweep
 
 from tune_nas.errors import ConfigError
-from tune_nas.library import shipped_names
+from tune_nas.shipped import shipped_names
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.parameters import Parameter, combinations
 from tune_nas.sweep.resolve import load_sweep, resolve_trials

@@ -10,7 +10,8 @@ from tune_nas.benchmark.official import read_official
 from tune_nas.benchmark.table import SPACE, BenchmarkTable
 from tune_nas.benchmark.training_table import TrainingTable, load_trainings, save_trainings
 from tune_nas.errors import ConfigError
-from tune_nas.library import find, read_yaml
+from tune_nas.library import read_yaml
+from tune_nas.shipped import find
 
 _OFFICIAL = (".pth", ".pbz2")
 _COMPACT = (".csv", ".csv.gz")

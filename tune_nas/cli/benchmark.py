@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import Format, TableFormat
 
@@ -40,6 +40,7 @@ def query(
             metavar="CELL|FILE|RUN",
             help="A cell as |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, a genotype's file, or an MLflow "
             "run.",
+            autocompletion=completion.run_names,
         ),
     ],
     table: Annotated[
@@ -58,7 +59,9 @@ def simulate(
     trials: Annotated[
         list[str],
         typer.Argument(
-            metavar="TRIAL…", help="Trials with a strategy: shipped names, or YAML files."
+            metavar="TRIAL…",
+            help="Trials with a strategy: shipped names, or YAML files.",
+            autocompletion=completion.trial_names,
         ),
     ],
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches of each trial.")] = 100,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import Format
 
@@ -50,7 +50,14 @@ def list_(
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A trial, a space or a sweep.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A trial, a space or a sweep.",
+            autocompletion=completion.shipped_of_any_kind,
+        ),
+    ],
 ) -> None:
     """Print the resolved YAML of a trial, a space or a sweep: every key with its value.
 

@@ -16,9 +16,11 @@ from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_exists
+from tune_nas.text import brief
 
 _TEXT_SIGNS = ("Genotype(", "|", "\n", "->")
 _TEXT_STARTS = ("{", "[", "(")
+_FILE_ENDINGS = (".yaml", ".yml", ".json", ".txt", ".log", ".py")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def find_genotype(text: str, storage: str, mlflow: str | None) -> GenotypeRefere
     path, colon, pick = text.rpartition(":")
     if colon and is_file(path):
         return _of_file(path, pick)
+    if (path or text).lower().endswith(_FILE_ENDINGS):
+        raise GenotypeError(f"there is no genotype file '{brief(path or text)}'")
     return _named(text, storage, mlflow)
 
 

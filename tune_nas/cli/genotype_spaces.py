@@ -8,8 +8,8 @@ from dataclasses import replace
 from tune_nas.cli.genotype_reference import GenotypeReference
 from tune_nas.cli.genotype_runs import trial_of
 from tune_nas.errors import ConfigError, GenotypeError
-from tune_nas.library import shipped_names
 from tune_nas.paths import is_file
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import Genotype, Space, load_space
 
 

@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.effects import no_effect, set_keys, set_value
-from tune_nas.library import find, read_yaml, shipped_names
+from tune_nas.library import read_yaml
+from tune_nas.shipped import find, shipped_names
 from tune_nas.user_code import declared_reads
 
 

@@ -8,7 +8,8 @@ from tune_nas import manifest
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.tables import print_table
 from tune_nas.config.recipes import read_recipe, recipe_names
-from tune_nas.library import find, read_yaml, shipped_names
+from tune_nas.library import read_yaml
+from tune_nas.shipped import find, shipped_names
 
 Rows = list[dict[str, object]]
 

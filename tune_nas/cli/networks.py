@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import Format
 
@@ -15,6 +15,7 @@ Run = Annotated[
     typer.Argument(
         metavar="RUN",
         help="A retraining run: its name, NAME/TRIAL, an MLflow run, or a checkpoint's folder.",
+        autocompletion=completion.run_names,
     ),
 ]
 

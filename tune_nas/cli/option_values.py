@@ -10,8 +10,9 @@ import typer
 
 from tune_nas.cli.flags import with_flags
 from tune_nas.cli.shared_options import ExecutionOptions, TrialOptions
-from tune_nas.library import check_key, parse_assignment, shipped_names
+from tune_nas.library import check_key, parse_assignment
 from tune_nas.paths import expanded, is_file
+from tune_nas.shipped import shipped_names
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 
 _Format = Annotated[
@@ -33,7 +33,14 @@ _Output = Annotated[
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run in the storage, by its name.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run in the storage, by its name.",
+            autocompletion=completion.run_names,
+        ),
+    ],
     format_: _Format = None,
     output: _Output = None,
     storage: options.Storage = "runs",
@@ -44,7 +51,12 @@ def report(
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN RUN...", help="Runs in the storage, by name.")
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Runs in the storage, by name.",
+            autocompletion=completion.run_names,
+        ),
     ],
     format_: _Format = None,
     output: _Output = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.option_groups import spread
 from tune_nas.cli.output import Format
@@ -17,7 +17,14 @@ _HOW = "Sweep"
 
 @spread
 def sweep(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A sweep: see `list sweeps`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A sweep: see `list sweeps`.",
+            autocompletion=completion.sweep_names,
+        ),
+    ],
     overrides: options.TrialOptions,
     execution: options.ExecutionOptions,
     epochs: options.Epochs = None,
@@ -80,7 +87,14 @@ def sweep(
 
 @spread
 def search(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL|FILE", help="See `list trials`.")],
+    trial: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL|FILE",
+            help="See `list trials`.",
+            autocompletion=completion.trial_names,
+        ),
+    ],
     overrides: options.TrialOptions,
     execution: options.ExecutionOptions,
     epochs: options.Epochs = None,
@@ -104,6 +118,7 @@ def retrain(
         typer.Option(
             metavar="NAME|FILE",
             help="Trial whose data and retrain section to use; not needed for a run.",
+            autocompletion=completion.trial_names,
         ),
     ] = None,
     epochs: options.RetrainEpochs = None,
@@ -133,7 +148,11 @@ def resume(
     context: typer.Context,
     execution: options.ExecutionOptions,
     name: Annotated[
-        str | None, typer.Argument(help="Name of the run; by default the latest unfinished one.")
+        str | None,
+        typer.Argument(
+            help="Name of the run; by default the latest unfinished one.",
+            autocompletion=completion.run_names,
+        ),
     ] = None,
     failed: Annotated[
         bool,

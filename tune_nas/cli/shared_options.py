@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tune_nas.cli import completion
 from tune_nas.cli.output import Format
 
 _TRIAL = "Trial"
@@ -14,7 +15,12 @@ _WHERE = "Execution"
 
 Data = Annotated[
     str | None,
-    typer.Option("--data", help="Data set: see `list data`.", rich_help_panel=_TRIAL),
+    typer.Option(
+        "--data",
+        help="Data set: see `list data`.",
+        autocompletion=completion.data_set_names,
+        rich_help_panel=_TRIAL,
+    ),
 ]
 DataDir = Annotated[
     str | None,
@@ -27,7 +33,13 @@ DataDir = Annotated[
 ]
 Space = Annotated[
     str | None,
-    typer.Option("--space", metavar="NAME|FILE", help="Space.", rich_help_panel=_TRIAL),
+    typer.Option(
+        "--space",
+        metavar="NAME|FILE",
+        help="Space.",
+        autocompletion=completion.space_names,
+        rich_help_panel=_TRIAL,
+    ),
 ]
 Epochs = Annotated[
     int | None,
@@ -166,6 +178,7 @@ GenotypeText = Annotated[
         metavar="GENOTYPE|FILE|RUN",
         help="A genotype as text, a published name, a number of NAS-Bench-201, a file "
         "(FILE:NAME where it has several), or a run.",
+        autocompletion=completion.run_names,
     ),
 ]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import typer
 import yaml
 
+from tune_nas import shipped
 from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.config.effects import no_effect
 from tune_nas.errors import ConfigError
-from tune_nas.library import load_trial, nearest, read_yaml, shipped_names
+from tune_nas.library import load_trial, read_yaml
 from tune_nas.paths import is_file
+from tune_nas.shipped import nearest, shipped_names
 from tune_nas.sweep.resolve import load_sweep
 from tune_nas.text import brief
 from tune_nas.user_code import declared_reads
-
-_KINDS = ("trial", "space", "sweep")
 
 
 def print_content(content: Mapping[str, object], comment: str = "") -> None:
@@ -38,16 +38,15 @@ def sweep_content(name: str) -> dict[str, object]:
 
 def kind_of(name: str) -> str:
     """Return ``trial``, ``space`` or ``sweep``; of a file, by keys that are unique to one."""
-    known = {name: kind for kind in _KINDS for name in shipped_names(kind)}
+    known = {name: kind for kind in shipped.KINDS for name in shipped_names(kind)}
     if name in known:
         return known[name]
     if not is_file(name):
         raise ConfigError(
             f"'{brief(name)}' is neither a file nor a shipped trial, space or sweep"
-            f"{nearest(name, list(known))}; shipped: {', '.join(known)}"
+            f"{nearest(name, list(known)) or '; see `tune-nas list`'}"
         )
-    keys = read_yaml(Path(name)).keys()
-    return "sweep" if "parameters" in keys else "space" if "cells" in keys else "trial"
+    return shipped.kind_of(read_yaml(Path(name)))
 
 
 def without_effect(name: str) -> str:

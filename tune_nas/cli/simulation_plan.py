@@ -15,7 +15,8 @@ from tune_nas.cli.option_values import changes_of
 from tune_nas.config import TrialConfig
 from tune_nas.config.effects import no_effect, set_keys
 from tune_nas.errors import ConfigError
-from tune_nas.library import check_key, find, load_trial, nearest, read_yaml, with_overrides
+from tune_nas.library import check_key, load_trial, read_yaml, with_overrides
+from tune_nas.shipped import find, nearest
 from tune_nas.spaces import load_space
 from tune_nas.text import brief, plain_text
 from tune_nas.user_code import declared_reads

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from tune_nas import manifest
+from tune_nas.config.data_folders import data_set_in
 from tune_nas.config.options.dataset_options import IMAGES, STARTS, CifarOptions, FolderOptions
 from tune_nas.config.options.option_models import NAMED_PARTS, readers
 from tune_nas.config.part_section import PartSection
@@ -121,10 +122,15 @@ def check_data_keys(sections: Iterable[DataConfig]) -> None:
         unused = next((data for data in sections if getattr(data, key) != default), None)
         if unused is None or any(_may_read(data.name, users) for data in sections):
             continue
+        found = data_set_in(unused.dir) if key == "dir" else None
+        choice = (
+            f"give `data.name` {found}, which the folder has"
+            if found
+            else (f"choose one that does (`data.name` {', '.join(users)})")
+        )
         raise ConfigError(
             f"data.{key} is {_yaml(getattr(unused, key))}, but data set '{unused.name}' does not "
-            f"use it; choose one that does (`data.name` {', '.join(users)}), or set data.{key} to "
-            f"{_yaml(default)}"
+            f"use it; {choice}, or set data.{key} to {_yaml(default)}"
         )
     workers = DataConfig.model_fields["workers"].default
     idle = next((data for data in sections if data.workers != workers), None)

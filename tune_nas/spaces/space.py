@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from tune_nas.errors import ConfigError
-from tune_nas.library import find, read_yaml, shipped_names, validate
+from tune_nas.library import read_yaml, validate
+from tune_nas.shipped import find, shipped_names
 from tune_nas.spaces.description import (
     CellDescription,
     SkeletonDescription,

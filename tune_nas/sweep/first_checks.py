@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tune_nas import library
 from tune_nas.benchmark import SPACE, find_table, user_table
 from tune_nas.config import DataConfig, TrialConfig
 from tune_nas.errors import ConfigError
+from tune_nas.shipped import shipped_names
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.text import brief, printable
@@ -44,7 +44,7 @@ def check_metric(sweep: SweepConfig, bases: BaseTrials) -> None:
                 f"{ranks}, but there is no table at {user_table()}; write it with tune-nas "
                 "benchmark import FILE, or set benchmark.table to one"
             )
-        if trial.space.name != SPACE and trial.space.name in library.shipped_names("space"):
+        if trial.space.name != SPACE and trial.space.name in shipped_names("space"):
             raise ConfigError(
                 f"{ranks}, which space '{trial.space.name}' does not have; it is for space "
                 f"'{SPACE}'"

@@ -15,6 +15,7 @@ from tune_nas.config.deciding import decided_by, decides
 from tune_nas.config.flat_settings import check_spelled_once
 from tune_nas.config.options.option_keys import possible_keys, split_option
 from tune_nas.errors import ConfigError
+from tune_nas.shipped import check_kind, find
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.ineffective_keys import check_set, check_swept
 from tune_nas.sweep.parameters import (
@@ -56,8 +57,9 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
         ConfigError: If the file, a key, a value or any trial of a grid is not valid, or a fixed or
             swept key has no effect.
     """
-    path = library.find("sweep", name_or_path)
+    path = find("sweep", name_or_path)
     content = {"name": path.stem, **library.read_yaml(path)}
+    check_kind(content, "sweep", name_or_path)
     own = library.validate(SweepConfig, content, str(name_or_path))
     assigned = dict(changes.pop("set", {}))
     content.update(changes)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from tune_nas import library
 from tune_nas.benchmark import AUTO
 from tune_nas.config import TrialConfig, dotted_keys
 from tune_nas.config.conditions import value_of
@@ -14,6 +13,7 @@ from tune_nas.config.options.option_keys import split_option
 from tune_nas.config.section import Content
 from tune_nas.manifest import is_reference
 from tune_nas.paths import absolute, is_file
+from tune_nas.shipped import shipped_names
 from tune_nas.sweep.parameters import TRIAL
 from tune_nas.text import plain_text
 
@@ -27,7 +27,7 @@ def portable(trial: TrialConfig, folder: str) -> TrialConfig:
     """
     changes: dict[str, str] = {}
     space = absolute(trial.space.name, folder)
-    if is_file(space) and trial.space.name not in library.shipped_names("space"):
+    if is_file(space) and trial.space.name not in shipped_names("space"):
         changes["space.name"] = space
     if is_reference(trial.data.name):
         changes["data.module_dir"] = absolute(trial.data.module_dir or "", folder)

@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 
 from tune_nas.config import DataConfig
-from tune_nas.library import shipped_names
 from tune_nas.proxies import Proxy, ProxyInputs, inputs_for, make_proxy
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import CellGenotype, CellSpace, Genotype, GenotypeEdge, Space, load_space
 from tune_nas.spaces.architectures import Architectures
 

@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from tune_nas.errors import TuneNasError
 from tune_nas.figures import draw_cells, plot_alphas
-from tune_nas.library import shipped_names
 from tune_nas.paths import is_file
 from tune_nas.report.comparison import Comparison, best_of
 from tune_nas.report.page.inline_svg import inline_svg
@@ -20,6 +19,7 @@ from tune_nas.report.plots.draw_plots import draw_plots
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import Row
 from tune_nas.report.run_details import RunDetails
+from tune_nas.shipped import shipped_names
 from tune_nas.spaces import Genotype, load_space
 
 MOST_PLOT_CHARACTERS = 1_600_000

@@ -6,7 +6,7 @@ import logging
 
 from tune_nas.errors import ConfigError
 from tune_nas.learner import ENDED
-from tune_nas.library import nearest
+from tune_nas.shipped import nearest
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.ray.driver_callback import DriverCallback, RayResult, RayTrial
 from tune_nas.sweep.ray.endings import error_line, stop_reason
