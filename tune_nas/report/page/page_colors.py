@@ -9,7 +9,7 @@ PAPER = "#ffffff"
 
 _DARK_PALETTE = (
     *("#3d9be0", "#f0803c", "#2fc296", "#dd94bd"),
-    *("#f0b429", "#8fd0f7", "#a3adb8", "#d6c52e"),
+    *("#f0b429", "#8fd0f7", "#a3adb8", "#b9d052"),
 )
 _DARK_OPERATIONS = {
     "convolution": ("#17344f", "#6db1ee"),
