@@ -50,6 +50,7 @@ LAYERS = (
         "pareto",
         "rank_correlation",
         "stability",
+        "version",
     ),
 )
 
@@ -186,7 +187,7 @@ Waiting({"job": job.to_dict(), "recorded": 0})
 
 COMMANDS = (
     *("sweep", "search", "retrain", "resume", "select", "analyze"),
-    *("report", "list", "show", "inspect", "benchmark", "ui"),
+    *("report", "compare", "list", "show", "inspect", "benchmark", "ui"),
 )
 
 

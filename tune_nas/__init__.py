@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tune_nas.lazy import lazily
+from tune_nas.version import __version__
 
 if TYPE_CHECKING:
     from tune_nas.library import load_trial
@@ -56,8 +57,6 @@ __all__ = [
     "run_search",
     "run_sweep",
 ]
-
-__version__ = "0.1.0"
 
 
 def __dir__() -> list[str]:

@@ -98,6 +98,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "terminal": "tune_nas.report.terminal:Terminal",
         "markdown": "tune_nas.report.markdown:Markdown",
         "json": "tune_nas.report.json_document:Json",
+        "html": "tune_nas.report.page.html_format:Html",
     },
     "export_formats": {
         "torch-export": "tune_nas.export.torch_export:TorchExport",

@@ -65,7 +65,8 @@ def test_a_format_of_the_user(command_line, stored: Path) -> None:
     [
         (
             ("before", "--format", "table"),
-            "--format is 'table', but must be one of terminal, markdown, json, or module:Class",
+            "--format is 'table', but must be one of terminal, markdown, json, html, or "
+            "module:Class",
         ),
         (
             ("before", "--format", "nowhere:Csv"),
@@ -74,6 +75,19 @@ def test_a_format_of_the_user(command_line, stored: Path) -> None:
         (
             ("before", "--format", "json:JSONDecoder"),
             "--format is 'json:JSONDecoder', but must be a class derived from ReportFormat",
+        ),
+        (
+            ("before", "--output", "r.pdf"),
+            "--output is 'r.pdf', but must end in .html, .md, .json; for another file, give "
+            "--format",
+        ),
+        (
+            ("before", "--output", "nowhere/r.html"),
+            "--output is 'nowhere/r.html', but the folder 'nowhere' does not exist",
+        ),
+        (
+            ("before", "--output", "runs", "--format", "html"),
+            "--output is 'runs', which is a folder; name a file in it",
         ),
         (("other",), "'other' is not a run in {runs}; see `list runs`"),
         (("before/search-00000",), "'before/search-00000' is not a run in {runs}; see `list runs`"),
@@ -89,3 +103,34 @@ def test_bad_input_is_one_line(
 def test_a_damaged_run_is_one_line(command_line, stored: Path) -> None:
     (stored / "sweep.yaml").write_text("a: [")
     assert "sweep.yaml is damaged: not valid YAML" in command_line.refused("report", "before")
+
+
+def test_a_file_is_written_in_the_format_of_its_name(command_line, stored: Path) -> None:
+    for name, start in (("r.html", "<!DOCTYPE html>"), ("r.md", "# Sweep "), ("r.json", "{")):
+        assert command_line.ok("report", "before", "--output", name) == f"report: {name}\n"
+        assert (command_line.folder / name).read_text("utf-8").startswith(start)
+    table = command_line.ok("report", "before")
+    command_line.ok("report", "before", "--output", "r.txt", "--format", "terminal")
+    assert (command_line.folder / "r.txt").read_text("utf-8") == table
+
+
+def test_an_earlier_page_is_replaced_and_no_other_file(command_line, stored: Path) -> None:
+    page = command_line.folder / "r.html"
+    command_line.ok("report", "before", "--output", str(page))
+    first = page.read_bytes()
+    page.write_bytes(first + b"<!-- old -->")
+    command_line.ok("report", "before", "--output", str(page))
+    assert page.read_bytes() == first
+    page.write_text("<html>my own page</html>")
+    assert command_line.refused("report", "before", "--output", str(page)) == (
+        f"--output: '{page}' exists and is not a report page of tune-nas; name another file"
+    )
+    assert page.read_text() == "<html>my own page</html>"
+
+
+def test_the_page_of_a_run_that_is_running(command_line, stored: Path) -> None:
+    """It has the trial in progress, its cells and its α, which the comparison alone lacks."""
+    page = command_line.ok("report", "before", "--format", "html")
+    assert ">search-00001</td>" in page and ">running</td>" in page
+    assert 'id="alphas"' in page and "Cells of" in page
+    assert "sweep.yaml" in page

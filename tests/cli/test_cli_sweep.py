@@ -77,7 +77,9 @@ def test_a_sweep_from_end_to_end(command_line) -> None:
     assert lines[0].strip() == "Sweep tiny"
     assert "best by supernet valid accuracy" in done.stdout
     assert lines[-1] == "all runs:      tune-nas ui"
-    best = Path(lines[-2].removeprefix("best genotype: "))
+    assert lines[-2] == "report:        runs/tiny/report.html"
+    assert Path("runs/tiny/report.html").is_file()
+    best = Path(lines[-3].removeprefix("best genotype: "))
     assert best == Path("runs/tiny/genotypes/best.yaml")  # as it would be typed here
     # stderr contains progress only: one line for each trial that ended, one for each phase.
     progress = [line.split(":")[0] for line in done.stderr.splitlines()]

@@ -1,10 +1,14 @@
 """Synthetic results of trials."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tune_nas.report import TrialResult
+
+sys.path.insert(0, str(Path(__file__).parent))  # for made_up_sweep.py
 
 
 @pytest.fixture

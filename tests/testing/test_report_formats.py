@@ -25,6 +25,10 @@ class TestJson(ReportFormatContract):
     format = "json"
 
 
+class TestHtml(ReportFormatContract):
+    format = "html"
+
+
 class TestCsv(ReportFormatContract):
     format = "own_report:Csv"
 
@@ -103,7 +107,7 @@ def test_an_unknown_format_lists_those_that_there_are() -> None:
     with pytest.raises(ConfigError) as caught:
         find_report_format("csv")
     assert str(caught.value) == (
-        "`format` is 'csv', but must be one of terminal, markdown, json, or module:Class"
+        "`format` is 'csv', but must be one of terminal, markdown, json, html, or module:Class"
     )
     with pytest.raises(ConfigError, match="importing it fails: No module named 'nowhere'"):
         find_report_format("nowhere:Csv")

@@ -88,6 +88,7 @@ app.command("select")(selections.select)
 app.command("analyze")(analyses.analyze)
 app.command("analyse", hidden=True)(analyses.analyze)  # until version 0.2
 app.command("report")(report_command.report)
+app.command("compare")(report_command.compare)
 app.command("list")(catalog.list_)
 app.command("show")(catalog.show)
 app.command("inspect")(inspection.inspect)

@@ -1,13 +1,35 @@
-"""`tune-nas report`: the report of a run, in any format."""
+"""`tune-nas report` and `tune-nas compare`: reports of stored runs, in any format."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
+
+_Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME|module:Class",
+        help="terminal, markdown, json, html, or your own.",
+        show_default="that of the file, else terminal",
+    ),
+]
+_Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write a file: .html for a page with plots, .md or .json. An earlier page is "
+        "replaced, any other file is not.",
+        show_default="stdout",
+    ),
+]
 
 
 def report(
@@ -19,13 +41,30 @@ def report(
             autocompletion=completion.run_names,
         ),
     ],
-    format_: Annotated[
-        str,
-        typer.Option(
-            "--format", metavar="NAME|module:Class", help="terminal, markdown, json, or your own."
-        ),
-    ] = "terminal",
+    format_: _Format = None,
+    output: _Output = None,
     storage: options.Storage = "runs",
 ) -> None:
-    """Print the report of a sweep, search or retraining run; it need not be finished."""
-    bodies.reporting.report(run, storage, format_)
+    """Print or write the report of a sweep, search or retraining run; it need not be finished."""
+    bodies.reporting.report(run, storage, format_, output)
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Runs in the storage, by name.",
+            autocompletion=completion.run_names,
+        ),
+    ],
+    format_: _Format = None,
+    output: _Output = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Metric to rank by.", show_default="that of the runs"),
+    ] = None,
+    storage: options.Storage = "runs",
+) -> None:
+    """Compare several runs in one report: their rows, and the settings that differ."""
+    bodies.reporting.compare(runs, storage, format_, output, metric)

@@ -31,6 +31,7 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
                 "folder": outcome.folder,
                 "best_genotype_path": outcome.best_genotype_path,
                 "candidates": outcome.candidates,
+                "page": outcome.page,
                 "mlflow": outcome.mlflow_uri,
                 "failed": outcome.n_failed,
                 "untracked": [*outcome.untracked, *outcome.remarks],
@@ -45,6 +46,8 @@ def print_outcome(outcome: SweepOutcome, output: Format, storage: str) -> None:
             echo(f"best genotype: {_from_here(outcome.best_genotype_path)}")
         if outcome.candidates is not None:
             echo(f"candidates:    {_from_here(outcome.candidates)}")
+        if outcome.page is not None:
+            echo(f"report:        {_from_here(outcome.page)}")
         echo(f"all runs:      {_ui_command(outcome.mlflow_uri, storage)}")
     tell_missing(outcome, storage)
 

@@ -14,7 +14,7 @@ from tune_nas.data.images import Images, channel_statistics, resize
 from tune_nas.data.loading import DataShape, RetrainData, SearchData, describe_data, load_data
 from tune_nas.data.split import stratified
 from tune_nas.data.streaming import StreamedData
-from tune_nas.data.summary import describe_images
+from tune_nas.data.summary import ImageSummary, describe_images, summarize_images
 
 __all__ = [
     "Batches",
@@ -23,6 +23,7 @@ __all__ = [
     "DataSource",
     "Draws",
     "ImageSet",
+    "ImageSummary",
     "Images",
     "Part",
     "Pick",
@@ -47,4 +48,5 @@ __all__ = [
     "register_dataset",
     "resize",
     "stratified",
+    "summarize_images",
 ]

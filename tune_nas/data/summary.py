@@ -1,6 +1,9 @@
-"""A one-line summary of the images of a run."""
+"""One-line summaries of the images of a run."""
 
 from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
 
 import torch
 
@@ -10,6 +13,34 @@ from tune_nas.data.opening import open_part
 from tune_nas.errors import DataError
 
 _MOST_CLASSES = 12  # named in the line
+
+
+@dataclass(frozen=True)
+class ImageSummary:
+    """What is said of a data set.
+
+    Args:
+        facts: A line for the provenance of a run.
+        line: A line for the user; None for a well-known data set.
+    """
+
+    facts: str
+    line: str | None
+
+
+def summarize_images(config: DataConfig) -> ImageSummary:
+    """Return the facts about a data set, and a line with the classes of a user's own.
+
+    No image of a folder is read.
+
+    Args:
+        config: The data section of a trial.
+
+    Raises:
+        DataError: If the training images cannot be found.
+    """
+    train = open_part(config, "train")
+    return ImageSummary(_facts(config, train), _line(config, train))
 
 
 def describe_images(config: DataConfig) -> str | None:
@@ -23,7 +54,27 @@ def describe_images(config: DataConfig) -> str | None:
     Raises:
         DataError: If the training images cannot be found.
     """
-    train = open_part(config, "train")
+    return _line(config, open_part(config, "train"))
+
+
+def _facts(config: DataConfig, train: Source) -> str:
+    """Return the numbers of images, and a checksum of the labels in the order of the images.
+
+    The checksum tells whether images were added, removed or reordered; it does not depend on their
+    pixels.
+    """
+    labels = train.labels.to(torch.int64).contiguous().numpy().tobytes()
+    used = "all" if config.train_images is None else f"{config.train_images:,}"
+    where = "" if config.dir is None else f" in '{_printable(config.dir)}'"
+    share = f"{100 * config.train_portion:g} %"
+    return (
+        f"{_printable(config.name)}{where}: {len(train.labels):,} training images of "
+        f"{train.n_classes:,} classes, of which {used} are used, {share} for training "
+        f"(SHA-256 of all labels {hashlib.sha256(labels).hexdigest()[:16]})"
+    )
+
+
+def _line(config: DataConfig, train: Source) -> str | None:
     if not train.classes or train.well_known:
         return None
     try:

@@ -11,19 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
+from tune_nas.figures.cell_colors import END_LINE, NODE_FILL, NODE_LINE, OPERATIONS
 from tune_nas.figures.cell_layout import BEND, NODE, OPERATION, OUTPUT, CellLayout, Vertex, lay_out
 from tune_nas.figures.palette import INK
 from tune_nas.spaces import CellGenotype, CellSpace, Genotype, Space, operation_kind
 
-# Fill and line color of each kind of operation.
-_COLORS = {
-    "convolution": ("#dcecf9", "#2f74b5"),
-    "pool": ("#fdebd0", "#c77700"),
-    "skip": ("#dff3e4", "#2e8b57"),
-    "none": ("#f3f4f6", "#9aa5b1"),
-    "noise": ("#f3e3f0", "#97487f"),
-}
-_NODE_FILL, _NODE_LINE, _END_LINE = "#ffffff", "#52606d", "#b0b8c1"
 _OPERATION_WIDTH, _NODE_WIDTH, _END_WIDTH = 1.16, 0.42, 0.66
 _COLUMN_GAP, _MARGIN, _TITLE = 0.34, 0.2, 0.36
 _HALF_HEIGHT = 0.15
@@ -117,7 +109,7 @@ def _draw(
     y = {vertex: height - _TITLE / 2 for vertex, height in layout.y.items()}
     for number, route in enumerate(layout.routes):
         kind = operation_kind(cell.edges[number].operation) if number < len(cell.edges) else "end"
-        color = _END_LINE if kind == "end" else _COLORS[kind][1]
+        color = END_LINE if kind == "end" else OPERATIONS[kind][1]
         stroke = _Stroke(color, _DASHES if kind == "none" else "solid")
         for left, right in pairwise(route):
             start = (_right(left, columns), y[left])
@@ -138,11 +130,11 @@ def _draw(
         kind, number, layer = vertex
         if kind == OPERATION:
             operation = cell.edges[number].operation
-            fill, line = _COLORS[operation_kind(operation)]
+            fill, line = OPERATIONS[operation_kind(operation)]
             _box(axes, columns[layer], height, vertex, fill, line, _operation_label(operation))
         elif kind != BEND:
             label = _node_label(kind, number, space)
-            _box(axes, columns[layer], height, vertex, _NODE_FILL, _NODE_LINE, label)
+            _box(axes, columns[layer], height, vertex, NODE_FILL, NODE_LINE, label)
 
 
 def _right(vertex: Vertex, columns: list[_Column]) -> float:

@@ -61,6 +61,7 @@ class Comparison:
     Attributes:
         race: The race; None without one, and before its first trial has ended.
         goals: The objectives, also a single one.
+        remarks: Sentences about the whole comparison, e.g. that its trials have other settings.
         valid_accuracy: Display name of the validation accuracy of its searches.
         compared: What these accuracies are of, as text.
 
@@ -85,6 +86,7 @@ class Comparison:
         self.sweep = sweep
         self.axes = list(axes)
         self.results = list(results)
+        self.remarks: list[str] = []
         black_box = [
             CANDIDATES in result.metrics
             for result in self.results
@@ -144,21 +146,7 @@ class Comparison:
         ranking = self.ranking()
         if not ranking:
             return None
-        row = ranking[0]
-        if self.rank_by.key == RETRAIN:
-            sought, key = (
-                {trial.trial_id: trial for trial in feasible_trials(row, self.constraints)},
-                "test_accuracy",
-            )
-            pairs = [(metric_value(r, key), sought.get(r.parent or "", r)) for r in row.retrained]
-        else:
-            pairs = [
-                (metric_value(trial, self.rank_by.key), trial)
-                for trial in feasible_trials(row, self.constraints)
-            ]
-        known = [(value, trial) for value, trial in pairs if value is not None]
-        choose = max if self.mode == "max" else min
-        return choose(known, key=lambda pair: pair[0])[1]
+        return best_of(ranking[0], self.rank_by.key, self.mode, self.constraints)
 
     @property
     def best_genotype(self) -> str | None:
@@ -196,6 +184,28 @@ class Comparison:
             self.diverged(row) > 0,
             row.survived,
         )
+
+
+def best_of(
+    row: Row, metric: str, mode: str, constraints: Sequence[Constraint] = ()
+) -> TrialResult:
+    """Return the best search of a row that has a value of the metric.
+
+    Args:
+        row: The row.
+        metric: Metric to rank by.
+        mode: Whether the largest (``max``) or the smallest (``min``) is best.
+        constraints: Searches that violate one are left out.
+    """
+    searches = feasible_trials(row, constraints)
+    if metric == RETRAIN:
+        sought, key = {trial.trial_id: trial for trial in searches}, "test_accuracy"
+        pairs = [(metric_value(r, key), sought.get(r.parent or "", r)) for r in row.retrained]
+    else:
+        pairs = [(metric_value(trial, metric), trial) for trial in searches]
+    known = [(value, trial) for value, trial in pairs if value is not None]
+    choose = max if mode == "max" else min
+    return choose(known, key=lambda pair: pair[0])[1]
 
 
 def _describe(result: TrialResult) -> str:

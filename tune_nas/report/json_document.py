@@ -34,6 +34,7 @@ def to_dict(comparison: Comparison) -> dict[str, object]:
         "rank_by": comparison.rank_by.key,
         "mode": comparison.mode,
         "sentence": compose(comparison),
+        "remarks": comparison.remarks,
         "best": None if best is None else best.trial_id,
         "best_genotype": comparison.best_genotype,
         "front": _front_dict(comparison),

@@ -30,6 +30,7 @@ def to_markdown(comparison: Comparison) -> str:
     """Return the page: the sentence, the tables, and the unfinished trials."""
     content = text_table(comparison)
     parts = [f"# Sweep {comparison.sweep}", "", compose(comparison), "", *_lines(content)]
+    parts[4:4] = [line for remark in comparison.remarks for line in (remark, "")]
     parts += ["", "Mean ± sample standard deviation over the trials that ran to their end"]
     parts[-1] += " and did not diverge." if content.counts_diverged else "."
     for title, table in (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.run_details import RunDetails
 from tune_nas.user_code import find_class
 
 
@@ -18,6 +20,16 @@ class ReportFormat(ABC):
         Args:
             comparison: The trials of a sweep, finished or not. It may be empty, and is not changed.
         """
+
+    def render_run(self, comparison: Comparison, details: Callable[[], RunDetails]) -> str:
+        """Return the report of a stored run; by default, that of its comparison alone.
+
+        Args:
+            comparison: The trials of the run that have ended.
+            details: Reads what else is stored of the run; a format that does not need it does not
+                call it.
+        """
+        return self.render(comparison)
 
 
 def find_report_format(name: str) -> ReportFormat:

@@ -57,8 +57,8 @@ def to_tables(comparison: Comparison) -> list[Table]:
 def closing_lines(comparison: Comparison) -> list[str]:
     """Return the lines below the tables: the sentence, the race, the settings, and the unfinished
     trials."""
-    own = [*race_lines(comparison), *setting_lines(comparison), *comparison.notes()]
-    return [compose(comparison), *own]
+    own = [compose(comparison), *comparison.remarks, *race_lines(comparison)]
+    return [*own, *setting_lines(comparison), *comparison.notes()]
 
 
 def _table(content: TextTable, title: str) -> Table:

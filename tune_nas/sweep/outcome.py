@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 
 from tune_nas import figures
 from tune_nas import report as reports
+from tune_nas.errors import StorageError
 from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS, CANDIDATES
 from tune_nas.report import Report, TrialResult
 from tune_nas.report.labels import RETRAIN
 from tune_nas.report.rows import Row
 from tune_nas.status import Status
-from tune_nas.sweep.config import race_rule
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.provenance import record_end
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.sweep_objectives import constraints_of, objectives_of
+from tune_nas.sweep.runs.stored_details import details_of
+from tune_nas.sweep.sweep_report import sweep_report
 from tune_nas.tasks import find_task
 from tune_nas.tasks.task_lookup import CANDIDATES as CANDIDATES_TASK
 from tune_nas.tracking import Tracker
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TEST_ACCURACY = "test_accuracy"
+PAGE = "report.html"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -50,6 +54,7 @@ class SweepOutcome:
         remarks: Content that no MLflow store accepts, e.g. a damaged genotype, one line each.
         analysis: The table of an analysis; None for other runs, and if it failed at once.
         candidates: Folder of the tables of candidates; None without a black-box search.
+        page: File of the report as an HTML page; None for a single search or retraining run.
     """
 
     report: Report
@@ -62,6 +67,7 @@ class SweepOutcome:
     remarks: list[str] = field(default_factory=list)
     analysis: StrengthTable | None = None
     candidates: str | None = None
+    page: str | None = None
 
 
 def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome:
@@ -69,12 +75,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     sweep, storage = plan.sweep, plan.storage
     records = [record for of_phase in phases for record in of_phase]
     results = [record.result() for record in records]
-    report = Report(
-        *(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode),
-        race_rule=race_rule(sweep),
-        objectives=objectives_of(sweep),
-        constraints=constraints_of(sweep),
-    )
+    report = sweep_report(sweep, results)
     content = json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False)
     storage.write("results.json", content)
     for record in records:
@@ -92,11 +93,16 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     if figure is not None:
         for kind in ("svg", "png"):
             storage.write(f"figure.{kind}", figures.render(figure, kind))
+    record_end(storage, "finished")  # for the page
+    html = _page(plan, report, records)
+    if html is not None:
+        storage.write(PAGE, html)
     failed = sum(record.status is Status.FAILED for record in records)
     return SweepOutcome(
         *(report, results, storage.root, best_path, mlflow_uri, failed),
         analysis=analysis,
         candidates=_write_candidates(plan, records),
+        page=None if html is None else f"{storage.root}/{PAGE}",
     )
 
 
@@ -125,13 +131,21 @@ def _write_analysis(plan: Plan, records: Sequence[Record]) -> StrengthTable | No
 
 
 def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracker, str], None]]:
-    """Return functions that write the sweep's MLflow run, in order: report, figure, best, end."""
+    """Return functions that write the sweep's MLflow run, in order.
+
+    These are the report, the page, the figure, the best result, and the end.
+    """
     failed, n = outcome.n_failed, len(outcome.results)
     error = f"{failed} of {n} trials failed" if failed else None
     ended = round(time.time() * 1000)  # the same in each attempt: the store keeps one value
 
     def log_report(tracker: Tracker, run_id: str) -> None:
         tracker.log_artifact(run_id, (plan.storage.read("report.md") or "").encode(), "report.md")
+
+    def log_page(tracker: Tracker, run_id: str) -> None:
+        content = plan.storage.read_bytes(PAGE)
+        if content is not None:
+            tracker.log_artifact(run_id, content, PAGE)
 
     def log_figure(tracker: Tracker, run_id: str) -> None:
         for name in ("figure.svg", "figure.png"):
@@ -155,7 +169,7 @@ def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracke
     def finish(tracker: Tracker, run_id: str) -> None:
         tracker.finish(run_id, "FAILED" if failed == n else "FINISHED", error=error)
 
-    return [log_report, log_figure, log_best, finish]
+    return [log_report, log_page, log_figure, log_best, finish]
 
 
 def _best_row(report: Report) -> Row | None:
@@ -163,6 +177,24 @@ def _best_row(report: Report) -> Row | None:
     ranking = report.ranking()
     sound = [row for row in ranking if not report.diverged(row)]
     return next(iter(sound or ranking), None)
+
+
+def _page(plan: Plan, report: Report, records: Sequence[Record]) -> str | None:
+    """Return the report of a sweep as an HTML page; None for other runs, and if it fails.
+
+    A single search or retraining run has none in its folder: drawing takes seconds, for a run that
+    may take as long.
+    """
+    if plan.state.kind != "sweep":
+        return None
+    try:
+        page = reports.find_report_format("html")
+        return page.render_run(report, lambda: details_of(plan, records))
+    except StorageError:
+        raise
+    except Exception as error:  # of any library that draws; the results are worth more
+        _logger.warning("no %s: %s: %s", PAGE, type(error).__name__, error)
+        return None
 
 
 def _figure(plan: Plan, report: Report) -> Figure | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.deciding import decided_by
-from tune_nas.data import describe_images
+from tune_nas.data import ImageSummary, summarize_images
 from tune_nas.runtime import resolve_device
 from tune_nas.sweep import lazy_optuna
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
@@ -41,11 +40,19 @@ def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
     check_distinct_settings(plan.sweep, plan.bases)
 
 
-def tell_images(trials: list[TrialConfig]) -> None:
-    """Print to stderr the classes and number of images found in a user's folder."""
-    sections = {repr((t.data.name, t.data.dir, t.data.layout)): t.data for t in trials}
-    for line in filter(None, map(describe_images, sections.values())):
-        print(line, file=sys.stderr, flush=True)
+def summarize_run_images(trials: list[TrialConfig]) -> list[ImageSummary]:
+    """Return what is said of the images of each data set of a run.
+
+    Raises:
+        DataError: If the training images of one cannot be found.
+    """
+    sections = {
+        repr((t.data.name, t.data.dir, t.data.layout, t.data.train_images, t.data.train_portion)): (
+            t.data
+        )
+        for t in trials
+    }
+    return [summarize_images(data) for data in sections.values()]
 
 
 def check_devices(trials: list[TrialConfig]) -> None:

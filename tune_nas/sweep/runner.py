@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from tune_nas.config import TrialConfig, check_data_keys
-from tune_nas.errors import StorageError
+from tune_nas.errors import DataError, StorageError
 from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.paths import DATABASE
 from tune_nas.report.results import PHASES
@@ -22,6 +23,7 @@ from tune_nas.sweep.retrain_grid import RetrainGrid
 from tune_nas.sweep.runs.locking import check_free, locked
 from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.sweep.runs.plan import Plan, State, read_plan, read_state, read_states
+from tune_nas.sweep.runs.provenance import recorded_session
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
 from tune_nas.tasks import Tasks
@@ -151,7 +153,8 @@ def resume_sweep(
     with locked(plan):
         if failed:
             reopen_failed(plan)
-        return _run(plan, options, tasks or {}, resumed=True)
+        with recorded_session(plan.storage, resumed=True, address=options.address):
+            return _run(plan, options, tasks or {}, resumed=True)
 
 
 def _single(trial: TrialConfig, name: str | None, **changes: object) -> SweepConfig:
@@ -177,7 +180,7 @@ def _start(
     plan = Plan(storage, sweep, bases, state)
     trials = [trial for _, _, trial in plan.resolved.trials]
     check_data_keys(data_sections(sweep, trials))
-    from tune_nas.sweep.preflight import check_trials, tell_images  # they import torch
+    from tune_nas.sweep.preflight import check_trials, summarize_run_images  # they import torch
 
     check_trials(plan, options, tasks or {})
     check_address(options.address)
@@ -186,14 +189,23 @@ def _start(
     if not uri.startswith("sqlite:"):
         Experiment(uri)
     state.options = options.for_resume()
+    try:
+        images = summarize_run_images(trials)
+    except DataError:
+        if not options.quiet:
+            raise
+        images = []  # a cluster may have them on its nodes alone
     if not options.quiet:
-        tell_images(trials)
+        for line in dict.fromkeys(each.line for each in images if each.line):
+            print(line, file=sys.stderr, flush=True)
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
         check_free(storage, sweep.name, options)  # another process may have started it meanwhile
         try:
             plan.write()
-            return _run(plan, options, tasks or {}, resumed=False)
+            data = [each.facts for each in images]
+            with recorded_session(storage, resumed=False, address=options.address, data=data):
+                return _run(plan, options, tasks or {}, resumed=False)
         except Exception:  # library errors too: remove a folder in which nothing ran
             if _is_untouched(plan):
                 storage.remove()
