@@ -18,7 +18,7 @@ from tune_nas.export.export_format import Exportable
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.experiment import Experiment
 from tune_nas.tracking.store import store_error
-from tune_nas.tracking.tracked_run import TrackedRun
+from tune_nas.tracking.tracked_run import SWEEP_RUN, TrackedRun
 
 _NAMES = {False: "network", True: "normalizing-network"}
 """Name of the model, by whether it normalizes its images."""
@@ -132,6 +132,9 @@ def _log(
         content.save(str(folder / mlflow.MLMODEL_FILE_NAME))
         client.log_model_artifacts(model.model_id, str(folder))
         client.log_outputs(run.run_id, [mlflow.LoggedModelOutput(model.model_id, step=epoch)])
+        if SWEEP_RUN in run.tags:
+            shown = [mlflow.LoggedModelOutput(model.model_id, step=epoch)]
+            client.log_outputs(run.tags[SWEEP_RUN], shown)
         if metrics := _metrics(client, run.run_id, epoch, model.model_id):
             client.log_batch(run.run_id, metrics=metrics)
         client.finalize_logged_model(model.model_id, _READY)

@@ -95,7 +95,7 @@ def view_state(sweep: TrackedRun, trials: Sequence[TrackedRun]) -> dict[str, obj
         "selectedColumns": columns,
         # Without an order, they are sorted by kind and name.
         "columnOrder": [_NAME, *columns, *_LAST],
-        "columnWidths": {_NAME: 230, _column("tags", "genotype"): 400, **dict.fromkeys(_LAST, 120)},
+        "columnWidths": {_NAME: 200, _column("tags", "genotype"): 400, _LAST[0]: 150, _LAST[1]: 80},
         "searchFilter": f"tags.`{SWEEP_RUN}` = '{sweep.run_id}'",
         "orderByKey": _column("metrics", metrics[0]) if metrics else "attributes.start_time",
         "orderByAsc": bool(metrics) and sweep.parameters.get("mode") == "min",
