@@ -115,13 +115,15 @@ def test_clauses_end_outside_of_parentheses() -> None:
     assert clauses(sentence) == whole
 
 
-def test_both_tables_are_complete(small: Comparison) -> None:
-    rows, trials = Page(page_of(small)).tables
+def test_the_tables_are_complete(small: Comparison) -> None:
+    rows, statistics, *_, trials = Page(page_of(small)).tables
     assert rows[0][:5] == ["λ", "n", "stopped", "failed", "valid %"]
     assert [row[:5] for row in rows[1:]] == [
         ["1", "2", "0", "1", "91.00 ± 1.41"],
         ["inf", "1", "1", "0", "80.00 ± –"],
     ]
+    assert statistics[0][:4] == ["λ", "n", "valid %", "95 % interval"]
+    assert statistics[1][:3] == ["1", "2", "91.00 ± 1.41"]
     header = ["trial", "phase", "λ", "seed", "status", "epochs", "valid %", "gap"]
     assert trials[0] == [*header, "search s", "remarks"]
     assert [row[0] for row in trials[1:]] == [result.trial_id for result in small.results]
@@ -138,14 +140,14 @@ def test_running_retried_and_resumed_trials_are_told(small: Comparison, make_res
             TrialDetails(running, "running", epochs=20, sessions=3),
         )
     )
-    _, trials = Page(page_of(small, details)).tables
+    *_, trials = Page(page_of(small, details)).tables
     assert trials[1][-1] == "retried 2 times, last after: OSError: disk"
     assert (trials[2][4], trials[2][5], trials[2][-1]) == ("running", "4 of 20", "resumed 2 times")
 
 
 def test_a_diverged_trial_is_called_so(make_result: Make) -> None:
     results = [make_result(1, 90.0), make_result(2, math.nan)]
-    _, trials = Page(page_of(Comparison("s", LAMBDA, results, "valid_accuracy"))).tables
+    *_, trials = Page(page_of(Comparison("s", LAMBDA, results, "valid_accuracy"))).tables
     assert [(row[4], row[-2]) for row in trials[1:]] == [("finished", "90.00"), ("diverged", "nan")]
 
 

@@ -16,6 +16,14 @@ from tune_nas.report.results import TrialResult
 from tune_nas.report.run_details import RunDetails, Session, SettingDifference, TrialDetails
 from tune_nas.report.sentence import compose
 from tune_nas.report.setting_text import setting_lines, setting_table
+from tune_nas.report.size_text import SIZE_TITLE, size_table
+from tune_nas.report.statistical_notes import (
+    ORDERS_TITLE,
+    STATISTICS_TITLE,
+    orders_table,
+    statistical_notes,
+    statistics_table,
+)
 from tune_nas.text import listed, plural, printable
 from tune_nas.version import __version__
 
@@ -46,6 +54,9 @@ class PageContent:
         facts: Numbers of trials, times and the like, each with its name.
         table: The comparison.
         table_note: What its cells are.
+        statistics: Further tables, each with its title: what the seeds support, the order of the
+            genotypes, and the retraining runs by model size.
+        statistical_notes: Lines that say how the statistics are computed, and what they can show.
         by_setting: The retraining runs by setting; None for fewer than two settings.
         setting_lines: Lines about the settings.
         runs: Names of the compared runs, if there are several.
@@ -67,6 +78,8 @@ class PageContent:
     facts: Mapping[str, str]
     table: PageTable
     table_note: str
+    statistics: Mapping[str, PageTable]
+    statistical_notes: list[str]
     by_setting: PageTable | None
     setting_lines: list[str]
     runs: list[str]
@@ -104,6 +117,16 @@ def page_content(comparison: Comparison, details: RunDetails) -> PageContent:
         facts=_facts(comparison, trials, details.sessions),
         table=as_page_table(table),
         table_note=f"{note} and did not diverge." if table.counts_diverged else f"{note}.",
+        statistics={
+            title: as_page_table(found)
+            for title, found in (
+                (STATISTICS_TITLE, statistics_table(comparison)),
+                (ORDERS_TITLE, orders_table(comparison)),
+                (SIZE_TITLE, size_table(comparison)),
+            )
+            if found is not None
+        },
+        statistical_notes=statistical_notes(comparison),
         by_setting=None if by_setting is None else as_page_table(by_setting),
         setting_lines=setting_lines(comparison),
         runs=runs,

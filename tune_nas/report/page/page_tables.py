@@ -14,6 +14,7 @@ from tune_nas.report.labels import (
     SETTING,
     MetricName,
     axis_label,
+    metric_name,
     normalize,
     value_label,
 )
@@ -58,12 +59,12 @@ class PageTable:
     Args:
         header: Titles of the columns; ``number`` columns are aligned right.
         rows: The cells.
-        best: Index of the best row; None if there is none.
+        best: Indices of the best row, or of those on the front.
     """
 
     header: list[PageCell]
     rows: list[list[PageCell]]
-    best: int | None = None
+    best: frozenset[int] = frozenset()
 
 
 def as_page_table(table: TextTable) -> PageTable:
@@ -78,7 +79,7 @@ def as_page_table(table: TextTable) -> PageTable:
             ]
             for line in table.lines
         ],
-        best=table.best,
+        best=frozenset(n for n in range(len(table.lines)) if table.is_best(n)),
     )
 
 
@@ -118,14 +119,13 @@ def trial_table(comparison: Comparison, trials: Sequence[TrialDetails]) -> PageT
         row.append(PageCell("; ".join(_remarks(trial)), kind="words"))
         rows.append(row)
     best = comparison.best()
-    ids = [result.trial_id for result in results]
-    place = ids.index(best.trial_id) if best is not None and best.trial_id in ids else None
-    return PageTable(header, rows, place)
+    places = [n for n, r in enumerate(results) if best is not None and r.trial_id == best.trial_id]
+    return PageTable(header, rows, frozenset(places))
 
 
 def _metrics(comparison: Comparison, results: Sequence[TrialResult]) -> list[MetricName]:
     """Return the metrics of the columns: those of the comparison that a trial has."""
-    names = [*COLUMNS, comparison.rank_by]
+    names = [*COLUMNS, *(metric_name(goal.key) for goal in comparison.goals), comparison.rank_by]
     known = {name.key: name for name in names}
     return [
         name
