@@ -85,7 +85,12 @@ def test_strict_json(lambda_sweep: list[TrialResult]) -> None:
     assert content["sentence"] == report.sentence()
     assert content["rows"][1]["values"] == {"update.lambda": "inf"}
     statistic = content["rows"][1]["statistics"]["valid_accuracy"]
-    assert statistic == {"mean": 83.0, "std": pytest.approx(math.sqrt(13.0)), "n": 3}
+    assert statistic == {
+        "mean": 83.0,
+        "std": pytest.approx(math.sqrt(13.0)),
+        "n": 3,
+        "interval": [pytest.approx(80.67, abs=0.01), 87.0],
+    }
 
 
 def test_a_single_trial_has_no_deviation(make_result: Make) -> None:

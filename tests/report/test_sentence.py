@@ -42,7 +42,8 @@ def test_a_clear_winner(make_result: Make) -> None:
     assert sentence(results) == (
         "λ = 1 best by supernet valid accuracy (91.00 ± 1.00 %, n = 3); "
         "the difference to λ = 0 (81.00 ± 1.00 %, n = 3), 10.00, is more than one standard "
-        f"deviation (1.00; 10.0 times it); {SUPERNETS}."
+        "deviation (1.00; 10.0 times it); n = 3 pairs of seeds cannot show a difference at 5 %; "
+        f"{SUPERNETS}."
     )
 
 
@@ -52,7 +53,8 @@ def test_within_one_standard_deviation_of_the_wider_row(make_result: Make) -> No
     assert sentence(results) == (
         "λ = 1 best by supernet valid accuracy (91.00 ± 1.00 %, n = 3); "
         "the difference to λ = 0 (90.50 ± 2.50 %, n = 3), 0.50, is within one standard deviation "
-        f"(2.50); {SUPERNETS}."
+        "(2.50); n = 3 pairs of seeds cannot show a difference at 5 %; λ = 1 remains first in only "
+        f"75 % of resamples of the seeds; {SUPERNETS}."
     )
 
 
@@ -81,8 +83,22 @@ def test_single_seeds_say_nothing_about_chance(make_result: Make) -> None:
 
 
 def test_two_seeds_are_called_rough(make_result: Make) -> None:
-    text = sentence(searches(make_result, {0: (80.0, 80.0), 1: (90.0, 90.0)}))
+    found = searches(make_result, {0: (80.0, 80.0), 1: (90.0, 90.0)})
+    assert "(0.00); n = 2 pairs of seeds cannot show a difference at 5 %; " in sentence(found)
+    apart = [*found[:2], *(make_result(1, 90.0, seed=seed) for seed in (2, 3))]
+    text = sentence(apart)
     assert "(0.00); with so few seeds, the deviation is a rough estimate" in text
+    assert "pairs of seeds" not in text
+
+
+def test_six_seeds_without_a_difference(make_result: Make) -> None:
+    # Differences 1, 2, 3, 4, −5 and 6, so W⁻ = 5. Of the 64 sets of ranks, 1 + 1 + 1 + 2 + 2 + 3
+    # have a sum of at most 5, so p = 2 · 10/64.
+    lower = (90.0, 89.0, 88.0, 87.0, 96.0, 85.0)
+    assert (
+        "; n = 6 pairs of seeds show no difference at 5 % by Wilcoxon's signed-rank test with "
+        "Holm's correction (least p = 0.31); λ = 1 remains first in only "
+    ) in sentence(searches(make_result, {0: lower, 1: (91.0,) * 6}))
 
 
 def test_a_tie(make_result: Make) -> None:
@@ -231,7 +247,7 @@ def test_repeats_are_compared_with_each_other_and_with_the_rest(make_result: Mak
     assert text.startswith(
         "λ = 9 best by supernet valid accuracy (95.00 ± 1.41 %, n = 2 repeats); the difference to "
         "λ = 1 (90.00 ± 1.41 %, n = 2 repeats), 5.00, is more than one standard deviation (1.41; "
-        "3.5 times it); with so few seeds, the deviation is a rough estimate; the one not repeated "
+        "3.5 times it); n = 2 pairs of seeds cannot show a difference at 5 %; the one not repeated "
         "is λ = 0 (80.00 %, n = 1), 15.00 worse and more than one standard deviation (1.41); "
     )
 
@@ -252,7 +268,8 @@ def test_diverged_seeds_are_named_and_rank_last(make_result: Make) -> None:
     assert text == (
         "λ = 1 best by supernet valid accuracy (91.00 ± 1.00 %, n = 3); the difference to λ = 0 "
         "(81.00 ± 1.00 %, n = 3), 10.00, is more than one standard deviation (1.00; 10.0 times "
-        f"it); {SUPERNETS}; 2 of 3 seeds of λ = 10 diverged, so it ranks last."
+        f"it); n = 3 pairs of seeds cannot show a difference at 5 %; {SUPERNETS}; 2 of 3 seeds of "
+        "λ = 10 diverged, so it ranks last."
     )
 
 

@@ -104,7 +104,7 @@ def test_every_format_has_them(make_result: Make, searches: list[TrialResult]) -
         "values": {LAMBDA: "inf"},
         "failed": 0,
         "diverged": 0,
-        "test_accuracy": {"mean": 86.0, "std": 0.0, "n": 2},
+        "test_accuracy": {"mean": 86.0, "std": 0.0, "n": 2, "interval": [86.0, 86.0]},
         "rank": 1,
     }
 

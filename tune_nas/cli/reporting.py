@@ -7,6 +7,7 @@ import typer
 from tune_nas.errors import StorageError
 from tune_nas.paths import ANALYSIS
 from tune_nas.report import Report, find_report_format
+from tune_nas.sweep.config import race_rule
 from tune_nas.sweep.phases import read_records
 from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.sweep.runs.plan import read_plan
@@ -39,7 +40,7 @@ def report(run: str, storage: str, format_name: str) -> None:
             [record.result() for record in records if record.ended],
             sweep.metric,
             sweep.mode,
-            sweep.race_rule,
+            race_rule(sweep),
             objectives=objectives_of(sweep),
             constraints=constraints_of(sweep),
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from tune_nas.pareto import Mode
@@ -19,7 +19,7 @@ from tune_nas.report.labels import (
     value_label,
 )
 from tune_nas.report.objectives import Constraint, Objective, metrics_of
-from tune_nas.report.race import Race, RaceRule, repeat_outcomes, run_race
+from tune_nas.report.race import RaceRule, race_of
 from tune_nas.report.ranking import Ranked, best_first
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import (
@@ -30,6 +30,7 @@ from tune_nas.report.rows import (
     retraining_runs,
     settings_of,
 )
+from tune_nas.report.seed_statistics import SeedStatistics, seed_statistics
 from tune_nas.report.setting_comparison import SettingComparison, compare_settings
 
 CANDIDATES = "candidates"
@@ -100,18 +101,18 @@ class Comparison:
             [column.key for column in COLUMNS] + metrics_of(self.goals, self.constraints)
         )
         self.race_rule = race_rule
-        self.race = None if race_rule is None else self._race(race_rule)
-        self._rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
+        self.race = race_of(self.axes, self.results, race_rule)
+        rows = group(self.axes, self.results, list(metrics), self.rank_by.key)
+        if self.race is not None and self.rank_by.key != RETRAIN:
+            rows = [replace(row, survived=self.race.survived(row.key)) for row in rows]
+        self._rows = rows
 
-    def _race(self, rule: RaceRule) -> Race | None:
-        outcomes = repeat_outcomes(self.axes, self.results, rule.metric)
-        return run_race(rule, outcomes) if outcomes else None
-
-    def survived(self, row: Row) -> float:
-        """Return the number of seeds after which a row was dropped from the race; else inf."""
-        if self.race is None or row.phase != "repeat" or self.rank_by.key == RETRAIN:
-            return math.inf
-        return self.race.survived(tuple(row.values.values()))
+    @cached_property
+    def over_seeds(self) -> SeedStatistics:
+        """Intervals, paired tests and rank stability of the ranked metric over the seeds."""
+        ranking = self.ranking()
+        comparable = [row for row in ranking if not (self.diverged(row) or row.dropped)]
+        return seed_statistics(ranking, comparable, self.rank_by.key, self.mode)
 
     @cached_property
     def by_setting(self) -> SettingComparison | None:
@@ -173,7 +174,7 @@ class Comparison:
             if status == "finished" and has_diverged(result, self.rank_by.key):
                 status, why = "diverged", "its loss or metric is not finite"
             if status != "finished" or why:
-                who = f"{result.phase} {result.trial_id} ({self._describe(result)})"
+                who = f"{result.phase} {result.trial_id} ({_describe(result)})"
                 notes.append(f"{who} {status}: {why}")
         return notes
 
@@ -191,11 +192,12 @@ class Comparison:
         """Return what decides the rank of a row that can be ranked."""
         return Ranked(
             tuple(row.statistics[objective.key].mean for objective in self.goals),
-            tuple(row.values.values()),
+            row.key,
             self.diverged(row) > 0,
-            self.survived(row),
+            row.survived,
         )
 
-    def _describe(self, result: TrialResult) -> str:
-        values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
-        return ", ".join([*values, f"seed {result.seed}"])
+
+def _describe(result: TrialResult) -> str:
+    values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
+    return ", ".join([*values, f"seed {result.seed}"])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tune_nas.json_text import encode, json_text
+from tune_nas.report.bootstrap import bootstrap_interval
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.front import front_of, has_front, infeasible_of, volume_of
+from tune_nas.report.genotype_orders import genotype_orders
 from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.rows import Row, Statistic
+from tune_nas.report.seed_statistics import MOST_ROWS, SeedStatistics
 from tune_nas.report.sentence import compose
 from tune_nas.report.setting_comparison import SettingComparison
 
@@ -21,7 +26,8 @@ class Json(ReportFormat):
 
 def to_dict(comparison: Comparison) -> dict[str, object]:
     """Return the comparison as plain containers for JSON; inf is the text ``inf``."""
-    best = comparison.best()
+    best, rows = comparison.best(), comparison.rows()
+    intervals = len(rows) <= MOST_ROWS  # each takes milliseconds
     content = {
         "sweep": comparison.sweep,
         "axes": comparison.axes,
@@ -32,7 +38,10 @@ def to_dict(comparison: Comparison) -> dict[str, object]:
         "best_genotype": comparison.best_genotype,
         "front": _front_dict(comparison),
         "infeasible": [row.values for row in infeasible_of(comparison)],
-        "rows": [_row_dict(row) for row in comparison.rows()],
+        "rows": [_row_dict(row, intervals=intervals) for row in rows],
+        "statistics": _statistics_dict(comparison.over_seeds),
+        "genotype_orders": [asdict(each) for each in genotype_orders(comparison)],
+        "race": _race_dict(comparison),
         "settings": _settings_dict(comparison.by_setting),
         "notes": comparison.notes(),
     }
@@ -51,6 +60,42 @@ def _front_dict(comparison: Comparison) -> dict[str, object] | None:
         "values": [row.values for row in front_of(comparison)],
         "hypervolume": None if volume is None else volume.value,
         "reference": None if volume is None else volume.reference,
+    }
+
+
+def _statistics_dict(found: SeedStatistics) -> dict[str, object]:
+    return {
+        "rows": [
+            {
+                "values": own.row.values,
+                "interval": own.interval,
+                "first": own.first,
+                "test": None if own.test is None else asdict(own.test),
+            }
+            for own in found.rows
+        ],
+        "n_tests": found.n_tests,
+        "smallest_p": found.smallest,
+        "n_seeds": found.n_seeds,
+        "seed_tau": found.seed_tau,
+        "n_seed_pairs": found.n_seed_pairs,
+    }
+
+
+def _race_dict(comparison: Comparison) -> dict[str, object] | None:
+    race = comparison.race
+    if race is None:
+        return None
+    dropped = [
+        {"values": dict(zip(comparison.axes, values, strict=True)), **asdict(drop)}
+        for values, drop in race.dropped.items()
+    ]
+    return {
+        "trials": len(race.trials),
+        "most": race.most,
+        "rounds": race.rounds,
+        "over": race.over,
+        "dropped": dropped,
     }
 
 
@@ -76,11 +121,12 @@ def _settings_dict(found: SettingComparison | None) -> dict[str, object] | None:
     }
 
 
-def _statistic_dict(value: Statistic) -> dict[str, object]:
-    return {"mean": value.mean, "std": value.std, "n": value.n}
+def _statistic_dict(value: Statistic, *, intervals: bool = True) -> dict[str, object]:
+    interval = bootstrap_interval(value.values) if intervals else None
+    return {"mean": value.mean, "std": value.std, "n": value.n, "interval": interval}
 
 
-def _row_dict(row: Row) -> dict[str, object]:
+def _row_dict(row: Row, *, intervals: bool) -> dict[str, object]:
     return {
         "values": row.values,
         "phase": row.phase,
@@ -90,6 +136,9 @@ def _row_dict(row: Row) -> dict[str, object]:
         "diverged": row.diverged,
         "retrains_failed": row.retrains_failed,
         "retrains_diverged": row.retrains_diverged,
-        "statistics": {key: _statistic_dict(value) for key, value in row.statistics.items()},
+        "statistics": {
+            key: _statistic_dict(value, intervals=intervals)
+            for key, value in row.statistics.items()
+        },
         "trials": [trial.trial_id for trial in row.trials],
     }

@@ -8,6 +8,13 @@ from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.sentence import compose
 from tune_nas.report.setting_text import TITLE, setting_lines, setting_table
 from tune_nas.report.size_text import SIZE_TITLE, size_table
+from tune_nas.report.statistical_notes import (
+    ORDERS_TITLE,
+    STATISTICS_TITLE,
+    orders_table,
+    statistical_notes,
+    statistics_table,
+)
 from tune_nas.text import printable
 
 
@@ -25,6 +32,15 @@ def to_markdown(comparison: Comparison) -> str:
     parts = [f"# Sweep {comparison.sweep}", "", compose(comparison), "", *_lines(content)]
     parts += ["", "Mean ± sample standard deviation over the trials that ran to their end"]
     parts[-1] += " and did not diverge." if content.counts_diverged else "."
+    for title, table in (
+        (STATISTICS_TITLE, statistics_table(comparison)),
+        (ORDERS_TITLE, orders_table(comparison)),
+    ):
+        if table is not None:
+            parts += ["", f"## {title}", "", *_lines(table)]
+    notes = statistical_notes(comparison)
+    if notes:
+        parts += ["", *(f"- {note}" for note in notes)]
     by_setting = setting_table(comparison)
     if by_setting is not None:
         parts += ["", f"## {TITLE}", "", *_lines(by_setting), ""]

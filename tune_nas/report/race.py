@@ -106,7 +106,7 @@ def run_race(rule: RaceRule, outcomes: Mapping[Configuration, Outcomes]) -> Race
     """Return the state of a race, given the trials that have ended.
 
     A round ends when all of its trials have ended, so the order in which they end does not matter.
-    Then the configurations are compared with the incumbent, the one with the best mean. One that
+    Then the configurations are compared with the leader, the one with the best mean. One that
     has diverged is dropped, unless all have; and so is one without any value. Every other one is
     dropped if `win_probability` is below the threshold. The race ends when a single configuration
     is left, or all seeds are used.
@@ -159,17 +159,36 @@ def repeat_outcomes(
     return found
 
 
-def win_probability(differences: Sequence[float], left: int) -> float:
-    """Return the probability that a configuration overtakes the incumbent by the last seed.
+def race_of(
+    axes: Sequence[str], results: Iterable[TrialResult], rule: RaceRule | None
+) -> Race | None:
+    """Return the race that repeats were part of.
 
-    The differences d₁, …, dₙ to the incumbent, at common seeds, are taken to be independent samples
+    Args:
+        axes: The swept keys.
+        results: The trials that have ended, of every phase.
+        rule: The rule of the race.
+
+    Returns:
+        None without a rule or a repeat.
+    """
+    if rule is None:
+        return None
+    outcomes = repeat_outcomes(axes, results, rule.metric)
+    return run_race(rule, outcomes) if outcomes else None
+
+
+def win_probability(differences: Sequence[float], left: int) -> float:
+    """Return the probability that a configuration overtakes the leader by the last seed.
+
+    The differences d₁, …, dₙ to the leader, at common seeds, are taken to be independent samples
     of a normal distribution with unknown mean and variance. With m further seeds, N = n + m, the
     predictive distribution of their mean over all N seeds is Student's t with n − 1 degrees of
     freedom, centered at d̄ and scaled by s √(1/n − 1/N), so the probability of a mean above 0 is
     T_{n−1}(d̄ / (s √(1/n − 1/N))). For large N, this is the p-value of the one-sided paired t-test.
 
     Args:
-        differences: Value of the configuration minus that of the incumbent; positive is better.
+        differences: Value of the configuration minus that of the leader; positive is better.
         left: Number of further seeds m, at least 1.
 
     Returns:
@@ -208,13 +227,13 @@ def _decide(
     def rank(each: Configuration) -> tuple[object, ...]:
         return rank_key(statistics.fmean(sound[each].values()), each, mode=rule.mode)
 
-    incumbent = min(sound, key=rank)
+    leader = min(sound, key=rank)
     sign = 1 if rule.mode == "max" else -1
     for each, own in sound.items():
-        if each == incumbent:
+        if each == leader:
             continue
-        common = [seed for seed in seeds if seed in own and seed in sound[incumbent]]
-        differences = [sign * (own[seed] - sound[incumbent][seed]) for seed in common]
+        common = [seed for seed in seeds if seed in own and seed in sound[leader]]
+        differences = [sign * (own[seed] - sound[leader][seed]) for seed in common]
         probability = win_probability(differences, len(rule.seeds) - done)
         if probability < rule.threshold:
             lost[each] = Drop(done, probability, -statistics.fmean(differences))

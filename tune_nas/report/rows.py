@@ -30,9 +30,15 @@ _LOSSES = ("train_loss", "valid_loss", "test_loss")
 
 @dataclass(frozen=True)
 class Statistic:
-    """One metric over the trials of a row."""
+    """One metric over the trials of a row.
+
+    Args:
+        values: The values.
+        seeds: The seed of each value.
+    """
 
     values: tuple[float, ...]
+    seeds: tuple[int, ...]
 
     @property
     def n(self) -> int:
@@ -77,6 +83,7 @@ class Row:
         retrains_failed: Number of failed retraining runs.
         retrains_diverged: Number of diverged retraining runs.
         statistics: Metric → its statistic; a metric that no trial has is absent.
+        survived: Number of seeds after which it was dropped from a race; inf if it was not.
     """
 
     values: dict[str, SweptValue]
@@ -90,6 +97,17 @@ class Row:
     retrains_failed: int
     retrains_diverged: int
     statistics: dict[str, Statistic]
+    survived: float = math.inf
+
+    @property
+    def key(self) -> tuple[SweptValue, ...]:
+        """The swept values."""
+        return tuple(self.values.values())
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it was dropped from a race over seeds."""
+        return math.isfinite(self.survived)
 
     @property
     def n(self) -> int:
@@ -245,11 +263,17 @@ def _statistics(
 ) -> dict[str, Statistic]:
     found: dict[str, Statistic] = {}
     for metric in metrics:
-        if metric == RETRAIN:
-            values = [metric_value(trial, "test_accuracy") for trial in retrained]
-        else:
-            values = [metric_value(trial, metric) for trial in finished]
-        known = tuple(value for value in values if value is not None)
-        if known:
-            found[metric] = Statistic(known)
+        own = (retrained, "test_accuracy") if metric == RETRAIN else (finished, metric)
+        statistic = statistic_of(*own)
+        if statistic is not None:
+            found[metric] = statistic
     return found
+
+
+def statistic_of(trials: Sequence[TrialResult], key: str) -> Statistic | None:
+    """Return a metric over trials; None if none of them has a finite value of it."""
+    values = ((trial.seed, metric_value(trial, key)) for trial in trials)
+    known = [(seed, value) for seed, value in values if value is not None]
+    if not known:
+        return None
+    return Statistic(tuple(value for _, value in known), tuple(seed for seed, _ in known))

@@ -9,9 +9,12 @@ from tune_nas.report.front import has_front
 from tune_nas.report.front_sentence import front_parts, infeasible_parts
 from tune_nas.report.labels import RETRAIN, VALID_ACCURACY, MetricName, metric_name
 from tune_nas.report.rows import Row, Statistic
+from tune_nas.report.seed_statistics import ALPHA, SeedStatistics
+from tune_nas.report.signed_rank import p_text, smallest_p
 from tune_nas.text import listed, plural
 
 _REFERENCES = (RETRAIN, "benchmark/cifar10_test")
+_STABLE = 0.95  # share of resamples in which the best row is best
 
 
 def compose(report: Comparison) -> str:
@@ -29,20 +32,27 @@ def compose(report: Comparison) -> str:
         parts += [*_diverged(report, ranked_last=left), *_left_out(report)]
         return "; ".join(parts) + "."
     name = report.rank_by
-    sound = [row for row in ranking if not report.diverged(row)] or ranking
+    complete = [row for row in ranking if not report.diverged(row)] or ranking
+    sound = [row for row in complete if not row.dropped] or complete
     best, others = sound[0], report.not_repeated()
     parts = []
     if len(sound) > 1:
         parts.append(f"{best.label} best by {name.words} ({_amount_of(best, name)})")
         parts.append(_difference(sound, name))
+        parts += _evidence(report, sound)
+    elif len(complete) > 1:
+        parts.append(f"{best.label} best by {name.words} ({_amount_of(best, name)})")
     else:
         parts.append(f"{best.label or report.sweep}: {name.words} {_amount_of(best, name)}")
         if not others:
             parts.append(_alone(report))
+    if len(complete) > len(sound):
+        dropped = _shortened([row.label for row in complete[len(sound) :]])
+        parts.append(f"the race over seeds was lost by {dropped}")
     if others:
         parts.append(_beside_repeats(best, others, name, report.mode))
     parts += _references(report, ranking)
-    parts += _diverged(report, ranked_last=ranking[len(sound) :])
+    parts += _diverged(report, ranked_last=ranking[len(complete) :])
     parts += [*infeasible_parts(report), *_left_out(report)]
     return "; ".join(parts) + "."
 
@@ -136,9 +146,47 @@ def _difference(ranking: list[Row], name: MetricName) -> str:
         )
         if near:
             text += f", but that to {_shortened(near)} is within one"
-    if min(first.n, second.n) <= 2:
+    paired = len(set(first.seeds) & set(second.seeds)) > 1
+    if min(first.n, second.n) <= 2 and not paired:
         text += "; with so few seeds, the deviation is a rough estimate"
     return text
+
+
+def _evidence(report: Comparison, sound: list[Row]) -> list[str]:
+    """Say what the seeds show: the paired tests, and if the best row does not stay best.
+
+    That it stays best under resampling of few seeds is no evidence, so it is not said.
+    """
+    means = [row.statistics[report.rank_by.key].mean for row in sound[:2]]
+    if means[0] == means[1]:
+        return []
+    found = report.over_seeds
+    parts = [_tested(found)] if found.tests else []
+    first = found.rows[0].first
+    if first is not None and first < _STABLE:
+        parts.append(
+            f"{sound[0].label} remains first in only {100 * first:.0f} % of resamples of the seeds"
+        )
+    return parts
+
+
+def _tested(found: SeedStatistics) -> str:
+    n = found.most_pairs
+    if not found.can_differ:
+        among = "" if smallest_p(n) > ALPHA else f" among {plural(found.n_tests, 'comparison')}"
+        return f"n = {n} pairs of seeds cannot show a difference at 5 %{among}"
+    tests = {row.row.label: row.test for row in found.rows if row.test is not None}
+    shown = [label for label, test in tests.items() if test.significant]
+    method = "by Wilcoxon's signed-rank test with Holm's correction"
+    pairs = f"n = {n} pairs of seeds"
+    if not shown:
+        least = min(test.corrected for test in tests.values() if test.corrected is not None)
+        return f"{pairs} show no difference at 5 % {method} (least p = {p_text(least)})"
+    largest = max(p for label in shown if (p := tests[label].corrected) is not None)
+    text = f"{pairs} show the difference to {_shortened(shown)} at 5 % {method}"
+    text += f" (p {'=' if len(shown) == 1 else '≤'} {p_text(largest)})"
+    rest = [label for label in tests if label not in shown]
+    return f"{text}, but not that to {_shortened(rest)}" if rest else text
 
 
 def _threshold(first: Statistic, second: Statistic) -> float | None:

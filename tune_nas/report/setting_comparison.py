@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from tune_nas.rank_correlation import kendall_tau
 from tune_nas.report.labels import RETRAIN, SETTING, SweptValue, order_key
 from tune_nas.report.results import TrialResult
-from tune_nas.report.rows import Statistic, has_diverged, metric_value
+from tune_nas.report.rows import Statistic, has_diverged, statistic_of
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,11 @@ def _row(setting: str, values: Mapping[str, SweptValue], runs: Sequence[TrialRes
     own = [run for run in runs if run.parameters.get(SETTING) == setting]
     diverged = [run for run in own if has_diverged(run, RETRAIN)]
     sound = [run for run in own if run not in diverged]
-    accuracies = [metric_value(run, "test_accuracy") for run in sound if run.status == "finished"]
-    known = tuple(accuracy for accuracy in accuracies if accuracy is not None)
+    finished = [run for run in sound if run.status == "finished"]
     return SettingRow(
         setting=setting,
         values=values,
-        accuracy=Statistic(known) if known else None,
+        accuracy=statistic_of(finished, "test_accuracy"),
         failed=sum(run.status == "failed" for run in sound),
         diverged=len(diverged),
         rank=None,

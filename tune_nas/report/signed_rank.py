@@ -67,6 +67,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def p_text(p: float) -> str:
+    """Return a p-value with two significant digits: ``0.0039``, ``0.50``, ``1``."""
+    if p >= 0.995:
+        return "1"
+    return f"{p:.2f}" if p >= 0.1 else f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
+
+
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ranks from 1; equal values have the mean of theirs."""
     ordered = np.sort(values)

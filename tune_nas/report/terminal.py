@@ -14,6 +14,7 @@ from tune_nas.report.report_format import ReportFormat
 from tune_nas.report.sentence import compose
 from tune_nas.report.setting_text import TITLE, setting_lines, setting_table
 from tune_nas.report.size_text import SIZE_TITLE, size_table
+from tune_nas.report.statistical_notes import race_lines
 from tune_nas.text import printable
 
 PIPE_WIDTH = 220
@@ -54,8 +55,10 @@ def to_tables(comparison: Comparison) -> list[Table]:
 
 
 def closing_lines(comparison: Comparison) -> list[str]:
-    """Return the lines below the tables: the sentence, the settings, the unfinished trials."""
-    return [compose(comparison), *setting_lines(comparison), *comparison.notes()]
+    """Return the lines below the tables: the sentence, the race, the settings, and the unfinished
+    trials."""
+    own = [*race_lines(comparison), *setting_lines(comparison), *comparison.notes()]
+    return [compose(comparison), *own]
 
 
 def _table(content: TextTable, title: str) -> Table:

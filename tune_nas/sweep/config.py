@@ -64,23 +64,9 @@ class SweepConfig(SweepKeys):
     def repeat_seeds(self) -> list[int]:
         """The seeds of the repeat phase; of a race, all that a configuration may get."""
         searched = self.seed_list if self.searcher == "grid" else self.seed_list[:1]
-        most = self.repeat.max_seeds if self.repeat is not None else None
+        repeats = None if self.repeat is None else self.repeat.max_seeds or self.repeat.seeds
         first = max(searched) + 1
-        return [first + offset for offset in range(most or self._least_repeats)]
-
-    @property
-    def race_rule(self) -> RaceRule | None:
-        """The rule by which the repeat phase races over seeds; None if it does not."""
-        if self.repeat is None or self.repeat.max_seeds is None:
-            return None
-        return RaceRule(
-            tuple(self.repeat_seeds), self._least_repeats, self.search_metric, self.mode
-        )
-
-    @property
-    def _least_repeats(self) -> int:
-        own = self.repeat.seeds if self.repeat is not None else None
-        return own or len(self.seed_list)
+        return [first + offset for offset in range(repeats or len(self.seed_list))]
 
     @property
     def next_seed(self) -> int:
@@ -138,7 +124,7 @@ class SweepConfig(SweepKeys):
         """Reject repeats that could not start after the search phase, or would not end."""
         if not self.repeat_best:
             return
-        rule = self.race_rule
+        rule = race_rule(self)
         if rule is not None and len(rule.seeds) <= rule.least:
             raise ValueError(
                 f"repeat.max_seeds is {len(rule.seeds)}, but must be more than the {rule.least} "
@@ -168,6 +154,15 @@ class SweepConfig(SweepKeys):
                 f"trials is {self.trials}, but searcher 'grid' runs every combination; "
                 "take searcher 'random' or 'tpe'"
             )
+
+
+def race_rule(sweep: SweepConfig) -> RaceRule | None:
+    """Return the rule by which a sweep's repeats race over seeds; None without a race."""
+    repeat = sweep.repeat
+    if repeat is None or repeat.max_seeds is None:
+        return None
+    least = repeat.seeds or len(sweep.seed_list)
+    return RaceRule(tuple(sweep.repeat_seeds), least, sweep.search_metric, sweep.mode)
 
 
 def _check_retrain_grid(sweep: SweepConfig) -> None:

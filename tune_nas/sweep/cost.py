@@ -14,7 +14,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.runtime import resolve_device
 from tune_nas.search.capture import WARM_UP
 from tune_nas.spaces import load_space
-from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.config import SweepConfig, race_rule
 from tune_nas.sweep.first_checks import check_metric
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.ray.room import Node, trials_at_once
@@ -90,7 +90,7 @@ def estimate(
         genotypes = _most_genotypes(sweep, [trial for _, _, trial in trials], first + repeats)
     return Estimate(
         searches=first + repeats,
-        race=sweep.race_rule is not None,
+        race=race_rule(sweep) is not None,
         retrains=genotypes * sweep.retrain_grid.runs_per_genotype,
         retrains_at_most=unknown,
         search_epochs=epochs,

@@ -14,6 +14,7 @@ from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS, CANDIDATES
 from tune_nas.report import Report, TrialResult
 from tune_nas.status import Status
+from tune_nas.sweep.config import race_rule
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record import Record
@@ -65,7 +66,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     results = [record.result() for record in records]
     report = Report(
         *(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode),
-        race_rule=sweep.race_rule,
+        race_rule=race_rule(sweep),
         objectives=objectives_of(sweep),
         constraints=constraints_of(sweep),
     )

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from tune_nas.config import TrialConfig
-from tune_nas.report.race import Race, configuration_of, repeat_outcomes, run_race
+from tune_nas.report.race import configuration_of, race_of, repeat_outcomes, run_race
 from tune_nas.report.ranking import Ranked, best_first
 from tune_nas.report.results import PHASES
 from tune_nas.report.rows import distinct, has_diverged
 from tune_nas.status import Status
 from tune_nas.sweep import lazy_optuna
-from tune_nas.sweep.config import SweepConfig
+from tune_nas.sweep.config import SweepConfig, race_rule
 from tune_nas.sweep.frontier import Winner, best_of_sizes, frontier
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.objective_values import feasible_of, point_of
@@ -75,7 +75,7 @@ def phases_of(plan: Plan) -> list[Phase]:
     search = listed("search") if grid else lambda known: _sampling(plan, known["search"])
     phases = [Phase("search", sweep.task, search, early_stopping=True)]
     if sweep.repeat_best:
-        repeat = listed("repeat") if sweep.race_rule is None else partial(_racing, plan)
+        repeat = listed("repeat") if race_rule(sweep) is None else partial(_racing, plan)
         phases.append(Phase("repeat", sweep.task, repeat))
     if sweep.retrained:
         phases.append(Phase("retrain", "retrain", listed("retrain")))
@@ -156,7 +156,7 @@ def repeat_jobs(
 
     In a race, these are the searches that are due, given the repeats that have ended.
     """
-    if sweep.race_rule is not None:
+    if race_rule(sweep) is not None:
         return race_jobs(sweep, bases, searched, repeated)[0]
     best = [group[0].job.parameters for group in ranked(sweep, searched)[: sweep.repeat_best]]
     pairs = [(parameters, seed) for parameters in best for seed in sweep.repeat_seeds]
@@ -167,7 +167,7 @@ def race_jobs(
     sweep: SweepConfig, bases: BaseTrials, searched: Records, repeated: Iterable[Record]
 ) -> tuple[list[Job], int]:
     """Return the repeats of a race that are due, and the most that there may be in all."""
-    rule = sweep.race_rule
+    rule = race_rule(sweep)
     assert rule is not None  # the sweep has no race otherwise
     axes, repeated = list(sweep.parameters), list(repeated)
     best = [group[0].job.parameters for group in ranked(sweep, searched)[: sweep.repeat_best]]
@@ -323,7 +323,8 @@ def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:
     """
     records = list(records)
     groups: dict[str, list[Record]] = {}
-    race = _race_of(sweep, records)
+    ended = [record.result() for record in records if record.ended]
+    race = race_of(list(sweep.parameters), ended, race_rule(sweep))
     for record in records:
         groups.setdefault(repr(sorted(record.job.parameters.items())), []).append(record)
     configurations: list[Ranked] = []
@@ -346,15 +347,6 @@ def _means(sweep: SweepConfig, records: Iterable[Record]) -> tuple[float, ...]:
     """Return the mean of each objective of some searches."""
     points = [_point(sweep, record) for record in records]
     return tuple(statistics.fmean(values) for values in zip(*points, strict=True))
-
-
-def _race_of(sweep: SweepConfig, records: Iterable[Record]) -> Race | None:
-    """Return the race that repeats were part of; None for searches, and without a race."""
-    if sweep.race_rule is None:
-        return None
-    ended = [record.result() for record in records if record.ended]
-    outcomes = repeat_outcomes(list(sweep.parameters), ended, sweep.search_metric)
-    return run_race(sweep.race_rule, outcomes) if outcomes else None
 
 
 def _is_known(sweep: SweepConfig, record: Record) -> bool:
