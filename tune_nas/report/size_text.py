@@ -41,10 +41,9 @@ def size_table(comparison: Comparison) -> TextTable | None:
         groups.items(), key=lambda group: [order_key(normalize(value)) for value in group[0]]
     ):
         ended = [r for r in own if r.status == "finished" and not has_diverged(r, RETRAIN)]
-        known = [(run, metric_value(run, "test_accuracy")) for run in ended]
-        values_of = [(value, run.seed) for run, value in known if value is not None]
-        accuracies, seeds = tuple(v for v, _ in values_of), tuple(seed for _, seed in values_of)
-        found = Statistic(accuracies, seeds).text(name) if accuracies else "–"
-        lines.append([*map(value_label, values), str(len(accuracies)), found])
+        accuracies = {run.seed: metric_value(run, "test_accuracy") for run in ended}
+        known = {seed: value for seed, value in accuracies.items() if value is not None}
+        found = Statistic(tuple(known.values()), tuple(known)).text(name) if known else "–"
+        lines.append([*map(value_label, values), str(len(known)), found])
     header = [*map(axis_label, keys), "n", name.title]
     return TextTable(header, lines, len(keys), None, counts_diverged=False) if lines else None
