@@ -43,6 +43,23 @@ def make_folder(folder: Path) -> None:
     _sync_folder(folder.parent)
 
 
+def folder_bytes(folder: Path) -> int:
+    """Return the number of bytes of all files below a folder; 0 if there is none.
+
+    Links are not followed. Files that are removed meanwhile count as 0.
+    """
+    total, folders = 0, [str(folder)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    with suppress(OSError):
+                        total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a new name in a folder survive a power cut, if the file system can sync a folder."""
     with suppress(OSError):

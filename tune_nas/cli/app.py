@@ -20,6 +20,7 @@ from tune_nas.cli import (
     networks,
     report_command,
     run_commands,
+    run_overview,
     selections,
     ui,
 )
@@ -83,6 +84,9 @@ app.command("sweep")(run_commands.sweep)
 app.command("search")(run_commands.search)
 app.command("retrain")(run_commands.retrain)
 app.command("resume")(run_commands.resume)
+app.command("runs")(run_overview.runs)
+app.command("status")(run_overview.status)
+app.command("stop")(run_overview.stop)
 app.command("predict")(networks.predict)
 app.command("export")(networks.export)
 app.command("select")(selections.select)

@@ -8,7 +8,7 @@ from tune_nas.errors import StorageError
 from tune_nas.paths import ANALYSIS
 from tune_nas.report import Report, find_report_format
 from tune_nas.sweep.phases import read_records
-from tune_nas.sweep.runs.lookup import find_run
+from tune_nas.sweep.runs.lookup import existing_run
 from tune_nas.sweep.runs.plan import read_plan
 from tune_nas.sweep.runs.storage import Storage
 
@@ -21,9 +21,7 @@ def report(run: str, storage: str, format_name: str) -> None:
         StorageError: If there is no such run, if it is an analysis, or damaged.
     """
     report_format = find_report_format(format_name)
-    if find_run(run, storage).state is None:
-        raise StorageError(f"'{run}' is not a run in {Storage(storage).root}; see `list runs`")
-    plan = read_plan(Storage(storage).within(run))
+    plan = read_plan(Storage(storage).within(existing_run(run, storage).name))
     if plan.state.kind == "analysis":
         raise StorageError(
             f"'{run}' is the analysis of a search, which compares no trials; its table is in "

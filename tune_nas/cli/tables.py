@@ -15,12 +15,17 @@ from tune_nas.text import printable
 
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
     """Print rows as a table; the columns are keys of each row."""
+    print_rich(table_of(columns, rows))
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> Table:
+    """Return rows as a table; the columns are keys of each row."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(_text(row.get(key)) for key in columns))
-    print_rich(table)
+    return table
 
 
 def print_rich(content: RenderableType) -> None:

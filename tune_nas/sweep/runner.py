@@ -20,7 +20,7 @@ from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.retrain_grid import RetrainGrid
 from tune_nas.sweep.runs.locking import check_free, locked
-from tune_nas.sweep.runs.lookup import find_run
+from tune_nas.sweep.runs.lookup import existing_run
 from tune_nas.sweep.runs.plan import Plan, State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
@@ -221,9 +221,9 @@ def _named(text: str, storage: str) -> str:
     """Return the run that a text names, by its name or by that of one of its trials.
 
     Raises:
-        StorageError: If the run has no such trial.
+        StorageError: If there is no such run, or it has no such trial.
     """
-    found = find_run(text, storage)
+    found = existing_run(text, storage, trial=True)
     if found.trial_id and found.trial_id not in found.records(*PHASES):
         raise StorageError(f"'{found.name}' has no trial '{found.trial_id}'; nothing to resume")
     return found.name

@@ -21,6 +21,7 @@ from tune_nas.sweep.ray.cluster import connect, registered, trials_at_once
 from tune_nas.sweep.ray.environment import is_local
 from tune_nas.sweep.ray.execution import PhaseRunner
 from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.stop_requests import StopRequests
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.tracking import SweepTracking
@@ -44,7 +45,8 @@ def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool)
     """
     uri = store_uri(plan.state.mlflow, Storage(options.storage))
     known = read_records(plan)
-    with told_by_name(plan.storage.root, uri), _logging_to(plan.storage):
+    StopRequests(plan.storage).withdraw()  # one that came too late for an earlier session
+    with told_by_name(plan.storage.root, uri), _logging_to(plan.storage), _noted_end(plan):
         if plan.state.status == "untracked" and not lacks_trials(plan, known):
             with _tracked(plan, uri, known) as (tracking, _):  # Ray is not needed
                 return _conclude(plan, tracking, known)
@@ -64,13 +66,30 @@ def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool)
 @contextmanager
 def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking, Interruption]]:
     """Open the sweep's runs in MLflow, and close them however the block ends, also on a signal."""
-    interruption = Interruption()
+    requests = StopRequests(plan.storage)
+    interruption = Interruption(requests.of_run)
     with interruption.watch():
         with interruption.deferred():  # so that an opened run is always closed
             tracking = SweepTracking(plan, uri, known)
-        with tracking.closing(interruption):
-            interruption.check()
-            yield tracking, interruption
+        try:
+            with tracking.closing(interruption):
+                interruption.check()
+                yield tracking, interruption
+        except KeyboardInterrupt:
+            plan.state.interrupted = interruption.reason
+            requests.withdraw()
+            raise
+
+
+@contextmanager
+def _noted_end(plan: Plan) -> Iterator[None]:
+    """Note an interruption in the state: a session that leaves none has died."""
+    plan.state.interrupted = ""
+    try:
+        yield
+    except KeyboardInterrupt:
+        plan.write_state(interrupted=plan.state.interrupted or "Ctrl-C")
+        raise
 
 
 def _conclude(plan: Plan, tracking: SweepTracking, known: Known) -> SweepOutcome:

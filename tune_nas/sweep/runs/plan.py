@@ -48,6 +48,12 @@ class State:
         parent_run: MLflow run that this genotype comes from, or that an ``analysis`` analyzes.
         options: The options that a resume takes over, from `RunOptions.for_resume`.
         folder: Directory in which it was started; its relative paths are relative to it.
+        totals: Number of trials of each phase that was started.
+        interrupted: What ended the last session, e.g. ``Ctrl-C``; empty if it ran to its end, is
+            running, or died.
+        extended: Whether seeds, values or trials were added: the trials of a grid are then
+            numbered in the order in which they were added.
+        renamed_from: Earlier name of the run, as long as MLflow has not been told.
     """
 
     kind: str = "sweep"
@@ -60,6 +66,10 @@ class State:
     parent_run: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     folder: str = field(default_factory=os.getcwd)
+    totals: dict[str, int] = field(default_factory=dict)
+    interrupted: str = ""
+    extended: bool = False
+    renamed_from: str = ""
 
 
 @dataclass
