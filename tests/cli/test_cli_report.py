@@ -76,7 +76,10 @@ def test_a_format_of_the_user(command_line, stored: Path) -> None:
             "--format is 'json:JSONDecoder', but must be a class derived from ReportFormat",
         ),
         (("other",), "'other' is not a run in {runs}; see `tune-nas runs`"),
-        (("before/search-00000",), "'before/search-00000' is not a run in {runs}; see `tune-nas runs`"),
+        (
+            ("before/search-00000",),
+            "'before/search-00000' is not a run in {runs}; see `tune-nas runs`",
+        ),
     ],
 )
 def test_bad_input_is_one_line(

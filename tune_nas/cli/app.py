@@ -16,6 +16,7 @@ from tune_nas.cli import (
     benchmark,
     bodies,
     catalog,
+    extend_command,
     inspection,
     networks,
     report_command,
@@ -84,6 +85,7 @@ app.command("sweep")(run_commands.sweep)
 app.command("search")(run_commands.search)
 app.command("retrain")(run_commands.retrain)
 app.command("resume")(run_commands.resume)
+app.command("extend")(extend_command.extend)
 app.command("runs")(run_overview.runs)
 app.command("status")(run_overview.status)
 app.command("stop")(run_overview.stop)

@@ -10,7 +10,8 @@ from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.paths import DATABASE
 from tune_nas.report.results import PHASES
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
-from tune_nas.sweep.failed import has_failed, reopen_failed
+from tune_nas.sweep.extension import Extension, extended, write_extension
+from tune_nas.sweep.failed import has_failed, reopen_failed, reopen_stopped
 from tune_nas.sweep.first_checks import check_metric, check_name, data_sections
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome
@@ -120,6 +121,7 @@ def resume_sweep(
     options: RunOptions,
     *,
     failed: bool = False,
+    stopped: bool = False,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Resume a sweep, search, retraining run or analysis after a crash, Ctrl-C or power cut.
@@ -129,6 +131,7 @@ def resume_sweep(
             is resumed. None for the latest unfinished run.
         options: Where and how trials run; None values keep the setting of the original run.
         failed: Whether to retry failed trials, also those of a finished sweep.
+        stopped: Whether to continue trials that the user stopped, also those of a finished sweep.
         tasks: Tasks by name that replace the shipped ones.
 
     Raises:
@@ -138,20 +141,75 @@ def resume_sweep(
     own = _named(name, options.storage) if name else _latest(root, failed=failed)
     plan = read_plan(root.within(own))
     recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
-    plan.state.mlflow = options.mlflow or recorded
+    options = _taken_over(plan, root, options)
     path = sqlite_path(store_uri(plan.state.mlflow, root))
     if plan.state.status == "finished":
         if plan.state.mlflow != recorded or (path is not None and not path.exists()):
             plan.state.status = "untracked"  # the store has changed, or the previous one is gone
-        elif not failed and not lacks_trials(plan, read_records(plan)):
+        elif not failed and not stopped and not lacks_trials(plan, read_records(plan)):
             raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
-    options = options.merged_with(plan.state.options)
-    plan.state.options = options.for_resume()
-    check_address(options.address)
     with locked(plan):
         if failed:
             reopen_failed(plan)
+        if stopped:
+            reopen_stopped(plan)
         return _run(plan, options, tasks or {}, resumed=True)
+
+
+def extend_sweep(
+    name: str, extension: Extension, options: RunOptions, *, tasks: Tasks | None = None
+) -> SweepOutcome:
+    """Add seeds, values or sampled trials to a sweep, run what is missing, and report on all.
+
+    Trials that the sweep has keep their ids and results. A sweep that has not finished is resumed,
+    too.
+
+    Args:
+        name: Name of the sweep.
+        extension: What is added.
+        options: Where and how trials run; None values keep the setting of the original run.
+        tasks: Tasks by name that replace the shipped ones.
+
+    Raises:
+        ConfigError: If the extension does not fit the sweep, or a trial cannot start.
+        StorageError: If there is no such sweep, or it is running.
+    """
+    root = Storage(options.storage)
+    folder = root.within(existing_run(name, options.storage).name)
+    with locked(read_plan(folder)):
+        plan = extended(read_plan(folder), extension)  # no other driver changes it now
+        options = _taken_over(plan, root, options)
+        prepare_environment(options.address)
+        _check_trials(plan, options, tasks or {})
+        write_extension(plan)
+        return _run(plan, options, tasks or {}, resumed=True)
+
+
+def _taken_over(plan: Plan, root: Storage, options: RunOptions) -> RunOptions:
+    """Return options with missing ones as in the earlier session, and set those of the plan."""
+    recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
+    plan.state.mlflow = options.mlflow or recorded
+    options = options.merged_with(plan.state.options)
+    plan.state.options = options.for_resume()
+    check_address(options.address)
+    return options
+
+
+def _check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
+    """Check that the trials of a sweep can start, and describe the images of a user's folder.
+
+    Raises:
+        TuneNasError: If one cannot.
+    """
+    check_metric(plan.sweep, plan.bases)
+    trials = [trial for _, _, trial in plan.resolved.trials]
+    check_data_keys(data_sections(plan.sweep, trials))
+    from tune_nas.sweep.preflight import check_trials, tell_images  # they import torch
+
+    check_trials(plan, options, tasks)
+    check_address(options.address)
+    if not options.quiet:
+        tell_images(trials)
 
 
 def _single(trial: TrialConfig, name: str | None, **changes: object) -> SweepConfig:
@@ -173,21 +231,13 @@ def _start(
     root = Storage(options.storage)
     storage = root.within(sweep.name)
     check_free(storage, sweep.name, options)
-    check_metric(sweep, bases)
     plan = Plan(storage, sweep, bases, state)
-    trials = [trial for _, _, trial in plan.resolved.trials]
-    check_data_keys(data_sections(sweep, trials))
-    from tune_nas.sweep.preflight import check_trials, tell_images  # they import torch
-
-    check_trials(plan, options, tasks or {})
-    check_address(options.address)
+    _check_trials(plan, options, tasks or {})
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
         Experiment(uri)
     state.options = options.for_resume()
-    if not options.quiet:
-        tell_images(trials)
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
         check_free(storage, sweep.name, options)  # another process may have started it meanwhile

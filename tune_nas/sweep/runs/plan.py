@@ -17,6 +17,7 @@ from tune_nas import library, paths
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.parameters import TRIAL
 from tune_nas.sweep.resolution import BaseTrials, Resolved
 from tune_nas.sweep.resolve import resolve_points
 from tune_nas.sweep.retrain_trials import resolved_sections
@@ -94,12 +95,20 @@ class Plan:
 
     def write(self) -> None:
         """Write all of it; the state last, since a folder with a state is a sweep."""
+        self.write_sweep()
+        self.write_trials()
+        self.write_state()
+
+    def write_sweep(self) -> None:
+        """Write the sweep."""
         self.storage.write(SWEEP, _yaml(self.sweep.to_dict()))
+
+    def write_trials(self) -> None:
+        """Write the trials, and the settings of the retraining runs if there are several."""
         trials = {name: trial.to_dict() for name, trial in self.bases.trials.items()}
         self.storage.write(TRIALS, _yaml(trials))
         if self.sweep.retrain_grid.settings:
             self.storage.write(RETRAINING, _yaml(resolved_sections(self.sweep, self.bases)))
-        self.write_state()
 
     def write_state(self, **changes: object) -> None:
         """Change entries of the state and write it."""
@@ -127,14 +136,13 @@ def read_plan(storage: Storage) -> Plan:
     state = read_state(storage)
     if state is None:
         raise StorageError(f"{storage.root}/{STATE} is missing or damaged; nothing to resume")
-    bases = {name: portable(trial, state.folder) for name, trial in trials.items()}
+    sweep = library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}")
+    swept = sweep.parameters.get(TRIAL)
+    # An extension that was killed before it was complete has written trials for later values.
+    named = trials if swept is None else [str(name) for name in swept.values]
+    bases = {n: portable(trial, state.folder) for n, trial in trials.items() if n in named}
     retraining = _content(storage, RETRAINING) if RETRAINING in storage.names() else {}
-    return Plan(
-        storage,
-        library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}"),
-        BaseTrials(bases, state.folder, retraining),
-        state,
-    )
+    return Plan(storage, sweep, BaseTrials(bases, state.folder, retraining), state)
 
 
 def _content(storage: Storage, name: str) -> dict[str, Any]:
