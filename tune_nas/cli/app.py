@@ -24,6 +24,7 @@ from tune_nas.cli import (
     run_overview,
     selections,
     ui,
+    upkeep_commands,
 )
 
 
@@ -89,6 +90,10 @@ app.command("extend")(extend_command.extend)
 app.command("runs")(run_overview.runs)
 app.command("status")(run_overview.status)
 app.command("stop")(run_overview.stop)
+app.command("rename")(upkeep_commands.rename)
+app.command("rm")(upkeep_commands.rm)
+app.command("clean")(upkeep_commands.clean)
+app.command("doctor")(upkeep_commands.doctor)
 app.command("predict")(networks.predict)
 app.command("export")(networks.export)
 app.command("select")(selections.select)

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.library_output import hidden_warnings
+from tune_nas.sweep.manage.renaming import finish_renaming
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
 from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records, workers_of
@@ -47,6 +48,7 @@ def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool)
     known = read_records(plan)
     StopRequests(plan.storage).withdraw()  # one that came too late for an earlier session
     with told_by_name(plan.storage.root, uri), _logging_to(plan.storage), _noted_end(plan):
+        finish_renaming(plan, uri)
         if plan.state.status == "untracked" and not lacks_trials(plan, known):
             with _tracked(plan, uri, known) as (tracking, _):  # Ray is not needed
                 return _conclude(plan, tracking, known)

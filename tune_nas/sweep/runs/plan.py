@@ -137,6 +137,8 @@ def read_plan(storage: Storage) -> Plan:
     if state is None:
         raise StorageError(f"{storage.root}/{STATE} is missing or damaged; nothing to resume")
     sweep = library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}")
+    # The folder may have been renamed, also by `tune-nas rename` that was killed before its end.
+    sweep = sweep.model_copy(update={"name": storage.root.rpartition("/")[2]})
     swept = sweep.parameters.get(TRIAL)
     # An extension that was killed before it was complete has written trials for later values.
     named = trials if swept is None else [str(name) for name in swept.values]
