@@ -54,8 +54,8 @@ def remove_run(
     folder = run.folder
     run.check_not_running(force=force)
     run.check_unused()
+    size, tracked = folder.size(), 0
     with locked_folder(folder, name):
-        size, tracked = folder.size(), 0
         state, uri = run.state, run.store() if mlflow_runs else None
         if state is not None and uri is not None:
             tracked = remove_runs(uri, name, state.identity)
