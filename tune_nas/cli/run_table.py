@@ -17,7 +17,7 @@ from tune_nas.text import brief, printable
 
 SORTS = ("age", "name", "status", "best", "size")
 _WIDTH = 100  # of the table, at most
-_GAP = 3  # between columns, and at both ends of the line
+_GAP = 2  # between columns, and at both ends of the line
 _SHORTEST_NAME = 12
 _METRIC = 14  # characters
 _METRICS = {"valid_accuracy": "valid", "retrain/test_accuracy": "test"}
@@ -46,7 +46,8 @@ def print_runs(storage: str, *, status: str | None, sort: str, output: Format) -
         now = time.time()
         rows = [_row(run, now) for run in found]
         longest = _name_width(rows)
-        print_table(list(rows[0]), [{**row, "name": brief(row["name"], longest)} for row in rows])
+        named = [{**row, "name": brief(row["name"], longest)} for row in rows]
+        print_table(list(rows[0]), named, narrow=True)
     else:
         where = Storage(storage).root
         echo(f"no runs in {where} yet" if status is None else f"no run in {where} is {status}")

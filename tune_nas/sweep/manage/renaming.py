@@ -57,6 +57,7 @@ def rename_run(storage: str, old: str, name: str) -> Renamed:
         with locked_folder(root.within(name), name):
             return Renamed(old, name, _finish(storage, read_plan(root.within(name))))
     run = ManagedRun(storage, existing_run(old, storage).name)
+    _check_free(root, name)
     run.check_not_running()
     run.check_unused()
     source, target = root.local / old, root.local / name
@@ -64,8 +65,7 @@ def rename_run(storage: str, old: str, name: str) -> Renamed:
         plan = read_plan(run.folder)
         if plan.state.renamed_from and plan.state.renamed_from != old:
             _finish(storage, plan)  # of an earlier renaming
-        if name in root.names():
-            raise NameTakenError(f"'{name}' exists in {root.root}; choose another name")
+        _check_free(root, name)  # another process may have taken it meanwhile
         plan.write_state(renamed_from=old)
         try:
             source.rename(target)
@@ -97,6 +97,11 @@ def finish_renaming(plan: Plan, uri: str | None) -> int:
     plan.write_sweep()
     plan.write_state(renamed_from="")
     return tracked
+
+
+def _check_free(root: Storage, name: str) -> None:
+    if name in root.names():
+        raise NameTakenError(f"'{name}' exists in {root.root}; choose another name")
 
 
 def _finish(storage: str, plan: Plan) -> int:
