@@ -70,7 +70,7 @@ def test_a_remote_driver_is_asked_and_never_taken_for_dead(bucket: str, tmp_path
     assert StopRequests(plan.storage).of_run()
     with pytest.raises(StorageError, match="'x' may be running: last result 0 minutes ago"):
         remove_run(bucket, "x", mlflow_runs=False)
-    with pytest.raises(StorageError, match=r"'xy' is not a run in s3://.*/nas; see `tune-nas"):
-        existing_run("xy", bucket)
+    with pytest.raises(StorageError, match=r"'other' is not a run in s3://.*/nas; see `tune-nas"):
+        existing_run("other", bucket)
     remove_run(bucket, "x", mlflow_runs=False, force=True)
     assert list(run_summaries(bucket)) == []
