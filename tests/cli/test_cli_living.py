@@ -212,6 +212,11 @@ def test_the_options_of_extend(command_line, plans: dict[str, Any], extensions) 
         status, _, err = command_line.run("extend", "done", *arguments)
         assert (status, err) == (130, "tune-nas: interrupted; resume with: tune-nas resume done\n")
         assert extensions.pop()[:2] == ("done", extension)
+    command = ("extend", "lost", "--values", "update.lambda=30", "--dry-run")
+    assert command_line.json(*command)["searches"] == [
+        {"trial": "search-00003", "update.lambda": 30.0, "seed": 0}
+    ]
+    assert table(command_line.ok(*command))[2].split() == ["search-00003", "30", "0"]
     for wrong in ("update.lambda", "=3", "update.lambda=", "update.lambda=[3"):
         assert "must be KEY=VALUES" in command_line.refused("extend", "done", "--values", wrong)
     for wrong in ("x", "+", "0", "-3", "+-3", "²"):

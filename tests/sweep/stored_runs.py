@@ -35,7 +35,7 @@ def store_run(
     """
     file = Path(folder or root) / f"sweep-{len(name)}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    values = {"update.lambda": {"grid": [0, 1, 3]}}
+    values = {"update.lambda": {"grid": [0, 1, 2]}}
     file.write_text(json.dumps({"trial": "milenas", "parameters": values}))
     sweep = load_sweep(file).model_copy(update={"name": name})
     file.unlink()

@@ -47,6 +47,9 @@ def extend(
     concurrency: options.Concurrency = None,
     together: options.Together = None,
     workers: options.Workers = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the searches that are missing; run none.")
+    ] = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Add seeds, values or trials to a sweep; only what is missing runs, and one report has all."""
@@ -62,5 +65,6 @@ def extend(
         concurrency=concurrency,
         together=together,
         workers=workers,
+        dry_run=dry_run,
         output=output,
     )

@@ -8,13 +8,17 @@ import yaml
 
 from tune_nas import sweep as sweeps
 from tune_nas.cli.option_values import run_options
-from tune_nas.cli.output import Format
+from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.run_names import interruptible
 from tune_nas.cli.run_summary import print_outcome
 from tune_nas.cli.running import parse_seeds
 from tune_nas.cli.shared_options import ExecutionOptions
+from tune_nas.cli.tables import print_table
 from tune_nas.errors import ConfigError
+from tune_nas.sweep.extension import extended, extent, missing_searches
 from tune_nas.sweep.runs.lookup import existing_run
+from tune_nas.sweep.runs.plan import read_plan
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import brief
 from tune_nas.yaml_text import parse_yaml
 
@@ -29,9 +33,10 @@ def extend(
     concurrency: int | None,
     together: int | None,
     workers: int | None,
+    dry_run: bool,
     output: Format,
 ) -> None:
-    """Extend a sweep and print its report.
+    """Extend a sweep and print its report, or print the searches that would be run.
 
     Raises:
         ConfigError: If nothing is added, or an option has another form.
@@ -47,10 +52,25 @@ def extend(
         more_trials=more,
     )
     name = existing_run(run, execution.storage).name
+    if dry_run:
+        _print_missing(name, execution.storage, extension, output)
+        return
     options = run_options(execution, concurrency, together, workers)
     with interruptible(name, execution.storage):
         outcome = sweeps.extend_sweep(name, extension, options)
     print_outcome(outcome, output, execution.storage)
+
+
+def _print_missing(name: str, storage: str, extension: sweeps.Extension, output: Format) -> None:
+    plan = extended(read_plan(Storage(storage).within(name)), extension)
+    rows = [{"trial": j.id, **j.parameters, "seed": j.seed} for j in missing_searches(plan)]
+    if output is Format.JSON:
+        print_json({"sweep": plan.sweep.to_dict(), "searches": rows})
+        return
+    if rows:
+        print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    else:
+        echo(f"'{name}' will have: {extent(plan.sweep)}")
 
 
 def _parse_trials(text: str) -> tuple[int | None, int | None]:

@@ -11,8 +11,9 @@ from tune_nas import library
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.ineffective_keys import check_swept
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.parameters import TRIAL, Parameter
-from tune_nas.sweep.phases import identity, read_records, search_jobs
+from tune_nas.sweep.phases import identity, jobs_of, read_records, search_jobs
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.runs.plan import Plan
@@ -69,6 +70,15 @@ def extended(plan: Plan, extension: Extension) -> Plan:
         check_swept(own, new.resolved.points)
     _check_known(plan)
     return new
+
+
+def missing_searches(plan: Plan) -> list[Job]:
+    """Return the searches of a grid that have no record; empty if the sweep samples."""
+    if plan.sweep.searcher != "grid":
+        return []
+    known = read_records(plan)
+    jobs = jobs_of(plan, "search", known)
+    return [job for job in jobs if known["search"].get(job.id) is None]
 
 
 def write_extension(plan: Plan) -> None:

@@ -11,10 +11,9 @@ from tune_nas.errors import StorageError
 from tune_nas.paths import STATE
 from tune_nas.sweep.manage.managed_run import ManagedRun
 from tune_nas.sweep.runs.locking import locked_folder
+from tune_nas.sweep.runs.plan import REMOVED
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking.run_changes import remove_runs
-
-_REMOVED = ".removed-"  # prefix of a folder that is being removed
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,9 @@ def remove_run(
 
 
 def _remove_local(folder: Path) -> None:
-    for leftover in folder.parent.glob(f"{_REMOVED}*"):
+    for leftover in folder.parent.glob(f"{REMOVED}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    gone = folder.with_name(f"{_REMOVED}{os.getpid()}-{folder.name[:80]}")
+    gone = folder.with_name(f"{REMOVED}{os.getpid()}-{folder.name[:80]}")
     try:
         if folder.is_symlink():
             folder.unlink()  # its files are elsewhere, and stay

@@ -15,7 +15,7 @@ from tune_nas.sweep.config import RETRAIN_METRIC
 from tune_nas.sweep.manage.trial_states import TrialState, read_trial_states
 from tune_nas.sweep.options import storage_option
 from tune_nas.sweep.runs.drivers import RUNNING, status_of
-from tune_nas.sweep.runs.plan import State, read_state
+from tune_nas.sweep.runs.plan import REMOVED, State, read_state
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.yaml_text import parse_yaml
 
@@ -89,7 +89,7 @@ def run_summaries(storage: str, names: Iterable[str] | None = None) -> Iterator[
     """
     root = Storage(storage)
     for name in root.names() if names is None else names:
-        if not name.startswith(".") and STATE in root.names(name):
+        if not name.startswith(REMOVED) and STATE in root.names(name):
             yield summarize(root.within(name), name, storage)
 
 

@@ -10,7 +10,7 @@ from tune_nas.errors import StorageError
 from tune_nas.library import nearest
 from tune_nas.paths import ARTIFACTS, DATABASE, STATE, SWEEP, expanded, is_folder, is_uri
 from tune_nas.sweep.runs.checkpoints import list_checkpoints
-from tune_nas.sweep.runs.plan import State, read_state
+from tune_nas.sweep.runs.plan import REMOVED, State, read_state
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.records import Records
@@ -152,7 +152,7 @@ def existing_run(text: str, storage: str, *, trial: bool = False) -> RunReferenc
     """
     found = find_run(text, storage)
     files = Storage(storage).names(found.name) if found.exists else ()
-    is_run = not found.name.startswith(".") and bool({STATE, SWEEP} & set(files))
+    is_run = not found.name.startswith(REMOVED) and bool({STATE, SWEEP} & set(files))
     if not is_run or (found.trial_id and not trial):
         root = Storage(storage).root
         name = printable(brief(text))
@@ -163,7 +163,7 @@ def existing_run(text: str, storage: str, *, trial: bool = False) -> RunReferenc
 def _run_names(storage: str) -> list[str]:
     """Return the names in a storage that runs may have."""
     own = (DATABASE, ARTIFACTS)
-    return [n for n in Storage(storage).names() if n not in own and not n.startswith(".")]
+    return [n for n in Storage(storage).names() if n not in own and not n.startswith(REMOVED)]
 
 
 def _checkpoints(text: str) -> tuple[str, ...]:

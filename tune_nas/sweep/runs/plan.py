@@ -29,6 +29,8 @@ from tune_nas.yaml_text import parse_yaml
 SWEEP, TRIALS, STATE = paths.SWEEP, "trials.yaml", paths.STATE
 RETRAINING = "retraining.yaml"
 """The settings of the retraining runs, if there are several."""
+REMOVED = ".removed-"
+"""Prefix of the folder of a run that is being removed."""
 KINDS = ("sweep", "search", "retrain", "analysis")
 STATUSES = ("running", "untracked", "finished")
 
@@ -189,7 +191,7 @@ def read_states(
         StorageError: If the storage cannot be read.
     """
     for name in root.names() if names is None else names:
-        if STATE in root.names(name):
+        if not name.startswith(REMOVED) and STATE in root.names(name):
             yield name, read_state(root.within(name))
 
 
