@@ -99,7 +99,7 @@ def test_the_status_of_a_run(command_line, plans: dict[str, Any]) -> None:
     assert lines[0] == (
         "lost: sweep, lost; phase 1 of 2 (search): 1 of 3 trials done, 1 lost, 1 failed"
     )
-    assert lines[1].endswith("; best so far: valid 80.26 (search-00000)")
+    assert lines[1].endswith("; best: valid 80.26 (search-00000)")
     assert lines[2] == "lost: its driver is gone; resume with: tune-nas resume lost"
     assert lines[3] == f"log: {command_line.folder}/runs/lost/log.txt"
     assert [line.split()[0] for line in lines[6:]] == [trial_id for trial_id, _, _ in TRIALS]
@@ -108,7 +108,7 @@ def test_the_status_of_a_run(command_line, plans: dict[str, Any]) -> None:
     assert content["trials"][2]["metrics"]["valid_accuracy"] == 75.0
     # In a pipe: a line, and the end, as the run does not run.
     out = command_line.ok("status", "lost", "--watch")
-    assert out == f"{lines[0]}; best so far: valid 80.26 (search-00000)\n"
+    assert out == f"{lines[0]}; best: valid 80.26 (search-00000)\n"
 
 
 def test_a_near_name_is_suggested_everywhere(command_line, plans: dict[str, Any]) -> None:

@@ -155,7 +155,8 @@ def _left(progress: RunProgress) -> str:
 def _best(progress: RunProgress) -> str:
     if progress.best is None:
         return ""
-    return f"; best so far: {best_text(progress.best)} ({progress.best.trial_id})"
+    words = "best so far" if progress.is_running else "best"
+    return f"; {words}: {best_text(progress.best)} ({progress.best.trial_id})"
 
 
 def _rows(progress: RunProgress) -> list[Row]:

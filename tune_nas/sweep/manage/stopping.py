@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tune_nas.errors import StorageError
@@ -38,7 +39,7 @@ def stop_run(storage: str, name: str, *, wait: float = 0.0) -> Stopped:
     Args:
         storage: Folder or URI in which runs are stored.
         name: The run.
-        wait: Seconds to wait until it has stopped.
+        wait: Seconds to wait until it has stopped; Ctrl-C ends the waiting.
 
     Raises:
         StorageError: If the run is not running, or the storage cannot be written.
@@ -47,12 +48,13 @@ def stop_run(storage: str, name: str, *, wait: float = 0.0) -> Stopped:
     requests = StopRequests(folder)
     requests.request()
     deadline = time.monotonic() + wait
-    while time.monotonic() < deadline:
-        state = read_state(folder)
-        if state is not None and run_status(folder, state, name, storage)[0] != RUNNING:
-            requests.withdraw()  # it may have ended by itself
-            return Stopped(name, "", done=True)
-        time.sleep(_PAUSE)
+    with suppress(KeyboardInterrupt):  # ends the waiting; the request stays
+        while time.monotonic() < deadline:
+            state = read_state(folder)
+            if state is not None and run_status(folder, state, name, storage)[0] != RUNNING:
+                requests.withdraw()  # it may have ended by itself
+                return Stopped(name, "", done=True)
+            time.sleep(_PAUSE)
     return Stopped(name, "", done=False)
 
 
