@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tune_nas.errors import StorageError
 from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.library_output import hidden_warnings
@@ -90,7 +91,8 @@ def _noted_end(plan: Plan) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        plan.write_state(interrupted=plan.state.interrupted or "Ctrl-C")
+        with suppress(StorageError):  # it would hide the interruption
+            plan.write_state(interrupted=plan.state.interrupted or "Ctrl-C")
         raise
 
 

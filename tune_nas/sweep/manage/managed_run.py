@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep.manage.run_summaries import run_status
+from tune_nas.sweep.options import storage_option
 from tune_nas.sweep.runs.drivers import RUNNING
 from tune_nas.sweep.runs.plan import TRIALS, State, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
@@ -51,7 +52,8 @@ class ManagedRun:
         if status != RUNNING or (reason and force):
             return
         if not reason:
-            raise StorageError(f"'{self.name}' is running; stop it: tune-nas stop {self.name}")
+            stop = f"tune-nas stop {self.name}{storage_option(self.storage)}"
+            raise StorageError(f"'{self.name}' is running; stop it: {stop}")
         raise StorageError(
             f"'{self.name}' may be running: {reason.partition(';')[0]}; if its driver is gone, "
             "give --force"

@@ -129,13 +129,14 @@ def summarize(folder: Storage, name: str, storage: str) -> RunSummary:
 
 def run_status(folder: Storage, state: State, name: str, storage: str) -> tuple[str, str]:
     """Return the status of a run, and how it is known or what to do."""
+    resume = f"tune-nas resume {name}{storage_option(storage)}"
     try:
-        found = status_of(folder, state, f"tune-nas resume {name}{storage_option(storage)}")
+        found = status_of(folder, state, resume)
     except (OSError, StorageError) as error:
         return state.status, f"its folder cannot be read: {error}"
     if state.status == RUNNING or (folder.local is not None and found.status == RUNNING):
         return found.status, found.reason
-    hint = f"send it with: tune-nas resume {name}" if state.status == "untracked" else ""
+    hint = f"send it with: {resume}" if state.status == "untracked" else ""
     return state.status, hint
 
 
