@@ -156,7 +156,7 @@ def test_a_running_run_is_neither_removed_nor_renamed(tmp_path: Path) -> None:
         for force in (False, True):
             with pytest.raises(StorageError, match="'x' is running"):
                 remove_run(str(tmp_path), "x", force=force)
-        with pytest.raises(StorageError, match="'x' is running; stop it: tune-nas stop x"):
+        with pytest.raises(StorageError, match="'x' is running; stop it: tune-nas stop x --sto"):
             rename_run(str(tmp_path), "x", "y")
     assert [run.name for run in run_summaries(str(tmp_path))] == ["x"]
 
