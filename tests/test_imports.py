@@ -159,7 +159,10 @@ def test_a_sweep_is_rejected_without_torch_and_ray() -> None:
 def test_listing_and_reporting_need_no_torch(tmp_path: Path) -> None:
     shutil.copytree(Path(__file__).parent / "sweep" / "before", tmp_path / "before")
     storage = ["--storage", str(tmp_path)]
-    commands = [["list", "trials"], ["show", "lambda"], ["report", "before", *storage]]
+    commands = [
+        *(["list", "trials"], ["show", "lambda"], ["report", "before", *storage]),
+        *(["runs", *storage], ["status", "before", *storage]),
+    ]
     code = "\n".join(
         f"try: app({command!r})\nexcept SystemExit as leave: assert not leave.code, leave.code"
         for command in commands
@@ -188,6 +191,7 @@ Waiting({"job": job.to_dict(), "recorded": 0})
 COMMANDS = (
     *("sweep", "search", "retrain", "resume", "select", "analyze"),
     *("report", "compare", "list", "show", "inspect", "benchmark", "ui"),
+    *("extend", "runs", "status", "stop", "rename", "rm", "clean", "doctor"),
 )
 
 

@@ -284,7 +284,7 @@ def test_a_name_that_exists(command_line) -> None:
 
 def test_nothing_to_resume(command_line) -> None:
     assert "nothing to resume" in command_line.refused("resume")
-    assert "nothing to resume" in command_line.refused("resume", "mine")
+    assert "'mine' is not a run in" in command_line.refused("resume", "mine")
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["|foo~0|"], ["Genotype(normal=[])"]])

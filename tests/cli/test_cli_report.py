@@ -89,8 +89,11 @@ def test_a_format_of_the_user(command_line, stored: Path) -> None:
             ("before", "--output", "runs", "--format", "html"),
             "--output is 'runs', which is a folder; name a file in it",
         ),
-        (("other",), "'other' is not a run in {runs}; see `list runs`"),
-        (("before/search-00000",), "'before/search-00000' is not a run in {runs}; see `list runs`"),
+        (("other",), "'other' is not a run in {runs}; see `tune-nas runs`"),
+        (
+            ("before/search-00000",),
+            "'before/search-00000' is not a run in {runs}; see `tune-nas runs`",
+        ),
     ],
 )
 def test_bad_input_is_one_line(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -14,11 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 from mlflow_server import serving
-from moto.server import ThreadedMotoServer
+from s3_server import serving_bucket
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep.runs.origin import find_origin
@@ -49,22 +47,8 @@ SWEEP = {
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the URI of a folder on an S3 server of this machine."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in (
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ):
-        monkeypatch.setenv(name, value)
-    name = f"bucket-{uuid.uuid4().hex}"  # what was stored stays with the process
-    boto3.client("s3").create_bucket(Bucket=name)
-    yield f"s3://{name}/nas"
-    server.stop()
+    with serving_bucket(monkeypatch) as uri:
+        yield uri
 
 
 @pytest.fixture

@@ -243,7 +243,7 @@ def test_bad_places_are_one_line_and_nothing_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "input"]
     with pytest.raises(StorageError, match="there is nothing to resume"):
         resume_sweep(None, options(tmp_path))
-    with pytest.raises(StorageError, match="missing or damaged; nothing to resume"):
+    with pytest.raises(StorageError, match="'unknown' is not a run in"):
         resume_sweep("unknown", options(tmp_path))
     with pytest.raises(ConfigError, match="without '/'"):
         run_sweep(sweep, options(tmp_path), "a/b", tasks=TASKS)

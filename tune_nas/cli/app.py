@@ -16,12 +16,15 @@ from tune_nas.cli import (
     benchmark,
     bodies,
     catalog,
+    extend_command,
     inspection,
     networks,
     report_command,
     run_commands,
+    run_overview,
     selections,
     ui,
+    upkeep_commands,
 )
 
 
@@ -82,6 +85,14 @@ app.command("sweep")(run_commands.sweep)
 app.command("search")(run_commands.search)
 app.command("retrain")(run_commands.retrain)
 app.command("resume")(run_commands.resume)
+app.command("extend")(extend_command.extend)
+app.command("runs")(run_overview.runs)
+app.command("status")(run_overview.status)
+app.command("stop")(run_overview.stop)
+app.command("rename")(upkeep_commands.rename)
+app.command("rm")(upkeep_commands.rm)
+app.command("clean")(upkeep_commands.clean)
+app.command("doctor")(upkeep_commands.doctor)
 app.command("predict")(networks.predict)
 app.command("export")(networks.export)
 app.command("select")(selections.select)

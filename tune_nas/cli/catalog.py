@@ -32,7 +32,10 @@ def list_(
     mlflow: options.Mlflow = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """List shipped trials, spaces and sweeps, data, parts, recipes, genotypes, or your runs."""
+    """List shipped trials, spaces and sweeps, data, parts, recipes, genotypes, or MLflow's runs.
+
+    `list runs` has a line for every trial in MLflow; `tune-nas runs` has one for each of your runs.
+    """
     rows: Sequence[Mapping[str, object]]
     if kind is Kind.RUNS:
         rows = bodies.run_listing.run_rows(mlflow, storage)

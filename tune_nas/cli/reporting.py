@@ -17,7 +17,7 @@ from tune_nas.report import Comparison, find_report_format
 from tune_nas.report.run_details import RunDetails
 from tune_nas.sweep.combined import StoredRun, combine, details_of_all
 from tune_nas.sweep.phases import read_records
-from tune_nas.sweep.runs.lookup import find_run
+from tune_nas.sweep.runs.lookup import existing_run
 from tune_nas.sweep.runs.plan import read_plan
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.stored_details import details_of
@@ -65,9 +65,7 @@ def compare(
 
 
 def _stored(run: str, storage: str) -> StoredRun:
-    if find_run(run, storage).state is None:
-        raise StorageError(f"'{run}' is not a run in {Storage(storage).root}; see `list runs`")
-    plan = read_plan(Storage(storage).within(run))
+    plan = read_plan(Storage(storage).within(existing_run(run, storage).name))
     if plan.state.kind == "analysis":
         raise StorageError(
             f"'{run}' is the analysis of a search, which compares no trials; its table is in "

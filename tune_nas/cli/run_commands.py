@@ -162,6 +162,10 @@ def resume(
         bool,
         typer.Option("--failed", help="Try failed trials again, also of a finished sweep."),
     ] = False,
+    stopped: Annotated[
+        bool,
+        typer.Option("--stopped", help="Continue trials that `tune-nas stop` has ended."),
+    ] = False,
     concurrency: options.Concurrency = None,
     together: options.Together = None,
     workers: options.Workers = None,
@@ -176,6 +180,7 @@ def resume(
         name,
         execution,
         failed=failed,
+        stopped=stopped,
         concurrency=concurrency,
         together=together,
         workers=workers,

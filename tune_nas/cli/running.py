@@ -56,7 +56,7 @@ class SweepSettings:
         """
         values: dict[str, object] = {
             "epochs": self.epochs,
-            "seeds": None if self.seeds is None else _parse_seeds(self.seeds),
+            "seeds": None if self.seeds is None else parse_seeds(self.seeds),
             "searcher": self.searcher,
             "scheduler": self.scheduler,
             "trials": self.trials,
@@ -131,6 +131,7 @@ def resume(
     execution: ExecutionOptions,
     *,
     failed: bool,
+    stopped: bool,
     concurrency: int | None,
     together: int | None,
     workers: int | None,
@@ -140,11 +141,16 @@ def resume(
     run = run_options(execution, concurrency, together, workers)
     own = find_run(name, execution.storage).name if name else None
     with interruptible(own, execution.storage):
-        outcome = sweeps.resume_sweep(name, run, failed=failed)
+        outcome = sweeps.resume_sweep(name, run, failed=failed, stopped=stopped)
     print_result(outcome, output, execution.storage)
 
 
-def _parse_seeds(text: str) -> int | list[int]:
+def parse_seeds(text: str) -> int | list[int]:
+    """Return a number of seeds, or the seeds themselves.
+
+    Raises:
+        ConfigError: If the text is neither.
+    """
     try:
         return [int(part) for part in text.split(",")] if "," in text else int(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Retrying failed trials of a sweep."""
+"""Retrying failed trials of a sweep, and continuing trials that the user stopped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tune_nas.status import Status
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.stop_requests import BY_USER
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import plural
 
@@ -48,4 +49,24 @@ def reopen_failed(plan: Plan) -> None:
         raise StorageError(f"'{name}' has {failed}, which would fail in the same way: {lasting}")
     if not reopened:
         raise StorageError(f"'{name}' has no failed trial; there is nothing to try again")
+    plan.write_state(status="running")
+
+
+def reopen_stopped(plan: Plan) -> None:
+    """Let the trials of a sweep that the user stopped continue from their newest checkpoint.
+
+    Raises:
+        StorageError: If there are none.
+    """
+    reopened = False
+    for phase in PHASES:
+        records = Records(plan.storage, phase)
+        for record in records:
+            by_user = record.reason.startswith(f"stopped by {BY_USER} ")
+            if record.status is Status.STOPPED and by_user:
+                with records.changing(record.job.id):
+                    record.reopen()
+                reopened = True
+    if not reopened:
+        raise StorageError(f"'{plan.sweep.name}' has no trial that was stopped by {BY_USER}")
     plan.write_state(status="running")

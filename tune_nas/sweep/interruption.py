@@ -1,10 +1,10 @@
-"""Ctrl-C, SIGTERM and SIGHUP: raised only where safe, ignored while the end is written."""
+"""Ctrl-C, SIGTERM, SIGHUP and `tune-nas stop`: raised where safe, ignored at the end."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,22 +13,27 @@ _NAMES = {
     signal.SIGTERM: "SIGTERM",
     signal.SIGHUP: "SIGHUP, a closed terminal",
 }
+_STOP_COMMAND = "tune-nas stop"
 
 
 class Interruption:
-    """Turns Ctrl-C, SIGTERM and SIGHUP into one KeyboardInterrupt.
+    """Turns Ctrl-C, SIGTERM, SIGHUP and a request from elsewhere into one KeyboardInterrupt.
 
     Within `deferred` the first signal waits for the next `check`: raised anywhere, it can be lost
     in Ray's event loop or cut a write to MLflow in half. A second signal is raised at once. Once
     one was raised, further signals are ignored until the end of `watch`, so that nothing is left
     half-closed.
 
+    Args:
+        requested: Whether `tune-nas stop` was used in another terminal; called by `check`.
+
     Attributes:
         reason: Name of the signal; Ctrl-C if none has arrived, as for other KeyboardInterrupts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, requested: Callable[[], bool] = lambda: False) -> None:
         self.reason = _NAMES[signal.SIGINT]
+        self._requested = requested
         self._pressed = self._raised = self._deferring = False
 
     @contextmanager
@@ -64,8 +69,10 @@ class Interruption:
             error: The error to raise.
 
         Raises:
-            KeyboardInterrupt: After a signal, unless another error is given.
+            KeyboardInterrupt: After a signal or request, unless another error is given.
         """
+        if not self._pressed and self._requested():
+            self.reason, self._pressed = _STOP_COMMAND, True
         if self._pressed:
             self._raised = True
             raise error from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
@@ -115,7 +116,8 @@ def jobs_of(plan: Plan, name: str, known: Known) -> list[Job]:
         known: The records of all phases.
     """
     if name == "search":
-        return search_jobs(plan.resolved.trials, plan.bases.folder, plan.sweep.task)
+        jobs = search_jobs(plan.resolved.trials, plan.bases.folder, plan.sweep.task)
+        return with_known_ids(jobs, known["search"]) if plan.state.extended else jobs
     if name == "repeat":
         return repeat_jobs(plan.sweep, plan.bases, known["search"], known["repeat"])
     if plan.state.kind in _OF_ONE_GENOTYPE:
@@ -295,7 +297,7 @@ def with_known_ids(jobs: Iterable[Job], records: Iterable[Record]) -> list[Job]:
     The best configurations may have changed since a phase was started, e.g. if a failed trial was
     retried.
     """
-    known = {_identity(record.job): record.job.id for record in records}
+    known = {identity(record.job): record.job.id for record in records}
     used, numbers = set(known.values()), itertools.count()
 
     def unused(phase: str) -> str:
@@ -303,13 +305,18 @@ def with_known_ids(jobs: Iterable[Job], records: Iterable[Record]) -> list[Job]:
         return next(job_id for job_id in ids if job_id not in used)
 
     return [
-        dataclasses.replace(job, id=known.get(_identity(job)) or unused(job.phase)) for job in jobs
+        dataclasses.replace(job, id=known.get(identity(job)) or unused(job.phase)) for job in jobs
     ]
 
 
-def _identity(job: Job) -> str:
+def identity(job: Job) -> str:
+    """Return everything that distinguishes a job from others of its phase, as text.
+
+    It is the same before and after the job was stored, where tuples have become lists.
+    """
     given = job.inputs
-    return repr((sorted(job.parameters.items()), job.seed, given.genotype, given.parent))
+    content = (sorted(job.parameters.items()), job.seed, given.genotype, given.parent)
+    return json.dumps(content)
 
 
 def ranked(sweep: SweepConfig, records: Iterable[Record]) -> list[list[Record]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import DataError, StorageError
@@ -11,7 +12,8 @@ from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.paths import DATABASE
 from tune_nas.report.results import PHASES
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
-from tune_nas.sweep.failed import has_failed, reopen_failed
+from tune_nas.sweep.extension import Extension, extended, write_extension
+from tune_nas.sweep.failed import has_failed, reopen_failed, reopen_stopped
 from tune_nas.sweep.first_checks import check_metric, check_name, data_sections
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome
@@ -21,7 +23,7 @@ from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.retrain_grid import RetrainGrid
 from tune_nas.sweep.runs.locking import check_free, locked
-from tune_nas.sweep.runs.lookup import find_run
+from tune_nas.sweep.runs.lookup import existing_run
 from tune_nas.sweep.runs.plan import Plan, State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.provenance import recorded_session
 from tune_nas.sweep.runs.storage import Storage
@@ -29,6 +31,9 @@ from tune_nas.sweep.runs.store_uri import store_uri, unless_moved
 from tune_nas.tasks import Tasks
 from tune_nas.tracking import Experiment
 from tune_nas.tracking.store import sqlite_path
+
+if TYPE_CHECKING:
+    from tune_nas.data.summary import ImageSummary
 
 
 def run_sweep(
@@ -122,6 +127,7 @@ def resume_sweep(
     options: RunOptions,
     *,
     failed: bool = False,
+    stopped: bool = False,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
     """Resume a sweep, search, retraining run or analysis after a crash, Ctrl-C or power cut.
@@ -131,6 +137,7 @@ def resume_sweep(
             is resumed. None for the latest unfinished run.
         options: Where and how trials run; None values keep the setting of the original run.
         failed: Whether to retry failed trials, also those of a finished sweep.
+        stopped: Whether to continue trials that the user stopped, also those of a finished sweep.
         tasks: Tasks by name that replace the shipped ones.
 
     Raises:
@@ -140,21 +147,85 @@ def resume_sweep(
     own = _named(name, options.storage) if name else _latest(root, failed=failed)
     plan = read_plan(root.within(own))
     recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
-    plan.state.mlflow = options.mlflow or recorded
+    options = _taken_over(plan, root, options)
     path = sqlite_path(store_uri(plan.state.mlflow, root))
     if plan.state.status == "finished":
         if plan.state.mlflow != recorded or (path is not None and not path.exists()):
             plan.state.status = "untracked"  # the store has changed, or the previous one is gone
-        elif not failed and not lacks_trials(plan, read_records(plan)):
+        elif not failed and not stopped and not lacks_trials(plan, read_records(plan)):
             raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
-    options = options.merged_with(plan.state.options)
-    plan.state.options = options.for_resume()
-    check_address(options.address)
     with locked(plan):
         if failed:
             reopen_failed(plan)
+        if stopped:
+            reopen_stopped(plan)
         with recorded_session(plan.storage, resumed=True, address=options.address):
             return _run(plan, options, tasks or {}, resumed=True)
+
+
+def extend_sweep(
+    name: str, extension: Extension, options: RunOptions, *, tasks: Tasks | None = None
+) -> SweepOutcome:
+    """Add seeds, values or sampled trials to a sweep, run what is missing, and report on all.
+
+    Trials that the sweep has keep their ids and results. A sweep that has not finished is resumed,
+    too.
+
+    Args:
+        name: Name of the sweep.
+        extension: What is added.
+        options: Where and how trials run; None values keep the setting of the original run.
+        tasks: Tasks by name that replace the shipped ones.
+
+    Raises:
+        ConfigError: If the extension does not fit the sweep, or a trial cannot start.
+        StorageError: If there is no such sweep, or it is running.
+    """
+    root = Storage(options.storage)
+    folder = root.within(existing_run(name, options.storage).name)
+    with locked(read_plan(folder)):
+        plan = extended(read_plan(folder), extension)  # no other driver changes it now
+        options = _taken_over(plan, root, options)
+        prepare_environment(options.address)
+        data = [each.facts for each in _check_trials(plan, options, tasks or {})]
+        write_extension(plan)
+        with recorded_session(folder, resumed=True, address=options.address, data=data):
+            return _run(plan, options, tasks or {}, resumed=True)
+
+
+def _taken_over(plan: Plan, root: Storage, options: RunOptions) -> RunOptions:
+    """Return options with missing ones as in the earlier session, and set those of the plan."""
+    recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
+    plan.state.mlflow = options.mlflow or recorded
+    options = options.merged_with(plan.state.options)
+    plan.state.options = options.for_resume()
+    check_address(options.address)
+    return options
+
+
+def _check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> list[ImageSummary]:
+    """Check that the trials of a sweep can start; describe the images of a user's folder.
+
+    Raises:
+        TuneNasError: If one cannot.
+    """
+    check_metric(plan.sweep, plan.bases)
+    trials = [trial for _, _, trial in plan.resolved.trials]
+    check_data_keys(data_sections(plan.sweep, trials))
+    from tune_nas.sweep.preflight import check_trials, summarize_run_images  # they import torch
+
+    check_trials(plan, options, tasks)
+    check_address(options.address)
+    try:
+        images = summarize_run_images(trials)
+    except DataError:
+        if not options.quiet:
+            raise
+        images = []  # a cluster may have them on its nodes alone
+    if not options.quiet:
+        for line in dict.fromkeys(each.line for each in images if each.line):
+            print(line, file=sys.stderr, flush=True)
+    return images
 
 
 def _single(trial: TrialConfig, name: str | None, **changes: object) -> SweepConfig:
@@ -176,28 +247,13 @@ def _start(
     root = Storage(options.storage)
     storage = root.within(sweep.name)
     check_free(storage, sweep.name, options)
-    check_metric(sweep, bases)
     plan = Plan(storage, sweep, bases, state)
-    trials = [trial for _, _, trial in plan.resolved.trials]
-    check_data_keys(data_sections(sweep, trials))
-    from tune_nas.sweep.preflight import check_trials, summarize_run_images  # they import torch
-
-    check_trials(plan, options, tasks or {})
-    check_address(options.address)
+    images = _check_trials(plan, options, tasks or {})
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
         Experiment(uri)
     state.options = options.for_resume()
-    try:
-        images = summarize_run_images(trials)
-    except DataError:
-        if not options.quiet:
-            raise
-        images = []  # a cluster may have them on its nodes alone
-    if not options.quiet:
-        for line in dict.fromkeys(each.line for each in images if each.line):
-            print(line, file=sys.stderr, flush=True)
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
         check_free(storage, sweep.name, options)  # another process may have started it meanwhile
@@ -233,9 +289,9 @@ def _named(text: str, storage: str) -> str:
     """Return the run that a text names, by its name or by that of one of its trials.
 
     Raises:
-        StorageError: If the run has no such trial.
+        StorageError: If there is no such run, or it has no such trial.
     """
-    found = find_run(text, storage)
+    found = existing_run(text, storage, trial=True)
     if found.trial_id and found.trial_id not in found.records(*PHASES):
         raise StorageError(f"'{found.name}' has no trial '{found.trial_id}'; nothing to resume")
     return found.name

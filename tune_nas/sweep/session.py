@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tune_nas.errors import StorageError
 from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.library_output import hidden_warnings
+from tune_nas.sweep.manage.renaming import finish_renaming
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
 from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records, workers_of
@@ -21,6 +23,7 @@ from tune_nas.sweep.ray.cluster import connect, registered, trials_at_once
 from tune_nas.sweep.ray.environment import is_local
 from tune_nas.sweep.ray.execution import PhaseRunner
 from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.stop_requests import StopRequests
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.tracking import SweepTracking
@@ -44,7 +47,9 @@ def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool)
     """
     uri = store_uri(plan.state.mlflow, Storage(options.storage))
     known = read_records(plan)
-    with told_by_name(plan.storage.root, uri), _logging_to(plan.storage):
+    StopRequests(plan.storage).withdraw()  # one that came too late for an earlier session
+    with told_by_name(plan.storage.root, uri), _logging_to(plan.storage), _noted_end(plan):
+        finish_renaming(plan, uri)
         if plan.state.status == "untracked" and not lacks_trials(plan, known):
             with _tracked(plan, uri, known) as (tracking, _):  # Ray is not needed
                 return _conclude(plan, tracking, known)
@@ -64,13 +69,31 @@ def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool)
 @contextmanager
 def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking, Interruption]]:
     """Open the sweep's runs in MLflow, and close them however the block ends, also on a signal."""
-    interruption = Interruption()
+    requests = StopRequests(plan.storage)
+    interruption = Interruption(requests.of_run)
     with interruption.watch():
         with interruption.deferred():  # so that an opened run is always closed
             tracking = SweepTracking(plan, uri, known)
-        with tracking.closing(interruption):
-            interruption.check()
-            yield tracking, interruption
+        try:
+            with tracking.closing(interruption):
+                interruption.check()
+                yield tracking, interruption
+        except KeyboardInterrupt:
+            plan.state.interrupted = interruption.reason
+            requests.withdraw()
+            raise
+
+
+@contextmanager
+def _noted_end(plan: Plan) -> Iterator[None]:
+    """Note an interruption in the state: a session that leaves none has died."""
+    plan.state.interrupted = ""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with suppress(StorageError):  # it would hide the interruption
+            plan.write_state(interrupted=plan.state.interrupted or "Ctrl-C")
+        raise
 
 
 def _conclude(plan: Plan, tracking: SweepTracking, known: Known) -> SweepOutcome:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 from tune_nas.errors import StorageError
 from tune_nas.status import Status
+from tune_nas.sweep.extension import extent
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
@@ -28,6 +29,8 @@ from tune_nas.tracking.shared_view import prepare_view
 from tune_nas.tracking.store import is_refusal, one_line, without_password
 from tune_nas.tracking.tracked_run import TrackedRun
 
+EXTENDED = "tune_nas.extended"
+"""The tag with the current extent of a sweep that was extended."""
 _PAUSES = (0.0, 2.0, 5.0)  # seconds before each attempt to write missing data at the end
 
 
@@ -197,13 +200,16 @@ def _open_sweep_run(tracker: Tracker, plan: Plan, uri: str) -> str:
         StorageError: If the store fails.
     """
     try:
-        return tracker.sweep_run(
+        run_id = tracker.sweep_run(
             plan.sweep.name,
             plan.sweep.to_dict(),
             {"tune_nas.kind": plan.state.kind},
             identity=plan.state.identity,
             data=next(iter(plan.bases.trials.values())).to_dict()["data"],
         )
+        if plan.state.extended:  # MLflow refuses to change the parameters of a run
+            tracker.set_tags(run_id, {EXTENDED: extent(plan.sweep)})
+        return run_id
     except StorageError:
         raise
     except Exception as error:  # MLflow's stores raise different errors

@@ -106,7 +106,7 @@ def _retraining_runs(found: RunReference) -> dict[str, Record]:
 def _problem(found: RunReference, records: Mapping[str, Record]) -> str:
     root = Storage(found.storage).root
     if not records:
-        return f"'{found.text}' is neither a checkpoint nor a retraining run in {root}"
+        return f"'{found.text}' is neither a checkpoint nor a retraining run in {root}{found.near}"
     return (
         f"'{found.text}' has {len(records)} retraining runs; name one, e.g. "
         f"{found.name}/{next(iter(records))}"

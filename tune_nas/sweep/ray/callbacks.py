@@ -13,6 +13,7 @@ from tune_nas.sweep.ray.endings import error_line, stop_reason
 from tune_nas.sweep.ray.reports import report_of
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.stop_requests import BY_USER, StopRequests
 from tune_nas.sweep.tracking import SweepTracking
 from tune_nas.tasks import find_task
 
@@ -29,10 +30,17 @@ class Recorder(DriverCallback):
         records: Records of the phase.
         metric: The scheduler's metric.
         others: Further metrics that searches must report.
+        requests: Requests of the user to stop trials; None if there are none.
     """
 
-    def __init__(self, records: Records, metric: str, *others: str) -> None:
-        self._records, self._metric = records, metric
+    def __init__(
+        self,
+        records: Records,
+        metric: str,
+        *others: str,
+        requests: StopRequests | None = None,
+    ) -> None:
+        self._records, self._metric, self._requests = records, metric, requests
         self._needed = dict.fromkeys((metric, *others))
         self._warned: set[str] = set()
 
@@ -56,8 +64,13 @@ class Recorder(DriverCallback):
         reason = ""
         if result.get("done") and epoch < epochs and not result.get(ENDED):
             value = result.get(self._metric)
-            reason = stop_reason("ASHA", epoch, epochs, self._metric, value)
+            requests = self._requests
+            by_user = requests is not None and requests.of_trial(trial.trial_id)
+            by = BY_USER if by_user else "ASHA"
+            reason = stop_reason(by, epoch, epochs, self._metric, value)
         self._records.add(trial.trial_id, report_of(result), stopped=reason)
+        if self._requests is not None and result.get("done"):
+            self._requests.withdraw(trial.trial_id)
         ranked = find_task(record.job.task).metric is None and bool(record.history)
         for metric in self._needed if ranked else ():
             if metric not in record.history[-1]:

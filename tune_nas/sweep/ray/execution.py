@@ -26,6 +26,7 @@ from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.sweep.ray.worker_group import start_workers, trial_resources
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.stop_requests import StopRequests
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.sweep_objectives import needed_metrics
 from tune_nas.sweep.tracking import SweepTracking
@@ -65,6 +66,8 @@ class PhaseRunner:
         """
         source = phase.source(known)
         if source is not None:
+            totals = {**self._plan.state.totals, phase.name: source.total}
+            self._plan.write_state(totals=totals)
             self._run(phase, source, known[phase.name])
 
     @contextmanager
@@ -92,16 +95,18 @@ class PhaseRunner:
         trials = [trial for _, _, trial in self._plan.resolved.trials]
         if not all(task_in(phase, trial, self._tasks).shares_process for trial in trials):
             options = replace(options, together=None)
+        requests = StopRequests(self._plan.storage)
         scheduler = make_scheduler(
             sweep if phase.early_stopping else None,
             task_in(phase, self._plan.bases.first, {}).epochs(self._plan.bases.first),
             records,
+            requests,
         )
         at_once = trials_at_once(
             options, workers_of(self._plan, phase, self._tasks, options.workers)
         )
         callbacks: list[DriverCallback] = [
-            Recorder(records, *needed_metrics(sweep)),
+            Recorder(records, *needed_metrics(sweep), requests=requests),
             TrackingCallback(self._tracking, records),
             InterruptionCallback(self._interruption),
         ]

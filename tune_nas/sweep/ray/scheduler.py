@@ -1,11 +1,14 @@
-"""Early stopping: none, or ASHA with the same decisions after a resume."""
+"""Early stopping: by the user, or by ASHA with the same decisions after a resume."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.stop_requests import StopRequests
 
 
 class _Known:
@@ -58,22 +61,55 @@ class Asha(AsyncHyperBandScheduler):  # type: ignore[misc]
         return {milestone: dict(values) for milestone, values in self._brackets[0]._rungs}
 
 
-def make_scheduler(sweep: SweepConfig | None, epochs: int, records: Records) -> TrialScheduler:
+class _ToEnd(FIFOScheduler):  # type: ignore[misc]
+    """Runs each trial to its end, unless the user stops it."""
+
+    def __init__(self, requests: StopRequests | None) -> None:
+        super().__init__()
+        self._requests = requests
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Return whether the trial continues."""
+        decision: str = super().on_trial_result(controller, trial, result)
+        return TrialScheduler.STOP if _is_stopped(self._requests, trial) else decision
+
+
+class _StoppableAsha(Asha):
+    """ASHA that also ends a trial that the user stops; its rungs have that result, too."""
+
+    requests: StopRequests | None = None
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Return whether the trial continues; a replayed result decides nothing."""
+        decision: str = super().on_trial_result(controller, trial, result)
+        stopped = controller is not None and _is_stopped(self.requests, trial)
+        return TrialScheduler.STOP if stopped else decision
+
+
+def _is_stopped(requests: StopRequests | None, trial: Any) -> bool:
+    return requests is not None and requests.of_trial(trial.trial_id)
+
+
+def make_scheduler(
+    sweep: SweepConfig | None, epochs: int, records: Records, requests: StopRequests | None = None
+) -> TrialScheduler:
     """Return the scheduler of a phase.
 
     Args:
         sweep: The sweep; None for a phase in which no trial is stopped early.
         epochs: Epochs of a trial that runs to its end.
         records: Records of an earlier session.
+        requests: Requests of the user to stop trials; None if there are none.
     """
     if sweep is None or sweep.scheduler == "none":
-        return FIFOScheduler()
-    asha = Asha(
+        return _ToEnd(requests)
+    asha = _StoppableAsha(
         metric=sweep.search_metric,
         mode=sweep.mode,
         epochs=epochs,
         grace_period=sweep.asha.grace_period,
         reduction_factor=sweep.asha.reduction_factor,
     )
+    asha.requests = requests
     asha.replay(records)
     return asha

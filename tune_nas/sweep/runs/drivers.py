@@ -14,7 +14,7 @@ from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.text import plural
 
-RUNNING, LOST = "running", "lost"
+RUNNING, LOST, INTERRUPTED = "running", "lost", "interrupted"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DriverStatus:
     """The status of a driver.
 
     Args:
-        status: ``running`` or ``lost``.
+        status: ``running``, ``lost`` or ``interrupted``.
         reason: How the status is known, or what to do.
     """
 
@@ -46,7 +46,7 @@ def driver_status(storage: str, name: str, identity: str | None) -> DriverStatus
         state = read_state(folder)
         if state is None or identity not in (None, state.identity):
             return _unknown(f"it is not in {Storage(storage).root}")
-        return _status(folder, state, f"tune-nas resume {name}{storage_option(storage)}")
+        return status_of(folder, state, f"tune-nas resume {name}{storage_option(storage)}")
     except (OSError, StorageError) as error:
         return _unknown(f"its folder cannot be read: {error}")
 
@@ -65,11 +65,25 @@ def without_runs(root: Storage, known: set[str]) -> dict[str, State]:
     }
 
 
-def _status(folder: Storage, state: State, resume: str) -> DriverStatus:
+def status_of(folder: Storage, state: State, resume: str) -> DriverStatus:
+    """Return whether the driver of a run that has not ended is alive.
+
+    Args:
+        folder: The run's folder.
+        state: Its state.
+        resume: The command that resumes it.
+
+    Raises:
+        OSError: If the folder cannot be read.
+        StorageError: If a remote folder cannot be listed.
+    """
     if folder.local is not None and is_locked(folder.local):
         return DriverStatus(RUNNING)
     if state.status == "finished":
         return DriverStatus(LOST, "the sweep has finished, but MLflow was not told")
+    if state.interrupted:
+        reason = f"interrupted by {state.interrupted}; resume with: {resume}"
+        return DriverStatus(INTERRUPTED, reason)
     if folder.local is None:
         return _silent(folder, f"if its driver is gone, resume with: {resume}")
     owner = read_owner(folder.local)

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -32,10 +32,20 @@ def check_free(storage: Storage, name: str, options: RunOptions) -> None:
     raise NameTakenError(f"'{name}' exists in {root}; choose another `name`{hint}")
 
 
-@contextmanager
-def locked(plan: Plan) -> Iterator[None]:
+def locked(plan: Plan) -> AbstractContextManager[None]:
     """Keep a second driver out of a folder; the lock is released however the process ends."""
-    local = plan.storage.local
+    return locked_folder(plan.storage, plan.sweep.name)
+
+
+@contextmanager
+def locked_folder(storage: Storage, name: str) -> Iterator[None]:
+    """Keep drivers out of the folder of a run within the block; a remote folder has no lock.
+
+    Raises:
+        NameTakenError: If a driver holds the lock, or has just removed the folder.
+        StorageError: If the folder cannot be written.
+    """
+    local = storage.local
     if local is None:
         yield
         return
@@ -53,13 +63,13 @@ def locked(plan: Plan) -> Iterator[None]:
             process = owner.process or "unknown"
             if owner.may_be_alive_elsewhere:
                 process += f" on {owner.host}"
-            message = f"'{plan.sweep.name}' is running, in process {process}"
+            message = f"'{name}' is running, in process {process}"
             raise NameTakenError(message) from error
         except OSError as error:
             reason = error.strerror or str(error)
             raise StorageError(f"storage {local} cannot be locked: {reason}") from error
         if not _is_there(file, local / _LOCK):
-            message = f"'{plan.sweep.name}' was just removed by another driver; start it again"
+            message = f"'{name}' was just removed by another driver; start it again"
             raise NameTakenError(message)
         _note_owner(file.fileno(), local)
         yield

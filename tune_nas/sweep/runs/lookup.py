@@ -7,13 +7,15 @@ from functools import cached_property
 
 from tune_nas.checkpoint_folder import is_state
 from tune_nas.errors import StorageError
-from tune_nas.paths import expanded, is_folder, is_uri
+from tune_nas.library import nearest
+from tune_nas.paths import ARTIFACTS, DATABASE, STATE, SWEEP, expanded, is_folder, is_uri
 from tune_nas.sweep.runs.checkpoints import list_checkpoints
-from tune_nas.sweep.runs.plan import State, read_state
+from tune_nas.sweep.runs.plan import REMOVED, State, read_state
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
+from tune_nas.text import brief, printable
 from tune_nas.tracking import RunReader
 from tune_nas.tracking.tracked_run import TrackedRun
 
@@ -45,6 +47,12 @@ class RunReference:
     def exists(self) -> bool:
         """Whether the storage has an entry of that name."""
         return self.name in Storage(self.storage).names()
+
+    @property
+    def near(self) -> str:
+        """``; did you mean '…'?`` if the storage has no such run, but one with a near name."""
+        names = _run_names(self.storage)
+        return "" if self.name in names else nearest(self.name, names)
 
     @property
     def state(self) -> State | None:
@@ -121,10 +129,41 @@ def find_run(
     stored = RunReference(text, storage, (), name, trial_id, retraining=retraining)
     if mlflow is None or stored.record is not None:
         return stored
-    run = RunReader(mlflow).find_run(text)
+    try:
+        run = RunReader(mlflow).find_run(text)
+    except StorageError as error:
+        raise StorageError(f"{error}{stored.near}") from error
     if run.phase == "analysis":
         raise StorageError(_is_analysis(run.sweep))
     return RunReference(text, storage, (), run.sweep, run.trial_id or "", run, retraining)
+
+
+def existing_run(text: str, storage: str, *, trial: bool = False) -> RunReference:
+    """Return the run of a storage that a text names.
+
+    Args:
+        text: The name of the run.
+        storage: Folder or URI in which runs are stored.
+        trial: Whether the text may also name one of its trials, e.g. ``lambda/search-00003``; the
+            trial need not exist.
+
+    Raises:
+        StorageError: If the storage has no such run; suggests a near name.
+    """
+    found = find_run(text, storage)
+    files = Storage(storage).names(found.name) if found.exists else ()
+    is_run = not found.name.startswith(REMOVED) and bool({STATE, SWEEP} & set(files))
+    if not is_run or (found.trial_id and not trial):
+        root = Storage(storage).root
+        name = printable(brief(text))
+        raise StorageError(f"'{name}' is not a run in {root}{found.near}; see `tune-nas runs`")
+    return found
+
+
+def _run_names(storage: str) -> list[str]:
+    """Return the names in a storage that runs may have."""
+    own = (DATABASE, ARTIFACTS)
+    return [n for n in Storage(storage).names() if n not in own and not n.startswith(REMOVED)]
 
 
 def _checkpoints(text: str) -> tuple[str, ...]:

@@ -67,7 +67,9 @@ def _checkpoints(found: RunReference) -> list[str]:
         raise StorageError(f"run '{found.text}' is a retrain, which has no supernet; name a search")
     if found.record is None:
         root = Storage(found.storage).root
-        raise StorageError(f"'{found.text}' is neither a checkpoint nor a search in {root}")
+        raise StorageError(
+            f"'{found.text}' is neither a checkpoint nor a search in {root}{found.near}"
+        )
     if found.record.job.trial.strategy is not None:
         raise StorageError(
             f"run '{found.text}' is a black-box search, which has no supernet; name a "

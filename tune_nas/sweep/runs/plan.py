@@ -17,6 +17,7 @@ from tune_nas import library, paths
 from tune_nas.errors import StorageError
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.parameters import TRIAL
 from tune_nas.sweep.resolution import BaseTrials, Resolved
 from tune_nas.sweep.resolve import resolve_points
 from tune_nas.sweep.retrain_trials import resolved_sections
@@ -28,6 +29,8 @@ from tune_nas.yaml_text import parse_yaml
 SWEEP, TRIALS, STATE = paths.SWEEP, "trials.yaml", paths.STATE
 RETRAINING = "retraining.yaml"
 """The settings of the retraining runs, if there are several."""
+REMOVED = ".removed-"
+"""Prefix of the folder of a run that is being removed."""
 KINDS = ("sweep", "search", "retrain", "analysis")
 STATUSES = ("running", "untracked", "finished")
 
@@ -48,6 +51,12 @@ class State:
         parent_run: MLflow run that this genotype comes from, or that an ``analysis`` analyzes.
         options: The options that a resume takes over, from `RunOptions.for_resume`.
         folder: Directory in which it was started; its relative paths are relative to it.
+        totals: Number of trials of each phase that was started.
+        interrupted: What ended the last session, e.g. ``Ctrl-C``; empty if it ran to its end, is
+            running, or died.
+        extended: Whether seeds, values or trials were added: the trials of a grid are then
+            numbered in the order in which they were added.
+        renamed_from: Earlier name of the run, as long as MLflow has not been told.
     """
 
     kind: str = "sweep"
@@ -60,6 +69,10 @@ class State:
     parent_run: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     folder: str = field(default_factory=os.getcwd)
+    totals: dict[str, int] = field(default_factory=dict)
+    interrupted: str = ""
+    extended: bool = False
+    renamed_from: str = ""
 
 
 @dataclass
@@ -84,12 +97,20 @@ class Plan:
 
     def write(self) -> None:
         """Write all of it; the state last, since a folder with a state is a sweep."""
+        self.write_sweep()
+        self.write_trials()
+        self.write_state()
+
+    def write_sweep(self) -> None:
+        """Write the sweep."""
         self.storage.write(SWEEP, _yaml(self.sweep.to_dict()))
+
+    def write_trials(self) -> None:
+        """Write the trials, and the settings of the retraining runs if there are several."""
         trials = {name: trial.to_dict() for name, trial in self.bases.trials.items()}
         self.storage.write(TRIALS, _yaml(trials))
         if self.sweep.retrain_grid.settings:
             self.storage.write(RETRAINING, _yaml(resolved_sections(self.sweep, self.bases)))
-        self.write_state()
 
     def write_state(self, **changes: object) -> None:
         """Change entries of the state and write it."""
@@ -117,14 +138,15 @@ def read_plan(storage: Storage) -> Plan:
     state = read_state(storage)
     if state is None:
         raise StorageError(f"{storage.root}/{STATE} is missing or damaged; nothing to resume")
-    bases = {name: portable(trial, state.folder) for name, trial in trials.items()}
+    sweep = library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}")
+    # The folder may have been renamed, also by `tune-nas rename` that was killed before its end.
+    sweep = sweep.model_copy(update={"name": storage.root.rpartition("/")[2]})
+    swept = sweep.parameters.get(TRIAL)
+    # An extension that was killed before it was complete has written trials for later values.
+    named = trials if swept is None else [str(name) for name in swept.values]
+    bases = {n: portable(trial, state.folder) for n, trial in trials.items() if n in named}
     retraining = _content(storage, RETRAINING) if RETRAINING in storage.names() else {}
-    return Plan(
-        storage,
-        library.validate(SweepConfig, contents[SWEEP], f"{storage.root}/{SWEEP}"),
-        BaseTrials(bases, state.folder, retraining),
-        state,
-    )
+    return Plan(storage, sweep, BaseTrials(bases, state.folder, retraining), state)
 
 
 def _content(storage: Storage, name: str) -> dict[str, Any]:
@@ -169,7 +191,7 @@ def read_states(
         StorageError: If the storage cannot be read.
     """
     for name in root.names() if names is None else names:
-        if STATE in root.names(name):
+        if not name.startswith(REMOVED) and STATE in root.names(name):
             yield name, read_state(root.within(name))
 
 

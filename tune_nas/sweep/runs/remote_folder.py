@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyarrow.fs import FileSelector, FileSystem
+from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from tune_nas.errors import StorageError
 
@@ -58,6 +58,25 @@ class RemoteFolder:
         selector = FileSelector(f"{self._base}/{folder}".rstrip("/"), allow_not_found=True)
         entries = self._system.get_file_info(selector)
         return [(str(entry.base_name), (entry.mtime_ns or 0) / 1e9) for entry in entries]
+
+    def size(self) -> int:
+        """Return the number of bytes of all files below the folder.
+
+        Raises:
+            OSError: If it cannot be listed.
+        """
+        selector = FileSelector(self._base, allow_not_found=True, recursive=True)
+        return sum(entry.size or 0 for entry in self._system.get_file_info(selector))
+
+    def delete(self, name: str) -> None:
+        """Delete a file, if it exists.
+
+        Raises:
+            OSError: If it cannot be deleted.
+        """
+        path = f"{self._base}/{name}"
+        if self._system.get_file_info(path).type != FileType.NotFound:
+            self._system.delete_file(path)
 
     def clear(self) -> None:
         """Remove everything in the folder.

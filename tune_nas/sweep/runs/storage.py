@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tune_nas.errors import StorageError
-from tune_nas.files import make_folder, write_atomically
+from tune_nas.files import folder_bytes, make_folder, write_atomically
 from tune_nas.paths import expanded, is_file, is_uri
 from tune_nas.text import brief
 
@@ -120,6 +120,34 @@ class Storage:
             entries = path.iterdir() if path.is_dir() else iter(())
             return max((entry.stat().st_mtime for entry in entries), default=0.0)
         return max((changed for _, changed in self._entries(folder)), default=0.0)
+
+    def size(self) -> int:
+        """Return the number of bytes of all files; 0 if the folder does not exist.
+
+        Raises:
+            StorageError: If it cannot be listed.
+        """
+        if self.local is not None:
+            return folder_bytes(self.local)
+        try:
+            return self._remote.size()
+        except OSError as error:
+            raise StorageError(f"storage {self.root} cannot be listed: {error}") from error
+
+    def delete(self, name: str) -> None:
+        """Delete a file; a missing one is no error.
+
+        Raises:
+            StorageError: If it cannot be deleted.
+        """
+        try:
+            if self.local is not None:
+                (self.local / name).unlink(missing_ok=True)
+            else:
+                self._remote.delete(name)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StorageError(f"{self.root}/{name} cannot be deleted: {reason}") from error
 
     def _entries(self, folder: str) -> list[tuple[str, float]]:
         """Return the names in a remote folder, each with the time of its last change."""

@@ -1,0 +1,1 @@
+"""Living with many runs: list, watch, extend, rename, remove and clean them."""
