@@ -16,7 +16,9 @@ def test_the_ui_links_to_the_runs_and_ends_cleanly(command_line) -> None:
 
     experiment = Experiment(f"sqlite:///{command_line.folder}/runs/mlflow.db")
     tracker = MlflowTracker(experiment)
-    tracker.finish(tracker.sweep_run("lambda", {}))
+    sweep = tracker.sweep_run("lambda", {})
+    tracker.trial_run(sweep, "t1", phase="search", parameters={"a": 1}, tags={"a": "1"})
+    tracker.finish(sweep)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -30,6 +32,8 @@ def test_the_ui_links_to_the_runs_and_ends_cleanly(command_line) -> None:
             f"runs: {base}/#/experiments/{experiment.experiment_id}/runs"
             "?workflowType=machine_learning\n"
         )
+        view = process.stdout.readline()
+        assert view == f"sweep 'lambda': {line.strip()[6:]}&viewStateShareKey={sweep}\n"
         with urlopen(f"{base}/api/2.0/mlflow/experiments/get?experiment_id=1", timeout=10) as page:
             assert json.load(page)["experiment"]["name"] == "tune-nas"
         taken = command_line.refused("ui", "--port", str(port))

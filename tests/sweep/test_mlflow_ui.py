@@ -156,9 +156,9 @@ def test_the_comparison_opens_on_the_accuracy(opened: Opened) -> None:
 
 def test_the_run_of_the_sweep_says_what_came_of_it(opened: Opened) -> None:
     sweep, searches = opened.sweep, [r for r in opened.results if r.phase == "search"]
-    by_value: dict[object, list[float]] = {}
+    by_value: dict[str, list[float]] = {}
     for result in searches:
-        known = by_value.setdefault(result.parameters["update.lambda"], [])
+        known = by_value.setdefault(f"{result.parameters['update.lambda']:g}", [])
         known.append(result.metrics["valid_accuracy"])
     best = max(by_value, key=lambda value: sum(by_value[value]))
     assert sweep.tags["best"] == f"λ = {best}"

@@ -133,7 +133,7 @@ def _with_values(
         known = sweep.parameters.get(key)
         if known is None:
             swept = ", ".join(sweep.parameters) or "none"
-            hint = library.nearest(key, list(sweep.parameters))
+            hint = nearest(key, list(sweep.parameters))
             raise ConfigError(f"'{key}' is not swept in '{sweep.name}'{hint}; swept: {swept}")
         if known.is_range:
             raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from tune_nas.errors import StorageError
 from tune_nas.status import Status
@@ -88,16 +89,9 @@ class SweepTracking:
             actions: Functions that write the sweep's files and its end, given the tracker and run.
         """
         self._of_sweep = [lambda act=act: act(self._tracker, self.sweep_run) for act in actions]  # type: ignore[misc]
-        self._of_sweep.insert(0, self._prepare_view)  # before the run is closed
+        view = partial(_prepare_view, self._experiment, self._reader, self.sweep_run)
+        self._of_sweep.insert(0, view)  # before the run is closed
         self.settle()
-
-    def _prepare_view(self) -> None:
-        """Write the sweep's view of MLflow's UI, unless the store refuses such tags."""
-        try:
-            prepare_view(self._experiment, self._reader.read_run(self.sweep_run))
-        except Exception as error:  # MLflow's stores raise different errors
-            if not is_refusal(error):
-                raise
 
     def missing(self) -> list[str]:
         """Return what could not be written yet, in one line; empty if nothing is missing."""
@@ -185,6 +179,15 @@ class SweepTracking:
             if other.job.id == parent:
                 return None if other.tracked else (records, other)
         return None
+
+
+def _prepare_view(experiment: Experiment, reader: RunReader, sweep_run: str) -> None:
+    """Write a sweep's view of MLflow's UI, unless the store refuses such tags."""
+    try:
+        prepare_view(experiment, reader.read_run(sweep_run))
+    except Exception as error:  # MLflow's stores raise different errors
+        if not is_refusal(error):
+            raise
 
 
 def _mark(records: Records, record: Record, *, tracked: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +61,7 @@ class MlflowTracker(Tracker):
         self._client = store.client
         self._logged: dict[str, set[int]] = {}
         self._sweeps: dict[str, str] = {}
+        self._source = source_tags()
 
     def sweep_run(
         self,
@@ -204,7 +204,3 @@ class MlflowTracker(Tracker):
         if data is not None and not (run.inputs and run.inputs.dataset_inputs):
             self._client.log_inputs(run_id, datasets=[data_input(data)])
         return run_id
-
-    @cached_property
-    def _source(self) -> dict[str, str]:
-        return source_tags()

@@ -1,7 +1,7 @@
 """A prepared view of a sweep in the MLflow UI: its columns, filter, order and charts.
 
 MLflow keeps a view that is shared by link as a tag of the experiment. The format is not documented;
-it was read from the UI of MLflow 3.17. A UI that does not know it shows the plain table.
+it was read from the UI of MLflow 3.17.
 """
 
 from __future__ import annotations

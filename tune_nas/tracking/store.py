@@ -32,8 +32,6 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
 }
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Otherwise, MLflow's UI shows the pages for language models."""
 _WAIT_SECONDS = 4.0
 _LONGEST_WAIT = 86_400
 
@@ -99,7 +97,7 @@ def connect(
                 )
             path = sqlite_path(uri)
             location = artifact_location or (None if path is None else beside(path))
-            return client, str(client.create_experiment(experiment, location, _KIND))
+            return client, str(client.create_experiment(experiment, location))
         except StorageError:
             raise
         except Exception as error:  # SQLAlchemy, requests and MLflow raise different errors

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from tune_nas.checkpoint_folder import is_state
 from tune_nas.errors import StorageError
-from tune_nas.library import nearest
 from tune_nas.paths import ARTIFACTS, DATABASE, STATE, SWEEP, expanded, is_folder, is_uri
+from tune_nas.shipped import nearest
 from tune_nas.sweep.runs.checkpoints import list_checkpoints
 from tune_nas.sweep.runs.plan import REMOVED, State, read_state
 from tune_nas.sweep.runs.record import Record
