@@ -9,6 +9,7 @@ from typing import Any
 
 from tune_nas import library
 from tune_nas.errors import ConfigError, StorageError
+from tune_nas.shipped import nearest
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.ineffective_keys import check_swept
 from tune_nas.sweep.jobs import Job
