@@ -42,6 +42,7 @@ LAYERS = (
     (
         "text",
         "errors",
+        "invocation",
         "json_text",
         "lazy",
         "learner",

@@ -17,7 +17,6 @@ from tune_nas.sweep.runs.provenance import (
     read_sessions,
     record_end,
     recorded_session,
-    without_secrets,
 )
 from tune_nas.sweep.runs.storage import Storage
 
@@ -59,24 +58,6 @@ def test_the_commit_is_that_of_the_checkout(storage: Storage) -> None:
     assert session.commit == subprocess.check_output(command, text=True).strip()
 
 
-def test_changes_of_a_checkout_are_noticed(tmp_path: Path) -> None:
-    def git(*arguments: str) -> None:
-        own = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
-        subprocess.run(["git", "-C", str(tmp_path), *own, *arguments], check=True)
-
-    assert provenance._commit(tmp_path) == ("", False)
-    git("init", "--quiet")
-    (tmp_path / "file").write_text("a")
-    git("add", "file")
-    git("commit", "--quiet", "--message", "x")
-    commit, changed = provenance._commit(tmp_path)
-    assert len(commit) == 40 and not changed
-    (tmp_path / "untracked").write_text("a")
-    assert provenance._commit(tmp_path) == (commit, False)
-    (tmp_path / "file").write_text("b")
-    assert provenance._commit(tmp_path) == (commit, True)
-
-
 def test_a_resume_adds_a_session(storage: Storage) -> None:
     with pytest.raises(KeyboardInterrupt), recorded_session(storage, resumed=False, address=None):
         raise KeyboardInterrupt
@@ -91,21 +72,6 @@ def test_a_resume_adds_a_session(storage: Storage) -> None:
         (True, "ended by ValueError"),
         (True, "finished"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "shown"),
-    [
-        (["--mlflow", "http://me:pa:s@s/w@host"], "--mlflow 'http://me:…@host'"),
-        (["--mlflow=postgresql://u:p@h/db"], "'--mlflow=postgresql://u:…@h/db'"),
-        (["http://host/x?token=abc&y=1"], "'http://host/x?token=…&y=1'"),
-        (["--password", "hunter2", "next"], "--password … next"),
-        (["--set", "data.api_key=abc"], "--set 'data.api_key=…'"),
-        (["s3://bucket/nas", "--set", "update.lambda=1"], "s3://bucket/nas --set update.lambda=1"),
-    ],
-)
-def test_secrets_of_a_command_line_are_left_out(arguments: list[str], shown: str) -> None:
-    assert without_secrets(arguments) == shown
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[1, {}]", '{"a": 1}', "[" * 100_000])

@@ -9,11 +9,7 @@ import json
 import logging
 import os
 import platform
-import re
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +18,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tune_nas.errors import StorageError
+from tune_nas.invocation import (
+    cleaned,
+    command_line,
+    commit_of,
+    is_changed,
+    output_of,
+    package_folder,
+)
 from tune_nas.report.run_details import Session
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.stored import read_stored
@@ -34,14 +38,7 @@ _VARIABLES = (
     *("TUNE_NAS_STORAGE", "TUNE_NAS_BENCHMARK", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"),
     *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"),
 )
-_SECONDS = 5.0  # for git and nvidia-smi
 _GIB = 2**30
-# user:password@ of a URI, whatever the password contains, and arguments named like a secret
-_PASSWORD = re.compile(r"(\w://[^\s/:@]*):\S*@")
-_SECRET = re.compile(
-    r"((?:password|passwd|secret|token|credential|api_?key|access_?key)\w*[=:])[^\s&'\"]+", re.I
-)
-_SECRET_OPTION = re.compile(r"-.*(?:password|passwd|secret|token|credential|key)$", re.I)
 
 _logger = logging.getLogger(__name__)
 
@@ -98,36 +95,21 @@ def this_session(
     started: float, *, resumed: bool, address: str | None, data: Sequence[str]
 ) -> Session:
     """Return what can be said of this process, as a session that has not ended."""
-    command = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
     variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-    commit, changed = _commit(Path(__file__).resolve().parents[3])
+    checkout = package_folder()
     return Session(
         started,
         resumed=resumed,
-        command=without_secrets(command),
+        command=command_line(),
         folder=str(Path.cwd()),
-        environment={name: _cleaned(value) for name, value in variables.items()},
-        commit=commit,
-        changed=changed,
+        environment={name: cleaned(value) for name, value in variables.items()},
+        commit=commit_of(checkout),
+        changed=is_changed(checkout),
         versions=_versions(),
         hardware=_hardware(),
-        address=_cleaned(address or ""),
+        address=cleaned(address or ""),
         data=list(data),
     )
-
-
-def without_secrets(arguments: Sequence[str]) -> str:
-    """Return a command line for a shell, without the passwords of URIs and of options."""
-    shown: list[str] = []
-    hidden = False
-    for argument in arguments:
-        shown.append("…" if hidden else shlex.quote(_cleaned(argument)))
-        hidden = _SECRET_OPTION.fullmatch(argument) is not None
-    return " ".join(shown)
-
-
-def _cleaned(text: str) -> str:
-    return _SECRET.sub(r"\1…", _PASSWORD.sub(r"\1:…@", text))
 
 
 def _write(storage: Storage, session: Mapping[str, object]) -> None:
@@ -147,16 +129,6 @@ def _entries(storage: Storage) -> list[dict[str, object]]:
         return []
     entries = content if isinstance(content, list) else []
     return [entry for entry in entries if isinstance(entry, dict) and "started" in entry]
-
-
-def _commit(folder: Path) -> tuple[str, bool]:
-    """Return the commit of a checkout, and whether it has changes; an empty one for no checkout."""
-    if not (folder / ".git").exists():
-        return "", False
-    commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
-    own = ("-c", "core.fsmonitor=false", "--no-optional-locks", "status", "--porcelain")
-    changes = _output("git", "-C", str(folder), *own, "--untracked-files=no")
-    return commit, bool(changes)
 
 
 def _versions() -> dict[str, str]:
@@ -195,13 +167,4 @@ def _gpus() -> str:
     """Return a line for each GPU, without starting CUDA in this process."""
     if shutil.which("nvidia-smi") is None:
         return ""
-    return _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-
-
-def _output(*command: str) -> str:
-    """Return what a command prints; empty if it fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
