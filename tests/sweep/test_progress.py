@@ -13,6 +13,7 @@ from rich.console import Console
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phase_progress import PhaseProgress
+from tune_nas.sweep.progress_display import ProgressDisplay
 from tune_nas.sweep.ray.callbacks import Recorder
 from tune_nas.sweep.ray.progress import ProgressCallback
 from tune_nas.sweep.runs.records import Records
@@ -46,7 +47,9 @@ def test_the_table_shows_epochs_metrics_and_time_left(records: Records) -> None:
 
 
 def test_a_pipe_gets_plain_lines(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = ProgressCallback(PhaseProgress(records, 1, "valid_accuracy"), live=False)
+    progress = ProgressCallback(
+        ProgressDisplay(PhaseProgress(records, 1, "valid_accuracy"), live=False)
+    )
     records.add("search-00000", result(4))
     records.end("search-00000")
     progress.on_trial_complete(0, [], Trial())
@@ -58,12 +61,14 @@ def test_a_pipe_gets_plain_lines(records: Records, capsys: pytest.CaptureFixture
 
 
 def test_a_live_display_does_not_reach_rays_pickles(records: Records) -> None:
-    progress = ProgressCallback(PhaseProgress(records, 1, "valid_accuracy"), live=True)
+    progress = ProgressCallback(
+        ProgressDisplay(PhaseProgress(records, 1, "valid_accuracy"), live=True)
+    )
     progress.on_step_end(0, [])
     try:
         assert pickle.loads(pickle.dumps(progress)).__dict__ == {}
     finally:
-        progress.close()
+        progress._display.close()
 
 
 def test_a_stop_is_recorded_with_its_reason_and_a_replayed_epoch_is_not(records: Records) -> None:

@@ -129,6 +129,15 @@ Address = Annotated[
         rich_help_panel=_WHERE,
     ),
 ]
+UseRay = Annotated[
+    bool | None,
+    typer.Option(
+        "--ray/--no-ray",
+        help="Run the trials on Ray, or in this process.",
+        show_default="as needed",
+        rich_help_panel=_WHERE,
+    ),
+]
 Storage = Annotated[
     str,
     typer.Option(
@@ -187,6 +196,7 @@ class ExecutionOptions:
     cpus_per_trial: CpusPerTrial = None
     gpus_per_trial: GpusPerTrial = None
     address: Address = None
+    ray: UseRay = None
     storage: Storage = "runs"
     mlflow: Mlflow = None
     quiet: Quiet = False

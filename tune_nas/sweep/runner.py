@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tune_nas.config import TrialConfig, check_data_keys
@@ -9,7 +10,9 @@ from tune_nas.errors import StorageError
 from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.paths import DATABASE
 from tune_nas.report.results import PHASES
+from tune_nas.sweep import when_needed
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
+from tune_nas.sweep.execution_choice import runs_here
 from tune_nas.sweep.failed import has_failed, reopen_failed
 from tune_nas.sweep.first_checks import check_metric, check_name, data_sections
 from tune_nas.sweep.options import RunOptions
@@ -147,8 +150,9 @@ def resume_sweep(
             raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
     options = options.merged_with(plan.state.options)
     plan.state.options = options.for_resume()
-    check_address(options.address)
-    with locked(plan):
+    if not runs_here(plan, options, tasks or {}):
+        check_address(options.address)
+    with _unchanged(plan, options, tasks or {}), locked(plan):
         if failed:
             reopen_failed(plan)
         return _run(plan, options, tasks or {}, resumed=True)
@@ -168,7 +172,6 @@ def _start(
     tasks: Tasks | None,
 ) -> SweepOutcome:
     """Check everything that can be checked, then write."""
-    prepare_environment(options.address)
     check_name(sweep.name)
     root = Storage(options.storage)
     storage = root.within(sweep.name)
@@ -177,23 +180,31 @@ def _start(
     plan = Plan(storage, sweep, bases, state)
     trials = [trial for _, _, trial in plan.resolved.trials]
     check_data_keys(data_sections(sweep, trials))
-    from tune_nas.sweep.preflight import check_trials, tell_images  # they import torch
+    if not runs_here(plan, options, tasks or {}):
+        prepare_environment(options.address)  # before a class of the user's own may import Ray
+    with _unchanged(plan, options, tasks or {}):
+        return _check_and_run(plan, options, tasks or {})
 
-    check_trials(plan, options, tasks or {})
-    check_address(options.address)
+
+def _check_and_run(plan: Plan, options: RunOptions, tasks: Tasks) -> SweepOutcome:
+    """Check what needs torch, then write the plan and run it."""
+    root, storage, state, sweep = Storage(options.storage), plan.storage, plan.state, plan.sweep
+    when_needed.preflight.check_trials(plan, options, tasks)
+    if not runs_here(plan, options, tasks):
+        check_address(options.address)
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
         Experiment(uri)
     state.options = options.for_resume()
     if not options.quiet:
-        tell_images(trials)
+        when_needed.preflight.tell_images([trial for _, _, trial in plan.resolved.trials])
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
         check_free(storage, sweep.name, options)  # another process may have started it meanwhile
         try:
             plan.write()
-            return _run(plan, options, tasks or {}, resumed=False)
+            return _run(plan, options, tasks, resumed=False)
         except Exception:  # library errors too: remove a folder in which nothing ran
             if _is_untouched(plan):
                 storage.remove()
@@ -203,18 +214,30 @@ def _start(
 
 
 def _is_untouched(plan: Plan) -> bool:
-    """Return whether nothing of a sweep has run yet, and the files in its folder are its own."""
+    """Return whether a sweep has no result yet, and the files in its folder are its own."""
     there = read_state(plan.storage)
     own = there is None or there.identity == plan.state.identity
-    return own and not any(plan.storage.names(phase) for phase in ("search", "retrain", "analysis"))
+    return own and not any(r.history for records in read_records(plan).values() for r in records)
 
 
 def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> SweepOutcome:
-    """Import Ray, now that its environment is set, and run a sweep to its end."""
-    prepare_environment(options.address)
-    from tune_nas.sweep.session import run_session
+    """Run a sweep to its end, in this process or on Ray, which is imported only then."""
+    here = runs_here(plan, options, tasks)
+    if here:
+        runner = when_needed.local_execution.local_runner(plan, options, tasks)
+    else:
+        prepare_environment(options.address)
+        runner = when_needed.on_ray.ray_runner(plan, options, tasks)
+    return when_needed.session.run_session(
+        plan, options.storage, runner, resumed=resumed, in_background=here
+    )
 
-    return run_session(plan, options, tasks, resumed=resumed)
+
+def _unchanged(plan: Plan, options: RunOptions, tasks: Tasks) -> AbstractContextManager[None]:
+    """Restore this process after the block, if the trials of a run change it."""
+    if runs_here(plan, options, tasks):
+        return when_needed.process_state.restored_state()
+    return nullcontext()
 
 
 def _named(text: str, storage: str) -> str:
