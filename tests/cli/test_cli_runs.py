@@ -44,6 +44,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
     def record(*arguments: object, **further: object) -> SweepOutcome:
         *what, options, name = arguments
+        assert callable(further.pop("before_start"))
         assert isinstance(options, RunOptions) and isinstance(name, str)
         found.append(Call((*what, *further.values()), options, name))
         return SweepOutcome(report, [result], "runs/mine", None, "sqlite:///other.db", 1)

@@ -20,6 +20,7 @@ def sweep(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A sweep: see `list sweeps`.")],
     overrides: options.TrialOptions,
     execution: options.ExecutionOptions,
+    plan: options.PlanOptions,
     epochs: options.Epochs = None,
     seeds: Annotated[
         str | None,
@@ -53,7 +54,6 @@ def sweep(
     run_name: options.Name = None,
     concurrency: options.Concurrency = None,
     together: options.Together = None,
-    dry_run: options.DryRun = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Run many searches, retrain the winners and compare."""
@@ -73,7 +73,7 @@ def sweep(
         run_name=run_name,
         concurrency=concurrency,
         together=together,
-        dry_run=dry_run,
+        plan=plan,
         output=output,
     )
 
@@ -83,6 +83,7 @@ def search(
     trial: Annotated[str, typer.Argument(metavar="TRIAL|FILE", help="See `list trials`.")],
     overrides: options.TrialOptions,
     execution: options.ExecutionOptions,
+    plan: options.PlanOptions,
     epochs: options.Epochs = None,
     seed: options.Seed = None,
     run_name: options.Name = None,
@@ -90,7 +91,14 @@ def search(
 ) -> None:
     """Run a single search, tracked like a sweep."""
     bodies.running.search(
-        trial, overrides, execution, epochs=epochs, seed=seed, run_name=run_name, output=output
+        trial,
+        overrides,
+        execution,
+        plan=plan,
+        epochs=epochs,
+        seed=seed,
+        run_name=run_name,
+        output=output,
     )
 
 
@@ -99,6 +107,7 @@ def retrain(
     genotype: options.GenotypeText,
     overrides: options.TrialOptions,
     execution: options.ExecutionOptions,
+    plan: options.PlanOptions,
     trial: Annotated[
         str | None,
         typer.Option(
@@ -124,6 +133,7 @@ def retrain(
         seed=seed,
         seeds=seeds,
         run_name=run_name,
+        plan=plan,
         output=output,
     )
 

@@ -166,7 +166,15 @@ Quiet = Annotated[
 OutputFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Print the resolved trials and their estimated cost; run none."),
+    typer.Option("--dry-run", help="Print the resolved trials and count their epochs; run none."),
+]
+TimeSteps = Annotated[
+    bool,
+    typer.Option("--estimate", help="Like --dry-run, and time a few steps for the cost."),
+]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Start without an estimate, however long it takes."),
 ]
 
 GenotypeText = Annotated[
@@ -187,6 +195,20 @@ class TrialOptions:
     data_dir: DataDir = None
     space: Space = None
     settings: Settings = None
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Whether a run is only planned, and whether a long one is started without a question."""
+
+    dry_run: DryRun = False
+    estimate: TimeSteps = False
+    yes: Yes = False
+
+    @property
+    def only_planned(self) -> bool:
+        """Whether nothing is run."""
+        return self.dry_run or self.estimate
 
 
 @dataclass(frozen=True)

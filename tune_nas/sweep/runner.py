@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from tune_nas.tasks import Tasks
 from tune_nas.tracking import Experiment
 from tune_nas.tracking.store import sqlite_path
 
+BeforeStart = Callable[[], None]
+"""Called before a run starts; to start nothing, it raises an error."""
+
 
 def run_sweep(
     sweep: SweepConfig,
@@ -38,6 +42,7 @@ def run_sweep(
     name: str | None = None,
     *,
     tasks: Tasks | None = None,
+    before_start: BeforeStart | None = None,
 ) -> SweepOutcome:
     """Run a sweep: search, repeat, retrain, report.
 
@@ -46,6 +51,7 @@ def run_sweep(
         options: Where and how trials run.
         name: Folder and MLflow name; None for the name of the sweep.
         tasks: Tasks by name that replace the shipped ones.
+        before_start: Called after all checks, before anything is written.
 
     Raises:
         ConfigError: If a trial cannot start.
@@ -53,7 +59,7 @@ def run_sweep(
         StorageError: If storage, cluster or MLflow store cannot be used.
     """
     sweep = sweep.model_copy(update={"name": name or sweep.name})
-    return _start(sweep, base_trials(sweep), State(kind="sweep"), options, tasks)
+    return _start(sweep, base_trials(sweep), State(kind="sweep"), options, tasks, before_start)
 
 
 def run_search(
@@ -62,11 +68,12 @@ def run_search(
     name: str | None = None,
     *,
     tasks: Tasks | None = None,
+    before_start: BeforeStart | None = None,
 ) -> SweepOutcome:
-    """Run one search, tracked and resumable like those of a sweep; raises as `run_sweep` does."""
+    """Run one search, tracked and resumable like those of a sweep; see `run_sweep`."""
     sweep = _single(trial, name)
     bases = BaseTrials({trial.name: trial})
-    return _start(sweep, bases, State(kind="search"), options, tasks)
+    return _start(sweep, bases, State(kind="search"), options, tasks, before_start)
 
 
 def run_retrain(
@@ -78,6 +85,7 @@ def run_retrain(
     parent_run: str | None = None,
     grid: RetrainGrid | None = None,
     tasks: Tasks | None = None,
+    before_start: BeforeStart | None = None,
 ) -> SweepOutcome:
     """Train one genotype from scratch, tracked and resumable; raises as `run_sweep` does.
 
@@ -89,11 +97,19 @@ def run_retrain(
         parent_run: MLflow run that the genotype comes from.
         grid: Settings and seeds, each with a run; None for one run with those of the trial.
         tasks: Tasks by name that replace the shipped ones.
+        before_start: Called after all checks, before anything is written.
     """
     state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
+    sweep = retrain_sweep(trial, grid, name)
+    return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks, before_start)
+
+
+def retrain_sweep(
+    trial: TrialConfig, grid: RetrainGrid | None = None, name: str | None = None
+) -> SweepConfig:
+    """Return the sweep that `run_retrain` runs; see there."""
     runs = 1 if grid is None else grid.model_copy(update={"genotypes": 1})
-    sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=runs)
-    return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks)
+    return _single(trial, name, metric=RETRAIN_METRIC, retrain=runs)
 
 
 def start_analysis(
@@ -170,6 +186,7 @@ def _start(
     state: State,
     options: RunOptions,
     tasks: Tasks | None,
+    before_start: BeforeStart | None = None,
 ) -> SweepOutcome:
     """Check everything that can be checked, then write."""
     check_name(sweep.name)
@@ -183,10 +200,12 @@ def _start(
     if not runs_here(plan, options, tasks or {}):
         prepare_environment(options.address)  # before a class of the user's own may import Ray
     with _unchanged(plan, options, tasks or {}):
-        return _check_and_run(plan, options, tasks or {})
+        return _check_and_run(plan, options, tasks or {}, before_start)
 
 
-def _check_and_run(plan: Plan, options: RunOptions, tasks: Tasks) -> SweepOutcome:
+def _check_and_run(
+    plan: Plan, options: RunOptions, tasks: Tasks, before_start: BeforeStart | None
+) -> SweepOutcome:
     """Check what needs torch, then write the plan and run it."""
     root, storage, state, sweep = Storage(options.storage), plan.storage, plan.state, plan.sweep
     when_needed.preflight.check_trials(plan, options, tasks)
@@ -199,6 +218,8 @@ def _check_and_run(plan: Plan, options: RunOptions, tasks: Tasks) -> SweepOutcom
     state.options = options.for_resume()
     if not options.quiet:
         when_needed.preflight.tell_images([trial for _, _, trial in plan.resolved.trials])
+    if before_start is not None:
+        before_start()
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
         check_free(storage, sweep.name, options)  # another process may have started it meanwhile
