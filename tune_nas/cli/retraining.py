@@ -86,7 +86,9 @@ def retrain(
         run_name,
         f"retrain-{found.name}",
         execution.storage,
-        lambda name: sweeps.run_retrain(config, text, run, name, parent_run=parent, grid=grid),
+        lambda name: sweeps.run_retrain(
+            config, text, run, name, parent_run=parent, grid=grid, before_start=ask
+        ),
     )
     print_outcome(outcome, output, execution.storage)
 
