@@ -264,7 +264,7 @@ def test_ctrl_c_says_how_to_go_on(
 
     written = False
 
-    def interrupt(_: object, options: RunOptions, name: str) -> None:
+    def interrupt(_: object, options: RunOptions, name: str, **__: object) -> None:
         if written:
             (Path(options.storage) / name).mkdir(parents=True)
             (Path(options.storage) / name / "state.json").write_text("{}", encoding="utf-8")

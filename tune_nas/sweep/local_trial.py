@@ -69,6 +69,8 @@ class LocalTrial:
             KeyboardInterrupt: After a signal.
             TuneNasError: If a result cannot be recorded.
         """
+        # Nothing in it is of this session: a record was removed, so that its trial runs again.
+        shutil.rmtree(self._folder, ignore_errors=True)
         make_folder(self._folder)
         self._tracking.update(self._records, self._id)
         failures = 0
