@@ -12,6 +12,7 @@ from tune_nas.errors import StorageError, TuneNasError
 from tune_nas.files import make_folder
 from tune_nas.learner import DECISIONS
 from tune_nas.paths import CHECKPOINT
+from tune_nas.sweep.background_tracking import BackgroundTracking
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.phase_runner import TrialTracking
 from tune_nas.sweep.progress_display import ProgressDisplay
@@ -100,7 +101,7 @@ class LocalTrial:
             try:
                 report = epochs.step(self._on_step)
             except Exception as error:
-                self._tracking.check()  # its error is not one of the trial
+                self._check_store()  # its error is not one of the trial
                 return error
             self._report(report)
             try:
@@ -127,13 +128,22 @@ class LocalTrial:
             KeyboardInterrupt: After a signal.
             StorageError: If the MLflow store, opened meanwhile, cannot be used.
         """
-        self._tracking.check()
+        self._check_store()
         if self._display is not None:
             if self._interruption.pressed:
                 self._display.stopping()
             else:
                 self._display.refresh()
         self._interruption.check()
+
+    def _check_store(self) -> None:
+        """Raise the error of an MLflow store that is opened meanwhile and cannot be used.
+
+        Raises:
+            StorageError: If it cannot.
+        """
+        if isinstance(self._tracking, BackgroundTracking):
+            self._tracking.check()
 
     def _save(self, epochs: TrialEpochs) -> None:
         """Write the next checkpoint of the folder, and remove those that are not kept.

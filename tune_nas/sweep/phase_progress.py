@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rich.table import Table
 
@@ -64,7 +64,7 @@ class PhaseProgress:
         record, done = self._records[trial_id], self._done()
         words = record.reason or record.status
         if record.status is Status.FINISHED:
-            words += self._value(record)
+            words += _value(record, self._metric)
         left = f"; {self.time_left()} left" if done < self._total else ""
         return f"{self._records.phase} {done}/{self._total}: {record.job.label}: {words}{left}"
 
@@ -111,7 +111,7 @@ class PhaseProgress:
             table.add_column(column)
         for record in list(self._records)[-_ROWS:]:
             skips = record.value("genotype/skips")
-            value = self._value(record).rpartition(" ")[2]
+            value = _value(record, self._metric).rpartition(" ")[2]
             table.add_row(
                 record.job.label,
                 _epochs(record),
@@ -129,28 +129,32 @@ class PhaseProgress:
 
     def _summary(self) -> str:
         """Return the best value so far, the elapsed time and the time that is left."""
-        best = self._best()
-        named = "" if best is None else f"best{self._value(best).removeprefix(',')} "
+        best = _best(self._records, self._metric, self._mode)
+        named = "" if best is None else f"best{_value(best, self._metric).removeprefix(',')} "
         whose = "" if best is None else f"({best.job.label}); "
         return f"{named}{whose}{_duration(self._elapsed())} elapsed; {self.time_left()} left"
 
-    def _best(self) -> Record | None:
-        """Return the trial with the best last value; None before any has one."""
-        known = [record for record in self._records if math.isfinite(self._number(record))]
-        choose = min if self._mode == "min" else max
-        return choose(known, key=self._number, default=None)
 
-    def _number(self, record: Record) -> float:
-        value = record.value(self._metric_of(record))
-        return math.nan if value is None else value
+def _best(records: Iterable[Record], metric: str, mode: str) -> Record | None:
+    """Return the trial with the best last value; None before any has one."""
+    known = [record for record in records if math.isfinite(_number(record, metric))]
+    choose = min if mode == "min" else max
+    return choose(known, key=lambda record: _number(record, metric), default=None)
 
-    def _metric_of(self, record: Record) -> str:
-        return find_task(record.job.task).metric or self._metric
 
-    def _value(self, record: Record) -> str:
-        metric = self._metric_of(record)
-        value = record.value(metric)
-        return "" if value is None else f", {metric} {value:.2f}"
+def _number(record: Record, metric: str) -> float:
+    value = record.value(_metric_of(record, metric))
+    return math.nan if value is None else value
+
+
+def _metric_of(record: Record, metric: str) -> str:
+    """Return the metric of a trial's task, or that of the sweep if the task has none."""
+    return find_task(record.job.task).metric or metric
+
+
+def _value(record: Record, metric: str) -> str:
+    value = record.value(_metric_of(record, metric))
+    return "" if value is None else f", {_metric_of(record, metric)} {value:.2f}"
 
 
 def _epochs(record: Record) -> str:

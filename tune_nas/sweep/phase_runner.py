@@ -16,13 +16,6 @@ class TrialTracking(Protocol):
     def update(self, records: Records, job_id: str) -> None:
         """Write the current record of a trial, as far as the store can be used now."""
 
-    def check(self) -> None:
-        """Raise the error of a store that could not be used at the start.
-
-        Raises:
-            StorageError: If it could not.
-        """
-
 
 class PhaseRunner(Protocol):
     """Runs phases of one sweep; each ends when all of its jobs have ended."""

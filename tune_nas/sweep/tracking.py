@@ -54,9 +54,6 @@ class SweepTracking:
         self._attempts = StoreAttempts(self._writer.forget)
         self._of_sweep: list[Callable[[], None]] = []
 
-    def check(self) -> None:
-        """Do nothing: the store could be used at the start."""
-
     def update(self, records: Records, job_id: str) -> None:
         """Write the current record of a trial; return at once during a pause after a failure."""
         if not self._attempts.paused:
