@@ -44,6 +44,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
     def record(*arguments: object, **further: object) -> SweepOutcome:
         *what, options, name = arguments
+        assert callable(further.pop("before_start"))
         assert isinstance(options, RunOptions) and isinstance(name, str)
         found.append(Call((*what, *further.values()), options, name))
         return SweepOutcome(report, [result], "runs/mine", None, "sqlite:///other.db", 1)
@@ -263,7 +264,7 @@ def test_ctrl_c_says_how_to_go_on(
 
     written = False
 
-    def interrupt(_: object, options: RunOptions, name: str) -> None:
+    def interrupt(_: object, options: RunOptions, name: str, **__: object) -> None:
         if written:
             (Path(options.storage) / name).mkdir(parents=True)
             (Path(options.storage) / name / "state.json").write_text("{}", encoding="utf-8")

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import typer
 import yaml
+from typer.testing import CliRunner
+
+from tune_nas.cli import app
+from tune_nas.config import TrialConfig
 
 SMALL = {
     "data.name": "fake",
@@ -38,10 +46,88 @@ def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
     assert plan["trials"][3]["trial"]["update"]["lambda"] == 1
     assert plan["trials"][3]["trial"]["seed"] == 1
     assert (plan["estimate"]["searches"], plan["estimate"]["search_epochs"]) == (4, 4)
-    one = command_line.ok("sweep", "tiny.yaml", "--dry-run", "--concurrency", "1")
-    assert "1 at a time" in one
-    assert ", without retraining" in one
+    assert "minutes" not in plan["estimate"]  # no step was timed
+    timed = command_line.ok("sweep", "tiny.yaml", "--estimate", "--concurrency", "1")
+    assert "with 1 at a time (estimated from " in timed
+    assert ", without retraining" in timed
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
+
+
+def test_a_dry_run_names_keys_ranges_and_conditions(command_line) -> None:
+    parameters = {
+        "update.level": {"choice": ["mixed", "bilevel"]},
+        "update.lambda": {"loguniform": [0.1, 10], "when": {"update.level": "mixed"}},
+        "optimizer.weights.momentum": {"uniform": [0.5, 0.9]},
+    }
+    own = {"trial": "milenas", "set": SMALL, "parameters": parameters, "searcher": "tpe"}
+    Path("drawn.yaml").write_text(json.dumps({**own, "trials": 7, "scheduler": "none"}))
+    text = command_line.ok("sweep", "drawn.yaml", "--dry-run")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for line in (
+        "key values when",
+        "update.level mixed, bilevel",
+        "update.lambda 0.1 to 10.0, loguniform update.level = mixed",
+        "optimizer.weights.momentum 0.5 to 0.9",
+        "7 trials sampled by tpe",
+    ):
+        assert line in lines, text
+
+
+def test_a_dry_run_of_a_search_and_of_a_retraining_run(command_line) -> None:
+    keys = [f"--set={k}={value}" for k, value in SMALL.items() if k != "schedule.epochs"]
+    plan = command_line.json("search", "milenas", *keys, "--epochs", "3", "--dry-run")
+    assert plan["trials"][0]["schedule"]["epochs"] == 3
+    assert plan["estimate"] == {"runs": 1, "epochs": 3}
+    text = command_line.ok("search", "milenas", *keys, "--epochs", "3", "--estimate")
+    assert re.search(r"^1 run, 3 epochs; about \d+\.\d minutes \(estimated from", text, re.M)
+    cell = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    keys = [key for key in keys if "retrain" in key or "data" in key]
+    plan = command_line.json("retrain", cell, *keys, "--seeds", "2", "--seed", "4", "--dry-run")
+    assert [trial["seed"] for trial in plan["trials"]] == [4, 5]
+    assert (plan["estimate"], plan["genotype"][:6]) == ({"runs": 2, "epochs": 2}, "space:")
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(("answer", "status"), [("n\n", 1), ("y\n", 0)])
+def test_a_long_run_is_asked_about_on_a_terminal(
+    command_line, monkeypatch: pytest.MonkeyPatch, answer: str, status: int
+) -> None:
+    """Only where epochs times pixels may take an hour, and the timed steps say so."""
+    started: list[str] = []
+    on_terminal = [True]
+    seconds = [7.2]
+
+    def run(trial: TrialConfig, *_: object, before_start: Callable[[], None]) -> None:
+        before_start()
+        started.append(trial.name)
+        raise typer.Exit
+
+    class Terminal:
+        @staticmethod
+        def isatty() -> bool:
+            return on_terminal[0]
+
+    monkeypatch.setattr("tune_nas.sweep.run_search", run, raising=False)
+    streams = SimpleNamespace(stdin=Terminal, stderr=Terminal)
+    monkeypatch.setattr("tune_nas.cli.cost_question.sys", streams)
+    monkeypatch.setattr("tune_nas.sweep.run_cost.epoch_seconds", lambda *_: (seconds[0], 3))
+
+    def search(*more: str, **changes: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["search", "darts-1st", *more], **changes)
+        return result.exit_code, result.stderr
+
+    found, shown = search("--epochs", "1000", input=answer)
+    assert (found, len(started)) == (status, status == 0)
+    assert "note: 2.0 hours: 1 run, 1000 epochs; about 120.0 minutes" in shown
+    assert ("nothing was started" in shown) is (status == 1)
+    for more in (["--epochs", "1000", "--yes"], ["--epochs", "50"]):  # not timed
+        assert search(*more) == (0, "")
+    seconds[0] = 3.5  # 58 minutes
+    assert search("--epochs", "1000") == (0, "")
+    seconds[0], on_terminal[0] = 7.2, False
+    found, shown = search("--epochs", "1000")
+    assert (found, "2.0 hours" in shown, "start?" in shown) == (0, True, False)
+    assert search("--epochs", "1000", "--quiet") == (0, "")
 
 
 def every_genotype_in(folder: Path) -> list[str]:

@@ -161,7 +161,7 @@ def test_a_finished_sweep_is_written_to_another_store(
 ) -> None:
     where = options(tmp_path)
     whole = run_sweep(make_sweep(parameters=TWO), where, "x", tasks=TASKS)
-    monkeypatch.setattr("tune_nas.sweep.session.connect", None)  # no trial is left to run
+    monkeypatch.setattr("tune_nas.sweep.on_ray.connect", None)  # no trial is left to run
     other = f"sqlite:///{tmp_path}/other.db"
     again = resume_sweep("x", options(tmp_path, mlflow=other), tasks=TASKS)
     assert again.results == whole.results

@@ -179,7 +179,7 @@ def test_a_server_lost_to_the_end_is_one_line_and_a_resume_sends_what_it_lacks(
         resume_sweep(None, options(tmp_path, proxy, mlflow=None), tasks=TASKS)
     proxy.mode = "open"
     # No trial is left, so Ray is not asked.
-    monkeypatch.setattr("tune_nas.sweep.session.connect", None)
+    monkeypatch.setattr("tune_nas.sweep.on_ray.connect", None)
     sent = resume_sweep(None, options(tmp_path, proxy, mlflow=None), tasks=TASKS)
     assert sent.untracked == []
     assert sent.results == outcome.results

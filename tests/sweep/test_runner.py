@@ -39,7 +39,7 @@ def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(address: str | None) -> Iterator[None]:
         yield
 
-    monkeypatch.setattr("tune_nas.sweep.session.connect", connect)
+    monkeypatch.setattr("tune_nas.sweep.on_ray.connect", connect)
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
 
 
@@ -52,7 +52,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
         seen.append(self._options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tune_nas.sweep.ray.execution.PhaseRunner.run", run)
+    monkeypatch.setattr("tune_nas.sweep.ray.execution.RayPhaseRunner.run", run)
     return seen
 
 

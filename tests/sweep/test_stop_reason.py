@@ -12,6 +12,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.report import Report
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phase_progress import PhaseProgress
+from tune_nas.sweep.progress_display import ProgressDisplay
 from tune_nas.sweep.ray.callbacks import Recorder
 from tune_nas.sweep.ray.progress import ProgressCallback
 from tune_nas.sweep.ray.trainable import EpochTrainable
@@ -44,7 +45,9 @@ def test_the_reason_reaches_record_report_and_progress(
     records = Records(Storage(str(tmp_path)), "search")
     records.start(job)
     recorder = Recorder(records, "valid_accuracy")
-    progress = ProgressCallback(PhaseProgress(records, 1, "valid_accuracy"), live=False)
+    progress = ProgressCallback(
+        ProgressDisplay(PhaseProgress(records, 1, "valid_accuracy"), live=False)
+    )
     trainable = EpochTrainable({"job": job.to_dict(), "resume_from": [], "recorded": 0})
     trial = SimpleNamespace(trial_id=job.id)
     results = []

@@ -14,6 +14,7 @@ from tune_nas.library import with_overrides
 from tune_nas.sweep import estimate
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phase_progress import PhaseProgress
+from tune_nas.sweep.progress_display import ProgressDisplay
 from tune_nas.sweep.ray.callbacks import Recorder
 from tune_nas.sweep.ray.progress import ProgressCallback
 from tune_nas.sweep.ray.scheduler import make_scheduler
@@ -56,7 +57,9 @@ def test_time_left_and_lines_of_a_search_that_goes_on(
     records = Records(Storage(tmp_path), "search")
     record = records.start(job(with_overrides(TINY, {**PT, "start_from": "checkpoint"})))
     assert record.epochs_left == 11
-    progress = ProgressCallback(PhaseProgress(records, 1, "valid_accuracy"), live=False)
+    progress = ProgressCallback(
+        ProgressDisplay(PhaseProgress(records, 1, "valid_accuracy"), live=False)
+    )
     recorder = Recorder(records, "valid_accuracy")
     words = "normal 0->2 nor_conv_3x3"
     for epoch, decided in ((5, words), (6, "")):

@@ -77,6 +77,7 @@ def run_options(
         gpus_per_trial=execution.gpus_per_trial,
         together=together,
         workers=workers,
+        ray=execution.ray,
         quiet=execution.quiet,
         live=sys.stderr.isatty() and not execution.quiet,
     )

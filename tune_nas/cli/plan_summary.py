@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import yaml
 
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.tables import print_table
-from tune_nas.config import check_data_keys
+from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.sweep import RunOptions, SweepConfig, estimate
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.first_checks import data_sections
+from tune_nas.sweep.parameters import Parameter
 from tune_nas.sweep.resolve import base_trials, resolve_points
-from tune_nas.text import listed, plural
+from tune_nas.tasks import Inputs, find_task, task_of
+from tune_nas.text import listed, plain_text, plural
 
 
-def print_plan(sweep: SweepConfig, options: RunOptions, output: Format) -> None:
-    """Print the trials that a sweep would run, and their estimated cost."""
+def print_plan(sweep: SweepConfig, options: RunOptions, output: Format, *, timed: bool) -> None:
+    """Print the swept keys and trials of a sweep, and their cost.
+
+    Args:
+        sweep: The sweep.
+        options: Where and how it would run.
+        output: Format of the output.
+        timed: Whether to time a few steps for the cost.
+    """
     bases = base_trials(sweep)
     trials, points = resolve_points(sweep, bases)
     check_data_keys(data_sections(sweep, [trial for _, _, trial in trials]))
-    cost = estimate(sweep, bases, options)
+    for base in bases.trials.values():
+        find_task(task_of(sweep.task, base)).check_memory(base, Inputs())
+    cost = estimate(sweep, bases, options, timed=timed)
     check_distinct(sweep, points)
     check_distinct_settings(sweep, bases)
     if output is Format.JSON:
@@ -34,10 +47,15 @@ def print_plan(sweep: SweepConfig, options: RunOptions, output: Format) -> None:
             }
         )
         return
-    rows: list[Mapping[str, object]] = [
-        {**parameters, "seed": seed} for parameters, seed, _ in trials
-    ]
-    print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    if sweep.parameters:
+        print_table(["key", "values", "when"], [_swept(*each) for each in sweep.parameters.items()])
+    if sweep.searcher == "grid":
+        rows: list[Mapping[str, object]] = [
+            {**parameters, "seed": seed} for parameters, seed, _ in trials
+        ]
+        print_table(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    else:
+        echo(f"{plural(sweep.n_drawn, 'trial')} sampled by {sweep.searcher}")
     grid = sweep.retrain_grid
     if sweep.retrained and grid.runs_per_genotype > 1:
         names = [setting.name for setting in grid.settings]
@@ -45,3 +63,41 @@ def print_plan(sweep: SweepConfig, options: RunOptions, output: Format) -> None:
         seeds = f", with {plural(grid.seeds, 'seed')} each" if grid.seeds else ""
         echo(f"each genotype: {grid.runs_per_genotype} retraining runs{under}{seeds}")
     echo(str(cost))
+
+
+def print_run(
+    trials: Sequence[TrialConfig], cost: Mapping[str, object], output: Format, *, genotype: str = ""
+) -> None:
+    """Print the resolved trials of a search or of retraining runs, and their cost.
+
+    Args:
+        trials: The trials, in the order in which they run.
+        cost: Their cost, which converts to a sentence.
+        output: Format of the output.
+        genotype: The genotype that is retrained, as YAML.
+    """
+    if output is Format.JSON:
+        own = {"genotype": genotype} if genotype else {}
+        print_json({"trials": [trial.to_dict() for trial in trials], **own, "estimate": cost})
+        return
+    for trial in trials:
+        content = yaml.safe_dump(trial.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+        echo(content.rstrip())
+    echo(str(cost))
+
+
+def _swept(key: str, parameter: Parameter) -> dict[str, object]:
+    """Return the row of a swept key: its values or range, and its conditions."""
+    values = parameter.values
+    if parameter.is_range:
+        low, high = values
+        form = "" if parameter.kind == "uniform" else f", {parameter.kind}"
+        text = f"{plain_text(low)} to {plain_text(high)}{form}"
+    else:
+        text = ", ".join(plain_text(value) for value in values)
+    when = "; ".join(f"{other} = {_wanted(value)}" for other, value in parameter.when.items())
+    return {"key": key, "values": text, "when": when}
+
+
+def _wanted(value: object) -> str:
+    return " or ".join(map(plain_text, value)) if isinstance(value, list) else plain_text(value)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from tune_nas import sweep as sweeps
+from tune_nas.cli.cost_question import ask_if_long
 from tune_nas.cli.genotype_reference import find_genotype
 from tune_nas.cli.genotype_runs import run_of, trial_of
 from tune_nas.cli.genotype_spaces import check_space_is_known, fit_to_space
 from tune_nas.cli.option_values import run_options, trial_changes
 from tune_nas.cli.output import Format
+from tune_nas.cli.plan_summary import print_run
 from tune_nas.cli.run_names import named
 from tune_nas.cli.run_summary import print_outcome
-from tune_nas.cli.shared_options import ExecutionOptions, TrialOptions
+from tune_nas.cli.shared_options import ExecutionOptions, PlanOptions, TrialOptions
 from tune_nas.config.data_config import other_data
 from tune_nas.config.effects import check_read
 from tune_nas.errors import ConfigError
@@ -20,6 +23,8 @@ from tune_nas.library import load_trial, validate, with_overrides, with_settings
 from tune_nas.spaces import load_space
 from tune_nas.sweep.retrain_grid import RetrainGrid
 from tune_nas.sweep.retrain_trials import keys_of_section
+from tune_nas.sweep.run_cost import estimate_runs, retrain_runs
+from tune_nas.sweep.runner import retrain_sweep
 
 
 def retrain(
@@ -33,9 +38,10 @@ def retrain(
     seed: int | None,
     seeds: int | None,
     run_name: str | None,
+    plan: PlanOptions,
     output: Format,
 ) -> None:
-    """Train one genotype from scratch, with each recipe and seed, and print the results."""
+    """Train one genotype from scratch, with each recipe and seed, or print what would run."""
     found = find_genotype(genotype, execution.storage, execution.mlflow)
     changes = trial_changes(overrides)
     check_read(changes, "retraining")
@@ -63,13 +69,25 @@ def retrain(
     if own is None:
         trained = fit_to_space(found, load_space(config.space.name))
     run = run_options(execution)
+    text = trained.to_yaml()
+    if plan.only_planned:
+        trials = retrain_runs(retrain_sweep(config, grid), config)
+        cost = estimate_runs("retrain", trials, text, timed=plan.estimate)
+        print_run(trials, cost, output, genotype=text)
+        return
+
+    def ask() -> None:
+        trials = retrain_runs(retrain_sweep(config, grid), config)
+        cost = partial(estimate_runs, "retrain", trials, text)
+        ask_if_long("retrain", trials, cost, execution, yes=plan.yes)
+
     parent = run_of(found, execution.storage, execution.mlflow)
     outcome = named(
         run_name,
         f"retrain-{found.name}",
         execution.storage,
         lambda name: sweeps.run_retrain(
-            config, trained.to_yaml(), run, name, parent_run=parent, grid=grid
+            config, text, run, name, parent_run=parent, grid=grid, before_start=ask
         ),
     )
     print_outcome(outcome, output, execution.storage)

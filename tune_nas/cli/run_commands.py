@@ -27,6 +27,7 @@ def sweep(
     ],
     overrides: options.TrialOptions,
     execution: options.ExecutionOptions,
+    plan: options.PlanOptions,
     epochs: options.Epochs = None,
     seeds: Annotated[
         str | None,
@@ -64,7 +65,6 @@ def sweep(
     run_name: options.Name = None,
     concurrency: options.Concurrency = None,
     together: options.Together = None,
-    dry_run: options.DryRun = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Run many searches, retrain the winners and compare."""
@@ -84,7 +84,7 @@ def sweep(
         run_name=run_name,
         concurrency=concurrency,
         together=together,
-        dry_run=dry_run,
+        plan=plan,
         output=output,
     )
 
@@ -101,6 +101,7 @@ def search(
     ],
     overrides: options.TrialOptions,
     execution: options.ExecutionOptions,
+    plan: options.PlanOptions,
     epochs: options.Epochs = None,
     seed: options.Seed = None,
     run_name: options.Name = None,
@@ -108,7 +109,14 @@ def search(
 ) -> None:
     """Run a single search, tracked like a sweep."""
     bodies.running.search(
-        trial, overrides, execution, epochs=epochs, seed=seed, run_name=run_name, output=output
+        trial,
+        overrides,
+        execution,
+        plan=plan,
+        epochs=epochs,
+        seed=seed,
+        run_name=run_name,
+        output=output,
     )
 
 
@@ -117,6 +125,7 @@ def retrain(
     genotype: options.GenotypeText,
     overrides: options.TrialOptions,
     execution: options.ExecutionOptions,
+    plan: options.PlanOptions,
     trial: Annotated[
         str | None,
         typer.Option(
@@ -143,6 +152,7 @@ def retrain(
         seed=seed,
         seeds=seeds,
         run_name=run_name,
+        plan=plan,
         output=output,
     )
 

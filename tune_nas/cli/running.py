@@ -6,22 +6,25 @@ The package `tune_nas.sweep` loads its names when they are used: a dry run start
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 from tune_nas import sweep as sweeps
 from tune_nas.cli.analysis_summary import print_result
+from tune_nas.cli.cost_question import ask_if_long
 from tune_nas.cli.ineffective_key_notes import note_ineffective
 from tune_nas.cli.option_values import run_options, trial_changes
 from tune_nas.cli.output import Format
-from tune_nas.cli.plan_summary import print_plan
+from tune_nas.cli.plan_summary import print_plan, print_run
 from tune_nas.cli.run_names import interruptible, named
 from tune_nas.cli.run_summary import print_outcome
-from tune_nas.cli.shared_options import ExecutionOptions, TrialOptions
+from tune_nas.cli.shared_options import ExecutionOptions, PlanOptions, TrialOptions
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.config import EPOCHS
 from tune_nas.sweep.resolve import base_trials, load_sweep
 from tune_nas.sweep.retrain_grid import Genotypes
+from tune_nas.sweep.run_cost import estimate_runs, trials_to_count
 from tune_nas.sweep.runs.lookup import find_run
 from tune_nas.text import brief
 
@@ -75,7 +78,7 @@ def sweep(
     run_name: str | None,
     concurrency: int | None,
     together: int | None,
-    dry_run: bool,
+    plan: PlanOptions,
     output: Format,
 ) -> None:
     """Run a sweep and print its report, or print its trials."""
@@ -88,14 +91,21 @@ def sweep(
         for of_sweep, base in base_trials(config).trials.items():
             note_ineffective(of_sweep, base, {*config.set, *config.parameters})
     run = run_options(execution, concurrency, together)
-    if dry_run:
-        print_plan(config, run, output)
+    if plan.only_planned:
+        print_plan(config, run, output, timed=plan.estimate)
         return
+
+    def ask() -> None:
+        bases = base_trials(config)
+        trials = trials_to_count(config, bases)
+        cost = partial(sweeps.estimate, config, bases, run)
+        ask_if_long("search", trials, cost, execution, yes=plan.yes)
+
     outcome = named(
         run_name,
         config.name,
         execution.storage,
-        lambda chosen: sweeps.run_sweep(config, run, chosen),
+        lambda chosen: sweeps.run_sweep(config, run, chosen, before_start=ask),
     )
     print_outcome(outcome, output, execution.storage)
 
@@ -105,23 +115,32 @@ def search(
     overrides: TrialOptions,
     execution: ExecutionOptions,
     *,
+    plan: PlanOptions,
     epochs: int | None,
     seed: int | None,
     run_name: str | None,
     output: Format,
 ) -> None:
-    """Run a single search and print its result."""
+    """Run a single search and print its result, or print what would run."""
     changes = trial_changes(overrides)
     changes |= {} if seed is None else {"seed": seed}
     config = load_trial(trial, changes, epochs=epochs)
     if not execution.quiet:
         note_ineffective(trial, config, changes)
     run = run_options(execution)
+    if plan.only_planned:
+        print_run([config], estimate_runs("search", [config], timed=plan.estimate), output)
+        return
+
+    def ask() -> None:
+        cost = partial(estimate_runs, "search", [config])
+        ask_if_long("search", [config], cost, execution, yes=plan.yes)
+
     outcome = named(
         run_name,
         config.name,
         execution.storage,
-        lambda chosen: sweeps.run_search(config, run, chosen),
+        lambda chosen: sweeps.run_search(config, run, chosen, before_start=ask),
     )
     print_outcome(outcome, output, execution.storage)
 

@@ -141,6 +141,15 @@ Address = Annotated[
         rich_help_panel=_WHERE,
     ),
 ]
+UseRay = Annotated[
+    bool | None,
+    typer.Option(
+        "--ray/--no-ray",
+        help="Run the trials on Ray, or in this process.",
+        show_default="as needed",
+        rich_help_panel=_WHERE,
+    ),
+]
 Storage = Annotated[
     str,
     typer.Option(
@@ -169,7 +178,15 @@ Quiet = Annotated[
 OutputFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Print the resolved trials and their estimated cost; run none."),
+    typer.Option("--dry-run", help="Print the resolved trials and count their epochs; run none."),
+]
+TimeSteps = Annotated[
+    bool,
+    typer.Option("--estimate", help="Like --dry-run, and time a few steps for the cost."),
+]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Start without an estimate, however long it takes."),
 ]
 
 GenotypeText = Annotated[
@@ -194,12 +211,27 @@ class TrialOptions:
 
 
 @dataclass(frozen=True)
+class PlanOptions:
+    """Whether a run is only planned, and whether a long one is started without a question."""
+
+    dry_run: DryRun = False
+    estimate: TimeSteps = False
+    yes: Yes = False
+
+    @property
+    def only_planned(self) -> bool:
+        """Whether nothing is run."""
+        return self.dry_run or self.estimate
+
+
+@dataclass(frozen=True)
 class ExecutionOptions:
     """Where and how a run is executed."""
 
     cpus_per_trial: CpusPerTrial = None
     gpus_per_trial: GpusPerTrial = None
     address: Address = None
+    ray: UseRay = None
     storage: Storage = "runs"
     mlflow: Mlflow = None
     quiet: Quiet = False

@@ -25,6 +25,7 @@ from tune_nas.sweep.retrain_trials import count_genotypes
 from tune_nas.tasks import Inputs, Task, find_task, task_of
 
 _STEPS = 3
+_PATIENCE = 15.0  # seconds of timing; slower steps are timed fewer times
 
 
 class Estimate(dict[str, object]):
@@ -35,11 +36,17 @@ class Estimate(dict[str, object]):
         searches, retrains = self["searches"], self["retrains"]
         bound = "at most " if self["race"] else ""
         most = "at most " if self.get("retrains_at_most") else ""
-        return (
+        counts = (
             f"{bound}{searches} search{'' if searches == 1 else 'es'} and {most}{retrains} "
             f"retraining run{'' if retrains == 1 else 's'}, at most {self['search_epochs']} search "
-            f"epochs; about {self['minutes']:.1f} minutes of searching with {self['at_once']} at a "
-            f"time (estimated from {self['based_on']}){', without retraining' if retrains else ''}"
+            "epochs"
+        )
+        if "minutes" not in self:
+            return f"{counts}, {self['at_once']} at a time"
+        return (
+            f"{counts}; about {self['minutes']:.1f} minutes of searching with {self['at_once']} "
+            f"at a time (estimated from {self['based_on']})"
+            f"{', without retraining' if retrains else ''}"
         )
 
 
@@ -48,7 +55,11 @@ class _EnoughError(Exception):
 
 
 def estimate(
-    sweep: SweepConfig, bases: BaseTrials | None = None, options: RunOptions | None = None
+    sweep: SweepConfig,
+    bases: BaseTrials | None = None,
+    options: RunOptions | None = None,
+    *,
+    timed: bool = True,
 ) -> Estimate:
     """Time a few steps of the first trial (of each, if the trial is swept), and add up.
 
@@ -59,6 +70,7 @@ def estimate(
         sweep: The sweep.
         bases: Its trials with its fixed keys set; None reads them from the sweep.
         options: Number of concurrent trials, and the resources of each on this machine.
+        timed: Whether to time steps; otherwise only trials and epochs are counted.
 
     Raises:
         ConfigError: If a trial is not valid.
@@ -70,35 +82,40 @@ def estimate(
     first = len(trials) if grid else sweep.n_drawn
     configurations = first // len(sweep.seed_list) if grid else first
     repeats = min(sweep.repeat_best, configurations) * len(sweep.repeat_seeds)
-    timed: dict[str, tuple[float, int]] = {}
+    known: dict[str, tuple[float, int]] = {}
     epochs, seconds = 0, 0.0
     for _, _, trial in trials:
         task = find_task(task_of(sweep.task, trial))
-        if trial.name not in timed:
-            timed[trial.name] = _epoch_seconds(task, trial)
+        if timed and trial.name not in known:
+            known[trial.name] = epoch_seconds(task, trial)
         own = task.epochs(trial) - task.starts_after(trial)
         epochs += own
-        seconds += own * timed[trial.name][0]
+        seconds += own * known[trial.name][0] if timed else 0.0
     # For a sampled sweep these are the base trials; the samples are not known yet.
     share = ((0 if grid else first) + repeats) / len(trials) + grid
     epochs, seconds = round(epochs * share), seconds * share
     at_once = min(_at_once(options or RunOptions()), first)
-    whose = "each trial" if len(timed) > 1 else "the first trial"
     genotypes = count_genotypes(sweep, configurations)
     unknown = sweep.retrained in (FRONTIER, MODEL_SIZES)
     if unknown:
         genotypes = _most_genotypes(sweep, [trial for _, _, trial in trials], first + repeats)
-    return Estimate(
+    counts = Estimate(
         searches=first + repeats,
         race=race_rule(sweep) is not None,
         retrains=genotypes * sweep.retrain_grid.runs_per_genotype,
         retrains_at_most=unknown,
         search_epochs=epochs,
-        epoch_seconds=round(seconds / epochs, 3),
         at_once=at_once,
+    )
+    if not timed:
+        return counts
+    whose = "each trial" if len(known) > 1 else "the first trial"
+    n_steps = max(steps for _, steps in known.values())
+    return Estimate(
+        **counts,
+        epoch_seconds=round(seconds / epochs, 3),
         minutes=round(seconds / at_once / 60, 2),
-        based_on=f"{max(steps for _, steps in timed.values())} steps of {whose}, timed on "
-        "this machine",
+        based_on=f"{n_steps} steps of {whose}, timed on this machine",
     )
 
 
@@ -124,9 +141,17 @@ def _at_once(options: RunOptions) -> int:
     return min(options.concurrency or sys.maxsize, trials_at_once([node], options))
 
 
-def _epoch_seconds(task: Task, trial: TrialConfig) -> tuple[float, int]:
-    """Return the seconds of an epoch, and the number of timed steps."""
-    inputs = Inputs()
+def epoch_seconds(
+    task: Task, trial: TrialConfig, inputs: Inputs | None = None
+) -> tuple[float, int]:
+    """Return the seconds of an epoch, estimated from a few steps, and the number of timed steps.
+
+    Args:
+        task: The task of the trial.
+        trial: The trial.
+        inputs: Its inputs; None for a search.
+    """
+    inputs = inputs or Inputs()
     task.check_memory(trial, inputs)
     timed = library.with_overrides(trial, {"update.warmup": 0, "start_from": None})
     learner, device = task.build(timed, inputs), resolve_device(trial.runtime.device)
@@ -138,12 +163,16 @@ def _epoch_seconds(task: Task, trial: TrialConfig) -> tuple[float, int]:
     def on_step(step: int, steps: int) -> None:
         nonlocal steps_of_epoch
         steps_of_epoch = steps
+        now = time.perf_counter()
+        if not times and now - began > _PATIENCE:  # the first step, which is slower, must do
+            times.extend((began, now))
+            raise _EnoughError
         if step < warm_up:
             return
         if on_gpu:
             torch.cuda.synchronize(device)
         times.append(time.perf_counter())
-        if len(times) > _STEPS:
+        if len(times) > _STEPS or (len(times) > 1 and now - began > _PATIENCE):
             raise _EnoughError
 
     began = time.perf_counter()

@@ -62,6 +62,11 @@ class Interruption:
         finally:
             self._deferring = False
 
+    @property
+    def pressed(self) -> bool:
+        """Whether a signal has arrived."""
+        return self._pressed
+
     def check(self, error: type[BaseException] = KeyboardInterrupt) -> None:
         """Raise a signal that was deferred, or was raised before and lost.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tune_nas.errors import ConfigError
 
-_KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together", "workers")
+_KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together", "workers", "ray")
 _CPUS, _GPUS = 1.0, 0.0
 _LEAST = 0.01  # Ray counts in ten-thousandths, and treats less as nothing
 
@@ -35,6 +35,9 @@ class RunOptions:
         quiet: Show no progress on stderr.
         live: Show progress as a table that is redrawn, for a terminal; otherwise as plain lines.
         max_failures: Number of times that a failed trial is retried from its newest checkpoint.
+        ray: Whether Ray runs the trials: True for always, False for never, None for where it is
+            needed. A search, an analysis and single retraining runs on this machine need none:
+            they run in this process.
 
     A resume takes options that are None from the start of the sweep.
 
@@ -53,6 +56,7 @@ class RunOptions:
     quiet: bool = False
     live: bool = False
     max_failures: int = 2
+    ray: bool | None = None
 
     def __post_init__(self) -> None:
         """Validate the numbers: Ray would hang, or fail with a less clear error."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rich.table import Table
 
@@ -14,6 +15,7 @@ from tune_nas.tasks import find_task
 from tune_nas.text import plural
 
 _ROWS = 20  # of the table: the newest trials
+_NAMED = 4  # trials named in a line
 
 
 class PhaseProgress:
@@ -23,24 +25,38 @@ class PhaseProgress:
         records: Records of the phase.
         total: Number of trials.
         metric: Metric that ranks the sweep.
+        mode: ``max`` or ``min``, what is best of that metric.
+        place: Number of the phase and number of all phases of the sweep, from 1.
         most: Returns the most trials that there may be at present, if ends of trials decide about
             others; None if all ``total`` trials are run.
+        clock: Returns a time in seconds.
     """
 
     def __init__(
-        self, records: Records, total: int, metric: str, most: Callable[[], int] | None = None
+        self,
+        records: Records,
+        total: int,
+        metric: str,
+        *,
+        mode: str = "max",
+        place: tuple[int, int] = (1, 1),
+        most: Callable[[], int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records, self._metric = records, metric
         self._planned, self._most = total, most
-        self._started = time.monotonic()
+        self._mode, self._place, self._clock = mode, place, clock
+        self._started = clock()
         self._epochs_before = sum(len(record.history) for record in records)
         self._done_before = self._done()
 
     def heading(self) -> str:
-        """Return the phase and its number of trials."""
+        """Return the phase, which of how many it is, and its number of trials."""
+        number, phases = self._place
+        which = f" (phase {number} of {phases})" if phases > 1 else ""
         before = f", {self._done_before} of them done before" if self._done_before else ""
         bound = "" if self._most is None else "at most "
-        return f"{self._records.phase}: {bound}{plural(self._total, 'trial')}{before}"
+        return f"{self._records.phase}{which}: {bound}{plural(self._total, 'trial')}{before}"
 
     def decision_line(self, trial_id: str, epoch: int, decisions: str) -> str:
         """Return the decisions of an epoch of a trial."""
@@ -53,7 +69,7 @@ class PhaseProgress:
         record, done = self._records[trial_id], self._done()
         words = record.reason or record.status
         if record.status is Status.FINISHED:
-            words += self._value(record)
+            words += _value(record, self._metric)
         left = f"; {self.time_left()} left" if done < self._total else ""
         return f"{self._records.phase} {done}/{self._total}: {record.job.label}: {words}{left}"
 
@@ -67,24 +83,46 @@ class PhaseProgress:
         if known:
             last = known[-1].job
             left += (self._total - len(known)) * (last.epochs - last.starts_after)
-        seconds = (time.monotonic() - self._started) / run * left
-        minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+        return _duration(self._elapsed() / run * left)
+
+    def running_line(self) -> str:
+        """Return how far the running trials are, the best value and the times."""
+        now = [f"{r.job.label} {_epochs(r)}" for r in self._records if r.status is Status.RUNNING]
+        more = f" and {len(now) - _NAMED} more" if len(now) > _NAMED else ""
+        running = f"{', '.join(now[:_NAMED])}{more}; " if now else ""
+        return f"{self._records.phase} {self._done()}/{self._total}: {running}{self._summary()}"
+
+    def stopping_line(self) -> str:
+        """Return where the running trials will resume after a signal."""
+        now = [record for record in self._records if record.status is Status.RUNNING]
+        if not now:
+            return "stopping"
+        after = [
+            f"after epoch {record.epoch}" if record.epoch else "at the start" for record in now
+        ]
+        more = f" and {len(now) - _NAMED} more" if len(now) > _NAMED else ""
+        return (
+            f"stopping: {plural(len(now), 'trial')}, to resume from the last checkpoints: "
+            f"{', '.join(after[:_NAMED])}{more}"
+        )
 
     def table(self) -> Table:
         """Return a table of the newest trials."""
         table = Table(
-            title=f"{self.heading()}; {self._done()} done; {self.time_left()} left",
+            title=f"{self.heading()}; {self._done()} done; {self._summary()}",
             title_justify="left",
         )
         for column in ("trial", "epoch", self._metric, "skips", "status"):
             table.add_column(column)
         for record in list(self._records)[-_ROWS:]:
-            epoch = f"{record.epoch}/{record.job.epochs}"
             skips = record.value("genotype/skips")
-            value = self._value(record).rpartition(" ")[2]
+            value = _value(record, self._metric).rpartition(" ")[2]
             table.add_row(
-                record.job.label, epoch, value, "" if skips is None else f"{skips:g}", record.status
+                record.job.label,
+                _epochs(record),
+                value,
+                "" if skips is None else f"{skips:g}",
+                record.status,
             )
         return table
 
@@ -95,7 +133,46 @@ class PhaseProgress:
     def _done(self) -> int:
         return sum(record.ended for record in self._records)
 
-    def _value(self, record: Record) -> str:
-        metric = find_task(record.job.task).metric or self._metric
-        value = record.value(metric)
-        return "" if value is None else f", {metric} {value:.2f}"
+    def _elapsed(self) -> float:
+        return self._clock() - self._started
+
+    def _summary(self) -> str:
+        """Return the best value so far, the elapsed time and the time that is left."""
+        best = _best(self._records, self._metric, self._mode)
+        named = "" if best is None else f"best{_value(best, self._metric).removeprefix(',')} "
+        whose = "" if best is None else f"({best.job.label}); "
+        return f"{named}{whose}{_duration(self._elapsed())} elapsed; {self.time_left()} left"
+
+
+def _best(records: Iterable[Record], metric: str, mode: str) -> Record | None:
+    """Return the trial with the best last value; None before any has one."""
+    known = [record for record in records if math.isfinite(_number(record, metric))]
+    choose = min if mode == "min" else max
+    return choose(known, key=lambda record: _number(record, metric), default=None)
+
+
+def _number(record: Record, metric: str) -> float:
+    value = record.value(_metric_of(record, metric))
+    return math.nan if value is None else value
+
+
+def _metric_of(record: Record, metric: str) -> str:
+    """Return the metric of a trial's task, or that of the sweep if the task has none."""
+    return find_task(record.job.task).metric or metric
+
+
+def _value(record: Record, metric: str) -> str:
+    value = record.value(_metric_of(record, metric))
+    return "" if value is None else f", {_metric_of(record, metric)} {value:.2f}"
+
+
+def _epochs(record: Record) -> str:
+    return f"{record.epoch}/{record.job.epochs}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration as ``8 s``, ``3 min 08 s`` or ``2 h 03 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import DataError, StorageError
 from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.paths import DATABASE
 from tune_nas.report.results import PHASES
+from tune_nas.sweep import when_needed
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
+from tune_nas.sweep.execution_choice import runs_here
 from tune_nas.sweep.extension import Extension, extended, write_extension
 from tune_nas.sweep.failed import has_failed, reopen_failed, reopen_stopped
 from tune_nas.sweep.first_checks import check_metric, check_name, data_sections
@@ -32,8 +35,8 @@ from tune_nas.tasks import Tasks
 from tune_nas.tracking import Experiment
 from tune_nas.tracking.store import sqlite_path
 
-if TYPE_CHECKING:
-    from tune_nas.data.summary import ImageSummary
+BeforeStart = Callable[[], None]
+"""Called before a run starts; to start nothing, it raises an error."""
 
 
 def run_sweep(
@@ -42,6 +45,7 @@ def run_sweep(
     name: str | None = None,
     *,
     tasks: Tasks | None = None,
+    before_start: BeforeStart | None = None,
 ) -> SweepOutcome:
     """Run a sweep: search, repeat, retrain, report.
 
@@ -50,6 +54,7 @@ def run_sweep(
         options: Where and how trials run.
         name: Folder and MLflow name; None for the name of the sweep.
         tasks: Tasks by name that replace the shipped ones.
+        before_start: Called after all checks, before anything is written.
 
     Raises:
         ConfigError: If a trial cannot start.
@@ -57,7 +62,7 @@ def run_sweep(
         StorageError: If storage, cluster or MLflow store cannot be used.
     """
     sweep = sweep.model_copy(update={"name": name or sweep.name})
-    return _start(sweep, base_trials(sweep), State(kind="sweep"), options, tasks)
+    return _start(sweep, base_trials(sweep), State(kind="sweep"), options, tasks, before_start)
 
 
 def run_search(
@@ -66,11 +71,12 @@ def run_search(
     name: str | None = None,
     *,
     tasks: Tasks | None = None,
+    before_start: BeforeStart | None = None,
 ) -> SweepOutcome:
-    """Run one search, tracked and resumable like those of a sweep; raises as `run_sweep` does."""
+    """Run one search, tracked and resumable like those of a sweep; see `run_sweep`."""
     sweep = _single(trial, name)
     bases = BaseTrials({trial.name: trial})
-    return _start(sweep, bases, State(kind="search"), options, tasks)
+    return _start(sweep, bases, State(kind="search"), options, tasks, before_start)
 
 
 def run_retrain(
@@ -82,6 +88,7 @@ def run_retrain(
     parent_run: str | None = None,
     grid: RetrainGrid | None = None,
     tasks: Tasks | None = None,
+    before_start: BeforeStart | None = None,
 ) -> SweepOutcome:
     """Train one genotype from scratch, tracked and resumable; raises as `run_sweep` does.
 
@@ -93,11 +100,19 @@ def run_retrain(
         parent_run: MLflow run that the genotype comes from.
         grid: Settings and seeds, each with a run; None for one run with those of the trial.
         tasks: Tasks by name that replace the shipped ones.
+        before_start: Called after all checks, before anything is written.
     """
     state = State(kind="retrain", genotype=str(genotype), parent_run=parent_run)
+    sweep = retrain_sweep(trial, grid, name)
+    return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks, before_start)
+
+
+def retrain_sweep(
+    trial: TrialConfig, grid: RetrainGrid | None = None, name: str | None = None
+) -> SweepConfig:
+    """Return the sweep that `run_retrain` runs; see there."""
     runs = 1 if grid is None else grid.model_copy(update={"genotypes": 1})
-    sweep = _single(trial, name, metric=RETRAIN_METRIC, retrain=runs)
-    return _start(sweep, BaseTrials({trial.name: trial}), state, options, tasks)
+    return _single(trial, name, metric=RETRAIN_METRIC, retrain=runs)
 
 
 def start_analysis(
@@ -147,14 +162,14 @@ def resume_sweep(
     own = _named(name, options.storage) if name else _latest(root, failed=failed)
     plan = read_plan(root.within(own))
     recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
-    options = _taken_over(plan, root, options)
+    options = _taken_over(plan, root, options, tasks or {})
     path = sqlite_path(store_uri(plan.state.mlflow, root))
     if plan.state.status == "finished":
         if plan.state.mlflow != recorded or (path is not None and not path.exists()):
             plan.state.status = "untracked"  # the store has changed, or the previous one is gone
         elif not failed and not stopped and not lacks_trials(plan, read_records(plan)):
             raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
-    with locked(plan):
+    with _unchanged(plan, options, tasks or {}), locked(plan):
         if failed:
             reopen_failed(plan)
         if stopped:
@@ -185,26 +200,27 @@ def extend_sweep(
     folder = root.within(existing_run(name, options.storage).name)
     with locked(read_plan(folder)):
         plan = extended(read_plan(folder), extension)  # no other driver changes it now
-        options = _taken_over(plan, root, options)
+        options = _taken_over(plan, root, options, tasks or {})
         prepare_environment(options.address)
-        data = [each.facts for each in _check_trials(plan, options, tasks or {})]
+        data = _check_trials(plan, options, tasks or {})
         write_extension(plan)
         with recorded_session(folder, resumed=True, address=options.address, data=data):
             return _run(plan, options, tasks or {}, resumed=True)
 
 
-def _taken_over(plan: Plan, root: Storage, options: RunOptions) -> RunOptions:
+def _taken_over(plan: Plan, root: Storage, options: RunOptions, tasks: Tasks) -> RunOptions:
     """Return options with missing ones as in the earlier session, and set those of the plan."""
     recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
     plan.state.mlflow = options.mlflow or recorded
     options = options.merged_with(plan.state.options)
     plan.state.options = options.for_resume()
-    check_address(options.address)
+    if not runs_here(plan, options, tasks):
+        check_address(options.address)
     return options
 
 
-def _check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> list[ImageSummary]:
-    """Check that the trials of a sweep can start; describe the images of a user's folder.
+def _check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> list[str]:
+    """Check that the trials of a sweep can start; return a line for each data set.
 
     Raises:
         TuneNasError: If one cannot.
@@ -212,12 +228,11 @@ def _check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> list[ImageSu
     check_metric(plan.sweep, plan.bases)
     trials = [trial for _, _, trial in plan.resolved.trials]
     check_data_keys(data_sections(plan.sweep, trials))
-    from tune_nas.sweep.preflight import check_trials, summarize_run_images  # they import torch
-
-    check_trials(plan, options, tasks)
-    check_address(options.address)
+    when_needed.preflight.check_trials(plan, options, tasks)
+    if not runs_here(plan, options, tasks):
+        check_address(options.address)
     try:
-        images = summarize_run_images(trials)
+        images = when_needed.preflight.summarize_run_images(trials)
     except DataError:
         if not options.quiet:
             raise
@@ -225,7 +240,7 @@ def _check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> list[ImageSu
     if not options.quiet:
         for line in dict.fromkeys(each.line for each in images if each.line):
             print(line, file=sys.stderr, flush=True)
-    return images
+    return [each.facts for each in images]
 
 
 def _single(trial: TrialConfig, name: str | None, **changes: object) -> SweepConfig:
@@ -240,28 +255,53 @@ def _start(
     state: State,
     options: RunOptions,
     tasks: Tasks | None,
+    before_start: BeforeStart | None = None,
 ) -> SweepOutcome:
     """Check everything that can be checked, then write."""
-    prepare_environment(options.address)
     check_name(sweep.name)
     root = Storage(options.storage)
     storage = root.within(sweep.name)
     check_free(storage, sweep.name, options)
     plan = Plan(storage, sweep, bases, state)
-    images = _check_trials(plan, options, tasks or {})
+    if not runs_here(plan, options, tasks or {}):
+        prepare_environment(options.address)  # before a class of the user's own may import Ray
+    with _unchanged(plan, options, tasks or {}):
+        data = _check_trials(plan, options, tasks or {})
+        return _write_and_run(plan, options, tasks or {}, data, before_start)
+
+
+def _write_and_run(
+    plan: Plan,
+    options: RunOptions,
+    tasks: Tasks,
+    data: Sequence[str],
+    before_start: BeforeStart | None,
+) -> SweepOutcome:
+    """Write the plan of a new run and run it.
+
+    Args:
+        plan: The run.
+        options: Where and how it runs.
+        tasks: Tasks by name that replace the shipped ones.
+        data: A line for each data set.
+        before_start: Called before anything is written.
+    """
+    root, storage, state = Storage(options.storage), plan.storage, plan.state
     state.mlflow = options.mlflow or ""
     uri = store_uri(state.mlflow, root)
     if not uri.startswith("sqlite:"):
         Experiment(uri)
     state.options = options.for_resume()
+    if before_start is not None:
+        before_start()
     made_root = root.local is not None and not root.local.exists()
     with locked(plan):
-        check_free(storage, sweep.name, options)  # another process may have started it meanwhile
+        # another process may have started it meanwhile
+        check_free(storage, plan.sweep.name, options)
         try:
             plan.write()
-            data = [each.facts for each in images]
             with recorded_session(storage, resumed=False, address=options.address, data=data):
-                return _run(plan, options, tasks or {}, resumed=False)
+                return _run(plan, options, tasks, resumed=False)
         except Exception:  # library errors too: remove a folder in which nothing ran
             if _is_untouched(plan):
                 storage.remove()
@@ -271,18 +311,30 @@ def _start(
 
 
 def _is_untouched(plan: Plan) -> bool:
-    """Return whether nothing of a sweep has run yet, and the files in its folder are its own."""
+    """Return whether a sweep has no result yet, and the files in its folder are its own."""
     there = read_state(plan.storage)
     own = there is None or there.identity == plan.state.identity
-    return own and not any(plan.storage.names(phase) for phase in ("search", "retrain", "analysis"))
+    return own and not any(r.history for records in read_records(plan).values() for r in records)
 
 
 def _run(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> SweepOutcome:
-    """Import Ray, now that its environment is set, and run a sweep to its end."""
-    prepare_environment(options.address)
-    from tune_nas.sweep.session import run_session
+    """Run a sweep to its end, in this process or on Ray, which is imported only then."""
+    here = runs_here(plan, options, tasks)
+    if here:
+        runner = when_needed.local_execution.local_runner(plan, options, tasks)
+    else:
+        prepare_environment(options.address)
+        runner = when_needed.on_ray.ray_runner(plan, options, tasks)
+    return when_needed.session.run_session(
+        plan, options.storage, runner, resumed=resumed, in_background=here
+    )
 
-    return run_session(plan, options, tasks, resumed=resumed)
+
+def _unchanged(plan: Plan, options: RunOptions, tasks: Tasks) -> AbstractContextManager[None]:
+    """Restore this process after the block, if the trials of a run change it."""
+    if runs_here(plan, options, tasks):
+        return when_needed.process_state.restored_state()
+    return nullcontext()
 
 
 def _named(text: str, storage: str) -> str:

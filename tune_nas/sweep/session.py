@@ -1,79 +1,90 @@
-"""One session of a sweep: on Ray, from its first unfinished phase to its report.
-
-Ray is imported with this module, so `prepare_environment` must have been called before.
-"""
+"""One session of a run: from its first unfinished phase to its report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tune_nas.errors import StorageError
+from tune_nas.sweep.background_tracking import BackgroundTracking
 from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.library_output import hidden_warnings
 from tune_nas.sweep.manage.renaming import finish_renaming
-from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome, conclude, tracking_actions
-from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records, workers_of
-from tune_nas.sweep.ray.cluster import connect, registered, trials_at_once
-from tune_nas.sweep.ray.environment import is_local
-from tune_nas.sweep.ray.execution import PhaseRunner
+from tune_nas.sweep.phase_runner import MakeRunner
+from tune_nas.sweep.phases import Known, lacks_trials, phases_of, read_records
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.stop_requests import StopRequests
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.tracking import SweepTracking
-from tune_nas.tasks import Tasks
+from tune_nas.tracking.store import sqlite_path
 
 _LOG = "log.txt"
 
 
-def run_session(plan: Plan, options: RunOptions, tasks: Tasks, *, resumed: bool) -> SweepOutcome:
+def run_session(
+    plan: Plan,
+    storage: str,
+    runner: AbstractContextManager[MakeRunner],
+    *,
+    resumed: bool,
+    in_background: bool = False,
+) -> SweepOutcome:
     """Run a sweep to its end: its phases, its results, its runs in MLflow.
 
     Args:
         plan: The sweep; its folder is locked.
-        options: Where and how trials run.
-        tasks: Tasks that replace those that jobs name.
+        storage: Storage of all sweeps.
+        runner: Provides what runs the trials; entered only if trials are left.
         resumed: Whether an earlier session began it.
+        in_background: Whether to open the MLflow store while the first epoch trains.
 
     Raises:
         StorageError: If storage, cluster or MLflow store cannot be used.
         ConfigError: If no trial fits on the machine or the cluster.
     """
-    uri = store_uri(plan.state.mlflow, Storage(options.storage))
+    uri = store_uri(plan.state.mlflow, Storage(storage))
     known = read_records(plan)
     StopRequests(plan.storage).withdraw()  # one that came too late for an earlier session
     with told_by_name(plan.storage.root, uri), _logging_to(plan.storage), _noted_end(plan):
         finish_renaming(plan, uri)
         if plan.state.status == "untracked" and not lacks_trials(plan, known):
-            with _tracked(plan, uri, known) as (tracking, _):  # Ray is not needed
+            with _tracked(plan, uri, known) as (tracking, _):
                 return _conclude(plan, tracking, known)
-        with connect(options.address), _locked(plan, options.address):
-            for phase in phases_of(plan):  # check for room before any MLflow run is opened
-                trials_at_once(options, workers_of(plan, phase, tasks, options.workers))
-            with _tracked(plan, uri, known) as (tracking, interruption):
-                if resumed:
-                    tracking.settle()
-                runner = PhaseRunner(plan, options, tasks, tracking, interruption)
-                for phase in phases_of(plan):
-                    plan.write_state(phase=phase.name)
-                    runner.run(phase, known)
-                return _conclude(plan, tracking, known)
+        in_background = in_background and not resumed and sqlite_path(uri) is not None
+        with (
+            runner as make,
+            _tracked(plan, uri, known, in_background=in_background) as (tracking, interruption),
+        ):
+            if resumed:
+                tracking.settle()
+            of_phases = make(tracking, interruption)
+            for phase in phases_of(plan):
+                plan.write_state(phase=phase.name)
+                of_phases.run(phase, known)
+            return _conclude(plan, tracking, known)
 
 
 @contextmanager
-def _tracked(plan: Plan, uri: str, known: Known) -> Iterator[tuple[SweepTracking, Interruption]]:
+def _tracked(
+    plan: Plan, uri: str, known: Known, *, in_background: bool = False
+) -> Iterator[tuple[SweepTracking | BackgroundTracking, Interruption]]:
     """Open the sweep's runs in MLflow, and close them however the block ends, also on a signal."""
     requests = StopRequests(plan.storage)
     interruption = Interruption(requests.of_run)
     with interruption.watch():
         with interruption.deferred():  # so that an opened run is always closed
-            tracking = SweepTracking(plan, uri, known)
+            tracking = (
+                BackgroundTracking(partial(SweepTracking, plan, uri, known), uri)
+                if in_background
+                else SweepTracking(plan, uri, known)
+            )
         try:
             with tracking.closing(interruption):
                 interruption.check()
@@ -96,7 +107,9 @@ def _noted_end(plan: Plan) -> Iterator[None]:
         raise
 
 
-def _conclude(plan: Plan, tracking: SweepTracking, known: Known) -> SweepOutcome:
+def _conclude(
+    plan: Plan, tracking: SweepTracking | BackgroundTracking, known: Known
+) -> SweepOutcome:
     """Write the results, then everything that MLflow lacks; otherwise the sweep is unfinished."""
     outcome = conclude(plan, list(known.values()), tracking.uri)
     tracking.conclude(tracking_actions(plan, outcome))
@@ -128,10 +141,3 @@ def _append(storage: Storage, path: Path) -> None:
     """Append a file to the log in the storage, if the file exists."""
     if path.exists():
         storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
-
-
-def _locked(plan: Plan, address: str | None) -> AbstractContextManager[None]:
-    """Keep a second driver of a remote sweep out of the cluster; others are not detected."""
-    if plan.storage.local is None and not is_local(address):
-        return registered(plan.storage.root)
-    return nullcontext()

@@ -20,10 +20,13 @@ from tune_nas.errors import StorageError
 from tune_nas.text import brief, printable
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.moved import beside, correct_locations
+from tune_nas.tracking.new_store import copy_empty_store, keep_empty_store
 
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A server's client would print the address of every run, even into JSON output.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow also raises whatever it logs as an error, and we turn that into one line.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     # By default a lost server is retried for four minutes, while the sweep waits. And a request
@@ -84,8 +87,13 @@ def connect(
         _check_reachable(uri, create)
         correct_moved(uri)
         prepare_environment()
+        path = sqlite_path(uri)
         try:
+            is_new = path is not None and not path.stat().st_size
+            copied = path is not None and is_new and copy_empty_store(path)
             client = mlflow.MlflowClient(tracking_uri=uri)
+            if path is not None and is_new and not copied:
+                keep_empty_store(path)
             known = client.get_experiment_by_name(experiment)
             if known is not None:
                 if known.lifecycle_stage == "deleted":
@@ -95,7 +103,6 @@ def connect(
                 raise StorageError(
                     f"MLflow store {without_password(uri)} has no experiment '{experiment}'"
                 )
-            path = sqlite_path(uri)
             location = artifact_location or (None if path is None else beside(path))
             return client, str(client.create_experiment(experiment, location))
         except StorageError:

@@ -12,8 +12,9 @@ from ray.tune.error import TuneError
 
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.phase_progress import PhaseProgress
+from tune_nas.sweep.phase_runner import TrialTracking
 from tune_nas.sweep.phases import Known, Phase, task_in, workers_of
+from tune_nas.sweep.progress_display import display_of
 from tune_nas.sweep.ray.callbacks import InterruptionCallback, Recorder, TrackingCallback
 from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
 from tune_nas.sweep.ray.driver_callback import DriverCallback
@@ -29,13 +30,12 @@ from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stop_requests import StopRequests
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.sweep_objectives import needed_metrics
-from tune_nas.sweep.tracking import SweepTracking
 from tune_nas.tasks import Tasks
 
 _CHECKPOINTS_KEPT = 2
 
 
-class PhaseRunner:
+class RayPhaseRunner:
     """Runs phases of one sweep; each ends when all of its jobs have ended.
 
     Args:
@@ -51,7 +51,7 @@ class PhaseRunner:
         plan: Plan,
         options: RunOptions,
         tasks: Tasks,
-        tracking: SweepTracking,
+        tracking: TrialTracking,
         interruption: Interruption,
     ) -> None:
         self._plan, self._options, self._tasks = plan, options, tasks
@@ -105,17 +105,14 @@ class PhaseRunner:
         at_once = trials_at_once(
             options, workers_of(self._plan, phase, self._tasks, options.workers)
         )
+        display = display_of(self._plan, phase, records, source, options)
         callbacks: list[DriverCallback] = [
             Recorder(records, *needed_metrics(sweep), requests=requests),
             TrackingCallback(self._tracking, records),
-            InterruptionCallback(self._interruption),
+            InterruptionCallback(self._interruption, display),
         ]
-        progress = None
-        if not options.quiet:
-            most = (lambda: source.total) if source.waits else None
-            shown = PhaseProgress(records, source.total, sweep.search_metric, most)
-            progress = ProgressCallback(shown, live=options.live)
-            callbacks.append(progress)
+        if display is not None:
+            callbacks.append(ProgressCallback(display))
         with self._trainable(phase.task, options, min(at_once, source.total)) as trainable:
             tuner = tune.Tuner(
                 trainable,
@@ -148,5 +145,5 @@ class PhaseRunner:
                 # the driver's own error; Ray has converted it to text, with its traceback
                 raise (error.__context__ or error) from None
             finally:
-                if progress is not None:
-                    progress.close()
+                if display is not None:
+                    display.close()

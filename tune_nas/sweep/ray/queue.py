@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 from ray.exceptions import RayTaskError
@@ -15,7 +14,7 @@ from tune_nas.errors import TuneNasError
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
-from tune_nas.tasks import with_workers
+from tune_nas.sweep.trial_session import begin_session
 
 
 class JobTrial(Trial):  # type: ignore[misc]
@@ -91,22 +90,12 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         self._source.tell(self._records.end(trial_id, error=message))
 
     def _trial(self, job: Job) -> object:
-        record = self._records.start(job)
-        # One folder per session: workers of a killed session may still be writing to theirs.
-        name = f"{job.id}.{len(record.folders)}" if record.folders else job.id
-        folder = f"{self._records.root}/{self._records.phase}/{name}"
+        name, setup = begin_session(self._records, job, self._workers)
         spec = copy.copy(self._spec)
-        spec["config"] = {
-            "job": replace(job, trial=with_workers(job.trial, self._workers)).to_dict(),
-            "folder": folder,
-            "resume_from": list(record.folders),
-            "recorded": record.epoch,
-        }
+        spec["config"] = setup
         trial = _create_trial_from_spec(
             spec, self._parser, evaluated_params={}, experiment_tag=job.id, trial_id=job.id
         )
         trial.__class__ = JobTrial  # Ray's function creates a trial of Ray's class
         trial.relative_logdir = trial.storage.trial_dir_name = name
-        record.folders.append(folder)
-        self._records.save(record)
         return trial

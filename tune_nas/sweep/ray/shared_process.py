@@ -12,7 +12,8 @@ from ray.exceptions import RayActorError
 
 from tune_nas.learner import Learner
 from tune_nas.sweep.ray.remote_learner import LearnerProgress, Method, RemoteLearner, answer
-from tune_nas.sweep.ray.trainable import EpochTrainable, StartWorkers, TrialSetup
+from tune_nas.sweep.ray.trainable import EpochTrainable, StartWorkers
+from tune_nas.sweep.trial_epochs import TrialSetup
 from tune_nas.tasks import Task
 
 # Ray's reservation for a trial whose search is in another process: its own process only waits.

@@ -1,0 +1,109 @@
+"""Running the jobs of a phase in this process, one after another, without Ray.
+
+The events of a trial come in the order in which Ray Tune has them, so that records, checkpoints
+and MLflow runs are the same, and a run that was begun in one way can be resumed in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tune_nas.sweep.interruption import Interruption
+from tune_nas.sweep.local_trial import LocalTrial, error_line, fails_again
+from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.phase_runner import MakeRunner, TrialTracking
+from tune_nas.sweep.phases import Known, Phase
+from tune_nas.sweep.process_state import blas_threads
+from tune_nas.sweep.progress_display import ProgressDisplay, display_of
+from tune_nas.sweep.result_recorder import ResultRecorder
+from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.stop_requests import StopRequests
+from tune_nas.sweep.sources import Source
+from tune_nas.sweep.sweep_objectives import needed_metrics
+from tune_nas.sweep.trial_session import begin_session
+from tune_nas.tasks import Tasks
+
+
+@contextmanager
+def local_runner(plan: Plan, options: RunOptions, tasks: Tasks) -> Iterator[MakeRunner]:
+    """Provide the function that makes a `LocalPhaseRunner` within the block.
+
+    Args:
+        plan: The sweep, in a local storage.
+        options: How trials run.
+        tasks: Tasks that replace those that jobs name.
+    """
+
+    def make(tracking: TrialTracking, interruption: Interruption) -> LocalPhaseRunner:
+        return LocalPhaseRunner(plan, options, tasks, tracking, interruption)
+
+    yield make
+
+
+class LocalPhaseRunner:
+    """Runs phases of one sweep in this process; each ends when all of its jobs have ended.
+
+    Args:
+        plan: The sweep, in a local storage.
+        options: How trials run.
+        tasks: Tasks that replace those that jobs name.
+        tracking: MLflow runs of the sweep.
+        interruption: Raised between two steps of a trial.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        options: RunOptions,
+        tasks: Tasks,
+        tracking: TrialTracking,
+        interruption: Interruption,
+    ) -> None:
+        self._plan, self._options, self._tasks = plan, options, tasks
+        self._tracking, self._interruption = tracking, interruption
+
+    def run(self, phase: Phase, known: Known) -> None:
+        """Run a phase unless it has nothing left to run.
+
+        Args:
+            phase: The phase.
+            known: The records of all phases.
+        """
+        source = phase.source(known)
+        if source is None:
+            return
+        totals = {**self._plan.state.totals, phase.name: source.total}
+        self._plan.write_state(totals=totals)
+        records = known[phase.name]
+        display = display_of(self._plan, phase, records, source, self._options)
+        try:
+            with self._interruption.deferred():
+                self._run(phase, source, records, display)
+        finally:
+            if display is not None:
+                display.close()
+
+    def _run(
+        self, phase: Phase, source: Source, records: Records, display: ProgressDisplay | None
+    ) -> None:
+        recorder = ResultRecorder(
+            records,
+            *needed_metrics(self._plan.sweep),
+            requests=StopRequests(self._plan.storage),
+        )
+        while (job := source.next()) is not None:
+            _, setup = begin_session(records, job, self._options.workers)
+            trial = LocalTrial(
+                *(setup, self._tasks.get(phase.task), records, recorder),
+                *(self._tracking, self._interruption, display),
+            )
+            with blas_threads():
+                error = trial.run(self._options.max_failures)
+            source.tell(records.end(job.id, error=None if error is None else "the trial failed"))
+            if error is not None:
+                recorder.fail(job.id, error_line(error), lasting=fails_again(error))
+            self._tracking.update(records, job.id)
+            if display is not None:
+                display.ended(job.id)
