@@ -283,6 +283,7 @@ def test_the_process_of_the_caller_is_as_before(tmp_path: Path) -> None:
         }
 
     torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(False)  # other tests may have left another mode
     before = state()
     run_search(with_overrides(TINY, {"schedule.epochs": 1}), options(tmp_path), "s")
     after = state()
