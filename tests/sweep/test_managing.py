@@ -75,8 +75,8 @@ def test_a_summary_counts_what_the_records_say(tmp_path: Path) -> None:
     (tmp_path / "y" / "state.json").mkdir(parents=True)
     runs = [(run.name, run.status) for run in run_summaries(str(tmp_path))]
     assert runs == [("x", "damaged"), ("y", "damaged")]
-    found = check_up(Surroundings(str(tmp_path), quick=True))
-    checkup = next(checkup for checkup in found if checkup.subject == "runs")
+    checkups = check_up(Surroundings(str(tmp_path), quick=True))
+    checkup = next(checkup for checkup in checkups if checkup.subject == "runs")
     assert checkup.found == "2, of which 2 damaged"
     assert checkup.remedy == f"tune-nas rm x --storage {tmp_path}"
 
