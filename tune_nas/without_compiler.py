@@ -1,4 +1,4 @@
-"""Doing without torch's compiler, whose import takes longer than an epoch on small images.
+"""Doing without torch's compiler, whose import takes seconds.
 
 torch imports it in every process that switches deterministic algorithms on or steps an optimizer,
 although neither needs it: the first sets a flag of the compiler, and an optimizer tells it what not

@@ -111,6 +111,17 @@ def connect(
             raise store_error("be used", uri, error) from error
 
 
+def check_file(uri: str) -> None:
+    """Check, without MLflow, that the file of a sqlite store can be written, if there is one.
+
+    Raises:
+        StorageError: If it cannot, or is damaged.
+    """
+    path = sqlite_path(uri)
+    if path is not None and path.is_file():
+        _check_sqlite(uri, path, create=True)
+
+
 def correct_moved(uri: str) -> None:
     """Update the file locations of a sqlite store that was moved with its files.
 
