@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tune_nas.invocation import commit_of, is_changed, without_secrets
-from tune_nas.tracking.source_tags import SOURCE, source_tags
+from tune_nas.tracking.source_tags import COMMAND, SOURCE, source_tags
 
 
 def test_changes_of_a_checkout_are_noticed(tmp_path: Path) -> None:
@@ -48,4 +48,6 @@ def test_secrets_of_a_command_line_are_left_out(arguments: list[str], shown: str
 def test_the_tags_of_a_run_have_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["/usr/bin/tune-nas", "sweep", "lambda", "--mlflow", "http://me:hunter2@host"]
     monkeypatch.setattr(sys, "argv", arguments)
-    assert source_tags()[SOURCE] == "tune-nas sweep lambda --mlflow 'http://me:…@host'"
+    tags = source_tags()
+    assert tags[COMMAND] == "tune-nas sweep lambda --mlflow 'http://me:…@host'"
+    assert tags[SOURCE] == "tune-nas sweep lambda"  # MLflow shows what follows the last slash

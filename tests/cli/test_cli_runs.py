@@ -84,6 +84,7 @@ def test_options_of_a_sweep_reach_it(command_line, calls: list[Call]) -> None:
         gpus_per_trial=0.25,
         quiet=True,
         live=False,
+        log_model=True,
     )
     assert (call.name, status, err) == ("mine", 1, "")
 
@@ -119,7 +120,9 @@ def test_options_of_a_retrain_reach_it(command_line, calls: list[Call]) -> None:
 
     cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
     Path("cell.txt").write_text(cell, encoding="utf-8")
-    command_line.run("retrain", "cell.txt", "--epochs", "3", "--set", "retrain.cells=3")
+    arguments = ["--epochs", "3", "--set", "retrain.cells=3", "--no-log-model"]
+    command_line.run("retrain", "cell.txt", *arguments)
+    assert calls[0].options == RunOptions(concurrency=1, log_model=False)
     trial, genotype, parent, grid = calls[0].what
     assert grid is None
     assert Genotype.parse(genotype) == Genotype.parse(cell)

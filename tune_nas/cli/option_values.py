@@ -57,6 +57,7 @@ def run_options(
     concurrency: int | None = 1,
     together: int | None = None,
     workers: int | None = None,
+    log_model: bool | None = None,
 ) -> RunOptions:
     """Return the options of a run; progress is shown live on a terminal.
 
@@ -67,6 +68,7 @@ def run_options(
         concurrency: Maximum number of concurrent trials; None for as many as fit.
         together: Searches per process; None for one.
         workers: Processes of a retraining run; None for ``runtime.workers``.
+        log_model: Whether the best retrained network becomes a model in MLflow; None for no.
     """
     options = RunOptions(
         storage=execution.storage,
@@ -77,6 +79,7 @@ def run_options(
         gpus_per_trial=execution.gpus_per_trial,
         together=together,
         workers=workers,
+        log_model=log_model,
         ray=execution.ray,
         quiet=execution.quiet,
         live=sys.stderr.isatty() and not execution.quiet,

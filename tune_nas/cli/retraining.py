@@ -38,6 +38,7 @@ def retrain(
     seed: int | None,
     seeds: int | None,
     run_name: str | None,
+    log_model: bool,
     plan: PlanOptions,
     output: Format,
 ) -> None:
@@ -68,7 +69,7 @@ def retrain(
     trained = found.genotype
     if own is None:
         trained = fit_to_space(found, load_space(config.space.name))
-    run = run_options(execution)
+    run = run_options(execution, log_model=log_model)
     text = trained.to_yaml()
     if plan.only_planned:
         trials = retrain_runs(retrain_sweep(config, grid), config)

@@ -65,6 +65,7 @@ def sweep(
     run_name: options.Name = None,
     concurrency: options.Concurrency = None,
     together: options.Together = None,
+    log_model: options.LogModel = True,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Run many searches, retrain the winners and compare."""
@@ -84,6 +85,7 @@ def sweep(
         run_name=run_name,
         concurrency=concurrency,
         together=together,
+        log_model=log_model,
         plan=plan,
         output=output,
     )
@@ -139,6 +141,7 @@ def retrain(
     seed: options.Seed = None,
     seeds: options.RetrainSeeds = None,
     run_name: options.Name = None,
+    log_model: options.LogModel = True,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Train one genotype from scratch; with several recipes or seeds, once with each."""
@@ -152,6 +155,7 @@ def retrain(
         seed=seed,
         seeds=seeds,
         run_name=run_name,
+        log_model=log_model,
         plan=plan,
         output=output,
     )

@@ -78,6 +78,7 @@ def sweep(
     run_name: str | None,
     concurrency: int | None,
     together: int | None,
+    log_model: bool,
     plan: PlanOptions,
     output: Format,
 ) -> None:
@@ -90,7 +91,7 @@ def sweep(
     if not execution.quiet:
         for of_sweep, base in base_trials(config).trials.items():
             note_ineffective(of_sweep, base, {*config.set, *config.parameters})
-    run = run_options(execution, concurrency, together)
+    run = run_options(execution, concurrency, together, log_model=log_model)
     if plan.only_planned:
         print_plan(config, run, output, timed=plan.estimate)
         return

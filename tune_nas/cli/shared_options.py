@@ -106,6 +106,14 @@ Together = Annotated[
         rich_help_panel=_WHERE,
     ),
 ]
+LogModel = Annotated[
+    bool,
+    typer.Option(
+        "--log-model/--no-log-model",
+        help="Log the network of the best genotype, once retrained, as a model of its MLflow run.",
+        rich_help_panel=_WHERE,
+    ),
+]
 CpusPerTrial = Annotated[
     float | None,
     typer.Option(

@@ -11,7 +11,10 @@ from typing import Any
 
 from tune_nas.errors import ConfigError
 
-_KEPT = ("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together", "workers", "ray")
+_KEPT = (
+    *("address", "concurrency", "cpus_per_trial", "gpus_per_trial", "together", "workers", "ray"),
+    "log_model",
+)
 _CPUS, _GPUS = 1.0, 0.0
 _LEAST = 0.01  # Ray counts in ten-thousandths, and treats less as nothing
 
@@ -38,6 +41,8 @@ class RunOptions:
         ray: Whether Ray runs the trials: True for always, False for never, None for where it is
             needed. A search, an analysis and single retraining runs on this machine need none:
             they run in this process.
+        log_model: Whether the network of the best genotype is logged as a model of its MLflow run
+            once it is retrained; None for no.
 
     A resume takes options that are None from the start of the sweep.
 
@@ -57,6 +62,7 @@ class RunOptions:
     live: bool = False
     max_failures: int = 2
     ray: bool | None = None
+    log_model: bool | None = None
 
     def __post_init__(self) -> None:
         """Validate the numbers: Ray would hang, or fail with a less clear error."""

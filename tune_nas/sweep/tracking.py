@@ -9,6 +9,7 @@ from functools import partial
 
 from tune_nas.errors import StorageError
 from tune_nas.status import Status
+from tune_nas.sweep.best_network import log_best_network
 from tune_nas.sweep.extension import extent
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
@@ -51,7 +52,7 @@ class SweepTracking:
     """
 
     def __init__(self, plan: Plan, uri: str, phases: Mapping[str, Records]) -> None:
-        self._phases, self.uri = phases, uri
+        self._plan, self._phases, self.uri = plan, phases, uri
         self._experiment = experiment = Experiment(uri)
         self._tracker, self._reader = MlflowTracker(experiment), RunReader(experiment)
         self.sweep_run = _open_sweep_run(self._tracker, plan, uri)
@@ -91,6 +92,9 @@ class SweepTracking:
         self._of_sweep = [lambda act=act: act(self._tracker, self.sweep_run) for act in actions]  # type: ignore[misc]
         view = partial(_prepare_view, self._experiment, self._reader, self.sweep_run)
         self._of_sweep.insert(0, view)  # before the run is closed
+        if self._plan.state.options.get("log_model"):
+            known = (self._experiment, self.sweep_run, self._plan, self._phases)
+            self._of_sweep.insert(0, partial(log_best_network, *known))
         self.settle()
 
     def missing(self) -> list[str]:

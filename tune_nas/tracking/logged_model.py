@@ -61,8 +61,7 @@ def log_network(store: Experiment, run: TrackedRun, network: Exportable) -> Logg
         StorageError: If the store cannot be reached or refuses a request.
     """
     name = _NAMES[network.normalizes]
-    with _requests(store):
-        taken = _find(store, run.run_id, name)
+    taken = find_network(store, run, normalizes=network.normalizes)
     if taken is not None:
         raise ExportError(
             f"run {run.run_id} has the model '{name}' already, {taken}; delete that model in "
@@ -76,10 +75,20 @@ def log_network(store: Experiment, run: TrackedRun, network: Exportable) -> Logg
             return LoggedModel(_log(store, run, name, network, content, folder), name, difference)
 
 
-def _find(store: Experiment, run_id: str, name: str) -> str | None:
-    """Return the URI of a run's model; None if it has no complete one of this name."""
-    condition = f"source_run_id = '{run_id}' AND name = '{name}'"
-    found = store.client.search_logged_models([store.experiment_id], condition)
+def find_network(store: Experiment, run: TrackedRun, *, normalizes: bool = False) -> str | None:
+    """Return the URI of the model that a run has of its network; None without a complete one.
+
+    Args:
+        store: The experiment of the run.
+        run: The run.
+        normalizes: Whether it is the model that normalizes its images.
+
+    Raises:
+        StorageError: If the store cannot be reached or refuses a request.
+    """
+    condition = f"source_run_id = '{run.run_id}' AND name = '{_NAMES[normalizes]}'"
+    with _requests(store):
+        found = store.client.search_logged_models([store.experiment_id], condition)
     # not part of the condition: with MLflow 3.17, "status = 'READY'" finds nothing
     ready = [str(model.model_uri) for model in found if model.status == _READY]
     return ready[0] if ready else None

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import getpass
+import shlex
+from itertools import takewhile
 from pathlib import Path
 
 from tune_nas.invocation import command_line, commit_of, package_folder
 
 USER, SOURCE, SOURCE_TYPE = "mlflow.user", "mlflow.source.name", "mlflow.source.type"
 COMMIT = "mlflow.source.git.commit"
+COMMAND = "command"
 
 
 def source_tags() -> dict[str, str]:
     """Return the tags of this process; what is not known is left out.
 
-    The command has no secrets. The commit is that of the checkout that this package is imported
+    The source is the command up to its first option, with names instead of paths, because MLflow's
+    UI shows only what follows the last slash. The tag ``command`` has the whole command without
+    secrets. The commit is that of the checkout that this package is imported
     from, if it is; otherwise, that of the working directory.
     """
-    tags = {SOURCE: command_line() or "python", SOURCE_TYPE: "LOCAL"}
+    command = command_line() or "python"
+    tags = {SOURCE: _short(command), SOURCE_TYPE: "LOCAL", COMMAND: command}
     user, commit = _user(), commit_of(package_folder() or Path.cwd())
     return tags | ({USER: user} if user else {}) | ({COMMIT: commit} if commit else {})
+
+
+def _short(command: str) -> str:
+    """Return a command up to its first option, with the names of its paths."""
+    words = takewhile(lambda word: not word.startswith("-"), shlex.split(command))
+    return " ".join(word.rstrip("/").rpartition("/")[2] for word in words) or "python"
 
 
 def _user() -> str | None:

@@ -13,7 +13,7 @@ def thin(points: Sequence[Point], most: int) -> list[Point]:
     """Return at most ``most`` of the points of a line, with its first and last one.
 
     The point that makes the smallest triangle with its neighbors is removed, again and again
-    (Visvalingam and Whyatt, "Line generalisation by repeated elimination of points", 1993): spikes
+    (Visvalingam and Whyatt, "Line generalization by repeated elimination of points", 1993): spikes
     stay. A line with values that are not finite is thinned evenly instead.
 
     Args:
