@@ -72,6 +72,17 @@ def test_equal_runs_differ_in_nothing(command_line, runs: Path) -> None:
     assert "The trials of these sweeps differ in the swept keys alone." in page
 
 
+def test_constraints_that_differ_do_not_apply_which_is_said(command_line, runs: Path) -> None:
+    """The search of one run violates its own constraint; with it in both, neither is ranked."""
+    bound = "constraints: ['valid_accuracy >= 101']\n"
+    rewrite(runs / "after" / "sweep.yaml", lambda text: f"{text.rstrip()}\n{bound}")
+    said = "different constraints (before: none; after: valid_accuracy >= 101), so none applies"
+    assert said in command_line.ok("compare", "before", "after")
+    rewrite(runs / "before" / "sweep.yaml", lambda text: f"{text.rstrip()}\n{bound}")
+    out = command_line.ok("compare", "before", "after")
+    assert "different constraints" not in out and "Nothing can be ranked" in out
+
+
 def test_a_key_that_a_run_does_not_sweep_has_its_fixed_value(command_line, runs: Path) -> None:
     """One run sweeps λ, the other one momentum: each has the other's key in its trials."""
     momentum = "optimizer.weights.momentum"
@@ -105,7 +116,7 @@ def test_a_name_like_a_number_stays_a_name(command_line, runs: Path) -> None:
     [
         (("before",), "compare needs at least two runs, but 'before' is the only one"),
         (("before", "after", "before"), "'before' is named twice; name each run once"),
-        (("before", "nope"), "'nope' is not a run in {runs}; see `list runs`"),
+        (("before", "nope"), "'nope' is not a run in {runs}; see `tune-nas runs`"),
     ],
 )
 def test_bad_input_is_one_line(command_line, runs: Path, arguments, line: str) -> None:

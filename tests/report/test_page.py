@@ -20,7 +20,7 @@ from tune_nas.report import Comparison, TrialResult, find_report_format
 from tune_nas.report.page.inline_svg import inline_svg
 from tune_nas.report.page.page_colors import dark_colors, light_colors, variable
 from tune_nas.report.page.page_content import clauses, duration
-from tune_nas.report.page.page_drawings import thinned
+from tune_nas.report.page.page_drawings import plots, thinned
 from tune_nas.report.page.page_tables import PageCell, leading_number
 from tune_nas.report.run_details import RunDetails, Session, SettingDifference, TrialDetails
 from tune_nas.report.sentence import compose
@@ -97,6 +97,28 @@ def made_up_page() -> str:
 @pytest.fixture(scope="module")
 def made_up() -> str:
     return made_up_page()
+
+
+def test_plots_of_huge_values_are_left_out_of_a_page(caplog: pytest.LogCaptureFixture) -> None:
+    """Differences of values about 1e308 overflow, and no axis can be drawn; the rest is there."""
+    values = {0: 1.7e308, 1: -1.7e308, 2: 1.7e308}
+    trials = [
+        TrialResult(
+            f"search-{value}",
+            "search",
+            {"update.lambda": value, "sweep": str(value)},
+            seed=0,
+            status="finished",
+            metrics={"valid_accuracy": metric},
+            history=[{"epoch": 1, "valid_accuracy": metric}],
+        )
+        for value, metric in values.items()
+    ]
+    report = Comparison("huge", ["update.lambda", "sweep"], trials, "valid_accuracy")
+    drawn, left_out = plots(report, made_up_sweep.details(trials, epochs=2))
+    assert left_out == []
+    assert "by-value" not in [drawing.key for drawing in drawn]
+    assert "is left out" in caplog.text
 
 
 def test_the_conclusion_is_first_and_whole(small: Comparison) -> None:

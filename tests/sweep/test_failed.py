@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from standin import TASKS, MakeSweep, crash_after
+from stored_runs import store_run
 
 from tune_nas.config import TrialConfig
 from tune_nas.errors import StorageError
+from tune_nas.status import Status
 from tune_nas.sweep import RunOptions, resume_sweep, run_sweep
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.phases import with_known_ids
@@ -123,6 +125,26 @@ def test_a_record_of_an_older_version_and_one_that_was_moved(tmp_path: Path) -> 
     before = Records(Storage(tmp_path / "new" / "x"), "search")["search-00000"]
     assert before.folders == moved.folders
     assert (before.times, before.failures, before.lasting) == ([], 0, False)
+
+
+def test_what_could_continue_in_a_finished_run_is_said(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    trials = [(f"search-{n:05d}", "finished", {"valid_accuracy": 80.0}) for n in range(3)]
+    plan = store_run(root, "x", trials, status="finished")
+    (root / "mlflow.db").touch()
+    says = "'x' has finished; there is nothing to resume"
+    with pytest.raises(StorageError, match=f"^{says}$"):
+        resume_sweep("x", options(tmp_path))
+    records = Records(plan.storage, "search")
+    with records.changing("search-00001") as record:
+        record.status, record.reason = Status.STOPPED, "stopped by the user after epoch 1 of 50"
+    says += "; --stopped continues trials that were stopped"
+    with pytest.raises(StorageError, match=f"^{says}$"):
+        resume_sweep("x", options(tmp_path))
+    with records.changing("search-00002") as record:
+        record.status, record.error = Status.FAILED, "OSError: away"
+    with pytest.raises(StorageError, match="resume; --failed tries failed trials again; --stopped"):
+        resume_sweep("x", options(tmp_path))
 
 
 def test_a_trial_whose_record_was_removed_is_run_again(

@@ -83,7 +83,7 @@ def combine(runs: Sequence[StoredRun], metric: str | None = None) -> Report:
         objectives=objectives if alike else (),
         constraints=constraints if bounded else (),
     )
-    report.remarks = _remarks(runs)
+    report.remarks = _remarks(runs) + ([] if bounded else [_bounds(runs)])
     return report
 
 
@@ -136,6 +136,13 @@ def _remarks(runs: Sequence[StoredRun]) -> list[str]:
     more = len(found) - len(shown)
     keys = listed([*shown, f"{plural(more, 'more key')}"] if more else shown)
     return [f"The runs also differ in {keys}, which may explain differences between their rows."]
+
+
+def _bounds(runs: Sequence[StoredRun]) -> str:
+    """Return that constraints which are not those of all runs do not apply."""
+    each = [(run.name, ", ".join(run.plan.sweep.constraints) or "none") for run in runs]
+    own = "; ".join(f"{name}: {text}" for name, text in each)
+    return f"The runs have different constraints ({own}), so none applies here."
 
 
 def _ranking(runs: Sequence[StoredRun], metric: str | None) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from tune_nas.errors import StorageError
 from tune_nas.report.results import PHASES
 from tune_nas.status import Status
 from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stop_requests import BY_USER
@@ -18,6 +19,17 @@ def has_failed(storage: Storage) -> bool:
     return any(
         record.status is Status.FAILED for phase in PHASES for record in Records(storage, phase)
     )
+
+
+def options_to_continue(storage: Storage) -> str:
+    """Return which options of resume continue trials of a finished run, in words; else nothing."""
+    records = [record for phase in PHASES for record in Records(storage, phase)]
+    words = []
+    if any(record.status is Status.FAILED and not record.lasting for record in records):
+        words.append("--failed tries failed trials again")
+    if any(_is_stopped_by_user(record) for record in records):
+        words.append("--stopped continues trials that were stopped")
+    return "".join(f"; {option}" for option in words)
 
 
 def reopen_failed(plan: Plan) -> None:
@@ -62,11 +74,15 @@ def reopen_stopped(plan: Plan) -> None:
     for phase in PHASES:
         records = Records(plan.storage, phase)
         for record in records:
-            by_user = record.reason.startswith(f"stopped by {BY_USER} ")
-            if record.status is Status.STOPPED and by_user:
+            if _is_stopped_by_user(record):
                 with records.changing(record.job.id):
                     record.reopen()
                 reopened = True
     if not reopened:
         raise StorageError(f"'{plan.sweep.name}' has no trial that was stopped by {BY_USER}")
     plan.write_state(status="running")
+
+
+def _is_stopped_by_user(record: Record) -> bool:
+    by_user = record.reason.startswith(f"stopped by {BY_USER} ")
+    return record.status is Status.STOPPED and by_user

@@ -16,7 +16,7 @@ from tune_nas.sweep import when_needed
 from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
 from tune_nas.sweep.execution_choice import runs_here
 from tune_nas.sweep.extension import Extension, extended, write_extension
-from tune_nas.sweep.failed import has_failed, reopen_failed, reopen_stopped
+from tune_nas.sweep.failed import has_failed, options_to_continue, reopen_failed, reopen_stopped
 from tune_nas.sweep.first_checks import check_metric, check_name, data_sections
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome
@@ -168,7 +168,10 @@ def resume_sweep(
         if plan.state.mlflow != recorded or (path is not None and not path.exists()):
             plan.state.status = "untracked"  # the store has changed, or the previous one is gone
         elif not failed and not stopped and not lacks_trials(plan, read_records(plan)):
-            raise StorageError(f"'{plan.sweep.name}' has finished; there is nothing to resume")
+            others = options_to_continue(plan.storage)
+            raise StorageError(
+                f"'{plan.sweep.name}' has finished; there is nothing to resume{others}"
+            )
     with _unchanged(plan, options, tasks or {}), locked(plan):
         if failed:
             reopen_failed(plan)

@@ -86,7 +86,12 @@ def plots(comparison: Comparison, details: RunDetails) -> tuple[list[Drawing], l
     drawn: list[Drawing] = []
     left_out: list[str] = []
     for plot in draw_plots(comparison, alphas):
-        svg = inline_svg(plot.figure, plot.key, plot.title)
+        try:
+            svg = inline_svg(plot.figure, plot.key, plot.title)
+        except Exception as error:  # e.g. of an axis near the largest number
+            reason = f"{type(error).__name__}: {error}"
+            _logger.warning("the plot '%s' is left out: %s", plot.title, reason)
+            continue
         if sum(len(other.svg) for other in drawn) + len(svg) > MOST_PLOT_CHARACTERS:
             left_out.append(plot.title)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from tune_nas.report import plots
@@ -20,6 +21,7 @@ from tune_nas.report.plots.size_by_epoch import plot_size_by_epoch
 from tune_nas.report.plots.skip_dominance import plot_skip_dominance
 from tune_nas.report.plots.true_accuracies import plot_true_accuracies
 
+_logger = logging.getLogger(__name__)
 _PLOTS: tuple[Callable[[Comparison], ReportPlot | None], ...] = (
     plot_by_value,
     plot_accuracy_by_epoch,
@@ -43,8 +45,15 @@ def draw_plots(comparison: Comparison, alphas: Mapping[str, bytes]) -> list[Repo
         alphas: For each trial id, its α history (``alphas.csv``), as far as known. No plot needs
             it yet: mean(α_skip − α_conv) is a metric of every search.
     """
-    found = [plot(comparison) for plot in _PLOTS]
-    return [plot for plot in (*found, *_of_keys(comparison)) if plot is not None]
+    found: list[ReportPlot | None] = []
+    for draw in (*_PLOTS, _of_keys):
+        try:
+            drawn = draw(comparison)
+        except Exception as error:  # e.g. of values near the largest number; the others are there
+            _logger.warning("a plot is left out: %s: %s", type(error).__name__, error)
+            continue
+        found += drawn if isinstance(drawn, list) else [drawn]
+    return [plot for plot in found if plot is not None]
 
 
 def _of_keys(comparison: Comparison) -> list[ReportPlot | None]:
