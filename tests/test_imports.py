@@ -37,7 +37,7 @@ LAYERS = (
     ("layers",),
     ("library", "runtime", "checkpoint"),
     ("config", "operation_strength", "yaml_text", "files", "seeds", "shipped"),
-    ("checkpoint_folder", "user_code"),
+    ("checkpoint_folder", "eager_optimizers", "user_code"),
     ("paths",),
     (
         "text",
@@ -52,6 +52,7 @@ LAYERS = (
         "rank_correlation",
         "stability",
         "version",
+        "without_compiler",
     ),
 )
 

@@ -15,6 +15,7 @@ import torch
 
 from tune_nas.config import RuntimeConfig
 from tune_nas.errors import ConfigError
+from tune_nas.without_compiler import set_deterministic
 
 # from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -94,7 +95,7 @@ def set_up_runtime(config: RuntimeConfig) -> tuple[torch.device, torch.dtype]:
     torch.backends.cudnn.benchmark = False
     # cuBLAS is deterministic only with a fixed workspace, read when its first handle is created.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    set_deterministic(True, warn_only=True)
     # No result depends on uninitialized memory, and filling it takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tune_nas.eager_optimizers import EagerSgd
+
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -34,7 +36,7 @@ def cosine(epoch: int, epochs: int, learning_rate: float, learning_rate_min: flo
     return learning_rate_min + (learning_rate - learning_rate_min) * share
 
 
-class FusedSGD(torch.optim.SGD):
+class FusedSGD(EagerSgd):
     """SGD with torch's fused kernels, available for both devices and types of a trial.
 
     Takes the arguments of `torch.optim.SGD` and the state of any SGD. The kernels process memory in

@@ -151,7 +151,7 @@ def test_two_ranges_are_two_panels_and_absent_values_have_no_place(make_result: 
 
 
 def test_nothing_to_plot_is_said(make_result: Make) -> None:
-    with pytest.raises(ValueError, match="no trial that can be ranked"):
+    with pytest.raises(ValueError, match="no search that can be ranked"):
         plot_axis(Report("s", ["update.lambda"], [], "valid_accuracy"))
 
 

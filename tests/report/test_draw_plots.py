@@ -93,6 +93,19 @@ def test_without_trials_there_are_no_plots(make_result: Make) -> None:
     assert draw_plots(Report("s", ["update.lambda"], [failed], "valid_accuracy"), {}) == []
 
 
+def test_retraining_runs_without_searches_are_no_points_by_value(make_result: Make) -> None:
+    """Two retraining grids, compared: each row has retraining runs alone."""
+    results = [
+        make_result(
+            name, phase="retrain", parameters={"sweep": name}, metrics={"test_accuracy": value}
+        )
+        for name, value in (("a", 90.0), ("b", 80.0))
+    ]
+    report = Report("a, b", ["sweep"], results, "retrain/test_accuracy")
+    assert [row.values for row in report.ranking()] == [{"sweep": "a"}, {"sweep": "b"}]
+    assert "by-value" not in [plot.key for plot in draw_plots(report, {})]
+
+
 def test_a_single_search_without_swept_keys(make_result: Make) -> None:
     rng = np.random.default_rng(0)
     history = [epoch_metrics(rng, 1, 0.5)]

@@ -171,6 +171,16 @@ def test_only_what_has_ended_is_cleaned(root: Path) -> None:
         plan_cleaning("mock://bucket", ["x"])
 
 
+def test_a_damaged_run_does_not_keep_others_from_being_cleaned(root: Path) -> None:
+    store_run(root, "y", TRIALS, status="finished")
+    record = root / "y" / "search" / "records" / "search-00000.json"
+    record.write_bytes(b"\xff{")
+    plan = plan_cleaning(str(root), ["y", "x"])
+    assert {part.name for part in plan.parts} == {"x"}
+    assert list(plan.skipped) == ["y"]
+    assert f"{record} cannot be read" in plan.skipped["y"]
+
+
 def locked_x(root: Path) -> Any:
     from tune_nas.sweep.runs.locking import locked_folder
 

@@ -182,7 +182,10 @@ def test_two_extensions_at_once(plan: Plan, tmp_path: Path) -> None:
         (Extension(values={"update.lamda": [3]}), "is not swept in 'x'; did you mean 'update.la"),
         (Extension(values={"update.lambda": [-1]}), "update.lambda"),
         (Extension(values={"update.lambda": [1]}), "'x' has all of this already"),
-        (Extension(values={"update.lambda": ["0.0"]}), "once more; give each value once"),
+        (
+            Extension(values={"update.lambda": ["0.0"]}),
+            "one value: [0, 1, inf, '0.0']; give each value once",
+        ),
         (Extension(trials=30), "'x' is a grid, which has no number of trials; add seeds or values"),
     ],
 )
@@ -201,6 +204,17 @@ def test_ranges_and_fewer_trials_are_refused(make_sweep: MakeSweep, tmp_path: Pa
         extended(plan, Extension(values={key: [0.1]}))
     with pytest.raises(ConfigError, match="trials is 4, but 'x' has 5 already"):
         extended(plan, Extension(trials=4))
+
+
+@pytest.mark.parametrize("repeat", [{"seeds": 2}, {}])
+def test_more_seeds_than_a_race_has_are_refused(
+    make_sweep: MakeSweep, tmp_path: Path, repeat: dict[str, int]
+) -> None:
+    race = {"best": 2, "max_seeds": 3, **repeat}
+    plan = stored_plan(make_sweep(**SAMPLED, trials=5, seeds=2, repeat=race), tmp_path)
+    with pytest.raises(ConfigError, match=r"seeds is 3, but 'x' races over at most 3 seeds"):
+        extended(plan, Extension(seeds=3))
+    assert extended(plan, Extension(more_trials=1)).sweep.n_drawn == 6
 
 
 def test_records_with_other_values_are_never_taken_by_number(plan: Plan) -> None:

@@ -16,6 +16,7 @@ from stored_runs import store_run, track
 
 from tune_nas.errors import ConfigError, NameTakenError, StorageError
 from tune_nas.sweep.manage import renaming
+from tune_nas.sweep.manage.checkups import Surroundings, check_up
 from tune_nas.sweep.manage.removal import remove_run
 from tune_nas.sweep.manage.renaming import finish_renaming, rename_run
 from tune_nas.sweep.manage.run_progress import run_progress, time_left
@@ -70,7 +71,14 @@ def test_a_summary_counts_what_the_records_say(tmp_path: Path) -> None:
     assert summary(tmp_path, "x").status == "interrupted"
     (tmp_path / "x" / "state.json").write_text("{}}")
     assert summary(tmp_path, "x").status == "damaged"
-    assert [run.name for run in run_summaries(str(tmp_path))] == ["x"]
+    (tmp_path / "x" / "state.json").write_bytes(b"\xff\xfe{}")
+    (tmp_path / "y" / "state.json").mkdir(parents=True)
+    runs = [(run.name, run.status) for run in run_summaries(str(tmp_path))]
+    assert runs == [("x", "damaged"), ("y", "damaged")]
+    checkups = check_up(Surroundings(str(tmp_path), quick=True))
+    checkup = next(checkup for checkup in checkups if checkup.subject == "runs")
+    assert checkup.found == "2, of which 2 damaged"
+    assert checkup.remedy == f"tune-nas rm x --storage {tmp_path}"
 
 
 def test_a_state_agrees_with_the_record(tmp_path: Path) -> None:

@@ -51,11 +51,11 @@ def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
         stacked: Draw the panels one below the other, without the title; see `axis_note`.
 
     Raises:
-        ValueError: If no trial can be ranked.
+        ValueError: If no search can be ranked.
     """
-    if not report.ranking():
-        raise ValueError("the report has no trial that can be ranked, so there is nothing to plot")
-    groups = group_trials(report)
+    groups = group_trials(report) if report.ranking() else []
+    if not groups:
+        raise ValueError("the report has no search that can be ranked, so there is nothing to plot")
     rows = [group.row for group in groups]
     axes = report.axes or [""]
     few = _is_few(report, rows)

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tune_nas.eager_optimizers import EagerAdam, EagerSgd
 
-class CapturableSgd(torch.optim.SGD):
+
+class CapturableSgd(EagerSgd):
     """torch's SGD, equal up to rounding, with its learning rate on the device.
 
     Attributes:
@@ -65,7 +67,7 @@ class CapturableSgd(torch.optim.SGD):
         return [self.state[parameter]["momentum_buffer"] for parameter in parameters]
 
 
-class CapturableAdam(torch.optim.Adam):
+class CapturableAdam(EagerAdam):
     """torch's Adam, equal up to rounding, with its step count on the device."""
 
     @torch.no_grad()

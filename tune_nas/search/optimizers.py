@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tune_nas import manifest
 from tune_nas.checkpoint import State
 from tune_nas.config import AlphasOptimizer, OptimizerConfig, TrialConfig
+from tune_nas.eager_optimizers import EagerAdam, EagerSgd
 from tune_nas.errors import ConfigError
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.capturable import CapturableAdam, CapturableSgd
@@ -59,7 +60,7 @@ class Optimizers:
         if supernet is not self._supernet:
             # Whether each weight has had a gradient in a step.
             self._supernet, self._trained = supernet, [False] * len(self._parameters)
-        kind = CapturableSgd if self._capturable else torch.optim.SGD
+        kind = CapturableSgd if self._capturable else EagerSgd
         self.weights: torch.optim.SGD = kind(
             self._parameters,
             lr=config.learning_rate,
@@ -172,7 +173,7 @@ def make_adam(
     parameters: list[Tensor], config: AlphasOptimizer, capturable: bool
 ) -> torch.optim.Optimizer:
     """Return Adam on α and β."""
-    kind = CapturableAdam if capturable else torch.optim.Adam
+    kind = CapturableAdam if capturable else EagerAdam
     return kind(
         parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
     )
@@ -182,7 +183,7 @@ def make_sgd(
     parameters: list[Tensor], config: AlphasOptimizer, capturable: bool
 ) -> torch.optim.Optimizer:
     """Return SGD on α and β."""
-    return torch.optim.SGD(
+    return EagerSgd(
         parameters,
         lr=config.learning_rate,
         momentum=config.momentum,

@@ -106,6 +106,14 @@ def extent(sweep: SweepConfig) -> str:
 
 def _with_seeds(sweep: SweepConfig, seeds: int | Sequence[int]) -> dict[str, object]:
     own = seeds if isinstance(seeds, int) else list(seeds)
+    most = None if sweep.repeat is None else sweep.repeat.max_seeds
+    n_given = own if isinstance(own, int) else len(own)
+    if most is not None and n_given >= most:
+        raise ConfigError(
+            f"seeds is {plain_text(seeds)}, but '{sweep.name}' races over at most {most} seeds "
+            "(repeat.max_seeds), which cannot be extended; add trials or values, or start another "
+            "sweep"
+        )
     content = {**sweep.to_dict(), "seeds": own}
     changed = library.validate(SweepConfig, content, f"sweep '{sweep.name}', extended")
     missing = [seed for seed in sweep.seed_list if seed not in changed.seed_list]

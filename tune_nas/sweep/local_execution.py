@@ -104,6 +104,6 @@ class LocalPhaseRunner:
             source.tell(records.end(job.id, error=None if error is None else "the trial failed"))
             if error is not None:
                 recorder.fail(job.id, error_line(error), lasting=fails_again(error))
-            self._tracking.update(records, job.id)
             if display is not None:
-                display.ended(job.id)
+                display.ended(job.id)  # before its figures are drawn, which takes seconds
+            self._tracking.update(records, job.id)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from tune_nas.without_compiler import set_deterministic
+
 
 @contextmanager
 def restored_state() -> Iterator[None]:
@@ -36,14 +38,13 @@ def restored_state() -> Iterator[None]:
     finally:
         random.setstate(drawn)
         np.random.set_state(drawn_by_numpy)
+        set_deterministic(deterministic, warn_only=warn_only)
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
         filling.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         cudnn.allow_tf32, cudnn.benchmark = flags
         torch.set_float32_matmul_precision(precision)
-        # not set_deterministic_debug_mode, which leaves a setting of torch's compiler behind
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.set_num_threads(threads)
 
 

@@ -24,6 +24,7 @@ from tune_nas.data.opening import open_part
 from tune_nas.errors import TuneNasError
 from tune_nas.native import build
 from tune_nas.sweep.manage.run_summaries import run_status
+from tune_nas.sweep.options import storage_option
 from tune_nas.sweep.ray.cluster import connect
 from tune_nas.sweep.ray.environment import is_local
 from tune_nas.sweep.runs.plan import read_states
@@ -168,10 +169,10 @@ def _runs(storage: str) -> Checkup:
         elif run_status(root.within(name), state, name, storage)[0] == "lost":
             lost.append(name)
     if damaged:
-        remedy = f"tune-nas rm {damaged[0]}"
+        remedy = f"tune-nas rm {damaged[0]}{storage_option(storage)}"
         return Checkup("runs", NOTE, f"{n_runs}, of which {len(damaged)} damaged", remedy)
     if lost:
-        remedy = f"tune-nas resume {lost[0]}"
+        remedy = f"tune-nas resume {lost[0]}{storage_option(storage)}"
         return Checkup("runs", NOTE, f"{n_runs}, of which {len(lost)} lost", remedy)
     return Checkup("runs", OK, str(n_runs))
 

@@ -90,7 +90,7 @@ def plan_cleaning(storage: str, names: Iterable[str], *, supernets: bool = False
             and `analyze` then have nothing to start from.
 
     Raises:
-        StorageError: If the storage is remote, or a record cannot be read.
+        StorageError: If the storage is remote.
     """
     root = Storage(storage)
     if root.local is None:
@@ -107,12 +107,12 @@ def plan_cleaning(storage: str, names: Iterable[str], *, supernets: bool = False
             run.check_not_running()
             if supernets:
                 run.check_unused()
+            records = [record for phase in PHASES for record in Records(run.folder, phase)]
         except StorageError as error:
             skipped[name] = str(error)
             continue
-        for phase in PHASES:
-            for record in Records(run.folder, phase):
-                parts += _parts(name, record, supernets=supernets)
+        for record in records:
+            parts += _parts(name, record, supernets=supernets)
     return CleaningPlan(parts, skipped)
 
 

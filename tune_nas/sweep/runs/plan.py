@@ -165,9 +165,21 @@ def _content(storage: Storage, name: str) -> dict[str, Any]:
 
 
 def read_state(storage: Storage) -> State | None:
-    """Return the state of a sweep; None if it is missing or damaged."""
+    """Return the state of a sweep; None if it is missing or damaged.
+
+    Raises:
+        StorageError: If a remote storage cannot be read.
+    """
     try:
-        content = read_stored(_StoredState, storage.read(STATE) or "")
+        text = (storage.read_bytes(STATE) or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    except StorageError:
+        if storage.local is None:
+            raise  # it may be away for a moment
+        return None  # one file on a disk, which must not hide the other runs
+    try:
+        content = read_stored(_StoredState, text)
         if "stage" in content:  # the name of the phase in earlier versions
             content["phase"] = content.pop("stage")
         state = State(**content)
