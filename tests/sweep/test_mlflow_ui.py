@@ -106,8 +106,7 @@ def test_the_view_shows_what_was_swept_and_what_came_of_it(opened: Opened) -> No
     shown = float(rows[6]["metrics.`test_accuracy`"])
     assert shown == pytest.approx(retrained.metrics["test_accuracy"])
     columns = [column for _, column in sorted(opened.driver.execute_script(_HEADERS))]
-    wanted = ["params.`update.lambda`", "params.`seed`"]
-    wanted += [*(f"metrics.`{key}`" for key in ("valid_accuracy", "gap"))]
+    wanted = ["params.`update.lambda`", *(f"metrics.`{key}`" for key in ("valid_accuracy", "gap"))]
     wanted += ["metrics.`test_accuracy`", "metrics.`genotype/skips`"]
     wanted += ["tags.`status`", "tags.`genotype`"]
     assert [column for column in columns if column in wanted] == wanted
