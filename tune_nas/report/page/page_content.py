@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from tune_nas.report.columns import text_table
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.front_sentence import aims_text
 from tune_nas.report.labels import axis_label
 from tune_nas.report.page.page_drawings import Drawing, alpha_drawings, best_cells, plots
 from tune_nas.report.page.page_tables import PageTable, as_page_table, trial_table
@@ -199,7 +200,9 @@ def _facts(
     by_phase = [f"{phases.count(phase)} {phase}" for phase in dict.fromkeys(phases)]
     facts = {
         "Trials": (f"{len(trials)}: " if len(counts) > 1 else "") + listed(counts or ["none"]),
-        "Ranked by": f"{comparison.rank_by.words}, "
+        "Ranked by": f"the Pareto front of {aims_text(comparison)}"
+        if len(comparison.goals) > 1
+        else f"{comparison.rank_by.words}, "
         f"the {'largest' if comparison.mode == 'max' else 'smallest'} is best",
     }
     if len(by_phase) > 1:
