@@ -221,10 +221,10 @@ def test_a_resume_goes_on_where_it_was_unless_it_is_told(
 ) -> None:
     import tune_nas.sweep
 
-    seen: list[tuple[RunOptions, bool]] = []
+    seen: list[tuple[RunOptions, bool, bool]] = []
 
-    def resume(_: object, options: RunOptions, *, failed: bool) -> None:
-        seen.append((options, failed))
+    def resume(_: object, options: RunOptions, *, failed: bool, stopped: bool) -> None:
+        seen.append((options, failed, stopped))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tune_nas.sweep, "resume_sweep", resume, raising=False)
@@ -232,10 +232,12 @@ def test_a_resume_goes_on_where_it_was_unless_it_is_told(
     command_line.run("resume")
     command_line.run("resume", "--mlflow", "http://here", "--cpus-per-trial", "2")
     command_line.run("resume", "--failed")
+    command_line.run("resume", "--stopped")
     assert seen == [
-        (RunOptions(), False),
-        (RunOptions(mlflow="http://here", cpus_per_trial=2), False),
-        (RunOptions(), True),
+        (RunOptions(), False, False),
+        (RunOptions(mlflow="http://here", cpus_per_trial=2), False, False),
+        (RunOptions(), True, False),
+        (RunOptions(), False, True),
     ]
 
 

@@ -127,6 +127,8 @@ def test_one_trial_of_one_epoch_is_a_point(make_result: Make) -> None:
     (line,) = panel.lines
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([1], [12.5])
     assert line.get_marker() == "o" and line.get_markersize() == 4
+    low, high = panel.get_xlim()
+    assert [tick for tick in panel.get_xticks() if low <= tick <= high] == [1]
     assert plot is not None and "mean" not in plot.caption.replace("no mean", "")
 
 

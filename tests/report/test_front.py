@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tune_nas.report import Report, TrialResult
+from tune_nas.report import Report, TrialResult, find_report_format
 from tune_nas.report.front import front_of, infeasible_of
 from tune_nas.report.objectives import Constraint, Objective
 from tune_nas.report.ranking import Ranked, best_first, rank_key
@@ -79,6 +79,12 @@ def test_sentence_table_json_and_markdown_have_the_front_and_its_volume(
     assert front["objectives"][1] == {"metric": PARAMETERS, "mode": "min"}
     marks = [line.split("|")[-2].strip() for line in report.markdown().splitlines() if "|" in line]
     assert marks == ["front", "---:", "**yes**", "**yes**", "no", "no", "**yes**"]
+
+
+def test_the_page_says_by_what_it_is_ranked(results: list[TrialResult]) -> None:
+    page = find_report_format("html").render(report_of(results))
+    wanted = "the Pareto front of supernet valid accuracy (max) and number of parameters (min)"
+    assert wanted in page.partition("Ranked by")[2].partition("</dd>")[0]
 
 
 def test_a_given_reference_point_makes_volumes_comparable(results: list[TrialResult]) -> None:

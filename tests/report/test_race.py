@@ -90,6 +90,11 @@ def test_the_last_one_gets_no_further_seed() -> None:
     assert race.dropped[A].behind == pytest.approx(10.005)  # C has 80.495, B 80.505
 
 
+def test_one_that_is_equal_in_every_seed_is_dropped_as_zero_behind() -> None:
+    race = run_race(RULE, outcomes({A: (90.0, 91.0, 92.0), B: (90.0, 91.0, 92.0)}))
+    assert (list(race.dropped), f"{race.dropped[B].behind:.2f}") == ([B], "0.00")
+
+
 def test_until_all_seeds_are_used() -> None:
     race = run_race(RULE, outcomes({A: (90, 92, 90, 92, 90), B: (91, 91, 91, 91, 91)}))
     assert race.trials == tuple((each, seed) for seed in RULE.seeds for each in (A, B))

@@ -42,6 +42,16 @@ def uri(root: Path) -> str:
     return f"sqlite:///{root / 'mlflow.db'}"
 
 
+def test_a_finished_race_has_the_trials_that_it_took(tmp_path: Path) -> None:
+    """Its plan has more: nothing is dropped in it."""
+    trials = [(f"search-0000{n}", "finished", {"valid_accuracy": 80.0}) for n in range(4)]
+    ended = {"status": "finished", "phase": "search", "totals": {"search": 6}}
+    store_run(tmp_path, "x", trials, **ended)
+    found = summary(tmp_path, "x")
+    assert (found.status, found.done, found.total) == ("finished", 4, 4)
+    assert run_progress(str(tmp_path), "x").total == 4
+
+
 def test_a_summary_counts_what_the_records_say(tmp_path: Path) -> None:
     trials = [
         ("search-00000", "finished", {"valid_accuracy": 80.25}),
@@ -253,7 +263,7 @@ def test_names_that_are_not_possible(tmp_path: Path) -> None:
         rename_run(str(tmp_path), "x", "y")
     with pytest.raises(ConfigError, match="must be fit for a folder"):
         rename_run(str(tmp_path), "x", "a/b")
-    with pytest.raises(StorageError, match=r"'xx' is not a run in .*; see `tune-nas runs`"):
+    with pytest.raises(StorageError, match=r"'xx' is not a run in .*; did you mean 'x'\?"):
         rename_run(str(tmp_path), "xx", "z")
     with pytest.raises(StorageError, match="is remote, where a folder cannot be renamed"):
         rename_run("mock://bucket", "x", "z")

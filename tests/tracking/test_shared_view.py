@@ -17,15 +17,25 @@ def filled(uri: str, **sweep: object) -> str:
     """A sweep over λ and a key that no trial has, with a search and its retraining run."""
     tracker = MlflowTracker(uri)
     run = tracker.sweep_run("lambda", {"metric": "valid_accuracy", "mode": "max", **sweep})
-    for trial, phase, metrics in (
-        ("t1", "search", {"valid_accuracy": 50.0, "gap": 1.0, "genotype/skips": 2, "other": 3.0}),
-        ("t2", "retrain", {"test_accuracy": 60.0, "seconds": 1.0}),
+    for seed, (trial, phase, metrics) in enumerate(
+        (
+            (
+                "t1",
+                "search",
+                {"valid_accuracy": 50.0, "gap": 1.0, "genotype/skips": 2, "other": 3.0},
+            ),
+            ("t2", "retrain", {"test_accuracy": 60.0, "seconds": 1.0}),
+        )
     ):
         own = tracker.trial_run(
             run,
             trial,
             phase=phase,
-            parameters={"update": {"lambda": 1.0, "order": 1}, "data": {"name": "digits"}},
+            parameters={
+                "seed": seed,
+                "update": {"lambda": 1.0, "order": 1},
+                "data": {"name": "digits"},
+            },
             tags={"update.lambda": "1.0", "retrain.setting": "a"},
         )
         tracker.log_epoch(own, 1, metrics)
@@ -53,6 +63,7 @@ def test_the_view_has_what_was_swept_and_what_is_known(store: str) -> None:
     assert state["selectedColumns"] == [
         "params.`update.lambda`",
         "tags.`retrain.setting`",
+        "params.`seed`",
         "metrics.`valid_accuracy`",
         "metrics.`gap`",
         "metrics.`test_accuracy`",

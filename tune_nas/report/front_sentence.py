@@ -11,19 +11,21 @@ from tune_nas.text import listed, plural
 _MOST_NAMED = 3
 
 
+def aims_text(report: Comparison) -> str:
+    """Return the objectives of a comparison with their modes, in words."""
+    pairs = zip(_names(report), report.goals, strict=True)
+    return listed([f"{name.words} ({objective.mode})" for name, objective in pairs])
+
+
 def front_parts(report: Comparison) -> list[str]:
     """Return the parts of the sentence about a front: its size, its ends, its hypervolume."""
     ranking, front = report.ranking(), front_of(report)
     names = _names(report)
-    aims = [
-        f"{name.words} ({objective.mode})"
-        for name, objective in zip(names, report.goals, strict=True)
-    ]
     ranked = "value" if report.axes else "search"
     verb = "is" if len(front) == 1 else "are"
     parts = [
         f"{len(front)} of {plural(len(ranking), ranked)} {verb} on the Pareto front of "
-        f"{listed(aims)}"
+        f"{aims_text(report)}"
     ]
     parts += _ends(report, front, names)
     if all(row.statistics[name.key].n == 1 for row in front for name in names):

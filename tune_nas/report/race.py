@@ -236,5 +236,6 @@ def _decide(
         differences = [sign * (own[seed] - sound[leader][seed]) for seed in common]
         probability = win_probability(differences, len(rule.seeds) - done)
         if probability < rule.threshold:
-            lost[each] = Drop(done, probability, -statistics.fmean(differences))
+            behind = 0.0 - statistics.fmean(differences)  # no negative zero
+            lost[each] = Drop(done, probability, behind)
     return lost

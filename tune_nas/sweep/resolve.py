@@ -323,7 +323,7 @@ def _check_lengths(
     if sweep.asha.grace_period >= shortest:
         raise ConfigError(
             f"sweep '{sweep.name}': asha.grace_period is {sweep.asha.grace_period}, but must be "
-            f"less than {EPOCHS}, which is {shortest}"
+            f"less than {EPOCHS}, which is {shortest}; give more epochs, or take scheduler 'none'"
         )
 
 

@@ -25,6 +25,7 @@ _METRICS = (
     "genotype/skips",
     "genotype/parameters",
 )
+_SEED = "seed"
 _TAGS = ("status", "genotype")
 _OTHER_TAGS = {"status", "genotype", "reason", "error", "failures", "last_error"}
 _NAME, _LAST = "attributes.`Run Name`", ("runDateAndNestInfo", "duration")
@@ -89,6 +90,8 @@ def view_state(sweep: TrackedRun, trials: Sequence[TrackedRun]) -> dict[str, obj
     logged = {key for run in trials for key in run.metrics}
     metrics = [key for key in dict.fromkeys((ranked, *_METRICS)) if key in logged]
     columns = [_column("params" if key in parameters else "tags", key) for key in swept]
+    if len(swept) > 1 and any(_SEED in run.parameters for run in trials):
+        columns.append(_column("params", _SEED))  # MLflow cuts a name with several keys before it
     columns += [_column("metrics", key) for key in metrics]
     columns += [_column("tags", key) for key in _TAGS]
     return {

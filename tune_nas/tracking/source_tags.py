@@ -11,16 +11,16 @@ from tune_nas.invocation import command_line, commit_of, package_folder
 
 USER, SOURCE, SOURCE_TYPE = "mlflow.user", "mlflow.source.name", "mlflow.source.type"
 COMMIT = "mlflow.source.git.commit"
-COMMAND = "command"
+COMMAND = "tune_nas.command"
 
 
 def source_tags() -> dict[str, str]:
     """Return the tags of this process; what is not known is left out.
 
     The source is the command up to its first option, with names instead of paths, because MLflow's
-    UI shows only what follows the last slash. The tag ``command`` has the whole command without
-    secrets. The commit is that of the checkout that this package is imported
-    from, if it is; otherwise, that of the working directory.
+    UI shows only what follows the last slash. Another tag has the whole command, without secrets.
+    The commit is that of the checkout that this package is imported from, if it is; otherwise, that
+    of the working directory.
     """
     command = command_line() or "python"
     tags = {SOURCE: _short(command), SOURCE_TYPE: "LOCAL", COMMAND: command}

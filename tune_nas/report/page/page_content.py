@@ -10,6 +10,8 @@ from markupsafe import Markup, escape
 
 from tune_nas.report.columns import text_table
 from tune_nas.report.comparison import Comparison
+from tune_nas.report.front_sentence import aims_text
+from tune_nas.report.labels import axis_label
 from tune_nas.report.page.page_drawings import Drawing, alpha_drawings, best_cells, plots
 from tune_nas.report.page.page_tables import PageTable, as_page_table, trial_table
 from tune_nas.report.results import TrialResult
@@ -106,7 +108,8 @@ def page_content(comparison: Comparison, details: RunDetails) -> PageContent:
         TrialDetails(result, result.status) for result in comparison.results
     )
     table, by_setting = text_table(comparison), setting_table(comparison)
-    lead, *remarks = (_kept_together(part) for part in clauses(compose(comparison)))
+    keys = [axis_label(axis) for axis in comparison.axes]
+    lead, *remarks = (_kept_together(part) for part in clauses(compose(comparison), keys))
     runs = list(details.files) if len(details.files) > 1 else []
     drawn, left_out = plots(comparison, details)
     note = "Mean ± sample standard deviation over the n trials that ran to their end"
@@ -146,8 +149,15 @@ def page_content(comparison: Comparison, details: RunDetails) -> PageContent:
     )
 
 
-def clauses(sentence: str) -> list[str]:
-    """Return the clauses of a sentence, which semicolons outside of parentheses separate."""
+def clauses(sentence: str, keys: Sequence[str] = ()) -> list[str]:
+    """Return the clauses of a sentence, which semicolons outside of parentheses separate.
+
+    Each starts with a capital letter, unless it starts with a swept key: ``w learning rate = 1``.
+
+    Args:
+        sentence: The sentence.
+        keys: The swept keys, as they are written in it.
+    """
     parts, depth = [""], 0
     for piece in sentence.removesuffix(".").split("; "):
         if depth:
@@ -156,13 +166,9 @@ def clauses(sentence: str) -> list[str]:
             parts.append(piece)
         depth = max(depth + piece.count("(") - piece.count(")"), 0)
     first, *others = parts[1:]
-    return [f"{first}.", *(f"{_capitalized(part)}." for part in others)]
-
-
-def _capitalized(text: str) -> str:
-    """Return a clause with a capital first letter, unless it starts with a key: ``λ = 1``."""
-    starts_with_key = text.partition(" ")[2].startswith("= ")
-    return text if starts_with_key else text[:1].upper() + text[1:]
+    starts = tuple(f"{key} = " for key in keys)
+    texts = [part if part.startswith(starts) else part[:1].upper() + part[1:] for part in others]
+    return [f"{first}.", *(f"{text}." for text in texts)]
 
 
 def _kept_together(text: str) -> Markup:
@@ -194,7 +200,9 @@ def _facts(
     by_phase = [f"{phases.count(phase)} {phase}" for phase in dict.fromkeys(phases)]
     facts = {
         "Trials": (f"{len(trials)}: " if len(counts) > 1 else "") + listed(counts or ["none"]),
-        "Ranked by": f"{comparison.rank_by.words}, "
+        "Ranked by": f"the Pareto front of {aims_text(comparison)}"
+        if len(comparison.goals) > 1
+        else f"{comparison.rank_by.words}, "
         f"the {'largest' if comparison.mode == 'max' else 'smallest'} is best",
     }
     if len(by_phase) > 1:

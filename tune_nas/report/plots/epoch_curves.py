@@ -68,7 +68,7 @@ def plot_by_epoch(comparison: Comparison, names: Sequence[MetricName]) -> Figure
         style_axes(panel, "epoch" if last else "", metric_label(name))
         if name.key in LARGE:
             format_counts(panel, x=False)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         panel.tick_params(labelbottom=last)
         if layout.facets[facet]:
             panel.set_title(layout.facets[facet], fontsize=9, color=INK, loc="left")

@@ -92,8 +92,10 @@ def run_progress(storage: str, name: str) -> RunProgress:
     now = time.time()
     newest = max((time for trial in trials for time in trial.times[-1:]), default=state.started)
     session = _session_start(folder) or state.started
-    total = state.totals.get(state.phase)
     own = [trial for trial in trials if trial.phase == state.phase]
+    # a race over seeds takes fewer trials than planned
+    ended = state.status != RUNNING and own
+    total = len(own) if ended else state.totals.get(state.phase)
     running = status == RUNNING
     return RunProgress(
         name=name,

@@ -52,7 +52,8 @@ class RunSummary:
         status: One of `STATUSES`.
         reason: How the status is known, or what to do; empty for a certain one.
         phase: The phase that was started last.
-        total: Number of trials of the phases that were started.
+        total: Number of trials of the phases that were started; of a run that has ended, of those
+            that it took, which may be fewer: a race over seeds drops some.
         done: Number of trials that finished or were stopped early.
         running: Number of trials that are running.
         lost: Number of trials that were running when the driver ended.
@@ -110,13 +111,14 @@ def summarize(folder: Storage, name: str, storage: str) -> RunSummary:
     metric, mode = ranking(folder)
     running = sum(trial.is_running for trial in trials)
     alive = status == RUNNING
+    planned = sum(state.totals.values()) if state.status == RUNNING or not trials else 0
     return RunSummary(
         name=name,
         kind=state.kind,
         status=status,
         reason=reason,
         phase=state.phase,
-        total=max(sum(state.totals.values()), len(trials)),
+        total=max(planned, len(trials)),
         done=sum(trial.is_done for trial in trials),
         running=running if alive else 0,
         lost=0 if alive else running,

@@ -156,7 +156,8 @@ def existing_run(text: str, storage: str, *, trial: bool = False) -> RunReferenc
     if not is_run or (found.trial_id and not trial):
         root = Storage(storage).root
         name = printable(brief(text))
-        raise StorageError(f"'{name}' is not a run in {root}{found.near}; see `tune-nas runs`")
+        hint = found.near or "; see `tune-nas runs`"
+        raise StorageError(f"'{name}' is not a run in {root}{hint}")
     return found
 
 
