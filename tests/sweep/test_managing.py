@@ -52,6 +52,27 @@ def test_a_finished_race_has_the_trials_that_it_took(tmp_path: Path) -> None:
     assert run_progress(str(tmp_path), "x").total == 4
 
 
+def test_a_search_that_violates_a_constraint_is_not_the_best(tmp_path: Path) -> None:
+    values = [(90.0, 9e6), (80.0, 3e6), (70.0, 1e6)]
+    trials = [
+        (f"search-0000{n}", "finished", {"valid_accuracy": a, "genotype/parameters": size})
+        for n, (a, size) in enumerate(values)
+    ]
+    plan = store_run(tmp_path, "x", trials)
+
+    def best_under(*constraints: str) -> str | None:
+        content = {**plan.sweep.to_dict(), "constraints": list(constraints)}
+        plan.storage.write("sweep.yaml", json.dumps(content))
+        best = summary(tmp_path, "x").best
+        return None if best is None else best.trial_id
+
+    assert best_under() == "search-00000"
+    assert best_under("parameters <= 3e6") == "search-00001"
+    assert best_under("parameters <= 2e6") == "search-00002"
+    assert best_under("parameters <= 1e5") is None
+    assert best_under("multiply_adds <= 1e5") is None  # not reported
+
+
 def test_a_summary_counts_what_the_records_say(tmp_path: Path) -> None:
     trials = [
         ("search-00000", "finished", {"valid_accuracy": 80.25}),

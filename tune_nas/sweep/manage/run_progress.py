@@ -85,7 +85,7 @@ def run_progress(storage: str, name: str) -> RunProgress:
         raise StorageError(f"{folder.root}/{STATE} is missing or damaged")
     status, reason = run_status(folder, state, name, storage)
     trials = read_trial_states(folder)
-    metric, mode = ranking(folder)
+    by = ranking(folder)
     phases = _phases(folder, state.kind)
     if state.phase not in phases:
         phases = [*phases, state.phase]
@@ -107,8 +107,8 @@ def run_progress(storage: str, name: str) -> RunProgress:
         phases=len(phases),
         total=total,
         trials=trials,
-        metric=metric,
-        best=best_of(trials, metric, mode),
+        metric=by.metric,
+        best=best_of(trials, by),
         elapsed=(now if running else newest) - state.started,
         left=time_left(own, total, session, now) if running else None,
         log=f"{folder.root}/{LOG}",

@@ -10,9 +10,11 @@ import yaml
 
 from tune_nas.errors import StorageError
 from tune_nas.paths import STATE, SWEEP
+from tune_nas.report.objectives import Constraint, meets_all
 from tune_nas.status import Status
 from tune_nas.sweep.config import RETRAIN_METRIC
 from tune_nas.sweep.manage.trial_states import TrialState, read_trial_states
+from tune_nas.sweep.objective_keys import parse_constraint
 from tune_nas.sweep.options import storage_option
 from tune_nas.sweep.runs.drivers import RUNNING, status_of
 from tune_nas.sweep.runs.plan import REMOVED, State, read_state
@@ -23,6 +25,21 @@ DAMAGED = "damaged"
 STATUSES = (RUNNING, "lost", "interrupted", "finished", "untracked", DAMAGED)
 """Statuses of a run; ``untracked``: only MLflow lacks something."""
 _SEARCHED = ("search", "repeat")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a run is ranked by.
+
+    Args:
+        metric: The metric; with several objectives, the first.
+        mode: ``max`` or ``min``.
+        constraints: Searches that violate one are not ranked.
+    """
+
+    metric: str = "valid_accuracy"
+    mode: str = "max"
+    constraints: tuple[Constraint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +125,6 @@ def summarize(folder: Storage, name: str, storage: str) -> RunSummary:
         return RunSummary(name, "", DAMAGED, reason, size=folder.size())
     status, reason = run_status(folder, state, name, storage)
     trials = read_trial_states(folder)
-    metric, mode = ranking(folder)
     running = sum(trial.is_running for trial in trials)
     alive = status == RUNNING
     planned = sum(state.totals.values()) if state.status == RUNNING or not trials else 0
@@ -123,7 +139,7 @@ def summarize(folder: Storage, name: str, storage: str) -> RunSummary:
         running=running if alive else 0,
         lost=0 if alive else running,
         failed=sum(trial.failed for trial in trials),
-        best=best_of(trials, metric, mode),
+        best=best_of(trials, ranking(folder)),
         started=state.started,
         size=folder.size(),
     )
@@ -142,17 +158,18 @@ def run_status(folder: Storage, state: State, name: str, storage: str) -> tuple[
     return state.status, hint
 
 
-def ranking(folder: Storage) -> tuple[str, str]:
-    """Return the metric that ranks a run, and ``max`` or ``min``; the usual ones if unreadable."""
+def ranking(folder: Storage) -> Ranking:
+    """Return what ranks a run; the usual metric if that cannot be read."""
     try:
         content = parse_yaml(folder.read(SWEEP) or "")
-    except (yaml.YAMLError, StorageError):
-        content = None
-    own = content if isinstance(content, Mapping) else {}
-    return str(own.get("metric", "valid_accuracy")), str(own.get("mode", "max"))
+        own = content if isinstance(content, Mapping) else {}
+        bounds = tuple(parse_constraint(str(text)) for text in own.get("constraints") or ())
+    except (yaml.YAMLError, StorageError, ValueError, TypeError):
+        return Ranking()
+    return Ranking(str(own.get("metric", "valid_accuracy")), str(own.get("mode", "max")), bounds)
 
 
-def best_of(trials: Sequence[TrialState], metric: str, mode: str) -> Best | None:
+def best_of(trials: Sequence[TrialState], by: Ranking) -> Best | None:
     """Return the best last value of a metric, of the finished trials if there are any.
 
     If retraining runs rank the run and none has a value yet, searches are compared by their
@@ -160,11 +177,15 @@ def best_of(trials: Sequence[TrialState], metric: str, mode: str) -> Best | None
 
     Args:
         trials: The trials of a run.
-        metric: The metric that ranks it.
-        mode: ``max`` or ``min``.
+        by: What ranks it.
     """
+    metric = by.metric
     key = metric
-    candidates = [trial for trial in trials if trial.phase in _SEARCHED]
+    candidates = [
+        trial
+        for trial in trials
+        if trial.phase in _SEARCHED and meets_all(by.constraints, trial.metrics.get)
+    ]
     if metric == RETRAIN_METRIC:
         key = metric.rpartition("/")[2]
         retrained = [trial for trial in trials if trial.phase == "retrain" and key in trial.metrics]
@@ -172,11 +193,11 @@ def best_of(trials: Sequence[TrialState], metric: str, mode: str) -> Best | None
             candidates = retrained
         else:
             metric = key = "valid_accuracy"
-    elif not candidates:
+    elif not any(trial.phase in _SEARCHED for trial in trials):
         candidates = list(trials)
     known = [trial for trial in candidates if math.isfinite(trial.metrics.get(key, math.nan))]
     final = [trial for trial in known if trial.status == Status.FINISHED]
-    choose: Callable[..., TrialState] = max if mode == "max" else min
+    choose: Callable[..., TrialState] = max if by.mode == "max" else min
     if not known:
         return None
     best = choose(final or known, key=lambda trial: trial.metrics[key])
