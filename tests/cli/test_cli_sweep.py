@@ -170,8 +170,8 @@ def test_a_sweep_from_end_to_end(command_line) -> None:
     # stderr contains progress only: one line for each trial that ended, one for each phase.
     progress = [line.split(":")[0] for line in done.stderr.splitlines()]
     assert progress == [
-        *("search", "search 1/2", "search 2/2"),
-        *("retrain", "retrain 1/2", "retrain 2/2"),
+        *("search (phase 1 of 2)", "search 1/2", "search 2/2"),
+        *("retrain (phase 2 of 2)", "retrain 1/2", "retrain 2/2"),
     ]
     runs = command_line.json("list", "runs")
     assert sorted(run["phase"] for run in runs) == [
