@@ -165,7 +165,7 @@ def test_a_resumed_analysis_prints_its_table(command_line, monkeypatch: pytest.M
     table = StrengthTable("/end", 3, [])
     report = Report("mine", [], [], "accuracy_at_convergence")
 
-    def resume(name: str, options: RunOptions, *, failed: bool) -> SweepOutcome:
+    def resume(name: str, options: RunOptions, **which: bool) -> SweepOutcome:
         return SweepOutcome(report, [], "runs/mine", None, "", 0, analysis=table)
 
     monkeypatch.setattr(tune_nas.sweep, "resume_sweep", resume, raising=False)

@@ -40,6 +40,12 @@ class Recorder:
     def log_artifact(self, run_id: str, content: bytes, name: str) -> None:
         self.logged[name] = content
 
+    def set_tags(self, run_id: str, tags: dict[str, str]) -> None:
+        pass
+
+    def log_epoch(self, run_id: str, step: int, metrics: dict[str, float], time_ms: int) -> None:
+        pass
+
     def finish(self, run_id: str, state: str, error: str | None = None) -> None:
         pass
 

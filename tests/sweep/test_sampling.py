@@ -241,7 +241,7 @@ def test_a_sweep_without_recorded_arguments_continues_with_optunas(
     rate = {"optimizer.weights.learning_rate": {"loguniform": [0.001, 0.5]}}
     tpe = {"n_startup_trials": 2}
     sweep = make_sweep(searcher="tpe", trials=16, seed=3, parameters=rate, tpe=tpe)
-    storage = Storage(tmp_path / "old")
+    storage = Storage(tmp_path / sweep.name)
     Plan(storage, sweep, base_trials(sweep), State()).write()
     assert read_plan(storage).sweep == sweep
     text = storage.read(SWEEP) or ""
