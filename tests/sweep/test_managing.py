@@ -72,6 +72,12 @@ def test_a_search_that_violates_a_constraint_is_not_the_best(tmp_path: Path) -> 
     assert best_under("parameters <= 1e5") is None
     assert best_under("multiply_adds <= 1e5") is None  # not reported
 
+    goals = [{"name": "genotype/parameters", "mode": "min"}, {"name": "gap", "mode": "min"}]
+    recorded = {key: v for key, v in plan.sweep.to_dict().items() if key not in ("metric", "mode")}
+    plan.storage.write("sweep.yaml", json.dumps({**recorded, "metrics": goals}))
+    best = summary(tmp_path, "x").best
+    assert best is not None and (best.value, best.trial_id) == (1e6, "search-00002")
+
 
 def test_a_summary_counts_what_the_records_say(tmp_path: Path) -> None:
     trials = [

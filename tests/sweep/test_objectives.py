@@ -104,11 +104,12 @@ def test_objectives_are_recorded_with_their_full_names(
 ) -> None:
     sweep = make_sweep(metrics=[SMALL, ACCURATE], constraints=["parameters<=3.5e6"])
     assert (sweep.metric, sweep.mode) == (PARAMETERS, "min")  # what has one metric has the first
-    Plan(Storage(tmp_path), sweep, base_trials(sweep), State()).write()
-    recorded = yaml.safe_load((tmp_path / SWEEP).read_text())
+    folder = tmp_path / sweep.name  # a run has the name of its folder
+    Plan(Storage(folder), sweep, base_trials(sweep), State()).write()
+    recorded = yaml.safe_load((folder / SWEEP).read_text())
     assert recorded["metrics"][0] == {"name": PARAMETERS, "mode": "min", "reference": None}
     assert not recorded.keys() & {"metric", "mode"}
-    assert read_plan(Storage(tmp_path)).sweep == sweep
+    assert read_plan(Storage(folder)).sweep == sweep
 
 
 def test_a_sweep_of_one_metric_is_recorded_as_before(make_sweep: MakeSweep) -> None:

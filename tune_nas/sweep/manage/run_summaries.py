@@ -164,9 +164,12 @@ def ranking(folder: Storage) -> Ranking:
         content = parse_yaml(folder.read(SWEEP) or "")
         own = content if isinstance(content, Mapping) else {}
         bounds = tuple(parse_constraint(str(text)) for text in own.get("constraints") or ())
-    except (yaml.YAMLError, StorageError, ValueError, TypeError):
+        first = (own.get("metrics") or [{}])[0]
+        metric = first.get("name") or own.get("metric", "valid_accuracy")
+        mode = first.get("mode") or own.get("mode", "max")
+    except (yaml.YAMLError, StorageError, ValueError, TypeError, LookupError, AttributeError):
         return Ranking()
-    return Ranking(str(own.get("metric", "valid_accuracy")), str(own.get("mode", "max")), bounds)
+    return Ranking(str(metric), str(mode), bounds)
 
 
 def best_of(trials: Sequence[TrialState], by: Ranking) -> Best | None:
