@@ -18,7 +18,7 @@ _FOLDERS = {
     "trial": "trials",
 }
 _USE = {
-    "space": "name it with --space {name}",
+    "space": "give it as `space.name` {name}",
     "sweep": "run it with: tune-nas sweep {name}",
     "trial": "run it with: tune-nas search {name}",
 }

@@ -23,6 +23,13 @@ COMMANDS = {
     ),
 }
 
+# Options of other programs (git, nvidia-smi, ray) and variables of CSS.
+OF_OTHERS = {
+    *("--no-optional-locks", "--porcelain", "--untracked-files=no"),
+    *("--query-gpu=name", "--format=csv,noheader"),
+    *("--c", '" style="--width: ', "start it: ray start --head; then give its `address`"),
+}
+
 
 def test_keys_become_flags() -> None:
     with pytest.raises(ConfigError) as raised:
@@ -62,4 +69,4 @@ def test_no_layer_below_names_a_flag(architecture: Any) -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
             if id(node) not in docstrings and re.search(r"(?<![\w-])--[a-z]", node.value)
         }
-    assert found - COMMANDS == set()
+    assert {each for each in found - COMMANDS if each[1] not in OF_OTHERS} == set()

@@ -15,7 +15,7 @@ from tune_nas.shipped import shipped_folder
     [
         (["search", "lambda"], "'lambda' is a sweep, not a trial; run it with: tune-nas sweep la"),
         (["sweep", "milenas"], "'milenas' is a trial, not a sweep; run it with: tune-nas search m"),
-        (["search", "s1"], "'s1' is a space, not a trial; name it with --space s1"),
+        (["search", "s1"], "'s1' is a space, not a trial; give it as --space s1"),
         (["search", "milenas", "--space", "gdas"], "'gdas' is a trial, not a space; run it with"),
         (["search", "milena"], "neither a file nor a shipped trial; did you mean 'milenas'?"),
         (["search", "xyzzy"], "neither a file nor a shipped trial; see `tune-nas list trials`"),
@@ -30,7 +30,7 @@ def test_a_name_of_another_kind(command_line, arguments: list[str], message: str
     [
         ("search", "sweep", "lambda", "run it with: tune-nas sweep"),
         ("sweep", "trial", "milenas", "run it with: tune-nas search"),
-        ("search", "space", "s1", "name it with --space"),
+        ("search", "space", "s1", "give it as --space"),
     ],
 )
 def test_a_file_of_another_kind(command_line, command: str, kind: str, name: str, use: str) -> None:

@@ -138,12 +138,12 @@ def test_what_could_continue_in_a_finished_run_is_said(tmp_path: Path) -> None:
     records = Records(plan.storage, "search")
     with records.changing("search-00001") as record:
         record.status, record.reason = Status.STOPPED, "stopped by the user after epoch 1 of 50"
-    says += "; --stopped continues trials that were stopped"
+    says += "; `stopped` continues trials that were stopped"
     with pytest.raises(StorageError, match=f"^{says}$"):
         resume_sweep("x", options(tmp_path))
     with records.changing("search-00002") as record:
         record.status, record.error = Status.FAILED, "OSError: away"
-    with pytest.raises(StorageError, match="resume; --failed tries failed trials again; --stopped"):
+    with pytest.raises(StorageError, match="resume; `failed` tries failed trials again; `stopped`"):
         resume_sweep("x", options(tmp_path))
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import typer
 
+from tune_nas.cli.flags import with_flags
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.sweep.manage import checkups
 from tune_nas.text import printable
@@ -36,12 +37,12 @@ def examine(
         if output is Format.TABLE:
             echo(_line(checkup))
     if output is Format.JSON:
-        print_json([asdict(checkup) for checkup in found])
+        print_json([{**asdict(each), "remedy": with_flags(each.remedy)} for each in found])
     if any(checkup.status == checkups.PROBLEM for checkup in found):
         raise typer.Exit(1)
 
 
 def _line(checkup: checkups.Checkup) -> str:
     text = f"{_MARKS[checkup.status]} {checkup.subject:<{_WIDTH}} {checkup.found}"
-    remedy = f"; to mend it: {checkup.remedy}" if checkup.remedy else ""
+    remedy = f"; to mend it: {with_flags(checkup.remedy)}" if checkup.remedy else ""
     return printable(" ".join(f"{text}{remedy}".splitlines()))

@@ -152,7 +152,7 @@ def _ranking(runs: Sequence[StoredRun], metric: str | None) -> tuple[str, str]:
     metrics = dict.fromkeys(sweep.metric for sweep in known)
     if metric is None and len(metrics) > 1:
         each = listed([f"'{sweep.name}' by {sweep.metric}" for sweep in known])
-        raise ConfigError(f"the runs are ranked by different metrics ({each}); give --metric")
+        raise ConfigError(f"the runs are ranked by different metrics ({each}); give `metric`")
     chosen = metric or next(iter(metrics))
     mode = next((sweep.mode for sweep in sweeps if sweep.metric == chosen), "max")
     return chosen, mode

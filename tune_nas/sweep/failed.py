@@ -26,9 +26,9 @@ def options_to_continue(storage: Storage) -> str:
     records = [record for phase in PHASES for record in Records(storage, phase)]
     words = []
     if any(record.status is Status.FAILED and not record.lasting for record in records):
-        words.append("--failed tries failed trials again")
+        words.append("`failed` tries failed trials again")
     if any(_is_stopped_by_user(record) for record in records):
-        words.append("--stopped continues trials that were stopped")
+        words.append("`stopped` continues trials that were stopped")
     return "".join(f"; {option}" for option in words)
 
 

@@ -82,13 +82,13 @@ class Surroundings:
 def check_up(where: Surroundings) -> Iterator[Checkup]:
     """Yield the state of everything that runs need, one after the other."""
     yield _packages()
-    yield _guarded("storage", lambda: _storage(where.storage), "give another --storage")
+    yield _guarded("storage", lambda: _storage(where.storage), "give another `storage`")
     yield _guarded("runs", lambda: _runs(where.storage), "see tune-nas runs")
-    yield _guarded("MLflow", lambda: _mlflow(where), "give another --mlflow, or start the server")
+    yield _guarded("MLflow", lambda: _mlflow(where), "give another `mlflow`, or start the server")
     if not where.quick:
         yield _guarded("Ray", lambda: _ray(where.address), _ray_remedy(where.address))
     yield _gpu()
-    yield _guarded("data", lambda: _data(where), "see tune-nas list data; give --data-dir")
+    yield _guarded("data", lambda: _data(where), "see tune-nas list data; give `data.dir`")
     yield _table()
     if not where.quick:
         yield _kernels()
@@ -198,7 +198,7 @@ def _ray(address: str | None) -> Checkup:
 def _ray_remedy(address: str | None) -> str:
     if is_local(address):
         return "free memory, or set RAY_TMPDIR to a short path on a disk with space"
-    return "start it: ray start --head; then give its --address"
+    return "start it: ray start --head; then give its `address`"
 
 
 def _gpu() -> Checkup:

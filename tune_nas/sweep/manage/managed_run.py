@@ -56,7 +56,7 @@ class ManagedRun:
             raise StorageError(f"'{self.name}' is running; stop it: {stop}")
         raise StorageError(
             f"'{self.name}' may be running: {reason.partition(';')[0]}; if its driver is gone, "
-            "give --force"
+            "give `force`"
         )
 
     def check_unused(self) -> None:
