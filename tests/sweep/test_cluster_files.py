@@ -142,13 +142,15 @@ def head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The address of the job server of a Ray cluster on this machine."""
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", uuid.uuid4().hex)
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        port, dashboard = one.getsockname()[1], two.getsockname()[1]
+    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        for each in (one, two, three):
+            each.bind(("127.0.0.1", 0))
+        port, dashboard, agent = (each.getsockname()[1] for each in (one, two, three))
     command = [BIN / "ray", "start", "--head", f"--port={port}", "--num-cpus=1", "--block"]
     command += ["--node-ip-address=127.0.0.1", "--include-dashboard=true"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
+    # Jobs are submitted to the agent; its usual port is taken if another Ray runs on the machine.
+    command += [f"--dashboard-agent-listen-port={agent}"]
     with (tmp_path / "head").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
