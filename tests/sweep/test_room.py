@@ -137,7 +137,7 @@ def test_an_estimate_counts_by_gpu(make_sweep: Any, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("tune_nas.sweep.cost.os.cpu_count", lambda: 64)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("tune_nas.sweep.cost._epoch_seconds", lambda task, trial: (60.0, 3))
+    monkeypatch.setattr("tune_nas.sweep.cost.epoch_seconds", lambda task, trial: (60.0, 3))
     sweep = make_sweep(seeds=4)
     cost = estimate(sweep, options=RunOptions(gpus_per_trial=0.4))
     assert (cost["search_epochs"], cost["at_once"], cost["minutes"]) == (48, 4, 12)

@@ -55,7 +55,7 @@ def test_a_grid_runs_to_its_end_and_leaves_everything(
     kept = sorted(path.name for path in folder.glob("search/search-00000/checkpoint_*"))
     assert kept == ["checkpoint_000002", "checkpoint_000003"]
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "search: 9 trials"
+    assert lines[0] == "search (phase 1 of 2): 9 trials"
     assert sum("ValueError: the second epoch failed" in line for line in lines) == 3
     runs = RunReader(outcome.mlflow_uri).list_runs()
     states = sorted((run.phase, run.state) for run in runs)
@@ -189,7 +189,7 @@ def test_a_metric_that_nobody_knows_beforehand(
 
 def test_a_damaged_record_is_one_line(tmp_path: Path, make_sweep: MakeSweep) -> None:
     storage = Storage(tmp_path / "runs" / "x")
-    sweep = make_sweep()
+    sweep = make_sweep(name="x")
     Plan(storage, sweep, BaseTrials({"trial": TrialConfig()}), State()).write()
     storage.write("search/records/search-00000.json", '{"job": ')
     with pytest.raises(StorageError, match=r"search-00000.json is damaged"):
