@@ -132,8 +132,10 @@ def test_the_conclusion_is_first_and_whole(small: Comparison) -> None:
 
 
 def test_clauses_end_outside_of_parentheses() -> None:
-    sentence = "w rate = 1 best (2.0; 1.2 times it); the x (n = 2) is near; w rate = 2 diverged."
+    sentence = "w rate = 1 best (2.0; 1.2 times it); the x (n = 2) is near; n = 2 is few; "
+    sentence += "w rate = 2 diverged."
     first, *others = ["w rate = 1 best (2.0; 1.2 times it).", "The x (n = 2) is near."]
+    others.append("n = 2 is few.")
     assert clauses(sentence, ["w rate"]) == [first, *others, "w rate = 2 diverged."]
 
 

@@ -152,7 +152,8 @@ def page_content(comparison: Comparison, details: RunDetails) -> PageContent:
 def clauses(sentence: str, keys: Sequence[str] = ()) -> list[str]:
     """Return the clauses of a sentence, which semicolons outside of parentheses separate.
 
-    Each starts with a capital letter, unless it starts with a swept key: ``w learning rate = 1``.
+    Each starts with a capital letter, unless it starts with a swept key (``w learning rate = 1``)
+    or with n.
 
     Args:
         sentence: The sentence.
@@ -166,7 +167,7 @@ def clauses(sentence: str, keys: Sequence[str] = ()) -> list[str]:
             parts.append(piece)
         depth = max(depth + piece.count("(") - piece.count(")"), 0)
     first, *others = parts[1:]
-    starts = tuple(f"{key} = " for key in keys)
+    starts = tuple(f"{key} = " for key in ("n", *keys))
     texts = [part if part.startswith(starts) else part[:1].upper() + part[1:] for part in others]
     return [f"{first}.", *(f"{text}." for text in texts)]
 
