@@ -119,7 +119,7 @@ def test_priors_become_values_of_the_key(content: dict[str, Any], priors: list[A
         ),
         (
             {"trials": 1, "parameters": {LAMBDA: {"choice": [0, 1], "prior": [0, 1]}}},
-            "update.lambda has 2 priors, each for a trial of its own, but trials is 1; give at mo",
+            "update.lambda has 2 priors, one for each trial, but trials is 1; give at mo",
         ),
         (
             {
