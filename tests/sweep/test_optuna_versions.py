@@ -6,11 +6,11 @@ by both (numpy 2.4); this test runs on the version that is installed.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sampled_keys import CONDITIONAL, WITHOUT_CONDITIONS, accuracy
 from standin import MakeSweep
 
 from tune_nas.sweep.jobs import Job
@@ -19,43 +19,43 @@ from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
-RATE, BATCH, LEVEL, LAMBDA = (
-    "optimizer.weights.learning_rate",
-    "schedule.batch_size",
-    "update.level",
-    "update.lambda",
-)
-WITHOUT_CONDITIONS: dict[str, Any] = {
-    RATE: {"loguniform": [0.001, 0.5]},
-    BATCH: {"int": [16, 64]},
-    "relaxation.kind": {"choice": ["softmax", "sigmoid"]},
-}
-CONDITIONAL: dict[str, Any] = {
-    RATE: {"loguniform": [0.001, 0.5]},
-    LEVEL: {"choice": ["mixed", "bilevel"]},
-    LAMBDA: {"uniform": [0, 10], "when": {LEVEL: "mixed"}},
-}
 CMAES = {"searcher": "cmaes", "cmaes": {"popsize": 4}}
 NSGA2 = {"searcher": "nsga2", "nsga2": {"population_size": 4}}
+# Sampled at random: the first trials of each searcher, and all of a random search.
+AT_RANDOM: list[tuple[Any, ...]] = [
+    (0.030285252, "mixed", 5.4488318),
+    (0.013351495, "mixed", 3.0233257),
+    (0.015022325, "bilevel"),
+    (0.03066105, "mixed", 5.1082761),
+    (0.40736577, "bilevel"),
+    (0.0039733142, "mixed", 9.1861091),
+    (0.25692287, "bilevel"),
+    (0.0016067703, "mixed", 7.2346518),
+    (0.22769828, "mixed", 5.3085569),
+    (0.001066595, "mixed", 1.3382953),
+    (0.12071779, "bilevel"),
+    (0.0030657906, "bilevel"),
+]
+AT_RANDOM_WITHOUT_CONDITIONS: list[tuple[Any, ...]] = [
+    (0.030285252, "softmax", 42),
+    (0.013351495, "softmax", 30),
+    (0.015022325, "sigmoid", 37),
+    (0.03066105, "softmax", 41),
+    (0.40736577, "sigmoid", 51),
+    (0.0039733142, "softmax", 61),
+    (0.25692287, "sigmoid", 18),
+    (0.0016067703, "softmax", 51),
+    (0.22769828, "softmax", 42),
+    (0.001066595, "softmax", 22),
+]
 EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     "tpe": [
-        (0.030285252, "softmax", 42),
-        (0.013351495, "softmax", 30),
-        (0.015022325, "sigmoid", 37),
-        (0.03066105, "softmax", 41),
-        (0.40736577, "sigmoid", 51),
-        (0.0039733142, "softmax", 61),
-        (0.25692287, "sigmoid", 18),
-        (0.0016067703, "softmax", 51),
-        (0.22769828, "softmax", 42),
-        (0.001066595, "softmax", 22),
+        *AT_RANDOM_WITHOUT_CONDITIONS,
         (0.15085877, "softmax", 58),
         (0.045271784, "softmax", 44),
     ],
     "early": [
-        (0.030285252, "softmax", 42),
-        (0.013351495, "softmax", 30),
-        (0.015022325, "sigmoid", 37),
+        *AT_RANDOM_WITHOUT_CONDITIONS[:3],
         (0.40484402, "softmax", 56),
         (0.27930004, "softmax", 19),
         (0.004998162, "softmax", 61),
@@ -67,9 +67,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (0.08861713, "sigmoid", 53),
     ],
     "conditional": [
-        (0.030285252, "mixed", 5.4488318),
-        (0.013351495, "mixed", 3.0233257),
-        (0.015022325, "bilevel"),
+        *AT_RANDOM[:3],
         (0.40484402, "mixed", 8.7779388),
         (0.0017510629, "mixed", 2.1063791),
         (0.38576543, "mixed", 7.8549698),
@@ -81,12 +79,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (0.086258628, "bilevel"),
     ],
     "parallel": [
-        (0.030285252, "mixed", 5.4488318),
-        (0.013351495, "mixed", 3.0233257),
-        (0.015022325, "bilevel"),
-        (0.03066105, "mixed", 5.1082761),
-        (0.40736577, "bilevel"),
-        (0.0039733142, "mixed", 9.1861091),
+        *AT_RANDOM[:6],
         (0.42713801, "mixed", 0.19279789),
         (0.0023601642, "bilevel"),
         (0.083607099, "mixed", 6.0131973),
@@ -95,9 +88,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (0.074766644, "bilevel"),
     ],
     "one by one": [
-        (0.030285252, "mixed", 5.4488318),
-        (0.013351495, "mixed", 3.0233257),
-        (0.015022325, "bilevel"),
+        *AT_RANDOM[:3],
         (0.41800602, "mixed", 8.8114498),
         (0.0016439057, "mixed", 2.7984097),
         (0.4487423, "bilevel"),
@@ -108,20 +99,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (0.11073468, "bilevel"),
         (0.082798709, "mixed", 9.9015802),
     ],
-    "random": [
-        (0.030285252, "mixed", 5.4488318),
-        (0.013351495, "mixed", 3.0233257),
-        (0.015022325, "bilevel"),
-        (0.03066105, "mixed", 5.1082761),
-        (0.40736577, "bilevel"),
-        (0.0039733142, "mixed", 9.1861091),
-        (0.25692287, "bilevel"),
-        (0.0016067703, "mixed", 7.2346518),
-        (0.22769828, "mixed", 5.3085569),
-        (0.001066595, "mixed", 1.3382953),
-        (0.12071779, "bilevel"),
-        (0.0030657906, "bilevel"),
-    ],
+    "random": AT_RANDOM,
     "cmaes": [
         (0.030285252, "softmax", 42),
         (0.03834352, "sigmoid", 39),
@@ -137,10 +115,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (0.066238697, "softmax", 33),
     ],
     "cmaes parallel": [
-        (0.030285252, "softmax", 42),
-        (0.013351495, "softmax", 30),
-        (0.015022325, "sigmoid", 37),
-        (0.03066105, "softmax", 41),
+        *AT_RANDOM_WITHOUT_CONDITIONS[:4],
         (0.020672589, "softmax", 29),
         (0.037902138, "sigmoid", 36),
         (0.027659999, "softmax", 48),
@@ -151,10 +126,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (0.086734416, "softmax", 36),
     ],
     "nsga2": [
-        (0.030285252, "mixed", 5.4488318),
-        (0.013351495, "mixed", 3.0233257),
-        (0.015022325, "bilevel"),
-        (0.03066105, "mixed", 5.1082761),
+        *AT_RANDOM[:4],
         (0.40736577, "mixed", 5.4723225),
         (0.03066105, "bilevel"),
         (0.030285252, "mixed", 8.9286015),
@@ -165,28 +137,10 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (0.030285252, "mixed", 4.6321853),
     ],
     "nsga2 parallel": [
-        (0.030285252, "mixed", 5.4488318),
-        (0.013351495, "mixed", 3.0233257),
-        (0.015022325, "bilevel"),
-        (0.03066105, "mixed", 5.1082761),
-        (0.40736577, "bilevel"),
-        (0.0039733142, "mixed", 9.1861091),
-        (0.25692287, "bilevel"),
-        (0.0016067703, "mixed", 7.2346518),
-        (0.22769828, "mixed", 5.3085569),
-        (0.001066595, "mixed", 1.3382953),
-        (0.12071779, "bilevel"),
+        *AT_RANDOM[:11],
         (0.030285252, "mixed", 4.6321853),
     ],
 }
-
-
-def value(job: Job) -> float:
-    """An accuracy that the sampled values determine, the same on every machine."""
-    found = job.parameters
-    accuracy = 80 - 10 * abs(math.log10(found[RATE] / 0.05)) - found.get(BATCH, 0) / 16
-    accuracy += {"sigmoid": 1, "bilevel": 2}.get(found.get("relaxation.kind", found.get(LEVEL)), 0)
-    return accuracy + found.get(LAMBDA, 0.0) / 4
 
 
 def sampled(source: OptunaSource, records: Records, running: int) -> list[tuple[Any, ...]]:
@@ -199,7 +153,7 @@ def sampled(source: OptunaSource, records: Records, running: int) -> list[tuple[
         jobs.append(job)
         if number >= running:
             ended = jobs[number - running]
-            result = {"epoch": 4, "valid_accuracy": value(ended), "genotype": "g"}
+            result = {"epoch": 4, "valid_accuracy": accuracy(ended), "genotype": "g"}
             records.add(ended.id, result)
             source.tell(records.end(ended.id))
     return [tuple(job.parameters.values()) for job in jobs]

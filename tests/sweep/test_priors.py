@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sampled_keys import BATCH, LAMBDA, LEVEL, RATE
 from standin import MakeSweep
 
 from tune_nas.errors import ConfigError
@@ -18,12 +19,6 @@ from tune_nas.sweep.resolve import base_trials, resolve_trials
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
-RATE, BATCH, LEVEL, LAMBDA = (
-    "optimizer.weights.learning_rate",
-    "schedule.batch_size",
-    "update.level",
-    "update.lambda",
-)
 PARAMETERS: dict[str, Any] = {
     RATE: {"loguniform": ["1e-3", 0.5], "prior": ["25e-3", 0.1, 0.2]},
     BATCH: {"int": [16, 64]},
@@ -119,7 +114,7 @@ def test_priors_become_values_of_the_key(content: dict[str, Any], priors: list[A
         ),
         (
             {"trials": 1, "parameters": {LAMBDA: {"choice": [0, 1], "prior": [0, 1]}}},
-            "update.lambda has 2 priors, each for a trial of its own, but trials is 1; give at mo",
+            "update.lambda has 2 priors, one for each trial, but trials is 1; give at mo",
         ),
         (
             {

@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from sampled_keys import BATCH, LAMBDA, LEVEL, RATE
 from standin import MakeSweep
 
 from tune_nas.errors import ConfigError
@@ -22,12 +23,6 @@ from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.samplers import make_sampler
 
-RATE, BATCH, LEVEL, LAMBDA = (
-    "optimizer.weights.learning_rate",
-    "schedule.batch_size",
-    "update.level",
-    "update.lambda",
-)
 ONE: dict[str, Any] = {RATE: {"loguniform": [0.001, 0.5]}}
 TWO: dict[str, Any] = {**ONE, BATCH: {"int": [16, 64]}}
 SAMPLERS = """
@@ -166,7 +161,7 @@ def test_cma_es_without_its_package(
     assert not runs.exists()
 
 
-def test_a_class_of_ones_own(make_sweep: MakeSweep) -> None:
+def test_a_custom_class(make_sweep: MakeSweep) -> None:
     name = "samplers_of_mine:Good"
     sweep = make_sweep(searcher=name, sampler={"step": 3}, parameters=ONE, seed=2)
     sampler = make_sampler(sweep, 5)

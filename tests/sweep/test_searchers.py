@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sampled_keys import CHANNELS, CONDITIONAL, RATE, WITHOUT_CONDITIONS, accuracy
 from standin import MakeSweep
 
 from tune_nas.sweep.config import SweepConfig
@@ -19,27 +19,11 @@ from tune_nas.sweep.resolve import base_trials
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
-RATE, BATCH, LEVEL, LAMBDA, KIND = (
-    "optimizer.weights.learning_rate",
-    "schedule.batch_size",
-    "update.level",
-    "update.lambda",
-    "relaxation.kind",
-)
-RANGES: dict[str, Any] = {
-    RATE: {"loguniform": [0.001, 0.5]},
-    BATCH: {"int": [16, 64]},
-    KIND: {"choice": ["softmax", "sigmoid"]},
-}
-CONDITIONAL: dict[str, Any] = {
-    RATE: {"loguniform": [0.001, 0.5], "prior": [0.025, 0.1]},
-    LEVEL: {"choice": ["mixed", "bilevel"]},
-    LAMBDA: {"uniform": [0, 10], "when": {LEVEL: "mixed"}},
-}
+PRIORS = {**CONDITIONAL, RATE: {**CONDITIONAL[RATE], "prior": [0.025, 0.1]}}
 # Most numbers of channels are rejected: they must be divisible by 4.
 REJECTED: dict[str, Any] = {
     RATE: {"loguniform": [0.001, 0.5]},
-    "space.init_channels": {"int": [8, 32]},
+    CHANNELS: {"int": [8, 32]},
 }
 MINE = """
 import optuna
@@ -61,21 +45,6 @@ class Counting(optuna.samplers.RandomSampler):
             for name, own in search_space.items()
             if isinstance(own, optuna.distributions.FloatDistribution)
         }
-
-class NoSeed(optuna.samplers.BaseSampler):
-    def __init__(self):
-        pass
-
-class Failing(optuna.samplers.RandomSampler):
-    def sample_independent(self, *args):
-        raise RuntimeError("no sample\\ntoday")
-
-class Stubborn(optuna.samplers.RandomSampler):
-    def __init__(self, seed):
-        raise ValueError("not today")
-
-class Other:
-    pass
 """
 
 
@@ -85,13 +54,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_samplers", raising=False)
     return "my_samplers"
-
-
-def value(job: Job) -> float:
-    found = job.parameters
-    accuracy = 80 - 10 * abs(math.log10(found[RATE] / 0.05)) - found.get(BATCH, 0) / 16
-    accuracy += {"sigmoid": 1, "bilevel": 2}.get(found.get(KIND, found.get(LEVEL)), 0)
-    return accuracy + found.get(LAMBDA, 0.0) / 4 + found.get("space.init_channels", 0) / 8
 
 
 def run(sweep: SweepConfig, folder: Path, running: int, kills: tuple[int, ...] = ()) -> list[Job]:
@@ -117,20 +79,20 @@ def run(sweep: SweepConfig, folder: Path, running: int, kills: tuple[int, ...] =
             ended = open_jobs.pop(number * 7 % len(open_jobs))
             index = int(ended.id[-5:])
             stopped = "too low" if index % 3 == 1 else ""
-            result = {"epoch": 4, "valid_accuracy": value(ended), "genotype": "g"}
+            result = {"epoch": 4, "valid_accuracy": accuracy(ended), "genotype": "g"}
             records.add(ended.id, result, stopped=stopped)
             source.tell(records.end(ended.id, error="it failed" if index % 5 == 4 else None))
     return [record.job for record in Records(Storage(folder), "search")]
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "random": (CONDITIONAL, {"searcher": "random"}),
-    "tpe": (RANGES, {"searcher": "tpe", "tpe": {"n_startup_trials": 3}}),
-    "tpe with conditions": (CONDITIONAL, {"searcher": "tpe", "tpe": {"n_startup_trials": 3}}),
-    "gp": (RANGES, {"searcher": "gp", "gp": {"n_startup_trials": 5}, "trials": 12}),
-    "cmaes": (RANGES, {"searcher": "cmaes", "cmaes": {"popsize": 4}}),
+    "random": (PRIORS, {"searcher": "random"}),
+    "tpe": (WITHOUT_CONDITIONS, {"searcher": "tpe", "tpe": {"n_startup_trials": 3}}),
+    "tpe with conditions": (PRIORS, {"searcher": "tpe", "tpe": {"n_startup_trials": 3}}),
+    "gp": (WITHOUT_CONDITIONS, {"searcher": "gp", "gp": {"n_startup_trials": 5}, "trials": 12}),
+    "cmaes": (WITHOUT_CONDITIONS, {"searcher": "cmaes", "cmaes": {"popsize": 4}}),
     "cmaes with stopped trials": (
-        RANGES,
+        WITHOUT_CONDITIONS,
         {"searcher": "cmaes", "cmaes": {"popsize": 4, "consider_pruned_trials": True}},
     ),
     "cmaes with rejected samples": (
@@ -141,12 +103,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "set": {"relaxation.partial_channels": 4},
         },
     ),
-    "nsga2": (RANGES, {"searcher": "nsga2", "nsga2": {"population_size": 4}}),
+    "nsga2": (WITHOUT_CONDITIONS, {"searcher": "nsga2", "nsga2": {"population_size": 4}}),
     "nsga2 with conditions": (
-        CONDITIONAL,
+        PRIORS,
         {"searcher": "nsga2", "nsga2": {"population_size": 4}},
     ),
-    "custom": (CONDITIONAL, {"searcher": "my_samplers:Counting", "sampler": {"step": 0.3}}),
+    "custom": (PRIORS, {"searcher": "my_samplers:Counting", "sampler": {"step": 0.3}}),
 }
 
 
@@ -171,10 +133,10 @@ def test_a_killed_sweep_samples_as_one_that_ran_through(
 
 def test_a_searcher_learns(make_sweep: MakeSweep, tmp_path: Path) -> None:
     """The later half of the trials is better than that of a random search with the same seed."""
-    random = make_sweep(searcher="random", trials=40, parameters=RANGES)
-    base = sum(value(job) for job in run(random, tmp_path / "random", 0)[20:])
+    random = make_sweep(searcher="random", trials=40, parameters=WITHOUT_CONDITIONS)
+    base = sum(accuracy(job) for job in run(random, tmp_path / "random", 0)[20:])
     for name in ("tpe", "cmaes", "nsga2"):
         if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
             continue
-        sweep = make_sweep(searcher=name, trials=40, parameters=RANGES)
-        assert sum(value(job) for job in run(sweep, tmp_path / name, 0)[20:]) > base + 20, name
+        sweep = make_sweep(searcher=name, trials=40, parameters=WITHOUT_CONDITIONS)
+        assert sum(accuracy(job) for job in run(sweep, tmp_path / name, 0)[20:]) > base + 20, name

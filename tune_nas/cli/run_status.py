@@ -15,9 +15,8 @@ from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.run_table import best_text, check_choice
 from tune_nas.cli.tables import print_table, table_of
 from tune_nas.cli.units import duration_text
-from tune_nas.report.labels import axis_label, value_label
+from tune_nas.report.labels import RETRAIN, axis_label, value_label
 from tune_nas.status import Status
-from tune_nas.sweep.config import RETRAIN_METRIC
 from tune_nas.sweep.manage.run_progress import RunProgress, run_progress
 from tune_nas.sweep.manage.trial_states import DAMAGED, TrialState
 from tune_nas.sweep.runs.drivers import LOST
@@ -193,7 +192,7 @@ def _metric(progress: RunProgress, trial: TrialState) -> str:
     """Return the metric of a trial: of a retraining run, its test accuracy."""
     if trial.phase == "retrain":
         return "test_accuracy"
-    return "valid_accuracy" if progress.metric == RETRAIN_METRIC else progress.metric
+    return "valid_accuracy" if progress.metric == RETRAIN else progress.metric
 
 
 def _value(progress: RunProgress, trial: TrialState) -> str:

@@ -8,16 +8,16 @@ from pydantic import model_validator
 
 from tune_nas.config.flat_settings import overlaps
 from tune_nas.manifest import is_reference
+from tune_nas.report.labels import RETRAIN
 from tune_nas.report.race import RaceRule
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
 from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid
 from tune_nas.sweep.searchers import check_keys, check_priors
-from tune_nas.sweep.sweep_objectives import check_objectives, objectives_of
+from tune_nas.sweep.sweep_objectives import check_objectives, objectives_of, search_objectives
 
 _DEFAULT_TRIALS = 20
 EPOCHS = "schedule.epochs"
-RETRAIN_METRIC = "retrain/test_accuracy"
 _OF_RETRAIN_SECTION = "retrain."  # keys of a trial
 _RECIPE = f"{_OF_RETRAIN_SECTION}recipe"
 _NOT_SWEPT = {"seed": "seeds", "name": "name", "description": "description"}
@@ -40,8 +40,8 @@ class SweepConfig(SweepKeys):
         check_objectives(self)
         _check_retrain_grid(self)
         ranks = [objective.key for objective in objectives_of(self)]
-        if RETRAIN_METRIC in ranks and self.retrained == 0:
-            raise ValueError(f"metric is '{RETRAIN_METRIC}', but retrain is 0; retrain 'each'")
+        if RETRAIN in ranks and self.retrained == 0:
+            raise ValueError(f"metric is '{RETRAIN}', but retrain is 0; retrain 'each'")
         check_keys(self.searcher, self.parameters, self.sampler)
         check_priors(self.searcher, self.parameters, self.n_drawn)
         if self.searcher == "grid":
@@ -96,7 +96,7 @@ class SweepConfig(SweepKeys):
     @property
     def search_metric(self) -> str:
         """The metric by which searches are sampled, stopped and selected."""
-        return "valid_accuracy" if self.metric == RETRAIN_METRIC else self.metric
+        return search_objectives(self)[0].key
 
     @property
     def n_drawn(self) -> int:

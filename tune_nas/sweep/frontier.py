@@ -32,7 +32,7 @@ class Winner:
     Args:
         record: The search that found it.
         genotype: The genotype as text.
-        parameters: Values by which its retraining run is told apart, beside those of the search.
+        parameters: Values that distinguish its retraining run, in addition to those of the search.
     """
 
     record: Record
@@ -49,9 +49,9 @@ class Winner:
 def frontier(sweep: SweepConfig, records: Iterable[Record]) -> list[Record]:
     """Return the non-dominated ones of the searches that ran to their end, the best one first.
 
-    The objectives are those of the sweep; with one, it and the number of parameters. Searches that
-    diverged or violate a constraint are left out, and so are all but the first of those that found
-    the same genotype with the same values.
+    The objectives are those of the sweep; if it has one, the number of parameters is the second.
+    Searches that diverged or violate a constraint are left out, and so are all but the first of
+    those that found the same genotype with the same values.
     """
     objectives = frontier_objectives(sweep)
     points: dict[tuple[str | None, tuple[float, ...]], Record] = {}

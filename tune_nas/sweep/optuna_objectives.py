@@ -1,7 +1,7 @@
 """Objectives and constraints in the terms of Optuna 4.9 and 5.0.
 
-Since 5.0, a trial has its constraints itself, under any sampler. In 4.9, a sampler asks a function
-for them when a trial has ended; those that are no arguments of Optuna's have no constraints.
+Since 5.0, constraints are set on the trial itself, with any sampler. In 4.9, a sampler calls a
+function for them when a trial has ended; a sampler that does not take such a function ignores them.
 """
 
 from __future__ import annotations

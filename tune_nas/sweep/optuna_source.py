@@ -55,8 +55,7 @@ class OptunaSource:
         self._sweep, self._bases = sweep, bases
         self.total = sweep.n_drawn
         self._sampled = SampledStudy(sweep, bases.values)
-        directions = self.study.directions
-        self._file = None if storage is None else StudyFile(sweep, storage, directions)
+        self._file = None if storage is None else StudyFile(sweep, storage)
         self._configurations = Configurations(sweep.parameters)
         self._started: set[str] = set()  # ids of jobs
         self._seeds: dict[str, set[int]] = {}  # of each sampled configuration

@@ -49,5 +49,6 @@ def priors_of(content: Mapping[str, object]) -> list[object] | None:
         return None
     listed = content.get("choice") or content.get("grid")
     values = listed if isinstance(listed, list) else []
-    one = not isinstance(prior, list) or any(equal(prior, value) for value in values)
-    return [prior] if one or not isinstance(prior, list) else prior
+    if isinstance(prior, list) and not any(equal(prior, value) for value in values):
+        return prior
+    return [prior]

@@ -11,9 +11,10 @@ from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.errors import DataError, StorageError
 from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.paths import DATABASE
+from tune_nas.report.labels import RETRAIN
 from tune_nas.report.results import PHASES
 from tune_nas.sweep import when_needed
-from tune_nas.sweep.config import RETRAIN_METRIC, SweepConfig
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.execution_choice import runs_here
 from tune_nas.sweep.extension import Extension, extended, write_extension
 from tune_nas.sweep.failed import has_failed, options_to_continue, reopen_failed, reopen_stopped
@@ -112,7 +113,7 @@ def retrain_sweep(
 ) -> SweepConfig:
     """Return the sweep that `run_retrain` runs; see there."""
     runs = 1 if grid is None else grid.model_copy(update={"genotypes": 1})
-    return _single(trial, name, metric=RETRAIN_METRIC, retrain=runs)
+    return _single(trial, name, metric=RETRAIN, retrain=runs)
 
 
 def start_analysis(

@@ -29,7 +29,7 @@ def make_sampler(
     Args:
         sweep: The sweep; its searcher with the arguments, and its ``seed``.
         number: Number of the trial, from 0.
-        searcher: ``random``; None for that of the sweep.
+        searcher: ``random``; None for the searcher of the sweep.
 
     Raises:
         ConfigError: If the searcher needs a package that is not installed, or its class cannot be
@@ -115,7 +115,8 @@ def _custom(
         ConfigError: If it cannot be imported or created.
     """
     is_text = f"searcher is '{searcher}'"
-    kind = _of_hub(searcher) if hub_parts(searcher) else _class(searcher)
+    parts = hub_parts(searcher)
+    kind = _class(searcher) if parts is None else _of_hub(searcher, *parts)
     taken = inspect.signature(kind).parameters.values()
     if not any(each.name == "seed" or each.kind is each.VAR_KEYWORD for each in taken):
         raise ConfigError(f"{is_text}, but must take the argument seed, which decides its samples")
@@ -130,10 +131,7 @@ def _class(searcher: str) -> type[Any]:
     return load_class("searcher", searcher, optuna.samplers.BaseSampler, described)
 
 
-def _of_hub(searcher: str) -> type[Any]:
-    parts = hub_parts(searcher)
-    assert parts is not None
-    package, ref, name = parts
+def _of_hub(searcher: str, package: str, ref: str, name: str) -> type[Any]:
     is_text = f"searcher is '{searcher}'"
     if importlib.util.find_spec(HUB) is None:
         raise ConfigError(f"{is_text}, but OptunaHub is not installed; run pip install {HUB}")

@@ -67,8 +67,8 @@ def check_priors(searcher: str, parameters: Mapping[str, Parameter], trials: int
             )
         if len(parameter.prior) > trials:
             raise ValueError(
-                f"{key} has {len(parameter.prior)} priors, each for a trial of its own, but "
-                f"trials is {trials}; give at most {trials}"
+                f"{key} has {len(parameter.prior)} priors, one for each trial, but trials is "
+                f"{trials}; give at most {trials}"
             )
 
 

@@ -36,7 +36,7 @@ class Axis:
     infinity: float | None = None
 
     def of(self, value: object) -> object:
-        """Return what the study has for a value of a trial."""
+        """Return the study's entry for a value of a trial."""
         if isinstance(self.distribution, CategoricalDistribution):
             index = next(i for i, listed in enumerate(self.values) if equal(listed, value))
             return self.distribution.choices[index]
@@ -51,8 +51,8 @@ def axis_of(parameter: Parameter) -> Axis:
     """Return the axis of a swept key.
 
     A list of numbers is a range from the smallest to the largest, with a logarithmic axis if all
-    are > 0 and the largest is at least 10 times the smallest. inf has no place on an axis: a number
-    beyond the largest stands for it. A list with other values has categories.
+    are > 0 and the largest is at least 10 times the smallest. inf cannot be shown on an axis: a
+    number beyond the largest stands for it. A list with other values has categories.
 
     Args:
         parameter: The key's values.

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.optuna_objectives import directions
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.study_axes import axis_of
 from tune_nas.sweep.sweep_objectives import search_objectives
@@ -36,12 +37,9 @@ class StudyFile:
     Args:
         sweep: The sweep; its name is that of the study.
         url: Optuna storage URL; the database must not have the study yet.
-        directions: The direction of each objective.
     """
 
-    def __init__(
-        self, sweep: SweepConfig, url: str, directions: Sequence[optuna.study.StudyDirection]
-    ) -> None:
+    def __init__(self, sweep: SweepConfig, url: str) -> None:
         self._metrics = [objective.key for objective in search_objectives(sweep)]
         self._axes = {key: axis_of(parameter) for key, parameter in sweep.parameters.items()}
         self._trials: dict[str, optuna.Trial] = {}
@@ -50,7 +48,7 @@ class StudyFile:
             self._study = optuna.create_study(
                 storage=url,
                 study_name=sweep.name,
-                directions=directions,
+                directions=directions(sweep),
                 sampler=optuna.samplers.RandomSampler(),
             )
             with warnings.catch_warnings():
@@ -135,7 +133,7 @@ class StudyFile:
         return {"trial_id": job.id, "seed": job.seed, **infinite}
 
     def _curve(self, record: Record) -> dict[int, float]:
-        """Return the finite values by epoch; none with several objectives: Optuna has no place."""
+        """Return the finite values by epoch; none of several objectives, which Optuna rejects."""
         if len(self._metrics) > 1:
             return {}
         values = {int(row["epoch"]): row.get(self._metrics[0]) for row in record.history}

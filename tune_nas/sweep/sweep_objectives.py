@@ -21,7 +21,7 @@ def objectives_of(sweep: SweepKeys) -> list[Objective]:
 
 
 def search_objectives(sweep: SweepKeys) -> list[Objective]:
-    """Return the objectives of its searches, whose validation accuracy stands for that of tests."""
+    """Return the objectives of its searches; validation accuracy stands for test accuracy."""
     return [
         Objective(VALID_ACCURACY if each.key == RETRAIN else each.key, each.mode, each.reference)
         for each in objectives_of(sweep)

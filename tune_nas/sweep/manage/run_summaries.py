@@ -10,9 +10,9 @@ import yaml
 
 from tune_nas.errors import StorageError
 from tune_nas.paths import STATE, SWEEP
+from tune_nas.report.labels import RETRAIN
 from tune_nas.report.objectives import Constraint, meets_all
 from tune_nas.status import Status
-from tune_nas.sweep.config import RETRAIN_METRIC
 from tune_nas.sweep.manage.trial_states import TrialState, read_trial_states
 from tune_nas.sweep.objective_keys import parse_constraint
 from tune_nas.sweep.options import storage_option
@@ -189,7 +189,7 @@ def best_of(trials: Sequence[TrialState], by: Ranking) -> Best | None:
         for trial in trials
         if trial.phase in _SEARCHED and meets_all(by.constraints, trial.metrics.get)
     ]
-    if metric == RETRAIN_METRIC:
+    if metric == RETRAIN:
         key = metric.rpartition("/")[2]
         retrained = [trial for trial in trials if trial.phase == "retrain" and key in trial.metrics]
         if retrained:
