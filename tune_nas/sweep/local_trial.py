@@ -20,11 +20,9 @@ from tune_nas.sweep.ray.endings import summarize_error
 from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.checkpoints import list_checkpoints, number_of
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.trial_epochs import Report, TrialEpochs, TrialSetup
+from tune_nas.sweep.trial_epochs import CHECKPOINTS_KEPT, Report, TrialEpochs, TrialSetup
 from tune_nas.tasks import Task
 
-CHECKPOINTS_KEPT = 2
-"""Number of checkpoints that a trial keeps in each of its folders."""
 _PARTIAL = ".partial"  # a checkpoint that is being written; it is renamed when it is complete
 _ERRORS = "error.txt"
 

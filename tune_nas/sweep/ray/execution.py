@@ -24,12 +24,12 @@ from tune_nas.sweep.ray.search_worker import hosting
 from tune_nas.sweep.ray.shared_process import WAITING_CPUS, SharedProcessTrainable
 from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.sweep.ray.worker_group import start_workers, trial_resources
+from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stop_requests import StopRequests
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.sweep_objectives import needed_metrics
-
-_CHECKPOINTS_KEPT = 2
+from tune_nas.sweep.trial_epochs import CHECKPOINTS_KEPT
 
 
 class RayPhaseRunner(PhaseRunner):
@@ -72,7 +72,7 @@ class RayPhaseRunner(PhaseRunner):
         )
         display = display_of(self._plan, phase, records, source, options)
         callbacks: list[DriverCallback] = [
-            Recorder(records, *needed_metrics(sweep), requests=requests),
+            Recorder(ResultRecorder(records, *needed_metrics(sweep), requests=requests)),
             TrackingCallback(self._tracking, records),
             InterruptionCallback(self._interruption, display),
         ]
@@ -91,7 +91,7 @@ class RayPhaseRunner(PhaseRunner):
                     name=phase.name,
                     storage_path=self._plan.storage.root,
                     checkpoint_config=tune.CheckpointConfig(
-                        num_to_keep=_CHECKPOINTS_KEPT,
+                        num_to_keep=CHECKPOINTS_KEPT,
                         checkpoint_frequency=1,
                         checkpoint_at_end=True,
                     ),
