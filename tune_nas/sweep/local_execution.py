@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from tune_nas.sweep.local_trial import LocalTrial, error_line, fails_again
+from tune_nas.sweep.local_trial import LocalTrial, error_line
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phase_runner import MakeRunner, PhaseRunner
 from tune_nas.sweep.phases import Phase
 from tune_nas.sweep.process_state import blas_threads
 from tune_nas.sweep.progress_display import ProgressDisplay, display_of
+from tune_nas.sweep.ray.endings import fails_again
 from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records

@@ -16,7 +16,7 @@ from tune_nas.sweep.background_tracking import BackgroundTracking
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.phase_runner import TrialTracking
 from tune_nas.sweep.progress_display import ProgressDisplay
-from tune_nas.sweep.ray.endings import summarize_error
+from tune_nas.sweep.ray.endings import fails_again, summarize_error
 from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.checkpoints import list_checkpoints, number_of
 from tune_nas.sweep.runs.records import Records
@@ -178,11 +178,6 @@ class LocalTrial:
                 file.write(f"Failure # {failures} (occurred at {when})\n{text}\n")
         except OSError:  # a full disk, of which the records will tell
             return
-
-
-def fails_again(error: Exception) -> bool:
-    """Return whether a trial would only fail in the same way again."""
-    return isinstance(error, TuneNasError) and not error.passing
 
 
 def error_line(error: Exception) -> str:
