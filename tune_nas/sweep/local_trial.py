@@ -68,7 +68,7 @@ class LocalTrial:
             KeyboardInterrupt: After a signal.
             TuneNasError: If a result cannot be recorded.
         """
-        # Nothing in it is of this session: a record was removed, so that its trial runs again.
+        # Any files in it are of an earlier trial, whose record was removed to run it again.
         shutil.rmtree(self._folder, ignore_errors=True)
         make_folder(self._folder)
         self._tracking.update(self._records, self._id)
@@ -176,7 +176,7 @@ class LocalTrial:
         try:
             with (self._folder / _ERRORS).open("a", encoding="utf-8") as file:
                 file.write(f"Failure # {failures} (occurred at {when})\n{text}\n")
-        except OSError:  # a full disk, of which the records will tell
+        except OSError:  # e.g. a full disk; the record has the error, too
             return
 
 

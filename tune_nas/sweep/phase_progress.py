@@ -27,8 +27,8 @@ class PhaseProgress:
         metric: Metric that ranks the sweep.
         mode: ``max`` or ``min``, what is best of that metric.
         place: Number of the phase and number of all phases of the sweep, from 1.
-        most: Returns the most trials that there may be at present, if ends of trials decide about
-            others; None if all ``total`` trials are run.
+        most: Returns the maximum number of trials so far, if results decide which others run;
+            None if all ``total`` trials are run.
         clock: Returns a time in seconds.
     """
 
@@ -51,7 +51,7 @@ class PhaseProgress:
         self._done_before = self._done()
 
     def heading(self) -> str:
-        """Return the phase, which of how many it is, and its number of trials."""
+        """Return the phase, its place among the phases, and its number of trials."""
         number, phases = self._place
         which = f" (phase {number} of {phases})" if phases > 1 else ""
         before = f", {self._done_before} of them done before" if self._done_before else ""
