@@ -31,9 +31,7 @@ def restored_state() -> Iterator[None]:
     flags = (cudnn.allow_tf32, cudnn.benchmark)
     filled = filling.fill_uninitialized_memory  # type: ignore[attr-defined]
     environment = dict(os.environ)
-    devices = range(
-        torch.cuda.device_count()
-    )  # named, since torch warns if it has to choose several
+    devices = range(torch.accelerator.device_count())  # all; without them, torch warns of it
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     try:
         with warnings.catch_warnings(), torch.random.fork_rng(devices):
