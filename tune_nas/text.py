@@ -1,4 +1,4 @@
-"""Text in messages: lists and counts as text; user text shortened and escaped."""
+"""Text in messages: lists, counts and durations as text; user text shortened and escaped."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ def listed(words: list[str]) -> str:
 def plural(count: int, word: str) -> str:
     """Return ``1 trial`` or ``3 trials``."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in its two largest units: ``2 h 05 min``, ``3 min 20 s``, ``12 s``."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _pieces(value: object, most: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ from tune_nas.sweep.phase_progress import PhaseProgress
 from tune_nas.sweep.progress_display import ProgressDisplay
 from tune_nas.sweep.ray.callbacks import Recorder
 from tune_nas.sweep.ray.progress import ProgressCallback
+from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
@@ -72,7 +73,7 @@ def test_a_live_display_does_not_reach_rays_pickles(records: Records) -> None:
 
 
 def test_a_stop_is_recorded_with_its_reason_and_a_replayed_epoch_is_not(records: Records) -> None:
-    recorder = Recorder(records, "valid_accuracy")
+    recorder = Recorder(ResultRecorder(records, "valid_accuracy"))
     recorder.on_trial_result(0, [], Trial(), result(1, done=False))
     recorder.on_trial_result(0, [], Trial(), result(1, done=False))
     recorder.on_trial_result(0, [], Trial(), result(2, done=True, genotype="a"))

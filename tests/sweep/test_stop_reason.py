@@ -16,6 +16,7 @@ from tune_nas.sweep.progress_display import ProgressDisplay
 from tune_nas.sweep.ray.callbacks import Recorder
 from tune_nas.sweep.ray.progress import ProgressCallback
 from tune_nas.sweep.ray.trainable import EpochTrainable
+from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
@@ -44,7 +45,7 @@ def test_the_reason_reaches_record_report_and_progress(
 ) -> None:
     records = Records(Storage(str(tmp_path)), "search")
     records.start(job)
-    recorder = Recorder(records, "valid_accuracy")
+    recorder = Recorder(ResultRecorder(records, "valid_accuracy"))
     progress = ProgressCallback(
         ProgressDisplay(PhaseProgress(records, 1, "valid_accuracy"), live=False)
     )
@@ -80,7 +81,7 @@ def test_a_trial_that_a_scheduler_stops_is_not_taken_for_one_that_stopped_itself
     records = Records(Storage(str(tmp_path)), "search")
     records.start(job)
     result = {"epoch": 1, "valid_accuracy": 10.0, "done": True}
-    Recorder(records, "valid_accuracy").on_trial_result(
+    Recorder(ResultRecorder(records, "valid_accuracy")).on_trial_result(
         0, [], SimpleNamespace(trial_id=job.id), result
     )
     assert records[job.id].status == "stopping"

@@ -19,6 +19,7 @@ from tune_nas.sweep.ray.callbacks import Recorder
 from tune_nas.sweep.ray.progress import ProgressCallback
 from tune_nas.sweep.ray.scheduler import make_scheduler
 from tune_nas.sweep.resolve import base_trials
+from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.trial_values import portable
@@ -60,7 +61,7 @@ def test_time_left_and_lines_of_a_search_that_goes_on(
     progress = ProgressCallback(
         ProgressDisplay(PhaseProgress(records, 1, "valid_accuracy"), live=False)
     )
-    recorder = Recorder(records, "valid_accuracy")
+    recorder = Recorder(ResultRecorder(records, "valid_accuracy"))
     words = "normal 0->2 nor_conv_3x3"
     for epoch, decided in ((5, words), (6, "")):
         result: dict[str, Any] = {"epoch": epoch, "valid_accuracy": 1.0, "done": False}

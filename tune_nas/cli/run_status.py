@@ -14,7 +14,6 @@ from rich.text import Text
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.run_table import best_text, check_choice
 from tune_nas.cli.tables import print_table, table_of
-from tune_nas.cli.units import duration_text
 from tune_nas.report.labels import RETRAIN, axis_label, value_label
 from tune_nas.status import Status
 from tune_nas.sweep.manage.run_progress import RunProgress, run_progress
@@ -22,7 +21,7 @@ from tune_nas.sweep.manage.trial_states import DAMAGED, TrialState
 from tune_nas.sweep.runs.drivers import LOST
 from tune_nas.sweep.runs.lookup import existing_run
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.text import brief, plural, printable
+from tune_nas.text import brief, duration_text, plural, printable
 
 _ROWS = 20  # of the table: running and failed trials first
 _LOCAL_SECONDS, _REMOTE_SECONDS = 2.0, 15.0  # between two looks

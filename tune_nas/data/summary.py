@@ -17,7 +17,7 @@ _MOST_CLASSES = 12  # named in the line
 
 @dataclass(frozen=True)
 class ImageSummary:
-    """What is said of a data set.
+    """Descriptions of a data set.
 
     Args:
         facts: A line for the provenance of a run.

@@ -27,7 +27,7 @@ def log_best_network(
 ) -> None:
     """Log the network that was trained from the best genotype of a run, unless its run has one.
 
-    If it cannot be saved, e.g. because an own operation cannot be exported, a warning is logged.
+    If it cannot be saved, e.g. because a custom operation cannot be exported, a warning is logged.
 
     Args:
         experiment: The experiment of the sweep.

@@ -19,7 +19,7 @@ def runs_here(plan: Plan, options: RunOptions, tasks: Tasks) -> bool:
 
     Args:
         plan: The run.
-        options: Where and how it runs; its ``ray`` decides between the two where both can.
+        options: Where and how it runs; its ``ray`` decides if both are possible.
         tasks: Tasks that replace those that jobs name.
 
     Raises:

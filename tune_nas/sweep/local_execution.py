@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from tune_nas.sweep.interruption import Interruption
-from tune_nas.sweep.local_trial import LocalTrial, error_line, fails_again
+from tune_nas.sweep.local_trial import LocalTrial, error_line
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.phase_runner import MakeRunner, TrialTracking
-from tune_nas.sweep.phases import Known, Phase
+from tune_nas.sweep.phase_runner import MakeRunner, PhaseRunner
+from tune_nas.sweep.phases import Phase
 from tune_nas.sweep.process_state import blas_threads
 from tune_nas.sweep.progress_display import ProgressDisplay, display_of
+from tune_nas.sweep.ray.endings import fails_again
 from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
@@ -35,57 +36,22 @@ def local_runner(plan: Plan, options: RunOptions, tasks: Tasks) -> Iterator[Make
         options: How trials run.
         tasks: Tasks that replace those that jobs name.
     """
-
-    def make(tracking: TrialTracking, interruption: Interruption) -> LocalPhaseRunner:
-        return LocalPhaseRunner(plan, options, tasks, tracking, interruption)
-
-    yield make
+    yield partial(LocalPhaseRunner, plan, options, tasks)
 
 
-class LocalPhaseRunner:
-    """Runs phases of one sweep in this process; each ends when all of its jobs have ended.
+class LocalPhaseRunner(PhaseRunner):
+    """Runs the trials of a phase in this process; the sweep is in a local storage."""
 
-    Args:
-        plan: The sweep, in a local storage.
-        options: How trials run.
-        tasks: Tasks that replace those that jobs name.
-        tracking: MLflow runs of the sweep.
-        interruption: Raised between two steps of a trial.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        options: RunOptions,
-        tasks: Tasks,
-        tracking: TrialTracking,
-        interruption: Interruption,
-    ) -> None:
-        self._plan, self._options, self._tasks = plan, options, tasks
-        self._tracking, self._interruption = tracking, interruption
-
-    def run(self, phase: Phase, known: Known) -> None:
-        """Run a phase unless it has nothing left to run.
-
-        Args:
-            phase: The phase.
-            known: The records of all phases.
-        """
-        source = phase.source(known)
-        if source is None:
-            return
-        totals = {**self._plan.state.totals, phase.name: source.total}
-        self._plan.write_state(totals=totals)
-        records = known[phase.name]
+    def _run(self, phase: Phase, source: Source, records: Records) -> None:
         display = display_of(self._plan, phase, records, source, self._options)
         try:
             with self._interruption.deferred():
-                self._run(phase, source, records, display)
+                self._run_jobs(phase, source, records, display)
         finally:
             if display is not None:
                 display.close()
 
-    def _run(
+    def _run_jobs(
         self, phase: Phase, source: Source, records: Records, display: ProgressDisplay | None
     ) -> None:
         recorder = ResultRecorder(

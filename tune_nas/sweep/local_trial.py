@@ -16,15 +16,13 @@ from tune_nas.sweep.background_tracking import BackgroundTracking
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.phase_runner import TrialTracking
 from tune_nas.sweep.progress_display import ProgressDisplay
-from tune_nas.sweep.ray.endings import summarize_error
+from tune_nas.sweep.ray.endings import fails_again, summarize_error
 from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.checkpoints import list_checkpoints, number_of
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.trial_epochs import Report, TrialEpochs, TrialSetup
+from tune_nas.sweep.trial_epochs import CHECKPOINTS_KEPT, Report, TrialEpochs, TrialSetup
 from tune_nas.tasks import Task
 
-CHECKPOINTS_KEPT = 2
-"""Number of checkpoints that a trial keeps in each of its folders."""
 _PARTIAL = ".partial"  # a checkpoint that is being written; it is renamed when it is complete
 _ERRORS = "error.txt"
 
@@ -70,7 +68,7 @@ class LocalTrial:
             KeyboardInterrupt: After a signal.
             TuneNasError: If a result cannot be recorded.
         """
-        # Nothing in it is of this session: a record was removed, so that its trial runs again.
+        # Any files in it are of an earlier trial, whose record was removed to run it again.
         shutil.rmtree(self._folder, ignore_errors=True)
         make_folder(self._folder)
         self._tracking.update(self._records, self._id)
@@ -178,13 +176,8 @@ class LocalTrial:
         try:
             with (self._folder / _ERRORS).open("a", encoding="utf-8") as file:
                 file.write(f"Failure # {failures} (occurred at {when})\n{text}\n")
-        except OSError:  # a full disk, of which the records will tell
+        except OSError:  # e.g. a full disk; the record has the error, too
             return
-
-
-def fails_again(error: Exception) -> bool:
-    """Return whether a trial would only fail in the same way again."""
-    return isinstance(error, TuneNasError) and not error.passing
 
 
 def error_line(error: Exception) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
-from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.phase_runner import MakeRunner, TrialTracking
+from tune_nas.sweep.phase_runner import MakeRunner
 from tune_nas.sweep.phases import phases_of, workers_of
 from tune_nas.sweep.ray.cluster import connect, registered, trials_at_once
 from tune_nas.sweep.ray.environment import is_local
@@ -32,14 +32,10 @@ def ray_runner(plan: Plan, options: RunOptions, tasks: Tasks) -> Iterator[MakeRu
         StorageError: If the cluster cannot be used, or the sweep has another driver there.
         ConfigError: If no trial fits on the machine or the cluster.
     """
-
-    def make(tracking: TrialTracking, interruption: Interruption) -> RayPhaseRunner:
-        return RayPhaseRunner(plan, options, tasks, tracking, interruption)
-
     with connect(options.address), _locked(plan, options.address):
         for phase in phases_of(plan):  # check for room before any MLflow run is opened
             trials_at_once(options, workers_of(plan, phase, tasks, options.workers))
-        yield make
+        yield partial(RayPhaseRunner, plan, options, tasks)
 
 
 def _locked(plan: Plan, address: str | None) -> AbstractContextManager[None]:

@@ -17,7 +17,6 @@ from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS, CANDIDATES
 from tune_nas.report import Report, TrialResult
 from tune_nas.report.labels import RETRAIN
-from tune_nas.report.rows import Row
 from tune_nas.status import Status
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
@@ -156,7 +155,7 @@ def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracke
     def log_best(tracker: Tracker, run_id: str) -> None:
         if outcome.analysis is None:
             tracker.set_tags(run_id, {"mlflow.note.content": outcome.report.sentence()})
-        best = _best_row(outcome.report)
+        best = next(iter(outcome.report.ranking()), None)
         if best is not None:
             metrics = {key: known.mean for key, known in best.statistics.items()}
             metrics[_TEST_ACCURACY] = metrics.pop(RETRAIN, math.nan)
@@ -170,13 +169,6 @@ def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracke
         tracker.finish(run_id, "FAILED" if failed == n else "FINISHED", error=error)
 
     return [log_report, log_page, log_figure, log_best, finish]
-
-
-def _best_row(report: Report) -> Row | None:
-    """Return the best row of a report, one without diverged seeds if there is any."""
-    ranking = report.ranking()
-    sound = [row for row in ranking if not report.diverged(row)]
-    return next(iter(sound or ranking), None)
 
 
 def _page(plan: Plan, report: Report, records: Sequence[Record]) -> str | None:

@@ -1,24 +1,48 @@
-"""The interface of what runs the jobs of a phase: Ray, or this process."""
+"""Running the jobs of a phase, on Ray or in this process."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
 from tune_nas.sweep.interruption import Interruption
+from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phases import Known, Phase
+from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.sources import Source
+from tune_nas.tasks import Tasks
 
 
 class TrialTracking(Protocol):
-    """What the runner of a phase needs of the sweep's runs in MLflow."""
+    """The MLflow runs of a sweep, as the runner of a phase uses them."""
 
     def update(self, records: Records, job_id: str) -> None:
         """Write the current record of a trial, as far as the store can be used now."""
 
 
-class PhaseRunner(Protocol):
-    """Runs phases of one sweep; each ends when all of its jobs have ended."""
+class PhaseRunner(ABC):
+    """Runs phases of one sweep; each ends when all of its jobs have ended.
+
+    Args:
+        plan: The sweep.
+        options: Where and how trials run.
+        tasks: Tasks that replace those that jobs name.
+        tracking: MLflow runs of the sweep.
+        interruption: Ends the session after a signal.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        options: RunOptions,
+        tasks: Tasks,
+        tracking: TrialTracking,
+        interruption: Interruption,
+    ) -> None:
+        self._plan, self._options, self._tasks = plan, options, tasks
+        self._tracking, self._interruption = tracking, interruption
 
     def run(self, phase: Phase, known: Known) -> None:
         """Run a phase unless it has nothing left to run.
@@ -27,6 +51,15 @@ class PhaseRunner(Protocol):
             phase: The phase.
             known: The records of all phases.
         """
+        source = phase.source(known)
+        if source is not None:
+            totals = {**self._plan.state.totals, phase.name: source.total}
+            self._plan.write_state(totals=totals)
+            self._run(phase, source, known[phase.name])
+
+    @abstractmethod
+    def _run(self, phase: Phase, source: Source, records: Records) -> None:
+        """Run the jobs of a source to their ends."""
 
 
 MakeRunner = Callable[[TrialTracking, Interruption], PhaseRunner]

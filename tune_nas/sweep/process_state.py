@@ -31,14 +31,15 @@ def restored_state() -> Iterator[None]:
     flags = (cudnn.allow_tf32, cudnn.benchmark)
     filled = filling.fill_uninitialized_memory  # type: ignore[attr-defined]
     environment = dict(os.environ)
+    devices = range(torch.accelerator.device_count())  # all; without them, torch warns of it
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng():
+        with warnings.catch_warnings(), torch.random.fork_rng(devices):
             yield
     finally:
         random.setstate(drawn)
         np.random.set_state(drawn_by_numpy)
-        set_deterministic(deterministic, warn_only=warn_only)
+        set_deterministic(deterministic, warn_only=warn_only)  # changes the environment, too
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)

@@ -1,4 +1,4 @@
-"""Writing the results of trials to the records, whoever runs the trials."""
+"""Writing the results of trials to the records, with and without Ray."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ResultRecorder:
         return self._requests is not None and self._requests.of_trial(trial_id)
 
     def retry(self, trial_id: str, failures: int, line: str) -> None:
-        """Record that a trial has failed, so many times by now, and is retried."""
+        """Record that a trial failed and is retried, and how many times it has failed."""
         with self._records.changing(trial_id) as record:
             record.retried(failures, line)
 

@@ -213,7 +213,7 @@ def extend_sweep(
 
 
 def _taken_over(plan: Plan, root: Storage, options: RunOptions, tasks: Tasks) -> RunOptions:
-    """Return options with missing ones as in the earlier session, and set those of the plan."""
+    """Return the options, None replaced by the recorded ones, and store them in the plan."""
     recorded = unless_moved(plan.state.mlflow, root, plan.state.identity)
     plan.state.mlflow = options.mlflow or recorded
     options = options.merged_with(plan.state.options)

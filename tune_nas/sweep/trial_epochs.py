@@ -19,6 +19,8 @@ from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.tasks import Task, find_task
 
 REPORTS = "reports.json"
+CHECKPOINTS_KEPT = 2
+"""Number of checkpoints that a trial keeps in each of its folders."""
 
 Report = dict[str, Any]
 """The metrics of an epoch with the genotype and the remarks, in the learner's order."""

@@ -1,4 +1,4 @@
-"""The metrics of an epoch in the store, and by which of them the stored epochs are known."""
+"""The metrics of an epoch in the store, and those that show which epochs it has."""
 
 from __future__ import annotations
 

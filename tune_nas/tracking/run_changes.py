@@ -59,9 +59,8 @@ def rename_runs(uri: str, sweep: str, identity: str, name: str) -> int:
 
     def rename(experiment: Experiment, run: Run) -> int:
         trials = experiment.search({SWEEP_RUN: run.info.run_id})
-        for each in (*trials, run):
-            if each is run:
-                experiment.client.update_run(str(run.info.run_id), name=run_name(name))
+        experiment.client.update_run(str(run.info.run_id), name=run_name(name))
+        for each in (*trials, run):  # the sweep's run last: by its tag, the others are found
             experiment.client.set_tag(str(each.info.run_id), SWEEP, tag_value(name))
         return len(trials) + 1
 

@@ -15,12 +15,12 @@ COMMAND = "tune_nas.command"
 
 
 def source_tags() -> dict[str, str]:
-    """Return the tags of this process; what is not known is left out.
+    """Return the tags of this process, without those that are unknown.
 
     The source is the command up to its first option, with names instead of paths, because MLflow's
     UI shows only what follows the last slash. Another tag has the whole command, without secrets.
-    The commit is that of the checkout that this package is imported from, if it is; otherwise, that
-    of the working directory.
+    The commit is the one of the checkout from which this package is imported, or else of the
+    working directory.
     """
     command = command_line() or "python"
     tags = {SOURCE: _short(command), SOURCE_TYPE: "LOCAL", COMMAND: command}

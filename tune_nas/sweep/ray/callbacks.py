@@ -9,7 +9,6 @@ from tune_nas.sweep.ray.driver_callback import DriverCallback, RayResult, RayTri
 from tune_nas.sweep.ray.endings import error_line
 from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.runs.stop_requests import StopRequests
 
 
 class Recorder(DriverCallback):
@@ -19,20 +18,11 @@ class Recorder(DriverCallback):
     neither.
 
     Args:
-        records: Records of the phase.
-        metric: The scheduler's metric.
-        others: Further metrics that searches must report.
-        requests: Requests of the user to stop trials; None if there are none.
+        recorder: Writes the results to the records of the phase.
     """
 
-    def __init__(
-        self,
-        records: Records,
-        metric: str,
-        *others: str,
-        requests: StopRequests | None = None,
-    ) -> None:
-        self._recorder = ResultRecorder(records, metric, *others, requests=requests)
+    def __init__(self, recorder: ResultRecorder) -> None:
+        self._recorder = recorder
 
     def on_trial_result(
         self,

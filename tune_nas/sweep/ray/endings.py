@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tune_nas.errors import TuneNasError
 from tune_nas.text import brief, printable
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ def stop_reason(
     """Return by whom a trial was stopped, when and at which metric."""
     at = "" if value is None else f", at {rank_by} {value:.4g}"
     return f"stopped by {scheduler} after epoch {epoch} of {epochs}{at}"
+
+
+def fails_again(error: object) -> bool:
+    """Return whether a trial with this error would only fail in the same way again."""
+    return isinstance(error, TuneNasError) and not error.passing
 
 
 def error_line(trial: RayTrial) -> str:

@@ -10,10 +10,9 @@ from functools import partial
 from ray import tune
 from ray.tune.error import TuneError
 
-from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.options import RunOptions
-from tune_nas.sweep.phase_runner import TrialTracking
-from tune_nas.sweep.phases import Known, Phase, task_in, workers_of
+from tune_nas.sweep.phase_runner import PhaseRunner
+from tune_nas.sweep.phases import Phase, task_in, workers_of
 from tune_nas.sweep.progress_display import display_of
 from tune_nas.sweep.ray.callbacks import InterruptionCallback, Recorder, TrackingCallback
 from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
@@ -25,50 +24,16 @@ from tune_nas.sweep.ray.search_worker import hosting
 from tune_nas.sweep.ray.shared_process import WAITING_CPUS, SharedProcessTrainable
 from tune_nas.sweep.ray.trainable import EpochTrainable
 from tune_nas.sweep.ray.worker_group import start_workers, trial_resources
-from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stop_requests import StopRequests
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.sweep_objectives import needed_metrics
-from tune_nas.tasks import Tasks
-
-_CHECKPOINTS_KEPT = 2
+from tune_nas.sweep.trial_epochs import CHECKPOINTS_KEPT
 
 
-class RayPhaseRunner:
-    """Runs phases of one sweep; each ends when all of its jobs have ended.
-
-    Args:
-        plan: The sweep.
-        options: Where and how trials run.
-        tasks: Tasks that replace those that jobs name.
-        tracking: MLflow runs of the sweep.
-        interruption: Raised between two steps of Ray.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        options: RunOptions,
-        tasks: Tasks,
-        tracking: TrialTracking,
-        interruption: Interruption,
-    ) -> None:
-        self._plan, self._options, self._tasks = plan, options, tasks
-        self._tracking, self._interruption = tracking, interruption
-
-    def run(self, phase: Phase, known: Known) -> None:
-        """Run a phase unless it has nothing left to run.
-
-        Args:
-            phase: The phase.
-            known: The records of all phases.
-        """
-        source = phase.source(known)
-        if source is not None:
-            totals = {**self._plan.state.totals, phase.name: source.total}
-            self._plan.write_state(totals=totals)
-            self._run(phase, source, known[phase.name])
+class RayPhaseRunner(PhaseRunner):
+    """Runs the trials of a phase on Ray."""
 
     @contextmanager
     def _trainable(self, task: str, options: RunOptions, at_once: int) -> Iterator[object]:
@@ -107,7 +72,7 @@ class RayPhaseRunner:
         )
         display = display_of(self._plan, phase, records, source, options)
         callbacks: list[DriverCallback] = [
-            Recorder(records, *needed_metrics(sweep), requests=requests),
+            Recorder(ResultRecorder(records, *needed_metrics(sweep), requests=requests)),
             TrackingCallback(self._tracking, records),
             InterruptionCallback(self._interruption, display),
         ]
@@ -126,7 +91,7 @@ class RayPhaseRunner:
                     name=phase.name,
                     storage_path=self._plan.storage.root,
                     checkpoint_config=tune.CheckpointConfig(
-                        num_to_keep=_CHECKPOINTS_KEPT,
+                        num_to_keep=CHECKPOINTS_KEPT,
                         checkpoint_frequency=1,
                         checkpoint_at_end=True,
                     ),

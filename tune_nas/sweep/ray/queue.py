@@ -10,8 +10,8 @@ from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search import SearchAlgorithm
 
-from tune_nas.errors import TuneNasError
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.endings import fails_again
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.trial_session import begin_session
@@ -25,7 +25,7 @@ class JobTrial(Trial):  # type: ignore[misc]
     def handle_error(self, exc: object = None) -> None:
         """Note whether a retry would not cure the error."""
         cause = exc.cause if isinstance(exc, RayTaskError) else exc
-        self.fails_again = isinstance(cause, TuneNasError) and not cause.passing
+        self.fails_again = fails_again(cause)
         super().handle_error(exc)
 
     def should_recover(self) -> bool:

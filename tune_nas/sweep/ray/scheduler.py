@@ -61,33 +61,25 @@ class Asha(AsyncHyperBandScheduler):  # type: ignore[misc]
         return {milestone: dict(values) for milestone, values in self._brackets[0]._rungs}
 
 
-class _ToEnd(FIFOScheduler):  # type: ignore[misc]
-    """Runs each trial to its end, unless the user stops it."""
-
-    def __init__(self, requests: StopRequests | None) -> None:
-        super().__init__()
-        self._requests = requests
-
-    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Return whether the trial continues."""
-        decision: str = super().on_trial_result(controller, trial, result)
-        return TrialScheduler.STOP if _is_stopped(self._requests, trial) else decision
-
-
-class _StoppableAsha(Asha):
-    """ASHA that also ends a trial that the user stops; its rungs have that result, too."""
+class _Stoppable(TrialScheduler):  # type: ignore[misc]
+    """Also ends a trial that the user stops; the rungs of ASHA have its last result, too."""
 
     requests: StopRequests | None = None
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether the trial continues; a replayed result decides nothing."""
         decision: str = super().on_trial_result(controller, trial, result)
-        stopped = controller is not None and _is_stopped(self.requests, trial)
-        return TrialScheduler.STOP if stopped else decision
+        if controller is None or self.requests is None:
+            return decision
+        return TrialScheduler.STOP if self.requests.of_trial(trial.trial_id) else decision
 
 
-def _is_stopped(requests: StopRequests | None, trial: Any) -> bool:
-    return requests is not None and requests.of_trial(trial.trial_id)
+class _ToEnd(_Stoppable, FIFOScheduler):  # type: ignore[misc]
+    """Runs each trial to its end, unless the user stops it."""
+
+
+class _StoppableAsha(_Stoppable, Asha):
+    """ASHA, unless the user stops a trial."""
 
 
 def make_scheduler(
@@ -102,7 +94,9 @@ def make_scheduler(
         requests: Requests of the user to stop trials; None if there are none.
     """
     if sweep is None or sweep.scheduler == "none":
-        return _ToEnd(requests)
+        to_end = _ToEnd()
+        to_end.requests = requests
+        return to_end
     asha = _StoppableAsha(
         metric=sweep.search_metric,
         mode=sweep.mode,
