@@ -51,6 +51,14 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def duration_text(seconds: float) -> str:
+    """Return a duration in its two largest units: ``8 s``, ``3 min 08 s``, ``2 h 03 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
 def _pieces(value: object, most: int) -> Iterator[str]:
     """Yield the parts of a ``repr`` one after another."""
     if isinstance(value, Mapping):

@@ -14,7 +14,6 @@ from rich.text import Text
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.run_table import best_text, check_choice
 from tune_nas.cli.tables import print_table, table_of
-from tune_nas.cli.units import duration_text
 from tune_nas.report.labels import axis_label, value_label
 from tune_nas.status import Status
 from tune_nas.sweep.config import RETRAIN_METRIC
@@ -23,7 +22,7 @@ from tune_nas.sweep.manage.trial_states import DAMAGED, TrialState
 from tune_nas.sweep.runs.drivers import LOST
 from tune_nas.sweep.runs.lookup import existing_run
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.text import brief, plural, printable
+from tune_nas.text import brief, duration_text, plural, printable
 
 _ROWS = 20  # of the table: running and failed trials first
 _LOCAL_SECONDS, _REMOTE_SECONDS = 2.0, 15.0  # between two looks
@@ -124,7 +123,9 @@ def print_trials(run: str, storage: str, *, status: str | None, output: Format) 
 
 
 def _lines(progress: RunProgress) -> list[str]:
-    elapsed = f"elapsed: {duration_text(progress.elapsed)}{_left(progress)}{_best(progress)}"
+    elapsed = (
+        f"elapsed: {duration_text(max(0, progress.elapsed))}{_left(progress)}{_best(progress)}"
+    )
     reason = [f"{progress.status}: {progress.reason}"] if progress.reason else []
     return [_counts(progress), elapsed, *reason, f"log: {progress.log}"]
 
@@ -149,7 +150,7 @@ def _left(progress: RunProgress) -> str:
     if progress.left is None:
         return ""
     of_phase = " of this phase" if progress.number < progress.phases else ""
-    return f"; about {duration_text(progress.left)}{of_phase} left"
+    return f"; about {duration_text(max(0, progress.left))}{of_phase} left"
 
 
 def _best(progress: RunProgress) -> str:

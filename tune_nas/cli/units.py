@@ -1,4 +1,4 @@
-"""Durations and sizes for people."""
+"""Ages and sizes for people."""
 
 from __future__ import annotations
 
@@ -13,16 +13,6 @@ def age_text(seconds: float) -> str:
         if whole >= length:
             return f"{whole // length} {unit}"
     return f"{whole} s"
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration in its two largest units: ``2 h 05 min``, ``3 min 20 s``, ``12 s``."""
-    whole = max(0, round(seconds))
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def size_text(size: int) -> str:

@@ -6,7 +6,6 @@ from tune_nas.errors import StorageError
 from tune_nas.report.results import PHASES
 from tune_nas.status import Status
 from tune_nas.sweep.runs.plan import Plan
-from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stop_requests import BY_USER
@@ -22,12 +21,12 @@ def has_failed(storage: Storage) -> bool:
 
 
 def options_to_continue(storage: Storage) -> str:
-    """Return which options of resume continue trials of a finished run, in words; else nothing."""
+    """Return which options of resume continue trials of a finished run; empty if none does."""
     records = [record for phase in PHASES for record in Records(storage, phase)]
     words = []
     if any(record.status is Status.FAILED and not record.lasting for record in records):
         words.append("`failed` tries failed trials again")
-    if any(_is_stopped_by_user(record) for record in records):
+    if any(record.stopped_by_user for record in records):
         words.append("`stopped` continues trials that were stopped")
     return "".join(f"; {option}" for option in words)
 
@@ -74,15 +73,10 @@ def reopen_stopped(plan: Plan) -> None:
     for phase in PHASES:
         records = Records(plan.storage, phase)
         for record in records:
-            if _is_stopped_by_user(record):
+            if record.stopped_by_user:
                 with records.changing(record.job.id):
                     record.reopen()
                 reopened = True
     if not reopened:
         raise StorageError(f"'{plan.sweep.name}' has no trial that was stopped by {BY_USER}")
     plan.write_state(status="running")
-
-
-def _is_stopped_by_user(record: Record) -> bool:
-    by_user = record.reason.startswith(f"stopped by {BY_USER} ")
-    return record.status is Status.STOPPED and by_user

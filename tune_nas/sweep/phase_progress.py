@@ -12,7 +12,7 @@ from tune_nas.status import Status
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.tasks import find_task
-from tune_nas.text import plural
+from tune_nas.text import duration_text, plural
 
 _ROWS = 20  # of the table: the newest trials
 _NAMED = 4  # trials named in a line
@@ -83,7 +83,7 @@ class PhaseProgress:
         if known:
             last = known[-1].job
             left += (self._total - len(known)) * (last.epochs - last.starts_after)
-        return _duration(self._elapsed() / run * left)
+        return duration_text(self._elapsed() / run * left)
 
     def running_line(self) -> str:
         """Return how far the running trials are, the best value and the times."""
@@ -141,7 +141,7 @@ class PhaseProgress:
         best = _best(self._records, self._metric, self._mode)
         named = "" if best is None else f"best{_value(best, self._metric).removeprefix(',')} "
         whose = "" if best is None else f"({best.job.label}); "
-        return f"{named}{whose}{_duration(self._elapsed())} elapsed; {self.time_left()} left"
+        return f"{named}{whose}{duration_text(self._elapsed())} elapsed; {self.time_left()} left"
 
 
 def _best(records: Iterable[Record], metric: str, mode: str) -> Record | None:
@@ -168,11 +168,3 @@ def _value(record: Record, metric: str) -> str:
 
 def _epochs(record: Record) -> str:
     return f"{record.epoch}/{record.job.epochs}"
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration as ``8 s``, ``3 min 08 s`` or ``2 h 03 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
