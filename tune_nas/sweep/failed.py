@@ -6,6 +6,7 @@ from tune_nas.errors import StorageError
 from tune_nas.report.results import PHASES
 from tune_nas.status import Status
 from tune_nas.sweep.runs.plan import Plan
+from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stop_requests import BY_USER
@@ -26,7 +27,7 @@ def options_to_continue(storage: Storage) -> str:
     words = []
     if any(record.status is Status.FAILED and not record.lasting for record in records):
         words.append("`failed` tries failed trials again")
-    if any(record.stopped_by_user for record in records):
+    if any(_is_stopped(record) for record in records):
         words.append("`stopped` continues trials that were stopped")
     return "".join(f"; {option}" for option in words)
 
@@ -73,10 +74,14 @@ def reopen_stopped(plan: Plan) -> None:
     for phase in PHASES:
         records = Records(plan.storage, phase)
         for record in records:
-            if record.stopped_by_user:
+            if _is_stopped(record):
                 with records.changing(record.job.id):
                     record.reopen()
                 reopened = True
     if not reopened:
         raise StorageError(f"'{plan.sweep.name}' has no trial that was stopped by {BY_USER}")
     plan.write_state(status="running")
+
+
+def _is_stopped(record: Record) -> bool:
+    return record.status is Status.STOPPED and record.stopped_by_user

@@ -53,9 +53,8 @@ class Record:
 
     @property
     def stopped_by_user(self) -> bool:
-        """Whether the user has stopped it; it can be continued."""
-        by_user = self.reason.startswith(f"stopped by {BY_USER} ")
-        return self.status is Status.STOPPED and by_user
+        """Whether the user has stopped it, or asked for that; it can be continued."""
+        return self.reason.startswith(f"stopped by {BY_USER} ")
 
     @property
     def epoch(self) -> int:
