@@ -22,7 +22,7 @@ SWEEP = "sweep"
 _MOST_VALUES = 4
 _MOST_KEYS = 4
 _MOST_CHARACTERS = 60
-# Names of a trial, and what changes a result at most in its last digits.
+# Names of a trial, and keys that change a result at most in its last digits.
 _NOT_COMPARED = ("name", "description", "runtime.")
 
 
@@ -59,7 +59,7 @@ def combine(runs: Sequence[StoredRun], metric: str | None = None) -> Report:
 
     Args:
         runs: The runs, with different names.
-        metric: Metric to rank by; None for that of the runs.
+        metric: Metric to rank by; None for the metric of the runs.
 
     Raises:
         ConfigError: If no metric is given, and the runs are ranked by different ones.
@@ -139,7 +139,7 @@ def _remarks(runs: Sequence[StoredRun]) -> list[str]:
 
 
 def _bounds(runs: Sequence[StoredRun]) -> str:
-    """Return that constraints which are not those of all runs do not apply."""
+    """Return a sentence: the constraints of the runs differ, so none applies."""
     each = [(run.name, ", ".join(run.plan.sweep.constraints) or "none") for run in runs]
     own = "; ".join(f"{name}: {text}" for name, text in each)
     return f"The runs have different constraints ({own}), so none applies here."

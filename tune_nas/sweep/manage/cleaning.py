@@ -30,7 +30,7 @@ OLD, OPTIMIZER, PAUSED, SUPERNET = (
     "paused candidates",
     "supernets",
 )
-"""Kinds of what can be removed."""
+"""Kinds of parts that can be removed."""
 _OPTIMIZER_KEY = "optimizer"
 _CANDIDATES = "candidates"
 _PARTIAL = ".clean-"  # prefix of a checkpoint that is being written
@@ -138,7 +138,7 @@ def clean(storage: str, plan: CleaningPlan) -> int:
 
 
 def _parts(name: str, record: Record, *, supernets: bool) -> Iterator[Cleanable]:
-    """Yield what can be removed of a trial."""
+    """Yield the parts of a trial that can be removed."""
     if record.status not in (Status.FINISHED, Status.STOPPED) or record.stopped_by_user:
         return
     trial_id = record.job.id
