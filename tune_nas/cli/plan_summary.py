@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import yaml
-
 from tune_nas.cli.output import Format, echo, print_json
+from tune_nas.cli.showing import print_content
 from tune_nas.cli.tables import print_table
 from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.sweep import RunOptions, SweepConfig, estimate
@@ -81,8 +80,7 @@ def print_run(
         print_json({"trials": [trial.to_dict() for trial in trials], **own, "estimate": cost})
         return
     for trial in trials:
-        content = yaml.safe_dump(trial.to_dict(), sort_keys=False, allow_unicode=True, width=100)
-        echo(content.rstrip())
+        print_content(trial.to_dict())
     echo(str(cost))
 
 
