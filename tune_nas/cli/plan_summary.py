@@ -12,21 +12,24 @@ from tune_nas.sweep import RunOptions, SweepConfig, estimate
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.first_checks import data_sections
 from tune_nas.sweep.parameters import Parameter
-from tune_nas.sweep.resolve import base_trials, resolve_points
+from tune_nas.sweep.resolution import BaseTrials
+from tune_nas.sweep.resolve import resolve_points
 from tune_nas.tasks import Inputs, find_task, task_of
 from tune_nas.text import listed, plain_text, plural
 
 
-def print_plan(sweep: SweepConfig, options: RunOptions, output: Format, *, timed: bool) -> None:
+def print_plan(
+    sweep: SweepConfig, bases: BaseTrials, options: RunOptions, output: Format, *, timed: bool
+) -> None:
     """Print the swept keys and trials of a sweep, and their cost.
 
     Args:
         sweep: The sweep.
+        bases: Its trials, from `base_trials`.
         options: Where and how it would run.
         output: Format of the output.
         timed: Whether to time a few steps for the cost.
     """
-    bases = base_trials(sweep)
     trials, points = resolve_points(sweep, bases)
     check_data_keys(data_sections(sweep, [trial for _, _, trial in trials]))
     for base in bases.trials.values():
