@@ -58,7 +58,7 @@ def is_changed(folder: Path | None) -> bool:
 
 
 def output_of(*command: str) -> str:
-    """Return what a command prints; empty if it fails or takes more than five seconds."""
+    """Return the output of a command; empty if it fails or takes more than five seconds."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):

@@ -10,6 +10,8 @@ from tune_nas.text import shown
 
 SWEEP, STATE = "sweep.yaml", "state.json"
 """Files of a run's folder."""
+LOG = "log.txt"
+"""Warnings of libraries, in a run's folder."""
 CHECKPOINT = "checkpoint_"
 """Prefix of the names of Ray's checkpoint folders; a number follows."""
 GENOTYPE = "genotype.yaml"

@@ -17,7 +17,7 @@ _MINUTES = 60.0
 
 def ask_if_long(
     task: str,
-    trials: Sequence[TrialConfig],
+    trials: Callable[[], Sequence[TrialConfig]],
     estimate: Callable[[], Mapping[str, object]],
     execution: ExecutionOptions,
     *,
@@ -30,7 +30,7 @@ def ask_if_long(
 
     Args:
         task: ``search`` or ``retrain``.
-        trials: The trials of the run.
+        trials: Returns the trials of the run; not called if nothing is asked.
         estimate: Times a few steps, and returns the estimate, with ``minutes``.
         execution: How it runs; a quiet run in a pipe prints nothing.
         yes: Start without an estimate or a question.
@@ -40,7 +40,7 @@ def ask_if_long(
     """
     on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     is_silent = execution.quiet and not on_terminal
-    if yes or is_silent or not is_local(execution.address) or not may_be_long(task, trials):
+    if yes or is_silent or not is_local(execution.address) or not may_be_long(task, trials()):
         return
     found = estimate()
     minutes = found["minutes"]

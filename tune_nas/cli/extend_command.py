@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.option_groups import spread
 from tune_nas.cli.output import Format
@@ -18,7 +17,14 @@ _MORE = "Extension"
 @spread
 def extend(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A sweep in the storage, by its name.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A sweep in the storage, by its name.",
+            autocompletion=completion.run_names,
+        ),
+    ],
     execution: options.ExecutionOptions,
     seeds: Annotated[
         str | None,
@@ -52,13 +58,10 @@ def extend(
     ] = False,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Add seeds, values or trials to a sweep; only what is missing runs, and one report has all."""
-    source = context.get_parameter_source("mlflow")
-    if source is None or source.name != "COMMANDLINE":  # its runs are in its own store
-        execution = replace(execution, mlflow=None)
+    """Add seeds, values or trials to a sweep; only missing trials run, and one report has all."""
     bodies.extending.extend(
         run,
-        execution,
+        options.in_own_store(execution, context),
         seeds=seeds,
         values=values or [],
         trials=trials,

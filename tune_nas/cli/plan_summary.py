@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import yaml
-
 from tune_nas.cli.output import Format, echo, print_json
+from tune_nas.cli.showing import print_content
 from tune_nas.cli.tables import print_table
 from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.sweep import RunOptions, SweepConfig, estimate
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.first_checks import data_sections
 from tune_nas.sweep.parameters import Parameter
-from tune_nas.sweep.resolve import base_trials, resolve_points
+from tune_nas.sweep.resolution import BaseTrials
+from tune_nas.sweep.resolve import resolve_points
 from tune_nas.tasks import Inputs, find_task, task_of
 from tune_nas.text import listed, plain_text, plural
 
 
-def print_plan(sweep: SweepConfig, options: RunOptions, output: Format, *, timed: bool) -> None:
+def print_plan(
+    sweep: SweepConfig, bases: BaseTrials, options: RunOptions, output: Format, *, timed: bool
+) -> None:
     """Print the swept keys and trials of a sweep, and their cost.
 
     Args:
         sweep: The sweep.
+        bases: Its trials, from `base_trials`.
         options: Where and how it would run.
         output: Format of the output.
         timed: Whether to time a few steps for the cost.
     """
-    bases = base_trials(sweep)
     trials, points = resolve_points(sweep, bases)
     check_data_keys(data_sections(sweep, [trial for _, _, trial in trials]))
     for base in bases.trials.values():
@@ -81,8 +83,7 @@ def print_run(
         print_json({"trials": [trial.to_dict() for trial in trials], **own, "estimate": cost})
         return
     for trial in trials:
-        content = yaml.safe_dump(trial.to_dict(), sort_keys=False, allow_unicode=True, width=100)
-        echo(content.rstrip())
+        print_content(trial.to_dict())
     echo(str(cost))
 
 

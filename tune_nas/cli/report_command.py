@@ -16,7 +16,7 @@ _Format = Annotated[
         "--format",
         metavar="NAME|module:Class",
         help="terminal, markdown, json, html, or your own.",
-        show_default="that of the file, else terminal",
+        show_default="by the file's name, else terminal",
     ),
 ]
 _Output = Annotated[
@@ -33,14 +33,7 @@ _Output = Annotated[
 
 
 def report(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="A run in the storage, by its name.",
-            autocompletion=completion.run_names,
-        ),
-    ],
+    run: options.RunName,
     format_: _Format = None,
     output: _Output = None,
     storage: options.Storage = "runs",
@@ -62,7 +55,7 @@ def compare(
     output: _Output = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="Metric to rank by.", show_default="that of the runs"),
+        typer.Option(help="Metric to rank by.", show_default="the metric of the runs"),
     ] = None,
     storage: options.Storage = "runs",
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from tune_nas import sweep as sweeps
 from tune_nas.cli.cost_question import ask_if_long
@@ -16,6 +15,7 @@ from tune_nas.cli.plan_summary import print_run
 from tune_nas.cli.run_names import named
 from tune_nas.cli.run_summary import print_outcome
 from tune_nas.cli.shared_options import ExecutionOptions, PlanOptions, TrialOptions
+from tune_nas.config import TrialConfig
 from tune_nas.config.data_config import other_data
 from tune_nas.config.effects import check_read
 from tune_nas.errors import ConfigError
@@ -71,16 +71,24 @@ def retrain(
         trained = fit_to_space(found, load_space(config.space.name))
     run = run_options(execution, log_model=log_model)
     text = trained.to_yaml()
+
+    def trials() -> list[TrialConfig]:
+        return retrain_runs(retrain_sweep(config, grid), config)
+
     if plan.only_planned:
-        trials = retrain_runs(retrain_sweep(config, grid), config)
-        cost = estimate_runs("retrain", trials, text, timed=plan.estimate)
-        print_run(trials, cost, output, genotype=text)
+        planned = trials()
+        cost = estimate_runs("retrain", planned, text, timed=plan.estimate)
+        print_run(planned, cost, output, genotype=text)
         return
 
     def ask() -> None:
-        trials = retrain_runs(retrain_sweep(config, grid), config)
-        cost = partial(estimate_runs, "retrain", trials, text)
-        ask_if_long("retrain", trials, cost, execution, yes=plan.yes)
+        ask_if_long(
+            "retrain",
+            trials,
+            lambda: estimate_runs("retrain", trials(), text),
+            execution,
+            yes=plan.yes,
+        )
 
     parent = run_of(found, execution.storage, execution.mlflow)
     outcome = named(

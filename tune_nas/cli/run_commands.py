@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -186,13 +185,9 @@ def resume(
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
     """Resume a sweep, search, retraining run or analysis after a crash or Ctrl-C, as started."""
-    # Its runs are in its own store, whatever the current value of MLFLOW_TRACKING_URI.
-    source = context.get_parameter_source("mlflow")
-    if source is None or source.name != "COMMANDLINE":
-        execution = replace(execution, mlflow=None)
     bodies.running.resume(
         name,
-        execution,
+        options.in_own_store(execution, context),
         failed=failed,
         stopped=stopped,
         concurrency=concurrency,

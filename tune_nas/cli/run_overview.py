@@ -1,4 +1,4 @@
-"""`tune-nas runs`, `status` and `stop`: the runs of a storage, and what happens in one."""
+"""`tune-nas runs`, `status` and `stop`: the runs of a storage and their progress."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import Format
-
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run in the storage, by its name.")]
 
 
 def runs(
@@ -42,7 +40,7 @@ def runs(
 
 
 def status(
-    run: RunName,
+    run: options.RunName,
     watch: Annotated[
         bool, typer.Option("--watch", help="Refresh until the run ends, or Ctrl-C.")
     ] = False,
@@ -57,7 +55,14 @@ def status(
 
 
 def stop(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A running run, by its name.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A running run, by its name.",
+            autocompletion=completion.run_names,
+        ),
+    ],
     trial: Annotated[
         str | None, typer.Argument(metavar="[TRIAL]", help="Only this trial, e.g. search-00003.")
     ] = None,

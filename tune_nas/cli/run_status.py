@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from rich.console import Console, Group
@@ -72,25 +72,27 @@ def watch(run: str, storage: str) -> None:
 
 def _watch_live(storage: str, name: str, pause: float) -> None:
     with Live(console=Console(highlight=False, markup=False), refresh_per_second=2) as live:
-        while True:
-            progress = run_progress(storage, name)
+        for progress in _until_end(storage, name, pause):
             rows = _rows(progress)
             texts = [Text(printable(line)) for line in _lines(progress)]
             live.update(Group(*texts, *([table_of(list(rows[0]), rows)] if rows else [])))
-            if not progress.is_running:
-                return
-            time.sleep(pause)
 
 
 def _watch_lines(storage: str, name: str, pause: float) -> None:
     last = ""
-    while True:
-        progress = run_progress(storage, name)
+    for progress in _until_end(storage, name, pause):
         line = _counts(progress) + _best(progress)
         if line != last:
             echo(f"{line}{_left(progress)}")
             sys.stdout.flush()
             last = line
+
+
+def _until_end(storage: str, name: str, pause: float) -> Iterator[RunProgress]:
+    """Yield the progress of a run until the run ends."""
+    while True:
+        progress = run_progress(storage, name)
+        yield progress
         if not progress.is_running:
             return
         time.sleep(pause)
@@ -122,7 +124,9 @@ def print_trials(run: str, storage: str, *, status: str | None, output: Format) 
 
 
 def _lines(progress: RunProgress) -> list[str]:
-    elapsed = f"elapsed: {duration_text(progress.elapsed)}{_left(progress)}{_best(progress)}"
+    elapsed = (
+        f"elapsed: {duration_text(max(0, progress.elapsed))}{_left(progress)}{_best(progress)}"
+    )
     reason = [f"{progress.status}: {progress.reason}"] if progress.reason else []
     return [_counts(progress), elapsed, *reason, f"log: {progress.log}"]
 
@@ -147,7 +151,7 @@ def _left(progress: RunProgress) -> str:
     if progress.left is None:
         return ""
     of_phase = " of this phase" if progress.number < progress.phases else ""
-    return f"; about {duration_text(progress.left)}{of_phase} left"
+    return f"; about {duration_text(max(0, progress.left))}{of_phase} left"
 
 
 def _best(progress: RunProgress) -> str:
@@ -201,7 +205,7 @@ def _value(progress: RunProgress, trial: TrialState) -> str:
 
 
 def _content(progress: RunProgress) -> dict[str, object]:
-    content = {**asdict(progress)}
+    content = asdict(progress)
     content["trials"] = [_trial_content(progress, trial) for trial in progress.trials]
     return content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import typer
@@ -35,16 +35,18 @@ def remove(
     """Remove runs, after a question on a terminal.
 
     Raises:
-        ConfigError: If there is no terminal, and no ``yes``.
+        ConfigError: If a question is needed, but stdin is not a terminal.
         StorageError: If a run does not exist, is running, or cannot be removed.
         typer.Exit: With status 1, if the answer is no.
     """
     names = list(dict.fromkeys(existing_run(run, storage).name for run in runs))
     for name in names:
         ManagedRun(storage, name).check_not_running(force=force)
-    sizes = [f"'{name}' ({size_text(ManagedRun(storage, name).folder.size())})" for name in names]
-    also = " and their runs in MLflow" if mlflow_runs else ""
-    _confirm(f"remove {listed(sizes)}{also}?", yes=yes)
+    if not yes:
+        runs_root = Storage(storage)
+        sizes = [f"'{name}' ({size_text(runs_root.within(name).size())})" for name in names]
+        also = " and their runs in MLflow" if mlflow_runs else ""
+        _confirm(f"remove {listed(sizes)}{also}?")
     done = [remove_run(storage, name, mlflow_runs=mlflow_runs, force=force) for name in names]
     if output is Format.JSON:
         print_json([asdict(removed) for removed in done])
@@ -86,7 +88,7 @@ def clean_up(
     plan = plan_cleaning(storage, names, supernets=supernets)
     if output is Format.JSON:
         freed = clean(storage, plan) if yes else None
-        print_json({"parts": _rows(plan), "skipped": plan.skipped, "freed": freed})
+        print_json({"parts": _rows(plan, int), "skipped": plan.skipped, "freed": freed})
         return
     for name, reason in plan.skipped.items():
         if runs:
@@ -94,37 +96,36 @@ def clean_up(
     if not plan.parts:
         echo("nothing to remove")
         return
-    rows = [{**row, "size": size_text(int(str(row["size"])))} for row in _rows(plan)]
+    rows = _rows(plan, size_text)
     print_table(list(rows[0]), rows)
     total = size_text(plan.size)
     if not yes and not sys.stdin.isatty():
         echo(f"{total} can be freed: give --yes")
         return
-    _confirm(f"remove {total}?", yes=yes)
+    if not yes:
+        _confirm(f"remove {total}?")
     echo(f"freed {size_text(clean(storage, plan))}")
 
 
-def _rows(plan: CleaningPlan) -> list[dict[str, object]]:
-    """Return the number and the size of the parts by run and kind."""
+def _rows(plan: CleaningPlan, show: Callable[[int], object]) -> list[dict[str, object]]:
+    """Return the number and the size of the parts by run and kind; `show` converts the sizes."""
     counts = Counter((part.name, part.kind) for part in plan.parts)
     sizes: Counter[tuple[str, str]] = Counter()
     for part in plan.parts:
         sizes[part.name, part.kind] += part.size
     return [
-        {"run": name, "kind": kind, "number": number, "size": sizes[name, kind]}
+        {"run": name, "kind": kind, "number": number, "size": show(sizes[name, kind])}
         for (name, kind), number in counts.items()
     ]
 
 
-def _confirm(question: str, *, yes: bool) -> None:
+def _confirm(question: str) -> None:
     """Ask a question on a terminal.
 
     Raises:
-        ConfigError: If there is no terminal.
+        ConfigError: If stdin is not a terminal.
         typer.Exit: With status 1, if the answer is no.
     """
-    if yes:
-        return
     if not sys.stdin.isatty():
         raise ConfigError(f"{question} This is not a terminal: give --yes")
     if not typer.confirm(printable(question)):

@@ -88,17 +88,17 @@ def sweep(
     if EPOCHS in assigned:
         changes.pop("epochs", None)
     config = load_sweep(name, **changes)
+    bases = base_trials(config)
     if not execution.quiet:
-        for of_sweep, base in base_trials(config).trials.items():
+        for of_sweep, base in bases.trials.items():
             note_ineffective(of_sweep, base, {*config.set, *config.parameters})
     run = run_options(execution, concurrency, together, log_model=log_model)
     if plan.only_planned:
-        print_plan(config, run, output, timed=plan.estimate)
+        print_plan(config, bases, run, output, timed=plan.estimate)
         return
 
     def ask() -> None:
-        bases = base_trials(config)
-        trials = trials_to_count(config, bases)
+        trials = partial(trials_to_count, config, bases)
         cost = partial(sweeps.estimate, config, bases, run)
         ask_if_long("search", trials, cost, execution, yes=plan.yes)
 
@@ -135,7 +135,7 @@ def search(
 
     def ask() -> None:
         cost = partial(estimate_runs, "search", [config])
-        ask_if_long("search", [config], cost, execution, yes=plan.yes)
+        ask_if_long("search", lambda: [config], cost, execution, yes=plan.yes)
 
     outcome = named(
         run_name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -197,6 +197,14 @@ Yes = Annotated[
     typer.Option("--yes", "-y", help="Start without an estimate, however long it takes."),
 ]
 
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run in the storage, by its name.",
+        autocompletion=completion.run_names,
+    ),
+]
 GenotypeText = Annotated[
     str,
     typer.Argument(
@@ -243,3 +251,14 @@ class ExecutionOptions:
     storage: Storage = "runs"
     mlflow: Mlflow = None
     quiet: Quiet = False
+
+
+def in_own_store(execution: ExecutionOptions, context: typer.Context) -> ExecutionOptions:
+    """Return the options of a command that continues a run in the MLflow store that has it.
+
+    Only ``--mlflow`` selects another store; the current ``MLFLOW_TRACKING_URI`` does not.
+    """
+    source = context.get_parameter_source("mlflow")
+    if source is None or source.name != "COMMANDLINE":
+        return replace(execution, mlflow=None)
+    return execution

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from tune_nas.errors import StorageError
+from tune_nas.shipped import nearest
 from tune_nas.tracking import Experiment, RunReader
 from tune_nas.tracking.shared_view import prepare_view, view_link
 from tune_nas.tracking.store import is_refusal, store_error
@@ -52,9 +52,7 @@ def ui_links(uri: str, base: str, name: str | None) -> UiLinks:
     sweeps = reader.sweeps() if name is None else reader.sweeps_named(name)
     if name is not None and not sweeps:
         known = sorted({run.sweep for run in reader.sweeps()})
-        near = get_close_matches(name, known, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise StorageError(f"there is no run '{name}' in MLflow{hint}")
+        raise StorageError(f"there is no run '{name}' in MLflow{nearest(name, known)}")
     runs = view_link(base, experiment.experiment_id)
     for sweep in sweeps:  # newest first; one that has just been started has no trials yet
         key = _prepared(experiment, sweep)

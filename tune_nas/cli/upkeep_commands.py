@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tune_nas.cli import bodies
+from tune_nas.cli import bodies, completion
 from tune_nas.cli import shared_options as options
 from tune_nas.cli.output import Format
 from tune_nas.sweep.ray.environment import prepare_environment
@@ -15,7 +15,14 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def rm(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs in the storage.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Runs in the storage.",
+            autocompletion=completion.run_names,
+        ),
+    ],
     yes: Yes = False,
     keep_mlflow: Annotated[
         bool, typer.Option("--keep-mlflow", help="Keep the runs in MLflow.")
@@ -37,7 +44,7 @@ def rm(
 
 
 def rename(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run in the storage, by its name.")],
+    run: options.RunName,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")],
     storage: options.Storage = "runs",
     output: options.OutputFormat = Format.TABLE,
@@ -49,7 +56,11 @@ def rename(
 def clean(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN...]", help="Runs in the storage; all finished ones without."),
+        typer.Argument(
+            metavar="[RUN...]",
+            help="Runs in the storage; by default, all finished ones.",
+            autocompletion=completion.run_names,
+        ),
     ] = None,
     yes: Yes = False,
     supernets: Annotated[
@@ -81,7 +92,7 @@ def doctor(
     mlflow: options.Mlflow = None,
     output: options.OutputFormat = Format.TABLE,
 ) -> None:
-    """Check packages, storage, MLflow, Ray, GPU, data and kernels: what is wrong, and a remedy."""
+    """Check packages, storage, MLflow, Ray, GPU, data and kernels; suggest remedies."""
     prepare_environment(address)  # before Ray is imported
     bodies.doctor_report.examine(
         storage, mlflow, address, data, data_dir, quick=quick, output=output

@@ -22,7 +22,7 @@ SWEEP = "sweep"
 _MOST_VALUES = 4
 _MOST_KEYS = 4
 _MOST_CHARACTERS = 60
-# Names of a trial, and what changes a result at most in its last digits.
+# Names of a trial, and keys that change a result at most in its last digits.
 _NOT_COMPARED = ("name", "description", "runtime.")
 
 
@@ -59,21 +59,20 @@ def combine(runs: Sequence[StoredRun], metric: str | None = None) -> Report:
 
     Args:
         runs: The runs, with different names.
-        metric: Metric to rank by; None for that of the runs.
+        metric: Metric to rank by; None for the metric of the runs.
 
     Raises:
         ConfigError: If no metric is given, and the runs are ranked by different ones.
     """
     rank_by, mode = _ranking(runs, metric)
-    axes = list(dict.fromkeys(axis for run in runs for axis in run.plan.sweep.parameters))
-    same = all(set(run.plan.sweep.parameters) == set(axes) for run in runs)
+    axes = _axes(runs)
     results = [
         _in_comparison(run, record, axes, record.result())
         for run in runs
         for record in run.records
         if record.ended
     ]
-    keys = [*axes, SWEEP] if same else [SWEEP, *axes]
+    keys = [*axes, SWEEP] if _have_same_axes(runs) else [SWEEP, *axes]
     sweeps = [run.plan.sweep for run in runs]
     objectives, constraints = objectives_of(sweeps[0]), constraints_of(sweeps[0])
     alike = metric is None and all(objectives_of(sweep) == objectives for sweep in sweeps)
@@ -89,7 +88,7 @@ def combine(runs: Sequence[StoredRun], metric: str | None = None) -> Report:
 
 def details_of_all(runs: Sequence[StoredRun]) -> RunDetails:
     """Return the details of several runs, with the settings that differ."""
-    axes = list(dict.fromkeys(axis for run in runs for axis in run.plan.sweep.parameters))
+    axes = _axes(runs)
     parts = {run.name: details_of(run.plan, run.records) for run in runs}
 
     def read_alphas(trial_id: str) -> bytes | None:
@@ -106,13 +105,13 @@ def details_of_all(runs: Sequence[StoredRun]) -> RunDetails:
         files={name: part.files[name] for name, part in parts.items()},
         read_alphas=read_alphas,
         differences=differences(runs),
-        plotted=all(set(run.plan.sweep.parameters) == set(axes) for run in runs),
+        plotted=_have_same_axes(runs),
     )
 
 
 def differences(runs: Sequence[StoredRun]) -> tuple[SettingDifference, ...]:
     """Return the keys of the trials whose values differ between runs, swept keys left out."""
-    axes = {axis for run in runs for axis in run.plan.sweep.parameters}
+    axes = _axes(runs)
     values = [_values(run) for run in runs]
     keys = dict.fromkeys(key for of_run in values for key in of_run)
     found = []
@@ -122,6 +121,15 @@ def differences(runs: Sequence[StoredRun]) -> tuple[SettingDifference, ...]:
         if not skipped and len({frozenset(each) for each in texts}) > 1:
             found.append(SettingDifference(key, tuple(map(_shown, texts))))
     return tuple(found)
+
+
+def _axes(runs: Sequence[StoredRun]) -> list[str]:
+    """Return the swept keys of all runs."""
+    return list(dict.fromkeys(axis for run in runs for axis in run.plan.sweep.parameters))
+
+
+def _have_same_axes(runs: Sequence[StoredRun]) -> bool:
+    return len({frozenset(run.plan.sweep.parameters) for run in runs}) == 1
 
 
 def _remarks(runs: Sequence[StoredRun]) -> list[str]:
@@ -139,7 +147,7 @@ def _remarks(runs: Sequence[StoredRun]) -> list[str]:
 
 
 def _bounds(runs: Sequence[StoredRun]) -> str:
-    """Return that constraints which are not those of all runs do not apply."""
+    """Return a sentence: the constraints of the runs differ, so none applies."""
     each = [(run.name, ", ".join(run.plan.sweep.constraints) or "none") for run in runs]
     own = "; ".join(f"{name}: {text}" for name, text in each)
     return f"The runs have different constraints ({own}), so none applies here."

@@ -1,4 +1,4 @@
-"""Extending a sweep: further seeds, values or sampled trials; only what is missing runs."""
+"""Extending a sweep: further seeds, values or sampled trials; only missing trials run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tune_nas.text import plain_text
 
 @dataclass(frozen=True)
 class Extension:
-    """What is added to a sweep.
+    """Seeds, values and trials that are added to a sweep.
 
     Args:
-        seeds: The new number of seeds, or all seeds, with those that the sweep has; None for those.
+        seeds: The new number of seeds, or all seeds with the existing ones; None for no change.
         values: Values to add, by swept key; those that the sweep has already are left out.
-        trials: The new number of sampled configurations; None for that of the sweep.
+        trials: The new number of sampled configurations; None for no change.
         more_trials: Number of configurations to add, instead.
     """
 

@@ -22,12 +22,12 @@ def has_failed(storage: Storage) -> bool:
 
 
 def options_to_continue(storage: Storage) -> str:
-    """Return which options of resume continue trials of a finished run, in words; else nothing."""
+    """Return which options of resume continue trials of a finished run; empty if none does."""
     records = [record for phase in PHASES for record in Records(storage, phase)]
     words = []
     if any(record.status is Status.FAILED and not record.lasting for record in records):
         words.append("`failed` tries failed trials again")
-    if any(_is_stopped_by_user(record) for record in records):
+    if any(_is_stopped(record) for record in records):
         words.append("`stopped` continues trials that were stopped")
     return "".join(f"; {option}" for option in words)
 
@@ -74,7 +74,7 @@ def reopen_stopped(plan: Plan) -> None:
     for phase in PHASES:
         records = Records(plan.storage, phase)
         for record in records:
-            if _is_stopped_by_user(record):
+            if _is_stopped(record):
                 with records.changing(record.job.id):
                     record.reopen()
                 reopened = True
@@ -83,6 +83,5 @@ def reopen_stopped(plan: Plan) -> None:
     plan.write_state(status="running")
 
 
-def _is_stopped_by_user(record: Record) -> bool:
-    by_user = record.reason.startswith(f"stopped by {BY_USER} ")
-    return record.status is Status.STOPPED and by_user
+def _is_stopped(record: Record) -> bool:
+    return record.status is Status.STOPPED and record.stopped_by_user

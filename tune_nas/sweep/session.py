@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tune_nas.errors import StorageError
+from tune_nas.paths import LOG
 from tune_nas.sweep.background_tracking import BackgroundTracking
 from tune_nas.sweep.full_disk import told_by_name
 from tune_nas.sweep.interruption import Interruption
@@ -24,8 +25,6 @@ from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import store_uri
 from tune_nas.sweep.tracking import SweepTracking
 from tune_nas.tracking.store import sqlite_path
-
-_LOG = "log.txt"
 
 
 def run_session(
@@ -122,11 +121,11 @@ def _conclude(
 def _logging_to(storage: Storage) -> Iterator[None]:
     """Keep warnings of libraries in the sweep's log; a remote log is appended to at the end."""
     if storage.local is not None:
-        with hidden_warnings(storage.local / _LOG):
+        with hidden_warnings(storage.local / LOG):
             yield
         return
     with TemporaryDirectory() as folder:
-        path = Path(folder, _LOG)
+        path = Path(folder, LOG)
         try:
             with hidden_warnings(path):
                 yield
@@ -140,4 +139,4 @@ def _logging_to(storage: Storage) -> Iterator[None]:
 def _append(storage: Storage, path: Path) -> None:
     """Append a file to the log in the storage, if the file exists."""
     if path.exists():
-        storage.write(_LOG, (storage.read(_LOG) or "") + path.read_text(encoding="utf-8"))
+        storage.write(LOG, (storage.read(LOG) or "") + path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a run needs of this machine: what works, what does not, and how to mend it."""
+"""Checks of everything that runs need on this machine, with a remedy for each problem."""
 
 from __future__ import annotations
 

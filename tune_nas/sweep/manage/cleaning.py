@@ -22,7 +22,6 @@ from tune_nas.sweep.runs.checkpoints import list_checkpoints, number_of
 from tune_nas.sweep.runs.locking import locked_folder
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.runs.stop_requests import BY_USER
 from tune_nas.sweep.runs.storage import Storage
 
 OLD, OPTIMIZER, PAUSED, SUPERNET = (
@@ -31,7 +30,7 @@ OLD, OPTIMIZER, PAUSED, SUPERNET = (
     "paused candidates",
     "supernets",
 )
-"""Kinds of what can be removed."""
+"""Kinds of parts that can be removed."""
 _OPTIMIZER_KEY = "optimizer"
 _CANDIDATES = "candidates"
 _PARTIAL = ".clean-"  # prefix of a checkpoint that is being written
@@ -139,9 +138,8 @@ def clean(storage: str, plan: CleaningPlan) -> int:
 
 
 def _parts(name: str, record: Record, *, supernets: bool) -> Iterator[Cleanable]:
-    """Yield what can be removed of a trial."""
-    by_user = record.reason.startswith(f"stopped by {BY_USER} ")
-    if record.status not in (Status.FINISHED, Status.STOPPED) or by_user:
+    """Yield the parts of a trial that can be removed."""
+    if record.status not in (Status.FINISHED, Status.STOPPED) or record.stopped_by_user:
         return
     trial_id = record.job.id
     checkpoints = [Path(path) for path in list_checkpoints(record.folders)]

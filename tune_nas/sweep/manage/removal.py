@@ -83,7 +83,7 @@ def _remove_local(folder: Path) -> None:
 
 
 def _remove_remote(folder: Storage) -> None:
-    folder.delete(STATE)  # without it, the folder is no run
+    folder.delete(STATE)  # without it, the folder is not a run
     folder.remove()
     if left := folder.names():
         raise StorageError(f"{folder.root} cannot be removed completely: {left[0]} is left")

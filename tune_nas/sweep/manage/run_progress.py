@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import yaml
+from typing import Any
 
 from tune_nas import library
 from tune_nas.errors import ConfigError, StorageError
-from tune_nas.paths import STATE, SWEEP
+from tune_nas.paths import LOG, STATE, SWEEP
 from tune_nas.sweep.config import SweepConfig
-from tune_nas.sweep.manage.run_summaries import Best, best_of, ranking, run_status
+from tune_nas.sweep.manage.run_summaries import (
+    Best,
+    RunStatus,
+    best_of,
+    ranking,
+    read_sweep,
+    run_status,
+)
 from tune_nas.sweep.manage.trial_states import TrialState, read_trial_states
 from tune_nas.sweep.runs.drivers import RUNNING
+from tune_nas.sweep.runs.locking import locked_since
 from tune_nas.sweep.runs.plan import read_state
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.yaml_text import parse_yaml
-
-_LOCK, LOG = ".lock", "log.txt"
 
 
 @dataclass(frozen=True)
-class RunProgress:
+class RunProgress(RunStatus):
     """The progress of a run.
 
     Args:
-        name: Its name.
-        kind: ``sweep``, ``search``, ``retrain`` or ``analysis``.
-        status: As in `RunSummary`.
-        reason: How the status is known, or what to do; empty for a certain one.
-        phase: The phase that was started last.
         number: Its number among the phases, counted from 1.
         phases: Number of phases.
         total: Number of trials of this phase; None if not known yet.
@@ -43,11 +42,6 @@ class RunProgress:
         log: Where warnings are written.
     """
 
-    name: str
-    kind: str
-    status: str
-    reason: str
-    phase: str
     number: int
     phases: int
     total: int | None
@@ -57,11 +51,6 @@ class RunProgress:
     elapsed: float
     left: float | None
     log: str
-
-    @property
-    def is_running(self) -> bool:
-        """Whether its driver is alive, as far as known."""
-        return self.status == RUNNING
 
     @property
     def of_phase(self) -> list[TrialState]:
@@ -85,13 +74,14 @@ def run_progress(storage: str, name: str) -> RunProgress:
         raise StorageError(f"{folder.root}/{STATE} is missing or damaged")
     status, reason = run_status(folder, state, name, storage)
     trials = read_trial_states(folder)
-    by = ranking(folder)
-    phases = _phases(folder, state.kind)
+    sweep = read_sweep(folder)
+    by = ranking(sweep)
+    phases = _phases(sweep, state.kind)
     if state.phase not in phases:
         phases = [*phases, state.phase]
     now = time.time()
     newest = max((time for trial in trials for time in trial.times[-1:]), default=state.started)
-    session = _session_start(folder) or state.started
+    session = None if folder.local is None else locked_since(folder.local)
     own = [trial for trial in trials if trial.phase == state.phase]
     # a race over seeds takes fewer trials than planned
     ended = state.status != RUNNING and own
@@ -110,7 +100,7 @@ def run_progress(storage: str, name: str) -> RunProgress:
         metric=by.metric,
         best=best_of(trials, by),
         elapsed=(now if running else newest) - state.started,
-        left=time_left(own, total, session, now) if running else None,
+        left=time_left(own, total, session or state.started, now) if running else None,
         log=f"{folder.root}/{LOG}",
     )
 
@@ -138,24 +128,13 @@ def time_left(
     return (now - since) / run * left
 
 
-def _phases(folder: Storage, kind: str) -> list[str]:
+def _phases(keys: Mapping[str, Any], kind: str) -> list[str]:
     """Return the names of the phases of a run; of a damaged one, none."""
     if kind in ("retrain", "analysis"):
         return [kind]
     try:
-        content = parse_yaml(folder.read(SWEEP) or "")
-        sweep = library.validate(SweepConfig, content, SWEEP)
-    except (ConfigError, StorageError, yaml.YAMLError):
+        sweep = library.validate(SweepConfig, keys, SWEEP)
+    except ConfigError:
         return []
     repeat = ["repeat"] if sweep.repeat_best else []
     return ["search", *repeat, *(["retrain"] if sweep.retrained else [])]
-
-
-def _session_start(folder: Storage) -> float | None:
-    """Return when the driver took the lock of a local run; None if not known."""
-    if folder.local is None:
-        return None
-    try:
-        return (folder.local / _LOCK).stat().st_mtime
-    except OSError:
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -60,15 +61,34 @@ class Best:
 
 
 @dataclass(frozen=True)
-class RunSummary:
-    """A run in one line.
+class RunStatus:
+    """The status of a run.
 
     Args:
         name: Its name.
-        kind: ``sweep``, ``search``, ``retrain`` or ``analysis``.
+        kind: ``sweep``, ``search``, ``retrain`` or ``analysis``; empty if damaged.
         status: One of `STATUSES`.
         reason: How the status is known, or what to do; empty for a certain one.
-        phase: The phase that was started last.
+        phase: The phase that was started last; empty if damaged.
+    """
+
+    name: str
+    kind: str
+    status: str
+    reason: str
+    phase: str
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its driver is alive, as far as known."""
+        return self.status == RUNNING
+
+
+@dataclass(frozen=True)
+class RunSummary(RunStatus):
+    """A run in one line.
+
+    Args:
         total: Number of trials of the phases that were started; of a run that has ended, of those
             that it took, which may be fewer: a race over seeds drops some.
         done: Number of trials that finished or were stopped early.
@@ -80,11 +100,6 @@ class RunSummary:
         size: Bytes of its folder; None if they were not counted.
     """
 
-    name: str
-    kind: str
-    status: str
-    reason: str = ""
-    phase: str = ""
     total: int = 0
     done: int = 0
     running: int = 0
@@ -122,7 +137,7 @@ def summarize(folder: Storage, name: str, storage: str) -> RunSummary:
     state = read_state(folder)
     if state is None:
         reason = f"{STATE} cannot be read"
-        return RunSummary(name, "", DAMAGED, reason, size=folder.size())
+        return RunSummary(name, "", DAMAGED, reason, "", size=folder.size())
     status, reason = run_status(folder, state, name, storage)
     trials = read_trial_states(folder)
     running = sum(trial.is_running for trial in trials)
@@ -139,7 +154,7 @@ def summarize(folder: Storage, name: str, storage: str) -> RunSummary:
         running=running if alive else 0,
         lost=0 if alive else running,
         failed=sum(trial.failed for trial in trials),
-        best=best_of(trials, ranking(folder)),
+        best=best_of(trials, ranking(read_sweep(folder))),
         started=state.started,
         size=folder.size(),
     )
@@ -158,16 +173,23 @@ def run_status(folder: Storage, state: State, name: str, storage: str) -> tuple[
     return state.status, hint
 
 
-def ranking(folder: Storage) -> Ranking:
-    """Return what ranks a run; the usual metric if that cannot be read."""
+def read_sweep(folder: Storage) -> dict[str, Any]:
+    """Return the keys of a run's ``sweep.yaml``; empty if it cannot be read."""
     try:
         content = parse_yaml(folder.read(SWEEP) or "")
-        own = content if isinstance(content, Mapping) else {}
-        bounds = tuple(parse_constraint(str(text)) for text in own.get("constraints") or ())
-        first = (own.get("metrics") or [{}])[0]
-        metric = first.get("name") or own.get("metric", "valid_accuracy")
-        mode = first.get("mode") or own.get("mode", "max")
-    except (yaml.YAMLError, StorageError, ValueError, TypeError, LookupError, AttributeError):
+    except (yaml.YAMLError, StorageError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def ranking(sweep: Mapping[str, Any]) -> Ranking:
+    """Return the ranking of a run by the keys of its sweep; the usual one if they are damaged."""
+    try:
+        bounds = tuple(parse_constraint(str(text)) for text in sweep.get("constraints") or ())
+        first = (sweep.get("metrics") or [{}])[0]
+        metric = first.get("name") or sweep.get("metric", "valid_accuracy")
+        mode = first.get("mode") or sweep.get("mode", "max")
+    except (ValueError, TypeError, LookupError, AttributeError):
         return Ranking()
     return Ranking(str(metric), str(mode), bounds)
 

@@ -100,6 +100,14 @@ def is_locked(local: Path) -> bool:
     return False
 
 
+def locked_since(local: Path) -> float | None:
+    """Return when the lock of a folder was last taken, in seconds since 1970; None if never."""
+    try:
+        return (local / _LOCK).stat().st_mtime
+    except OSError:
+        return None
+
+
 class Owner(NamedTuple):
     """The process that holds, or last held, a lock; empty if unknown."""
 

@@ -1,6 +1,6 @@
 """The sessions of a run: command line, code, versions, machine and data, kept in its folder.
 
-What cannot be found out is left out: nothing here ends a sweep.
+Facts that cannot be found out are left out: nothing here ends a sweep.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def read_sessions(storage: Storage) -> tuple[Session, ...]:
 def this_session(
     started: float, *, resumed: bool, address: str | None, data: Sequence[str]
 ) -> Session:
-    """Return what can be said of this process, as a session that has not ended."""
+    """Return the facts about this process, as a session that has not ended."""
     variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     checkout = package_folder()
     return Session(

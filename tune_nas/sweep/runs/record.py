@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tune_nas.report import TrialResult
 from tune_nas.status import Status
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.runs.stop_requests import BY_USER
 
 
 @dataclass
@@ -49,6 +50,11 @@ class Record:
     def closed(self) -> bool:
         """Whether it has ended and its end is recorded."""
         return self.status.closed
+
+    @property
+    def stopped_by_user(self) -> bool:
+        """Whether the user has stopped it, or asked for that; it can be continued."""
+        return self.reason.startswith(f"stopped by {BY_USER} ")
 
     @property
     def epoch(self) -> int:

@@ -135,7 +135,7 @@ class Storage:
             raise StorageError(f"storage {self.root} cannot be listed: {error}") from error
 
     def delete(self, name: str) -> None:
-        """Delete a file; a missing one is no error.
+        """Delete a file, if it exists.
 
         Raises:
             StorageError: If it cannot be deleted.

@@ -1,4 +1,4 @@
-"""Reads what a report page tells of a stored run beside its results."""
+"""Reads the details of a stored run that a report page shows beside its results."""
 
 from __future__ import annotations
 
