@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from tune_nas.figures.palette import INK, PALETTE
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import (
+    BENCHMARK,
     RETRAIN,
     MetricName,
     SweptValue,
@@ -29,7 +30,7 @@ _STACKED_HEIGHT = 2.6  # inches per panel
 _LONGEST_LABEL = 33
 _INCHES_PER_CHARACTER = 0.06  # of a rotated label
 _MOST_CHARACTERS = 36  # of the labels of an axis, which are rotated if there are more
-_OTHERS = ("gap", RETRAIN, "benchmark/cifar10_test")
+_OTHERS = ("gap", RETRAIN, BENCHMARK)
 
 
 def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:

@@ -14,7 +14,7 @@ from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import MetricName
 from tune_nas.report.plots.panels import format_counts, metric_label, new_figure, style_axes
 from tune_nas.report.plots.series import Series, SeriesLayout, Style, end_mark, lay_out_series
-from tune_nas.report.plots.thinning import Point, thin
+from tune_nas.report.plots.thinning import Point, points_per_line, thin
 from tune_nas.report.plots.trial_groups import endings_text
 from tune_nas.report.results import TrialResult
 
@@ -23,8 +23,7 @@ LARGE = ("genotype/parameters", "genotype/multiply_adds")
 LINES_AS_BEFORE = "Lines and bands are as under “Validation accuracy by epoch”."
 """In place of `epochs_caption` in all plots but the first."""
 _HEIGHT = 2.7  # inches per panel
-_MOST_POINTS = 1100  # of all lines of single trials in a figure
-_LEAST, _MOST_OF_MEAN = 6, 40  # per line
+_MOST_OF_MEAN = 40  # points per line
 
 
 def metric_curve(trial: TrialResult, key: str) -> list[Point]:
@@ -56,8 +55,7 @@ def plot_by_epoch(comparison: Comparison, names: Sequence[MetricName]) -> Figure
         return None
     panels = [(name, facet) for name in known for facet in range(len(layout.facets))]
     figure = new_figure(_HEIGHT * len(panels), layout.legend(lines=True))
-    n_lines = len(known) * sum(len(one.group.trials) for one in layout.series)
-    most = max(_LEAST, _MOST_POINTS // max(n_lines, 1))
+    most = points_per_line(len(known) * sum(len(one.group.trials) for one in layout.series))
     # Many bands overlap: each is fainter.
     opacity = 0.16 if len(layout.series) <= 3 else 0.08
     first: Axes | None = None

@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from matplotlib.axes import Axes
 
+from tune_nas.pareto import Mode
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import RETRAIN, MetricName, metric_name
+from tune_nas.report.labels import BENCHMARK, RETRAIN, MetricName, metric_name
 from tune_nas.report.plots.series import Style
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import metric_value
-
-Mode = Literal["max", "min"]
-
-BENCHMARK = "benchmark/cifar10_test"
 
 
 def draw_points(
@@ -65,7 +61,7 @@ def search_metric(comparison: Comparison) -> tuple[MetricName, Mode]:
     """
     if comparison.rank_by.key == RETRAIN:
         return comparison.valid_accuracy, "max"
-    return comparison.rank_by, "max" if comparison.mode == "max" else "min"
+    return comparison.rank_by, comparison.mode
 
 
 def finite_metric(trial: TrialResult, key: str) -> float:

@@ -89,7 +89,8 @@ class SeriesLayout:
         """Return legend entries, with n for each group that has one.
 
         Args:
-            lines: Whether the groups are drawn as lines rather than as points.
+            lines: Whether the groups are drawn as lines, with a mark where a trial ended early,
+                rather than as points.
         """
         handles = []
         for label, style, group in self.entries:
@@ -109,7 +110,7 @@ class SeriesLayout:
             )
         return handles + [
             Line2D([], [], color=QUIET, linestyle="none", marker=_END_MARKS[ending], label=ending)
-            for ending in self.endings
+            for ending in (self.endings if lines else ())
         ]
 
 
