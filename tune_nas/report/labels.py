@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeAlias
 
 from tune_nas.config import TrialConfig, dotted_keys
@@ -123,6 +124,7 @@ def axis_label(key: str) -> str:
     return label if "." in label else label.replace("_", " ")
 
 
+@cache
 def _shortest_end(key: str) -> str:
     others = [other for other in dotted_keys(TrialConfig) if not other.startswith(_RETRAIN)]
     parts = key.split(".")
