@@ -178,7 +178,7 @@ class Comparison:
         return [rows[i] for i in best_first([self.ranked(row) for row in rows], self.goals)]
 
     def ranked(self, row: Row) -> Ranked:
-        """Return what decides the rank of a row that can be ranked."""
+        """Return the values that decide the rank of a row that can be ranked."""
         return Ranked(
             tuple(row.statistics[objective.key].mean for objective in self.goals),
             row.key,

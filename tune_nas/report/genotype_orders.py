@@ -28,7 +28,7 @@ class OrderAgreement:
     """The agreement of two measures about the order of genotypes.
 
     Args:
-        measures: What the two measures are, in words.
+        measures: Display names of the two measures.
         tau: Kendall's τ-b; None if it is not defined: for fewer than two genotypes, or if all are
             equal by one of the measures.
         p: Two-sided p-value of τ = 0, exact without ties; None without τ.

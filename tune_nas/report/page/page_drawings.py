@@ -39,7 +39,7 @@ class Drawing:
     Args:
         key: Its id.
         title: Its heading.
-        caption: What it shows.
+        caption: A sentence about its content.
         svg: The figure; empty if it cannot be drawn.
         text: A text that belongs to it, e.g. a genotype.
         large: Whether it is too wide for half of a page.

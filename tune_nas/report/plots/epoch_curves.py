@@ -77,7 +77,7 @@ def plot_by_epoch(comparison: Comparison, names: Sequence[MetricName]) -> Figure
 
 
 def epochs_caption(comparison: Comparison) -> str:
-    """Return what the lines of `plot_by_epoch` are, in sentences."""
+    """Return the sentences that explain the lines of `plot_by_epoch`."""
     layout = lay_out_series(comparison)
     rows = [one.group.row for one in layout.series]
     several = sorted({row.n for row in rows if row.n > 1})
@@ -96,7 +96,7 @@ def epochs_caption(comparison: Comparison) -> str:
 def _endings(layout: SeriesLayout) -> str:
     if not layout.endings:
         return ""
-    return f"Searches marked as {endings_text(layout.endings)} are in no mean."
+    return f"Searches marked as {endings_text(layout.endings)} are excluded from means."
 
 
 def _draw(panel: Axes, one: Series, key: str, most: int, opacity: float) -> None:

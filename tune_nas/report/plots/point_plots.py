@@ -57,7 +57,7 @@ def draw_points(
 def search_metric(comparison: Comparison) -> tuple[MetricName, Mode]:
     """Return the metric that ranks searches, and its mode.
 
-    It is the ranked metric or, if that is known of retraining runs alone, the validation accuracy.
+    It is the ranked metric or, if only retraining runs have it, the validation accuracy.
     """
     if comparison.rank_by.key == RETRAIN:
         return comparison.valid_accuracy, "max"

@@ -10,7 +10,7 @@ from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import Row, has_diverged, searches_of
 
 ENDINGS = ("stopped early", "failed", "diverged")
-"""How a search may end that is in no mean."""
+"""The endings of searches that are excluded from means."""
 
 
 @dataclass(frozen=True)
