@@ -31,8 +31,8 @@ def domination_ranks(points: Sequence[Sequence[float]], modes: Sequence[Mode]) -
     Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002, Sec. III-A.
 
     Args:
-        points: As of `pareto_front`.
-        modes: Likewise.
+        points: See `pareto_front`.
+        modes: See `pareto_front`.
     """
     oriented = _oriented(points, modes)
     left, rank_of, rank = set(oriented), dict[_Point, int](), 0
@@ -55,8 +55,8 @@ def hypervolume(
     objectives, O(n² log n) for three, n times more for each further one.
 
     Args:
-        points: As of `pareto_front`; dominated ones change nothing.
-        modes: Likewise.
+        points: See `pareto_front`; dominated ones change nothing.
+        modes: See `pareto_front`.
         reference: The reference point, (k,).
     """
     (origin,) = _oriented([reference], modes)

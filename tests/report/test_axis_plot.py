@@ -173,7 +173,9 @@ def test_searches_that_ended_otherwise_are_crosses_and_in_no_mean(make_result: M
     (means,) = panel.containers
     assert [height for height in means.lines[0].get_ydata() if not math.isnan(height)] == [71.5]
     title = figure.get_suptitle()
-    assert "a cross one that ended otherwise (stopped early or diverged), in no mean" in title
+    assert (
+        "a cross one that ended otherwise (stopped early or diverged), excluded from means" in title
+    )
     assert "mean of n = 2 ±" in title
 
 

@@ -92,7 +92,7 @@ def test_what_ended_early_is_marked_and_in_no_mean(make_result: Make) -> None:
     assert marks == {"x": ([1], [90]), "2": ([1], [80]), "1": ([1], [70])}
     assert legend(figure) == ["λ = 1 (n = 2)", "stopped early", "failed", "diverged"]
     assert plot is not None
-    assert "marked as stopped early, failed or diverged are in no mean" in plot.caption
+    assert "marked as stopped early, failed or diverged are excluded from means" in plot.caption
 
 
 def test_a_mean_ends_where_not_all_have_a_value(make_result: Make) -> None:

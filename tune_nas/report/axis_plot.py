@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from tune_nas.figures.palette import INK, PALETTE
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import (
+    BENCHMARK,
     RETRAIN,
     MetricName,
     SweptValue,
@@ -29,14 +30,14 @@ _STACKED_HEIGHT = 2.6  # inches per panel
 _LONGEST_LABEL = 33
 _INCHES_PER_CHARACTER = 0.06  # of a rotated label
 _MOST_CHARACTERS = 36  # of the labels of an axis, which are rotated if there are more
-_OTHERS = ("gap", RETRAIN, "benchmark/cifar10_test")
+_OTHERS = ("gap", RETRAIN, BENCHMARK)
 
 
 def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
     """Draw a sweep: mean ± sample standard deviation, and each trial of each phase.
 
     A search is a dot; if some were repeated, a repeat is a square, and means are of repeats. A
-    search that was stopped early, failed or diverged is a cross at its last value, and in no mean.
+    search that was stopped early, failed or diverged is a cross at its last value, without a mean.
     Means of several trials are joined by a line if the values are numbers. If not all means are of
     equally many trials, n is written beside each.
 
@@ -78,7 +79,7 @@ def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
         panel = figure.add_subplot(*shape, number + 1)
         series = _series(groups, axes[1] if few and len(axes) == 2 else None)
         _draw(panel, groups, axis, name, series, with_means=few, with_counts=count)
-        if stacked and few and number < len(panels) - 1:  # the axis of the last is that of all
+        if stacked and few and number < len(panels) - 1:  # the panels share the last axis
             panel.tick_params(labelbottom=False)
             panel.set_xlabel("")
     if not stacked:
@@ -88,14 +89,14 @@ def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
 
 
 def axis_note(report: Comparison) -> str:
-    """Return what the marks of `plot_axis` are, in words."""
+    """Return a text that explains the marks of `plot_axis`."""
     groups = group_trials(report)
     rows = [group.row for group in groups]
     repeats = any(row.phase == "repeat" for row in rows)
     marks = "a dot is a search, a square a repeat" if repeats else "a dot is a trial"
     found = {ending for group in groups for ending in group.endings.values()}
     if found:
-        marks += f", a cross one that ended otherwise ({endings_text(found)}), in no mean"
+        marks += f", a cross one that ended otherwise ({endings_text(found)}), excluded from means"
     if not _is_few(report, rows):
         return marks
     n = _common_count(groups)

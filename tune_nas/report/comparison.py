@@ -128,14 +128,14 @@ class Comparison:
 
     def ranking(self) -> list[Row]:
         """Return the rows that can be compared, best first."""
-        known = self._known()
+        known = self._known
         repeated = [row for row in known if row.phase == "repeat"]
-        return repeated or known
+        return list(repeated or known)
 
     def not_repeated(self) -> list[Row]:
         """Return the rows that were searched but not repeated while others were, best first."""
         ranking = self.ranking()
-        return [row for row in self._known() if row not in ranking]
+        return [row for row in self._known if row not in ranking]
 
     def diverged(self, row: Row) -> int:
         """Return a row's number of diverged searches, or retraining runs if those rank it."""
@@ -166,8 +166,9 @@ class Comparison:
                 notes.append(f"{who} {status}: {why}")
         return notes
 
+    @cached_property
     def _known(self) -> list[Row]:
-        """Return the rows that can be ranked and meet the constraints, best first."""
+        """The rows that can be ranked and meet the constraints, best first."""
         keys = [objective.key for objective in self.goals]
         rows = [
             row
@@ -177,7 +178,7 @@ class Comparison:
         return [rows[i] for i in best_first([self.ranked(row) for row in rows], self.goals)]
 
     def ranked(self, row: Row) -> Ranked:
-        """Return what decides the rank of a row that can be ranked."""
+        """Return the values that decide the rank of a row that can be ranked."""
         return Ranked(
             tuple(row.statistics[objective.key].mean for objective in self.goals),
             row.key,

@@ -1,4 +1,4 @@
-"""The Pareto front of a comparison, its hypervolume, and what constraints exclude."""
+"""The Pareto front of a comparison, its hypervolume, and the rows that constraints exclude."""
 
 from __future__ import annotations
 

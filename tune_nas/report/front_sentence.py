@@ -1,4 +1,4 @@
-"""What the sentence of a report says about the Pareto front and about constraints."""
+"""The parts of a report's sentence about the Pareto front and about constraints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_NAMED = 3
 
 
 def aims_text(report: Comparison) -> str:
-    """Return the objectives of a comparison with their modes, in words."""
+    """Return the objectives of a comparison and their modes as text."""
     pairs = zip(_names(report), report.goals, strict=True)
     return listed([f"{name.words} ({objective.mode})" for name, objective in pairs])
 

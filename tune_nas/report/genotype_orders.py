@@ -11,11 +11,16 @@ import scipy
 
 from tune_nas.rank_correlation import kendall_tau
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import RETRAIN, SETTING, VALID_ACCURACY, MetricName, metric_name
+from tune_nas.report.labels import (
+    BENCHMARK,
+    RETRAIN,
+    SETTING,
+    VALID_ACCURACY,
+    MetricName,
+    metric_name,
+)
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import has_diverged, metric_value, settings_of
-
-_BENCHMARK = "benchmark/cifar10_test"
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class OrderAgreement:
     """The agreement of two measures about the order of genotypes.
 
     Args:
-        measures: What the two measures are, in words.
+        measures: Display names of the two measures.
         tau: Kendall's τ-b; None if it is not defined: for fewer than two genotypes, or if all are
             equal by one of the measures.
         p: Two-sided p-value of τ = 0, exact without ties; None without τ.
@@ -72,8 +77,8 @@ def _measures(comparison: Comparison) -> dict[str, dict[str, float]]:
         and result.genotype is not None
         and not has_diverged(result, key)
     ]
-    names = [comparison.valid_accuracy, metric_name(_BENCHMARK)]
-    if key not in (VALID_ACCURACY, _BENCHMARK, RETRAIN):
+    names = [comparison.valid_accuracy, metric_name(BENCHMARK)]
+    if key not in (VALID_ACCURACY, BENCHMARK, RETRAIN):
         names.insert(0, comparison.rank_by)
     found = {name.words: _of_searches(comparison, sound, name) for name in names}
     found |= _of_retraining(comparison, {result.trial_id for result in sound})

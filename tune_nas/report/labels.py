@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeAlias
 
 from tune_nas.config import TrialConfig, dotted_keys
@@ -58,13 +59,14 @@ class MetricName:
 
 
 RETRAIN = "retrain/test_accuracy"
+BENCHMARK = "benchmark/cifar10_test"
 COLUMNS = (
     MetricName("valid_accuracy", "valid %", "supernet valid accuracy", " %"),
     MetricName("gap", "gap", "train-valid gap", " points"),
     MetricName("genotype/skips", "skips", "number of skips", digits=1, spread=False),
     MetricName("genotype/convolutions", "convs", "number of convolutions", digits=1, spread=False),
     MetricName("genotype/parameters", "parameters", "number of parameters", digits=0, spread=False),
-    MetricName("benchmark/cifar10_test", "benchmark %", "benchmark test accuracy", " %"),
+    MetricName(BENCHMARK, "benchmark %", "benchmark test accuracy", " %"),
     MetricName(RETRAIN, "test %", "retrain test accuracy", " %"),
     MetricName("seconds", "search s", "search seconds", " s", digits=1, spread=False),
 )
@@ -122,6 +124,7 @@ def axis_label(key: str) -> str:
     return label if "." in label else label.replace("_", " ")
 
 
+@cache
 def _shortest_end(key: str) -> str:
     others = [other for other in dotted_keys(TrialConfig) if not other.startswith(_RETRAIN)]
     parts = key.split(".")

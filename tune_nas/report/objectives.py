@@ -58,7 +58,7 @@ class Constraint:
 
 
 def metrics_of(objectives: Iterable[Objective], constraints: Iterable[Constraint]) -> list[str]:
-    """Return the metrics that decide a ranking, that of the first objective first, each once."""
+    """Return the metrics that decide a ranking, the first objective first, each once."""
     bounded = [constraint.key for constraint in constraints]
     return list(dict.fromkeys([*(objective.key for objective in objectives), *bounded]))
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import scipy
 
-from tune_nas.report.labels import VALID_ACCURACY, SweptValue, normalize
+from tune_nas.report.labels import VALID_ACCURACY, SweptValue
 from tune_nas.report.ranking import rank_key
 from tune_nas.report.results import TrialResult
-from tune_nas.report.rows import has_diverged, metric_value
+from tune_nas.report.rows import configuration_of, has_diverged, metric_value
 
 Configuration = tuple[SweptValue, ...]
 """The values of the swept keys, as `normalize` returns them."""
@@ -133,11 +133,6 @@ def run_race(rule: RaceRule, outcomes: Mapping[Configuration, Outcomes]) -> Race
             if len(alive) <= 1:
                 break
     return Race(tuple(trials), dropped, done, True, most)
-
-
-def configuration_of(axes: Sequence[str], parameters: Mapping[str, object]) -> Configuration:
-    """Return the values of the swept keys of a trial."""
-    return tuple(normalize(parameters.get(axis)) for axis in axes)
 
 
 def repeat_outcomes(

@@ -22,11 +22,11 @@ class ReportFormat(ABC):
         """
 
     def render_run(self, comparison: Comparison, details: Callable[[], RunDetails]) -> str:
-        """Return the report of a stored run; by default, that of its comparison alone.
+        """Return the report of a stored run; by default, only of its comparison.
 
         Args:
             comparison: The trials of the run that have ended.
-            details: Reads what else is stored of the run; a format that does not need it does not
+            details: Reads the other stored data of the run; a format that does not need it does not
                 call it.
         """
         return self.render(comparison)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tune_nas.errors import DivergedError
@@ -182,10 +182,7 @@ def group(
         metrics: Metrics to compute statistics of.
         rank_by: The ranked metric; a trial without a finite value of it has diverged.
     """
-    searches: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
-    for result in results:
-        if result.phase in ("search", "repeat"):
-            searches.setdefault(_key(axes, result), []).append(result)
+    searches = searches_of(axes, results)
     others = settings_of(results)[1:]
     retrains = retraining_runs(
         axes, [result for result in results if result.parameters.get(SETTING) not in others]
@@ -205,6 +202,17 @@ def settings_of(results: Sequence[TrialResult]) -> list[str]:
     )
 
 
+def searches_of(
+    axes: Sequence[str], results: Sequence[TrialResult]
+) -> dict[tuple[SweptValue, ...], list[TrialResult]]:
+    """Return the searches and repeats by the values of the axes."""
+    searches: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
+    for result in results:
+        if result.phase in ("search", "repeat"):
+            searches.setdefault(configuration_of(axes, result.parameters), []).append(result)
+    return searches
+
+
 def retraining_runs(
     axes: Sequence[str], results: Sequence[TrialResult]
 ) -> dict[tuple[SweptValue, ...], list[TrialResult]]:
@@ -214,12 +222,15 @@ def retraining_runs(
     for result in results:
         if result.phase == "retrain":
             own = sought.get(result.parent or "", result)
-            runs.setdefault(_key(axes, own), []).append(result)
+            runs.setdefault(configuration_of(axes, own.parameters), []).append(result)
     return runs
 
 
-def _key(axes: Sequence[str], result: TrialResult) -> tuple[SweptValue, ...]:
-    return tuple(normalize(result.parameters.get(axis)) for axis in axes)
+def configuration_of(
+    axes: Sequence[str], parameters: Mapping[str, object]
+) -> tuple[SweptValue, ...]:
+    """Return the values of the swept keys of a trial; None for one that it does not have."""
+    return tuple(normalize(parameters.get(axis)) for axis in axes)
 
 
 def _row(

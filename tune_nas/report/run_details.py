@@ -1,4 +1,4 @@
-"""What a report can tell beyond the comparison: trials in progress, retries, sessions, α."""
+"""Data of a report beyond the comparison: trials in progress, retries, sessions, α."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SettingDifference:
 
 @dataclass(frozen=True)
 class RunDetails:
-    """What is known of a stored run, or of several that are compared.
+    """The stored data of a run, or of several that are compared.
 
     Args:
         trials: Every trial, including those that are running.
@@ -90,7 +90,7 @@ class RunDetails:
         read_alphas: Takes the id of a trial and returns its α history ``alphas.csv``; None if
             there is none.
         differences: The keys whose values differ between the compared runs.
-        plotted: Whether plots compare what belongs together.
+        plotted: Whether to draw plots; False for runs with different swept keys.
     """
 
     trials: tuple[TrialDetails, ...] = ()

@@ -1,4 +1,4 @@
-"""What the seeds of a comparison support: intervals, paired tests, and how stable the order is."""
+"""The statistics of a comparison over its seeds: intervals, paired tests, rank stability."""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ import itertools
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.front import has_front
 from tune_nas.report.front_sentence import front_parts, infeasible_parts
-from tune_nas.report.labels import RETRAIN, VALID_ACCURACY, MetricName, metric_name
+from tune_nas.report.labels import BENCHMARK, RETRAIN, VALID_ACCURACY, MetricName, metric_name
 from tune_nas.report.rows import Row, Statistic
 from tune_nas.report.seed_statistics import ALPHA, SeedStatistics
 from tune_nas.report.signed_rank import p_text, smallest_p
 from tune_nas.text import listed, plural
 
-_REFERENCES = (RETRAIN, "benchmark/cifar10_test")
+_REFERENCES = (RETRAIN, BENCHMARK)
 _STABLE = 0.95  # share of resamples in which the best row is best
 
 

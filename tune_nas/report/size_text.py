@@ -11,14 +11,14 @@ from tune_nas.report.labels import (
     CONVOLUTIONS,
     RETRAIN,
     SETTING,
+    SweptValue,
     axis_label,
     metric_name,
-    normalize,
     order_key,
     value_label,
 )
 from tune_nas.report.results import TrialResult
-from tune_nas.report.rows import Statistic, has_diverged, metric_value
+from tune_nas.report.rows import configuration_of, has_diverged, statistic_of
 
 SIZE_TITLE = "Retraining by model size"
 
@@ -32,18 +32,17 @@ def size_table(comparison: Comparison) -> TextTable | None:
     runs = [result for result in comparison.results if CONVOLUTIONS in result.parameters]
     keys = [key for key in (SETTING,) if any(key in run.parameters for run in runs)]
     keys += [CONVOLUTIONS, *comparison.axes]
-    groups: dict[tuple[object, ...], list[TrialResult]] = {}
+    groups: dict[tuple[SweptValue, ...], list[TrialResult]] = {}
     for run in runs:
-        groups.setdefault(tuple(normalize(run.parameters.get(key)) for key in keys), []).append(run)
+        groups.setdefault(configuration_of(keys, run.parameters), []).append(run)
     name = metric_name(RETRAIN)
     lines = []
     for values, own in sorted(
-        groups.items(), key=lambda group: [order_key(normalize(value)) for value in group[0]]
+        groups.items(), key=lambda group: [order_key(value) for value in group[0]]
     ):
         ended = [r for r in own if r.status == "finished" and not has_diverged(r, RETRAIN)]
-        accuracies = {run.seed: metric_value(run, "test_accuracy") for run in ended}
-        known = {seed: value for seed, value in accuracies.items() if value is not None}
-        found = Statistic(tuple(known.values()), tuple(known)).text(name) if known else "–"
-        lines.append([*map(value_label, values), str(len(known)), found])
+        accuracy = statistic_of(ended, "test_accuracy")
+        cells = ("0", "–") if accuracy is None else (str(accuracy.n), accuracy.text(name))
+        lines.append([*map(value_label, values), *cells])
     header = [*map(axis_label, keys), "n", name.title]
     return TextTable(header, lines, len(keys), None, counts_diverged=False) if lines else None

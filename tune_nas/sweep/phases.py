@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from tune_nas.config import TrialConfig
-from tune_nas.report.race import configuration_of, race_of, repeat_outcomes, run_race
+from tune_nas.report.race import race_of, repeat_outcomes, run_race
 from tune_nas.report.ranking import Ranked, best_first
 from tune_nas.report.results import PHASES
-from tune_nas.report.rows import distinct, has_diverged
+from tune_nas.report.rows import configuration_of, distinct, has_diverged
 from tune_nas.status import Status
 from tune_nas.sweep import lazy_optuna
 from tune_nas.sweep.config import SweepConfig, race_rule

@@ -21,7 +21,7 @@ class Html(ReportFormat):
     """An HTML file that needs no network: text, tables, plots and the best cells."""
 
     def render(self, comparison: Comparison) -> str:
-        """Return the page, with what the comparison alone tells."""
+        """Return the page of a comparison without a stored run."""
         return self.render_run(comparison, RunDetails)
 
     def render_run(self, comparison: Comparison, details: Callable[[], RunDetails]) -> str:

@@ -1,4 +1,4 @@
-"""Figures as SVG elements inside a page: text as text, ids of their own, colors as variables."""
+"""Figures as SVG elements inside a page: text as text, unique ids, colors as variables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def inline_svg(figure: Figure, key: str, title: str) -> Markup:
     Args:
         figure: The figure.
         key: Prefix of its ids, unique in the page: letters, digits and dashes.
-        title: What a screen reader says.
+        title: The text for screen readers.
     """
     width, height = (round(side * 72 * _POINT) for side in figure.get_size_inches())
     text = _METADATA.sub("", _COMMENT.sub("", _svg(figure, key)))
@@ -66,14 +66,14 @@ def _svg(figure: Figure, key: str) -> str:
     buffer = io.StringIO()
     settings = {"svg.fonttype": "none", "svg.hashsalt": key}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # The browser's fonts have what matplotlib's lacks, e.g. Chinese names.
+        # The browser's fonts have glyphs that matplotlib's lack, e.g. of Chinese names.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
 def _check_math(text: Text) -> None:
-    """Draw a text with dollar signs that is no formula, e.g. a user's name, as it is."""
+    """Draw a text with dollar signs literally if it is not a formula, e.g. a user's name."""
     content = text.get_text()
     if content.count("$") < 2 or not text.get_parse_math():
         return

@@ -1,4 +1,4 @@
-"""The colors of a report page, light and dark, among them those of the figures."""
+"""The colors of a report page and of its figures, light and dark."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class SessionText:
 
     Args:
         title: Which one it was, and when.
-        facts: What is known of it, each with its name.
+        facts: Its known properties by name.
     """
 
     title: str
@@ -55,10 +55,10 @@ class PageContent:
         remarks: The other clauses.
         facts: Numbers of trials, times and the like, each with its name.
         table: The comparison.
-        table_note: What its cells are.
-        statistics: Further tables, each with its title: what the seeds support, the order of the
+        table_note: A sentence about its cells.
+        statistics: Further tables, by title: the statistics over seeds, the order of the
             genotypes, and the retraining runs by model size.
-        statistical_notes: Lines that say how the statistics are computed, and what they can show.
+        statistical_notes: Lines about how to compute and to read the statistics.
         by_setting: The retraining runs by setting; None for fewer than two settings.
         setting_lines: Lines about the settings.
         runs: Names of the compared runs, if there are several.
@@ -102,7 +102,7 @@ def page_content(comparison: Comparison, details: RunDetails) -> PageContent:
 
     Args:
         comparison: The trials that have ended.
-        details: What else is known.
+        details: The other data of the run.
     """
     trials = details.trials or tuple(
         TrialDetails(result, result.status) for result in comparison.results
@@ -232,7 +232,7 @@ def _clock(seconds: float) -> str:
 
 
 def _session(session: Session, number: int) -> SessionText:
-    """Return a session as text, without what is not known."""
+    """Return a session as text, without the unknown properties."""
     took = "" if session.ended is None else duration(session.ended - session.started)
     changed = ", with changes that are not committed" if session.changed else ""
     facts = {

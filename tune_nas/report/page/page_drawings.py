@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -39,7 +39,7 @@ class Drawing:
     Args:
         key: Its id.
         title: Its heading.
-        caption: What it shows.
+        caption: A sentence about its content.
         svg: The figure; empty if it cannot be drawn.
         text: A text that belongs to it, e.g. a genotype.
         large: Whether it is too wide for half of a page.
@@ -53,39 +53,13 @@ class Drawing:
     large: bool = False
 
 
-class _Alphas(Mapping[str, bytes]):
-    """The α histories of trials, each read when it is asked for.
-
-    Args:
-        trial_ids: The trials.
-        read: Takes the id of a trial and returns its history; None if there is none.
-    """
-
-    def __init__(self, trial_ids: Sequence[str], read: Callable[[str], bytes | None]) -> None:
-        self._trial_ids, self._read = trial_ids, read
-
-    def __getitem__(self, trial_id: str) -> bytes:
-        table = self._read(trial_id)
-        if table is None:
-            raise KeyError(trial_id)
-        return table
-
-    def __iter__(self) -> Iterator[str]:
-        return (trial_id for trial_id in self._trial_ids if self._read(trial_id) is not None)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
 def plots(comparison: Comparison, details: RunDetails) -> tuple[list[Drawing], list[str]]:
     """Return the plots of the comparison, and the titles of those that the page has no room for."""
     if not details.plotted:
         return [], []
-    ended = [result.trial_id for result in comparison.results]
-    alphas = _Alphas(ended, details.read_alphas)
     drawn: list[Drawing] = []
     left_out: list[str] = []
-    for plot in draw_plots(comparison, alphas):
+    for plot in draw_plots(comparison):
         try:
             svg = inline_svg(plot.figure, plot.key, plot.title)
         except Exception as error:  # e.g. of an axis near the largest number

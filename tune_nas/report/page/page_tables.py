@@ -1,4 +1,4 @@
-"""The tables of a report page: cells with their text and what they are sorted by."""
+"""The tables of a report page: cells with their texts and sort keys."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def leading_number(text: str) -> float | None:
 
 
 def trial_table(comparison: Comparison, trials: Sequence[TrialDetails]) -> PageTable:
-    """Return the table of all trials: values, seed, status, metrics, and what happened to them."""
+    """Return the table of all trials: values, seed, status, metrics and remarks."""
     results = [trial.result for trial in trials]
     metrics = _metrics(comparison, results)
     with_setting = any(SETTING in result.parameters for result in results)
@@ -124,7 +124,7 @@ def trial_table(comparison: Comparison, trials: Sequence[TrialDetails]) -> PageT
 
 
 def _metrics(comparison: Comparison, results: Sequence[TrialResult]) -> list[MetricName]:
-    """Return the metrics of the columns: those of the comparison that a trial has."""
+    """Return the metrics of the columns: the metrics of the comparison that a trial has."""
     names = [*COLUMNS, *(metric_name(goal.key) for goal in comparison.goals), comparison.rank_by]
     known = {name.key: name for name in names}
     return [
@@ -170,7 +170,7 @@ def _mark(status: str) -> str:
 
 
 def _remarks(trial: TrialDetails) -> list[str]:
-    """Return why the trial ended, and what happened on the way."""
+    """Return why the trial ended, its retries and its resumes."""
     result = trial.result
     remarks = [why] if (why := result.error or result.reason) else []
     if trial.retries:

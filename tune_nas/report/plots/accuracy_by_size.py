@@ -36,7 +36,7 @@ def plot_accuracy_by_size(comparison: Comparison) -> ReportPlot | None:
     """
     layout = lay_out_series(comparison, facets=False)
     accuracy = comparison.valid_accuracy
-    figure = new_figure(3.1, layout.legend(lines=False)[: len(layout.entries)])
+    figure = new_figure(3.1, layout.legend(lines=False))
     panel = figure.add_subplot()
     best: dict[float, float] = {}
     n = len(layout.series)

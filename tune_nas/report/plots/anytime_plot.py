@@ -1,4 +1,4 @@
-"""The anytime curve of a sweep: the best search so far against what the searches have cost."""
+"""The anytime curve of a sweep: the best search so far against the cost of all searches."""
 
 from __future__ import annotations
 

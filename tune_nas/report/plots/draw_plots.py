@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from tune_nas.report import plots
 from tune_nas.report.comparison import Comparison
@@ -37,14 +37,8 @@ _PLOTS: tuple[Callable[[Comparison], ReportPlot | None], ...] = (
 )
 
 
-def draw_plots(comparison: Comparison, alphas: Mapping[str, bytes]) -> list[ReportPlot]:
-    """Return the plots that can be drawn from a comparison.
-
-    Args:
-        comparison: The comparison.
-        alphas: For each trial id, its α history (``alphas.csv``), as far as known. No plot needs
-            it yet: mean(α_skip − α_conv) is a metric of every search.
-    """
+def draw_plots(comparison: Comparison) -> list[ReportPlot]:
+    """Return the plots that can be drawn from a comparison."""
     found: list[ReportPlot | None] = []
     for draw in (*_PLOTS, _of_keys):
         try:

@@ -14,7 +14,7 @@ from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import MetricName
 from tune_nas.report.plots.panels import format_counts, metric_label, new_figure, style_axes
 from tune_nas.report.plots.series import Series, SeriesLayout, Style, end_mark, lay_out_series
-from tune_nas.report.plots.thinning import Point, thin
+from tune_nas.report.plots.thinning import Point, points_per_line, thin
 from tune_nas.report.plots.trial_groups import endings_text
 from tune_nas.report.results import TrialResult
 
@@ -23,8 +23,7 @@ LARGE = ("genotype/parameters", "genotype/multiply_adds")
 LINES_AS_BEFORE = "Lines and bands are as under “Validation accuracy by epoch”."
 """In place of `epochs_caption` in all plots but the first."""
 _HEIGHT = 2.7  # inches per panel
-_MOST_POINTS = 1100  # of all lines of single trials in a figure
-_LEAST, _MOST_OF_MEAN = 6, 40  # per line
+_MOST_OF_MEAN = 40  # points per line
 
 
 def metric_curve(trial: TrialResult, key: str) -> list[Point]:
@@ -56,8 +55,7 @@ def plot_by_epoch(comparison: Comparison, names: Sequence[MetricName]) -> Figure
         return None
     panels = [(name, facet) for name in known for facet in range(len(layout.facets))]
     figure = new_figure(_HEIGHT * len(panels), layout.legend(lines=True))
-    n_lines = len(known) * sum(len(one.group.trials) for one in layout.series)
-    most = max(_LEAST, _MOST_POINTS // max(n_lines, 1))
+    most = points_per_line(len(known) * sum(len(one.group.trials) for one in layout.series))
     # Many bands overlap: each is fainter.
     opacity = 0.16 if len(layout.series) <= 3 else 0.08
     first: Axes | None = None
@@ -79,7 +77,7 @@ def plot_by_epoch(comparison: Comparison, names: Sequence[MetricName]) -> Figure
 
 
 def epochs_caption(comparison: Comparison) -> str:
-    """Return what the lines of `plot_by_epoch` are, in sentences."""
+    """Return the sentences that explain the lines of `plot_by_epoch`."""
     layout = lay_out_series(comparison)
     rows = [one.group.row for one in layout.series]
     several = sorted({row.n for row in rows if row.n > 1})
@@ -98,7 +96,7 @@ def epochs_caption(comparison: Comparison) -> str:
 def _endings(layout: SeriesLayout) -> str:
     if not layout.endings:
         return ""
-    return f"Searches marked as {endings_text(layout.endings)} are in no mean."
+    return f"Searches marked as {endings_text(layout.endings)} are excluded from means."
 
 
 def _draw(panel: Axes, one: Series, key: str, most: int, opacity: float) -> None:

@@ -43,7 +43,7 @@ def plot_pareto_front(comparison: Comparison) -> ReportPlot | None:
             costs[cost] = of_groups
     if not costs:
         return None
-    figure = new_figure(2.8 * len(costs), layout.legend(lines=False)[: len(layout.entries)])
+    figure = new_figure(2.8 * len(costs), layout.legend(lines=False))
     for number, (cost, groups) in enumerate(costs.items()):
         panel = figure.add_subplot(len(costs), 1, number + 1)
         for style, points in groups:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from matplotlib.axes import Axes
 
+from tune_nas.pareto import Mode
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import RETRAIN, MetricName, metric_name
+from tune_nas.report.labels import BENCHMARK, RETRAIN, MetricName, metric_name
 from tune_nas.report.plots.series import Style
 from tune_nas.report.results import TrialResult
 from tune_nas.report.rows import metric_value
-
-Mode = Literal["max", "min"]
-
-BENCHMARK = "benchmark/cifar10_test"
 
 
 def draw_points(
@@ -61,11 +57,11 @@ def draw_points(
 def search_metric(comparison: Comparison) -> tuple[MetricName, Mode]:
     """Return the metric that ranks searches, and its mode.
 
-    It is the ranked metric or, if that is known of retraining runs alone, the validation accuracy.
+    It is the ranked metric or, if only retraining runs have it, the validation accuracy.
     """
     if comparison.rank_by.key == RETRAIN:
         return comparison.valid_accuracy, "max"
-    return comparison.rank_by, "max" if comparison.mode == "max" else "min"
+    return comparison.rank_by, comparison.mode
 
 
 def finite_metric(trial: TrialResult, key: str) -> float:

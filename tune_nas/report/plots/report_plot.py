@@ -1,4 +1,4 @@
-"""A plot of a report page, with the sentence that says what it shows."""
+"""A plot of a report page, with its caption."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _DASHES: tuple[Dash, ...] = (
     *((0, (3, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (2, 3))),
 )
 MOST_STYLES = len(PALETTE)
-"""More values than this are distinguished by a sequence of colors alone."""
+"""More values than this are distinguished only by a sequence of colors."""
 _MOST_FACETS = 4
 _SAMPLES = 5
 _END_MARKS = dict(zip(ENDINGS, ("x", "1", "2"), strict=True))
@@ -70,7 +70,7 @@ class SeriesLayout:
     Args:
         series: The groups with their styles.
         facets: Titles of the panels; a single empty one unless there are small multiples.
-        colors: What the colors mean, as a sentence; empty if the legend has each group.
+        colors: A sentence that explains the colors; empty if the legend has each group.
         entries: Legend entries: label, style and group of each; None if it is about several.
     """
 
@@ -89,7 +89,8 @@ class SeriesLayout:
         """Return legend entries, with n for each group that has one.
 
         Args:
-            lines: Whether the groups are drawn as lines rather than as points.
+            lines: Whether the groups are drawn as lines, with a mark where a trial ended early,
+                rather than as points.
         """
         handles = []
         for label, style, group in self.entries:
@@ -109,7 +110,7 @@ class SeriesLayout:
             )
         return handles + [
             Line2D([], [], color=QUIET, linestyle="none", marker=_END_MARKS[ending], label=ending)
-            for ending in self.endings
+            for ending in (self.endings if lines else ())
         ]
 
 

@@ -11,11 +11,10 @@ from tune_nas.report.plots.panels import metric_label, new_figure, style_axes
 from tune_nas.report.plots.point_plots import draw_points
 from tune_nas.report.plots.report_plot import ReportPlot
 from tune_nas.report.plots.series import lay_out_series
-from tune_nas.report.plots.thinning import Point, thin
+from tune_nas.report.plots.thinning import Point, points_per_line, thin
 from tune_nas.report.results import TrialResult
 
 _ADVANTAGE = "skip_advantage"
-_MOST_POINTS, _LEAST = 1100, 6
 
 
 def skip_path(trial: TrialResult, accuracy: str) -> list[Point]:
@@ -32,9 +31,8 @@ def plot_skip_dominance(comparison: Comparison) -> ReportPlot | None:
     """
     layout = lay_out_series(comparison, facets=False)
     accuracy = comparison.valid_accuracy
-    n = sum(len(one.group.trials) for one in layout.series)
-    most = max(_LEAST, _MOST_POINTS // max(n, 1))
-    figure = new_figure(3.3, layout.legend(lines=False)[: len(layout.entries)])
+    most = points_per_line(sum(len(one.group.trials) for one in layout.series))
+    figure = new_figure(3.3, layout.legend(lines=False))
     panel = figure.add_subplot()
     empty = True
     for one in layout.series:

@@ -8,6 +8,14 @@ import numpy as np
 
 Point = tuple[float, float]
 
+_MOST_POINTS = 1100  # of all lines of single trials in a figure
+_LEAST = 6  # per line
+
+
+def points_per_line(n_lines: int) -> int:
+    """Return the number of points that each of n lines of a figure may have."""
+    return max(_LEAST, _MOST_POINTS // max(n_lines, 1))
+
 
 def thin(points: Sequence[Point], most: int) -> list[Point]:
     """Return at most ``most`` of the points of a line, with its first and last one.

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import normalize
 from tune_nas.report.results import TrialResult
-from tune_nas.report.rows import Row, has_diverged
+from tune_nas.report.rows import Row, has_diverged, searches_of
 
 ENDINGS = ("stopped early", "failed", "diverged")
-"""How a search may end that is in no mean."""
+"""The endings of searches that are excluded from means."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,13 @@ class TrialGroup:
 
 def group_trials(comparison: Comparison) -> list[TrialGroup]:
     """Return the searches of each combination, in the order of the values."""
-    axes, metric = comparison.axes, comparison.rank_by.key
+    metric = comparison.rank_by.key
+    searches = searches_of(comparison.axes, comparison.results)
     groups = []
     for row in comparison.rows():
-        key = tuple(row.values[axis] for axis in axes)
         counted = {trial.trial_id for trial in row.trials}
         others = tuple(
-            result
-            for result in comparison.results
-            if result.phase in ("search", "repeat")
-            and result.trial_id not in counted
-            and tuple(normalize(result.parameters.get(axis)) for axis in axes) == key
+            trial for trial in searches.get(row.key, []) if trial.trial_id not in counted
         )
         endings = {trial.trial_id: ending for trial in others if (ending := _ending(trial, metric))}
         groups.append(TrialGroup(row, others, endings))
