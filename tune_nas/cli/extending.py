@@ -40,7 +40,7 @@ def extend(
 
     Raises:
         ConfigError: If nothing is added, or an option has another form.
-        StorageError: If there is no such sweep, or it is running.
+        StorageError: If the sweep does not exist, or it is running.
     """
     if seeds is None and not values and trials is None:
         raise ConfigError("nothing is added; give --seeds, --values or --trials")

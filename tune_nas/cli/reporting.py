@@ -32,8 +32,8 @@ def report(run: str, storage: str, format_name: str | None, output: Path | None)
     """Print or write the report of a run, from the records of its trials; running ones are named.
 
     Raises:
-        ConfigError: If there is no such format, or the file must not be written.
-        StorageError: If there is no such run, if it is an analysis, or damaged.
+        ConfigError: If the format does not exist, or the file must not be written.
+        StorageError: If the run does not exist, if it is an analysis, or damaged.
     """
     found = _stored(run, storage)
     comparison = sweep_report(found.plan.sweep, found.ended)
@@ -52,7 +52,7 @@ def compare(
     Raises:
         ConfigError: If a run is named twice, if they are ranked by different metrics, if there is
             no such format, or the file must not be written.
-        StorageError: If there is no such run, if it is an analysis, or damaged.
+        StorageError: If the run does not exist, if it is an analysis, or damaged.
     """
     if len(runs) < 2:
         raise ConfigError(f"compare needs at least two runs, but '{runs[0]}' is the only one")

@@ -35,7 +35,7 @@ def print_status(run: str, storage: str, output: Format) -> None:
     """Print the progress of a run and of its trials.
 
     Raises:
-        StorageError: If there is no such run, or it is damaged.
+        StorageError: If the run does not exist, or it is damaged.
     """
     progress = run_progress(storage, existing_run(run, storage).name)
     if output is Format.JSON:
@@ -57,7 +57,7 @@ def watch(run: str, storage: str) -> None:
     On a terminal, the table is redrawn; otherwise a line is printed whenever something changes.
 
     Raises:
-        StorageError: If there is no such run, or it is damaged.
+        StorageError: If the run does not exist, or it is damaged.
     """
     name = existing_run(run, storage).name
     pause = _LOCAL_SECONDS if Storage(storage).local is not None else _REMOTE_SECONDS
@@ -108,8 +108,8 @@ def print_trials(run: str, storage: str, *, status: str | None, output: Format) 
         output: Output format.
 
     Raises:
-        ConfigError: If there is no such status.
-        StorageError: If there is no such run, or it is damaged.
+        ConfigError: If the status does not exist.
+        StorageError: If the run does not exist, or it is damaged.
     """
     check_choice("--status", status, _TRIAL_STATUSES)
     progress = run_progress(storage, existing_run(run, storage).name)

@@ -17,7 +17,7 @@ def stop(run: str, trial: str | None, storage: str, output: Format) -> None:
     """Stop a run, or one of its trials.
 
     Raises:
-        StorageError: If there is no such run or trial, or it is not running.
+        StorageError: If the run or trial does not exist, or it is not running.
     """
     found = existing_run(run, storage, trial=True)
     trial_id = trial or found.trial_id

@@ -33,7 +33,7 @@ def print_runs(storage: str, *, status: str | None, sort: str, output: Format) -
         output: Output format.
 
     Raises:
-        ConfigError: If there is no such status or order.
+        ConfigError: If the status or order does not exist.
         StorageError: If the storage cannot be read.
     """
     check_choice("--status", status, STATUSES)

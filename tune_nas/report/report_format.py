@@ -39,7 +39,7 @@ def find_report_format(name: str) -> ReportFormat:
         name: A name of the manifest, or ``module:Class``.
 
     Raises:
-        ConfigError: If there is no such format, or the class cannot be imported.
+        ConfigError: If the format does not exist, or the class cannot be imported.
     """
     found: type[ReportFormat] = find_class("format", name, ReportFormat)
     return found()

@@ -198,7 +198,7 @@ def extend_sweep(
 
     Raises:
         ConfigError: If the extension does not fit the sweep, or a trial cannot start.
-        StorageError: If there is no such sweep, or it is running.
+        StorageError: If the sweep does not exist, or it is running.
     """
     root = Storage(options.storage)
     folder = root.within(existing_run(name, options.storage).name)
@@ -345,7 +345,7 @@ def _named(text: str, storage: str) -> str:
     """Return the run that a text names, by its name or by that of one of its trials.
 
     Raises:
-        StorageError: If there is no such run, or it has no such trial.
+        StorageError: If the run does not exist, or it has no such trial.
     """
     found = existing_run(text, storage, trial=True)
     if found.trial_id and found.trial_id not in found.records(*PHASES):

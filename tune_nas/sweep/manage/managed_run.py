@@ -78,7 +78,7 @@ class ManagedRun:
                     )
 
     def store(self) -> str | None:
-        """Return the URI of the MLflow store that has the run; None if there is no such store.
+        """Return the URI of the MLflow store that has the run; None if it does not exist.
 
         Raises:
             StorageError: If the storage is remote and the run names no store.
