@@ -10,6 +10,7 @@ import pytest
 
 from tune_nas.errors import StorageError
 from tune_nas.report.page.html_format import Html
+from tune_nas.report.run_details import RunDetails
 from tune_nas.sweep import outcome as outcomes
 from tune_nas.sweep.outcome import conclude, tracking_actions
 from tune_nas.sweep.phases import read_records
@@ -96,18 +97,20 @@ def test_a_storage_that_cannot_be_read_is_told(plan: Plan, monkeypatch: pytest.M
         finish(plan)
 
 
-def test_alphas_are_read_only_for_those_who_ask(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_page_reads_the_alphas_of_the_best_trials(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plot gets them by trial id; the one without a checkpoint's file is absent."""
-    seen: dict[str, list[str]] = {}
+    """It reads those of the checkpoint by trial id; the one without a checkpoint has none."""
+    seen: list[bytes | None] = []
 
-    def drawing(comparison: object, alphas: dict[str, bytes]) -> list[object]:
-        seen["ids"] = list(alphas)
-        assert alphas["search-00000"].startswith(b"epoch,cell")
-        assert "nothing" not in alphas
+    def drawing(comparison: object, details: RunDetails) -> list[object]:
+        names = ["search-00000", "search-00001", "nothing"]
+        seen.extend(details.read_alphas(name) for name in names)
         return []
 
-    monkeypatch.setattr("tune_nas.report.page.page_drawings.draw_plots", drawing)
+    monkeypatch.setattr("tune_nas.report.page.page_content.alpha_drawings", drawing)
     finish(plan)
-    assert seen["ids"] == ["search-00000", "search-00001"]
+    first, second, missing = seen
+    assert first is not None and first.startswith(b"epoch,cell")
+    assert second is not None and second != first
+    assert missing is None
