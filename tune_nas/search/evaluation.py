@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from tune_nas.search.objective import keeping_statistics
+from tune_nas.data.images import Images
+from tune_nas.search.objective import Batch, keeping_statistics
 from tune_nas.search.stepping import channels_last
 from tune_nas.search.view import SearchView
 from tune_nas.seeds import derive_seed
@@ -46,16 +47,32 @@ def on_valid_half(
     """
     supernet = search.supernet
     supernet.train(batch_statistics)
-    images, size = search.data.valid, search.trial.schedule.batch_size
-    if batches is not None:  # from the whole half: it may be ordered by class
-        images = images[:: max(1, len(images) // (batches * size))]
-    stream = search.data.evaluation_batches(images, size)
-    chosen = map(channels_last, itertools.islice(stream, batches))
+    chosen = unaugmented_batches(search, search.data.valid, batches)
     # Random operations (noise) give the same samples in every evaluation.
     supernet.seed_draws(derive_seed(search.trial.seed, "evaluation"))
     each = itertools.repeat(weights) if isinstance(weights, Mapping) else weights
     with keeping_statistics(supernet):
         return evaluate(lambda images: search.predict(images, next(each)), chosen, search.device)
+
+
+def unaugmented_batches(
+    search: SearchView, images: Images, batches: int | None = None
+) -> Iterator[Batch]:
+    """Yield batches without augmentation, the same in each call, for evaluations and probes.
+
+    They have the size of the trial's first training batches. The streams of the search are not
+    used.
+
+    Args:
+        search: The search.
+        images: Images of its data, e.g. ``search.data.train`` or ``search.data.valid``.
+        batches: Number of batches, spread over the images; None for all images.
+    """
+    size = search.trial.schedule.batch_size
+    if batches is not None:  # from all of them: they may be ordered by class
+        images = images[:: max(1, len(images) // (batches * size))]
+    stream = search.data.evaluation_batches(images, size)
+    yield from map(channels_last, itertools.islice(stream, batches))
 
 
 @torch.no_grad()

@@ -85,10 +85,16 @@ class Objective:
         """Return the batch with the seed of a new pass over it, from the checkpointed generator."""
         return SeededBatch(batch[0], batch[1], self.draws.seed())
 
-    def mixing(self, batch: Batch | SeededBatch) -> MixingWeights:
-        """Return the mixing weights of a pass: sampled with its seed, or expected without one."""
-        generators = self.draws.generator
-        return self.relaxation.weights(self.alphas, self.betas, _seed(batch), generators)
+    def mixing(self, batch: Batch | SeededBatch, *, for_alphas: bool = True) -> MixingWeights:
+        """Return the mixing weights of a pass: sampled with its seed, or expected without one.
+
+        Args:
+            batch: Images and labels, and the seed of the pass.
+            for_alphas: Whether the pass computes ∇α; if not, the weights are those of
+                `Relaxation.for_weights`.
+        """
+        relaxation = self.relaxation if for_alphas else self.relaxation.for_weights()
+        return relaxation.weights(self.alphas, self.betas, _seed(batch), self.draws.generator)
 
     def loss(
         self,
@@ -140,6 +146,7 @@ class Objective:
         """
         of_weights = self.weight_list if weights else []
         of_alphas = self.alpha_list if alphas else []
+        mixing = self.mixing(batch, for_alphas=alphas) if mixing is None else mixing
         with _frozen([] if weights else self.weight_list):
             loss, logits = self.loss(batch, mixing=mixing)
             found = gradients(loss, of_weights + of_alphas)

@@ -7,9 +7,10 @@ Single-level and bilevel: Liu et al., "DARTS", ICLR 2019, Sec. 2.2 and 2.3. Mixe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from tune_nas.config import UpdateConfig
@@ -21,6 +22,7 @@ from tune_nas.search.objective import (
     SeededBatch,
     combine,
 )
+from tune_nas.search.relaxation.relaxation import AlphaStep
 from tune_nas.search.smoothing import Smoothing
 from tune_nas.search.unrolled import SgdState, unrolled_alpha_gradients
 
@@ -124,10 +126,10 @@ class Update:
             return self.step_weights_alone(train, step_weights)
         if self.config.sequence == "weights-first":
             output = self.step_weights_alone(train, step_weights)
-            step_alphas(self._alpha_gradients(train, valid, sgd))
+            self._move_alphas(step_alphas, *self._alpha_gradients(train, valid, sgd))
             return output
         if self.config.sequence == "alphas-first":
-            step_alphas(self._alpha_gradients(train, valid, sgd))
+            self._move_alphas(step_alphas, *self._alpha_gradients(train, valid, sgd))
             return self.step_weights_alone(train, step_weights)
         return self._simultaneous(train, valid, step_weights, step_alphas, sgd)
 
@@ -156,16 +158,10 @@ class Update:
         found = self._train_pass(on_train, want_alphas=shared)
         if self.config.order == 2:
             known = None if smooth else found.weights
-            alpha_gradients = self._unrolled(on_train, valid, sgd, known)
+            moved = self._unrolled(on_train, valid, sgd, known)
         else:
-            terms = [(1.0, self.objective.penalty())]
-            if first_order:
-                of_train = found.alphas if shared else self._alphas_on(on_train)
-                terms.append((self.coefficients.train, of_train))
-            if valid is not None and self.needs_valid:
-                terms.append((self.coefficients.valid, self._alphas_on(valid)))
-            alpha_gradients = combine(terms)
-        step_alphas(alpha_gradients)
+            moved = self._first_order(on_train, valid, found.alphas if shared else None)
+        self._move_alphas(step_alphas, *moved)
         step_weights(found.weights)
         return _output(found)
 
@@ -178,20 +174,37 @@ class Update:
 
     def _alpha_gradients(
         self, train: Batch, valid: Batch | None, sgd: Callable[[], SgdState]
-    ) -> Gradients:
+    ) -> tuple[Gradients, list[int]]:
+        """Return ∇α and the seeds of the passes that it comes from."""
         if self.config.order == 2:
             return self._unrolled(self.objective.seeded(train), valid, sgd, None)
-        terms = [(1.0, self.objective.penalty())]
-        if self.coefficients.train != 0:
-            terms.append((self.coefficients.train, self._alphas_on(train)))
-        if valid is not None and self.needs_valid:
-            terms.append((self.coefficients.valid, self._alphas_on(valid)))
-        return combine(terms)
+        on_train = self.objective.seeded(train) if self.coefficients.train != 0 else None
+        return self._first_order(on_train, valid, None)
 
-    def _alphas_on(self, batch: Batch | SeededBatch) -> Gradients:
+    def _first_order(
+        self, train: SeededBatch | None, valid: Batch | None, of_train: Gradients | None
+    ) -> tuple[Gradients, list[int]]:
+        """Return ∇α of the terms and the seeds of their passes.
+
+        Args:
+            train: The training batch; read if its factor is not 0.
+            valid: The validation batch; None if its factor is 0.
+            of_train: ∇α of the training loss if it is known.
+        """
+        terms, seeds = [(1.0, self.objective.penalty())], list[int]()
+        if train is not None and self.coefficients.train != 0:
+            gradient = self._alphas_on(train) if of_train is None else of_train
+            terms.append((self.coefficients.train, gradient))
+            seeds.extend(_seeds([train]))
+        if valid is not None and self.needs_valid:
+            on_valid = self.objective.seeded(valid)
+            terms.append((self.coefficients.valid, self._alphas_on(on_valid)))
+            seeds.extend(_seeds([on_valid]))
+        return combine(terms), seeds
+
+    def _alphas_on(self, batch: SeededBatch) -> Gradients:
         """Return only ∇α; no weight gradient is computed."""
-        seeded = batch if isinstance(batch, SeededBatch) else self.objective.seeded(batch)
-        return self.objective.differentiate(seeded, weights=False, alphas=True).alphas
+        return self.objective.differentiate(batch, weights=False, alphas=True).alphas
 
     def _unrolled(
         self,
@@ -199,8 +212,8 @@ class Update:
         valid: Batch | None,
         sgd: Callable[[], SgdState],
         weight_gradients: Gradients | None,
-    ) -> Gradients:
-        terms: list[tuple[float, Batch | SeededBatch]] = []
+    ) -> tuple[Gradients, list[int]]:
+        terms: list[tuple[float, SeededBatch]] = []
         if self.coefficients.train != 0:
             terms.append((self.coefficients.train, train))
         if valid is not None and self.needs_valid:
@@ -213,7 +226,27 @@ class Update:
             config=self.config,
             train_gradients=weight_gradients,
         )
-        return combine([(1.0, self.objective.penalty()), (1.0, found)])
+        gradients = combine([(1.0, self.objective.penalty()), (1.0, found)])
+        return gradients, _seeds([batch for _, batch in terms])
+
+    def _move_alphas(self, step_alphas: Step, gradients: Gradients, seeds: list[int]) -> None:
+        """Update α, and let the relaxation adjust it."""
+        objective = self.objective
+        if not objective.relaxation.adjusts_alphas:
+            step_alphas(gradients)
+            return
+        before = {name: alpha.detach().clone() for name, alpha in objective.alphas.items()}
+        step_alphas(gradients)
+        with torch.no_grad():
+            objective.relaxation.adjust_alphas(
+                AlphaStep(
+                    before, objective.alphas, objective.betas, seeds, objective.draws.generator
+                )
+            )
+
+
+def _seeds(batches: Sequence[SeededBatch]) -> list[int]:
+    return [batch.seed for batch in batches if batch.seed is not None]
 
 
 def _output(found: Found) -> StepOutput:

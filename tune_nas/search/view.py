@@ -15,6 +15,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData
 from tune_nas.search.candidates import Candidates
 from tune_nas.search.metrics import Metrics
+from tune_nas.search.objective import Objective
 from tune_nas.search.relaxation import Alphas, Betas, Relaxation
 from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.spaces import Genotype, MixingWeights, Space, Supernet
@@ -109,6 +110,10 @@ class SupernetView(Protocol):
     @property
     def supernet(self) -> Supernet:
         """The current supernet."""
+
+    @property
+    def objective(self) -> Objective:
+        """The loss of the current supernet as a function of (w, α), and its gradients."""
 
     @property
     def size(self) -> SupernetSize:

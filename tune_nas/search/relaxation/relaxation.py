@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -90,6 +90,24 @@ class Sample:
     offsets: Tensor | None = None
 
 
+class AlphaStep(NamedTuple):
+    """A step of α's optimizer, just made.
+
+    Args:
+        before: α before the step by cell type, each (edges, operations).
+        alphas: α after it, likewise; may be changed in place.
+        betas: β after it by cell type, each (edges,), likewise; empty without edge normalization.
+        seeds: The seeds of the passes whose gradients the step used.
+        generators: Source of the generator of a cell type, given such a seed.
+    """
+
+    before: Alphas
+    alphas: Alphas
+    betas: Betas
+    seeds: Sequence[int]
+    generators: Generators
+
+
 class Relaxation(ABC):
     """Maps α to mixing weights, cell type by cell type.
 
@@ -114,6 +132,7 @@ class Relaxation(ABC):
     # of memory. The default is False.
     runs_everything = False
     competes = True  # whether the weights of an edge sum to 1
+    adjusts_alphas = False  # whether `adjust_alphas` is called after each step of α's optimizer
     # Whether a pass can be captured in a CUDA graph: it samples only from the given generator,
     # reads no value back to the host, and otherwise depends only on α, the mask and plain
     # attributes.
@@ -156,6 +175,16 @@ class Relaxation(ABC):
     def penalty(self, alphas: Alphas) -> Tensor | None:
         """Return the term of ``relaxation.penalty`` in α's loss; None without one."""
         return None
+
+    def for_weights(self) -> Relaxation:
+        """Return the relaxation of the passes that compute only w's gradient; by default itself."""
+        return self
+
+    def adjust_alphas(self, step: AlphaStep) -> None:  # noqa: B027
+        """Change α and β after a step of their optimizer, without gradients, e.g. project them.
+
+        It is called if ``adjusts_alphas`` is true. α of decided and pruned edges must not change.
+        """
 
     def set_epoch(self, epoch: int, epochs: int) -> None:  # noqa: B027
         """Set the epoch (0-based) and the number of epochs, e.g. for temperatures."""

@@ -40,7 +40,7 @@ class Smoothing(ABC):
     def around(self, objective: Objective, batch: SeededBatch) -> MixingWeights:
         """Return the mixing weights for w's gradient on a batch."""
         with torch.no_grad():
-            mixing = objective.mixing(batch)
+            mixing = objective.mixing(batch, for_alphas=False)
         return with_operations(mixing, self.perturbed(objective, batch, mixing))
 
     @abstractmethod

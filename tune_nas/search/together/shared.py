@@ -115,7 +115,7 @@ class SharedObjective(Objective):
         mixing: MixingWeights | None = None,
     ) -> Found:
         """See `Objective.differentiate`."""
-        mixing = self.mixing(batch) if mixing is None else mixing
+        mixing = self.mixing(batch, for_alphas=alphas) if mixing is None else mixing
         asked = self._asked(batch[0], batch[1], mixing, weights=weights, alphas=alphas)
         given = self._ask(asked)
         if asked is None or given is None or given.losses is None:
