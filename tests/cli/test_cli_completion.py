@@ -34,7 +34,7 @@ def completed(folder: Path, *words: str) -> list[str]:
     [
         (["swe"], ["sweep"]),
         (["search", "darts-"], ["darts-1st", "darts-2nd", "darts-pt"]),
-        (["sweep", "lam"], ["lambda", "lambda-truth"]),
+        (["sweep", "lam"], ["lambda", "lambda-activation-rate", "lambda-truth"]),
         (["search", "gdas", "--space", "nas"], ["nasbench201"]),
         (["search", "gdas", "--data", "cifar"], ["cifar10", "cifar100"]),
         (["show", "s1"], ["s1"]),
