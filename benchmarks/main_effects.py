@@ -82,7 +82,7 @@ def pair_lines(scores: Scores, axes: Sequence[str]) -> Iterator[str]:
                 continue
             rows.append((axis, first, second, pairs, means))
     corrected = holm([signed_rank_p(pairs) for *_, pairs, _ in rows])
-    yield "| key | difference | pairs | mean | won, tied, lost | p | corrected | seeds | p (seeds) |"
+    yield "| key | difference | pairs | mean | won, tied, lost | p | corrected | seeds | of seeds |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|---:|"
     for (axis, first, second, pairs, means), p in zip(rows, corrected, strict=True):
         won, lost = sum(each > 0 for each in pairs), sum(each < 0 for each in pairs)
