@@ -1,4 +1,4 @@
-"""The two optimizers of a search: SGD on w; Adam, SGD or a custom one on α and β."""
+"""The two optimizers of a search: SGD on w; a shipped or a custom one on α and β."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tune_nas.eager_optimizers import EagerAdam, EagerSgd
 from tune_nas.errors import ConfigError
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.capturable import CapturableAdam, CapturableSgd
+from tune_nas.search.exponentiated import ExponentiatedGradient
 from tune_nas.search.objective import Gradients
 from tune_nas.search.unrolled import SgdState
 from tune_nas.training import cosine
@@ -189,6 +190,24 @@ def make_sgd(
         momentum=config.momentum,
         weight_decay=config.weight_decay,
     )
+
+
+def make_exponentiated(
+    parameters: list[Tensor], config: AlphasOptimizer, capturable: bool
+) -> torch.optim.Optimizer:
+    """Return the multiplicative optimizer on α and β."""
+    return ExponentiatedGradient(
+        parameters,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        bound=config.reward_bound,
+    )
+
+
+def with_learning_rate(config: OptimizerConfig, rate: float) -> OptimizerConfig:
+    """Return the section ``optimizer`` with another learning rate of α."""
+    alphas = config.alphas.model_copy(update={"learning_rate": rate})
+    return config.model_copy(update={"alphas": alphas})
 
 
 def _alphas_optimizer(

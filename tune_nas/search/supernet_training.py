@@ -16,6 +16,7 @@ from tune_nas.data import SearchData, load_data
 from tune_nas.runtime import set_up_runtime
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.expected_cost import expected_cost
+from tune_nas.search.exponentiated import alphas_learning_rate
 from tune_nas.search.factory import (
     batch_needed,
     check_batches,
@@ -25,7 +26,7 @@ from tune_nas.search.factory import (
 )
 from tune_nas.search.graphs import make_steps, uncapturable_part
 from tune_nas.search.objective import Objective
-from tune_nas.search.optimizers import Optimizers
+from tune_nas.search.optimizers import Optimizers, with_learning_rate
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.rng import Draws
 from tune_nas.search.smoothing import make_smoothing
@@ -82,8 +83,12 @@ class SupernetTraining:
             trial.space.init_channels, trial.space.cells, trial.relaxation.partial_channels
         )
         self.supernet = self._make_supernet(self.size)
+        self.batch_size = trial.schedule.batch_size
+        self._train, self._valid = make_streams(trial, self.data)
+        check_batches(trial, self.data, (self._train, self._valid))
+        rate = alphas_learning_rate(trial, self.space, self.steps_per_epoch)
         self.optimizers = Optimizers(
-            trial.optimizer,
+            with_learning_rate(trial.optimizer, rate),
             self.supernet,
             self.alphas,
             self.betas,
@@ -91,9 +96,6 @@ class SupernetTraining:
             capturable=self._steps.captures,
         )
         self._connect()
-        self.batch_size = trial.schedule.batch_size
-        self._train, self._valid = make_streams(trial, self.data)
-        check_batches(trial, self.data, (self._train, self._valid))
 
     def _make_supernet(self, size: SupernetSize) -> Supernet:
         return make_supernet(self.space, self.data, size, self.trial, self.device, self.dtype)

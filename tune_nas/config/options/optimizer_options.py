@@ -5,12 +5,14 @@ from __future__ import annotations
 from tune_nas.config.section import Decay, Rate, Section
 
 
-class _OfBoth(Section):
+class OptionsOfAll(Section):
+    """The options of all shipped optimizers of α."""
+
     learning_rate: Rate = 3e-4
     weight_decay: Rate = 1e-3
 
 
-class AdamOptions(_OfBoth):
+class AdamOptions(OptionsOfAll):
     """Options of ``adam``.
 
     Args:
@@ -22,7 +24,7 @@ class AdamOptions(_OfBoth):
     betas: tuple[Decay, Decay] = (0.5, 0.999)
 
 
-class SgdOptions(_OfBoth):
+class SgdOptions(OptionsOfAll):
     """Options of ``sgd`` (Hou and Jin, Table 1).
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor
 from tune_nas import manifest
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search.candidates import CandidateMask, Candidates
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.plugins import register_as, running_own_code
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
@@ -61,8 +61,7 @@ def initialization(config: RelaxationConfig) -> tuple[str, float]:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
     kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
-    init = kind.default_init if config.init == "auto" else config.init
-    return init, _INIT_STD[init] if config.init_std is None else config.init_std
+    return kind.initialization(config)
 
 
 def runs_everything(config: RelaxationConfig) -> bool:
@@ -133,6 +132,8 @@ class Relaxation(ABC):
     runs_everything = False
     competes = True  # whether the weights of an edge sum to 1
     adjusts_alphas = False  # whether `adjust_alphas` is called after each step of α's optimizer
+    # Whether the gradient of `relax` differs from its derivative by design (straight-through).
+    straight_through = False
     # Whether a pass can be captured in a CUDA graph: it samples only from the given generator,
     # reads no value back to the host, and otherwise depends only on α, the mask and plain
     # attributes.
@@ -175,6 +176,23 @@ class Relaxation(ABC):
     def penalty(self, alphas: Alphas) -> Tensor | None:
         """Return the term of ``relaxation.penalty`` in α's loss; None without one."""
         return None
+
+    def logits(self, alphas: Tensor, mask: Tensor) -> Tensor:
+        """Return the logits of one cell type's operations, (edges, operations); by default α.
+
+        For what reads softmax(α) regardless of the relaxation. Entries outside of the mask are
+        arbitrary.
+        """
+        return alphas
+
+    def relax_edges(self, betas: Tensor, mask: Tensor) -> Tensor:
+        """Map β of the edges into nodes to edge weights; by default softmax (PC-DARTS, Eq. 4).
+
+        Args:
+            betas: β, a row per node, (nodes, edges of a node).
+            mask: The edges that are not pruned, likewise, bool; all others get weight 0.
+        """
+        return softmax_where(betas, mask)
 
     def for_weights(self) -> Relaxation:
         """Return the relaxation of the passes that compute only w's gradient; by default itself."""
@@ -231,8 +249,17 @@ class Relaxation(ABC):
             operations = torch.where(decided[:, None], mask.to(operations.dtype), operations)
             if offsets is not None:
                 offsets = offsets.masked_fill(decided, 0.0)
-        edges = None if beta is None else _edge_weights(self.choices, name, beta)
+        edges = None if beta is None else self._edge_weights(name, beta)
         return CellWeights(operations, edges=edges, active=active, offsets=offsets)
+
+    def _edge_weights(self, name: str, beta: Tensor) -> Tensor:
+        """Return the weights of the edges of one cell type, (edges,); pruned ones get 0."""
+        pruned = self.choices.pruned(name, beta.device)
+        weights = torch.zeros_like(beta)
+        for rows in self.choices.incoming(name, beta.device):
+            share = self.relax_edges(beta[rows][None], ~pruned[rows][None])[0]
+            weights = weights.index_copy(0, rows, share)
+        return weights
 
     def _draw(
         self, name: str, alpha: Tensor, mask: Tensor, seed: int | None, generators: Generators
@@ -241,14 +268,24 @@ class Relaxation(ABC):
             return Sample(self.relax(alpha, mask))
         return self.sample(alpha, mask, generators(seed, name, alpha.device))
 
+    @classmethod
+    def initialization(cls, config: RelaxationConfig) -> tuple[str, float]:
+        """Return how α is initialized, with ``auto`` resolved, and the standard deviation."""
+        init = cls.auto_init(config) if config.init == "auto" else config.init
+        return init, _INIT_STD[init] if config.init_std is None else config.init_std
+
+    @classmethod
+    def auto_init(cls, config: RelaxationConfig) -> str:
+        """Return the initialization of ``relaxation.init: auto``."""
+        return cls.default_init
+
     def initial_alphas(self, generator: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         """Sample α₀ for every cell type, on the CPU.
 
         Raises:
             ConfigError: If an edge has a single operation with ``uniform-weight``.
         """
-        init = self.default_init if self.config.init == "auto" else self.config.init
-        std = _INIT_STD[init] if self.config.init_std is None else self.config.init_std
+        init, std = self.initialization(self.config)
         return {
             name: _initial_alpha(cell, init, std, generator, dtype) * cell.mask()
             for name, cell in self.cells.items()
@@ -262,16 +299,6 @@ class Relaxation(ABC):
             name: 1e-3 * torch.randn(len(cell.edges), generator=generator, dtype=dtype)
             for name, cell in self.cells.items()
         }
-
-
-def _edge_weights(choices: Candidates, name: str, beta: Tensor) -> Tensor:
-    """Return softmax(β) over the edges into each node (PC-DARTS, Eq. 4); pruned ones get 0."""
-    pruned = choices.pruned(name, beta.device)
-    weights = torch.zeros_like(beta)
-    for rows in choices.incoming(name, beta.device):
-        share = softmax_where(beta[rows][None], ~pruned[rows][None])[0]
-        weights = weights.index_copy(0, rows, share)
-    return weights
 
 
 def _initial_alpha(
