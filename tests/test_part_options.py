@@ -90,8 +90,8 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
     ),
     (
         *("optimizer.alphas", "exponentiated", {"relaxation": {"kind": "simplex"}}),
-        {"learning_rate": 0.1, "weight_decay": 0.01, "lr_rule": "regret", "reward_bound": 2.0},
-        {"learning_rate": 0.1, "weight_decay": 0.01, "lr_rule": "regret", "reward_bound": 2.0},
+        {"step_size": 0.2, "weight_decay": 0.01, "step_rule": "regret", "reward_bound": 2.0},
+        {"step_size": 0.2, "weight_decay": 0.01, "step_rule": "regret", "reward_bound": 2.0},
     ),
     (
         *("data", "cifar10", {}),

@@ -19,7 +19,7 @@ GradientsOf = Callable[[Search], list[list[bool]]]
 MOVED_BY_ALPHA = [name for name in relaxation_names() if name != "uniform-path"]
 # What a relaxation needs of other parts.
 NEEDS: dict[str, dict[str, Any]] = {
-    "simplex": {"optimizer.alphas": {"kind": "exponentiated", "learning_rate": 0.1}}
+    "simplex": {"optimizer.alphas": {"kind": "exponentiated", "step_size": 0.1}}
 }
 LEVELS = [("single", 1), *product(("bilevel", "mixed"), (1, 2))]
 SEQUENCES = ("simultaneous", "weights-first", "alphas-first")

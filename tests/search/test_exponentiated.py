@@ -22,7 +22,7 @@ EXPONENTIATED: dict[str, Any] = {
 }
 REGRET = {
     **EXPONENTIATED,
-    "optimizer.alphas.lr_rule": "regret",
+    "optimizer.alphas.step_rule": "regret",
     "optimizer.alphas.reward_bound": 2.0,
 }
 
@@ -128,7 +128,7 @@ def test_a_search_moves_alpha_by_the_formula() -> None:
     trial = tiny_trial(
         **EXPONENTIATED,
         **{
-            "optimizer.alphas.learning_rate": 0.5,
+            "optimizer.alphas.step_size": 0.5,
             "schedule.epochs": 1,
             "schedule.steps_per_epoch": 1,
             "runtime.dtype": "float64",
@@ -203,17 +203,18 @@ def test_steps_of_alpha_are_counted_as_they_are_made() -> None:
     ("changes", "message"),
     [
         (
-            {**EXPONENTIATED, "optimizer.alphas.lr_rule": "regret"},
-            "optimizer.alphas.lr_rule is 'regret', but needs optimizer.alphas.reward_bound, e.g. 1",
+            {**EXPONENTIATED, "optimizer.alphas.step_rule": "regret"},
+            "optimizer.alphas.step_rule is 'regret', but needs optimizer.alphas.reward_bound, "
+            "e.g. 1",
         ),
         (
             {
                 **EXPONENTIATED,
-                "optimizer.alphas.learning_rate": 2.0,
+                "optimizer.alphas.step_size": 2.0,
                 "optimizer.alphas.weight_decay": 0.5,
             },
-            "optimizer.alphas.learning_rate × weight_decay is 1, but must be < 1 with kind "
-            "'exponentiated', where a step shrinks log α by it",
+            "optimizer.alphas.step_size × weight_decay is 1, but must be < 1: a step "
+            "multiplies log α by 1 − it",
         ),
     ],
 )

@@ -27,7 +27,7 @@ ON_SIMPLEX: dict[str, dict[str, Any]] = {
     "gumbel": {"relaxation.kind": "gumbel", "relaxation.alphas": "probabilities"},
     "concrete": {"relaxation.kind": "concrete", "relaxation.alphas": "probabilities"},
 }
-MOVED = {"optimizer.alphas": {"kind": "exponentiated", "learning_rate": 1.0, "weight_decay": 0.01}}
+MOVED = {"optimizer.alphas": {"kind": "exponentiated", "step_size": 1.0, "weight_decay": 0.01}}
 
 
 def relaxation_of(

@@ -16,7 +16,7 @@ from tune_nas.search import Search
 from tune_nas.search.rules.wipe_out import survivors
 
 ALPHAS = {
-    **{"kind": "exponentiated", "learning_rate": 0.25, "weight_decay": 0.0},
+    **{"kind": "exponentiated", "step_size": 0.25, "weight_decay": 0.0},
     "reward_bound": 2.0,
 }
 
@@ -130,7 +130,7 @@ def test_a_factor_moves_the_bound(tmp_path: Path) -> None:
 def test_a_search_wipes_out_renormalizes_and_resumes(tmp_path: Path) -> None:
     changes = {
         "relaxation.kind": "simplex",
-        "optimizer.alphas": {**ALPHAS, "learning_rate": 3.0},
+        "optimizer.alphas": {**ALPHAS, "step_size": 3.0},
         "schedule.epochs": 4,
         "schedule.wipe_out": {"factor": 0.003},
     }

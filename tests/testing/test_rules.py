@@ -33,7 +33,7 @@ class TestLowerRate(RuleContract):
 class TestWipeOut(RuleContract):
     settings: ClassVar[dict[str, object]] = {
         "relaxation.kind": "simplex",
-        "optimizer.alphas": {"kind": "exponentiated", "lr_rule": "regret", "reward_bound": 1.0},
+        "optimizer.alphas": {"kind": "exponentiated", "step_rule": "regret", "reward_bound": 1.0},
         "schedule.wipe_out": {"factor": 0.001},
     }
 

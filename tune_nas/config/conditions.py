@@ -172,11 +172,6 @@ def _edges_are_ranked(trial: Content) -> bool:
     return _drops_edges(trial) or bool(trial["selection"]["max_skips"])
 
 
-def _has_regret_rate(trial: Content) -> bool:
-    alphas = trial["optimizer"]["alphas"]
-    return bool(alphas["kind"] == "exponentiated" and alphas["lr_rule"] == "regret")
-
-
 def _zero_gradient_moves(trial: Content) -> bool:
     weights = trial["optimizer"]["weights"]
     return bool(weights["momentum"] or weights["weight_decay"])
@@ -246,13 +241,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
         ),
     ),
     "optimizer.alphas": (_MOVES,),
-    "optimizer.alphas.learning_rate": (
-        Condition(
-            ("optimizer.alphas.kind", "optimizer.alphas.lr_rule"),
-            lambda trial: not _has_regret_rate(trial),
-            "optimizer.alphas.lr_rule 'constant'",
-        ),
-    ),
+    "optimizer.alphas.step_size": (one_of("optimizer.alphas.step_rule", "constant"),),
     "schedule.greedy.history": (
         Condition(
             ("schedule.greedy.criterion",),

@@ -103,19 +103,19 @@ class AlphasOptimizer(ExponentiatedOptions, SgdOptions, AdamOptions, _AlphasOpti
     """
 
     @model_validator(mode="after")
-    def _rate_and_decay_fit(self) -> AlphasOptimizer:
+    def _step_and_decay_fit(self) -> AlphasOptimizer:
         if self.kind != "exponentiated":
             return self
-        if self.lr_rule == "regret" and self.reward_bound is None:
+        if self.step_rule == "regret" and self.reward_bound is None:
             raise ValueError(
-                "optimizer.alphas.lr_rule is 'regret', but needs optimizer.alphas.reward_bound, "
+                "optimizer.alphas.step_rule is 'regret', but needs optimizer.alphas.reward_bound, "
                 "e.g. 1"
             )
-        rate, decay = self.learning_rate, self.weight_decay
-        if self.lr_rule == "constant" and rate * decay >= 1:
+        shrinks = self.step_size * self.weight_decay
+        if self.step_rule == "constant" and shrinks >= 1:
             raise ValueError(
-                f"optimizer.alphas.learning_rate × weight_decay is {rate * decay:g}, but must be "
-                f"< 1 with kind 'exponentiated', where a step shrinks log α by it"
+                f"optimizer.alphas.step_size × weight_decay is {shrinks:g}, but must be < 1: a "
+                "step multiplies log α by 1 − it"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Multiplicative steps of α on the simplex, and their learning rate by the number of steps.
+"""Multiplicative steps of α on the simplex, and their size by the number of steps.
 
 GAEA: Li, Khodak, Balcan and Talwalkar, "Geometry-Aware Gradient Algorithms for Neural Architecture
 Search", ICLR 2021, arXiv:2004.07802, the authors' code is liamcli/gaea_release. XNAS: Nayman, Noy,
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tune_nas.config import TrialConfig
+from tune_nas.config import OptimizerConfig, TrialConfig
 from tune_nas.spaces import Space
 from tune_nas.without_compiler import without_compiler
 
@@ -32,7 +32,7 @@ class ExponentiatedGradient(torch.optim.Optimizer):
 
     Args:
         params: The parameters.
-        lr: Learning rate η.
+        lr: η.
         weight_decay: The decay.
         bound: L: each entry of g is clipped to [−L, L]; None for no bound.
     """
@@ -96,16 +96,32 @@ def alpha_steps(trial: TrialConfig, steps_per_epoch: int, epochs: int | None = N
     return each * len(moving)
 
 
-def alphas_learning_rate(trial: TrialConfig, space: Space, steps_per_epoch: int) -> float:
-    """Return α's learning rate, by the length of the trial with ``lr_rule: regret``.
+def step_size(trial: TrialConfig, space: Space, steps_per_epoch: int) -> float:
+    """Return η of a trial with ``exponentiated``, by its length with ``step_rule: regret``.
 
     N is the largest number of operations of an edge of the space, T the number of steps of α in
     the trial. Both are our reading: XNAS counts each image in each cell as a round.
+
+    Args:
+        trial: The trial.
+        space: Its space.
+        steps_per_epoch: Number of w steps per epoch.
     """
     alphas = trial.optimizer.alphas
-    if alphas.kind != "exponentiated" or alphas.lr_rule == "constant":
-        return alphas.learning_rate
+    if alphas.step_rule == "constant":
+        return alphas.step_size
     assert alphas.reward_bound is not None
     operations = max(len(row) for cell in space.cells.values() for row in cell.operations)
     rounds = max(1, alpha_steps(trial, steps_per_epoch))
     return regret_rate(max(2, operations), rounds, alphas.reward_bound)
+
+
+def with_step_size(trial: TrialConfig, space: Space, steps_per_epoch: int) -> OptimizerConfig:
+    """Return the section ``optimizer`` with the η that `step_size` returns."""
+    config = trial.optimizer
+    if config.alphas.kind != "exponentiated":
+        return config
+    size = step_size(trial, space, steps_per_epoch)
+    return config.model_copy(
+        update={"alphas": config.alphas.model_copy(update={"step_size": size})}
+    )

@@ -74,6 +74,12 @@ class Optimizers:
         """Reset α's optimizer."""
         self.alphas = _alphas_optimizer(self.config.alphas, self._architecture, self._capturable)
 
+    @property
+    def alphas_rate(self) -> float:
+        """α's learning rate, or the size η of its multiplicative steps."""
+        config = self.config.alphas
+        return config.step_size if config.kind == "exponentiated" else config.learning_rate
+
     def set_learning_rate(self, rate: float) -> None:
         """Set w's learning rate."""
         if isinstance(self.weights, CapturableSgd):
@@ -198,16 +204,10 @@ def make_exponentiated(
     """Return the multiplicative optimizer on α and β."""
     return ExponentiatedGradient(
         parameters,
-        lr=config.learning_rate,
+        lr=config.step_size,
         weight_decay=config.weight_decay,
         bound=config.reward_bound,
     )
-
-
-def with_learning_rate(config: OptimizerConfig, rate: float) -> OptimizerConfig:
-    """Return the section ``optimizer`` with another learning rate of α."""
-    alphas = config.alphas.model_copy(update={"learning_rate": rate})
-    return config.model_copy(update={"alphas": alphas})
 
 
 def _alphas_optimizer(

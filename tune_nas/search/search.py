@@ -235,7 +235,7 @@ class Search(SupernetTraining):
             "train_loss": tally.loss,
             "train_accuracy": tally.accuracy,
             "learning_rate/weights": rate,
-            "learning_rate/alphas": self.optimizers.config.alphas.learning_rate,
+            "learning_rate/alphas": self.optimizers.alphas_rate,
         }
 
     def expected_weights(self) -> MixingWeights:

@@ -16,7 +16,7 @@ from tune_nas.data import SearchData, load_data
 from tune_nas.runtime import set_up_runtime
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.expected_cost import expected_cost
-from tune_nas.search.exponentiated import alphas_learning_rate
+from tune_nas.search.exponentiated import with_step_size
 from tune_nas.search.factory import (
     batch_needed,
     check_batches,
@@ -26,7 +26,7 @@ from tune_nas.search.factory import (
 )
 from tune_nas.search.graphs import make_steps, uncapturable_part
 from tune_nas.search.objective import Objective
-from tune_nas.search.optimizers import Optimizers, with_learning_rate
+from tune_nas.search.optimizers import Optimizers
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.rng import Draws
 from tune_nas.search.smoothing import make_smoothing
@@ -86,9 +86,8 @@ class SupernetTraining:
         self.batch_size = trial.schedule.batch_size
         self._train, self._valid = make_streams(trial, self.data)
         check_batches(trial, self.data, (self._train, self._valid))
-        rate = alphas_learning_rate(trial, self.space, self.steps_per_epoch)
         self.optimizers = Optimizers(
-            with_learning_rate(trial.optimizer, rate),
+            with_step_size(trial, self.space, self.steps_per_epoch),
             self.supernet,
             self.alphas,
             self.betas,

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tune_nas.config.options.optimizer_options import OptionsOfAll
+from tune_nas.config.options.optimizer_options import DecayOptions
 from tune_nas.config.section import Positive, Section
 
 
-class ExponentiatedOptions(OptionsOfAll):
+class ExponentiatedOptions(DecayOptions):
     """Options of ``exponentiated``: α ← α · exp(−η (g + decay · log α)) (GAEA, XNAS).
 
     Args:
-        learning_rate: Learning rate η of ``lr_rule: constant``.
-        weight_decay: Weight decay, as a negative entropy term of the loss, Σ α log α times it, so
-            that α is pulled toward the uniform distribution.
-        lr_rule: ``constant``: ``learning_rate``; ``regret``: √(2 ln N / (T L²)) for N operations
+        step_size: η of ``step_rule: constant`` (GAEA: 0.1). It has its own key, because it is not
+            on the scale of the learning rates of other optimizers.
+        step_rule: ``constant``: η is ``step_size``; ``regret``: √(2 ln N / (T L²)) for N operations
             per edge, T steps of α in the trial and L = ``reward_bound`` (XNAS).
+        weight_decay: Weight decay, as a term Σ α log α of the loss (the negative entropy), times
+            it, so that α is pulled toward the uniform distribution.
         reward_bound: L: bound of each entry of the gradient, which is clipped to [−L, L]; None for
             no bound.
     """
 
-    lr_rule: Literal["constant", "regret"] = "constant"
+    step_size: Positive = 0.1
+    step_rule: Literal["constant", "regret"] = "constant"
     reward_bound: Positive | None = None
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 from tune_nas.config.section import Decay, Rate, Section
 
 
-class OptionsOfAll(Section):
+class DecayOptions(Section):
     """The options of all shipped optimizers of α."""
 
-    learning_rate: Rate = 3e-4
     weight_decay: Rate = 1e-3
 
 
-class AdamOptions(OptionsOfAll):
+class _RateOptions(Section):
+    learning_rate: Rate = 3e-4
+
+
+class _OfBoth(DecayOptions, _RateOptions):
+    pass
+
+
+class AdamOptions(_OfBoth):
     """Options of ``adam``.
 
     Args:
@@ -24,7 +31,7 @@ class AdamOptions(OptionsOfAll):
     betas: tuple[Decay, Decay] = (0.5, 0.999)
 
 
-class SgdOptions(OptionsOfAll):
+class SgdOptions(_OfBoth):
     """Options of ``sgd`` (Hou and Jin, Table 1).
 
     Args:

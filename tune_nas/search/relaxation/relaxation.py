@@ -61,7 +61,9 @@ def initialization(config: RelaxationConfig) -> tuple[str, float]:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
     kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
-    return kind.initialization(config)
+    auto = "uniform-weight" if config.on_simplex else kind.default_init
+    init = auto if config.init == "auto" else config.init
+    return init, _INIT_STD[init] if config.init_std is None else config.init_std
 
 
 def runs_everything(config: RelaxationConfig) -> bool:
@@ -249,17 +251,8 @@ class Relaxation(ABC):
             operations = torch.where(decided[:, None], mask.to(operations.dtype), operations)
             if offsets is not None:
                 offsets = offsets.masked_fill(decided, 0.0)
-        edges = None if beta is None else self._edge_weights(name, beta)
+        edges = None if beta is None else _edge_weights(self, name, beta)
         return CellWeights(operations, edges=edges, active=active, offsets=offsets)
-
-    def _edge_weights(self, name: str, beta: Tensor) -> Tensor:
-        """Return the weights of the edges of one cell type, (edges,); pruned ones get 0."""
-        pruned = self.choices.pruned(name, beta.device)
-        weights = torch.zeros_like(beta)
-        for rows in self.choices.incoming(name, beta.device):
-            share = self.relax_edges(beta[rows][None], ~pruned[rows][None])[0]
-            weights = weights.index_copy(0, rows, share)
-        return weights
 
     def _draw(
         self, name: str, alpha: Tensor, mask: Tensor, seed: int | None, generators: Generators
@@ -268,24 +261,14 @@ class Relaxation(ABC):
             return Sample(self.relax(alpha, mask))
         return self.sample(alpha, mask, generators(seed, name, alpha.device))
 
-    @classmethod
-    def initialization(cls, config: RelaxationConfig) -> tuple[str, float]:
-        """Return how α is initialized, with ``auto`` resolved, and the standard deviation."""
-        init = cls.auto_init(config) if config.init == "auto" else config.init
-        return init, _INIT_STD[init] if config.init_std is None else config.init_std
-
-    @classmethod
-    def auto_init(cls, config: RelaxationConfig) -> str:
-        """Return the initialization of ``relaxation.init: auto``."""
-        return cls.default_init
-
     def initial_alphas(self, generator: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         """Sample α₀ for every cell type, on the CPU.
 
         Raises:
             ConfigError: If an edge has a single operation with ``uniform-weight``.
         """
-        init, std = self.initialization(self.config)
+        init = self.default_init if self.config.init == "auto" else self.config.init
+        std = _INIT_STD[init] if self.config.init_std is None else self.config.init_std
         return {
             name: _initial_alpha(cell, init, std, generator, dtype) * cell.mask()
             for name, cell in self.cells.items()
@@ -299,6 +282,17 @@ class Relaxation(ABC):
             name: 1e-3 * torch.randn(len(cell.edges), generator=generator, dtype=dtype)
             for name, cell in self.cells.items()
         }
+
+
+def _edge_weights(relaxation: Relaxation, name: str, beta: Tensor) -> Tensor:
+    """Return the weights of the edges of one cell type, (edges,); pruned ones get 0."""
+    choices = relaxation.choices
+    pruned = choices.pruned(name, beta.device)
+    weights = torch.zeros_like(beta)
+    for rows in choices.incoming(name, beta.device):
+        share = relaxation.relax_edges(beta[rows][None], ~pruned[rows][None])[0]
+        weights = weights.index_copy(0, rows, share)
+    return weights
 
 
 def _initial_alpha(

@@ -28,11 +28,6 @@ class SimplexAlphas(Relaxation):
         """Return whether α is a point of the simplex on each edge."""
         return True
 
-    @classmethod
-    def auto_init(cls, config: RelaxationConfig) -> str:
-        """Return the initialization of ``relaxation.init: auto``: uniform on the simplex."""
-        return "uniform-weight" if cls.on_simplex(config) else super().auto_init(config)
-
     def logits(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Return log α on the simplex, α otherwise; 0 outside of the mask."""
         if not self.on_simplex(self.config):
@@ -67,7 +62,9 @@ class SimplexAlphas(Relaxation):
         """
         if not self.on_simplex(self.config):
             return super().initial_alphas(generator, dtype)
-        _, std = self.initialization(self.config)
+        std = self.config.init_std
+        if std is None:
+            std = 1e-3 if self.config.init == "normal" else 0.0
         found = {}
         for name, cell in self.cells.items():
             mask = cell.mask()

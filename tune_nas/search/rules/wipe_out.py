@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.checkpoint import State
-from tune_nas.search.exponentiated import alpha_steps, alphas_learning_rate
+from tune_nas.search.exponentiated import alpha_steps, step_size
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.view import SearchControl
 
@@ -52,8 +52,8 @@ class WipeOut(Rule):
         wipe_out, bound = search.trial.schedule.wipe_out, search.trial.optimizer.alphas.reward_bound
         assert wipe_out is not None and bound is not None
         # at the size of the first epoch, as the optimizer
-        rate = alphas_learning_rate(search.trial, search.space, search.steps_per_epoch)
-        self._per_step = wipe_out.factor * 2.0 * rate * bound
+        size = step_size(search.trial, search.space, search.steps_per_epoch)
+        self._per_step = wipe_out.factor * 2.0 * size * bound
         self._removed: list[Removal] = []
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
