@@ -63,9 +63,14 @@ def test_operations_below_the_bound_go(tmp_path: Path) -> None:
     assert left(search) == [*everything[:3], "nor_conv_3x3"]
     assert act(search) == {"wiped_out/normal": 10, "wiped_out/reduction": 10}
     assert left(search) == ["none", "skip_connect", "nor_conv_3x3"]
-    assert search.remarks()["decisions"].startswith(
-        "normal 0->2 without avg_pool_3x3, normal 1->2 without avg_pool_3x3, "
+    assert search.remarks()["decisions"] == (
+        "normal without 5 operations of 5 edges, reduction without 5 operations of 5 edges"
     )
+    table = search.artifacts()["wiped_out.csv"]
+    assert isinstance(table, str)
+    lines = table.splitlines()
+    assert lines[:2] == ["epoch,cell,edge,operation", "1,normal,0->2,nor_conv_1x1"]
+    assert len(lines) == 1 + 20 and lines[11] == "2,normal,0->2,avg_pool_3x3"
     assert act(search)["wiped_out/normal"] == 15
     assert left(search) == ["none", "nor_conv_3x3"]
     act(search)  # the last epoch: nothing is left to make up, and nothing goes
@@ -118,6 +123,19 @@ def test_decided_edges_and_the_warm_up_are_left_alone(tmp_path: Path) -> None:
     assert left(search, 0) == ["nor_conv_1x1"] and left(search, 1) == []
     assert left(search, 2) == ["nor_conv_3x3"]
     assert search.choices.decided("normal").tolist() == [True, False, False, False, False]
+
+
+def test_a_few_removals_are_named(tmp_path: Path) -> None:
+    search = wiping(tmp_path)
+    set_alphas(search, [0.0] * 5)
+    assert act(search) == {"wiped_out/normal": 0, "wiped_out/reduction": 0}
+    assert search.remarks() == {} and "wiped_out.csv" not in search.artifacts()
+    with torch.no_grad():
+        search.alphas["reduction"][4, 1:3] = 0.01
+    act(search)
+    assert search.remarks()["decisions"] == (
+        "reduction 2->3 without skip_connect, reduction 2->3 without avg_pool_3x3"
+    )
 
 
 def test_a_factor_moves_the_bound(tmp_path: Path) -> None:

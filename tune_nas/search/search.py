@@ -316,6 +316,7 @@ class Search(SupernetTraining):
         files: dict[str, str | bytes] = {
             GENOTYPE: self.genotype.to_yaml(),
             **probe_files(self._probes),
+            **{name: text for rule in self.rules for name, text in rule.files().items()},
             **self.selection.files(),
         }
         taken = (*files, STATE_FILE, MANIFEST)

@@ -39,6 +39,10 @@ class Rule:
         """Return texts on the changes after the last epoch, reported like decisions."""
         return []
 
+    def files(self) -> dict[str, str]:
+        """Return its files for a checkpoint: texts by file name."""
+        return {}
+
     def state_dict(self) -> State:
         """Return its state as plain containers and tensors."""
         return {}

@@ -6,6 +6,8 @@ arXiv:1906.08031, the wipe-out of its Algorithm 1; read in microsoft/archai.
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from typing import NamedTuple
 
@@ -16,6 +18,8 @@ from tune_nas.checkpoint import State
 from tune_nas.search.exponentiated import alpha_steps, step_size
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.view import SearchControl
+
+_MOST_NAMED = 3  # of the operations of a cell type in a line about an epoch
 
 
 class Removal(NamedTuple):
@@ -92,12 +96,29 @@ class WipeOut(Rule):
         ]
 
     def remarks(self) -> list[str]:
-        """Return the operations removed after the last epoch, a text per edge."""
-        by_edge: dict[str, list[str]] = {}
-        for gone in self._removed:
-            if gone.epoch == self.search.epoch:
-                by_edge.setdefault(f"{gone.cell} {gone.edge}", []).append(gone.operation)
-        return [f"{edge} without {' and '.join(names)}" for edge, names in by_edge.items()]
+        """Return the operations removed after the last epoch, or their number if there are many."""
+        texts = []
+        for name in self.search.space.cells:
+            last = [
+                gone
+                for gone in self._removed
+                if (gone.cell, gone.epoch) == (name, self.search.epoch)
+            ]
+            if len(last) <= _MOST_NAMED:
+                texts += [f"{name} {gone.edge} without {gone.operation}" for gone in last]
+            else:
+                edges = len({gone.edge for gone in last})
+                texts.append(f"{name} without {len(last)} operations of {edges} edges")
+        return texts
+
+    def files(self) -> dict[str, str]:
+        """Return ``wiped_out.csv``, a line per removed operation, once there is one."""
+        if not self._removed:
+            return {}
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([Removal._fields, *self._removed])
+        return {"wiped_out.csv": text.getvalue()}
 
     def state_dict(self) -> State:
         """Return the removed operations."""
