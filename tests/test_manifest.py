@@ -123,7 +123,7 @@ def test_an_installed_package_adds_parts(installed: Callable[..., None], tmp_pat
         rules="count = package_with_parts:Count",
         operations="added_median = package_with_parts:added_median",
     )
-    assert manifest.names("relaxations")[-2:] == ("uniform-path", "doubled")
+    assert manifest.names("relaxations")[-2:] == ("simplex", "doubled")
     settings = {
         **SMALL,
         "relaxation.kind": "doubled",
@@ -211,8 +211,8 @@ def test_a_shipped_class_is_the_shipped_part() -> None:
         (
             "relaxation.kind",
             "softmx",
-            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, or a "
-            "custom module:Class; did you mean 'softmax'?",
+            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, simplex, "
+            "or a custom module:Class; did you mean 'softmax'?",
         ),
         (
             "relaxation.smoothing.kind",
@@ -222,7 +222,7 @@ def test_a_shipped_class_is_the_shipped_part() -> None:
         ("selection.kind", "greed", "did you mean 'greedy'?"),
         ("schedule.rules", ["stop"], "must not have 'stop': schedule.stop turns it on"),
         ("schedule.rules", ["mine"], "must name each rule as module:Class, but has 'mine'"),
-        ("optimizer.alphas.kind", "adm", "must be one of adam, sgd, or a custom module:function"),
+        ("optimizer.alphas.kind", "adm", "must be one of adam, sgd, exponentiated, or a custom "),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(key: str, value: Any, message: str) -> None:

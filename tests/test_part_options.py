@@ -24,9 +24,11 @@ Content = dict[str, Any]
 # section, part, the content that the part needs elsewhere, its options, and the same as keys
 CASES: list[tuple[str, str, Content, Content, Content]] = [
     (
-        *("relaxation", "gumbel", {}),
-        {"temperature": {"start": 5.0, "end": 0.5}, "unsampled": "as-numbers"},
-        {"temperature": {"start": 5.0, "end": 0.5}, "unsampled": "as-numbers"},
+        *("relaxation", "gumbel", {"optimizer": {"alphas": {"kind": "mine:optimizer"}}}),
+        {"temperature": {"start": 5.0, "end": 0.5}, "unsampled": "as-numbers"}
+        | {"alphas": "probabilities"},
+        {"temperature": {"start": 5.0, "end": 0.5}, "unsampled": "as-numbers"}
+        | {"alphas": "probabilities"},
     ),
     (
         *("relaxation", "concrete", {}),
@@ -87,6 +89,11 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
         {"learning_rate": 0.01, "weight_decay": 0.02, "momentum": 0.5},
     ),
     (
+        *("optimizer.alphas", "exponentiated", {"relaxation": {"kind": "simplex"}}),
+        {"step_size": 0.2, "weight_decay": 0.01, "step_rule": "regret", "reward_bound": 2.0},
+        {"step_size": 0.2, "weight_decay": 0.01, "step_rule": "regret", "reward_bound": 2.0},
+    ),
+    (
         *("data", "cifar10", {}),
         {"dir": "/images", "download": True},
         {"dir": "/images", "download": True},
@@ -121,6 +128,7 @@ RULE_CASES: list[tuple[str, Content, Content]] = [
     ("greedy", {"criterion": 2, "history": 2}, {"greedy": {"criterion": 2, "history": 2}}),
     ("greedy", {}, {"greedy": {}}),
     ("lr_rule", {"share": 0.2}, {"lr_rule": {"share": 0.2}}),
+    ("wipe_out", {"factor": 0.5}, {"wipe_out": {"factor": 0.5}}),
     ("stop", {"skips": {"normal": 2}}, {"stop": {"skips": {"normal": 2}}}),
     (
         "stages",
@@ -128,6 +136,13 @@ RULE_CASES: list[tuple[str, Content, Content]] = [
         {"stages": [{"epochs": 20}, {"epochs": 30, "operations": 4}], "carry_over": "none"},
     ),
 ]
+# What a rule needs elsewhere in the trial.
+RULE_NEEDS: dict[str, Content] = {
+    "wipe_out": {
+        "relaxation": {"kind": "simplex"},
+        "optimizer": {"alphas": {"kind": "exponentiated", "reward_bound": 1.0}},
+    }
+}
 SMALL: Content = {
     "data": {"name": "fake", "train_images": 32, "resolution": 8},
     "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
@@ -264,17 +279,18 @@ def _option_of(section: str, key: str) -> str:
 
 @pytest.mark.parametrize(("rule", "options", "keys"), RULE_CASES)
 def test_rules_too(rule: str, options: Content, keys: Content, tmp_path: Path) -> None:
-    flat = load_trial(file_of(tmp_path, {"schedule": keys}))
+    needs = RULE_NEEDS.get(rule, {})
+
+    def with_schedule(schedule: Content) -> TrialConfig:
+        return load_trial(file_of(tmp_path, {**needs, "schedule": schedule}))
+
+    flat = with_schedule(keys)
     listed: list[Content] = [{"kind": rule, "options": options}]
-    assert load_trial(file_of(tmp_path, {"schedule": {"rules": listed}})) == flat
-    assert load_trial(file_of(tmp_path, {}), {"schedule.rules": listed}) == flat
-    both = {"schedule": {**keys, "rules": listed}}
-    assert load_trial(file_of(tmp_path, both)) == flat
+    assert with_schedule({"rules": listed}) == flat
+    assert load_trial(file_of(tmp_path, needs), {"schedule.rules": listed}) == flat
+    assert with_schedule({**keys, "rules": listed}) == flat
     target = manifest.SHIPPED["rules"][rule]
-    assert (
-        load_trial(file_of(tmp_path, {"schedule": {"rules": [{**listed[0], "kind": target}]}}))
-        == flat
-    )
+    assert with_schedule({"rules": [{**listed[0], "kind": target}]}) == flat
 
 
 def test_a_setting_replaces_an_option_of_the_file(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "concrete": "tune_nas.search.relaxation.concrete:Concrete",
         "dirichlet": "tune_nas.search.relaxation.dirichlet:Dirichlet",
         "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
+        "simplex": "tune_nas.search.relaxation.simplex:Simplex",
     },
     "smoothings": {
         "random": "tune_nas.search.smoothing.random:RandomSmoothing",
@@ -57,6 +58,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "stages": "tune_nas.search.rules.stages:Stages",
         "greedy": "tune_nas.search.rules.sequential_decisions:SequentialDecisions",
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
+        "wipe_out": "tune_nas.search.rules.wipe_out:WipeOut",
         "stop": "tune_nas.search.rules.stop:Stop",
     },
     "probes": {},  # built-in ones observe every search
@@ -86,6 +88,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "alpha_optimizers": {
         "adam": "tune_nas.search.optimizers:make_adam",
         "sgd": "tune_nas.search.optimizers:make_sgd",
+        "exponentiated": "tune_nas.search.optimizers:make_exponentiated",
     },
     "tasks": {
         "search": "tune_nas.tasks.search_task:SearchTask",

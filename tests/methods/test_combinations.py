@@ -17,6 +17,10 @@ Shrink = Callable[..., TrialConfig]
 GradientsOf = Callable[[Search], list[list[bool]]]
 
 MOVED_BY_ALPHA = [name for name in relaxation_names() if name != "uniform-path"]
+# What a relaxation needs of other parts.
+NEEDS: dict[str, dict[str, Any]] = {
+    "simplex": {"optimizer.alphas": {"kind": "exponentiated", "step_size": 0.1}}
+}
 LEVELS = [("single", 1), *product(("bilevel", "mixed"), (1, 2))]
 SEQUENCES = ("simultaneous", "weights-first", "alphas-first")
 
@@ -43,6 +47,7 @@ def test_any_relaxation_with_any_update(
     turn = MOVED_BY_ALPHA.index(relaxation) + LEVELS.index((level, order))
     update = {"level": level, "order": order, "sequence": SEQUENCES[turn % len(SEQUENCES)]}
     own = {"relaxation.kind": relaxation, "relaxation.init_std": 0.1, "update": update}
+    own |= NEEDS.get(relaxation, {})
     run_one_epoch(shrink("darts-1st", **own), gradients_of)
 
 
@@ -63,6 +68,7 @@ def test_any_relaxation_with_any_schedule(
     if relaxation == "gumbel" and "smoothing" in extra:
         pytest.skip("refused, see below")
     own = {"space.init_channels": 4} if extra == "partial channels" else {}
+    own |= NEEDS.get(relaxation, {})
     trial = shrink("milenas", **{"relaxation.kind": relaxation, **EXTRAS[extra], **own})
     run_one_epoch(trial, gradients_of)
 
@@ -80,6 +86,7 @@ def test_any_selection_with_any_relaxation(relaxation: str, selection: str, shri
             "selection.perturbation": {"interval": 1, "batches": 1},
             "selection.sampled": {"genotypes": 2},
             "schedule.epochs": 1,
+            **NEEDS.get(relaxation, {}),
         },
     )
     search = Search(trial)

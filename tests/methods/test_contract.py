@@ -142,13 +142,13 @@ def check_alphas(name: str, states: States, gradients: list[list[bool]]) -> None
         assert not gradients and not any(moved)
         return
     # of α in the normal and in the reduction cell, and of both β where there are any
-    assert gradients[0] == [True] * (4 if name == "pc-darts" else 2)
+    assert gradients[0] == [True] * (4 if name.endswith("pc-darts") else 2)
     if name == "p-darts" or name.startswith("drnas-progressive"):  # each stage starts with w alone
         assert all(moved[1::2])
         anew = name == "p-darts"  # where α is drawn again
         assert moved[2::2] == [anew] * len(moved[2::2])
         assert not moved[0]
-    elif name == "pc-darts":
+    elif name.endswith("pc-darts"):
         assert moved == [False, True, True]
     else:
         assert all(moved[:3])
@@ -171,7 +171,17 @@ def check_choices(name: str, search: Search, states: States) -> None:
     def decided(cell: str) -> list[int]:
         return [int(state["choices"][cell]["decided"].sum()) for state in states[1:]]
 
-    if name.startswith(("gdas", "milenas-gumbel", "snas")):
+    if name.startswith(("gaea", "xnas")):
+        for state in states:
+            for kind, alpha in state["alphas"].items():
+                torch.testing.assert_close(alpha.sum(dim=1), torch.ones(len(alpha)))
+                assert (alpha >= 0).all(), kind
+    if name == "xnas":
+        wiped = metric("wiped_out/normal")
+        assert 0 < wiped[0] <= wiped[1] == wiped[2]  # nothing after the last epoch
+        gone = states[-1]["choices"]["normal"]["remaining"].logical_not().sum()
+        assert wiped[-1] == gone
+    if name.startswith(("gdas", "gaea-gdas", "milenas-gumbel", "snas")):
         start, end = {"snas": (1, 0.03), "milenas-gumbel-code": (10, 1.03)}.get(name, (10, 0.1))
         last = len(epochs) - 1
         expected = [start + (end - start) * e / last for e in epochs]
@@ -212,6 +222,7 @@ def test_a_trial_fits_its_own_space(name: str) -> None:
     sizes = {
         "space.init_channels": {
             "pc-darts": 4,
+            "gaea-pc-darts": 4,
             "drnas-progressive": 12,
             "drnas-progressive-code": 12,
         }.get(name, 2),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from supernet_trials import SUPERNET_TRIALS
 
 from tune_nas.config import Section, TrialConfig, dotted_keys
@@ -46,6 +47,7 @@ OTHER: dict[str, Any] = {
     "relaxation.penalty.kind": "zero-one",
     "relaxation.penalty.weight": 5.0,
     "relaxation.unsampled": None,
+    "relaxation.alphas": "probabilities",
     "relaxation.options": {"a": 1},
     "update.order": 2,
     "update.sequence": "simultaneous",
@@ -66,6 +68,9 @@ OTHER: dict[str, Any] = {
     "optimizer.alphas.betas": [0.1, 0.2],
     "optimizer.alphas.momentum": 0.1,
     "optimizer.alphas.weight_decay": 0.3,
+    "optimizer.alphas.step_size": 0.7,
+    "optimizer.alphas.step_rule": "regret",
+    "optimizer.alphas.reward_bound": 1e-4,
     "schedule.greedy.history": 1,
     "schedule.carry_over": None,
     "schedule.stop.patience": 2,
@@ -123,6 +128,7 @@ READ_IN_VAIN = {
     "optimizer.alphas.learning_rate",
     "optimizer.alphas.betas",
     "optimizer.alphas.weight_decay",
+    "optimizer.alphas.step_size",  # where `regret` has put another one in its place
     "schedule.greedy.history",  # kept for criterion 2 alone
 }
 # Keys of data are those of `check_data_keys`, which knows what each data set uses.
@@ -131,6 +137,11 @@ _OF_DATA |= {"data.streaming", "data.workers"}
 OF_OTHERS = ("retrain.", "analysis.")  # sections of other tasks
 _OF_RETRAINING = {"runtime.compile", "runtime.workers"}
 NOT_READ_BY_A_SEARCH = {"name", "description", *_OF_RETRAINING, *_OF_DATA}
+
+
+def plain_sgd(parameters: list[torch.Tensor], config: Any) -> torch.optim.Optimizer:
+    """A custom optimizer, which goes with α of any kind."""
+    return torch.optim.SGD(parameters, lr=config.learning_rate)
 
 
 def ineffective(trial: TrialConfig) -> list[str]:
@@ -219,7 +230,8 @@ def test_a_search_reads_the_declared_keys_and_the_others_change_no_bit(
     unread = of_search - set(without) - reads
     assert {key for key in unread if not in_absent_section(trial, key)} == set()
 
-    if trial.selection.kind in ("greedy", "perturbation") or trial.schedule.greedy is not None:
+    rules = trial.schedule.greedy, trial.schedule.wipe_out
+    if trial.selection.kind in ("greedy", "perturbation") or any(rules):
         # Weights of operations that were taken out stay or move on; nothing runs them again.
         without.remove("optimizer.weights.unsampled")
         moved = run(changed(trial, ["optimizer.weights.unsampled"])[0])
@@ -258,6 +270,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "relaxation.penalty.kind": ("single-level", {}),
     "relaxation.penalty.weight": ("fairdarts", {}),
     "relaxation.unsampled": ("gdas", {}),
+    "relaxation.alphas": ("gdas", {"optimizer.alphas.kind": "test_effects:plain_sgd"}),
     "update.order": ("darts-1st", {}),
     "update.sequence": ("darts-1st", {}),
     "update.lambda": ("milenas", {}),
@@ -277,6 +290,9 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "optimizer.alphas.betas": ("darts-1st", {}),
     "optimizer.alphas.momentum": ("darts-1st", {"optimizer.alphas.kind": "sgd"}),
     "optimizer.alphas.weight_decay": ("darts-1st", {}),
+    "optimizer.alphas.step_size": ("gaea-bilevel", {}),
+    "optimizer.alphas.step_rule": ("gaea-bilevel", {"optimizer.alphas.reward_bound": 1.0}),
+    "optimizer.alphas.reward_bound": ("gaea-bilevel", {}),
     "schedule.carry_over": ("drnas-progressive", {}),
     "schedule.stop.patience": ("darts-1st", {"schedule.stop.skips": {"normal": 1}}),
     "selection.max_skips": ("darts-1st", {}),

@@ -40,6 +40,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fairdarts": ("fairdarts", {}),
     # with a single channel left, torch could not tell layouts, and so orders of sums, apart
     "pc-darts": ("pc-darts", {"space.init_channels": 8}),
+    "gaea": ("gaea-erm", {"optimizer.alphas.weight_decay": 0.01}),
+    "gaea pc-darts": ("gaea-pc-darts", {"space.init_channels": 8}),
+    "xnas, wipe-out": ("xnas", {}),
+    "snas on the simplex": (
+        "snas",
+        {"relaxation.alphas": "probabilities", "optimizer.alphas.kind": "exponentiated"},
+    ),
     "sdarts-rs": ("sdarts-rs", {}),
     "sdarts-adv": ("sdarts-adv", {"relaxation.smoothing.steps": 1}),
     "sgas": ("sgas", {}),

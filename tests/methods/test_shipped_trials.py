@@ -47,6 +47,11 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
         *(50, 64, 0.1, 0.0, 6e-4),
     ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
+    "gaea-bilevel": ("simplex", "bilevel", 1, "α w", "magnitude", 25, 64, 0.025, 0.013, 0.1),
+    "gaea-erm": ("simplex", "single", 1, "α w", "magnitude", 25, 64, 0.025, 0.013, 0.1),
+    "gaea-pc-darts": ("simplex", "bilevel", 1, "α w", "magnitude", 50, 256, 0.1, 0.0, 0.1),
+    "gaea-gdas": ("gumbel", "bilevel", 1, "w α", "magnitude", 250, 64, 0.025, 0.001, 0.01),
+    "xnas": ("simplex", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, None),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
 }
 # kind, budget, levels
@@ -153,10 +158,48 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "relaxation.penalty": {"kind": "zero-one", "weight": 10.0},
         "optimizer.alphas.betas": (0.9, 0.999),
     },
+    "gaea-bilevel": {
+        "space.name": "nasbench201",
+        "space.init_channels": 24,
+        "optimizer.alphas.kind": "exponentiated",
+        "optimizer.alphas.weight_decay": 0.0,
+        "optimizer.alphas.reward_bound": None,
+    },
+    "gaea-erm": {
+        "space.name": "nasbench201",
+        "space.init_channels": 24,
+        "data.single_level": "all",
+        "optimizer.alphas.kind": "exponentiated",
+        "optimizer.alphas.weight_decay": 0.0,
+        "update.alpha_batch": "same",
+    },
+    "gaea-pc-darts": {
+        "space.name": "darts",
+        "update.warmup": 15,
+        "relaxation.partial_channels": 4,
+        "relaxation.edge_normalization": True,
+        "optimizer.alphas.weight_decay": 0.0,
+        "retrain.drop_path": 0.3,
+    },
+    "gaea-gdas": {
+        "space.name": "nasbench201",
+        "relaxation.alphas": "probabilities",
+        "relaxation.temperature": {"start": 10.0, "end": 0.1},
+        "optimizer.alphas.kind": "exponentiated",
+        "optimizer.alphas.weight_decay": 0.01,
+        "update.warmup": 50,
+    },
+    "xnas": {
+        "space.name": "darts",
+        "optimizer.alphas.step_rule": "regret",
+        "optimizer.alphas.reward_bound": 1.0,
+        "optimizer.alphas.weight_decay": 0.0,
+        "schedule.wipe_out": {"factor": 1.0},
+    },
     "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
 }
 OWN_RETRAIN = (
-    *("pc-darts", "p-darts", "p-darts-code"),
+    *("pc-darts", "gaea-pc-darts", "p-darts", "p-darts-code"),
     *("drnas", "drnas-code", "drnas-progressive", "drnas-progressive-code"),
 )
 
@@ -166,6 +209,14 @@ def value_of(trial: TrialConfig, key: str) -> Any:
     for part in key.split("."):
         value = value[part]
     return value
+
+
+def _rate(trial: TrialConfig) -> float | None:
+    """Return α's learning rate, or the size of its multiplicative steps if it is given."""
+    alphas = trial.optimizer.alphas
+    if alphas.kind != "exponentiated":
+        return alphas.learning_rate
+    return alphas.step_size if alphas.step_rule == "constant" else None
 
 
 def test_every_shipped_trial_is_listed_here() -> None:
@@ -201,7 +252,7 @@ def test_shipped_trials_are_the_papers(name: str) -> None:
         schedule.batch_size,
         optimizer.weights.learning_rate,
         optimizer.weights.learning_rate_min,
-        optimizer.alphas.learning_rate if moves else None,
+        _rate(trial) if moves else None,
     )
     particulars = PARTICULARS.get(name, {})
     assert {key: value_of(trial, key) for key in particulars} == particulars

@@ -34,6 +34,27 @@ class TestPath(RelaxationContract):
     settings: ClassVar[dict[str, object]] = {"selection.sampled.genotypes": 2}
 
 
+class TestSimplex(RelaxationContract):
+    kind = "simplex"
+    settings: ClassVar[dict[str, object]] = {"optimizer.alphas.kind": "exponentiated"}
+
+
+class TestGumbelOnTheSimplex(RelaxationContract):
+    kind = "gumbel"
+    settings: ClassVar[dict[str, object]] = {
+        "relaxation.alphas": "probabilities",
+        "optimizer.alphas.kind": "exponentiated",
+    }
+
+
+class TestConcreteOnTheSimplex(RelaxationContract):
+    kind = "concrete"
+    settings: ClassVar[dict[str, object]] = {
+        "relaxation.alphas": "probabilities",
+        "optimizer.alphas.kind": "exponentiated",
+    }
+
+
 class TestSharpening(RelaxationContract):
     kind = "own_parts:Sharpening"
     options: ClassVar[dict[str, object]] = {"end": 0.2}

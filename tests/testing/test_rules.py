@@ -30,6 +30,14 @@ class TestLowerRate(RuleContract):
     settings: ClassVar[dict[str, object]] = {"schedule.lr_rule": {"share": 0.1, "factor": 0.5}}
 
 
+class TestWipeOut(RuleContract):
+    settings: ClassVar[dict[str, object]] = {
+        "relaxation.kind": "simplex",
+        "optimizer.alphas": {"kind": "exponentiated", "step_rule": "regret", "reward_bound": 1.0},
+        "schedule.wipe_out": {"factor": 0.001},
+    }
+
+
 class TestStop(RuleContract):
     settings: ClassVar[dict[str, object]] = {"schedule.stop": {"convolutions": {"normal": 4}}}
 

@@ -241,6 +241,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
         ),
     ),
     "optimizer.alphas": (_MOVES,),
+    "optimizer.alphas.step_size": (one_of("optimizer.alphas.step_rule", "constant"),),
     "schedule.greedy.history": (
         Condition(
             ("schedule.greedy.criterion",),

@@ -7,12 +7,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tune_nas import manifest
 from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOptions
 from tune_nas.config.options.smoothing_options import AdversarialOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
 _ONE_PATH = ("gumbel", "uniform-path")
+_CONCRETE = ("gumbel", "concrete")
 
 
 class _SmoothingKind(PartSection):
@@ -59,17 +61,20 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one sampled operation per edge, GDAS);
             ``concrete`` (a sampled soft choice, SNAS); ``dirichlet`` (DrNAS); ``uniform-path`` (one
-            architecture of the space, sampled uniformly regardless of α, RSPS); or ``module:Class``
-            for a custom one.
+            architecture of the space, sampled uniformly regardless of α, RSPS); ``simplex`` (the
+            weights are α itself, GAEA, XNAS); or ``module:Class`` for a custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
-            σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
+            σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid. Where α is
+            a point of the simplex, it is softmax(N(0, init_std)) with ``normal``, and 1/n with
+            ``uniform-weight`` and ``auto``.
         init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` if it
             is given; the paper has no such noise.
         smoothing: Perturbation of the weights in w steps.
         partial_channels: K: 1/K of a node's channels passes through the operations, the others
             bypass them, then all are shuffled (PC-DARTS); 1 for all.
         edge_normalization: Whether each edge has a weight, softmax(β) over the edges into its node
-            (PC-DARTS); a genotype then ranks by operation weight × edge weight.
+            (PC-DARTS), or β itself where α is a point of the simplex; a genotype then ranks by
+            operation weight × edge weight.
         flops_weight: Factor of a term in α's loss: the multiply-adds of the supernet's operations
             under their expected weights, divided by those with the most expensive operation on
             every edge (the form of ProxylessNAS and FBNet); 0 for no such term.
@@ -85,6 +90,14 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
     edge_normalization: bool = False
     flops_weight: Rate = 0.0
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def on_simplex(self) -> bool | None:
+        """Whether α is a point of the simplex on each edge; None for a custom class."""
+        if not manifest.is_shipped("relaxations", self.kind):
+            return None
+        sampled = self.kind in _CONCRETE and self.alphas == "probabilities"
+        return self.kind == "simplex" or sampled
 
     @model_validator(mode="after")
     def _goes_together(self) -> RelaxationConfig:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas import manifest
+from tune_nas.config.options.exponentiated_options import WipeOutOptions
 from tune_nas.config.options.option_keys import with_rules_as_keys
 from tune_nas.config.options.rule_options import (
     GreedyOptions,
@@ -38,6 +39,7 @@ class ScheduleConfig(StagesOptions, _Lengths):
         greedy: Decisions during the search (SGAS); None for none.
         stop: Early stopping.
         lr_rule: Rule that lowers w's learning rate; None for none.
+        wipe_out: Removal of operations that cannot win any more (XNAS); None for none.
         rules: Custom rules, ``module:Class`` each. ``{kind: greedy, options: {…}}`` is another
             spelling of ``greedy: {…}``, likewise for the other shipped rules.
     """
@@ -48,6 +50,7 @@ class ScheduleConfig(StagesOptions, _Lengths):
     greedy: GreedyOptions | None = None
     stop: StopOptions = StopOptions()
     lr_rule: LowerRateOptions | None = None
+    wipe_out: WipeOutOptions | None = None
     rules: list[str] = Field(default_factory=list)
 
     @model_validator(mode="before")

@@ -11,6 +11,26 @@ from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.update_config import UpdateConfig
 
 
+class AlphasSection(Protocol):
+    """The section ``optimizer.alphas``."""
+
+    @property
+    def kind(self) -> str:
+        """The optimizer."""
+
+    @property
+    def reward_bound(self) -> float | None:
+        """L."""
+
+
+class OptimizerSection(Protocol):
+    """The section ``optimizer``."""
+
+    @property
+    def alphas(self) -> AlphasSection:
+        """The optimizer of α."""
+
+
 class Parts(Protocol):
     """The sections of a trial that must be compatible."""
 
@@ -27,6 +47,10 @@ class Parts(Protocol):
         """How w and α are updated."""
 
     @property
+    def optimizer(self) -> OptimizerSection:
+        """The optimizers of w and α."""
+
+    @property
     def schedule(self) -> ScheduleConfig:
         """Changes over the epochs."""
 
@@ -39,6 +63,7 @@ def check_together(trial: Parts) -> None:
     """Raise a one-line ValueError if parts of a trial are incompatible."""
     updates = trial.update.in_all_epochs()
     _check_alphas_move(trial, updates)
+    _check_simplex(trial, updates)
     _check_images(trial, updates)
     _check_lengths(trial)
     if trial.selection.kind == "greedy" and trial.schedule.greedy is None:
@@ -64,10 +89,36 @@ def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
             f"update.level is 'none', so that α never moves, but selection.kind '{selection}' "
             "reads α; take 'perturbation' or 'sampled'"
         )
-    if schedule.greedy or schedule.stages:
-        given = "greedy" if schedule.greedy else "stages"
+    if schedule.greedy or schedule.stages or schedule.wipe_out:
+        given = "greedy" if schedule.greedy else "stages" if schedule.stages else "wipe_out"
         raise ValueError(
             f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
+        )
+
+
+def _check_simplex(trial: Parts, updates: list[UpdateConfig]) -> None:
+    """Reject an optimizer of α that does not fit the domain of α, and a wipe-out without its L."""
+    relaxation, optimizer = trial.relaxation, trial.optimizer.alphas
+    exponentiated = optimizer.kind == "exponentiated"
+    moves = any(update.level != "none" for update in updates)
+    if moves and exponentiated and relaxation.on_simplex is False:
+        raise ValueError(
+            f"optimizer.alphas.kind is 'exponentiated', but relaxation.kind '{relaxation.kind}' "
+            "has its α off the simplex; take 'simplex', or 'gumbel' with relaxation.alphas "
+            "'probabilities'"
+        )
+    if moves and relaxation.on_simplex and optimizer.kind in ("adam", "sgd"):
+        raise ValueError(
+            f"optimizer.alphas.kind is '{optimizer.kind}', but relaxation.kind "
+            f"'{relaxation.kind}' has its α on the simplex, which its steps leave; take "
+            "'exponentiated'"
+        )
+    if trial.schedule.wipe_out is not None and (
+        not exponentiated or optimizer.reward_bound is None
+    ):
+        raise ValueError(
+            "schedule.wipe_out is given, but needs optimizer.alphas.kind 'exponentiated' with a "
+            "reward_bound, by which it knows what cannot win any more"
         )
 
 

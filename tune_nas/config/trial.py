@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from tune_nas.config.analysis_config import AnalysisConfig
 from tune_nas.config.data_config import DataConfig
 from tune_nas.config.decides import Decides
+from tune_nas.config.options.exponentiated_options import ExponentiatedOptions
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.relaxation_config import RelaxationConfig
@@ -91,14 +92,32 @@ class _AlphasOptimizerKind(PartSection):
         return check_part("optimizer.alphas.kind", value, "module:function")
 
 
-class AlphasOptimizer(SgdOptions, AdamOptions, _AlphasOptimizerKind):
+class AlphasOptimizer(ExponentiatedOptions, SgdOptions, AdamOptions, _AlphasOptimizerKind):
     """The optimizer of α, with a constant learning rate.
 
     The options of the shipped ones are keys of this section.
 
     Args:
-        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); or ``module:function`` for a custom one.
+        kind: ``adam``; ``sgd`` (Hou and Jin, Table 1); ``exponentiated`` (a multiplicative step for
+            α on the simplex, GAEA, XNAS); or ``module:function`` for a custom one.
     """
+
+    @model_validator(mode="after")
+    def _step_and_decay_fit(self) -> AlphasOptimizer:
+        if self.kind != "exponentiated":
+            return self
+        if self.step_rule == "regret" and self.reward_bound is None:
+            raise ValueError(
+                "optimizer.alphas.step_rule is 'regret', but needs optimizer.alphas.reward_bound, "
+                "e.g. 1"
+            )
+        shrinks = self.step_size * self.weight_decay
+        if self.step_rule == "constant" and shrinks >= 1:
+            raise ValueError(
+                f"optimizer.alphas.step_size × weight_decay is {shrinks:g}, but must be < 1: a "
+                "step multiplies log α by 1 − it"
+            )
+        return self
 
 
 class OptimizerConfig(Section):

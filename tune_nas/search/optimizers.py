@@ -1,4 +1,4 @@
-"""The two optimizers of a search: SGD on w; Adam, SGD or a custom one on α and β."""
+"""The two optimizers of a search: SGD on w; a shipped or a custom one on α and β."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tune_nas.eager_optimizers import EagerAdam, EagerSgd
 from tune_nas.errors import ConfigError
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.capturable import CapturableAdam, CapturableSgd
+from tune_nas.search.exponentiated import ExponentiatedGradient
 from tune_nas.search.objective import Gradients
 from tune_nas.search.unrolled import SgdState
 from tune_nas.training import cosine
@@ -72,6 +73,12 @@ class Optimizers:
     def restart_alphas(self) -> None:
         """Reset α's optimizer."""
         self.alphas = _alphas_optimizer(self.config.alphas, self._architecture, self._capturable)
+
+    @property
+    def alphas_rate(self) -> float:
+        """α's learning rate, or the size η of its multiplicative steps."""
+        config = self.config.alphas
+        return config.step_size if config.kind == "exponentiated" else config.learning_rate
 
     def set_learning_rate(self, rate: float) -> None:
         """Set w's learning rate."""
@@ -188,6 +195,18 @@ def make_sgd(
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
+    )
+
+
+def make_exponentiated(
+    parameters: list[Tensor], config: AlphasOptimizer, capturable: bool
+) -> torch.optim.Optimizer:
+    """Return the multiplicative optimizer on α and β."""
+    return ExponentiatedGradient(
+        parameters,
+        lr=config.step_size,
+        weight_decay=config.weight_decay,
+        bound=config.reward_bound,
     )
 
 

@@ -235,7 +235,7 @@ class Search(SupernetTraining):
             "train_loss": tally.loss,
             "train_accuracy": tally.accuracy,
             "learning_rate/weights": rate,
-            "learning_rate/alphas": self.trial.optimizer.alphas.learning_rate,
+            "learning_rate/alphas": self.optimizers.alphas_rate,
         }
 
     def expected_weights(self) -> MixingWeights:
@@ -304,9 +304,11 @@ class Search(SupernetTraining):
         return self.genotype
 
     def remarks(self) -> dict[str, str]:
-        """Return the edges decided in the last epoch, and the reason for an early end."""
+        """Return the decisions and removals of the last epoch, and the reason for an early end."""
         ended = self.stop_reason if self.done else None
-        remarks = {DECISIONS: self.decisions.of_epoch(self.epoch), ENDED: ended}
+        decided = [self.decisions.of_epoch(self.epoch)]
+        decided += [text for rule in self.rules for text in rule.remarks()]
+        remarks = {DECISIONS: ", ".join(text for text in decided if text), ENDED: ended}
         return {key: text for key, text in remarks.items() if text}
 
     def artifacts(self) -> dict[str, str | bytes]:
@@ -314,6 +316,7 @@ class Search(SupernetTraining):
         files: dict[str, str | bytes] = {
             GENOTYPE: self.genotype.to_yaml(),
             **probe_files(self._probes),
+            **{name: text for rule in self.rules for name, text in rule.files().items()},
             **self.selection.files(),
         }
         taken = (*files, STATE_FILE, MANIFEST)

@@ -16,6 +16,7 @@ from tune_nas.data import SearchData, load_data
 from tune_nas.runtime import set_up_runtime
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.expected_cost import expected_cost
+from tune_nas.search.exponentiated import with_step_size
 from tune_nas.search.factory import (
     batch_needed,
     check_batches,
@@ -82,8 +83,11 @@ class SupernetTraining:
             trial.space.init_channels, trial.space.cells, trial.relaxation.partial_channels
         )
         self.supernet = self._make_supernet(self.size)
+        self.batch_size = trial.schedule.batch_size
+        self._train, self._valid = make_streams(trial, self.data)
+        check_batches(trial, self.data, (self._train, self._valid))
         self.optimizers = Optimizers(
-            trial.optimizer,
+            with_step_size(trial, self.space, self.steps_per_epoch),
             self.supernet,
             self.alphas,
             self.betas,
@@ -91,9 +95,6 @@ class SupernetTraining:
             capturable=self._steps.captures,
         )
         self._connect()
-        self.batch_size = trial.schedule.batch_size
-        self._train, self._valid = make_streams(trial, self.data)
-        check_batches(trial, self.data, (self._train, self._valid))
 
     def _make_supernet(self, size: SupernetSize) -> Supernet:
         return make_supernet(self.space, self.data, size, self.trial, self.device, self.dtype)

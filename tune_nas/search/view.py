@@ -120,6 +120,10 @@ class SupernetView(Protocol):
         """The size of the current supernet."""
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Number of w steps per epoch."""
+
+    @property
     def batch_size(self) -> int:
         """Number of images per training batch."""
 

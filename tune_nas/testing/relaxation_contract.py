@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from tune_nas.search import Search
+from tune_nas.search.relaxation import AlphaStep
+from tune_nas.seeds import new_generator
 from tune_nas.spaces import CellWeights
 from tune_nas.testing.search_contract import PartContract
 
@@ -39,7 +41,8 @@ class RelaxationContract(PartContract):
         for alphas in _random_alphas(search).values():
             mask = _some_mask(alphas)
             inputs = alphas.double().requires_grad_()
-            if search.relaxation.relax(inputs, mask).requires_grad:
+            weights = search.relaxation.relax(inputs, mask)
+            if weights.requires_grad and not search.relaxation.straight_through:
                 assert torch.autograd.gradcheck(
                     lambda a, m=mask: search.relaxation.relax(a, m), (inputs,)
                 )
@@ -90,10 +93,15 @@ class RelaxationContract(PartContract):
 def _random_alphas(search: Search) -> dict[str, Tensor]:
     """Return α that differ between all operations and edges."""
     generator = torch.Generator().manual_seed(3)
-    return {
+    drawn = {
         name: torch.randn(alphas.shape, generator=generator)
         for name, alphas in search.alphas.items()
     }
+    if search.relaxation.adjusts_alphas:  # a step leaves only such α
+        step = AlphaStep(search.alphas, drawn, {}, [0], new_generator)
+        with torch.no_grad():
+            search.relaxation.adjust_alphas(step)
+    return drawn
 
 
 def _some_mask(alphas: Tensor) -> Tensor:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from tune_nas.config.section import Decay, Rate, Section
 
 
-class _OfBoth(Section):
-    learning_rate: Rate = 3e-4
+class DecayOptions(Section):
+    """The options of all shipped optimizers of α."""
+
     weight_decay: Rate = 1e-3
+
+
+class _RateOptions(Section):
+    learning_rate: Rate = 3e-4
+
+
+class _OfBoth(DecayOptions, _RateOptions):
+    pass
 
 
 class AdamOptions(_OfBoth):

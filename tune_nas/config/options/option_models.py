@@ -17,6 +17,7 @@ from tune_nas.config.options.dataset_options import (
     FolderOptions,
     ImageNetOptions,
 )
+from tune_nas.config.options.exponentiated_options import ExponentiatedOptions, WipeOutOptions
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.options.relaxation_options import (
     ConcreteOptions,
@@ -94,7 +95,11 @@ _ALL = (
     ),
     NamedParts(
         *("optimizer.alphas", "kind", "alpha_optimizers"),
-        options={"adam": PartOptions(AdamOptions), "sgd": PartOptions(SgdOptions)},
+        options={
+            "adam": PartOptions(AdamOptions),
+            "sgd": PartOptions(SgdOptions),
+            "exponentiated": PartOptions(ExponentiatedOptions),
+        },
     ),
     NamedParts(
         *("data", "name", "datasets"),
@@ -117,6 +122,7 @@ RULES = NamedParts(
         "stages": PartOptions(StagesOptions),
         "greedy": PartOptions(GreedyOptions, "greedy"),
         "lr_rule": PartOptions(LowerRateOptions, "lr_rule"),
+        "wipe_out": PartOptions(WipeOutOptions, "wipe_out"),
         "stop": PartOptions(StopOptions, "stop"),
     },
 )

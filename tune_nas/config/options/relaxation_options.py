@@ -38,9 +38,12 @@ class ConcreteOptions(Section):
     """Options of ``concrete`` (SNAS).
 
     Args:
+        alphas: What α is: the ``logits`` of the operations of an edge, or their ``probabilities``,
+            a point of the simplex, whose logits are log α (GAEA's form of GDAS).
         temperature: τ of the samples.
     """
 
+    alphas: Literal["logits", "probabilities"] = "logits"
     temperature: TemperatureConfig = TemperatureConfig()
 
 

@@ -16,7 +16,13 @@ class Entropies(Probe):
     def after_epoch(self, search: SearchView) -> Metrics:
         """Return the entropies of the weights that the epoch was validated with."""
         metrics = entropies(search.epoch_weights)
-        advantage = skip_advantage(search.space, search.alphas)
+        logits = {
+            name: search.relaxation.logits(
+                alpha.detach(), search.space.cells[name].mask().to(alpha.device)
+            )
+            for name, alpha in search.alphas.items()
+        }
+        advantage = skip_advantage(search.space, logits)
         if not math.isnan(advantage):
             metrics["skip_advantage"] = advantage
         return metrics

@@ -2,6 +2,7 @@
 
 from tune_nas.search.relaxation.relaxation import (
     Alphas,
+    AlphaStep,
     Betas,
     Relaxation,
     Sample,
@@ -14,6 +15,7 @@ from tune_nas.search.relaxation.relaxation import (
 )
 
 __all__ = [
+    "AlphaStep",
     "Alphas",
     "Betas",
     "Relaxation",

@@ -13,7 +13,7 @@ from torch import Tensor
 from tune_nas import manifest
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
-from tune_nas.search.candidates import CandidateMask, Candidates
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.plugins import register_as, running_own_code
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces import CellSpace, CellWeights, MixingWeights, Space
@@ -61,7 +61,8 @@ def initialization(config: RelaxationConfig) -> tuple[str, float]:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
     kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
-    init = kind.default_init if config.init == "auto" else config.init
+    auto = "uniform-weight" if config.on_simplex else kind.default_init
+    init = auto if config.init == "auto" else config.init
     return init, _INIT_STD[init] if config.init_std is None else config.init_std
 
 
@@ -133,6 +134,8 @@ class Relaxation(ABC):
     runs_everything = False
     competes = True  # whether the weights of an edge sum to 1
     adjusts_alphas = False  # whether `adjust_alphas` is called after each step of α's optimizer
+    # Whether the gradient of `relax` differs from its derivative by design (straight-through).
+    straight_through = False
     # Whether a pass can be captured in a CUDA graph: it samples only from the given generator,
     # reads no value back to the host, and otherwise depends only on α, the mask and plain
     # attributes.
@@ -175,6 +178,23 @@ class Relaxation(ABC):
     def penalty(self, alphas: Alphas) -> Tensor | None:
         """Return the term of ``relaxation.penalty`` in α's loss; None without one."""
         return None
+
+    def logits(self, alphas: Tensor, mask: Tensor) -> Tensor:
+        """Return the logits of one cell type's operations, (edges, operations); by default α.
+
+        For what reads softmax(α) regardless of the relaxation. Entries outside of the mask are
+        arbitrary.
+        """
+        return alphas
+
+    def relax_edges(self, betas: Tensor, mask: Tensor) -> Tensor:
+        """Map β of the edges into nodes to edge weights; by default softmax (PC-DARTS, Eq. 4).
+
+        Args:
+            betas: β, a row per node, (nodes, edges of a node).
+            mask: The edges that are not pruned, likewise, bool; all others get weight 0.
+        """
+        return softmax_where(betas, mask)
 
     def for_weights(self) -> Relaxation:
         """Return the relaxation of the passes that compute only w's gradient; by default itself."""
@@ -231,7 +251,7 @@ class Relaxation(ABC):
             operations = torch.where(decided[:, None], mask.to(operations.dtype), operations)
             if offsets is not None:
                 offsets = offsets.masked_fill(decided, 0.0)
-        edges = None if beta is None else _edge_weights(self.choices, name, beta)
+        edges = None if beta is None else _edge_weights(self, name, beta)
         return CellWeights(operations, edges=edges, active=active, offsets=offsets)
 
     def _draw(
@@ -264,12 +284,13 @@ class Relaxation(ABC):
         }
 
 
-def _edge_weights(choices: Candidates, name: str, beta: Tensor) -> Tensor:
-    """Return softmax(β) over the edges into each node (PC-DARTS, Eq. 4); pruned ones get 0."""
+def _edge_weights(relaxation: Relaxation, name: str, beta: Tensor) -> Tensor:
+    """Return the weights of the edges of one cell type, (edges,); pruned ones get 0."""
+    choices = relaxation.choices
     pruned = choices.pruned(name, beta.device)
     weights = torch.zeros_like(beta)
     for rows in choices.incoming(name, beta.device):
-        share = softmax_where(beta[rows][None], ~pruned[rows][None])[0]
+        share = relaxation.relax_edges(beta[rows][None], ~pruned[rows][None])[0]
         weights = weights.index_copy(0, rows, share)
     return weights
 

@@ -8,10 +8,11 @@ from tune_nas.search.rules.rule import Rule
 from tune_nas.search.rules.sequential_decisions import SequentialDecisions
 from tune_nas.search.rules.stages import Stages
 from tune_nas.search.rules.stop import Stop
+from tune_nas.search.rules.wipe_out import WipeOut
 from tune_nas.search.view import SearchControl
 from tune_nas.user_code import load_class
 
-__all__ = ["LowerRate", "Rule", "SequentialDecisions", "Stages", "Stop", "make_rules"]
+__all__ = ["LowerRate", "Rule", "SequentialDecisions", "Stages", "Stop", "WipeOut", "make_rules"]
 
 
 def make_rules(search: SearchControl) -> list[Rule]:
@@ -25,6 +26,7 @@ def make_rules(search: SearchControl) -> list[Rule]:
         "stages": bool(schedule.stages),
         "greedy": schedule.greedy is not None,
         "lr_rule": schedule.lr_rule is not None,
+        "wipe_out": schedule.wipe_out is not None,
         "stop": bool(schedule.stop.convolutions or schedule.stop.skips),
     }
     kinds: list[type[Rule]] = [

@@ -35,6 +35,14 @@ class Rule:
     def after_epoch(self, metrics: dict[str, float]) -> None:
         """Act after an epoch and optionally add metrics; ``search.epoch`` epochs have been run."""
 
+    def remarks(self) -> list[str]:
+        """Return texts on the changes after the last epoch, reported like decisions."""
+        return []
+
+    def files(self) -> dict[str, str]:
+        """Return its files for a checkpoint: texts by file name."""
+        return {}
+
     def state_dict(self) -> State:
         """Return its state as plain containers and tensors."""
         return {}

@@ -56,7 +56,8 @@ class Magnitude(Selection):
     def _softmax(self, name: str) -> Tensor:
         """Return softmax(α) of a cell type over the remaining operations of each edge."""
         alpha = self.search.alphas[name]
-        return softmax_where(alpha, self.search.choices.remaining(name, alpha.device))
+        mask = self.search.choices.remaining(name, alpha.device)
+        return softmax_where(self.search.relaxation.logits(alpha, mask), mask)
 
 
 def select_by_magnitude(

@@ -118,10 +118,6 @@ class Selection(Rule, ABC):
         """Return its metrics for an epoch; called after `genotype`."""
         return {}
 
-    def files(self) -> dict[str, str]:
-        """Return its files for a checkpoint: texts by file name."""
-        return {}
-
 
 def _find(trial: TrialConfig) -> type[Selection]:
     kind: type[Selection] = load_class("selection.kind", trial.selection.kind, Selection)
