@@ -198,7 +198,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
-    "relaxation.smoothing": (_other_than("gumbel", "uniform-path"),),
+    "relaxation.smoothing": (_other_than("gumbel", "categorical", "uniform-path"),),
     "relaxation.smoothing.end": (Condition((_EPOCHS,), _radius_grows, f"{_EPOCHS} > 1"),),
     "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
     "relaxation.edge_normalization": (_HAS_ALPHA,),
@@ -206,6 +206,9 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.penalty": (_MOVES,),
     "relaxation.penalty.weight": (one_of("relaxation.penalty.kind", "kl", "kl-all", "zero-one"),),
     "relaxation.unsampled": (_MOVES,),
+    "relaxation.gradient": (_MOVES,),
+    "relaxation.samples": (_MOVES, one_of("relaxation.gradient", "importance")),
+    "relaxation.likelihood": (_MOVES, one_of("relaxation.gradient", "importance")),
     "relaxation.options": (_own("relaxation.kind"),),
     "update.order": (one_of("update.level", "bilevel", "mixed"),),
     "update.sequence": (_MOVES,),
@@ -233,7 +236,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "optimizer.weights.nesterov": (_positive("optimizer.weights.momentum"),),
     "optimizer.weights.unsampled": (
-        one_of("relaxation.kind", "gumbel", "uniform-path"),
+        one_of("relaxation.kind", "gumbel", "categorical", "uniform-path"),
         Condition(
             ("optimizer.weights.momentum", "optimizer.weights.weight_decay"),
             _zero_gradient_moves,

@@ -72,7 +72,7 @@ def runs_everything(config: RelaxationConfig) -> bool:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
     kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
-    return kind.runs_everything
+    return kind.runs_all_of(config)
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,11 @@ class Relaxation(ABC):
         self.config = config
         self.cells = dict(space.cells)
         self.choices = CandidateMask(space) if choices is None else choices
+
+    @classmethod
+    def runs_all_of(cls, config: RelaxationConfig) -> bool:
+        """Return whether passes with these settings run all operations: ``runs_everything``."""
+        return cls.runs_everything
 
     @abstractmethod
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
@@ -295,3 +300,10 @@ def softmax_where(values: Tensor, mask: Tensor) -> Tensor:
     empty = ~mask.any(dim=-1, keepdim=True)
     shares = values.masked_fill(~(mask | empty), float("-inf")).softmax(dim=-1)
     return shares.masked_fill(empty, 0.0)
+
+
+def log_softmax_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the logarithm of `softmax_where` over the entries of a mask; 0 elsewhere."""
+    empty = ~mask.any(dim=-1, keepdim=True)
+    logs = values.masked_fill(~(mask | empty), float("-inf")).log_softmax(dim=-1)
+    return logs.masked_fill(~mask, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tune_nas.search.plugins import running_own_code
+from tune_nas.search.rules.early_fixing import EarlyFixing
 from tune_nas.search.rules.rate import LowerRate
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.rules.sequential_decisions import SequentialDecisions
@@ -11,7 +12,15 @@ from tune_nas.search.rules.stop import Stop
 from tune_nas.search.view import SearchControl
 from tune_nas.user_code import load_class
 
-__all__ = ["LowerRate", "Rule", "SequentialDecisions", "Stages", "Stop", "make_rules"]
+__all__ = [
+    "EarlyFixing",
+    "LowerRate",
+    "Rule",
+    "SequentialDecisions",
+    "Stages",
+    "Stop",
+    "make_rules",
+]
 
 
 def make_rules(search: SearchControl) -> list[Rule]:
@@ -24,6 +33,7 @@ def make_rules(search: SearchControl) -> list[Rule]:
     named = {
         "stages": bool(schedule.stages),
         "greedy": schedule.greedy is not None,
+        "early_fixing": schedule.early_fixing is not None,
         "lr_rule": schedule.lr_rule is not None,
         "stop": bool(schedule.stop.convolutions or schedule.stop.skips),
     }
