@@ -47,6 +47,9 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
         *(50, 64, 0.1, 0.0, 6e-4),
     ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
+    "dsnas": ("categorical", "single", 1, "both", "magnitude", 240, 1024, 0.5, 0.0, 1e-3),
+    "proxylessnas": ("categorical", "bilevel", 1, "w α", "magnitude", 120, 64, 0.025, 0.0, 1e-3),
+    "parsec": ("categorical", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
 }
 # kind, budget, levels
@@ -152,6 +155,26 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "space.name": "darts-no-none",
         "relaxation.penalty": {"kind": "zero-one", "weight": 10.0},
         "optimizer.alphas.betas": (0.9, 0.999),
+    },
+    "dsnas": {
+        "space.name": "darts-all-edges",
+        "relaxation.gradient": "score",
+        "schedule.early_fixing": {"gap": 0.3},
+        "optimizer.alphas.weight_decay": 0.0,
+    },
+    "proxylessnas": {
+        "relaxation.gradient": "two",
+        "update.weight_steps": 5,
+        "update.warmup": 40,
+        "optimizer.alphas.betas": (0.0, 0.999),
+        "optimizer.alphas.weight_decay": 0.0,
+        "optimizer.weights.weight_decay": 4e-5,
+    },
+    "parsec": {
+        "relaxation.gradient": "importance",
+        "relaxation.samples": 8,
+        "relaxation.likelihood": "batch",
+        "optimizer.alphas.weight_decay": 0.0,
     },
     "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
 }

@@ -186,6 +186,16 @@ _SEVERAL_EPOCHS = Condition(
     (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
 )
 _HAS_ALPHA = _other_than("uniform-path")
+_USUAL_STEP = (
+    Condition(  # with `importance`, all gradients are of first order and at the same (w, α)
+        ("relaxation.kind", "relaxation.gradient"),
+        lambda trial: (
+            (value_of(trial, "relaxation.kind"), trial["relaxation"]["gradient"])
+            != ("categorical", "importance")
+        ),
+        "relaxation.gradient other than 'importance'",
+    )
+)
 _TUNES = Condition(
     ("schedule.greedy",), lambda trial: trial["schedule"]["greedy"] is None, "schedule.greedy null"
 )
@@ -210,8 +220,8 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.samples": (_MOVES, one_of("relaxation.gradient", "importance")),
     "relaxation.likelihood": (_MOVES, one_of("relaxation.gradient", "importance")),
     "relaxation.options": (_own("relaxation.kind"),),
-    "update.order": (one_of("update.level", "bilevel", "mixed"),),
-    "update.sequence": (_MOVES,),
+    "update.order": (one_of("update.level", "bilevel", "mixed"), _USUAL_STEP),
+    "update.sequence": (_MOVES, _USUAL_STEP),
     "update.lambda": (_MIXED,),
     "update.lambda_prime": (_MIXED,),
     "update.hessian": (_SECOND_ORDER,),

@@ -113,11 +113,6 @@ def _check_categorical(trial: Parts, updates: list[UpdateConfig]) -> None:
                 f"{given}, which weights by one likelihood, but update.level is 'mixed'; it must "
                 "be 'bilevel' or 'single'"
             )
-        if update.sequence != "simultaneous":
-            raise ValueError(
-                f"{given}, which gives both gradients from the same samples, but update.sequence "
-                f"is '{update.sequence}'; it must be 'simultaneous'"
-            )
         if relaxation.edge_normalization:
             raise ValueError(
                 f"{given}, which gives β no gradient, but relaxation.edge_normalization is true; "
