@@ -12,7 +12,8 @@ Its weight is exactly 1. α's gradient is one of:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,6 +60,7 @@ class Categorical(Relaxation):
 
     is_drawn = True
     evaluates_draws = True
+    runs_everything_if: ClassVar[Mapping[str, str]] = {"gradient": "full"}
 
     def __init__(
         self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
@@ -69,11 +71,6 @@ class Categorical(Relaxation):
         if config.gradient in ("full", "two"):
             single = config.model_copy(update={"gradient": "score"})
             self._one_path = Categorical(single, space, self.choices)
-
-    @classmethod
-    def runs_all_of(cls, config: RelaxationConfig) -> bool:
-        """Return whether α's passes run all operations: with ``full``."""
-        return config.gradient == "full"
 
     def for_weights(self) -> Relaxation:
         """Return the relaxation that runs one sampled operation per edge."""

@@ -72,7 +72,8 @@ def runs_everything(config: RelaxationConfig) -> bool:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
     kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
-    return kind.runs_all_of(config)
+    settings = kind.runs_everything_if.items()
+    return kind.runs_everything or any(getattr(config, key) == value for key, value in settings)
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ class Relaxation(ABC):
     # Whether every pass runs all operations of all edges rather than one per edge, for the estimate
     # of memory. The default is False.
     runs_everything = False
+    # Otherwise, values of keys of the section `relaxation` with which α's passes run all of them.
+    runs_everything_if: ClassVar[Mapping[str, str]] = {}
     competes = True  # whether the weights of an edge sum to 1
     adjusts_alphas = False  # whether `adjust_alphas` is called after each step of α's optimizer
     # Whether a pass can be captured in a CUDA graph: it samples only from the given generator,
@@ -144,11 +147,6 @@ class Relaxation(ABC):
         self.config = config
         self.cells = dict(space.cells)
         self.choices = CandidateMask(space) if choices is None else choices
-
-    @classmethod
-    def runs_all_of(cls, config: RelaxationConfig) -> bool:
-        """Return whether passes with these settings run all operations: ``runs_everything``."""
-        return cls.runs_everything
 
     @abstractmethod
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
