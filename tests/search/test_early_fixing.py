@@ -64,9 +64,7 @@ def test_edges_with_a_clear_operation_are_decided(
     assert metrics["decided_edges/reduction"] == 0
     names = [search.space.cells["normal"].operations[row][at] for row, at in decided.items()]
     edges = [str(search.space.cells["normal"].edges[row]) for row in decided]
-    told = ", ".join(
-        f"normal {edge} {name}" for edge, name in zip(edges, names, strict=True)
-    )
+    told = ", ".join(f"normal {edge} {name}" for edge, name in zip(edges, names, strict=True))
     assert search.remarks().get("decisions", "") == told
 
 
