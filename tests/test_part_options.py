@@ -45,6 +45,11 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
         {"penalty": {"kind": "kl-all"}},
         {"penalty": {"kind": "kl-all"}},
     ),
+    (
+        *("relaxation", "categorical", {}),
+        {"gradient": "importance", "samples": 3, "likelihood": "image"},
+        {"gradient": "importance", "samples": 3, "likelihood": "image"},
+    ),
     ("relaxation.smoothing", "random", {}, {"start": 0.1, "end": 0.2}, {"start": 0.1, "end": 0.2}),
     ("relaxation.smoothing", "adversarial", {}, {"steps": 2}, {"steps": 2}),
     (
@@ -127,6 +132,7 @@ IDS = [f"{section}: {name}" for section, name, *_ in CASES]
 RULE_CASES: list[tuple[str, Content, Content]] = [
     ("greedy", {"criterion": 2, "history": 2}, {"greedy": {"criterion": 2, "history": 2}}),
     ("greedy", {}, {"greedy": {}}),
+    ("early_fixing", {"gap": 0.2}, {"early_fixing": {"gap": 0.2}}),
     ("lr_rule", {"share": 0.2}, {"lr_rule": {"share": 0.2}}),
     ("wipe_out", {"factor": 0.5}, {"wipe_out": {"factor": 0.5}}),
     ("stop", {"skips": {"normal": 2}}, {"stop": {"skips": {"normal": 2}}}),

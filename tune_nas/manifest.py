@@ -40,6 +40,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "gumbel": "tune_nas.search.relaxation.gumbel:Gumbel",
         "concrete": "tune_nas.search.relaxation.concrete:Concrete",
         "dirichlet": "tune_nas.search.relaxation.dirichlet:Dirichlet",
+        "categorical": "tune_nas.search.relaxation.categorical:Categorical",
         "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
         "simplex": "tune_nas.search.relaxation.simplex:Simplex",
     },
@@ -57,6 +58,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "rules": {
         "stages": "tune_nas.search.rules.stages:Stages",
         "greedy": "tune_nas.search.rules.sequential_decisions:SequentialDecisions",
+        "early_fixing": "tune_nas.search.rules.early_fixing:EarlyFixing",
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "wipe_out": "tune_nas.search.rules.wipe_out:WipeOut",
         "stop": "tune_nas.search.rules.stop:Stop",

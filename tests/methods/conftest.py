@@ -88,6 +88,8 @@ OWN: dict[str, dict[str, Any]] = {
         ],
     },
     "rsps": {"selection.sampled.genotypes": 3},
+    "dsnas": {"relaxation.init_std": 1.0, "optimizer.weights.learning_rate": 0.05},
+    "parsec": {"relaxation.samples": 2},
 }
 OWN["drnas-progressive-code"] = OWN["drnas-progressive"]
 

@@ -51,11 +51,31 @@ def test_any_relaxation_with_any_update(
     run_one_epoch(shrink("darts-1st", **own), gradients_of)
 
 
+@pytest.mark.parametrize(("level", "order"), LEVELS)
+@pytest.mark.parametrize("gradient", ["full", "two", "importance"])
+def test_any_gradient_of_sampled_operations_with_any_update(
+    gradient: str, level: str, order: int, shrink: Shrink, gradients_of: GradientsOf
+) -> None:
+    update: dict[str, Any] = {"level": level, "order": order, "sequence": "simultaneous"}
+    own = {
+        "relaxation.kind": "categorical",
+        "relaxation.gradient": gradient,
+        "relaxation.init_std": 0.1,
+        "update": update,
+    }
+    if (gradient != "full" and order == 2) or (gradient == "importance" and level == "mixed"):
+        with pytest.raises(ConfigError, match=f"relaxation.gradient is '{gradient}'.* must be"):
+            shrink("darts-1st", **own)
+        return
+    run_one_epoch(shrink("darts-1st", **own), gradients_of)
+
+
 EXTRAS: dict[str, dict[str, Any]] = {
     "random smoothing": {"relaxation.smoothing.kind": "random"},
     "adversarial smoothing": {"relaxation.smoothing.kind": "adversarial"},
     "partial channels": {"relaxation.partial_channels": 2, "relaxation.edge_normalization": True},
     "a decision": {"schedule.greedy": {"warmup": 0, "every": 1}, "schedule.epochs": 5},
+    "early fixing": {"schedule.early_fixing": {"gap": 0.1}},
     "stages": {"schedule.stages": [{"epochs": 1}, {"epochs": 2, "operations": 2}]},
 }
 
@@ -65,7 +85,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
 def test_any_relaxation_with_any_schedule(
     relaxation: str, extra: str, shrink: Shrink, gradients_of: GradientsOf
 ) -> None:
-    if relaxation == "gumbel" and "smoothing" in extra:
+    if relaxation in ("gumbel", "categorical") and "smoothing" in extra:
         pytest.skip("refused, see below")
     own = {"space.init_channels": 4} if extra == "partial channels" else {}
     own |= NEEDS.get(relaxation, {})
@@ -129,6 +149,17 @@ def test_any_selection_with_any_relaxation(relaxation: str, selection: str, shri
             {"selection.kind": "greedy"},
             "selection.kind is 'greedy', but nothing is decided while the search runs; give "
             "schedule.greedy",
+        ),
+        (
+            "sgas",
+            {"schedule.early_fixing": {}},
+            "schedule.greedy and schedule.early_fixing exclude each other; give one (null for the "
+            "other)",
+        ),
+        (
+            "rsps",
+            {"schedule.early_fixing": {}},
+            "update.level is 'none', so that α never moves, but schedule.early_fixing decides by α",
         ),
         (
             "sgas",

@@ -94,6 +94,41 @@ MIXTURES: dict[str, tuple[str, dict[str, Any]]] = {
             "selection.kind": "greedy",
         },
     ),
+    "two paths, stages, early fixing": (
+        "proxylessnas",
+        {
+            "update.warmup": 0,
+            "update.level": "mixed",
+            "relaxation.init_std": 0.5,
+            "schedule.epochs": 3,
+            "schedule.early_fixing": {"gap": 0.2},
+            "schedule.stages": [{"epochs": 2}, {"epochs": 1, "operations": 2}],
+        },
+    ),
+    "all paths, edge weights, early fixing, perturbation": (
+        "proxylessnas",
+        {
+            "update.warmup": 0,
+            "relaxation.gradient": "full",
+            "relaxation.edge_normalization": True,
+            "relaxation.init_std": 0.5,
+            "schedule.epochs": 2,
+            "schedule.early_fixing": {"gap": 0.2},
+            "selection.kind": "perturbation",
+            "selection.perturbation": {"interval": 1, "batches": 1},
+        },
+    ),
+    "likelihoods of training images, FLOPs, decisions": (
+        "parsec",
+        {
+            "update.level": "single",
+            "relaxation.likelihood": "image",
+            "relaxation.flops_weight": 0.1,
+            "schedule.epochs": 4,
+            "schedule.greedy": {"warmup": 0, "every": 1, "prune": False},
+            "selection.kind": "greedy",
+        },
+    ),
     "noise, samples": (
         "darts-1st",
         {
@@ -148,7 +183,7 @@ def check_alphas(name: str, states: States, gradients: list[list[bool]]) -> None
         anew = name == "p-darts"  # where α is drawn again
         assert moved[2::2] == [anew] * len(moved[2::2])
         assert not moved[0]
-    elif name.endswith("pc-darts"):
+    elif name.endswith("pc-darts") or name == "proxylessnas":
         assert moved == [False, True, True]
     else:
         assert all(moved[:3])
@@ -205,6 +240,11 @@ def check_choices(name: str, search: Search, states: States) -> None:
         assert decided("normal") == decided("reduction") == [1, 2, 3, 4, 4]
         assert search.choices.pruned("normal").sum() == 1
         assert search.batch_size == 8 + 4 * 8
+    if name == "dsnas":
+        # edges of which α is clear, whatever is decided afterwards, in both cell types
+        assert decided("normal")[0] > 0 and decided("reduction")[0] > 0
+        assert decided("normal") == sorted(decided("normal"))
+        assert metric("decided_edges/normal") == decided("normal")
     if name in ("darts-pt", "sdarts-pt"):
         # the operations of 5 edges, then the edges of one node: 6 decisions
         interval = search.trial.selection.perturbation.interval

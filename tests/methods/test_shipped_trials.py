@@ -52,6 +52,9 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "gaea-pc-darts": ("simplex", "bilevel", 1, "α w", "magnitude", 50, 256, 0.1, 0.0, 0.1),
     "gaea-gdas": ("gumbel", "bilevel", 1, "w α", "magnitude", 250, 64, 0.025, 0.001, 0.01),
     "xnas": ("simplex", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, None),
+    "dsnas": ("categorical", "single", 1, "both", "magnitude", 240, 1024, 0.5, 0.0, 1e-3),
+    "proxylessnas": ("categorical", "bilevel", 1, "w α", "magnitude", 120, 64, 0.025, 0.0, 1e-3),
+    "parsec": ("categorical", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
 }
 # kind, budget, levels
@@ -195,6 +198,26 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "optimizer.alphas.reward_bound": 1.0,
         "optimizer.alphas.weight_decay": 0.0,
         "schedule.wipe_out": {"factor": 1.0},
+    },
+    "dsnas": {
+        "space.name": "darts-all-edges",
+        "relaxation.gradient": "score",
+        "schedule.early_fixing": {"gap": 0.3},
+        "optimizer.alphas.weight_decay": 0.0,
+    },
+    "proxylessnas": {
+        "relaxation.gradient": "two",
+        "update.weight_steps": 5,
+        "update.warmup": 40,
+        "optimizer.alphas.betas": (0.0, 0.999),
+        "optimizer.alphas.weight_decay": 0.0,
+        "optimizer.weights.weight_decay": 4e-5,
+    },
+    "parsec": {
+        "relaxation.gradient": "importance",
+        "relaxation.samples": 8,
+        "relaxation.likelihood": "batch",
+        "optimizer.alphas.weight_decay": 0.0,
     },
     "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
 }

@@ -23,8 +23,8 @@ from tune_nas.search.together import Together
 
 # What draws which operations run, or draws inside of them, is like no other pass.
 BY_THEMSELVES = (
-    *("gdas", "gdas-code", "gaea-gdas", "milenas-gumbel", "milenas-gumbel-code"),
-    "rsps",
+    *("gdas", "gdas-code", "gaea-gdas", "milenas-gumbel", "milenas-gumbel-code", "rsps"),
+    *("dsnas", "proxylessnas", "parsec"),
 )
 DOUBLE = {"runtime.dtype": "float64"}
 

@@ -19,7 +19,7 @@ from tune_nas.search.relaxation import Relaxation, make_relaxation
 from tune_nas.spaces import load_space
 
 
-@pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "uniform-path"])
+@pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "categorical", "uniform-path"])
 def test_a_seed_decides_the_draw_and_cell_types_draw_for_themselves(kind: str) -> None:
     relaxation = relaxation_of(kind, load_space("darts"))
     alpha = alphas_of(relaxation)["normal"]
@@ -221,7 +221,7 @@ def test_the_zero_one_loss_has_its_gradient_and_leaves_decided_edges_alone() -> 
     assert make_relaxation(RelaxationConfig(kind="sigmoid"), space).penalty(alphas) is None
 
 
-@pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "uniform-path"])
+@pytest.mark.parametrize("kind", ["gumbel", "concrete", "dirichlet", "categorical", "uniform-path"])
 def test_draws_respect_what_was_decided_pruned_and_taken_away(kind: str) -> None:
     space = load_space("darts")
     choices = CandidateMask(space)
@@ -275,6 +275,7 @@ def test_a_path_is_an_architecture_of_the_space_and_all_are_as_likely() -> None:
     ("changes", "complaint"),
     [
         ({"kind": "gumbel", "smoothing": {"kind": "random"}}, "has no weights to smooth"),
+        ({"kind": "categorical", "smoothing": {"kind": "random"}}, "has no weights to smooth"),
         ({"kind": "softmax", "penalty": {"kind": "kl"}}, "belongs to relaxation.kind 'dirichlet'"),
         ({"kind": "gumbel", "penalty": {"kind": "kl-all"}}, "belongs to relaxation.kind 'dirichl"),
         ({"kind": "uniform-path", "edge_normalization": True}, "draws edges whatever β is"),

@@ -100,7 +100,7 @@ def problem(kind: str, weight: float = 0.7) -> tuple[Objective, dict[str, Tensor
     }
 
 
-@pytest.mark.parametrize("kind", ["softmax", "gumbel", "concrete"])
+@pytest.mark.parametrize("kind", ["softmax", "gumbel", "concrete", "categorical"])
 def test_gradient_of_softmax_weights_by_hand(kind: str) -> None:
     """d/dα_k of Σ p c is p_k (c_k − Σ p c) on each edge."""
     objective, shares = problem(kind)

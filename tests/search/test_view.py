@@ -125,16 +125,18 @@ def test_selections_say_whether_they_read_alpha() -> None:
 
 
 def test_relaxations_say_whether_a_pass_runs_everything() -> None:
-    kinds = ("softmax", "sigmoid", "concrete", "dirichlet", "gumbel")
+    kinds = ("softmax", "sigmoid", "concrete", "dirichlet", "gumbel", "categorical")
     trials = {kind: tiny_trial(**{"relaxation.kind": kind}) for kind in kinds}
     trials["path"] = with_overrides(
         trials["softmax"],
         {"relaxation.kind": "uniform-path", "update.level": "none", "selection.kind": "sampled"},
     )
+    trials["all paths"] = with_overrides(trials["categorical"], {"relaxation.gradient": "full"})
     running = {kind: runs_everything(trial.relaxation) for kind, trial in trials.items()}
     assert running == {
-        **dict.fromkeys(("softmax", "sigmoid", "concrete", "dirichlet"), True),
+        **dict.fromkeys(("softmax", "sigmoid", "concrete", "dirichlet", "all paths"), True),
         "gumbel": False,
+        "categorical": False,
         "path": False,
     }
     for trial in trials.values():

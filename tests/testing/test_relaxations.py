@@ -28,6 +28,25 @@ class TestDirichlet(RelaxationContract):
     kind = "dirichlet"
 
 
+class TestCategorical(RelaxationContract):
+    kind = "categorical"
+
+
+class TestCategoricalWithAllPaths(RelaxationContract):
+    kind = "categorical"
+    settings: ClassVar[dict[str, object]] = {"relaxation.gradient": "full"}
+
+
+class TestCategoricalWithTwoPaths(RelaxationContract):
+    kind = "categorical"
+    settings: ClassVar[dict[str, object]] = {"relaxation.gradient": "two"}
+
+
+class TestCategoricalWithLikelihoods(RelaxationContract):
+    kind = "categorical"
+    settings: ClassVar[dict[str, object]] = {"relaxation.gradient": "importance"}
+
+
 class TestPath(RelaxationContract):
     kind = "uniform-path"
     trial = "rsps"

@@ -26,6 +26,13 @@ class TestGreedy(RuleContract):
     }
 
 
+class TestEarlyFixing(RuleContract):
+    settings: ClassVar[dict[str, object]] = {
+        "schedule.early_fixing": {"gap": 0.1},
+        "relaxation.init_std": 0.5,
+    }
+
+
 class TestLowerRate(RuleContract):
     settings: ClassVar[dict[str, object]] = {"schedule.lr_rule": {"share": 0.1, "factor": 0.5}}
 

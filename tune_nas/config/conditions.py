@@ -186,6 +186,16 @@ _SEVERAL_EPOCHS = Condition(
     (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
 )
 _HAS_ALPHA = _other_than("uniform-path")
+_USUAL_STEP = (
+    Condition(  # with `importance`, all gradients are of first order and at the same (w, α)
+        ("relaxation.kind", "relaxation.gradient"),
+        lambda trial: (
+            (value_of(trial, "relaxation.kind"), trial["relaxation"]["gradient"])
+            != ("categorical", "importance")
+        ),
+        "relaxation.gradient other than 'importance'",
+    )
+)
 _TUNES = Condition(
     ("schedule.greedy",), lambda trial: trial["schedule"]["greedy"] is None, "schedule.greedy null"
 )
@@ -198,7 +208,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
-    "relaxation.smoothing": (_other_than("gumbel", "uniform-path"),),
+    "relaxation.smoothing": (_other_than("gumbel", "categorical", "uniform-path"),),
     "relaxation.smoothing.end": (Condition((_EPOCHS,), _radius_grows, f"{_EPOCHS} > 1"),),
     "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
     "relaxation.edge_normalization": (_HAS_ALPHA,),
@@ -206,9 +216,12 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.penalty": (_MOVES,),
     "relaxation.penalty.weight": (one_of("relaxation.penalty.kind", "kl", "kl-all", "zero-one"),),
     "relaxation.unsampled": (_MOVES,),
+    "relaxation.gradient": (_MOVES,),
+    "relaxation.samples": (_MOVES, one_of("relaxation.gradient", "importance")),
+    "relaxation.likelihood": (_MOVES, one_of("relaxation.gradient", "importance")),
     "relaxation.options": (_own("relaxation.kind"),),
-    "update.order": (one_of("update.level", "bilevel", "mixed"),),
-    "update.sequence": (_MOVES,),
+    "update.order": (one_of("update.level", "bilevel", "mixed"), _USUAL_STEP),
+    "update.sequence": (_MOVES, _USUAL_STEP),
     "update.lambda": (_MIXED,),
     "update.lambda_prime": (_MIXED,),
     "update.hessian": (_SECOND_ORDER,),
@@ -233,7 +246,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "optimizer.weights.nesterov": (_positive("optimizer.weights.momentum"),),
     "optimizer.weights.unsampled": (
-        one_of("relaxation.kind", "gumbel", "uniform-path"),
+        one_of("relaxation.kind", "gumbel", "categorical", "uniform-path"),
         Condition(
             ("optimizer.weights.momentum", "optimizer.weights.weight_decay"),
             _zero_gradient_moves,

@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas import manifest
+from tune_nas.config.options.categorical_options import CategoricalOptions
 from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOptions
 from tune_nas.config.options.smoothing_options import AdversarialOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
-_ONE_PATH = ("gumbel", "uniform-path")
 _CONCRETE = ("gumbel", "concrete")
+_ONE_PATH = ("gumbel", "categorical", "uniform-path")
 
 
 class _SmoothingKind(PartSection):
@@ -53,16 +54,18 @@ class _RelaxationKind(PartSection):
         return check_part("relaxation.kind", value)
 
 
-class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
+class RelaxationConfig(CategoricalOptions, PenaltyOptions, GumbelOptions, _RelaxationKind):
     """How α becomes operation weights.
 
     The options of the shipped relaxations are keys of this section.
 
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one sampled operation per edge, GDAS);
-            ``concrete`` (a sampled soft choice, SNAS); ``dirichlet`` (DrNAS); ``uniform-path`` (one
-            architecture of the space, sampled uniformly regardless of α, RSPS); ``simplex`` (the
-            weights are α itself, GAEA, XNAS); or ``module:Class`` for a custom one.
+            ``concrete`` (a sampled soft choice, SNAS); ``dirichlet`` (DrNAS); ``categorical`` (one
+            operation per edge sampled from softmax(α); DSNAS, ProxylessNAS, PARSEC);
+            ``uniform-path`` (one architecture of the space, sampled uniformly regardless of α,
+            RSPS); ``simplex`` (the weights are α itself, GAEA, XNAS); or ``module:Class`` for a
+            custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
             σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid. Where α is
             a point of the simplex, it is softmax(N(0, init_std)) with ``normal``, and 1/n with

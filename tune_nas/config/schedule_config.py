@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas import manifest
+from tune_nas.config.options.early_fixing_options import EarlyFixingOptions
 from tune_nas.config.options.exponentiated_options import WipeOutOptions
 from tune_nas.config.options.option_keys import with_rules_as_keys
 from tune_nas.config.options.rule_options import (
@@ -37,6 +38,8 @@ class ScheduleConfig(StagesOptions, _Lengths):
         steps_per_epoch: Number of w steps per epoch; None for one pass over the images that w is
             trained on.
         greedy: Decisions during the search (SGAS); None for none.
+        early_fixing: Decisions at every epoch end, of the edges whose α is clear (DSNAS); None for
+            none.
         stop: Early stopping.
         lr_rule: Rule that lowers w's learning rate; None for none.
         wipe_out: Removal of operations that cannot win any more (XNAS); None for none.
@@ -48,6 +51,7 @@ class ScheduleConfig(StagesOptions, _Lengths):
     renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"carry_over": {"nothing": "none"}}
 
     greedy: GreedyOptions | None = None
+    early_fixing: EarlyFixingOptions | None = None
     stop: StopOptions = StopOptions()
     lr_rule: LowerRateOptions | None = None
     wipe_out: WipeOutOptions | None = None
@@ -69,6 +73,15 @@ class ScheduleConfig(StagesOptions, _Lengths):
             if not manifest.is_known("rules", name) and not manifest.is_reference(name):
                 raise ValueError(f"must name each rule as module:Class, but has '{name}'")
         return value
+
+    @model_validator(mode="after")
+    def _one_rule_decides(self) -> ScheduleConfig:
+        if self.greedy is not None and self.early_fixing is not None:
+            raise ValueError(
+                "schedule.greedy and schedule.early_fixing exclude each other; give one (null for "
+                "the other)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stages_fit(self) -> ScheduleConfig:

@@ -65,6 +65,7 @@ def check_together(trial: Parts) -> None:
     _check_alphas_move(trial, updates)
     _check_simplex(trial, updates)
     _check_images(trial, updates)
+    _check_categorical(trial, updates)
     _check_lengths(trial)
     if trial.selection.kind == "greedy" and trial.schedule.greedy is None:
         raise ValueError(
@@ -89,8 +90,13 @@ def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
             f"update.level is 'none', so that α never moves, but selection.kind '{selection}' "
             "reads α; take 'perturbation' or 'sampled'"
         )
-    if schedule.greedy or schedule.stages or schedule.wipe_out:
-        given = "greedy" if schedule.greedy else "stages" if schedule.stages else "wipe_out"
+    deciding = {
+        "greedy": schedule.greedy,
+        "early_fixing": schedule.early_fixing,
+        "stages": schedule.stages,
+        "wipe_out": schedule.wipe_out,
+    }
+    for given in (name for name, is_given in deciding.items() if is_given):
         raise ValueError(
             f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
         )
@@ -141,6 +147,29 @@ def _check_images(trial: Parts, updates: list[UpdateConfig]) -> None:
             f"update.alpha_batch is 'separate' in some epochs, but update.level is '{other}' in "
             "others, in which α has the valid half; take 'same'"
         )
+
+
+def _check_categorical(trial: Parts, updates: list[UpdateConfig]) -> None:
+    """Reject updates that the gradient of the relaxation ``categorical`` does not define."""
+    relaxation = trial.relaxation
+    if relaxation.kind != "categorical" or relaxation.gradient not in ("two", "importance"):
+        return
+    given = f"relaxation.gradient is '{relaxation.gradient}'"
+    for update in (update for update in updates if update.level != "none"):
+        if update.order != 1:
+            raise ValueError(f"{given}, but update.order is {update.order}; it must be 1")
+        if relaxation.gradient == "two":
+            continue
+        if update.level == "mixed":
+            raise ValueError(
+                f"{given}, which weights by one likelihood, but update.level is 'mixed'; it must "
+                "be 'bilevel' or 'single'"
+            )
+        if relaxation.edge_normalization:
+            raise ValueError(
+                f"{given}, which gives β no gradient, but relaxation.edge_normalization is true; "
+                "it must be false"
+            )
 
 
 def _check_lengths(trial: Parts) -> None:

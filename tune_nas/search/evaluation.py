@@ -82,6 +82,7 @@ def drawn_weights(search: SearchView) -> Iterator[MixingWeights]:
     The generator of the search is not used, so that evaluation does not affect the training.
     """
     seed = derive_seed(search.trial.seed, "evaluation")
+    relaxation = search.relaxation.for_weights()  # evaluated as w is trained
     for batch in itertools.count():
         of_batch = derive_seed(seed, f"batch {batch}")
-        yield search.relaxation.weights(search.alphas, search.betas, of_batch)
+        yield relaxation.weights(search.alphas, search.betas, of_batch)

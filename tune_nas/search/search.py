@@ -24,6 +24,7 @@ from tune_nas.search.checkpoint_compatibility import (
     with_rules_of,
 )
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
+from tune_nas.search.importance import make_update
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
 from tune_nas.search.optimizers import scheduled_rate
 from tune_nas.search.probes import (
@@ -43,7 +44,6 @@ from tune_nas.search.selection.selection import at_least_one_to_select
 from tune_nas.search.stepping import Step, run_steps
 from tune_nas.search.supernet_training import SupernetTraining
 from tune_nas.search.together import Together
-from tune_nas.search.update import Update
 from tune_nas.spaces import Genotype, MixingWeights, check_cells_occur
 
 STATE_FILE = "search.pt"
@@ -162,7 +162,7 @@ class Search(SupernetTraining):
         self._set_epoch()
         for rule in acting:
             rule.before_epoch()
-        self.update = Update(
+        self.update = make_update(
             self.trial.update.in_epoch(self.epoch),
             self.objective,
             self.smoothing,

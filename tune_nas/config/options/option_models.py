@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tune_nas import manifest
+from tune_nas.config.options.categorical_options import CategoricalOptions
 from tune_nas.config.options.dataset_options import (
     CifarOptions,
     FilesOptions,
     FolderOptions,
     ImageNetOptions,
 )
+from tune_nas.config.options.early_fixing_options import EarlyFixingOptions
 from tune_nas.config.options.exponentiated_options import ExponentiatedOptions, WipeOutOptions
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.options.relaxation_options import (
@@ -76,6 +78,7 @@ _ALL = (
             "gumbel": PartOptions(GumbelOptions),
             "concrete": PartOptions(ConcreteOptions),
             "dirichlet": PartOptions(PenaltyOptions),
+            "categorical": PartOptions(CategoricalOptions),
         },
     ),
     NamedParts(
@@ -121,6 +124,7 @@ RULES = NamedParts(
     options={
         "stages": PartOptions(StagesOptions),
         "greedy": PartOptions(GreedyOptions, "greedy"),
+        "early_fixing": PartOptions(EarlyFixingOptions, "early_fixing"),
         "lr_rule": PartOptions(LowerRateOptions, "lr_rule"),
         "wipe_out": PartOptions(WipeOutOptions, "wipe_out"),
         "stop": PartOptions(StopOptions, "stop"),

@@ -73,7 +73,8 @@ def runs_everything(config: RelaxationConfig) -> bool:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
     kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
-    return kind.runs_everything
+    settings = kind.runs_everything_if.items()
+    return kind.runs_everything or any(getattr(config, key) == value for key, value in settings)
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ class Relaxation(ABC):
     # Whether every pass runs all operations of all edges rather than one per edge, for the estimate
     # of memory. The default is False.
     runs_everything = False
+    # Otherwise, values of keys of the section `relaxation` with which α's passes run all of them.
+    runs_everything_if: ClassVar[Mapping[str, str]] = {}
     competes = True  # whether the weights of an edge sum to 1
     adjusts_alphas = False  # whether `adjust_alphas` is called after each step of α's optimizer
     # Whether the gradient of `relax` differs from its derivative by design (straight-through).
@@ -316,3 +319,10 @@ def softmax_where(values: Tensor, mask: Tensor) -> Tensor:
     empty = ~mask.any(dim=-1, keepdim=True)
     shares = values.masked_fill(~(mask | empty), float("-inf")).softmax(dim=-1)
     return shares.masked_fill(empty, 0.0)
+
+
+def log_softmax_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the logarithm of `softmax_where` over the entries of a mask; 0 elsewhere."""
+    empty = ~mask.any(dim=-1, keepdim=True)
+    logs = values.masked_fill(~(mask | empty), float("-inf")).log_softmax(dim=-1)
+    return logs.masked_fill(~mask, 0.0)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
 from tune_nas.search.candidates import CandidateMask
+from tune_nas.search.relaxation.gumbel_noise import gumbel_noise
 from tune_nas.search.relaxation.relaxation import softmax_where
 from tune_nas.search.relaxation.simplex_alphas import SimplexAlphas
 from tune_nas.spaces import Space
@@ -54,9 +55,4 @@ class Tempered(SimplexAlphas):
     def soft_choice(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
         """Sample softmax((α + g) / τ) with g ~ Gumbel(0, 1), (edges, operations)."""
         logits = self.logits(alphas, mask)
-        return softmax_where((logits + _gumbel(logits, generator)) / self.temperature, mask)
-
-
-def _gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
-    exponential = torch.empty_like(like).exponential_(generator=generator)
-    return -exponential.clamp(min=torch.finfo(like.dtype).tiny).log()
+        return softmax_where((logits + gumbel_noise(logits, generator)) / self.temperature, mask)

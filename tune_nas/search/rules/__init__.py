@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tune_nas.search.plugins import running_own_code
+from tune_nas.search.rules.early_fixing import EarlyFixing
 from tune_nas.search.rules.rate import LowerRate
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.rules.sequential_decisions import SequentialDecisions
@@ -12,7 +13,16 @@ from tune_nas.search.rules.wipe_out import WipeOut
 from tune_nas.search.view import SearchControl
 from tune_nas.user_code import load_class
 
-__all__ = ["LowerRate", "Rule", "SequentialDecisions", "Stages", "Stop", "WipeOut", "make_rules"]
+__all__ = [
+    "EarlyFixing",
+    "LowerRate",
+    "Rule",
+    "SequentialDecisions",
+    "Stages",
+    "Stop",
+    "WipeOut",
+    "make_rules",
+]
 
 
 def make_rules(search: SearchControl) -> list[Rule]:
@@ -25,6 +35,7 @@ def make_rules(search: SearchControl) -> list[Rule]:
     named = {
         "stages": bool(schedule.stages),
         "greedy": schedule.greedy is not None,
+        "early_fixing": schedule.early_fixing is not None,
         "lr_rule": schedule.lr_rule is not None,
         "wipe_out": schedule.wipe_out is not None,
         "stop": bool(schedule.stop.convolutions or schedule.stop.skips),
