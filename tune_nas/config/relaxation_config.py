@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tune_nas.config.options.dropout_options import DropoutOptions
 from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOptions
 from tune_nas.config.options.smoothing_options import AdversarialOptions
+from tune_nas.config.options.supernet_options import SupernetOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
@@ -51,7 +53,9 @@ class _RelaxationKind(PartSection):
         return check_part("relaxation.kind", value)
 
 
-class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
+class RelaxationConfig(
+    SupernetOptions, DropoutOptions, PenaltyOptions, GumbelOptions, _RelaxationKind
+):
     """How α becomes operation weights.
 
     The options of the shipped relaxations are keys of this section.
@@ -59,8 +63,9 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one sampled operation per edge, GDAS);
             ``concrete`` (a sampled soft choice, SNAS); ``dirichlet`` (DrNAS); ``uniform-path`` (one
-            architecture of the space, sampled uniformly regardless of α, RSPS); or ``module:Class``
-            for a custom one.
+            architecture of the space, sampled uniformly regardless of α, RSPS); ``dropout`` (a
+            softmax over the operations that a pass keeps, DropNAS); or ``module:Class`` for a
+            custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
             σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
         init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` if it
@@ -92,6 +97,12 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
             raise ValueError(
                 f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
                 f"'{self.kind}' runs one operation per edge: it has no weights to smooth"
+            )
+        if self.smoothing.kind != "none" and self.kind == "dropout":
+            raise ValueError(
+                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
+                "'dropout' does not run every operation whose weight would be smoothed; take "
+                "'softmax'"
             )
         if self.edge_normalization and self.kind == "uniform-path":
             raise ValueError(

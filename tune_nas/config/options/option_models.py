@@ -17,6 +17,7 @@ from tune_nas.config.options.dataset_options import (
     FolderOptions,
     ImageNetOptions,
 )
+from tune_nas.config.options.dropout_options import DropoutOptions
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.options.relaxation_options import (
     ConcreteOptions,
@@ -75,6 +76,7 @@ _ALL = (
             "gumbel": PartOptions(GumbelOptions),
             "concrete": PartOptions(ConcreteOptions),
             "dirichlet": PartOptions(PenaltyOptions),
+            "dropout": PartOptions(DropoutOptions),
         },
     ),
     NamedParts(
