@@ -211,8 +211,8 @@ def test_a_shipped_class_is_the_shipped_part() -> None:
         (
             "relaxation.kind",
             "softmx",
-            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, or a "
-            "custom module:Class; did you mean 'softmax'?",
+            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, dropout, uniform-path, "
+            "or a custom module:Class; did you mean 'softmax'?",
         ),
         (
             "relaxation.smoothing.kind",

@@ -40,8 +40,8 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "gumbel": "tune_nas.search.relaxation.gumbel:Gumbel",
         "concrete": "tune_nas.search.relaxation.concrete:Concrete",
         "dirichlet": "tune_nas.search.relaxation.dirichlet:Dirichlet",
-        "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
         "dropout": "tune_nas.search.relaxation.operation_dropout:OperationDropout",
+        "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
     },
     "smoothings": {
         "random": "tune_nas.search.smoothing.random:RandomSmoothing",

@@ -85,6 +85,7 @@ OWN: dict[str, dict[str, Any]] = {
             {"epochs": 2, "partial_channels": 4, "operations": 2},
         ],
     },
+    "dropnas": {"relaxation.dropout.rate": 0.3, "relaxation.dropout.groups": "none"},
     "rsps": {"selection.sampled.genotypes": 3},
 }
 OWN["drnas-progressive-code"] = OWN["drnas-progressive"]

@@ -28,6 +28,11 @@ class TestDirichlet(RelaxationContract):
     kind = "dirichlet"
 
 
+class TestDropout(RelaxationContract):
+    kind = "dropout"
+    settings: ClassVar[dict[str, object]] = {"relaxation.dropout.rate": 0.3}
+
+
 class TestPath(RelaxationContract):
     kind = "uniform-path"
     trial = "rsps"

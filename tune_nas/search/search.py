@@ -183,7 +183,7 @@ class Search(SupernetTraining):
             metrics["smoothing_radius"] = self.smoothing.radius
         if self.trial.relaxation.auxiliary_skip.present:
             metrics["auxiliary_skip"] = self.supernet.skip_weight
-        if self.trial.relaxation.drop_path > 0:
+        if self.trial.relaxation.drop_path > 0 and self.trial.schedule.epochs > 1:
             metrics["drop_path"] = self.supernet.drop_path
         for rule in acting:
             own = dict(metrics)

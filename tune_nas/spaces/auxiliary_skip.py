@@ -11,8 +11,10 @@ space, α and all mixing weights outside the supernet do not have them.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from tune_nas.spaces.space import CellSpace, Space
 from tune_nas.spaces.weights import CellWeights
@@ -42,10 +44,14 @@ def with_skip_weight(weights: CellWeights, beta: float) -> CellWeights:
     """
     own = weights.operations
     column = torch.full((own.shape[0], 1), beta, dtype=own.dtype, device=own.device)
-    active = weights.active
-    if active is None and beta == 0:
-        active = torch.ones(own.shape, dtype=torch.bool)
-    if active is not None:
-        runs = active.any(dim=1, keepdim=True)
-        active = torch.cat([runs if beta else torch.zeros_like(runs), active], dim=1)
+    rows = weights.running()
+    if rows is None and beta == 0:
+        rows = ((True,) * own.shape[1],) * own.shape[0]
+    active = None if rows is None else _active(rows, beta != 0)
     return replace(weights, operations=torch.cat([column, own], dim=1), active=active)
+
+
+@lru_cache(maxsize=64)  # a captured step must not compute anything on the host
+def _active(rows: tuple[tuple[bool, ...], ...], runs: bool) -> Tensor:
+    """Return the mask of the operations to run, (edges, 1 + operations), with the skip first."""
+    return torch.tensor([(runs and any(row), *row) for row in rows], dtype=torch.bool)
