@@ -21,12 +21,13 @@ from tune_nas.sweep.resolve import load_sweep, resolve_trials
 ON_DIGITS = {
     "accuracy-size": 1,
     "activation": 12,
+    "drop-path": 48,
     "lambda": 12,
     "learning-rate": 1,
     "order": 24,
     "rank-nosh-ablation": 12,
 }
-ON_CIFAR = {"collapse": 6, "lambda-truth": 25, "methods": 63, "rank-nosh-darts": 6}
+ON_CIFAR = {"collapse": 6, "lambda-truth": 25, "methods": 72, "rank-nosh-darts": 6}
 SHIPPED = {**ON_DIGITS, **ON_CIFAR}
 
 
