@@ -185,7 +185,8 @@ class Supernet(nn.Module):
             weights[name].check(cell, name)
         if self._sizes["auxiliary_skip"]:
             weights = {
-                name: with_skip_weight(own, self.skip_weight) for name, own in weights.items()
+                name: with_skip_weight(weights[name], cell, self.skip_weight)
+                for name, cell in self.space.cells.items()
             }
 
         draws = None
