@@ -211,7 +211,7 @@ def test_a_shipped_class_is_the_shipped_part() -> None:
         (
             "relaxation.kind",
             "softmx",
-            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, categorical, "
+            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, categorical, dropout, "
             "uniform-path, simplex, or a custom module:Class; did you mean 'softmax'?",
         ),
         (

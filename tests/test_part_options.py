@@ -50,6 +50,11 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
         {"gradient": "importance", "samples": 3, "likelihood": "image"},
         {"gradient": "importance", "samples": 3, "likelihood": "image"},
     ),
+    (
+        *("relaxation", "dropout", {}),
+        {"dropout": {"rate": 0.1, "groups": "none"}},
+        {"dropout": {"rate": 0.1, "groups": "none"}},
+    ),
     ("relaxation.smoothing", "random", {}, {"start": 0.1, "end": 0.2}, {"start": 0.1, "end": 0.2}),
     ("relaxation.smoothing", "adversarial", {}, {"steps": 2}, {"steps": 2}),
     (

@@ -41,6 +41,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "concrete": "tune_nas.search.relaxation.concrete:Concrete",
         "dirichlet": "tune_nas.search.relaxation.dirichlet:Dirichlet",
         "categorical": "tune_nas.search.relaxation.categorical:Categorical",
+        "dropout": "tune_nas.search.relaxation.operation_dropout:OperationDropout",
         "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
         "simplex": "tune_nas.search.relaxation.simplex:Simplex",
     },

@@ -87,6 +87,7 @@ OWN: dict[str, dict[str, Any]] = {
             {"epochs": 2, "partial_channels": 4, "operations": 2},
         ],
     },
+    "dropnas": {"relaxation.dropout.rate": 0.3, "relaxation.dropout.groups": "none"},
     "rsps": {"selection.sampled.genotypes": 3},
     "dsnas": {"relaxation.init_std": 1.0, "optimizer.weights.learning_rate": 0.05},
     "parsec": {"relaxation.samples": 2},

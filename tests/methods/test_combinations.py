@@ -76,6 +76,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
     "partial channels": {"relaxation.partial_channels": 2, "relaxation.edge_normalization": True},
     "a decision": {"schedule.greedy": {"warmup": 0, "every": 1}, "schedule.epochs": 5},
     "early fixing": {"schedule.early_fixing": {"gap": 0.1}},
+    "an auxiliary skip": {"relaxation.auxiliary_skip.start": 1.0, "relaxation.drop_path": 0.2},
     "stages": {"schedule.stages": [{"epochs": 1}, {"epochs": 2, "operations": 2}]},
 }
 
@@ -85,7 +86,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
 def test_any_relaxation_with_any_schedule(
     relaxation: str, extra: str, shrink: Shrink, gradients_of: GradientsOf
 ) -> None:
-    if relaxation in ("gumbel", "categorical") and "smoothing" in extra:
+    if relaxation in ("gumbel", "categorical", "dropout") and "smoothing" in extra:
         pytest.skip("refused, see below")
     own = {"space.init_channels": 4} if extra == "partial channels" else {}
     own |= NEEDS.get(relaxation, {})
@@ -137,6 +138,12 @@ def test_any_selection_with_any_relaxation(relaxation: str, selection: str, shri
             {"relaxation.kind": "gumbel"},
             "relaxation.smoothing.kind is 'random', but relaxation.kind 'gumbel' runs one "
             "operation per edge: it has no weights to smooth",
+        ),
+        (
+            "sdarts-rs",
+            {"relaxation.kind": "dropout"},
+            "relaxation.smoothing.kind is 'random', but relaxation.kind 'dropout' does not run "
+            "every operation whose weight would be smoothed; take 'softmax'",
         ),
         (
             "fairdarts",

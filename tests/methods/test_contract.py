@@ -225,6 +225,10 @@ def check_choices(name: str, search: Search, states: States) -> None:
         own = [0.03 + 0.27 * epoch / len(epochs) for epoch in epochs]
         tuning = [0.3] * (len(history) - len(epochs))
         assert metric("smoothing_radius") == pytest.approx([*own, *tuning])
+    if name == "darts-minus":
+        assert metric("auxiliary_skip") == pytest.approx([1.0, 2 / 3, 1 / 3])
+    if name == "r-darts-dp":
+        assert metric("drop_path") == pytest.approx([0.0, 0.1, 0.2])
     if name.startswith("bilevel-then"):
         levels = [search.trial.update.in_epoch(epoch).level for epoch in epochs]
         assert levels == ["bilevel"] * (len(epochs) - 1) + ["mixed"]

@@ -38,6 +38,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "drnas": ("drnas", {"relaxation.penalty.kind": "kl", "relaxation.penalty.weight": 0.1}),
     "snas": ("snas", {}),
     "fairdarts": ("fairdarts", {}),
+    "darts-": ("darts-minus", {}),
+    "drop path": ("darts-1st", {"relaxation.drop_path": 0.5}),
     # with a single channel left, torch could not tell layouts, and so orders of sums, apart
     "pc-darts": ("pc-darts", {"space.init_channels": 8}),
     "gaea": ("gaea-erm", {"optimizer.alphas.weight_decay": 0.01}),
@@ -148,7 +150,7 @@ def test_the_passes_of_an_evaluation_are_captured(
     assert sum(each.replays for each in evaluations) > 1
 
 
-@pytest.mark.parametrize("name", ["gdas", "rsps"])
+@pytest.mark.parametrize("name", ["gdas", "dropnas", "rsps"])
 def test_a_search_that_draws_what_runs_is_as_without_graphs(
     name: str, shrink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -267,6 +269,7 @@ def moved_to_meta(search: Search) -> Step:
         ("milenas, second order", True),
         ("snas", True),
         ("fairdarts", True),
+        ("darts-", True),
         ("pc-darts", True),
         ("sdarts-adv", True),
     ],
@@ -280,7 +283,7 @@ def test_a_step_touches_nothing_on_the_host(case: str, decided: bool, shrink: An
     if search.smoothing is not None:
         search.smoothing.radius = 0.1
     step = moved_to_meta(search)
-    search.supernet.skip_dropout = 0.2
+    search.supernet.skip_dropout, search.supernet.drop_path = 0.2, 0.3
     for moves_alphas in (True, False):
         step.run(step.pick(moves_alphas))  # fills caches
         picks = step.pick(moves_alphas)

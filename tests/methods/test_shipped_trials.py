@@ -55,6 +55,9 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "dsnas": ("categorical", "single", 1, "both", "magnitude", 240, 1024, 0.5, 0.0, 1e-3),
     "proxylessnas": ("categorical", "bilevel", 1, "w α", "magnitude", 120, 64, 0.025, 0.0, 1e-3),
     "parsec": ("categorical", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "darts-minus": ("softmax", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "r-darts-dp": ("softmax", "bilevel", 2, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "dropnas": ("dropout", "single", 1, "both", "magnitude", 76, 96, 0.0375, 0.0015, 3e-4),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
 }
 # kind, budget, levels
@@ -219,10 +222,33 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "relaxation.likelihood": "batch",
         "optimizer.alphas.weight_decay": 0.0,
     },
+    "darts-minus": {
+        "relaxation.auxiliary_skip": {"start": 1.0, "end": 0.0},
+        "space.name": "darts",
+        "data.augment.cutout": 0,
+    },
+    "r-darts-dp": {
+        "relaxation.drop_path": 0.2,
+        "space.name": "s1",
+        "data.augment.cutout": 16,
+        "update.unrolled_momentum": True,
+    },
+    "dropnas": {
+        "relaxation.dropout": {"rate": 3e-5, "groups": "parameters"},
+        "data.single_level": "all",
+        "space.init_channels": 16,
+        "space.cells": 14,
+        "optimizer.weights.clip": 3.0,
+        "optimizer.weights.weight_decay": 3e-4,
+        "optimizer.alphas.weight_decay": 1e-3,
+        "optimizer.alphas.betas": (0.5, 0.999),
+        "retrain.batch_size": 192,
+        "retrain.learning_rate": 0.05,
+    },
     "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
 }
 OWN_RETRAIN = (
-    *("pc-darts", "gaea-pc-darts", "p-darts", "p-darts-code"),
+    *("pc-darts", "gaea-pc-darts", "p-darts", "p-darts-code", "dropnas"),
     *("drnas", "drnas-code", "drnas-progressive", "drnas-progressive-code"),
 )
 

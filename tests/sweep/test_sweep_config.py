@@ -21,6 +21,7 @@ from tune_nas.sweep.resolve import load_sweep, resolve_trials
 ON_DIGITS = {
     "accuracy-size": 1,
     "activation": 12,
+    "drop-path": 48,
     "lambda": 12,
     "learning-rate": 1,
     "order": 24,

@@ -47,6 +47,11 @@ class TestCategoricalWithLikelihoods(RelaxationContract):
     settings: ClassVar[dict[str, object]] = {"relaxation.gradient": "importance"}
 
 
+class TestDropout(RelaxationContract):
+    kind = "dropout"
+    settings: ClassVar[dict[str, object]] = {"relaxation.dropout.rate": 0.3}
+
+
 class TestPath(RelaxationContract):
     kind = "uniform-path"
     trial = "rsps"

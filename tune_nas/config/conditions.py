@@ -138,7 +138,8 @@ def _cosine_moves(trial: Content) -> bool:
     return any(length > 1 for length in lengths)
 
 
-def _radius_grows(trial: Content) -> bool:
+def _grows(trial: Content) -> bool:
+    """Return whether a value that is linear in the epochs leaves that of the first epoch."""
     return trial["schedule"]["epochs"] > 1 or tunes(trial)
 
 
@@ -208,8 +209,10 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
-    "relaxation.smoothing": (_other_than("gumbel", "categorical", "uniform-path"),),
-    "relaxation.smoothing.end": (Condition((_EPOCHS,), _radius_grows, f"{_EPOCHS} > 1"),),
+    "relaxation.smoothing": (_other_than("gumbel", "categorical", "dropout", "uniform-path"),),
+    "relaxation.smoothing.end": (Condition((_EPOCHS,), _grows, f"{_EPOCHS} > 1"),),
+    "relaxation.auxiliary_skip.end": (Condition((_EPOCHS,), _grows, f"{_EPOCHS} > 1"),),
+    "relaxation.drop_path": (_SEVERAL_EPOCHS,),
     "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
     "relaxation.edge_normalization": (_HAS_ALPHA,),
     "relaxation.flops_weight": (_MOVES, _HAS_ALPHA),
@@ -246,7 +249,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "optimizer.weights.nesterov": (_positive("optimizer.weights.momentum"),),
     "optimizer.weights.unsampled": (
-        one_of("relaxation.kind", "gumbel", "categorical", "uniform-path"),
+        one_of("relaxation.kind", "gumbel", "categorical", "dropout", "uniform-path"),
         Condition(
             ("optimizer.weights.momentum", "optimizer.weights.weight_decay"),
             _zero_gradient_moves,

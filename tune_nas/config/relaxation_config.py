@@ -9,8 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from tune_nas import manifest
 from tune_nas.config.options.categorical_options import CategoricalOptions
+from tune_nas.config.options.dropout_options import DropoutOptions
 from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOptions
 from tune_nas.config.options.smoothing_options import AdversarialOptions
+from tune_nas.config.options.supernet_options import SupernetOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
@@ -54,7 +56,14 @@ class _RelaxationKind(PartSection):
         return check_part("relaxation.kind", value)
 
 
-class RelaxationConfig(CategoricalOptions, PenaltyOptions, GumbelOptions, _RelaxationKind):
+class RelaxationConfig(
+    SupernetOptions,
+    DropoutOptions,
+    CategoricalOptions,
+    PenaltyOptions,
+    GumbelOptions,
+    _RelaxationKind,
+):
     """How α becomes operation weights.
 
     The options of the shipped relaxations are keys of this section.
@@ -62,10 +71,10 @@ class RelaxationConfig(CategoricalOptions, PenaltyOptions, GumbelOptions, _Relax
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one sampled operation per edge, GDAS);
             ``concrete`` (a sampled soft choice, SNAS); ``dirichlet`` (DrNAS); ``categorical`` (one
-            operation per edge sampled from softmax(α); DSNAS, ProxylessNAS, PARSEC);
-            ``uniform-path`` (one architecture of the space, sampled uniformly regardless of α,
-            RSPS); ``simplex`` (the weights are α itself, GAEA, XNAS); or ``module:Class`` for a
-            custom one.
+            operation per edge sampled from softmax(α); DSNAS, ProxylessNAS, PARSEC); ``dropout`` (a
+            softmax over the operations that a pass keeps, DropNAS); ``uniform-path`` (one
+            architecture of the space, sampled uniformly regardless of α, RSPS); ``simplex`` (the
+            weights are α itself, GAEA, XNAS); or ``module:Class`` for a custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
             σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid. Where α is
             a point of the simplex, it is softmax(N(0, init_std)) with ``normal``, and 1/n with
@@ -108,6 +117,12 @@ class RelaxationConfig(CategoricalOptions, PenaltyOptions, GumbelOptions, _Relax
             raise ValueError(
                 f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
                 f"'{self.kind}' runs one operation per edge: it has no weights to smooth"
+            )
+        if self.smoothing.kind != "none" and self.kind == "dropout":
+            raise ValueError(
+                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
+                "'dropout' does not run every operation whose weight would be smoothed; take "
+                "'softmax'"
             )
         if self.edge_normalization and self.kind == "uniform-path":
             raise ValueError(

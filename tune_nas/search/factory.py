@@ -15,6 +15,7 @@ from tune_nas.search.search_memory import SIZE_KEYS
 from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.seeds import building, derive_seed, make_generator
 from tune_nas.spaces import Space, Supernet, estimate_supernet
+from tune_nas.spaces.auxiliary_skip import with_skips
 from tune_nas.spaces.supernet import check_partial_channels
 
 Tensors = dict[str, Tensor]
@@ -44,8 +45,9 @@ def make_supernet(
         ConfigError: If its weights do not fit into the memory of the device.
     """
     check_partial_channels(space, size.init_channels, size.partial_channels)
+    auxiliary_skip = trial.relaxation.auxiliary_skip.present
     estimate = estimate_supernet(
-        space,
+        with_skips(space) if auxiliary_skip else space,
         n_classes=data.n_classes,
         in_channels=data.in_channels,
         image_size=data.image_size,
@@ -62,6 +64,7 @@ def make_supernet(
             init_channels=size.init_channels,
             cells=size.cells,
             partial_channels=size.partial_channels,
+            auxiliary_skip=auxiliary_skip,
             implementation=supernet_form(trial.runtime, device),
         )
     # Equivalent, and faster on a CPU, especially for pooling.

@@ -163,7 +163,7 @@ class GraphedSteps(Steps):
             }
             return objective.predict(images, weights)
 
-        key = (tuple(images.shape), supernet.training, running, fields)
+        key = (tuple(images.shape), supernet.training, supernet.skip_weight, running, fields)
         return self._predictions.run(
             key, function, images, tensors, state=lambda: dict(supernet.named_buffers())
         )

@@ -86,6 +86,7 @@ class Search(SupernetTraining):
         self._own_probes = make_probes(self)
         self.selection = make_selection(self)
         self.rules = make_rules(self)
+        self._schedule_supernet(0)
         if trial.start_from is not None:
             self._start_from(trial.start_from)
 
@@ -180,6 +181,10 @@ class Search(SupernetTraining):
         make_numbers(metrics, self.relaxation)
         if self.smoothing is not None and trains:
             metrics["smoothing_radius"] = self.smoothing.radius
+        if self.trial.relaxation.auxiliary_skip.present:
+            metrics["auxiliary_skip"] = self.supernet.skip_weight
+        if self.trial.relaxation.drop_path > 0 and self.trial.schedule.epochs > 1:
+            metrics["drop_path"] = self.supernet.drop_path
         for rule in acting:
             own = dict(metrics)
             rule.after_epoch(metrics)
@@ -195,12 +200,24 @@ class Search(SupernetTraining):
         return metrics
 
     def _set_epoch(self) -> None:
-        """Set temperature and radius; tuning keeps the last temperature and the final radius."""
+        """Set temperature, radius and β; tuning keeps the last temperature and the final others."""
         epochs = self.trial.schedule.epochs
         at = min(self.epoch, self.search_epochs - 1)
         self.relaxation.set_epoch(at, epochs)
         if self.smoothing is not None:
             self.smoothing.set_epoch(epochs if self.is_tuning else at, epochs)
+        self._schedule_supernet(self.epoch)
+
+    def _schedule_supernet(self, epoch: int) -> None:
+        """Set β of the auxiliary skips and the drop path of an epoch (0-based).
+
+        Tuning has the final β and the last probability.
+        """
+        config, epochs = self.trial.relaxation, self.trial.schedule.epochs
+        at = epochs if epoch >= self.search_epochs else epoch
+        self.supernet.skip_weight = config.auxiliary_skip.weight(at, epochs)
+        last = self.search_epochs - 1
+        self.supernet.drop_path = config.drop_path_in(min(epoch, last), epochs)
 
     def moves_alphas(self, epoch: int) -> bool:
         """Whether α is updated in an epoch (0-based): false during the warm-up of each stage."""
@@ -298,6 +315,7 @@ class Search(SupernetTraining):
         self._alpha_history.load_state_dict(state["alpha_history"])
         self.findings.load_state_dict(state["findings"])
         load_probes(self._own_probes, state.get("probes", ()))  # missing in older checkpoints
+        self._schedule_supernet(max(self.epoch - 1, 0))  # those of the last epoch
 
     def result(self) -> Genotype:
         """Return the current genotype."""

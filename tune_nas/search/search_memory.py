@@ -10,6 +10,7 @@ from tune_nas.memory import check_training
 from tune_nas.runtime import resolve_device, resolve_dtype
 from tune_nas.search.relaxation import runs_everything
 from tune_nas.spaces import check_cells_occur, check_channels, estimate_supernet, load_space
+from tune_nas.spaces.auxiliary_skip import with_skips
 from tune_nas.spaces.supernet import check_partial_channels
 
 SIZE_KEYS = "space.init_channels or space.cells"
@@ -45,7 +46,7 @@ def check_search_memory(trial: TrialConfig) -> None:
     for cells, partial_channels, is_pruned in dict.fromkeys(sizes):
         check_partial_channels(space, trial.space.init_channels, partial_channels)
         estimate = estimate_supernet(
-            space,
+            with_skips(space) if trial.relaxation.auxiliary_skip.present else space,
             n_classes=data.n_classes,
             in_channels=data.in_channels,
             image_size=data.image_size,

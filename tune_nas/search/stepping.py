@@ -107,7 +107,10 @@ class Step:
             "relaxation": relaxation.constants(),
             "smoothing": None if smoothing is None else smoothing.radius,
             "choices": relaxation.choices.version,
-            "skip dropout": getattr(supernet, "skip_dropout", 0.0),
+            **{
+                key: getattr(supernet, key, 0.0)
+                for key in ("skip_dropout", "skip_weight", "drop_path")
+            },
             "batch sizes": (self.train.batch_size, self.valid.batch_size),
             # by identity: the owners of a step's tensors
             "objects": (supernet, self.optimizers.weights, self.optimizers.alphas),

@@ -139,6 +139,7 @@ class SupernetTraining:
         old, self.size = self.supernet, size
         self._steps.reset()  # frees memory before the new one is allocated
         self.supernet = self._make_supernet(size)
+        self.supernet.skip_weight, self.supernet.drop_path = old.skip_weight, old.drop_path
         self.optimizers.restart_weights(self.supernet)
         self._connect()
         return old

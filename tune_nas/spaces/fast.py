@@ -230,11 +230,16 @@ class FastCell(MixedCell):
         weights: CellWeights,
         draws: torch.Generator | None = None,
         skip_dropout: float = 0.0,
+        drop_path: float = 0.0,
     ) -> Tensor:
-        """Map the input nodes to the cell's output; see `MixedCell.forward`."""
+        """Map the input nodes to the cell's output; see `MixedCell.forward`.
+
+        With drop path, each edge has a sum of its own; otherwise a node is one sum.
+        """
         betas = None if weights.edges is None else weights.edges.unbind()
         active = None if weights.active is None else weights.active.tolist()
         dropout = skip_dropout if self.training else 0.0
+        kept = self.draw_kept(inputs[0], draws, drop_path)
         # by views: indexing with a list would copy an index to the device in each pass
         scales = [
             (row if betas is None else betas[index] * row).unbind()
@@ -250,22 +255,27 @@ class FastCell(MixedCell):
             present = [row for row in rows if active is None or any(active[row])]
             for row in present:
                 source = sources[self.cell.edges[row].source]
-                source.add_to(through, row, draws, dropout)
+                total = through if kept is None else self.sum_type()
+                source.add_to(total, row, draws, dropout)
                 if weights.offsets is not None:
                     offset = weights.offsets[row]
-                    through.add_number(offset if betas is None else betas[row] * offset)
+                    total.add_number(offset if betas is None else betas[row] * offset)
+                if kept is not None:
+                    zeros = partial(zeros_after, source.part, self.strides[row])
+                    through.add(total.total(zeros) * kept[row])
                 if self.groups > 1:
-                    around.add(source.around, None if betas is None else betas[row])
+                    rest = source.around if kept is None else source.around * kept[row]
+                    around.add(rest, None if betas is None else betas[row])
             last = sources[self.cell.edges[rows[-1]].source]
             stride = self.strides[rows[-1]]
             if not present:
                 nodes.append(zeros_after(last.whole, stride))
                 continue
-            total = through.total(partial(zeros_after, last.part, stride))
+            node_sum = through.total(partial(zeros_after, last.part, stride))
             if self.groups > 1:
-                joined = torch.cat([total, around.total(partial(torch.zeros_like, total))], dim=1)
-                total = torch.channel_shuffle(joined, self.groups)
-            nodes.append(total)
+                rest = around.total(partial(torch.zeros_like, node_sum))
+                node_sum = torch.channel_shuffle(torch.cat([node_sum, rest], dim=1), self.groups)
+            nodes.append(node_sum)
         return join(nodes, self.cell)
 
 

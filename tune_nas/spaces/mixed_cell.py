@@ -72,6 +72,7 @@ class MixedCell(nn.Module):
         weights: CellWeights,
         draws: torch.Generator | None = None,
         skip_dropout: float = 0.0,
+        drop_path: float = 0.0,
     ) -> Tensor:
         """Map the input nodes (n, channels, h, w) to the cell's output.
 
@@ -80,12 +81,16 @@ class MixedCell(nn.Module):
             weights: Mixing weights.
             draws: Generator for random operations; None for torch's global generator.
             skip_dropout: Dropout on identities, in training mode.
+            drop_path: Probability p of dropping an image at the output of an edge, in training
+                mode: the whole mixture, also with the channels that bypass the operations. Other
+                outputs are divided by 1 − p. (RobustDARTS's code, ``src/search/model_search.py``)
         """
         operation_weights = [row.unbind() for row in weights.operations.unbind()]
         edge_weights = None if weights.edges is None else weights.edges.unbind()
         offsets = None if weights.offsets is None else weights.offsets.unbind()
         active = None if weights.active is None else weights.active.tolist()
         dropout = skip_dropout if self.training else 0.0
+        kept = self.draw_kept(inputs[0], draws, drop_path)
         nodes = list(inputs)
         for node in self.cell.nodes:
             through, around = [], []
@@ -102,9 +107,13 @@ class MixedCell(nn.Module):
                 mixed = add(terms) if terms else zeros_after(part, self.strides[row])
                 if offsets is not None:
                     mixed = mixed + offsets[row]
+                if kept is not None:
+                    mixed = mixed * kept[row]
                 through.append(mixed if edge_weights is None else edge_weights[row] * mixed)
                 if self.groups > 1:
                     rest = halved(source[:, self.width :], self.strides[row])
+                    if kept is not None:
+                        rest = rest * kept[row]
                     around.append(rest if edge_weights is None else edge_weights[row] * rest)
             if not through:
                 nodes.append(zeros_after(source, self.strides[row]))
@@ -114,6 +123,27 @@ class MixedCell(nn.Module):
                 joined = torch.cat([add(through), add(around)], dim=1)
                 nodes.append(torch.channel_shuffle(joined, self.groups))
         return join(nodes, self.cell)
+
+    def draw_kept(
+        self, x: Tensor, draws: torch.Generator | None, drop_path: float
+    ) -> Sequence[Tensor] | None:
+        """Sample the images that drop path keeps at each edge: factors (n, 1, 1, 1) by row.
+
+        Args:
+            x: An input node, which determines n, the type and the device.
+            draws: Generator, on any device; None for torch's global generator.
+            drop_path: The probability p.
+
+        Returns:
+            0 for a dropped image, else 1 / (1 − p), which keeps the mean; None if p is 0 or in
+            evaluation mode.
+        """
+        if not self.training or drop_path == 0:
+            return None
+        device = x.device if draws is None else draws.device
+        shape = (len(self.cell.edges), x.shape[0], 1, 1, 1)
+        kept = torch.rand(shape, generator=draws, device=device) >= drop_path
+        return (kept.to(x.device, x.dtype) / (1.0 - drop_path)).unbind()
 
     @cached_property
     def _operations(self) -> list[list[nn.Module]]:

@@ -12,6 +12,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.layers.normalization import Norm
 from tune_nas.layers.primitives import Noise
 from tune_nas.seeds import Generators, new_generator
+from tune_nas.spaces.auxiliary_skip import with_skip, with_skip_weight
 from tune_nas.spaces.backbone import Backbone, Block
 from tune_nas.spaces.fast import FastCell
 from tune_nas.spaces.mixed_cell import MixedCell
@@ -63,12 +64,17 @@ class Supernet(nn.Module):
         init_channels: Channels of the first cell; None for the space's default.
         cells: Number of cells (per stage in the layout ``stages``); None for the space's default.
         partial_channels: K; 1/K of each node's channels passes through the operations.
+        auxiliary_skip: Whether every edge has an auxiliary skip connection beside its operations.
         implementation: ``plain``, or ``fast``: equal up to rounding, with the same state dict.
 
     Attributes:
         skip_dropout: Probability of dropping a value of an identity in training mode (Chen et al.,
             "P-DARTS", ICCV 2019, arXiv:1904.12760; as in the authors' code, not at stride 2, where
             a skip connection has weights). Set it per epoch.
+        skip_weight: β of the auxiliary skip connections, in training and evaluation mode; at 0 they
+            are not run. Set it per epoch.
+        drop_path: Probability of dropping an image at the output of an edge in training mode, see
+            `MixedCell.forward`. Set it per epoch.
 
     Raises:
         ValueError: If a number is below 1.
@@ -84,6 +90,7 @@ class Supernet(nn.Module):
         init_channels: int | None = None,
         cells: int | None = None,
         partial_channels: int = 1,
+        auxiliary_skip: bool = False,
         implementation: Literal["plain", "torch", "fast"] = "plain",
     ) -> None:
         super().__init__()
@@ -94,8 +101,11 @@ class Supernet(nn.Module):
             "init_channels": init_channels,
             "cells": cells,
             "partial_channels": partial_channels,
+            "auxiliary_skip": auxiliary_skip,
         }
         self.skip_dropout = 0.0
+        self.skip_weight = 0.0
+        self.drop_path = 0.0
         self._draw_seed = 0
         self._generators: Generators = new_generator
         check_partial_channels(space, init_channels, partial_channels)
@@ -103,7 +113,7 @@ class Supernet(nn.Module):
 
         def make_cell(name: str, channels: int, reduction: bool) -> nn.Module:
             after_pools = space.supernet.norm_after_pools
-            cell = space.cells[name]
+            cell = with_skip(space.cells[name]) if auxiliary_skip else space.cells[name]
             form = _FORMS[implementation]
             return form(cell, channels, reduction, norm, after_pools, partial_channels)
 
@@ -131,8 +141,9 @@ class Supernet(nn.Module):
 
     @property
     def draws(self) -> bool:
-        """Whether operations are random in a pass: noise or dropout."""
-        return self._has_noise or (self.training and self.skip_dropout > 0)
+        """Whether operations are random in a pass: noise, dropout or drop path."""
+        drops = self.skip_dropout > 0 or self.drop_path > 0
+        return self._has_noise or (self.training and drops)
 
     def meta_copy(self) -> Supernet:
         """Return a copy with torch's operations on the meta device, without memory for its state.
@@ -143,7 +154,7 @@ class Supernet(nn.Module):
             return Supernet(self.space, **self._sizes, implementation="torch")
 
     def seed_draws(self, seed: int, generators: Generators = new_generator) -> None:
-        """Seed random operations (noise, dropout): equal in each pass until the next call.
+        """Seed noise, dropout and drop path: equal in each pass until the next call.
 
         Args:
             seed: The seed of the pass.
@@ -172,13 +183,19 @@ class Supernet(nn.Module):
             if name not in weights:
                 raise ValueError(f"weights has no cell '{name}'")
             weights[name].check(cell, name)
+        if self._sizes["auxiliary_skip"]:
+            weights = {
+                name: with_skip_weight(weights[name], cell, self.skip_weight)
+                for name, cell in self.space.cells.items()
+            }
 
         draws = None
         if self.draws:
             draws = self._generators(self._draw_seed, "operations", x.device)
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
-            out: Tensor = block.body(inputs, weights[block.cell], draws, self.skip_dropout)
+            own = weights[block.cell]
+            out: Tensor = block.body(inputs, own, draws, self.skip_dropout, self.drop_path)
             return out
 
         features, _ = self.backbone.features(x, run)

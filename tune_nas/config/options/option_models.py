@@ -18,6 +18,7 @@ from tune_nas.config.options.dataset_options import (
     FolderOptions,
     ImageNetOptions,
 )
+from tune_nas.config.options.dropout_options import DropoutOptions
 from tune_nas.config.options.early_fixing_options import EarlyFixingOptions
 from tune_nas.config.options.exponentiated_options import ExponentiatedOptions, WipeOutOptions
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
@@ -79,6 +80,7 @@ _ALL = (
             "concrete": PartOptions(ConcreteOptions),
             "dirichlet": PartOptions(PenaltyOptions),
             "categorical": PartOptions(CategoricalOptions),
+            "dropout": PartOptions(DropoutOptions),
         },
     ),
     NamedParts(

@@ -174,6 +174,7 @@ class SharedObjective(Objective):
             active,
             self.bfloat16 and labels is not None,
             supernet.training,
+            supernet.skip_weight,
         )
         return PassRequest(supernet, wanted, images, labels, tensors)
 

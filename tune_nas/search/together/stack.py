@@ -34,6 +34,7 @@ class PassOutputs(NamedTuple):
         active: `CellWeights.active` by cell type, as nested tuples.
         bfloat16: Whether it runs in mixed precision.
         training: Whether the supernets are in train mode.
+        skip_weight: β of their auxiliary skip connections.
     """
 
     labels: bool
@@ -42,6 +43,7 @@ class PassOutputs(NamedTuple):
     active: tuple[tuple[str, Hashable], ...]
     bfloat16: bool
     training: bool
+    skip_weight: float = 0.0
 
 
 class PassResult(NamedTuple):
@@ -115,6 +117,7 @@ class Stack:
         mixing: Mixing,
     ) -> PassResult:
         self._hollow.train(wanted.training)
+        self._hollow.skip_weight = wanted.skip_weight
         weights = {
             name: tensor.detach().requires_grad_(wanted.weights)
             for name, tensor in self._weights.items()
