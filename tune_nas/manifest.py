@@ -132,6 +132,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
 }
 
 KINDS: Mapping[str, Kind] = {
+    "relaxation.weights": "relaxations",
     "relaxation.kind": "relaxations",
     "relaxation.smoothing.kind": "smoothings",
     "selection.kind": "selections",

@@ -48,6 +48,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
+    "setn": ("softmax", "bilevel", 1, "w α", "sampled", 250, 64, 0.025, 0.001, 3e-4),
 }
 # kind, budget, levels
 STRATEGIES: dict[str, tuple[str, int, tuple[int, ...]]] = {
@@ -153,7 +154,15 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "relaxation.penalty": {"kind": "zero-one", "weight": 10.0},
         "optimizer.alphas.betas": (0.9, 0.999),
     },
-    "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
+    "rsps": {"selection.sampled": {"candidates": "uniform", "genotypes": 100, "batches": 1}},
+    "setn": {
+        "space.name": "nasbench201",
+        "relaxation.weights": "uniform-path",
+        "selection.sampled": {"candidates": "most-probable", "genotypes": 100, "batches": 1},
+        "optimizer.weights.nesterov": True,
+        "optimizer.weights.weight_decay": 5e-4,
+        "optimizer.alphas.weight_decay": 1e-3,
+    },
 }
 OWN_RETRAIN = (
     *("pc-darts", "p-darts", "p-darts-code"),

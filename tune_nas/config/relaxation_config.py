@@ -12,7 +12,8 @@ from tune_nas.config.options.smoothing_options import AdversarialOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
-_ONE_PATH = ("gumbel", "uniform-path")
+ONE_PATH = ("gumbel", "uniform-path")
+"""The shipped relaxations that run at most one operation per edge in w's passes."""
 
 
 class _SmoothingKind(PartSection):
@@ -44,11 +45,17 @@ class _RelaxationKind(PartSection):
     kind: str = "softmax"
     init: Literal["auto", "normal", "uniform-weight"] = "auto"
     init_std: Rate | None = None
+    weights: str | None = None
 
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
         return check_part("relaxation.kind", value)
+
+    @field_validator("weights")
+    @classmethod
+    def _known_for_weights(cls, value: str | None) -> str | None:
+        return None if value is None else check_part("relaxation.weights", value)
 
 
 class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
@@ -65,6 +72,9 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
             σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
         init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` if it
             is given; the paper has no such noise.
+        weights: Relaxation of the passes that compute only w's gradient, e.g. ``uniform-path``
+            (SETN, arXiv:1910.11831); None for ``kind``. It reads the same keys of this section;
+            ``options`` are those of ``kind``.
         smoothing: Perturbation of the weights in w steps.
         partial_channels: K: 1/K of a node's channels passes through the operations, the others
             bypass them, then all are shuffled (PC-DARTS); 1 for all.
@@ -88,10 +98,17 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
 
     @model_validator(mode="after")
     def _goes_together(self) -> RelaxationConfig:
-        if self.smoothing.kind != "none" and self.kind in _ONE_PATH:
+        if self.smoothing.kind != "none" and (self.weights or self.kind) in ONE_PATH:
+            key = "kind" if self.weights is None else "weights"
             raise ValueError(
-                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
-                f"'{self.kind}' runs one operation per edge: it has no weights to smooth"
+                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.{key} "
+                f"'{self.weights or self.kind}' runs one operation per edge: it has no weights to "
+                "smooth"
+            )
+        if self.kind == "uniform-path" and self.weights not in (None, self.kind):
+            raise ValueError(
+                f"relaxation.weights is '{self.weights}', but relaxation.kind 'uniform-path' has "
+                "no α for it; leave it out, or exchange the two"
             )
         if self.edge_normalization and self.kind == "uniform-path":
             raise ValueError(

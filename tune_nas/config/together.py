@@ -39,6 +39,7 @@ def check_together(trial: Parts) -> None:
     """Raise a one-line ValueError if parts of a trial are incompatible."""
     updates = trial.update.in_all_epochs()
     _check_alphas_move(trial, updates)
+    _check_weights(trial, updates)
     _check_images(trial, updates)
     _check_lengths(trial)
     if trial.selection.kind == "greedy" and trial.schedule.greedy is None:
@@ -64,10 +65,28 @@ def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
             f"update.level is 'none', so that α never moves, but selection.kind '{selection}' "
             "reads α; take 'perturbation' or 'sampled'"
         )
+    if selection == "sampled" and trial.selection.sampled.candidates == "most-probable":
+        raise ValueError(
+            "update.level is 'none', so that α never moves, but selection.sampled.candidates "
+            "'most-probable' reads α; take 'uniform'"
+        )
     if schedule.greedy or schedule.stages:
         given = "greedy" if schedule.greedy else "stages"
         raise ValueError(
             f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
+        )
+
+
+def _check_weights(trial: Parts, updates: list[UpdateConfig]) -> None:
+    """Reject order 2 if w's steps have another relaxation: α is then not in the unrolled step."""
+    relaxation = trial.relaxation
+    if relaxation.weights in (None, relaxation.kind):
+        return
+    if any(update.order == 2 and update.level != "none" for update in updates):
+        raise ValueError(
+            f"relaxation.weights is '{relaxation.weights}', not relaxation.kind "
+            f"'{relaxation.kind}', but update.order is 2, which differentiates w's step by α; "
+            "order must be 1"
         )
 
 

@@ -199,6 +199,8 @@ class Search(SupernetTraining):
         epochs = self.trial.schedule.epochs
         at = min(self.epoch, self.search_epochs - 1)
         self.relaxation.set_epoch(at, epochs)
+        if (of_weights := self.relaxation.for_weights()) is not self.relaxation:
+            of_weights.set_epoch(at, epochs)
         if self.smoothing is not None:
             self.smoothing.set_epoch(epochs if self.is_tuning else at, epochs)
 
