@@ -48,6 +48,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
+    "nasp": ("proximal", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "setn": ("softmax", "bilevel", 1, "w α", "sampled", 250, 64, 0.025, 0.001, 3e-4),
 }
 # kind, budget, levels
@@ -155,6 +156,7 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "optimizer.alphas.betas": (0.9, 0.999),
     },
     "rsps": {"selection.sampled": {"candidates": "uniform", "genotypes": 100, "batches": 1}},
+    "nasp": {"relaxation.init": "half", "optimizer.alphas.weight_decay": 1e-3},
     "setn": {
         "space.name": "nasbench201",
         "relaxation.weights": "uniform-path",

@@ -34,6 +34,10 @@ class TestPath(RelaxationContract):
     settings: ClassVar[dict[str, object]] = {"selection.sampled.genotypes": 2}
 
 
+class TestProximal(RelaxationContract):
+    kind = "proximal"
+
+
 class TestSharpening(RelaxationContract):
     kind = "own_parts:Sharpening"
     options: ClassVar[dict[str, object]] = {"end": 0.2}

@@ -12,7 +12,7 @@ from tune_nas.config.options.smoothing_options import AdversarialOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
-ONE_PATH = ("gumbel", "uniform-path")
+ONE_PATH = ("gumbel", "uniform-path", "proximal")
 """The shipped relaxations that run at most one operation per edge in w's passes."""
 
 
@@ -43,7 +43,7 @@ class _RelaxationKind(PartSection):
     section = "relaxation"
 
     kind: str = "softmax"
-    init: Literal["auto", "normal", "uniform-weight"] = "auto"
+    init: Literal["auto", "normal", "uniform-weight", "half"] = "auto"
     init_std: Rate | None = None
     weights: str | None = None
 
@@ -66,12 +66,13 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one sampled operation per edge, GDAS);
             ``concrete`` (a sampled soft choice, SNAS); ``dirichlet`` (DrNAS); ``uniform-path`` (one
-            architecture of the space, sampled uniformly regardless of α, RSPS); or ``module:Class``
-            for a custom one.
+            architecture of the space, sampled uniformly regardless of α, RSPS); ``proximal`` (the
+            architecture of the largest α, in [0, 1], NASP); or ``module:Class`` for a custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
-            σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
-        init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` if it
-            is given; the paper has no such noise.
+            σ(α₀) = 1/n (Hou and Jin); ``half``: 0.5 (NASP); ``auto``: normal, but uniform-weight
+            for sigmoid and half for proximal.
+        init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` and
+            ``half`` if it is given; the papers have no such noise.
         weights: Relaxation of the passes that compute only w's gradient, e.g. ``uniform-path``
             (SETN, arXiv:1910.11831); None for ``kind``. It reads the same keys of this section;
             ``options`` are those of ``kind``.

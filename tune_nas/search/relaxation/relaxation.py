@@ -25,7 +25,8 @@ Alphas = Mapping[str, Tensor]
 Betas = Mapping[str, Tensor]
 """Edge parameters β by cell type, each (edges,); empty without edge normalization."""
 
-_INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0}  # if relaxation.init_std is not given
+# If relaxation.init_std is not given.
+_INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0, "half": 0.0}
 
 
 def register_relaxation(kind: str) -> Callable[[type[Relaxation]], type[Relaxation]]:
@@ -306,6 +307,8 @@ def _initial_alpha(
     noise = std * torch.randn(shape, generator=generator, dtype=dtype)
     if init == "normal":
         return noise
+    if init == "half":
+        return noise + 0.5
     counts = cell.mask().sum(dim=1, keepdim=True)
     if bool((counts < 2).any()):
         raise ConfigError(
