@@ -86,14 +86,21 @@ OWN: dict[str, dict[str, Any]] = {
         ],
     },
     "rsps": {"selection.sampled.genotypes": 3},
+    "darts-plus-ranking": {"schedule.stop.settled": 1},
     "setn": {"selection.sampled.genotypes": 3},
 }
 OWN["drnas-progressive-code"] = OWN["drnas-progressive"]
 
 
-def small_space(folder: Path, *, with_none: bool = True) -> str:
+TWO_CONVOLUTIONS = ("darts-plus-ranking", "stacnas")  # rank or group the operations of an edge
+
+
+def small_space(
+    folder: Path, *, with_none: bool = True, further_operations: tuple[str, ...] = ()
+) -> str:
     """Write the small space to a folder and return its path."""
     operations = _CELL["operations"] if with_none else _CELL["operations"][1:]
+    operations = [*operations, *further_operations]
     cell = {**_CELL, "operations": operations, "excluded": ["none"] if with_none else []}
     path = folder / ("small.yaml" if with_none else "small-no-none.yaml")
     content = {**_SPACE, "cells": {"normal": cell, "reduction": cell}}
@@ -117,7 +124,11 @@ def shrink(tmp_path: Path) -> Shrink:
         changes = {
             **scaled(trial.to_dict(), epochs),
             **TINY,
-            "space.name": small_space(tmp_path, with_none="no-none" not in trial.space.name),
+            "space.name": small_space(
+                tmp_path,
+                with_none="no-none" not in trial.space.name,
+                further_operations=("nor_conv_1x1",) if name in TWO_CONVOLUTIONS else (),
+            ),
             "space.cells": 3,
             "space.init_channels": 2,
             **OWN.get(name, {}),

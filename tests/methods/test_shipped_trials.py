@@ -48,6 +48,11 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
+    "darts-plus": ("softmax", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "darts-plus-ranking": (
+        *("softmax", "bilevel", 1, "α w", "magnitude"),
+        *(50, 64, 0.025, 0.001, 3e-4),
+    ),
     "nasp": ("proximal", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "setn": ("softmax", "bilevel", 1, "w α", "sampled", 250, 64, 0.025, 0.001, 3e-4),
 }
@@ -156,6 +161,15 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "optimizer.alphas.betas": (0.9, 0.999),
     },
     "rsps": {"selection.sampled": {"candidates": "uniform", "genotypes": 100, "batches": 1}},
+    "darts-plus": {
+        "schedule.stop": {
+            **{"convolutions": {}, "skips": {"normal": 2}},
+            **{"settled": None, "patience": 1},
+        }
+    },
+    "darts-plus-ranking": {
+        "schedule.stop": {"convolutions": {}, "skips": {}, "settled": 10, "patience": 1}
+    },
     "nasp": {"relaxation.init": "half", "optimizer.alphas.weight_decay": 1e-3},
     "setn": {
         "space.name": "nasbench201",

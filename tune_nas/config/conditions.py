@@ -177,7 +177,7 @@ def _terms_differ(trial: Content) -> bool:
 def _warmup_counts(trial: Content) -> bool:
     schedule = trial["schedule"]
     stop, rules = schedule["stop"], schedule["rules"]
-    read = stop["convolutions"] or stop["skips"] or schedule["lr_rule"] or rules
+    read = stop["convolutions"] or stop["skips"] or stop["settled"] or schedule["lr_rule"] or rules
     return trial["update"]["level"] != "none" or bool(read)
 
 

@@ -70,6 +70,11 @@ def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
             "update.level is 'none', so that α never moves, but selection.sampled.candidates "
             "'most-probable' reads α; take 'uniform'"
         )
+    if schedule.stop.settled is not None:
+        raise ValueError(
+            "update.level is 'none', so that α never moves, but schedule.stop.settled is "
+            f"{schedule.stop.settled}, for a ranking by α; it must be null"
+        )
     if schedule.greedy or schedule.stages:
         given = "greedy" if schedule.greedy else "stages"
         raise ValueError(

@@ -78,13 +78,16 @@ class StopOptions(Section):
             every named type (MiLeNAS: normal 6, reduction 0); empty for never.
         skips: By cell type: stop when a named type has at least this many skip connections, i.e.
             has collapsed (DARTS+: normal 2); empty for never.
-        patience: Number of consecutive epochs for which it must hold.
+        settled: Number of epochs: stop when as many epochs in a row have not changed the ranking by
+            α of the convolutions on any edge (DARTS+, criterion 2: 10); None for never.
+        patience: Number of consecutive epochs for which a bound must hold.
     """
 
     convolutions: dict[str, CountOrNone] = Field(default_factory=dict)
     skips: Annotated[
         dict[str, Count], BeforeValidator(lambda value: {} if value is None else value)
     ] = Field(default_factory=dict)  # null, the former default, means never
+    settled: Epochs | None = None
     patience: Epochs = 1
 
 

@@ -25,7 +25,7 @@ def make_rules(search: SearchControl) -> list[Rule]:
         "stages": bool(schedule.stages),
         "greedy": schedule.greedy is not None,
         "lr_rule": schedule.lr_rule is not None,
-        "stop": bool(schedule.stop.convolutions or schedule.stop.skips),
+        "stop": bool(schedule.stop.convolutions or schedule.stop.skips or schedule.stop.settled),
     }
     kinds: list[type[Rule]] = [
         load_class("schedule.rules", name, Rule) for name, is_named in named.items() if is_named
