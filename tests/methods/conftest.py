@@ -54,6 +54,7 @@ _PERTURBATION = {
     "selection.perturbation.batches": 1,
 }
 _GREEDY = {"schedule.epochs": 5, "schedule.greedy.warmup": 0, "schedule.greedy.every": 1}
+_CONVOLUTIONS = ("nor_conv_3x3", "nor_conv_1x1")
 OWN: dict[str, dict[str, Any]] = {
     "darts-pt": _PERTURBATION,
     "sdarts-pt": {**_PERTURBATION, "selection.perturbation.interval": 1},
@@ -87,6 +88,17 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "rsps": {"selection.sampled.genotypes": 3},
     "darts-plus-ranking": {"schedule.stop.settled": 1},
+    "stacnas": {
+        "schedule.epochs": 4,
+        "schedule.stages": [
+            {
+                "epochs": 2,
+                "cells": 3,
+                "groups": [["skip_connect"], ["nor_conv_3x3", "nor_conv_1x1"]],
+            },
+            {"epochs": 2, "cells": 4, "open_groups": 1},
+        ],
+    },
     "setn": {"selection.sampled.genotypes": 3},
 }
 OWN["drnas-progressive-code"] = OWN["drnas-progressive"]

@@ -53,6 +53,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
         *("softmax", "bilevel", 1, "α w", "magnitude"),
         *(50, 64, 0.025, 0.001, 3e-4),
     ),
+    "stacnas": ("softmax", "single", 1, "both", "magnitude", 160, 64, 0.025, 0.001, 3e-4),
     "nasp": ("proximal", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "setn": ("softmax", "bilevel", 1, "w α", "sampled", 250, 64, 0.025, 0.001, 3e-4),
 }
@@ -170,6 +171,12 @@ PARTICULARS: dict[str, dict[str, Any]] = {
     "darts-plus-ranking": {
         "schedule.stop": {"convolutions": {}, "skips": {}, "settled": 10, "patience": 1}
     },
+    "stacnas": {
+        "data.single_level": "all",
+        "schedule.carry_over": "none",
+        "optimizer.weights.clip": 3.0,
+        "optimizer.alphas.weight_decay": 1e-3,
+    },
     "nasp": {"relaxation.init": "half", "optimizer.alphas.weight_decay": 1e-3},
     "setn": {
         "space.name": "nasbench201",
@@ -254,6 +261,7 @@ def test_the_switch_is_at_epoch_35() -> None:
             "p-darts-code",
             [(25, 5, None, None, 0.1), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)],
         ),
+        ("stacnas", [(80, 14, None, None, 0.0), (80, 20, None, None, 0.0)]),
         ("drnas-progressive", [(25, None, 6, None, 0.0), (25, None, 4, 4, 0.0)]),
         ("drnas-progressive-code", [(25, None, 6, None, 0.0), (25, None, 4, 4, 0.0)]),
     ],

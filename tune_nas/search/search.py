@@ -136,6 +136,10 @@ class Search(SupernetTraining):
         """Remove the operations that a mask (edges, operations) does not have."""
         self.choices.keep(cell, mask)
 
+    def reopen(self, cell: str, mask: Tensor) -> None:
+        """Give open edges the operations of a mask (edges, operations); removed ones can return."""
+        self.choices.reopen(cell, mask)
+
     def scale_learning_rate(self, factor: float, floor: float = 0.0) -> None:
         """Multiply w's learning rate from the next epoch on, with a floor for the total factor."""
         self.rate_factor = max(floor, self.rate_factor * factor)
