@@ -85,8 +85,8 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
     ),
     (
         *("selection", "sampled", {}),
-        {"genotypes": 4, "batches": 2},
-        {"sampled": {"genotypes": 4, "batches": 2}},
+        {"candidates": "most-probable", "genotypes": 4, "batches": 2},
+        {"sampled": {"candidates": "most-probable", "genotypes": 4, "batches": 2}},
     ),
     (
         *("optimizer.alphas", "adam", {}),

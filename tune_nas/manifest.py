@@ -44,6 +44,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "dropout": "tune_nas.search.relaxation.operation_dropout:OperationDropout",
         "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
         "simplex": "tune_nas.search.relaxation.simplex:Simplex",
+        "proximal": "tune_nas.search.relaxation.proximal:Proximal",
     },
     "smoothings": {
         "random": "tune_nas.search.smoothing.random:RandomSmoothing",
@@ -138,6 +139,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
 }
 
 KINDS: Mapping[str, Kind] = {
+    "relaxation.weights": "relaxations",
     "relaxation.kind": "relaxations",
     "relaxation.smoothing.kind": "smoothings",
     "selection.kind": "selections",

@@ -54,6 +54,7 @@ _PERTURBATION = {
     "selection.perturbation.batches": 1,
 }
 _GREEDY = {"schedule.epochs": 5, "schedule.greedy.warmup": 0, "schedule.greedy.every": 1}
+_CONVOLUTIONS = ("nor_conv_3x3", "nor_conv_1x1")
 OWN: dict[str, dict[str, Any]] = {
     "darts-pt": _PERTURBATION,
     "sdarts-pt": {**_PERTURBATION, "selection.perturbation.interval": 1},
@@ -91,13 +92,32 @@ OWN: dict[str, dict[str, Any]] = {
     "rsps": {"selection.sampled.genotypes": 3},
     "dsnas": {"relaxation.init_std": 1.0, "optimizer.weights.learning_rate": 0.05},
     "parsec": {"relaxation.samples": 2},
+    "darts-plus-ranking": {"schedule.stop.settled": 1},
+    "stacnas": {
+        "schedule.epochs": 4,
+        "schedule.stages": [
+            {
+                "epochs": 2,
+                "cells": 3,
+                "groups": [["skip_connect"], ["nor_conv_3x3", "nor_conv_1x1"]],
+            },
+            {"epochs": 2, "cells": 4, "open_groups": 1},
+        ],
+    },
+    "setn": {"selection.sampled.genotypes": 3},
 }
 OWN["drnas-progressive-code"] = OWN["drnas-progressive"]
 
 
-def small_space(folder: Path, *, with_none: bool = True) -> str:
+TWO_CONVOLUTIONS = ("darts-plus-ranking", "stacnas")  # rank or group the operations of an edge
+
+
+def small_space(
+    folder: Path, *, with_none: bool = True, further_operations: tuple[str, ...] = ()
+) -> str:
     """Write the small space to a folder and return its path."""
     operations = _CELL["operations"] if with_none else _CELL["operations"][1:]
+    operations = [*operations, *further_operations]
     cell = {**_CELL, "operations": operations, "excluded": ["none"] if with_none else []}
     path = folder / ("small.yaml" if with_none else "small-no-none.yaml")
     content = {**_SPACE, "cells": {"normal": cell, "reduction": cell}}
@@ -121,7 +141,11 @@ def shrink(tmp_path: Path) -> Shrink:
         changes = {
             **scaled(trial.to_dict(), epochs),
             **TINY,
-            "space.name": small_space(tmp_path, with_none="no-none" not in trial.space.name),
+            "space.name": small_space(
+                tmp_path,
+                with_none="no-none" not in trial.space.name,
+                further_operations=("nor_conv_1x1",) if name in TWO_CONVOLUTIONS else (),
+            ),
             "space.cells": 3,
             "space.init_channels": 2,
             **OWN.get(name, {}),

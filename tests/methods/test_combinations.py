@@ -86,7 +86,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
 def test_any_relaxation_with_any_schedule(
     relaxation: str, extra: str, shrink: Shrink, gradients_of: GradientsOf
 ) -> None:
-    if relaxation in ("gumbel", "categorical", "dropout") and "smoothing" in extra:
+    if relaxation in ("gumbel", "categorical", "dropout", "proximal") and "smoothing" in extra:
         pytest.skip("refused, see below")
     own = {"space.init_channels": 4} if extra == "partial channels" else {}
     own |= NEEDS.get(relaxation, {})

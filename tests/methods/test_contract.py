@@ -236,6 +236,9 @@ def check_choices(name: str, search: Search, states: States) -> None:
         each = 2 if name == "p-darts" else 1
         assert size("cells") == [cells for cells in (3, 4, 5) for _ in range(each)]
         assert remaining() == [{kept} for kept in (4, 3, 2) for _ in range(each)]
+    if name == "stacnas":  # all but one convolution, then skips or both, beside `none` and pool
+        assert size("cells") == [3, 3, 4, 4]
+        assert remaining()[:2] == [{4}, {4}] and remaining()[2] == remaining()[3] <= {3, 4}
     if name.startswith("drnas-progressive"):
         assert size("partial_channels") == [6, 6, 4, 4]
         assert remaining() == [{3}, {3}, {2}, {2}]

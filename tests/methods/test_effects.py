@@ -35,6 +35,7 @@ OTHER: dict[str, Any] = {
     "data.augment.crop_scale": [0.5, 0.6],
     "relaxation.init": "uniform-weight",
     "relaxation.init_std": 0.5,
+    "relaxation.weights": "uniform-path",
     "relaxation.temperature.start": 3.0,
     "relaxation.temperature.end": 0.7,
     "relaxation.smoothing.kind": "random",
@@ -89,6 +90,7 @@ OTHER: dict[str, Any] = {
     "selection.perturbation.interval": 3,
     "selection.perturbation.learning_rate_factor": 0.9,
     "selection.perturbation.batches": 2,
+    "selection.sampled.candidates": None,
     "selection.sampled.genotypes": 2,
     "selection.sampled.batches": 2,
     "selection.options": {"a": 1},
@@ -114,6 +116,7 @@ SWAPPED: dict[str, Any] = {
     "update.unrolled_momentum": {True: False, False: True},
     "update.second_order_form": {"eq6": "train-weighted", "train-weighted": "eq6"},
     "schedule.carry_over": {"weights": "none", "none": "weights"},
+    "selection.sampled.candidates": {"uniform": "most-probable", "most-probable": "uniform"},
 }
 
 # Read, with no effect under the trial's conditions; the searches with other values prove it.
@@ -122,6 +125,7 @@ READ_IN_VAIN = {
     "relaxation.partial_channels",
     "relaxation.init",  # `uniform-path` has an α that nothing depends on
     "relaxation.init_std",
+    "relaxation.weights",  # with `uniform-path` only this one
     "relaxation.edge_normalization",
     "relaxation.flops_weight",  # where α does not decide the weights, or stays
     "relaxation.smoothing.kind",
@@ -271,6 +275,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "data.augment.crop_padding": ("darts-1st", {}),
     "relaxation.init": ("darts-1st", {}),
     "relaxation.init_std": ("darts-1st", {}),
+    "relaxation.weights": ("darts-1st", {}),
     "relaxation.temperature.start": ("gdas", {}),
     "relaxation.temperature.end": ("snas", {}),
     "relaxation.smoothing.kind": ("darts-1st", {}),
@@ -321,6 +326,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "selection.perturbation.interval": ("darts-pt", {}),
     "selection.perturbation.learning_rate_factor": ("darts-pt", {}),
     "selection.perturbation.batches": ("darts-pt", {}),
+    "selection.sampled.candidates": ("setn", {}),
     "selection.sampled.genotypes": ("rsps", {}),
     "selection.sampled.batches": ("rsps", {}),
 }

@@ -150,7 +150,7 @@ def test_the_passes_of_an_evaluation_are_captured(
     assert sum(each.replays for each in evaluations) > 1
 
 
-@pytest.mark.parametrize("name", ["gdas", "dropnas", "rsps"])
+@pytest.mark.parametrize("name", ["gdas", "dropnas", "rsps", "setn"])
 def test_a_search_that_draws_what_runs_is_as_without_graphs(
     name: str, shrink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

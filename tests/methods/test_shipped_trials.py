@@ -59,6 +59,14 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "r-darts-dp": ("softmax", "bilevel", 2, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "dropnas": ("dropout", "single", 1, "both", "magnitude", 76, 96, 0.0375, 0.0015, 3e-4),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
+    "darts-plus": ("softmax", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "darts-plus-ranking": (
+        *("softmax", "bilevel", 1, "α w", "magnitude"),
+        *(50, 64, 0.025, 0.001, 3e-4),
+    ),
+    "stacnas": ("softmax", "single", 1, "both", "magnitude", 160, 64, 0.025, 0.001, 3e-4),
+    "nasp": ("proximal", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "setn": ("softmax", "bilevel", 1, "w α", "sampled", 250, 64, 0.025, 0.001, 3e-4),
 }
 # kind, budget, levels
 STRATEGIES: dict[str, tuple[str, int, tuple[int, ...]]] = {
@@ -245,7 +253,31 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "retrain.batch_size": 192,
         "retrain.learning_rate": 0.05,
     },
-    "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
+    "rsps": {"selection.sampled": {"candidates": "uniform", "genotypes": 100, "batches": 1}},
+    "darts-plus": {
+        "schedule.stop": {
+            **{"convolutions": {}, "skips": {"normal": 2}},
+            **{"settled": None, "patience": 1},
+        }
+    },
+    "darts-plus-ranking": {
+        "schedule.stop": {"convolutions": {}, "skips": {}, "settled": 10, "patience": 1}
+    },
+    "stacnas": {
+        "data.single_level": "all",
+        "schedule.carry_over": "none",
+        "optimizer.weights.clip": 3.0,
+        "optimizer.alphas.weight_decay": 1e-3,
+    },
+    "nasp": {"relaxation.init": "half", "optimizer.alphas.weight_decay": 1e-3},
+    "setn": {
+        "space.name": "nasbench201",
+        "relaxation.weights": "uniform-path",
+        "selection.sampled": {"candidates": "most-probable", "genotypes": 100, "batches": 1},
+        "optimizer.weights.nesterov": True,
+        "optimizer.weights.weight_decay": 5e-4,
+        "optimizer.alphas.weight_decay": 1e-3,
+    },
 }
 OWN_RETRAIN = (
     *("pc-darts", "gaea-pc-darts", "p-darts", "p-darts-code", "dropnas"),
@@ -329,6 +361,7 @@ def test_the_switch_is_at_epoch_35() -> None:
             "p-darts-code",
             [(25, 5, None, None, 0.1), (25, 11, None, 5, 0.4), (25, 17, None, 3, 0.7)],
         ),
+        ("stacnas", [(80, 14, None, None, 0.0), (80, 20, None, None, 0.0)]),
         ("drnas-progressive", [(25, None, 6, None, 0.0), (25, None, 4, 4, 0.0)]),
         ("drnas-progressive-code", [(25, None, 6, None, 0.0), (25, None, 4, 4, 0.0)]),
     ],

@@ -79,6 +79,10 @@ class TestConcreteOnTheSimplex(RelaxationContract):
     }
 
 
+class TestProximal(RelaxationContract):
+    kind = "proximal"
+
+
 class TestSharpening(RelaxationContract):
     kind = "own_parts:Sharpening"
     options: ClassVar[dict[str, object]] = {"end": 0.2}

@@ -14,7 +14,10 @@ from typing import Any
 from tune_nas import manifest
 from tune_nas.config.options.option_keys import key_in_trial, split_option
 from tune_nas.config.options.option_models import NAMED_PARTS, readers
+from tune_nas.config.relaxation_config import NOT_ALL
 from tune_nas.config.section import Content
+
+_KIND, _WEIGHTS = "relaxation.kind", "relaxation.weights"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,10 @@ class Condition:
 
     def found(self, content: Content) -> str:
         """Return the values of the keys as text, e.g. ``relaxation.kind is 'softmax'``."""
-        return " and ".join(f"{key} is {_shown(value_of(content, key))}" for key in self.keys)
+        values = {key: value_of(content, key) for key in self.keys}
+        if values.get(_WEIGHTS, "") is None:  # the same as `relaxation.kind`
+            del values[_WEIGHTS]
+        return " and ".join(f"{key} is {_shown(value)}" for key, value in values.items())
 
 
 def value_of(content: Content, key: str) -> Any:
@@ -74,6 +80,22 @@ def _other_than(*values: str) -> Condition:
         f"{key} other than {words}",
         {key: others},
     )
+
+
+def _either_is(*values: str) -> Condition:
+    """Return the condition that the relaxation of α, or another one of w, is one of the given."""
+    words = " or ".join(map(_shown, values))
+    return Condition(
+        (_KIND, _WEIGHTS),
+        lambda trial: value_of(trial, _KIND) in values or value_of(trial, _WEIGHTS) in values,
+        f"{_KIND} {words}",
+        {_KIND: list(values)},
+    )
+
+
+def _of_weights(trial: Content) -> object:
+    """Return the relaxation of the passes that compute only w's gradient."""
+    return value_of(trial, _WEIGHTS) or value_of(trial, _KIND)
 
 
 def _shown(value: object) -> str:
@@ -126,7 +148,9 @@ def _option_conditions() -> Iterator[tuple[str, Condition]]:
         for key in dict.fromkeys(keys):
             names = readers(parts, key)
             if has_none or len(names) < len(manifest.SHIPPED[parts.kind]):
-                yield f"{section}.{key}", one_of(named_by, *names)
+                by_either = f"{section}.{key}" == "relaxation.temperature"
+                condition = _either_is(*names) if by_either else one_of(named_by, *names)
+                yield f"{section}.{key}", condition
 
 
 def _cosine_moves(trial: Content) -> bool:
@@ -154,7 +178,7 @@ def _terms_differ(trial: Content) -> bool:
 def _warmup_counts(trial: Content) -> bool:
     schedule = trial["schedule"]
     stop, rules = schedule["stop"], schedule["rules"]
-    read = stop["convolutions"] or stop["skips"] or schedule["lr_rule"] or rules
+    read = stop["convolutions"] or stop["skips"] or stop["settled"] or schedule["lr_rule"] or rules
     return trial["update"]["level"] != "none" or bool(read)
 
 
@@ -209,10 +233,18 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
-    "relaxation.smoothing": (_other_than("gumbel", "categorical", "dropout", "uniform-path"),),
-    "relaxation.smoothing.end": (Condition((_EPOCHS,), _grows, f"{_EPOCHS} > 1"),),
     "relaxation.auxiliary_skip.end": (Condition((_EPOCHS,), _grows, f"{_EPOCHS} > 1"),),
     "relaxation.drop_path": (_SEVERAL_EPOCHS,),
+    "relaxation.weights": (_HAS_ALPHA,),
+    "relaxation.smoothing": (
+        Condition(
+            (_KIND, _WEIGHTS),
+            lambda trial: _of_weights(trial) not in NOT_ALL,
+            f"{_KIND} other than {' or '.join(map(_shown, NOT_ALL))}",
+            {_KIND: [name for name in manifest.SHIPPED["relaxations"] if name not in NOT_ALL]},
+        ),
+    ),
+    "relaxation.smoothing.end": (Condition((_EPOCHS,), _grows, f"{_EPOCHS} > 1"),),
     "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
     "relaxation.edge_normalization": (_HAS_ALPHA,),
     "relaxation.flops_weight": (_MOVES, _HAS_ALPHA),
@@ -249,7 +281,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "optimizer.weights.nesterov": (_positive("optimizer.weights.momentum"),),
     "optimizer.weights.unsampled": (
-        one_of("relaxation.kind", "gumbel", "categorical", "dropout", "uniform-path"),
+        _either_is(*NOT_ALL),
         Condition(
             ("optimizer.weights.momentum", "optimizer.weights.weight_decay"),
             _zero_gradient_moves,

@@ -17,7 +17,9 @@ from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
 _CONCRETE = ("gumbel", "concrete")
-_ONE_PATH = ("gumbel", "categorical", "uniform-path")
+_ONE_PATH = ("gumbel", "categorical", "uniform-path", "proximal")
+NOT_ALL = (*_ONE_PATH, "dropout")
+"""The shipped relaxations that do not run all operations of an edge in w's passes."""
 
 
 class _SmoothingKind(PartSection):
@@ -47,13 +49,19 @@ class _RelaxationKind(PartSection):
     section = "relaxation"
 
     kind: str = "softmax"
-    init: Literal["auto", "normal", "uniform-weight"] = "auto"
+    init: Literal["auto", "normal", "uniform-weight", "half"] = "auto"
     init_std: Rate | None = None
+    weights: str | None = None
 
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
         return check_part("relaxation.kind", value)
+
+    @field_validator("weights")
+    @classmethod
+    def _known_for_weights(cls, value: str | None) -> str | None:
+        return None if value is None else check_part("relaxation.weights", value)
 
 
 class RelaxationConfig(
@@ -74,13 +82,17 @@ class RelaxationConfig(
             operation per edge sampled from softmax(α); DSNAS, ProxylessNAS, PARSEC); ``dropout`` (a
             softmax over the operations that a pass keeps, DropNAS); ``uniform-path`` (one
             architecture of the space, sampled uniformly regardless of α, RSPS); ``simplex`` (the
-            weights are α itself, GAEA, XNAS); or ``module:Class`` for a custom one.
+            weights are α itself, GAEA, XNAS); ``proximal`` (the architecture of the largest α, in
+            [0, 1], NASP); or ``module:Class`` for a custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
-            σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid. Where α is
-            a point of the simplex, it is softmax(N(0, init_std)) with ``normal``, and 1/n with
-            ``uniform-weight`` and ``auto``.
-        init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` if it
-            is given; the paper has no such noise.
+            σ(α₀) = 1/n (Hou and Jin); ``half``: 0.5 (NASP); ``auto``: normal, but uniform-weight
+            for sigmoid and half for proximal. Where α is a point of the simplex, it is
+            softmax(N(0, init_std)) with ``normal``, and 1/n with ``uniform-weight`` and ``auto``.
+        init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` and
+            ``half`` if it is given; the papers have no such noise.
+        weights: Relaxation of the passes that compute only w's gradient, e.g. ``uniform-path``
+            (SETN, arXiv:1910.11831); None for ``kind``. It reads the same keys of this section;
+            ``options`` are those of ``kind``.
         smoothing: Perturbation of the weights in w steps.
         partial_channels: K: 1/K of a node's channels passes through the operations, the others
             bypass them, then all are shuffled (PC-DARTS); 1 for all.
@@ -113,17 +125,33 @@ class RelaxationConfig(
 
     @model_validator(mode="after")
     def _goes_together(self) -> RelaxationConfig:
-        if self.smoothing.kind != "none" and self.kind in _ONE_PATH:
+        if self.smoothing.kind != "none" and (self.weights or self.kind) in _ONE_PATH:
+            key = "kind" if self.weights is None else "weights"
             raise ValueError(
-                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
-                f"'{self.kind}' runs one operation per edge: it has no weights to smooth"
+                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.{key} "
+                f"'{self.weights or self.kind}' runs one operation per edge: it has no weights to "
+                "smooth"
             )
-        if self.smoothing.kind != "none" and self.kind == "dropout":
+        if self.kind == "uniform-path" and self.weights not in (None, self.kind):
             raise ValueError(
-                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
+                f"relaxation.weights is '{self.weights}', but relaxation.kind 'uniform-path' has "
+                "no α for it; leave it out, or exchange the two"
+            )
+        if self.smoothing.kind != "none" and (self.weights or self.kind) == "dropout":
+            key = "kind" if self.weights is None else "weights"
+            raise ValueError(
+                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.{key} "
                 "'dropout' does not run every operation whose weight would be smoothed; take "
                 "'softmax'"
             )
+        if self.weights not in (None, "uniform-path") and self.on_simplex is not None:
+            other = self.model_copy(update={"kind": self.weights}).on_simplex
+            if other is not None and other != self.on_simplex:
+                raise ValueError(
+                    f"relaxation.weights is '{self.weights}', but must read α "
+                    f"{'on' if self.on_simplex else 'off'} the simplex, as relaxation.kind "
+                    f"'{self.kind}' does"
+                )
         if self.edge_normalization and self.kind == "uniform-path":
             raise ValueError(
                 "relaxation.edge_normalization is true, but relaxation.kind 'uniform-path' draws "

@@ -18,6 +18,7 @@ from tune_nas.config.options.rule_options import (
     StagesOptions,
     StopOptions,
 )
+from tune_nas.config.options.stage_groups import check_groups
 from tune_nas.config.section import BatchSize, Content, Epochs, Section, with_current_names
 
 
@@ -93,6 +94,7 @@ class ScheduleConfig(StagesOptions, _Lengths):
                 f"schedule.stages take {total} epochs, but schedule.epochs is {self.epochs}; "
                 "they must be equal"
             )
+        check_groups(self.stages, self.carry_over)
         kept = [stage.operations for stage in self.stages]
         for index, (before, now) in enumerate(itertools.pairwise(kept), start=1):
             if before is not None and (now is None or now > before):

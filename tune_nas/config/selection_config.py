@@ -33,8 +33,8 @@ class SelectionConfig(MagnitudeOptions, _SelectionKind):
 
     Args:
         kind: ``magnitude`` (the largest weights, DARTS); ``greedy`` (the decisions of
-            ``schedule.greedy``, SGAS); ``perturbation`` (DARTS-PT); ``sampled`` (RSPS); or
-            ``module:Class`` for a custom one.
+            ``schedule.greedy``, SGAS); ``perturbation`` (DARTS-PT); ``sampled`` (RSPS, SETN);
+            or ``module:Class`` for a custom one.
         perturbation: Options of ``perturbation``.
         sampled: Options of ``sampled``.
         options: Keyword arguments of a custom class; of a shipped selection, another spelling of

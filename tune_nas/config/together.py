@@ -64,6 +64,7 @@ def check_together(trial: Parts) -> None:
     updates = trial.update.in_all_epochs()
     _check_alphas_move(trial, updates)
     _check_simplex(trial, updates)
+    _check_weights(trial, updates)
     _check_images(trial, updates)
     _check_categorical(trial, updates)
     _check_lengths(trial)
@@ -89,6 +90,16 @@ def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
         raise ValueError(
             f"update.level is 'none', so that α never moves, but selection.kind '{selection}' "
             "reads α; take 'perturbation' or 'sampled'"
+        )
+    if selection == "sampled" and trial.selection.sampled.candidates == "most-probable":
+        raise ValueError(
+            "update.level is 'none', so that α never moves, but selection.sampled.candidates "
+            "'most-probable' reads α; take 'uniform'"
+        )
+    if schedule.stop.settled is not None:
+        raise ValueError(
+            "update.level is 'none', so that α never moves, but schedule.stop.settled is "
+            f"{schedule.stop.settled}, for a ranking by α; it must be null"
         )
     deciding = {
         "greedy": schedule.greedy,
@@ -125,6 +136,19 @@ def _check_simplex(trial: Parts, updates: list[UpdateConfig]) -> None:
         raise ValueError(
             "schedule.wipe_out is given, but needs optimizer.alphas.kind 'exponentiated' with a "
             "reward_bound, by which it knows what cannot win any more"
+        )
+
+
+def _check_weights(trial: Parts, updates: list[UpdateConfig]) -> None:
+    """Reject order 2 if w's steps have another relaxation: α is then not in the unrolled step."""
+    relaxation = trial.relaxation
+    if relaxation.weights in (None, relaxation.kind):
+        return
+    if any(update.order == 2 and update.level != "none" for update in updates):
+        raise ValueError(
+            f"relaxation.weights is '{relaxation.weights}', not relaxation.kind "
+            f"'{relaxation.kind}', but update.order is 2, which differentiates w's step by α; "
+            "order must be 1"
         )
 
 

@@ -153,6 +153,16 @@ class CandidateMask(Candidates):
         """Keep only the operations in a mask (edges, operations) on the edges of a cell."""
         self._replace(cell, self._remaining[cell] & mask.cpu())
 
+    def reopen(self, cell: str, mask: Tensor) -> None:
+        """Give open edges the operations of a mask (edges, operations); removed ones can return.
+
+        Decided and pruned edges, and operations that an edge of the space does not have, are not
+        changed.
+        """
+        closed = (self._decided[cell] | ~self._remaining[cell].any(dim=1))[:, None]
+        chosen = mask.cpu() & self.cells[cell].mask()
+        self._replace(cell, torch.where(closed, self._remaining[cell], chosen))
+
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Return the masks by cell type."""
         return {

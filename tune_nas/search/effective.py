@@ -100,6 +100,7 @@ _EFFECTIVE: Mapping[str, Callable[[TrialConfig, EffectiveValues], object]] = {
     ),
     "relaxation.init": lambda trial, values: initialization(trial.relaxation)[0],
     "relaxation.init_std": lambda trial, values: initialization(trial.relaxation)[1],
+    "relaxation.weights": lambda trial, values: trial.relaxation.weights or trial.relaxation.kind,
     "relaxation.unsampled": _unsampled,
     "retrain.skeleton": lambda trial, values: values.final_space(trial).skeleton.layout,
     "retrain.init_channels": lambda trial, values: (

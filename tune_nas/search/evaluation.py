@@ -21,12 +21,15 @@ def valid_metrics(search: SearchView, expected: MixingWeights) -> dict[str, floa
 
     They are those of the supernet at the expected weights or, if the relaxation requires it, at
     weights sampled for each batch. Batch normalization then uses batch statistics, as in GDAS's
-    code (D-X-Y/AutoDL-Projects, `search_func`), since the running ones are over all samples.
+    code (D-X-Y/AutoDL-Projects, `search_func`), since the running ones are over all samples. The
+    same holds if w has another relaxation than α: the running ones are then over both.
     """
-    if search.relaxation.evaluates_draws:
+    relaxation = search.relaxation
+    if relaxation.evaluates_draws:
         loss, accuracy = search.evaluate(drawn_weights(search), batch_statistics=True)
     else:
-        loss, accuracy = search.evaluate(expected)
+        apart = relaxation.for_weights() is not relaxation
+        loss, accuracy = search.evaluate(expected, batch_statistics=apart)
     return {"valid_loss": loss, "valid_accuracy": accuracy}
 
 
@@ -79,10 +82,13 @@ def unaugmented_batches(
 def drawn_weights(search: SearchView) -> Iterator[MixingWeights]:
     """Yield the weights of each batch: the same samples in each evaluation.
 
+    They are those of the relaxation of α, in the form that trains w if it is the same relaxation.
     The generator of the search is not used, so that evaluation does not affect the training.
     """
+    relaxation = search.relaxation
+    if relaxation.of_weights is None:
+        relaxation = relaxation.for_weights()
     seed = derive_seed(search.trial.seed, "evaluation")
-    relaxation = search.relaxation.for_weights()  # evaluated as w is trained
     for batch in itertools.count():
         of_batch = derive_seed(seed, f"batch {batch}")
         yield relaxation.weights(search.alphas, search.betas, of_batch)

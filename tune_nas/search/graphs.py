@@ -48,8 +48,10 @@ def make_steps(
     capture = capture_for(runtime, device) if alone else None
     if capture is None:
         return Steps(draws)
-    if not relaxation.capturable:
+    if not (relaxation.capturable and relaxation.for_weights().capturable):
         kind = relaxation.config.kind
+        if relaxation.capturable and relaxation.config.weights is not None:
+            kind = relaxation.config.weights
         log_eager(f"relaxation '{kind}' draws what runs, or does not say that it can be captured")
         return Steps(draws)
     if uncapturable is not None:

@@ -137,6 +137,10 @@ class Search(SupernetTraining):
         """Remove the operations that a mask (edges, operations) does not have."""
         self.choices.keep(cell, mask)
 
+    def reopen(self, cell: str, mask: Tensor) -> None:
+        """Give open edges the operations of a mask (edges, operations); removed ones can return."""
+        self.choices.reopen(cell, mask)
+
     def scale_learning_rate(self, factor: float, floor: float = 0.0) -> None:
         """Multiply w's learning rate from the next epoch on, with a floor for the total factor."""
         self.rate_factor = max(floor, self.rate_factor * factor)
@@ -204,6 +208,8 @@ class Search(SupernetTraining):
         epochs = self.trial.schedule.epochs
         at = min(self.epoch, self.search_epochs - 1)
         self.relaxation.set_epoch(at, epochs)
+        if (of_weights := self.relaxation.for_weights()) is not self.relaxation:
+            of_weights.set_epoch(at, epochs)
         if self.smoothing is not None:
             self.smoothing.set_epoch(epochs if self.is_tuning else at, epochs)
         self._schedule_supernet(self.epoch)

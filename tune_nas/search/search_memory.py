@@ -40,7 +40,10 @@ def check_search_memory(trial: TrialConfig) -> None:
             (
                 stage.cells or trial.space.cells,
                 stage.partial_channels or trial.relaxation.partial_channels,
-                stage.operations is not None,
+                any(
+                    given is not None
+                    for given in (stage.operations, stage.groups, stage.open_groups)
+                ),
             )
         )
     for cells, partial_channels, is_pruned in dict.fromkeys(sizes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from tune_nas.search.view import SearchView
@@ -25,12 +26,18 @@ def operation_shares(search: SearchView, name: str) -> tuple[Tensor, Tensor]:
     cell, alpha = search.space.cells[name], search.alphas[name].detach()
     weights = search.relaxation.relax(alpha, cell.mask().to(alpha.device))
     weights = weights.double().cpu()
-    weights = weights / weights.sum(dim=1, keepdim=True)
+    weights = _normalized(weights, cell.mask())
     others = not_none(cell)
     # 1 − the share of `none` is exactly 1 in a space without it; the sum is only nearly 1.
     importance = 1.0 - weights.masked_fill(others, 0.0).sum(dim=1)
     shares = weights.masked_fill(~others, 0.0)
-    return importance, shares / shares.sum(dim=1, keepdim=True)
+    return importance, _normalized(shares, others)
+
+
+def _normalized(weights: Tensor, mask: Tensor) -> Tensor:
+    """Divide the weights of each edge by their sum; equal shares where all are 0 (`proximal`)."""
+    totals, counts = weights.sum(dim=1, keepdim=True), mask.sum(dim=1, keepdim=True)
+    return torch.where(totals > 0, weights / totals, mask / counts)
 
 
 def not_none(cell: CellSpace) -> Tensor:

@@ -105,6 +105,7 @@ class Step:
         return {
             "update": (update.config, self.moves_alphas),
             "relaxation": relaxation.constants(),
+            "relaxation of w": relaxation.for_weights().constants(),
             "smoothing": None if smoothing is None else smoothing.radius,
             "choices": relaxation.choices.version,
             **{

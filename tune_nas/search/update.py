@@ -149,12 +149,14 @@ class Update:
     ) -> StepOutput:
         """Evaluate all gradients at the same (w, α), those of the training batch in one pass.
 
-        Smoothing is only for w: α then has a separate pass.
+        Smoothing is only for w, and w may have a relaxation of its own: α then has a separate pass.
         """
+        relaxation = self.objective.relaxation
         smooth = self.smoothing is not None and self.smoothing.radius > 0
+        apart = smooth or relaxation.for_weights() is not relaxation
         on_train = self.objective.seeded(train)
         first_order = self.config.order == 1 and self.coefficients.train != 0
-        shared = first_order and not smooth
+        shared = first_order and not apart
         found = self._train_pass(on_train, want_alphas=shared)
         if self.config.order == 2:
             known = None if smooth else found.weights

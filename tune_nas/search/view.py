@@ -170,6 +170,13 @@ class SearchControl(SearchView, Protocol):
         """Remove the operations that a mask (edges, operations) does not have."""
         ...
 
+    def reopen(self, cell: str, mask: Tensor) -> None:
+        """Give open edges the operations of a mask (edges, operations); removed ones can return.
+
+        α of an operation that returns is where it was left: `restart_alphas` samples it again.
+        """
+        ...
+
     def scale_learning_rate(self, factor: float, floor: float = 0.0) -> None:
         """Multiply the learning rate of w by a factor from the next epoch on.
 

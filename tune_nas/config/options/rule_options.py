@@ -17,6 +17,8 @@ from tune_nas.config.section import (
     Section,
 )
 
+_Group = Annotated[list[str], Field(min_length=1)]
+
 
 class GreedyOptions(Section):
     """Options of ``greedy``: edges are decided one by one (SGAS, arXiv:1912.00195).
@@ -45,6 +47,11 @@ class StageConfig(Section):
     Args:
         epochs: Number of epochs.
         operations: Number of operations kept on each edge, the strongest ones; None for all.
+        groups: Groups of operations, only in the first stage: of each group, an edge has the first
+            operation, as its representative; operations of no group stay (StacNAS). None for all.
+        open_groups: In the stage after it: the number of groups of which an edge has all operations
+            again, those with the strongest representatives; operations of no group stay. None for
+            no change.
         cells: Number of cells of its supernet; None for the trial's.
         partial_channels: K of its supernet; None for the trial's.
         skip_dropout: Dropout rate on skip connections at its start; it decays over the stage.
@@ -52,13 +59,15 @@ class StageConfig(Section):
 
     epochs: Epochs
     operations: Count | None = None
+    groups: Annotated[list[_Group], Field(min_length=1)] | None = None
+    open_groups: Count | None = None
     cells: Cells | None = None
     partial_channels: Count | None = None
     skip_dropout: Decay = 0.0
 
 
 class StagesOptions(Section):
-    """Options of ``stages``: a progressive search (DrNAS, P-DARTS).
+    """Options of ``stages``: a progressive search (DrNAS, P-DARTS, StacNAS).
 
     Args:
         stages: The stages, in order; empty for none.
@@ -78,13 +87,16 @@ class StopOptions(Section):
             every named type (MiLeNAS: normal 6, reduction 0); empty for never.
         skips: By cell type: stop when a named type has at least this many skip connections, i.e.
             has collapsed (DARTS+: normal 2); empty for never.
-        patience: Number of consecutive epochs for which it must hold.
+        settled: Number of epochs: stop when as many epochs in a row have not changed the ranking by
+            α of the convolutions on any edge (DARTS+, criterion 2: 10); None for never.
+        patience: Number of consecutive epochs for which a bound must hold.
     """
 
     convolutions: dict[str, CountOrNone] = Field(default_factory=dict)
     skips: Annotated[
         dict[str, Count], BeforeValidator(lambda value: {} if value is None else value)
     ] = Field(default_factory=dict)  # null, the former default, means never
+    settled: Epochs | None = None
     patience: Epochs = 1
 
 

@@ -48,12 +48,16 @@ class PerturbationOptions(Section):
 
 
 class SampledOptions(Section):
-    """Options of ``sampled``: the best of sampled genotypes (RSPS, arXiv:1902.07638).
+    """Options of ``sampled``: the best of many genotypes (RSPS, arXiv:1902.07638).
 
     Args:
-        genotypes: Number of genotypes sampled at the end of each epoch.
+        candidates: ``uniform``: sampled uniformly (RSPS); ``most-probable``: those with the largest
+            probabilities by α, without sampling (SETN, arXiv:1910.11831).
+        genotypes: Number of genotypes at the end of each epoch.
         batches: Number of validation batches that each is evaluated on.
     """
+
+    candidates: Literal["uniform", "most-probable"] = "uniform"
 
     genotypes: Passes = 100
     batches: Count = 1

@@ -73,8 +73,8 @@ class Categorical(Relaxation):
             self._one_path = Categorical(single, space, self.choices)
 
     def for_weights(self) -> Relaxation:
-        """Return the relaxation that runs one sampled operation per edge."""
-        return self._one_path
+        """Return the one that runs one sampled operation per edge, or that of the trial."""
+        return self._one_path if self.of_weights is None else self.of_weights
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to the probabilities of the operations, softmax(α)."""

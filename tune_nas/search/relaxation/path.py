@@ -59,6 +59,7 @@ class UniformPath(Relaxation):
         # on the CPU, where the path is read; independent of α
         generator = generators(seed, name, torch.device("cpu"))
         order = torch.rand(len(present), generator=generator).masked_fill(~present, -1.0)
+        order[self.choices.decided(name)] = 2.0  # first: a decided edge always runs
         scores = torch.rand(allowed.shape, generator=generator).masked_fill(~allowed, -1.0)
         kept = torch.zeros_like(present)
         for rows, count in self._into[name]:

@@ -25,7 +25,8 @@ Alphas = Mapping[str, Tensor]
 Betas = Mapping[str, Tensor]
 """Edge parameters β by cell type, each (edges,); empty without edge normalization."""
 
-_INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0}  # if relaxation.init_std is not given
+# If relaxation.init_std is not given.
+_INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0, "half": 0.0}
 
 
 def register_relaxation(kind: str) -> Callable[[type[Relaxation]], type[Relaxation]]:
@@ -49,9 +50,27 @@ def make_relaxation(
     kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
     try:
         with running_own_code("relaxation.kind", config.kind):
-            return kind(config, space, choices, **config.options)
+            relaxation = kind(config, space, choices, **config.options)
     except TypeError as error:
         raise ConfigError(f"relaxation.options do not fit '{config.kind}': {error}") from error
+    if config.weights not in (None, config.kind):
+        relaxation.of_weights = _relaxation_of_weights(config, space, relaxation.choices)
+    return relaxation
+
+
+def _relaxation_of_weights(
+    config: RelaxationConfig, space: Space, choices: CandidateMask
+) -> Relaxation:
+    """Build the relaxation that ``relaxation.weights`` names."""
+    name = str(config.weights)
+    kind: type[Relaxation] = load_class("relaxation.weights", name, Relaxation)
+    try:
+        with running_own_code("relaxation.weights", name):
+            return kind(config, space, choices).for_weights()
+    except TypeError as error:
+        raise ConfigError(
+            f"relaxation.weights is '{name}', whose class needs arguments: {error}"
+        ) from error
 
 
 def initialization(config: RelaxationConfig) -> tuple[str, float]:
@@ -67,14 +86,20 @@ def initialization(config: RelaxationConfig) -> tuple[str, float]:
 
 
 def runs_everything(config: RelaxationConfig) -> bool:
-    """Return whether each pass of a search runs all operations.
+    """Return whether passes of a search run all operations, those of w or those of α.
 
     Raises:
         ConfigError: If the relaxation is a custom class that cannot be imported.
     """
-    kind: type[Relaxation] = load_class("relaxation.kind", config.kind, Relaxation)
-    settings = kind.runs_everything_if.items()
-    return kind.runs_everything or any(getattr(config, key) == value for key, value in settings)
+    names = {"relaxation.kind": config.kind, "relaxation.weights": config.weights or config.kind}
+    kinds: list[type[Relaxation]] = [
+        load_class(key, name, Relaxation) for key, name in names.items()
+    ]
+    return any(
+        kind.runs_everything
+        or any(getattr(config, key) == value for key, value in kind.runs_everything_if.items())
+        for kind in kinds
+    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +145,9 @@ class Relaxation(ABC):
         config: The ``relaxation`` section of a trial.
         space: The space whose cells α describes.
         choices: The remaining operations; None for all.
+
+    Attributes:
+        of_weights: Another relaxation for the passes that compute only w's gradient; None for none.
     """
 
     # Keys or sections of the trial that a custom class reads, besides those that every relaxation
@@ -150,6 +178,7 @@ class Relaxation(ABC):
         self.config = config
         self.cells = dict(space.cells)
         self.choices = CandidateMask(space) if choices is None else choices
+        self.of_weights: Relaxation | None = None
 
     @abstractmethod
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
@@ -201,7 +230,7 @@ class Relaxation(ABC):
 
     def for_weights(self) -> Relaxation:
         """Return the relaxation of the passes that compute only w's gradient; by default itself."""
-        return self
+        return self if self.of_weights is None else self.of_weights
 
     def adjust_alphas(self, step: AlphaStep) -> None:  # noqa: B027
         """Change α and β after a step of their optimizer, without gradients, e.g. project them.
@@ -305,6 +334,8 @@ def _initial_alpha(
     noise = std * torch.randn(shape, generator=generator, dtype=dtype)
     if init == "normal":
         return noise
+    if init == "half":
+        return noise + 0.5
     counts = cell.mask().sum(dim=1, keepdim=True)
     if bool((counts < 2).any()):
         raise ConfigError(

@@ -38,7 +38,7 @@ def make_rules(search: SearchControl) -> list[Rule]:
         "early_fixing": schedule.early_fixing is not None,
         "lr_rule": schedule.lr_rule is not None,
         "wipe_out": schedule.wipe_out is not None,
-        "stop": bool(schedule.stop.convolutions or schedule.stop.skips),
+        "stop": bool(schedule.stop.convolutions or schedule.stop.skips or schedule.stop.settled),
     }
     kinds: list[type[Rule]] = [
         load_class("schedule.rules", name, Rule) for name, is_named in named.items() if is_named

@@ -1,7 +1,8 @@
-"""Stages: a search that continues with fewer operations in another supernet.
+"""Stages: a search that continues with fewer or other operations in another supernet.
 
 Chen et al., "P-DARTS", ICCV 2019, arXiv:1904.12760: deeper, everything except the operations is
-reset. Chen et al., "DrNAS", ICLR 2021, arXiv:2006.10355: wider, and w carried over.
+reset. Chen et al., "DrNAS", ICLR 2021, arXiv:2006.10355: wider, and w carried over. Li et al.,
+"StacNAS", arXiv:1909.11926: representatives of groups, then all operations of the strongest group.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.errors import ConfigError
+from tune_nas.search.rules.operation_groups import check_names, opened, representatives
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.search.view import SearchControl
@@ -23,10 +25,10 @@ _DROPOUT_DECAY = 0.2  # per epoch, once α is updated (P-DARTS's code)
 
 
 class Stages(Rule):
-    """Starts each stage: removes operations, replaces the supernet, sets its skip dropout.
+    """Starts each stage: sets its operations, replaces the supernet, sets its skip dropout.
 
     Args:
-        search: The search; its supernet becomes that of the first stage.
+        search: The search; its supernet and operations become those of the first stage.
 
     Raises:
         ConfigError: If a stage keeps more operations than there are, removes some before α was
@@ -39,6 +41,9 @@ class Stages(Rule):
         self._check()
         if self._size(0) != search.size:
             search.rebuild(self._size(0))
+        if self.schedule.stages[0].groups is not None:
+            for name, cell in search.space.cells.items():
+                search.keep(name, representatives(cell, self.schedule.stages[0].groups))
 
     def before_epoch(self) -> None:
         """Start a stage at its first epoch."""
@@ -56,9 +61,13 @@ class Stages(Rule):
 
     def _begin(self, stage: int) -> None:
         search = self.search
-        kept = self.schedule.stages[stage].operations
-        if kept is not None:
-            self._shrink(kept)
+        own, before = self.schedule.stages[stage], self.schedule.stages[stage - 1]
+        if own.operations is not None:
+            self._shrink(own.operations)
+        if own.open_groups is not None and before.groups is not None:
+            for name, cell in search.space.cells.items():
+                strengths = self._strengths(name)
+                search.reopen(name, opened(cell, before.groups, strengths, own.open_groups))
         size = self._size(stage)
         if self.schedule.carry_over == "none":
             search.rebuild(size)
@@ -70,11 +79,15 @@ class Stages(Rule):
         """Keep only the strongest operations of every edge."""
         search = self.search
         for name, cell in search.space.cells.items():
-            alpha = search.alphas[name].detach()
-            weights = search.relaxation.relax(alpha, search.choices.remaining(name, alpha.device))
             remaining = search.choices.remaining(name)
-            kept = strongest(weights.double().cpu(), remaining, cell.eligible(), count)
+            kept = strongest(self._strengths(name), remaining, cell.eligible(), count)
             search.keep(name, kept)
+
+    def _strengths(self, name: str) -> Tensor:
+        """Return the expected weights of a cell type, (edges, operations), on the CPU."""
+        search, alpha = self.search, self.search.alphas[name].detach()
+        weights = search.relaxation.relax(alpha, search.choices.remaining(name, alpha.device))
+        return weights.double().cpu()
 
     def _size(self, stage: int) -> SupernetSize:
         """Return the size of a stage's supernet."""
@@ -108,6 +121,8 @@ class Stages(Rule):
                     f"{key}.operations is {kept}, but must be null or {available}: before the "
                     "first stage no α has moved to choose by"
                 )
+            if stage.groups is not None:
+                check_names(f"{key}.groups", stage.groups, space)
             if stage.cells is not None:
                 check_cells_occur(space, stage.cells, f"{key}.cells")
             if warmup >= stage.epochs:

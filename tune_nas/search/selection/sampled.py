@@ -1,7 +1,9 @@
-"""Selection among sampled genotypes: random search with shared weights.
+"""Selection among many genotypes, evaluated with the supernet's weights.
 
-Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search" (RSPS), UAI
-2019, arXiv:1902.07638. Run at the end of every epoch, as in Dong and Yang (NAS-Bench-201).
+Sampled uniformly: Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture
+Search" (RSPS), UAI 2019, arXiv:1902.07638. The most probable ones by α: Dong and Yang, "One-Shot
+Neural Architecture Search via Self-Evaluated Template Network" (SETN), ICCV 2019, arXiv:1910.11831.
+Run at the end of every epoch, as in Dong and Yang (NAS-Bench-201).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import torch
 
 from tune_nas.search.ablation import candidates
 from tune_nas.search.candidates import CandidateMask
+from tune_nas.search.selection.most_probable import most_probable
 from tune_nas.search.selection.selection import Selection
 from tune_nas.search.view import SearchControl, SearchView
 from tune_nas.seeds import make_generator
@@ -19,7 +22,7 @@ from tune_nas.spaces import CellGenotype, Edge, Genotype, GenotypeEdge, MixingWe
 
 
 class Sampled(Selection):
-    """The best of randomly sampled genotypes, evaluated with the supernet's weights.
+    """The best of sampled or most probable genotypes, evaluated with the supernet's weights.
 
     Each epoch has its own samples, determined by the trial's seed and the epoch.
     """
@@ -46,10 +49,8 @@ class Sampled(Selection):
 
     def _sample(self) -> None:
         search, config = self.search, self.search.trial.selection.sampled
-        generator = make_generator(search.trial.seed, f"genotypes of epoch {search.epoch}")
         found = []
-        for _ in range(config.genotypes):
-            genotype = sample_genotype(search, generator)
+        for genotype in self._candidates():
             # Running statistics are those of all paths, not of this one.
             loss, accuracy = search.evaluate(
                 weights_of(search, genotype), config.batches, batch_statistics=True
@@ -58,6 +59,13 @@ class Sampled(Selection):
         self._accuracies = [accuracy for accuracy, *_ in found]
         self._best = max(found, key=lambda entry: entry[:2])[2]
         self._epoch = search.epoch
+
+    def _candidates(self) -> list[Genotype]:
+        search, config = self.search, self.search.trial.selection.sampled
+        if config.candidates == "most-probable":
+            return most_probable(search, config.genotypes)
+        generator = make_generator(search.trial.seed, f"genotypes of epoch {search.epoch}")
+        return [sample_genotype(search, generator) for _ in range(config.genotypes)]
 
 
 def sample_genotype(search: SearchView, generator: torch.Generator) -> Genotype:

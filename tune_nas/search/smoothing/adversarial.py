@@ -28,7 +28,7 @@ class AdversarialSmoothing(Smoothing):
         self, objective: Objective, batch: SeededBatch, mixing: MixingWeights
     ) -> Operations:
         """Return the last weights of the ascent, or those of the pass if its loss is higher."""
-        relaxation = objective.relaxation
+        relaxation = objective.relaxation.for_weights()
         clean = {name: cell.operations for name, cell in mixing.items()}
         start = self.moved_at_random(objective, batch, mixing)
         with _evaluation_mode(objective.supernet):
@@ -56,7 +56,7 @@ class AdversarialSmoothing(Smoothing):
             name: at[name] if gradient is None else at[name] + size * gradient.sign()
             for name, gradient in zip(leaves, found, strict=True)
         }
-        return self._project(objective.relaxation, clean, moved)
+        return self._project(objective.relaxation.for_weights(), clean, moved)
 
     def _project(self, relaxation: Relaxation, clean: Operations, moved: Operations) -> Operations:
         projected = {}

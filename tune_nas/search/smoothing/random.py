@@ -15,7 +15,7 @@ class RandomSmoothing(Smoothing):
         self, objective: Objective, batch: SeededBatch, mixing: MixingWeights
     ) -> Operations:
         """Return the weights moved by noise from the batch's seed."""
-        relaxation = objective.relaxation
+        relaxation = objective.relaxation.for_weights()
         moved = self.moved_at_random(objective, batch, mixing)
         return {
             name: scale_to_sum(moved[name], cell.operations.sum(dim=1, keepdim=True))
