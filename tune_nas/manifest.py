@@ -59,7 +59,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "stop": "tune_nas.search.rules.stop:Stop",
     },
-    "probes": {},  # built-in ones observe every search
+    "probes": {"hessian": "tune_nas.search.probes.hessian_probe:HessianProbe"},
     "operations": {
         "none": "tune_nas.spaces.operations:none",
         "max_pool_3x3": "tune_nas.spaces.operations:max_pool_3x3",

@@ -183,8 +183,9 @@ class TrialConfig(Section):
         start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial (its
             selection may differ); this trial's selection continues from there. None for a full
             search.
-        probes: Custom classes that observe the search, ``module:Class`` each. They add metrics and
-            files without changing the result.
+        probes: Probes that observe the search: ``hessian`` (the dominant eigenvalue of ∇²α L_valid)
+            or custom classes, ``module:Class``. They add metrics and files without changing the
+            result.
 
     Raises:
         pydantic.ValidationError: If a key is unknown or a value is invalid.
