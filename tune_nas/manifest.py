@@ -58,6 +58,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "greedy": "tune_nas.search.rules.sequential_decisions:SequentialDecisions",
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "stop": "tune_nas.search.rules.stop:Stop",
+        "eigenvalue": "tune_nas.search.rules.eigenvalue:EigenvalueRule",
     },
     "probes": {"hessian": "tune_nas.search.probes.hessian_probe:HessianProbe"},
     "operations": {
