@@ -64,8 +64,9 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "wipe_out": "tune_nas.search.rules.wipe_out:WipeOut",
         "stop": "tune_nas.search.rules.stop:Stop",
+        "eigenvalue": "tune_nas.search.rules.eigenvalue:EigenvalueRule",
     },
-    "probes": {},  # built-in ones observe every search
+    "probes": {"hessian": "tune_nas.search.probes.hessian_probe:HessianProbe"},
     "operations": {
         "none": "tune_nas.spaces.operations:none",
         "max_pool_3x3": "tune_nas.spaces.operations:max_pool_3x3",

@@ -229,6 +229,16 @@ def check_choices(name: str, search: Search, states: States) -> None:
         assert metric("auxiliary_skip") == pytest.approx([1.0, 2 / 3, 1 / 3])
     if name == "r-darts-dp":
         assert metric("drop_path") == pytest.approx([0.0, 0.1, 0.2])
+    if name in ("darts-es", "r-darts-ada"):
+        # after the fourth epoch of the schedule to the second; with two larger decays, twice
+        went = [4] if name == "darts-es" else [4, 6]
+        expected = [2 if epoch in went else epoch for epoch in metric("epoch")]
+        assert metric("genotype_epoch") == expected
+        assert search.epoch == (4 if name == "darts-es" else len(epochs) + 2 * 2)
+        assert metric("weight_decay/weights") == (
+            [] if name == "darts-es" else [3e-4] * 4 + [3e-3] * 2 + [0.03] * 3
+        )
+        assert (search.stop_reason is None) == (name == "r-darts-ada")
     if name.startswith("bilevel-then"):
         levels = [search.trial.update.in_epoch(epoch).level for epoch in epochs]
         assert levels == ["bilevel"] * (len(epochs) - 1) + ["mixed"]

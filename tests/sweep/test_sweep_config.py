@@ -25,6 +25,7 @@ ON_DIGITS = {
     "lambda": 12,
     "learning-rate": 1,
     "order": 24,
+    "r-darts-l2": 16,
     "rank-nosh-ablation": 12,
 }
 ON_CIFAR = {

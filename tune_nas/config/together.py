@@ -23,8 +23,20 @@ class AlphasSection(Protocol):
         """L."""
 
 
+class WeightsSection(Protocol):
+    """The section ``optimizer.weights``."""
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay of w."""
+
+
 class OptimizerSection(Protocol):
     """The section ``optimizer``."""
+
+    @property
+    def weights(self) -> WeightsSection:
+        """The optimizer of w."""
 
     @property
     def alphas(self) -> AlphasSection:
@@ -68,6 +80,7 @@ def check_together(trial: Parts) -> None:
     _check_images(trial, updates)
     _check_categorical(trial, updates)
     _check_lengths(trial)
+    _check_eigenvalue(trial)
     if trial.selection.kind == "greedy" and trial.schedule.greedy is None:
         raise ValueError(
             "selection.kind is 'greedy', but nothing is decided while the search runs; "
@@ -101,16 +114,26 @@ def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
             "update.level is 'none', so that α never moves, but schedule.stop.settled is "
             f"{schedule.stop.settled}, for a ranking by α; it must be null"
         )
-    deciding = {
+    for given in _deciding(schedule):
+        raise ValueError(
+            f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
+        )
+    if schedule.eigenvalue is not None:
+        raise ValueError(
+            "update.level is 'none', so that α never moves, but schedule.eigenvalue watches the "
+            "curvature in α"
+        )
+
+
+def _deciding(schedule: ScheduleConfig) -> list[str]:
+    """Return the rules of a schedule that decide edges or remove operations."""
+    rules = {
         "greedy": schedule.greedy,
         "early_fixing": schedule.early_fixing,
         "stages": schedule.stages,
         "wipe_out": schedule.wipe_out,
     }
-    for given in (name for name, is_given in deciding.items() if is_given):
-        raise ValueError(
-            f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
-        )
+    return [name for name, is_given in rules.items() if is_given]
 
 
 def _check_simplex(trial: Parts, updates: list[UpdateConfig]) -> None:
@@ -196,6 +219,25 @@ def _check_categorical(trial: Parts, updates: list[UpdateConfig]) -> None:
             )
 
 
+def _check_eigenvalue(trial: Parts) -> None:
+    """Reject a return to an earlier epoch that would restore removed operations, or do nothing."""
+    schedule, rule = trial.schedule, trial.schedule.eigenvalue
+    if rule is None:
+        return
+    for given in _deciding(schedule):
+        raise ValueError(
+            f"schedule.eigenvalue goes back to an earlier epoch, which would take back what "
+            f"schedule.{given} has decided; give one of them"
+        )
+    decay = trial.optimizer.weights.weight_decay
+    if rule.action == "roll-back" and not rule.decays(decay):
+        raise ValueError(
+            f"optimizer.weights.weight_decay is {decay}, but must be > 0 and < "
+            f"schedule.eigenvalue.max_decay, {rule.max_decay}, with schedule.eigenvalue.action "
+            "'roll-back', which increases it"
+        )
+
+
 def _check_lengths(trial: Parts) -> None:
     """Reject a schedule that is longer than the search."""
     schedule, update = trial.schedule, trial.update
@@ -204,6 +246,8 @@ def _check_lengths(trial: Parts) -> None:
     ]
     if schedule.greedy is not None:
         spans.append(("schedule.greedy.warmup", schedule.greedy.warmup))
+    if schedule.eigenvalue is not None:
+        spans.append(("schedule.eigenvalue.start", schedule.eigenvalue.start))
     for key, value in [("update.warmup", update.warmup), *spans]:
         if value > schedule.epochs:
             raise ValueError(

@@ -33,6 +33,7 @@ from tune_nas.config.update_config import UpdateConfig
 
 _OF_SEARCH = Decides.SEARCH | Decides.SEARCH_STARTS
 _OF_RETRAIN = Decides.RETRAIN | Decides.RETRAIN_STARTS
+_OF_WEIGHT_DECAY = Decides.SEARCH | Decides.LENGTH  # of rollbacks that increase it
 
 
 class SpaceConfig(Section):
@@ -68,7 +69,7 @@ class WeightsOptimizer(Section):
     learning_rate_min: Rate = 0.001
     momentum: Rate = 0.9
     nesterov: bool = False
-    weight_decay: Rate = 3e-4
+    weight_decay: Annotated[Rate, _OF_WEIGHT_DECAY] = 3e-4
     clip: Rate = 5.0
     unsampled: Literal["keep", "update"] = "keep"
 
@@ -202,8 +203,9 @@ class TrialConfig(Section):
         start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial (its
             selection may differ); this trial's selection continues from there. None for a full
             search.
-        probes: Custom classes that observe the search, ``module:Class`` each. They add metrics and
-            files without changing the result.
+        probes: Probes that observe the search: ``hessian`` (the dominant eigenvalue of ∇²α L_valid)
+            or custom classes, ``module:Class``. They add metrics and files without changing the
+            result.
 
     Raises:
         pydantic.ValidationError: If a key is unknown or a value is invalid.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,8 @@ from tune_nas.search.together import Together
 from tune_nas.spaces import Genotype, MixingWeights, check_cells_occur
 
 STATE_FILE = "search.pt"
+# The metrics of w and α at the end of an epoch, before its rules act.
+_OF_SUPERNET = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "gap")
 
 
 class Search(SupernetTraining):
@@ -73,6 +76,8 @@ class Search(SupernetTraining):
         self.rate_factor = 1.0
         self.stop_reason: str | None = None
         self._stopped_at: int | None = None
+        self._repeated = 0
+        self._restored: Metrics = {}
         self.history: list[Metrics] = []
         self.metrics: Metrics = {}
         self.epoch_weights = self.expected_weights()
@@ -93,7 +98,13 @@ class Search(SupernetTraining):
     @property
     def search_epochs(self) -> int:
         """Number of search epochs, without the tuning epochs of the selection."""
-        return self.trial.schedule.epochs if self._stopped_at is None else self._stopped_at
+        whole = self.trial.schedule.epochs + self._repeated
+        return whole if self._stopped_at is None else self._stopped_at
+
+    @property
+    def schedule_epoch(self) -> int:
+        """Number of epochs of the schedule that were run: without those repeated by `go_back`."""
+        return self.epoch - self._repeated
 
     @property
     def epochs(self) -> int:
@@ -145,6 +156,31 @@ class Search(SupernetTraining):
         """Multiply w's learning rate from the next epoch on, with a floor for the total factor."""
         self.rate_factor = max(floor, self.rate_factor * factor)
 
+    def snapshot(self) -> State:
+        """Return the state of the training after this epoch, on the CPU, for `go_back`."""
+        rules = [rule.state_dict() for rule in self.rules if not rule.rolls_back]
+        return {
+            **self.training_snapshot(),
+            "rules": copy.deepcopy(rules),
+            "rate_factor": self.rate_factor,
+            "epoch": self.epoch,
+            "schedule_epoch": self.schedule_epoch,
+            "metrics": {key: self.metrics[key] for key in _OF_SUPERNET if key in self.metrics},
+        }
+
+    def go_back(self, snapshot: State) -> None:
+        """Restore the training of an earlier epoch; the number of epochs run stays."""
+        state = copy.deepcopy(snapshot)  # optimizers keep the tensors that they load
+        self.load_training_snapshot(state)
+        kept = [rule for rule in self.rules if not rule.rolls_back]
+        for rule, saved in zip(kept, state["rules"], strict=True):
+            rule.load_state_dict(saved)
+        self.rate_factor = state["rate_factor"]
+        self._repeated = self.epoch - state["schedule_epoch"]
+        self._restored = state["metrics"]
+        self._set_epoch(self.schedule_epoch - 1)
+        self.epoch_weights = self.expected_weights()
+
     def set_skip_dropout(self, probability: float) -> None:
         """Set the dropout on identities in training mode."""
         self.supernet.skip_dropout = probability
@@ -164,11 +200,11 @@ class Search(SupernetTraining):
         start = time.perf_counter()
         tuning = self.is_tuning
         acting: list[Rule] = [self.selection] if tuning else [*self.rules]
-        self._set_epoch()
+        self._set_epoch(self.schedule_epoch)
         for rule in acting:
             rule.before_epoch()
         self.update = make_update(
-            self.trial.update.in_epoch(self.epoch),
+            self.trial.update.in_epoch(self.schedule_epoch),
             self.objective,
             self.smoothing,
         )
@@ -194,6 +230,8 @@ class Search(SupernetTraining):
             rule.after_epoch(metrics)
             check_kept(own, metrics, rule)
             make_numbers(metrics, rule)
+        metrics |= self._restored
+        self._restored = {}
         observe(self, self._probes, metrics)
         metrics |= self.selection.metrics()
         make_numbers(metrics, self.selection)
@@ -203,32 +241,33 @@ class Search(SupernetTraining):
         self.history.append(metrics)
         return metrics
 
-    def _set_epoch(self) -> None:
+    def _set_epoch(self, epoch: int) -> None:
         """Set temperature, radius and β; tuning keeps the last temperature and the final others."""
         epochs = self.trial.schedule.epochs
-        at = min(self.epoch, self.search_epochs - 1)
+        at = min(epoch, self.search_epochs - self._repeated - 1)
         self.relaxation.set_epoch(at, epochs)
         if (of_weights := self.relaxation.for_weights()) is not self.relaxation:
             of_weights.set_epoch(at, epochs)
         if self.smoothing is not None:
             self.smoothing.set_epoch(epochs if self.is_tuning else at, epochs)
-        self._schedule_supernet(self.epoch)
+        self._schedule_supernet(epoch)
 
     def _schedule_supernet(self, epoch: int) -> None:
-        """Set β of the auxiliary skips and the drop path of an epoch (0-based).
+        """Set β of the auxiliary skips and the drop path of an epoch of the schedule (0-based).
 
         Tuning has the final β and the last probability.
         """
         config, epochs = self.trial.relaxation, self.trial.schedule.epochs
-        at = epochs if epoch >= self.search_epochs else epoch
+        length = self.search_epochs - self._repeated
+        at = epochs if epoch >= length else epoch
         self.supernet.skip_weight = config.auxiliary_skip.weight(at, epochs)
-        last = self.search_epochs - 1
-        self.supernet.drop_path = config.drop_path_in(min(epoch, last), epochs)
+        self.supernet.drop_path = config.drop_path_in(min(epoch, length - 1), epochs)
 
     def moves_alphas(self, epoch: int) -> bool:
         """Whether α is updated in an epoch (0-based): false during the warm-up of each stage."""
         if epoch >= self.search_epochs:
             return True
+        epoch -= self._repeated
         _, start = self.trial.schedule.stage_of(epoch)
         return epoch - start >= self.trial.update.warmup
 
@@ -237,7 +276,7 @@ class Search(SupernetTraining):
         if tuning:
             rate = self.selection.learning_rate(self.epoch - self.search_epochs)
         else:
-            rate = self.rate_factor * scheduled_rate(self.trial, self.epoch)
+            rate = self.rate_factor * scheduled_rate(self.trial, self.schedule_epoch)
         self.optimizers.set_learning_rate(rate)
         self.supernet.train()
         moves = self.moves_alphas(self.epoch)
@@ -291,6 +330,7 @@ class Search(SupernetTraining):
             "rules": [rule.state_dict() for rule in self.rules],
             "selection": self.selection.state_dict(),
             "rate_factor": self.rate_factor,
+            "repeated": self._repeated,
             "stop": {"reason": self.stop_reason, "epoch": self._stopped_at},
             "history": [dict(metrics) for metrics in self.history],
             "alpha_history": self._alpha_history.state_dict(),
@@ -316,12 +356,13 @@ class Search(SupernetTraining):
             rule.load_state_dict(saved)
         self.selection.load_state_dict(state["selection"])
         self.rate_factor = state["rate_factor"]
+        self._repeated = state.get("repeated", 0)  # missing in older checkpoints
         self.stop_reason, self._stopped_at = state["stop"]["reason"], state["stop"]["epoch"]
         self.history = [dict(metrics) for metrics in state["history"]]
         self._alpha_history.load_state_dict(state["alpha_history"])
         self.findings.load_state_dict(state["findings"])
         load_probes(self._own_probes, state.get("probes", ()))  # missing in older checkpoints
-        self._schedule_supernet(max(self.epoch - 1, 0))  # those of the last epoch
+        self._schedule_supernet(max(self.schedule_epoch - 1, 0))  # those of the last epoch
 
     def result(self) -> Genotype:
         """Return the current genotype."""

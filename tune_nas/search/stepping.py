@@ -112,6 +112,7 @@ class Step:
                 key: getattr(supernet, key, 0.0)
                 for key in ("skip_dropout", "skip_weight", "drop_path")
             },
+            "weight decay": self.optimizers.weight_decay,
             "batch sizes": (self.train.batch_size, self.valid.batch_size),
             # by identity: the owners of a step's tensors
             "objects": (supernet, self.optimizers.weights, self.optimizers.alphas),

@@ -20,6 +20,7 @@ from tune_nas.config.options.dataset_options import (
 )
 from tune_nas.config.options.dropout_options import DropoutOptions
 from tune_nas.config.options.early_fixing_options import EarlyFixingOptions
+from tune_nas.config.options.eigenvalue_options import EigenvalueOptions
 from tune_nas.config.options.exponentiated_options import ExponentiatedOptions, WipeOutOptions
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.options.relaxation_options import (
@@ -130,6 +131,7 @@ RULES = NamedParts(
         "lr_rule": PartOptions(LowerRateOptions, "lr_rule"),
         "wipe_out": PartOptions(WipeOutOptions, "wipe_out"),
         "stop": PartOptions(StopOptions, "stop"),
+        "eigenvalue": PartOptions(EigenvalueOptions, "eigenvalue"),
     },
 )
 """The shipped rules; a trial can use any number of them."""
