@@ -20,6 +20,7 @@ Kind = Literal[
     "selections",
     "rules",
     "probes",
+    "analyses",
     "operations",
     "datasets",
     "alpha_optimizers",
@@ -32,6 +33,14 @@ Kind = Literal[
     "predictor_losses",
     "proxies",
 ]
+
+_ANALYSES = {
+    "gradient-correlation": "tune_nas.search.analyses.gradient_correlation:GradientCorrelation",
+    "gradient-bias": "tune_nas.search.analyses.gradient_bias:GradientBias",
+    "discretization": "tune_nas.search.analyses.discretization:Discretization",
+    "edge-shuffle": "tune_nas.search.analyses.edge_shuffle:EdgeShuffle",
+    "skip-gap": "tune_nas.search.analyses.skip_gap:SkipGap",
+}
 
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "relaxations": {
@@ -59,7 +68,8 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "stop": "tune_nas.search.rules.stop:Stop",
     },
-    "probes": {},  # built-in ones observe every search
+    "probes": _ANALYSES,  # further built-in ones observe every search
+    "analyses": {"strength": "tune_nas.search.analysis:Analysis", **_ANALYSES},
     "operations": {
         "none": "tune_nas.spaces.operations:none",
         "max_pool_3x3": "tune_nas.spaces.operations:max_pool_3x3",
@@ -137,6 +147,7 @@ KINDS: Mapping[str, Kind] = {
     "selection.kind": "selections",
     "schedule.rules": "rules",
     "probes": "probes",
+    "analysis.kind": "analyses",
     "optimizer.alphas.kind": "alpha_optimizers",
     "data.name": "datasets",
     "operations": "operations",

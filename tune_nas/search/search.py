@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -104,6 +104,11 @@ class Search(SupernetTraining):
     def done(self) -> bool:
         """Whether all epochs were run."""
         return self.epoch >= self.epochs
+
+    @property
+    def probes(self) -> Mapping[str, Probe]:
+        """The probes that the trial names."""
+        return self._own_probes
 
     @property
     def is_tuning(self) -> bool:
