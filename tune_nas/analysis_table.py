@@ -29,6 +29,9 @@ class TableAxes:
         series: Column by which points are colored; empty for one color.
         panels: Columns with a panel for each of their values; empty for one panel.
         connected: Whether the points of a series are connected.
+        own_epochs: Whether the horizontal axis stays the same for several epochs.
+        panels_over_epochs: The panel columns if the horizontal axis is the epoch; None for
+            ``panels``.
     """
 
     x: str
@@ -36,6 +39,8 @@ class TableAxes:
     series: str = ""
     panels: tuple[str, ...] = ()
     connected: bool = False
+    own_epochs: bool = False
+    panels_over_epochs: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class AnalysisTable:
             "metrics": self.metrics,
             "columns": list(self.columns),
             "rows": rows,
-            "axes": {**vars(self.axes), "panels": list(self.axes.panels)},
+            "axes": vars(self.axes),
         }
 
     def to_json(self) -> str:
@@ -152,8 +157,9 @@ def with_epochs(tables: Sequence[tuple[int, AnalysisTable]]) -> AnalysisTable:
     """
     _, last = tables[-1]
     axes = last.axes
-    if len(tables) > 1 and axes.x not in (EPOCH, axes.y):
-        axes = TableAxes(EPOCH, axes.y, axes.series, axes.panels, connected=True)
+    if len(tables) > 1 and not axes.own_epochs:
+        panels = axes.panels if axes.panels_over_epochs is None else axes.panels_over_epochs
+        axes = TableAxes(EPOCH, axes.y, axes.series, panels, connected=True)
     return AnalysisTable(
         kind=last.kind,
         columns=(EPOCH, *last.columns),
@@ -169,7 +175,16 @@ def is_table(content: Mapping[str, Any] | object) -> bool:
 
 
 def _axes(content: Mapping[str, Any]) -> TableAxes:
-    return TableAxes(**{**content, "panels": tuple(content["panels"])})
+    over_epochs = content["panels_over_epochs"]
+    return TableAxes(
+        x=str(content["x"]),
+        y=str(content["y"]),
+        series=str(content["series"]),
+        panels=tuple(content["panels"]),
+        connected=bool(content["connected"]),
+        own_epochs=bool(content["own_epochs"]),
+        panels_over_epochs=None if over_epochs is None else tuple(over_epochs),
+    )
 
 
 def _decoded(value: object) -> Value:

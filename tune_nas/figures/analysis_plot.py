@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tune_nas.analysis_table import AnalysisTable, Value
 from tune_nas.figures.palette import GRID, INK, PALETTE, QUIET
@@ -51,6 +52,8 @@ def plot_analysis(table: AnalysisTable) -> Figure:
             ]
             _draw(axis, points, str(name), PALETTE[color % len(PALETTE)], axes.connected)
         _style(axis, " ".join(map(str, panel)), axes.x, axes.y)
+        if all(isinstance(x[at], int) for at in own):
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if any(isinstance(x[at], str) for at in own):
             axis.set_xticks(list(places.values()), [str(place) for place in places])
             if len(places) > _TURNED:

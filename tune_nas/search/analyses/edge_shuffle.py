@@ -103,19 +103,20 @@ class EdgeShuffle(AnalysisProbe):
         """Return the accuracies by shuffle; the first row, 0, is the supernet itself."""
         supernet, weights = search.supernet, search.expected_weights()
         before = _accuracies(search, weights)
-        rows: list[tuple[Value, ...]] = [(0, *before)]
+        rows: list[tuple[Value, ...]] = [(0, "before", *before)]
         for number in range(1, search.trial.analysis.shuffles + 1):
             swaps = random_swaps(supernet, derive_seed(search.trial.seed, f"shuffle {number}"))
             with swapped_edges(supernet, weights, swaps):
-                rows.append((number, *_accuracies(search, weights)))
-        after = [float(row[1]) for row in rows[1:]]
+                rows.append((number, "after", *_accuracies(search, weights)))
+        after = [float(row[2]) for row in rows[1:]]
         metrics = {
             "edge_shuffle/before": before[0],
             "edge_shuffle/after": sum(after) / len(after),
             "edge_shuffle/drop": before[0] - sum(after) / len(after),
         }
-        columns = ("shuffle", "accuracy", "accuracy_batch_statistics")
-        return AnalysisTable(self.kind, columns, rows, TableAxes("shuffle", "accuracy"), metrics)
+        columns = ("shuffle", "edges", "accuracy", "accuracy_batch_statistics")
+        axes = TableAxes("shuffle", "accuracy", "edges")
+        return AnalysisTable(self.kind, columns, rows, axes, metrics)
 
 
 def _accuracies(search: SearchView, weights: MixingWeights) -> tuple[float, float]:

@@ -102,7 +102,9 @@ class GradientCorrelation(AnalysisProbe):
             *("half", "cell", "type", "position"),
             *("between_cells", "between_batches", "between_halves"),
         )
-        axes = TableAxes("cell", "between_cells", "half", connected=True)
+        axes = TableAxes(
+            "cell", "between_cells", "half", connected=True, panels_over_epochs=("position",)
+        )
         return AnalysisTable(self.kind, columns, rows, axes, metrics)
 
     def _gradients(

@@ -64,7 +64,7 @@ class SkipGap(AnalysisProbe):
         )
 
     def _table(self, accuracy: float, gap: float, metrics: dict[str, float]) -> AnalysisTable:
-        axes = TableAxes("valid_accuracy", "skip_gap", connected=True)
+        axes = TableAxes("valid_accuracy", "skip_gap", connected=True, own_epochs=True)
         return AnalysisTable(self.kind, _COLUMNS, [(accuracy, gap)], axes, metrics)
 
 
