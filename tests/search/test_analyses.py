@@ -67,7 +67,7 @@ def test_the_correlation_of_gradients() -> None:
     assert correlation(one, -0.1 * one) == pytest.approx(-1.0)
     assert correlation(torch.tensor([1.0, -1, 0, 0]), torch.tensor([0.0, 0, 1, -1])) == 0.0
     assert math.isnan(correlation(one, torch.ones(2, 2)))
-    # deviations (-1, 0, 1) and (-1, 2, -1): their product is 0; (-4/3, -1/3, 5/3) by hand
+    # deviations (-1, 0, 1) and (-4/3, -1/3, 5/3): their product is 3
     assert correlation(torch.tensor([1.0, 2, 3]), torch.tensor([0.0, 1, 3])) == pytest.approx(
         3 / math.sqrt(2 * 42 / 9)
     )
@@ -354,7 +354,8 @@ def test_an_analysis_that_does_not_fit_the_space(
     operations = "[avg_pool_3x3, nor_conv_3x3]"
     nodes = 1 if space == "one_edge" else 2
     (tmp_path / f"{space}.yaml").write_text(
-        f"cells: {{normal: {{inputs: 1, nodes: {nodes}, operations: {operations}, output: last}}}}\n"
+        f"cells: {{normal: {{inputs: 1, nodes: {nodes}, operations: {operations}, "
+        "output: last}}\n"
         "skeleton: {layout: stages, init_channels: 4, cells: 1}\n",
         encoding="utf-8",
     )
