@@ -126,6 +126,20 @@ def test_a_custom_analysis(trial: TrialConfig, checkpoint: Path) -> None:
         measuring(trial, checkpoint, "skip-gab")
 
 
+def test_the_custom_analysis_of_the_docs(
+    trial: TrialConfig, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "analyses.md"
+    code = page.read_text("utf-8").split("```python\n")[1].split("```")[0]
+    (tmp_path / "largest_weights.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    table = run(measuring(trial, checkpoint, "largest_weights:LargestWeights"))
+    search = Search(trial)
+    search.load(checkpoint)
+    expected = search.expected_weights()["normal"].operations.max(dim=1).values.tolist()
+    assert [row[3] for row in table.rows if row[1] == "normal"] == expected
+
+
 def test_discretization_takes_the_first_edges(trial: TrialConfig, checkpoint: Path) -> None:
     keys = {"start_from": str(checkpoint), "analysis": {"kind": "discretization", "epochs": 1}}
     analysis = Analysis(with_overrides(trial, keys))
