@@ -40,6 +40,7 @@ _ANALYSES = {
     "discretization": "tune_nas.search.analyses.discretization:Discretization",
     "edge-shuffle": "tune_nas.search.analyses.edge_shuffle:EdgeShuffle",
     "skip-gap": "tune_nas.search.analyses.skip_gap:SkipGap",
+    "hessian": "tune_nas.search.probes.hessian_probe:HessianProbe",
 }
 
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
@@ -67,6 +68,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "greedy": "tune_nas.search.rules.sequential_decisions:SequentialDecisions",
         "lr_rule": "tune_nas.search.rules.rate:LowerRate",
         "stop": "tune_nas.search.rules.stop:Stop",
+        "eigenvalue": "tune_nas.search.rules.eigenvalue:EigenvalueRule",
     },
     "probes": _ANALYSES,  # further built-in ones observe every search
     "analyses": {"strength": "tune_nas.search.analysis:Analysis", **_ANALYSES},

@@ -98,6 +98,10 @@ class TestEdgeShuffle(AnalysisContract):
     probe = "edge-shuffle"
 
 
+class TestHessian(AnalysisContract):
+    probe = "hessian"
+
+
 class TestSkipGap(AnalysisContract):
     probe = "skip-gap"
 

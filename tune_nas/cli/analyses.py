@@ -22,7 +22,7 @@ def analyze(
         typer.Argument(
             metavar="[KIND]",
             help="gradient-correlation, gradient-bias, discretization, edge-shuffle, skip-gap, "
-            "strength (with --edge), or module:Class.",
+            "hessian, strength (with --edge), or module:Class.",
             autocompletion=completion.analysis_kinds,
             show_default="strength",
         ),
@@ -44,7 +44,9 @@ def analyze(
     batches: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Batches of each half.", show_default="8 for gradients, else all images"
+            min=1,
+            help="Batches of each half.",
+            show_default="8 for gradients, 1 for hessian, else all images",
         ),
     ] = None,
     data_dir: options.DataDir = None,

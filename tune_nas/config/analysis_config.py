@@ -24,6 +24,7 @@ READS_OF_KIND: Mapping[str, tuple[str, ...]] = {
     "gradient-bias": ("analysis.batches",),
     "edge-shuffle": ("analysis.batches", "analysis.shuffles"),
     "skip-gap": (),
+    "hessian": ("analysis.batches",),
 }
 """The keys that the command of a shipped kind reads, besides those of every analysis."""
 READS_OF_PROBE: Mapping[str, tuple[str, ...]] = {
@@ -51,12 +52,12 @@ class AnalysisConfig(Section):
     Args:
         kind: The analysis of the command: ``strength``, the strength of each operation on some
             edges; ``gradient-correlation``, ``gradient-bias``, ``discretization``,
-            ``edge-shuffle``, ``skip-gap``; or ``module:Class``.
+            ``edge-shuffle``, ``skip-gap``, ``hessian``; or ``module:Class``.
         edges: The edges, each as ``CELL:EDGE``, e.g. ``normal:0->2``; empty for the first edge of
             each cell type (``discretization``).
         epochs: Number of tuning epochs for each operation, assumed to reach convergence.
-        batches: Number of batches of each half; None for 8 in analyses of gradients, and for all
-            images elsewhere.
+        batches: Number of batches of each half; None for 8 in analyses of gradients, for 1 in
+            ``hessian``, and for all images elsewhere.
         shuffles: Number of shuffles of the edges.
         every: A probe measures after every this many epochs, and after the last one.
     """

@@ -265,6 +265,8 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
             "a bound in one of them",
         ),
     ),
+    "schedule.eigenvalue.decay_factor": (one_of("schedule.eigenvalue.action", "roll-back"),),
+    "schedule.eigenvalue.max_decay": (one_of("schedule.eigenvalue.action", "roll-back"),),
     "selection.rank_by": (
         one_of("relaxation.kind", "sigmoid", "dirichlet"),
         Condition(

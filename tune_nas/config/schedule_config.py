@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas import manifest
+from tune_nas.config.options.eigenvalue_options import EigenvalueOptions
 from tune_nas.config.options.option_keys import with_rules_as_keys
 from tune_nas.config.options.rule_options import (
     GreedyOptions,
@@ -38,6 +39,8 @@ class ScheduleConfig(StagesOptions, _Lengths):
         greedy: Decisions during the search (SGAS); None for none.
         stop: Early stopping.
         lr_rule: Rule that lowers w's learning rate; None for none.
+        eigenvalue: Rule that goes back to an earlier epoch when the dominant eigenvalue of ∇²α
+            L_valid has grown (DARTS-ES, R-DARTS); None for none.
         rules: Custom rules, ``module:Class`` each. ``{kind: greedy, options: {…}}`` is another
             spelling of ``greedy: {…}``, likewise for the other shipped rules.
     """
@@ -48,6 +51,7 @@ class ScheduleConfig(StagesOptions, _Lengths):
     greedy: GreedyOptions | None = None
     stop: StopOptions = StopOptions()
     lr_rule: LowerRateOptions | None = None
+    eigenvalue: EigenvalueOptions | None = None
     rules: list[str] = Field(default_factory=list)
 
     @model_validator(mode="before")
@@ -131,6 +135,10 @@ def scaled(trial: Content, epochs: int) -> dict[str, object]:
         greedy = schedule["greedy"]
         changes["schedule.greedy.warmup"] = at_least(0, greedy["warmup"])
         changes["schedule.greedy.every"] = at_least(1, greedy["every"])
+    if schedule.get("eigenvalue") is not None:
+        rule = schedule["eigenvalue"]
+        changes["schedule.eigenvalue.every"] = at_least(1, rule["every"])
+        changes["schedule.eigenvalue.start"] = at_least(0, rule["start"])
     if schedule["stages"]:
         lengths = [at_least(1, stage["epochs"]) for stage in schedule["stages"]]
         lengths[-1] += epochs - sum(lengths)

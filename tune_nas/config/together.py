@@ -11,6 +11,22 @@ from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.update_config import UpdateConfig
 
 
+class WeightDecay(Protocol):
+    """The optimizer of w, as far as it is checked."""
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay of w."""
+
+
+class Optimizers(Protocol):
+    """The optimizers, as far as they are checked."""
+
+    @property
+    def weights(self) -> WeightDecay:
+        """The optimizer of w."""
+
+
 class Parts(Protocol):
     """The sections of a trial that must be compatible."""
 
@@ -21,6 +37,10 @@ class Parts(Protocol):
     @property
     def relaxation(self) -> RelaxationConfig:
         """How α becomes operation weights."""
+
+    @property
+    def optimizer(self) -> Optimizers:
+        """The optimizers of w and α."""
 
     @property
     def update(self) -> UpdateConfig:
@@ -41,6 +61,7 @@ def check_together(trial: Parts) -> None:
     _check_alphas_move(trial, updates)
     _check_images(trial, updates)
     _check_lengths(trial)
+    _check_eigenvalue(trial)
     if trial.selection.kind == "greedy" and trial.schedule.greedy is None:
         raise ValueError(
             "selection.kind is 'greedy', but nothing is decided while the search runs; "
@@ -69,6 +90,11 @@ def _check_alphas_move(trial: Parts, updates: list[UpdateConfig]) -> None:
         raise ValueError(
             f"update.level is 'none', so that α never moves, but schedule.{given} decides by α"
         )
+    if schedule.eigenvalue is not None:
+        raise ValueError(
+            "update.level is 'none', so that α never moves, but schedule.eigenvalue watches the "
+            "curvature in α"
+        )
 
 
 def _check_images(trial: Parts, updates: list[UpdateConfig]) -> None:
@@ -92,6 +118,26 @@ def _check_images(trial: Parts, updates: list[UpdateConfig]) -> None:
         )
 
 
+def _check_eigenvalue(trial: Parts) -> None:
+    """Reject a return to an earlier epoch that would restore removed operations, or do nothing."""
+    schedule, rule = trial.schedule, trial.schedule.eigenvalue
+    if rule is None:
+        return
+    if schedule.greedy or schedule.stages:
+        given = "greedy" if schedule.greedy else "stages"
+        raise ValueError(
+            f"schedule.eigenvalue goes back to an earlier epoch, which would take back what "
+            f"schedule.{given} has decided; give one of them"
+        )
+    decay = trial.optimizer.weights.weight_decay
+    if rule.action == "roll-back" and not rule.decays(decay):
+        raise ValueError(
+            f"optimizer.weights.weight_decay is {decay}, but must be > 0 and < "
+            f"schedule.eigenvalue.max_decay, {rule.max_decay}, with schedule.eigenvalue.action "
+            "'roll-back', which increases it"
+        )
+
+
 def _check_lengths(trial: Parts) -> None:
     """Reject a schedule that is longer than the search."""
     schedule, update = trial.schedule, trial.update
@@ -100,6 +146,8 @@ def _check_lengths(trial: Parts) -> None:
     ]
     if schedule.greedy is not None:
         spans.append(("schedule.greedy.warmup", schedule.greedy.warmup))
+    if schedule.eigenvalue is not None:
+        spans.append(("schedule.eigenvalue.start", schedule.eigenvalue.start))
     for key, value in [("update.warmup", update.warmup), *spans]:
         if value > schedule.epochs:
             raise ValueError(

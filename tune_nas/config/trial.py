@@ -32,6 +32,7 @@ from tune_nas.config.update_config import UpdateConfig
 
 _OF_SEARCH = Decides.SEARCH | Decides.SEARCH_STARTS
 _OF_RETRAIN = Decides.RETRAIN | Decides.RETRAIN_STARTS
+_OF_WEIGHT_DECAY = Decides.SEARCH | Decides.LENGTH  # of rollbacks that increase it
 
 
 class SpaceConfig(Section):
@@ -67,7 +68,7 @@ class WeightsOptimizer(Section):
     learning_rate_min: Rate = 0.001
     momentum: Rate = 0.9
     nesterov: bool = False
-    weight_decay: Rate = 3e-4
+    weight_decay: Annotated[Rate, _OF_WEIGHT_DECAY] = 3e-4
     clip: Rate = 5.0
     unsampled: Literal["keep", "update"] = "keep"
 

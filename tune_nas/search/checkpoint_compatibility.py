@@ -87,7 +87,8 @@ def check_origin(folder: str, own: TrialConfig, state: State) -> None:
     except CheckpointError as error:
         raise CheckpointError(f"start_from is '{folder}', but {error}") from error
     stopped = state["stop"]["epoch"]
-    end = saved["schedule"]["epochs"] if stopped is None else stopped
+    whole = saved["schedule"]["epochs"] + state.get("repeated", 0)  # missing in older checkpoints
+    end = whole if stopped is None else stopped
     if state["epoch"] < end:
         raise CheckpointError(
             f"start_from is '{folder}', but that search is not finished: {state['epoch']} of "

@@ -49,6 +49,7 @@ class Optimizers:
         self.config, self._capturable = config, capturable
         self._alphas, self._choices = alphas, choices
         self._architecture = [*alphas.values(), *betas.values()]
+        self._weight_decay = config.weights.weight_decay
         self._supernet: nn.Module | None = None
         self.restart_alphas()
         self.restart_weights(supernet)
@@ -65,13 +66,23 @@ class Optimizers:
             self._parameters,
             lr=config.learning_rate,
             momentum=config.momentum,
-            weight_decay=config.weight_decay,
+            weight_decay=self._weight_decay,
             nesterov=config.nesterov,
         )
 
     def restart_alphas(self) -> None:
         """Reset α's optimizer."""
         self.alphas = _alphas_optimizer(self.config.alphas, self._architecture, self._capturable)
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay of w."""
+        return self._weight_decay
+
+    def set_weight_decay(self, weight_decay: float) -> None:
+        """Set w's weight decay, also for an optimizer that is restarted."""
+        self._weight_decay = weight_decay
+        self.weights.param_groups[0]["weight_decay"] = weight_decay
 
     def set_learning_rate(self, rate: float) -> None:
         """Set w's learning rate."""
@@ -152,6 +163,7 @@ class Optimizers:
         """Restore the states."""
         self.weights.load_state_dict(state["weights"])
         self.set_learning_rate(self.weights.param_groups[0]["lr"])
+        self._weight_decay = self.weights.param_groups[0]["weight_decay"]
         self.alphas.load_state_dict(state["alphas"])
         self._trained = list(state.get("trained", self._trained))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from tune_nas.checkpoint import State, load_state, save_state, taking
 from tune_nas.checkpoint_folder import MANIFEST, fetched
@@ -47,6 +50,8 @@ from tune_nas.search.update import Update
 from tune_nas.spaces import Genotype, MixingWeights, check_cells_occur
 
 STATE_FILE = "search.pt"
+# The metrics of w and α at the end of an epoch, before its rules act.
+_OF_SUPERNET = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "gap")
 
 
 class Search(SupernetTraining):
@@ -73,6 +78,8 @@ class Search(SupernetTraining):
         self.rate_factor = 1.0
         self.stop_reason: str | None = None
         self._stopped_at: int | None = None
+        self._repeated = 0
+        self._restored: Metrics = {}
         self.history: list[Metrics] = []
         self.metrics: Metrics = {}
         self.epoch_weights = self.expected_weights()
@@ -92,7 +99,18 @@ class Search(SupernetTraining):
     @property
     def search_epochs(self) -> int:
         """Number of search epochs, without the tuning epochs of the selection."""
-        return self.trial.schedule.epochs if self._stopped_at is None else self._stopped_at
+        whole = self.trial.schedule.epochs + self._repeated
+        return whole if self._stopped_at is None else self._stopped_at
+
+    @property
+    def schedule_epoch(self) -> int:
+        """Number of epochs of the schedule that were run: without those repeated by `go_back`."""
+        return self.epoch - self._repeated
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay of w."""
+        return self.optimizers.weight_decay
 
     @property
     def epochs(self) -> int:
@@ -145,6 +163,37 @@ class Search(SupernetTraining):
         """Multiply w's learning rate from the next epoch on, with a floor for the total factor."""
         self.rate_factor = max(floor, self.rate_factor * factor)
 
+    def set_weight_decay(self, weight_decay: float) -> None:
+        """Change the weight decay of w from now on."""
+        self.optimizers.set_weight_decay(weight_decay)
+
+    def snapshot(self) -> State:
+        """Return the state of the training after this epoch, on the CPU, for `go_back`."""
+        state: State = {
+            **self.training_state(),
+            "choices": self.choices.state_dict(),
+            "rules": [rule.state_dict() for rule in self.rules if not rule.rolls_back],
+            "rate_factor": self.rate_factor,
+            "epoch": self.epoch,
+            "schedule_epoch": self.schedule_epoch,
+            "metrics": {key: self.metrics[key] for key in _OF_SUPERNET if key in self.metrics},
+        }
+        return cast(State, tree_map_only(Tensor, Tensor.cpu, state))
+
+    def go_back(self, snapshot: State) -> None:
+        """Restore the training of an earlier epoch; the number of epochs run stays."""
+        state = copy.deepcopy(snapshot)  # optimizers keep the tensors that they load
+        self.load_training_state(state)
+        self.choices.load_state_dict(state["choices"])
+        kept = [rule for rule in self.rules if not rule.rolls_back]
+        for rule, saved in zip(kept, state["rules"], strict=True):
+            rule.load_state_dict(saved)
+        self.rate_factor = state["rate_factor"]
+        self._repeated = self.epoch - state["schedule_epoch"]
+        self._restored = state["metrics"]
+        self._set_epoch(self.schedule_epoch - 1)
+        self.epoch_weights = self.expected_weights()
+
     def set_skip_dropout(self, probability: float) -> None:
         """Set the dropout on identities in training mode."""
         self.supernet.skip_dropout = probability
@@ -164,11 +213,11 @@ class Search(SupernetTraining):
         start = time.perf_counter()
         tuning = self.is_tuning
         acting: list[Rule] = [self.selection] if tuning else [*self.rules]
-        self._set_epoch()
+        self._set_epoch(self.schedule_epoch)
         for rule in acting:
             rule.before_epoch()
         self.update = Update(
-            self.trial.update.in_epoch(self.epoch),
+            self.trial.update.in_epoch(self.schedule_epoch),
             self.objective,
             self.smoothing,
         )
@@ -190,6 +239,8 @@ class Search(SupernetTraining):
             rule.after_epoch(metrics)
             check_kept(own, metrics, rule)
             make_numbers(metrics, rule)
+        metrics |= self._restored
+        self._restored = {}
         observe(self, self._probes, metrics)
         metrics |= self.selection.metrics()
         make_numbers(metrics, self.selection)
@@ -199,10 +250,10 @@ class Search(SupernetTraining):
         self.history.append(metrics)
         return metrics
 
-    def _set_epoch(self) -> None:
+    def _set_epoch(self, epoch: int) -> None:
         """Set temperature and radius; tuning keeps the last temperature and the final radius."""
         epochs = self.trial.schedule.epochs
-        at = min(self.epoch, self.search_epochs - 1)
+        at = min(epoch, self.search_epochs - self._repeated - 1)
         self.relaxation.set_epoch(at, epochs)
         if self.smoothing is not None:
             self.smoothing.set_epoch(epochs if self.is_tuning else at, epochs)
@@ -211,6 +262,7 @@ class Search(SupernetTraining):
         """Whether α is updated in an epoch (0-based): false during the warm-up of each stage."""
         if epoch >= self.search_epochs:
             return True
+        epoch -= self._repeated
         _, start = self.trial.schedule.stage_of(epoch)
         return epoch - start >= self.trial.update.warmup
 
@@ -219,7 +271,7 @@ class Search(SupernetTraining):
         if tuning:
             rate = self.selection.learning_rate(self.epoch - self.search_epochs)
         else:
-            rate = self.rate_factor * scheduled_rate(self.trial, self.epoch)
+            rate = self.rate_factor * scheduled_rate(self.trial, self.schedule_epoch)
         self.optimizers.set_learning_rate(rate)
         self.supernet.train()
         moves = self.moves_alphas(self.epoch)
@@ -273,6 +325,7 @@ class Search(SupernetTraining):
             "rules": [rule.state_dict() for rule in self.rules],
             "selection": self.selection.state_dict(),
             "rate_factor": self.rate_factor,
+            "repeated": self._repeated,
             "stop": {"reason": self.stop_reason, "epoch": self._stopped_at},
             "history": [dict(metrics) for metrics in self.history],
             "alpha_history": self._alpha_history.state_dict(),
@@ -298,6 +351,7 @@ class Search(SupernetTraining):
             rule.load_state_dict(saved)
         self.selection.load_state_dict(state["selection"])
         self.rate_factor = state["rate_factor"]
+        self._repeated = state.get("repeated", 0)  # missing in older checkpoints
         self.stop_reason, self._stopped_at = state["stop"]["reason"], state["stop"]["epoch"]
         self.history = [dict(metrics) for metrics in state["history"]]
         self._alpha_history.load_state_dict(state["alpha_history"])

@@ -108,6 +108,7 @@ class Step:
             "smoothing": None if smoothing is None else smoothing.radius,
             "choices": relaxation.choices.version,
             "skip dropout": getattr(supernet, "skip_dropout", 0.0),
+            "weight decay": self.optimizers.weight_decay,
             "batch sizes": (self.train.batch_size, self.valid.batch_size),
             # by identity: the owners of a step's tensors
             "objects": (supernet, self.optimizers.weights, self.optimizers.alphas),

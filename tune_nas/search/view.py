@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.data import SearchData
 from tune_nas.search.candidates import Candidates
@@ -76,6 +77,14 @@ class ProgressView(Protocol):
         """The number of epochs that have been run."""
 
     @property
+    def schedule_epoch(self) -> int:
+        """The number of epochs of the schedule that have been run: without repeated ones."""
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay of w."""
+
+    @property
     def search_epochs(self) -> int:
         """Number of search epochs, without the tuning epochs of the selection."""
 
@@ -92,7 +101,12 @@ class ProgressView(Protocol):
         """The factor on the scheduled learning rate of w."""
 
     def moves_alphas(self, epoch: int) -> bool:
-        """Whether α is updated in an epoch (0-based): false during the warm-up of each stage."""
+        """Whether α is updated in an epoch (0-based): false during the warm-up of each stage.
+
+        Args:
+            epoch: The epoch, counted with the repeated ones, since the last return to an earlier
+                epoch.
+        """
         ...
 
 
@@ -172,6 +186,26 @@ class SearchControl(SearchView, Protocol):
         Args:
             factor: The factor.
             floor: Lower bound of the product of all factors.
+        """
+        ...
+
+    def set_weight_decay(self, weight_decay: float) -> None:
+        """Change the weight decay of w from now on."""
+        ...
+
+    def snapshot(self) -> State:
+        """Return the state of the training after the current epoch, on the CPU, for `go_back`.
+
+        It includes the candidate operations and the state of the rules that do not go back
+        themselves, but no records of past epochs.
+        """
+        ...
+
+    def go_back(self, snapshot: State) -> None:
+        """Restore the training of an earlier epoch of this search, after an epoch.
+
+        The number of epochs run stays, and the schedule continues from the earlier epoch. The
+        losses and accuracies that the current epoch reports become those of that epoch.
         """
         ...
 

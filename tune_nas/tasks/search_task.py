@@ -8,6 +8,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.search import Search, total_epochs
 from tune_nas.search.search_memory import check_search_memory
+from tune_nas.search.selection import most_search_epochs
 from tune_nas.search.together import Together
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 
@@ -21,12 +22,12 @@ class SearchTask(Task):
     shares_process = True
 
     def epochs(self, trial: TrialConfig) -> int:
-        """Return the epochs of the search and of its selection."""
+        """Return the epochs of the search, at most, and of its selection."""
         return total_epochs(trial)
 
     def starts_after(self, trial: TrialConfig) -> int:
         """Return the epochs of the search whose checkpoint it starts from; 0 without one."""
-        return 0 if trial.start_from is None else trial.schedule.epochs
+        return 0 if trial.start_from is None else most_search_epochs(trial)
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the search once, on the CPU, to check that the space, data and all parts fit."""

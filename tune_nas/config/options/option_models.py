@@ -17,6 +17,7 @@ from tune_nas.config.options.dataset_options import (
     FolderOptions,
     ImageNetOptions,
 )
+from tune_nas.config.options.eigenvalue_options import EigenvalueOptions
 from tune_nas.config.options.optimizer_options import AdamOptions, SgdOptions
 from tune_nas.config.options.relaxation_options import (
     ConcreteOptions,
@@ -118,6 +119,7 @@ RULES = NamedParts(
         "greedy": PartOptions(GreedyOptions, "greedy"),
         "lr_rule": PartOptions(LowerRateOptions, "lr_rule"),
         "stop": PartOptions(StopOptions, "stop"),
+        "eigenvalue": PartOptions(EigenvalueOptions, "eigenvalue"),
     },
 )
 """The shipped rules; a trial can use any number of them."""

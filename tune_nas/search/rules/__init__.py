@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tune_nas.search.plugins import running_own_code
+from tune_nas.search.rules.eigenvalue import EigenvalueRule
 from tune_nas.search.rules.rate import LowerRate
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.rules.sequential_decisions import SequentialDecisions
@@ -11,7 +12,15 @@ from tune_nas.search.rules.stop import Stop
 from tune_nas.search.view import SearchControl
 from tune_nas.user_code import load_class
 
-__all__ = ["LowerRate", "Rule", "SequentialDecisions", "Stages", "Stop", "make_rules"]
+__all__ = [
+    "EigenvalueRule",
+    "LowerRate",
+    "Rule",
+    "SequentialDecisions",
+    "Stages",
+    "Stop",
+    "make_rules",
+]
 
 
 def make_rules(search: SearchControl) -> list[Rule]:
@@ -35,4 +44,7 @@ def make_rules(search: SearchControl) -> list[Rule]:
         own: type[Rule] = load_class("schedule.rules", name, Rule)
         with running_own_code("schedule.rules", name):
             rules.append(own(search))
+    if schedule.eigenvalue is not None:  # last: it restores what the others have done, too
+        last: type[Rule] = load_class("schedule.rules", "eigenvalue", Rule)
+        rules.append(last(search))
     return rules

@@ -25,6 +25,8 @@ class Rule:
     # Keys or sections of the trial that a custom class reads; None for the whole section that names
     # it, `schedule` or `selection`. Others are rejected as without effect.
     reads: ClassVar[Sequence[str] | None] = None
+    # Whether it restores earlier epochs of the search; its own state then stays as it is.
+    rolls_back: ClassVar[bool] = False
 
     def __init__(self, search: SearchControl) -> None:
         self.search = search

@@ -7,6 +7,7 @@ from tune_nas.search.selection.sampled import Sampled
 from tune_nas.search.selection.selection import (
     Selection,
     make_selection,
+    most_search_epochs,
     register_selection,
     selection_names,
     total_epochs,
@@ -21,6 +22,7 @@ __all__ = [
     "Selection",
     "Tuning",
     "make_selection",
+    "most_search_epochs",
     "perturbed_choice",
     "register_selection",
     "select_by_magnitude",

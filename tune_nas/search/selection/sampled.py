@@ -26,13 +26,13 @@ class Sampled(Selection):
 
     def __init__(self, search: SearchControl) -> None:
         super().__init__(search)
-        self._epoch = -1  # of the results below
+        self._sampled_in = (-1, -1)  # of the results below
         self._best: Genotype
         self._accuracies: list[float] = []
 
     def genotype(self) -> Genotype:
         """Return the best of the genotypes of the current epoch."""
-        if self._epoch != self.search.epoch:
+        if self._sampled_in != self._now():
             self._sample()
         return self._best
 
@@ -57,7 +57,11 @@ class Sampled(Selection):
             found.append((accuracy, -loss, genotype))
         self._accuracies = [accuracy for accuracy, *_ in found]
         self._best = max(found, key=lambda entry: entry[:2])[2]
-        self._epoch = search.epoch
+        self._sampled_in = self._now()
+
+    def _now(self) -> tuple[int, int]:
+        """Return the epochs run and those of the schedule, which a rule may set back."""
+        return self.search.epoch, self.search.schedule_epoch
 
 
 def sample_genotype(search: SearchView, generator: torch.Generator) -> Genotype:

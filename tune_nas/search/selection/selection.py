@@ -50,7 +50,7 @@ def make_selection(search: SearchControl) -> Selection:
 
 
 def total_epochs(trial: TrialConfig) -> int:
-    """Return the total number of epochs of a search, including tuning epochs.
+    """Return the maximum number of epochs of a search, including tuning epochs.
 
     If a search continues from another's checkpoint, the epochs of the other are included.
 
@@ -60,7 +60,14 @@ def total_epochs(trial: TrialConfig) -> int:
     kind = _find(trial)
     with running_own_code("selection.kind", trial.selection.kind):
         tuning = kind.tuning_of(trial)
-    return trial.schedule.epochs + at_least_one_to_select(trial, tuning)
+    return most_search_epochs(trial) + at_least_one_to_select(trial, tuning)
+
+
+def most_search_epochs(trial: TrialConfig) -> int:
+    """Return the maximum number of search epochs, with those that a rollback repeats."""
+    epochs, rule = trial.schedule.epochs, trial.schedule.eigenvalue
+    decay = trial.optimizer.weights.weight_decay
+    return epochs + (0 if rule is None else rule.most_repeated(epochs, decay))
 
 
 def at_least_one_to_select(trial: TrialConfig, tuning: int) -> int:
