@@ -30,7 +30,7 @@ TINY: dict[str, Any] = {
     "probes": ["gradient-correlation"],
     "analysis": {"batches": 2},
 }
-KINDS = ("gradient-correlation", "gradient-bias", "edge-shuffle", "skip-gap")
+KINDS = ("gradient-correlation", "gradient-bias", "edge-shuffle", "skip-gap", "hessian")
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
+from tune_nas.config.decides import Decides
 from tune_nas.config.section import Count, Epochs, Passes, Section, check_part
 
 STRENGTH, DISCRETIZATION = "strength", "discretization"
@@ -69,7 +70,7 @@ class AnalysisConfig(Section):
     epochs: Epochs = 5
     batches: Passes | None = None
     shuffles: Count = 5
-    every: Epochs = 1
+    every: Annotated[Epochs, Decides.NOTHING] = 1  # of probes
 
     @field_validator("kind")
     @classmethod
