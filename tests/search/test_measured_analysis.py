@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 
+from tune_nas import manifest
 from tune_nas.analysis_table import AnalysisTable, TableAxes, with_epochs
 from tune_nas.config import TrialConfig
+from tune_nas.config.analysis_config import READS_OF_KIND, READS_OF_PROBE
 from tune_nas.config.analysis_keys import check_analysis_keys, read_by_probes
 from tune_nas.errors import CheckpointError, ConfigError, StorageError, TuneNasError
 from tune_nas.learner import DECISIONS
 from tune_nas.library import with_overrides
 from tune_nas.operation_strength import EdgeAnalysis, OperationStrength, StrengthTable
 from tune_nas.search import Search
+from tune_nas.search.analyses import load_analysis
 from tune_nas.search.analyses.gradient_bias import GradientBias
 from tune_nas.search.analysis import Analysis
 from tune_nas.search.measured_analysis import MeasuredAnalysis
@@ -184,6 +187,13 @@ def test_a_table_survives_its_file() -> None:
     assert both.rows == [(1, *rows[0]), (1, *rows[1]), (3, *rows[0]), (3, *rows[1])]
     assert (both.axes.x, both.axes.panels, both.axes.connected) == ("epoch", ("y",), True)
     assert with_epochs([(1, table)]).axes == axes
+
+
+@pytest.mark.parametrize("name", manifest.SHIPPED["probes"])
+def test_the_keys_of_a_probe_are_those_that_its_class_declares(name: str) -> None:
+    declared = load_analysis(name).reads or ()
+    assert set(READS_OF_PROBE[name]) == {key for key in declared if key.startswith("analysis.")}
+    assert READS_OF_KIND.keys() == set(manifest.SHIPPED["analyses"])
 
 
 def test_keys_that_an_analysis_does_not_read() -> None:
