@@ -20,7 +20,7 @@ from tune_nas.search import Search
 from tune_nas.search.analyses import load_analysis
 from tune_nas.search.analyses.gradient_bias import GradientBias
 from tune_nas.search.analysis import Analysis
-from tune_nas.search.measured_analysis import MeasuredAnalysis
+from tune_nas.search.measured_analysis import MeasuredAnalysis, check_analysis
 from tune_nas.user_code import declared_reads
 
 BATCHES = {"analysis.batches": 1}
@@ -64,7 +64,7 @@ def test_a_checkpoint_is_measured_as_its_search_would_be(
         search.load(path)
         expected = GradientBias(search).measured(search)
         analysis = measuring(trial, path, "gradient-bias", **BATCHES)
-        analysis.check()
+        check_analysis(analysis.trial)
         assert (analysis.epoch, analysis.remarks(), analysis.artifacts()) == (0, {}, {})
         metrics = analysis.run_epoch()
         table = analysis.table()
@@ -86,8 +86,8 @@ def test_the_epochs_of_a_probe_are_in_the_table(trial: TrialConfig, tmp_path: Pa
     search.run_epoch()
     search.save(tmp_path / "end")
     known = run(measuring(probing, tmp_path / "end", "gradient-bias"))
-    own = search.probes["gradient-bias"].table()  # type: ignore[attr-defined]
-    assert (known.rows, set(known.column("epoch"))) == (own.rows, {1, 2})
+    assert known.to_csv() == search.artifacts()["gradient_bias.csv"]
+    assert set(known.column("epoch")) == {1, 2}
     other = run(measuring(probing, tmp_path / "end", "gradient-bias", **{"analysis.batches": 2}))
     assert set(other.column("epoch")) == {2}
     gaps = run(measuring(trial, tmp_path / "end", "skip-gap"))
@@ -114,7 +114,7 @@ def test_it_resumes_and_refuses_what_is_not_its_own(
         MeasuredAnalysis(with_overrides(trial, {"analysis.kind": "gradient-bias"}))
     elsewhere = with_overrides(trial, {"seed": 5})
     with pytest.raises(CheckpointError, match="seed differ"):
-        measuring(elsewhere, checkpoint, "gradient-bias").check()
+        check_analysis(measuring(elsewhere, checkpoint, "gradient-bias").trial)
 
 
 def test_a_custom_analysis(trial: TrialConfig, checkpoint: Path) -> None:

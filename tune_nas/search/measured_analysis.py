@@ -48,7 +48,7 @@ class MeasuredAnalysis:
                 "start_from is null, but must be the checkpoint of the search to analyze"
             )
         self.trial = trial
-        self._kind = load_analysis(trial.analysis.kind)
+        load_analysis(trial.analysis.kind)
         self._table: AnalysisTable | None = None
 
     @property
@@ -60,16 +60,6 @@ class MeasuredAnalysis:
     def done(self) -> bool:
         """Whether the checkpoint has been measured."""
         return self._table is not None
-
-    def check(self) -> None:
-        """Load the search without measuring it.
-
-        Raises:
-            ConfigError: If the analysis does not fit the search.
-            CheckpointError: If the checkpoint is damaged, or of another trial.
-        """
-        search, _ = self._search()
-        self._kind(search)
 
     def run_epoch(self, on_step: Callable[[int, int], None] | None = None) -> Metrics:
         """Measure the checkpoint and return the metrics of the table.
@@ -84,8 +74,8 @@ class MeasuredAnalysis:
         if self.done:
             raise TuneNasError("the analysis is over: the checkpoint is measured")
         start = time.perf_counter()
-        search, saved = self._search()
-        table = self._probe(search, saved).table(search)
+        probe, search = _load_probe(self.trial)
+        table = probe.table(search)
         assert table is not None
         self._table = replace(table, checkpoint=str(self.trial.start_from))
         return {
@@ -148,17 +138,35 @@ class MeasuredAnalysis:
         with taking(folder):
             self.load_state_dict(state)
 
-    def _search(self) -> tuple[Search, TrialConfig]:
-        """Return the search as it was at the checkpoint, and the trial that wrote it."""
-        search = Search(self.trial.model_copy(update={"start_from": None}))
-        with fetched(str(self.trial.start_from)) as local:
-            search.load(local)
-            saved = load_state(local, name=SEARCH_STATE)["trial"]
-        return search, stored_trial(saved, str(self.trial.start_from))
 
-    def _probe(self, search: Search, saved: TrialConfig) -> AnalysisProbe:
-        """Return the search's own probe of this kind if its options are the same, or a new one."""
-        found = search.probes.get(self.trial.analysis.kind)
-        own, then = self.trial.analysis.to_dict(), saved.analysis.to_dict()
-        same = all(own[key] == then[key] for key in own if key not in _HOW_OFTEN)
-        return found if isinstance(found, AnalysisProbe) and same else self._kind(search)
+def check_analysis(trial: TrialConfig) -> None:
+    """Load the search of an analysis without measuring it.
+
+    Args:
+        trial: The trial of the analysis.
+
+    Raises:
+        ConfigError: If the kind cannot be imported, or does not fit the search.
+        CheckpointError: If the checkpoint is damaged, or of another trial.
+    """
+    _load_probe(MeasuredAnalysis(trial).trial)
+
+
+def _load_probe(trial: TrialConfig) -> tuple[AnalysisProbe, Search]:
+    """Return the search as it was at the checkpoint, and the analysis.
+
+    The analysis has the epochs of the search's own probe of this kind, if its options are the same.
+    """
+    kind = load_analysis(trial.analysis.kind)
+    search = Search(trial.model_copy(update={"start_from": None}))
+    with fetched(str(trial.start_from)) as local:
+        search.load(local)
+        state = load_state(local, name=SEARCH_STATE)
+    probe = kind(search)
+    own = trial.analysis.to_dict()
+    then = stored_trial(state["trial"], str(trial.start_from)).analysis.to_dict()
+    states = dict(state.get("probes", ()))  # missing in older checkpoints
+    same = all(own[key] == then[key] for key in own if key not in _HOW_OFTEN)
+    if same and trial.analysis.kind in states:
+        probe.load_state_dict(states[trial.analysis.kind])
+    return probe, search

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -122,11 +122,6 @@ class Search(SupernetTraining):
     def done(self) -> bool:
         """Whether all epochs were run."""
         return self.epoch >= self.epochs
-
-    @property
-    def probes(self) -> Mapping[str, Probe]:
-        """The probes that the trial names."""
-        return self._own_probes
 
     @property
     def is_tuning(self) -> bool:

@@ -10,7 +10,7 @@ from tune_nas.config.decides import Decides
 from tune_nas.operation_strength import ANALYSIS_METRIC
 from tune_nas.search.analysis import Analysis
 from tune_nas.search.edge_operations import count_operations
-from tune_nas.search.measured_analysis import MeasuredAnalysis
+from tune_nas.search.measured_analysis import MeasuredAnalysis, check_analysis
 from tune_nas.search.search_memory import check_search_memory
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 
@@ -38,7 +38,7 @@ class AnalysisTask(Task):
         if trial.analysis.kind in BY_OPERATION:
             Analysis(on_cpu(trial))
         else:
-            MeasuredAnalysis(on_cpu(trial)).check()
+            check_analysis(on_cpu(trial))
 
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the search without building it."""
