@@ -122,6 +122,8 @@ RULE_CASES: list[tuple[str, Content, Content]] = [
     ("greedy", {}, {"greedy": {}}),
     ("lr_rule", {"share": 0.2}, {"lr_rule": {"share": 0.2}}),
     ("stop", {"skips": {"normal": 2}}, {"stop": {"skips": {"normal": 2}}}),
+    ("eigenvalue", {"factor": 1.5}, {"eigenvalue": {"factor": 1.5}}),
+    ("eigenvalue", {}, {"eigenvalue": {}}),
     (
         "stages",
         {"stages": [{"epochs": 20}, {"epochs": 30, "operations": 4}], "carry_over": "none"},

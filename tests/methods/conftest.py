@@ -54,7 +54,17 @@ _PERTURBATION = {
     "selection.perturbation.batches": 1,
 }
 _GREEDY = {"schedule.epochs": 5, "schedule.greedy.warmup": 0, "schedule.greedy.every": 1}
+_EIGENVALUE = {
+    "schedule.epochs": 5,
+    "schedule.eigenvalue.every": 1,
+    "schedule.eigenvalue.window": 1,
+    "schedule.eigenvalue.lag": 2,
+    "schedule.eigenvalue.start": 1,
+    "schedule.eigenvalue.factor": 0.1,  # acts as soon as it may, in epoch 4
+}
 OWN: dict[str, dict[str, Any]] = {
+    "darts-es": _EIGENVALUE,
+    "r-darts-ada": _EIGENVALUE,
     "darts-pt": _PERTURBATION,
     "sdarts-pt": {**_PERTURBATION, "selection.perturbation.interval": 1},
     "sgas": _GREEDY,

@@ -180,6 +180,16 @@ def check_choices(name: str, search: Search, states: States) -> None:
         own = [0.03 + 0.27 * epoch / len(epochs) for epoch in epochs]
         tuning = [0.3] * (len(history) - len(epochs))
         assert metric("smoothing_radius") == pytest.approx([*own, *tuning])
+    if name in ("darts-es", "r-darts-ada"):
+        # after the fourth epoch of the schedule to the second; with two larger decays, twice
+        went = [4] if name == "darts-es" else [4, 6]
+        expected = [2 if epoch in went else epoch for epoch in metric("epoch")]
+        assert metric("genotype_epoch") == expected
+        assert search.epoch == (4 if name == "darts-es" else len(epochs) + 2 * 2)
+        assert metric("weight_decay/weights") == (
+            [] if name == "darts-es" else [3e-4] * 4 + [3e-3] * 2 + [0.03] * 3
+        )
+        assert (search.stop_reason is None) == (name == "r-darts-ada")
     if name.startswith("bilevel-then"):
         levels = [search.trial.update.in_epoch(epoch).level for epoch in epochs]
         assert levels == ["bilevel"] * (len(epochs) - 1) + ["mixed"]

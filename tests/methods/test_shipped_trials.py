@@ -15,6 +15,8 @@ from tune_nas.shipped import shipped_names
 SHIPPED: dict[str, tuple[Any, ...]] = {
     "darts-1st": ("softmax", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "darts-2nd": ("softmax", "bilevel", 2, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "darts-es": ("softmax", "bilevel", 2, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
+    "r-darts-ada": ("softmax", "bilevel", 2, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "single-level": ("sigmoid", "single", 1, "both", "magnitude", 50, 64, 0.005, 0.0, 3e-4),
     "milenas": ("softmax", "mixed", 1, "w α", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "milenas-code": ("softmax", "mixed", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
@@ -64,6 +66,21 @@ SEQUENCES = {"alphas-first": "α w", "weights-first": "w α", "simultaneous": "b
 # What else the method is made of: dotted key -> value.
 PARTICULARS: dict[str, dict[str, Any]] = {
     "darts-2nd": {"update.unrolled_momentum": True, "update.epsilon": 0.01},
+    "darts-es": {
+        "space.name": "s1",
+        "schedule.eigenvalue": {
+            **{"action": "stop", "every": 2, "window": 5, "lag": 4, "factor": 1.3, "start": 10},
+            **{"batches": 1, "decay_factor": 10.0, "max_decay": 0.03},
+        },
+    },
+    "r-darts-ada": {
+        "space.name": "s1",
+        "optimizer.weights.weight_decay": 3e-4,
+        "schedule.eigenvalue": {
+            **{"action": "roll-back", "every": 2, "window": 5, "lag": 4, "factor": 1.3},
+            **{"start": 10, "batches": 1, "decay_factor": 10.0, "max_decay": 0.03},
+        },
+    },
     "single-level": {"optimizer.alphas.weight_decay": 0.0, "data.single_level": "all"},
     "milenas": {"update.lambda": 1.0, "optimizer.weights.clip": 5.0},
     "milenas-code": {"update.lambda": 1.0, "optimizer.weights.clip": 0.0},

@@ -24,9 +24,10 @@ ON_DIGITS = {
     "lambda": 12,
     "learning-rate": 1,
     "order": 24,
+    "r-darts-l2": 16,
     "rank-nosh-ablation": 12,
 }
-ON_CIFAR = {"analyses": 6, "collapse": 6, "lambda-truth": 25, "methods": 63, "rank-nosh-darts": 6}
+ON_CIFAR = {"analyses": 6, "collapse": 6, "lambda-truth": 25, "methods": 69, "rank-nosh-darts": 6}
 SHIPPED = {**ON_DIGITS, **ON_CIFAR}
 
 

@@ -101,8 +101,18 @@ def test_what_decides_a_retraining_run() -> None:
 
 def test_what_decides_the_length_is_what_changes_it() -> None:
     of_length = set(keys_that_decide(Decides.LENGTH))
-    sections = {key.partition(".")[0] for key in of_length}
+    of_rollbacks = {"optimizer.weights.weight_decay"}  # how often it can be increased
+    sections = {key.partition(".")[0] for key in of_length - of_rollbacks}
     assert sections == {"space", "schedule", "selection", "start_from", "strategy"}
+    decays = [
+        load_trial(
+            "darts-1st",
+            {"schedule.eigenvalue": {"action": "roll-back"}, "optimizer.weights.weight_decay": wd},
+        )
+        for wd in (3e-4, 3e-3)
+    ]
+    assert of_rollbacks <= of_length
+    assert [SearchTask().epochs(trial) for trial in decays] == [50 + 2 * 12, 50 + 12]
     base = load_trial("darts-pt", {"space": "nasbench201"})
     for key, value in (("optimizer.alphas.learning_rate", 1.0), ("update.warmup", 3)):
         assert key not in of_length

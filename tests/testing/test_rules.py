@@ -34,6 +34,22 @@ class TestStop(RuleContract):
     settings: ClassVar[dict[str, object]] = {"schedule.stop": {"convolutions": {"normal": 4}}}
 
 
+class TestEigenvalueStops(RuleContract):
+    epochs = 5
+    settings: ClassVar[dict[str, object]] = {
+        "schedule.eigenvalue": {"every": 1, "window": 1, "lag": 1, "start": 0, "factor": 0.1}
+    }
+
+
+class TestEigenvalueRollsBack(RuleContract):
+    settings: ClassVar[dict[str, object]] = {
+        "schedule.eigenvalue": {
+            **{"action": "roll-back", "max_decay": 0.003},
+            **{"every": 1, "window": 1, "lag": 1, "start": 0, "factor": 0.1},
+        }
+    }
+
+
 class TestStopWhenSettled(RuleContract):
     rule = "own_parts:StopWhenSettled"
     epochs = 6

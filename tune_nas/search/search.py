@@ -7,11 +7,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 
 from tune_nas.checkpoint import State, load_state, save_state, taking
 from tune_nas.checkpoint_folder import MANIFEST, fetched
@@ -108,11 +106,6 @@ class Search(SupernetTraining):
         return self.epoch - self._repeated
 
     @property
-    def weight_decay(self) -> float:
-        """The weight decay of w."""
-        return self.optimizers.weight_decay
-
-    @property
     def epochs(self) -> int:
         """Total number of epochs."""
         tuning = at_least_one_to_select(self.trial, self.selection.tuning_epochs)
@@ -158,28 +151,22 @@ class Search(SupernetTraining):
         """Multiply w's learning rate from the next epoch on, with a floor for the total factor."""
         self.rate_factor = max(floor, self.rate_factor * factor)
 
-    def set_weight_decay(self, weight_decay: float) -> None:
-        """Change the weight decay of w from now on."""
-        self.optimizers.set_weight_decay(weight_decay)
-
     def snapshot(self) -> State:
         """Return the state of the training after this epoch, on the CPU, for `go_back`."""
-        state: State = {
-            **self.training_state(),
-            "choices": self.choices.state_dict(),
-            "rules": [rule.state_dict() for rule in self.rules if not rule.rolls_back],
+        rules = [rule.state_dict() for rule in self.rules if not rule.rolls_back]
+        return {
+            **self.training_snapshot(),
+            "rules": copy.deepcopy(rules),
             "rate_factor": self.rate_factor,
             "epoch": self.epoch,
             "schedule_epoch": self.schedule_epoch,
             "metrics": {key: self.metrics[key] for key in _OF_SUPERNET if key in self.metrics},
         }
-        return cast(State, tree_map_only(Tensor, Tensor.cpu, state))
 
     def go_back(self, snapshot: State) -> None:
         """Restore the training of an earlier epoch; the number of epochs run stays."""
         state = copy.deepcopy(snapshot)  # optimizers keep the tensors that they load
-        self.load_training_state(state)
-        self.choices.load_state_dict(state["choices"])
+        self.load_training_snapshot(state)
         kept = [rule for rule in self.rules if not rule.rolls_back]
         for rule, saved in zip(kept, state["rules"], strict=True):
             rule.load_state_dict(saved)

@@ -161,7 +161,27 @@ class SearchView(ArchitectureView, ProgressView, SupernetView, Protocol):
     """The read access to a search, which does not change its result."""
 
 
-class SearchControl(SearchView, Protocol):
+class EarlierEpochs(Protocol):
+    """The return of a search to an earlier epoch."""
+
+    def snapshot(self) -> State:
+        """Return the state of the training after the current epoch, on the CPU, for `go_back`.
+
+        It includes the candidate operations and the state of the rules that do not go back
+        themselves, but no records of past epochs.
+        """
+        ...
+
+    def go_back(self, snapshot: State) -> None:
+        """Restore the training of an earlier epoch of this search, after an epoch.
+
+        The number of epochs run stays, and the schedule continues from the earlier epoch. The
+        losses and accuracies that the current epoch reports become those of that epoch.
+        """
+        ...
+
+
+class SearchControl(SearchView, EarlierEpochs, Protocol):
     """The changes to a search that are allowed between its epochs."""
 
     def decide(self, cell: str, row: int, column: int) -> None:
@@ -191,22 +211,6 @@ class SearchControl(SearchView, Protocol):
 
     def set_weight_decay(self, weight_decay: float) -> None:
         """Change the weight decay of w from now on."""
-        ...
-
-    def snapshot(self) -> State:
-        """Return the state of the training after the current epoch, on the CPU, for `go_back`.
-
-        It includes the candidate operations and the state of the rules that do not go back
-        themselves, but no records of past epochs.
-        """
-        ...
-
-    def go_back(self, snapshot: State) -> None:
-        """Restore the training of an earlier epoch of this search, after an epoch.
-
-        The number of epochs run stays, and the schedule continues from the earlier epoch. The
-        losses and accuracies that the current epoch reports become those of that epoch.
-        """
         ...
 
     def set_batch_size(self, batch_size: int) -> None:

@@ -31,7 +31,7 @@ class EigenvalueOptions(Section):
     every: Epochs = 2
     window: Epochs = 5
     lag: Epochs = 4
-    factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.3
+    factor: Positive = 1.3
     start: EpochsOrNone = 10
     batches: Count = 1
     decay_factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 10.0
