@@ -37,7 +37,7 @@ LAYERS = (
     ("layers",),
     ("library", "runtime", "checkpoint"),
     ("config", "operation_strength", "yaml_text", "files", "seeds", "shipped"),
-    ("checkpoint_folder", "eager_optimizers", "user_code"),
+    ("analysis_table", "checkpoint_folder", "eager_optimizers", "user_code"),
     ("paths",),
     (
         "text",
@@ -215,7 +215,11 @@ def test_only_what_runs_a_search_imports_it(graph: Graph) -> None:
         for module, imported in graph.items()
         if module.startswith("tune_nas.search") and "tune_nas.search.search" in imported
     }
-    assert inside == {"tune_nas.search", "tune_nas.search.analysis"}
+    assert inside == {
+        "tune_nas.search",
+        "tune_nas.search.analysis",
+        "tune_nas.search.measured_analysis",
+    }
 
 
 def test_layers_are_below_spaces_and_native(graph: Graph) -> None:

@@ -20,6 +20,7 @@ Kind = Literal[
     "selections",
     "rules",
     "probes",
+    "analyses",
     "operations",
     "datasets",
     "alpha_optimizers",
@@ -32,6 +33,15 @@ Kind = Literal[
     "predictor_losses",
     "proxies",
 ]
+
+_ANALYSES = {
+    "gradient-correlation": "tune_nas.search.analyses.gradient_correlation:GradientCorrelation",
+    "gradient-bias": "tune_nas.search.analyses.gradient_bias:GradientBias",
+    "discretization": "tune_nas.search.analyses.discretization:Discretization",
+    "edge-shuffle": "tune_nas.search.analyses.edge_shuffle:EdgeShuffle",
+    "skip-gap": "tune_nas.search.analyses.skip_gap:SkipGap",
+    "hessian": "tune_nas.search.probes.hessian_probe:HessianProbe",
+}
 
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "relaxations": {
@@ -66,7 +76,8 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "stop": "tune_nas.search.rules.stop:Stop",
         "eigenvalue": "tune_nas.search.rules.eigenvalue:EigenvalueRule",
     },
-    "probes": {"hessian": "tune_nas.search.probes.hessian_probe:HessianProbe"},
+    "probes": _ANALYSES,  # further built-in ones observe every search
+    "analyses": {"strength": "tune_nas.search.analysis:Analysis", **_ANALYSES},
     "operations": {
         "none": "tune_nas.spaces.operations:none",
         "max_pool_3x3": "tune_nas.spaces.operations:max_pool_3x3",
@@ -146,6 +157,7 @@ KINDS: Mapping[str, Kind] = {
     "selection.kind": "selections",
     "schedule.rules": "rules",
     "probes": "probes",
+    "analysis.kind": "analyses",
     "optimizer.alphas.kind": "alpha_optimizers",
     "data.name": "datasets",
     "operations": "operations",

@@ -1,14 +1,15 @@
-"""The strength of the operations on edges: the table that the analysis of a search gives."""
+"""The strength of the operations on edges, as an analysis of a search finds it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tune_nas.analysis_table import AnalysisTable, TableAxes, Value
 from tune_nas.errors import StorageError
 from tune_nas.json_text import encode
 
@@ -19,6 +20,7 @@ _COLUMNS = (
     *("cell", "edge", "supernet"),
     *("operation", "alpha", "weight", "without", "loss_without", "converged"),
 )
+_DISCRETIZATION = ("cell", "edge", "operation", "alpha", "weight", "accuracy")
 _TITLES = ("operation", "α", "weight", "accuracy without it", "accuracy at convergence")
 
 
@@ -166,6 +168,15 @@ class StrengthTable:
             writer.writerows((*place, *vars(each).values()) for each in edge.operations)
         return text.getvalue()
 
+    def discretization(self) -> AnalysisTable:
+        """Return α, weight and accuracy at convergence of each operation, for a figure."""
+        rows = [
+            (edge.cell, edge.edge, each.operation, each.alpha, each.weight, each.converged)
+            for edge in self.edges
+            for each in edge.operations
+        ]
+        return replace(discretization_table(rows), checkpoint=self.checkpoint)
+
     def markdown(self, name: str) -> str:
         """Return a Markdown page with a table for each edge.
 
@@ -184,6 +195,32 @@ class StrengthTable:
             "Ranks are in parentheses. Accuracies on the validation half are in percent.",
         ]
         return "\n".join(lines) + "\n"
+
+
+def discretization_table(rows: Sequence[tuple[Value, ...]]) -> AnalysisTable:
+    """Return the table of α against the accuracy after discretization.
+
+    Its metric ``discretization/agreement`` is the fraction of edges on which the operation with the
+    largest α has the best accuracy.
+
+    Args:
+        rows: Cell type, edge, operation, α, operation weight and accuracy of each operation.
+    """
+    by_edge: dict[tuple[Value, Value], list[tuple[Value, ...]]] = {}
+    for row in rows:
+        by_edge.setdefault((row[0], row[1]), []).append(row)
+    first = [
+        (max(of, key=lambda row: float(row[3])), max(of, key=lambda row: float(row[5])))
+        for of in by_edge.values()
+    ]
+    agree = sum(by_alpha is by_accuracy for by_alpha, by_accuracy in first)
+    return AnalysisTable(
+        "discretization",
+        _DISCRETIZATION,
+        list(rows),
+        TableAxes("alpha", "accuracy", "operation", ("cell", "edge")),
+        {"discretization/agreement": agree / len(first)} if first else {},
+    )
 
 
 def _edge(content: Mapping[str, Any]) -> EdgeAnalysis:

@@ -68,7 +68,7 @@ def test_parts_are_listed_with_the_classes_that_their_names_stand_for(command_li
     }
     assert row in rows
     named = {key for key, kind in manifest.KINDS.items() if manifest.names(kind)}
-    assert {row["key"] for row in rows} == named == set(manifest.KINDS) - {"probes", "searcher"}
+    assert {row["key"] for row in rows} == named == set(manifest.KINDS) - {"searcher"}
     assert "tune_nas.data.cifar:read_cifar100" in command_line.ok("list", "parts")
 
 

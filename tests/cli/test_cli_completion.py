@@ -42,6 +42,7 @@ def completed(folder: Path, *words: str) -> list[str]:
         (["resume", "m"], ["mine"]),
         (["inspect", "mi"], ["mine"]),
         (["select", "mi"], ["mine"]),
+        (["analyze", "mine", "grad"], ["gradient-correlation", "gradient-bias"]),
     ],
 )
 def test_names(tmp_path: Path, words: list[str], expected: list[str]) -> None:

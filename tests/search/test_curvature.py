@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
+from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.search.curvature import hessian_eigenvalue, hessian_product, largest_eigenvalue
 from tune_nas.search.evaluation import unaugmented_batches
+from tune_nas.search.measured_analysis import MeasuredAnalysis
 from tune_nas.search.objective import Objective
-from tune_nas.search.probes.hessian_probe import HessianProbe
 from tune_nas.search.relaxation import make_relaxation
 from tune_nas.spaces import MixingWeights, load_space
 from tune_nas.testing import ProbeContract
@@ -202,9 +203,22 @@ def test_the_probe_reports_the_eigenvalue_by_epoch_and_writes_a_table(tmp_path: 
 
 
 def test_the_probe_can_be_computed_every_few_epochs(tmp_path: Path) -> None:
-    search = Search(small_trial(tmp_path))
-    probe = HessianProbe(search, every=2)
-    for _ in range(3):
-        search.run_epoch()
-        probe.after_epoch(search)
-    assert [epoch for epoch, _ in probe.values] == [1, 3]
+    search = finished(small_trial(tmp_path, probes=["hessian"], **{"analysis.every": 2}))
+    epochs = [m["epoch"] for m in search.history if "hessian_eigenvalue" in m]
+    assert epochs == [2, 3]  # and the last one
+
+
+def test_the_command_gives_the_values_of_the_probe(tmp_path: Path) -> None:
+    """Of all its epochs; without the probe, that of the checkpoint with the batches asked for."""
+    search = finished(small_trial(tmp_path, probes=["hessian"]))
+    search.save(tmp_path / "end")
+    for batches, expected in (
+        (None, [metrics["hessian_eigenvalue"] for metrics in search.history]),
+        (2, [hessian_eigenvalue(search, 2)]),
+    ):
+        analysis = {"kind": "hessian", "batches": batches}
+        own = {"start_from": str(tmp_path / "end"), "analysis": analysis}
+        measured = MeasuredAnalysis(with_overrides(search.trial, own))
+        measured.run_epoch()
+        table = measured.table()
+        assert table is not None and table.column("hessian_eigenvalue") == expected

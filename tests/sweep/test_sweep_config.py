@@ -29,6 +29,7 @@ ON_DIGITS = {
     "rank-nosh-ablation": 12,
 }
 ON_CIFAR = {
+    "analyses": 6,
     "collapse": 6,
     "data-batch": 15,
     "lambda-activation-rate": 100,

@@ -83,7 +83,8 @@ def test_what_decides_a_search() -> None:
 
 
 def test_what_decides_an_analysis_besides_its_search() -> None:
-    assert keys_that_decide(Decides.ANALYSIS) == ("analysis.edges", "analysis.epochs")
+    keys = ("kind", "edges", "epochs", "batches", "shuffles")
+    assert keys_that_decide(Decides.ANALYSIS) == tuple(f"analysis.{key}" for key in keys)
     trial = load_trial("darts-1st", {"analysis.edges": ["normal:0->2", "reduction:0->3"]})
     assert AnalysisTask().epochs(trial) == 2 * 7  # of 8 operations, none is not selected
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tune_nas import manifest
 from tune_nas.search import Probe, SearchView
+from tune_nas.search.analyses import AnalysisProbe
 from tune_nas.search.probes import AlphaHistory, Decisions, Entropies, GenotypeMetrics
 from tune_nas.testing import ProbeContract
 
@@ -71,6 +73,44 @@ class TestAlternatives(ProbeContract):
     probe = "own_parts:Alternatives"
 
 
+class AnalysisContract(ProbeContract):
+    settings = {  # noqa: RUF012
+        "analysis.batches": 1,
+        "analysis.shuffles": 1,
+        "analysis.epochs": 1,
+        "analysis.every": 2,
+    }
+
+
+class TestGradientCorrelation(AnalysisContract):
+    probe = "gradient-correlation"
+
+
+class TestGradientBias(AnalysisContract):
+    probe = "gradient-bias"
+
+
+class TestDiscretization(AnalysisContract):
+    probe = "discretization"
+
+
+class TestEdgeShuffle(AnalysisContract):
+    probe = "edge-shuffle"
+
+
+class TestHessian(AnalysisContract):
+    probe = "hessian"
+
+
+class TestSkipGap(AnalysisContract):
+    probe = "skip-gap"
+
+
+def test_every_shipped_analysis_is_here() -> None:
+    tested = {kind.probe for kind in AnalysisContract.__subclasses__()}
+    assert tested == set(manifest.SHIPPED["probes"])
+
+
 def test_every_shipped_probe_is_here() -> None:
     shipped = {kind for kind in Probe.__subclasses__() if kind.__module__.startswith("tune_nas.")}
-    assert shipped == {kind.kind for kind in Second.__subclasses__()}
+    assert shipped == {*(kind.kind for kind in Second.__subclasses__()), AnalysisProbe}

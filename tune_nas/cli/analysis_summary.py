@@ -1,10 +1,11 @@
-"""Output on stdout for the analysis of edges of a search."""
+"""Output on stdout for the analysis of a search."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
+from tune_nas.analysis_table import AnalysisTable
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.run_summary import print_outcome, tell_missing
 from tune_nas.cli.tables import print_table
@@ -26,17 +27,22 @@ def print_result(outcome: SweepOutcome, output: Format, storage: str) -> None:
     if outcome.analysis is None:
         print_outcome(outcome, output, storage)
         return
-    print_strengths(outcome.analysis, output)
+    print_analysis(outcome.analysis, output)
     if outcome.n_failed:
         for line in outcome.report.notes():
             print(f"tune-nas: {printable(line)}", file=sys.stderr)
     tell_missing(outcome, storage)
 
 
-def print_strengths(table: StrengthTable, output: Format) -> None:
-    """Print the operations of each edge, and the choice of each criterion."""
+def print_analysis(table: StrengthTable | AnalysisTable, output: Format) -> None:
+    """Print a table and its metrics, or the operations of each edge and each criterion's choice."""
     if output is Format.JSON:
         print_json(table.to_dict())
+        return
+    if isinstance(table, AnalysisTable):
+        echo(printable(table.title()))
+        print_table(list(table.columns), table.text_rows())
+        echo(table.sentence())
         return
     for edge in table.edges:
         echo(edge.title())

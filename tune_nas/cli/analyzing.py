@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from tune_nas import sweep as sweeps
-from tune_nas.cli.analysis_summary import print_result, print_strengths
+from tune_nas.cli.analysis_summary import print_analysis, print_result
 from tune_nas.cli.option_values import changes_of, run_options
 from tune_nas.cli.output import Format
 from tune_nas.cli.run_names import named
@@ -19,21 +19,23 @@ def analyze(
     run: str,
     execution: ExecutionOptions,
     *,
+    kind: str | None,
     edges: list[str] | None,
     epochs: int | None,
+    batches: int | None,
     data_dir: str | None,
     settings: list[str] | None,
     run_name: str | None,
     output: Format,
 ) -> None:
-    """Analyze edges of a search and print the table; if it was finished before, only print it.
+    """Analyze a search and print the table; if it was finished before, only print it.
 
     Raises:
         NameTakenError: If the name is taken, or the same analysis has not finished.
     """
     changes = changes_of(data_dir, settings)
-    if epochs is not None:
-        changes = {"analysis.epochs": epochs, **changes}
+    given = {"analysis.kind": kind, "analysis.epochs": epochs, "analysis.batches": batches}
+    changes = {**{key: value for key, value in given.items() if value is not None}, **changes}
     if edges:
         changes["analysis.edges"] = edges
     storage = execution.storage
@@ -43,7 +45,7 @@ def analyze(
         folder = f"{Storage(storage).root}/{known.name}"
         if not execution.quiet:
             print(f"tune-nas: note: analyzed before, in {printable(folder)}", file=sys.stderr)
-        print_strengths(read_analysis(folder), output)
+        print_analysis(read_analysis(folder), output)
         return
     options = run_options(execution)
     outcome = named(

@@ -35,6 +35,11 @@ def data_set_names(incomplete: str) -> list[str]:
     return _starting_with(incomplete, sorted(names("datasets")))
 
 
+def analysis_kinds(incomplete: str) -> list[str]:
+    """Return the kinds of analysis that start with a text."""
+    return _starting_with(incomplete, list(names("analyses")))
+
+
 def run_names(context: typer.Context, incomplete: str) -> list[str]:
     """Return the runs of a local storage that start with a text; a remote one is not contacted."""
     storage = str(context.params.get("storage") or "runs")

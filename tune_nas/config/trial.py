@@ -203,9 +203,8 @@ class TrialConfig(Section):
         start_from: Checkpoint folder (a path or a URI) of a finished search of the same trial (its
             selection may differ); this trial's selection continues from there. None for a full
             search.
-        probes: Probes that observe the search: ``hessian`` (the dominant eigenvalue of ∇²α L_valid)
-            or custom classes, ``module:Class``. They add metrics and files without changing the
-            result.
+        probes: Analyses (see `AnalysisConfig.kind`) and custom classes (``module:Class``) that
+            observe the search. They add metrics and files without changing the result.
 
     Raises:
         pydantic.ValidationError: If a key is unknown or a value is invalid.
@@ -239,6 +238,11 @@ class TrialConfig(Section):
     def _short_forms(cls, value: object) -> object:
         """Accept sections that are written as one word, e.g. ``space: darts``."""
         return with_long_forms(value) if isinstance(value, dict) else value
+
+    @field_validator("probes")
+    @classmethod
+    def _known_probes(cls, value: list[str]) -> list[str]:
+        return [check_part("probes", name) for name in value]
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> TrialConfig:

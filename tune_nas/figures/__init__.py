@@ -1,4 +1,4 @@
-"""Figures of cells, α and simulated searches as files; matplotlib is imported when one is drawn.
+"""Figures of cells, α, analyses and simulated searches; matplotlib is imported when one is drawn.
 
 The names below are loaded when they are first used.
 """
@@ -11,6 +11,7 @@ from tune_nas.lazy import lazily
 
 if TYPE_CHECKING:
     from tune_nas.figures.alphas import plot_alphas
+    from tune_nas.figures.analysis_plot import plot_analysis
     from tune_nas.figures.budget_curves import plot_budget_curves
     from tune_nas.figures.cell_drawing import draw_cells
     from tune_nas.figures.rendering import render
@@ -20,9 +21,10 @@ else:
         {
             "draw_cells": "tune_nas.figures.cell_drawing",
             "plot_alphas": "tune_nas.figures.alphas",
+            "plot_analysis": "tune_nas.figures.analysis_plot",
             "plot_budget_curves": "tune_nas.figures.budget_curves",
             "render": "tune_nas.figures.rendering",
         },
     )
 
-__all__ = ["draw_cells", "plot_alphas", "plot_budget_curves", "render"]
+__all__ = ["draw_cells", "plot_alphas", "plot_analysis", "plot_budget_curves", "render"]

@@ -16,6 +16,7 @@ from typing import Any
 
 from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
 from tune_nas.config import TrialConfig
+from tune_nas.config.analysis_config import DISCRETIZATION
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
 from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
@@ -67,7 +68,7 @@ class Analysis:
             raise ConfigError(
                 "start_from is null, but must be the checkpoint of the search to analyze"
             )
-        if not trial.analysis.edges:
+        if not trial.analysis.edges and trial.analysis.kind != DISCRETIZATION:
             raise ConfigError("`analysis.edges` is empty, but must name an edge, as CELL:EDGE")
         self.trial = trial
         search = _finished_search(trial)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tune_nas.config import TrialConfig, split_edge
+from tune_nas.config.analysis_config import DISCRETIZATION
 from tune_nas.errors import ConfigError
 from tune_nas.search.ablation import candidates, without_operations
 from tune_nas.search.selection import Tuning
@@ -111,14 +112,32 @@ def count_operations(trial: TrialConfig, space: Space | None = None) -> int:
     )
 
 
-def candidates_of(search: SearchView, trial: TrialConfig) -> Iterator[Candidate]:
+def with_default_edges(trial: TrialConfig, space: Space) -> TrialConfig:
+    """Return a trial whose analysis names edges: by default the first one of each cell type."""
+    if trial.analysis.edges:
+        return trial
+    edges = [f"{name}:{cell.edges[0]}" for name, cell in space.cells.items()]
+    analysis = trial.analysis.model_copy(update={"edges": edges})
+    return trial.model_copy(update={"analysis": analysis})
+
+
+def candidates_of(
+    search: SearchView, trial: TrialConfig, *, skip_closed: bool = False
+) -> Iterator[Candidate]:
     """Yield the operations to analyze in order.
+
+    Args:
+        search: The search.
+        trial: The trial of the analysis.
+        skip_closed: Whether edges that are decided or pruned are left out.
 
     Raises:
         ConfigError: If an edge does not exist, or is already decided or pruned.
     """
     for cell, row in _edges_of(trial, search.space):
         if row not in search.choices.open(cell):
+            if skip_closed:
+                continue
             edge = search.space.cells[cell].edges[row]
             raise ConfigError(
                 f"edge {edge} of the {cell} cell is decided already, or was taken out"
@@ -133,6 +152,8 @@ def _edges_of(trial: TrialConfig, space: Space) -> Iterator[tuple[str, int]]:
     Raises:
         ConfigError: If one does not exist.
     """
+    if trial.analysis.kind == DISCRETIZATION:
+        trial = with_default_edges(trial, space)
     for text in trial.analysis.edges:
         cell, edge = split_edge(text)
         if cell not in space.cells:

@@ -1,4 +1,4 @@
-"""The analysis of edges of a finished search as a run: started, found again and read."""
+"""The analysis of a search as a run: started, found again and read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tune_nas.config import TrialConfig
+from tune_nas.config.analysis_config import STRENGTH
+from tune_nas.config.analysis_keys import check_analysis_keys
 from tune_nas.config.effects import check_read
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.library import with_overrides
-from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS
 from tune_nas.sweep.failed import has_failed
 from tune_nas.sweep.options import RunOptions
@@ -21,9 +22,11 @@ from tune_nas.sweep.runs.origin import find_origin
 from tune_nas.sweep.runs.plan import State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import existing_store
+from tune_nas.sweep.stored_analysis import AnyTable, decode_analysis
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Tasks
 from tune_nas.tracking import RunReader
+from tune_nas.user_code import declared_reads
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,10 @@ class AnalysisRequest:
 
     @property
     def name(self) -> str:
-        """Usual name of the run."""
-        return f"{self.trial.name}-analysis"
+        """Usual name of the run, e.g. ``milenas-analysis`` or ``milenas-gradient-bias``."""
+        kind = self.trial.analysis.kind
+        named = "analysis" if kind == STRENGTH else kind.rpartition(":")[2]
+        return f"{self.trial.name}-{named}"
 
 
 @dataclass(frozen=True)
@@ -63,16 +68,19 @@ def run_analysis(
     options: RunOptions,
     name: str | None = None,
     *,
+    kind: str | None = None,
     overrides: Mapping[str, object] | None = None,
     tasks: Tasks | None = None,
 ) -> SweepOutcome:
-    """Measure the strength of each operation on some edges, tracked and resumable.
+    """Analyze a search, tracked and resumable: by default, the strength of operations on edges.
 
     Args:
-        run: The finished search, named as for `request_analysis`.
-        edges: The edges, each as ``CELL:EDGE``, e.g. ``normal:0->2``.
+        run: The search, named as for `request_analysis`. It must be finished for the kinds
+            ``strength`` and ``discretization``; the others use its newest checkpoint.
+        edges: The edges, each as ``CELL:EDGE``, e.g. ``normal:0->2``; empty for other kinds.
         options: How it is executed.
-        name: Folder and MLflow name; None for that of the trial with ``-analysis``.
+        name: Folder and MLflow name; None for that of the trial with ``-analysis`` or the kind.
+        kind: A value of ``analysis.kind``, e.g. ``gradient-bias``; None for ``strength``.
         overrides: Further dotted keys to set in the trial, e.g. ``analysis.epochs``.
         tasks: Tasks by name that replace the shipped ones.
 
@@ -85,7 +93,9 @@ def run_analysis(
         NameTakenError: If the name exists.
         StorageError: If no search is called ``run``, or the storage cannot be used.
     """
-    changes = {**(overrides or {}), "analysis.edges": list(edges)}
+    changes = {"analysis.kind": STRENGTH if kind is None else kind, **(overrides or {})}
+    if edges or changes["analysis.kind"] == STRENGTH:
+        changes["analysis.edges"] = list(edges)
     request = request_analysis(run, options.storage, options.mlflow, changes)
     return start_analysis(
         request.trial, options, name or request.name, parent_run=request.parent_run, tasks=tasks
@@ -113,6 +123,7 @@ def request_analysis(
     check_read(changes, "analysis")
     keys = {**changes, "start_from": origin.checkpoint}
     trial = with_overrides(origin.trial, keys, f"the trial of '{run}'")
+    check_analysis_keys(changes, trial.analysis.kind, declared_reads)
     return AnalysisRequest(trial, _search_run(origin.checkpoint, storage, uri))
 
 
@@ -138,7 +149,7 @@ def find_analysis(
     return None
 
 
-def read_analysis(folder: str | Path) -> StrengthTable:
+def read_analysis(folder: str | Path) -> AnyTable:
     """Read the table of a finished analysis.
 
     Args:
@@ -152,7 +163,7 @@ def read_analysis(folder: str | Path) -> StrengthTable:
     state = read_state(storage)
     if text is None or state is None or not _is_complete(storage, state):
         raise StorageError(f"{storage.root} has no finished analysis")
-    return StrengthTable.from_json(text, f"{storage.root}/{ANALYSIS}")
+    return decode_analysis(text, f"{storage.root}/{ANALYSIS}")
 
 
 def _is_complete(folder: Storage, state: State) -> bool:

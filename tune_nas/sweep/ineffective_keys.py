@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from tune_nas.config import TrialConfig
+from tune_nas.config.analysis_keys import read_by_probes
 from tune_nas.config.effects import NoEffect, no_effect, set_keys, set_value
 from tune_nas.errors import ConfigError
 from tune_nas.sweep.config import SweepConfig
@@ -93,8 +94,11 @@ def check_set(
 
 def _swept_in_vain(sweep: SweepConfig, trial: TrialConfig, key: str) -> NoEffect | None:
     if key.startswith(_ANALYSIS):
+        if read_by_probes(trial, key, declared_reads):
+            return None
         found = f"task is '{sweep.task}'"
-        return NoEffect(key, found, "the analysis of a finished search", ("task",), {})
+        needs = "the analysis of a finished search, or a probe that reads it"
+        return NoEffect(key, found, needs, ("task",), {})
     of_retraining = key.startswith(_RETRAINING)
     # The section also has the training of the candidates of a black-box search, but its length.
     by_search = key in _COUNTED or (trial.strategy is not None and key != "retrain.epochs")

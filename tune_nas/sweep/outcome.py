@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from tune_nas import figures
 from tune_nas import report as reports
 from tune_nas.errors import StorageError
-from tune_nas.operation_strength import StrengthTable
 from tune_nas.paths import ANALYSIS, CANDIDATES
 from tune_nas.report import Report, TrialResult
 from tune_nas.report.labels import RETRAIN
@@ -24,6 +23,7 @@ from tune_nas.sweep.runs.provenance import record_end
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stored_details import details_of
+from tune_nas.sweep.stored_analysis import AnyTable, analysis_figure, decode_analysis
 from tune_nas.sweep.sweep_report import sweep_report
 from tune_nas.tasks import find_task
 from tune_nas.tasks.task_lookup import CANDIDATES as CANDIDATES_TASK
@@ -64,7 +64,7 @@ class SweepOutcome:
     n_failed: int
     untracked: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    analysis: StrengthTable | None = None
+    analysis: AnyTable | None = None
     candidates: str | None = None
     page: str | None = None
 
@@ -88,7 +88,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     analysis = _write_analysis(plan, records)
     page = report.markdown() if analysis is None else analysis.markdown(sweep.name)
     storage.write("report.md", page)
-    figure = _figure(plan, report)
+    figure = _figure(plan, report) if analysis is None else analysis_figure(analysis)
     if figure is not None:
         for kind in ("svg", "png"):
             storage.write(f"figure.{kind}", figures.render(figure, kind))
@@ -117,7 +117,7 @@ def _write_candidates(plan: Plan, records: Sequence[Record]) -> str | None:
     return f"{plan.storage.root}/candidates" if written else None
 
 
-def _write_analysis(plan: Plan, records: Sequence[Record]) -> StrengthTable | None:
+def _write_analysis(plan: Plan, records: Sequence[Record]) -> AnyTable | None:
     """Write the tables of an analysis into its folder; return None for another run."""
     if plan.state.kind != "analysis":
         return None
@@ -126,7 +126,7 @@ def _write_analysis(plan: Plan, records: Sequence[Record]) -> StrengthTable | No
         return None
     for name, content in files.items():
         plan.storage.write(name, content)
-    return StrengthTable.from_json(files[ANALYSIS].decode(), f"{plan.storage.root}/{ANALYSIS}")
+    return decode_analysis(files[ANALYSIS].decode(), f"{plan.storage.root}/{ANALYSIS}")
 
 
 def tracking_actions(plan: Plan, outcome: SweepOutcome) -> list[Callable[[Tracker, str], None]]:

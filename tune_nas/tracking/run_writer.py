@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tune_nas import figures
+from tune_nas.analysis_table import TABLE_SUFFIX, AnalysisTable
 from tune_nas.errors import TuneNasError
 from tune_nas.spaces import Genotype, load_space
 from tune_nas.tracking.epoch_metrics import EPOCH
@@ -185,5 +187,16 @@ class RunWriter:
         for name, content in trial.artifacts().items():
             if name == _ALPHAS:
                 self._tracker.log_alphas(run_id, content)
-            else:
-                self._tracker.log_artifact(run_id, content, name)
+                continue
+            self._tracker.log_artifact(run_id, content, name)
+            if name.endswith(TABLE_SUFFIX):
+                self._draw(run_id, content, name)
+
+    def _draw(self, run_id: str, content: bytes, name: str) -> None:
+        """Log the figure of the table of an analysis; nothing if it has nothing to draw."""
+        try:
+            table = AnalysisTable.from_json(content.decode(), name)
+            figure = figures.render(figures.plot_analysis(table), "png")
+        except (TuneNasError, ValueError):
+            return
+        self._tracker.log_artifact(run_id, figure, f"{name.removesuffix(TABLE_SUFFIX)}.png")

@@ -1,4 +1,4 @@
-"""The dominant eigenvalue of the Hessian in α by epoch, saved as ``hessian.csv`` in a checkpoint.
+"""The dominant eigenvalue of the Hessian in α, by epoch.
 
 Zela et al. (RobustDARTS), ICLR 2020, arXiv:1909.09656, Sec. 4: it grows while the genotype's
 accuracy falls.
@@ -6,58 +6,39 @@ accuracy falls.
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Mapping
 
-from tune_nas.checkpoint import State
+from tune_nas.analysis_table import AnalysisTable, TableAxes
+from tune_nas.search.analyses.analysis_probe import AnalysisProbe
 from tune_nas.search.curvature import hessian_eigenvalue
-from tune_nas.search.metrics import Metrics
-from tune_nas.search.probes.probe import Probe
 from tune_nas.search.view import SearchView
 
 HESSIAN_EIGENVALUE = "hessian_eigenvalue"
 """The metric with the eigenvalue, of the probe and of the rule `eigenvalue`."""
 
 
-class HessianProbe(Probe):
-    """Reports the largest eigenvalue of ∇²α L_valid: see `hessian_eigenvalue`.
+class HessianProbe(AnalysisProbe):
+    """The largest eigenvalue of ∇²α L_valid: see `hessian_eigenvalue`.
 
-    Where the rule ``schedule.eigenvalue`` has already reported the metric in an epoch, its value is
-    recorded rather than computed again.
-
-    Args:
-        search: The search.
-        every: Epochs between two values; the first is of epoch 1.
-        batches: Number of validation batches.
+    Its loss is that of ``analysis.batches`` validation batches, one by default. Where the rule
+    ``schedule.eigenvalue`` has already reported the metric in an epoch, its value is recorded
+    rather than computed again.
     """
 
-    def __init__(self, search: SearchView, every: int = 1, batches: int = 1) -> None:
-        super().__init__(search)
-        self._every, self._batches = every, batches
-        self.values: list[tuple[int, float]] = []
+    kind = "hessian"
+    reads = ("analysis.batches", "analysis.every")
 
-    def after_epoch(self, search: SearchView) -> Metrics:
-        """Return the eigenvalue, in the epochs that have one."""
-        if HESSIAN_EIGENVALUE in search.metrics:
-            self.values.append((search.epoch, search.metrics[HESSIAN_EIGENVALUE]))
-            return {}
-        if (search.epoch - 1) % self._every:
-            return {}
-        value = hessian_eigenvalue(search, self._batches)
-        self.values.append((search.epoch, value))
-        return {HESSIAN_EIGENVALUE: value}
+    def measure(self, search: SearchView) -> AnalysisTable:
+        """Return the eigenvalue."""
+        value = search.metrics.get(HESSIAN_EIGENVALUE)
+        if value is None:
+            value = hessian_eigenvalue(search, search.trial.analysis.batches or 1)
+        axes = TableAxes("epoch", HESSIAN_EIGENVALUE, connected=True)
+        metrics = {HESSIAN_EIGENVALUE: value}
+        return AnalysisTable(self.kind, (HESSIAN_EIGENVALUE,), [(value,)], axes, metrics)
 
-    def artifacts(self) -> dict[str, str]:
-        """Return ``hessian.csv``: a line per value."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([("epoch", HESSIAN_EIGENVALUE), *self.values])
-        return {"hessian.csv": text.getvalue()}
-
-    def state_dict(self) -> State:
-        """Return the values by epoch."""
-        return {"values": [list(entry) for entry in self.values]}
-
-    def load_state_dict(self, state: State) -> None:
-        """Restore them."""
-        self.values = [(epoch, value) for epoch, value in state["values"]]
+    def after_epoch(self, search: SearchView) -> Mapping[str, float]:
+        """Measure the search if it is due and return the eigenvalue, unless a rule has."""
+        reported = HESSIAN_EIGENVALUE in search.metrics
+        found = super().after_epoch(search)
+        return {} if reported else found
