@@ -26,7 +26,14 @@ ON_DIGITS = {
     "order": 24,
     "rank-nosh-ablation": 12,
 }
-ON_CIFAR = {"collapse": 6, "lambda-truth": 25, "methods": 63, "rank-nosh-darts": 6}
+ON_CIFAR = {
+    "collapse": 6,
+    "combine": 1,
+    "lambda-truth": 25,
+    "level-activation-rate": 60,
+    "methods": 63,
+    "rank-nosh-darts": 6,
+}
 SHIPPED = {**ON_DIGITS, **ON_CIFAR}
 
 
