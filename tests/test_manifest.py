@@ -123,7 +123,7 @@ def test_an_installed_package_adds_parts(installed: Callable[..., None], tmp_pat
         rules="count = package_with_parts:Count",
         operations="added_median = package_with_parts:added_median",
     )
-    assert manifest.names("relaxations")[-2:] == ("uniform-path", "doubled")
+    assert manifest.names("relaxations")[-2:] == ("controller", "doubled")
     settings = {
         **SMALL,
         "relaxation.kind": "doubled",
@@ -211,8 +211,8 @@ def test_a_shipped_class_is_the_shipped_part() -> None:
         (
             "relaxation.kind",
             "softmx",
-            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, or a "
-            "custom module:Class; did you mean 'softmax'?",
+            "must be one of softmax, sigmoid, gumbel, concrete, dirichlet, uniform-path, "
+            "controller, or a custom module:Class; did you mean 'softmax'?",
         ),
         (
             "relaxation.smoothing.kind",

@@ -41,6 +41,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "concrete": "tune_nas.search.relaxation.concrete:Concrete",
         "dirichlet": "tune_nas.search.relaxation.dirichlet:Dirichlet",
         "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
+        "controller": "tune_nas.search.relaxation.controller:Controller",
     },
     "smoothings": {
         "random": "tune_nas.search.smoothing.random:RandomSmoothing",

@@ -86,6 +86,7 @@ OWN: dict[str, dict[str, Any]] = {
         ],
     },
     "rsps": {"selection.sampled.genotypes": 3},
+    "enas": {"selection.sampled.genotypes": 3, "update.policy": {"steps": 2, "samples": 3}},
 }
 OWN["drnas-progressive-code"] = OWN["drnas-progressive"]
 

@@ -48,6 +48,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     ),
     "fairdarts": ("sigmoid", "bilevel", 1, "α w", "magnitude", 50, 128, 0.005, 0.001, 3e-3),
     "rsps": ("uniform-path", "none", 1, None, "sampled", 100, 64, 0.025, 0.001, None),
+    "enas": ("controller", "policy", 1, "α w", "sampled", 250, 128, 0.05, 0.0005, 1e-3),
 }
 # kind, budget, levels
 STRATEGIES: dict[str, tuple[str, int, tuple[int, ...]]] = {
@@ -154,6 +155,23 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "optimizer.alphas.betas": (0.9, 0.999),
     },
     "rsps": {"selection.sampled": {"genotypes": 100, "batches": 1}},
+    "enas": {
+        "space.name": "nasbench201",
+        "relaxation.controller": {
+            **{"hidden": 32, "layers": 2},
+            **{"logit_divisor": 5.0, "tanh_scale": 2.5},
+        },
+        "update.policy": {
+            **{"steps": 50, "samples": 20, "clip": 5.0},
+            **{"entropy_weight": 1e-4, "baseline_decay": 0.99},
+        },
+        "optimizer.weights.weight_decay": 2.5e-4,
+        "optimizer.weights.clip": 5.0,
+        "optimizer.alphas.betas": (0.0, 0.999),
+        "optimizer.alphas.epsilon": 1e-3,
+        "optimizer.alphas.weight_decay": 0.0,
+        "selection.sampled": {"genotypes": 100, "batches": 1},
+    },
 }
 OWN_RETRAIN = (
     *("pc-darts", "p-darts", "p-darts-code"),

@@ -22,7 +22,7 @@ from tune_nas.search import Search
 from tune_nas.search.together import Together
 
 # What draws which operations run, or draws inside of them, is like no other pass.
-BY_THEMSELVES = ("gdas", "gdas-code", "milenas-gumbel", "milenas-gumbel-code", "rsps")
+BY_THEMSELVES = ("gdas", "gdas-code", "milenas-gumbel", "milenas-gumbel-code", "rsps", "enas")
 DOUBLE = {"runtime.dtype": "float64"}
 
 

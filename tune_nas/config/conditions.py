@@ -180,12 +180,13 @@ def _zero_gradient_moves(trial: Content) -> bool:
 _KEEP_EVERY_EDGE = ("nasbench201", "darts-all-edges")  # among the built-in spaces
 _EPOCHS = "schedule.epochs"
 _MOVES = one_of("update.level", "single", "bilevel", "mixed")
+_LEARNS = one_of("update.level", "single", "bilevel", "mixed", "policy")
 _SECOND_ORDER = one_of("update.order", 2)
 _MIXED = one_of("update.level", "mixed")
 _SEVERAL_EPOCHS = Condition(
     (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
 )
-_HAS_ALPHA = _other_than("uniform-path")
+_HAS_ALPHA = _other_than("uniform-path", "controller")
 _TUNES = Condition(
     ("schedule.greedy",), lambda trial: trial["schedule"]["greedy"] is None, "schedule.greedy null"
 )
@@ -198,7 +199,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.init": (_HAS_ALPHA,),
     "relaxation.init_std": (_HAS_ALPHA,),
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
-    "relaxation.smoothing": (_other_than("gumbel", "uniform-path"),),
+    "relaxation.smoothing": (_other_than("gumbel", "uniform-path", "controller"),),
     "relaxation.smoothing.end": (Condition((_EPOCHS,), _radius_grows, f"{_EPOCHS} > 1"),),
     "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
     "relaxation.edge_normalization": (_HAS_ALPHA,),
@@ -225,6 +226,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "update.alpha_batch": (one_of("update.level", "single"),),
     "update.weight_steps": (_MOVES,),
+    "update.policy": (one_of("update.level", "policy"),),
     "update.warmup": (
         Condition(("update.level",), _warmup_counts, "update.level other than 'none'"),
     ),
@@ -233,14 +235,14 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "optimizer.weights.nesterov": (_positive("optimizer.weights.momentum"),),
     "optimizer.weights.unsampled": (
-        one_of("relaxation.kind", "gumbel", "uniform-path"),
+        one_of("relaxation.kind", "gumbel", "uniform-path", "controller"),
         Condition(
             ("optimizer.weights.momentum", "optimizer.weights.weight_decay"),
             _zero_gradient_moves,
             "momentum or weight decay",
         ),
     ),
-    "optimizer.alphas": (_MOVES,),
+    "optimizer.alphas": (_LEARNS,),
     "schedule.greedy.history": (
         Condition(
             ("schedule.greedy.criterion",),

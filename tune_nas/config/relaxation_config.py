@@ -7,12 +7,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tune_nas.config.options.controller_options import ControllerOptions
 from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOptions
 from tune_nas.config.options.smoothing_options import AdversarialOptions
 from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
-_ONE_PATH = ("gumbel", "uniform-path")
+_ONE_PATH = ("gumbel", "uniform-path", "controller")
+_EDGES_AT_RANDOM = ("uniform-path", "controller")
 
 
 class _SmoothingKind(PartSection):
@@ -51,7 +53,7 @@ class _RelaxationKind(PartSection):
         return check_part("relaxation.kind", value)
 
 
-class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
+class RelaxationConfig(ControllerOptions, PenaltyOptions, GumbelOptions, _RelaxationKind):
     """How α becomes operation weights.
 
     The options of the shipped relaxations are keys of this section.
@@ -59,8 +61,8 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
     Args:
         kind: ``softmax``; ``sigmoid``; ``gumbel`` (one sampled operation per edge, GDAS);
             ``concrete`` (a sampled soft choice, SNAS); ``dirichlet`` (DrNAS); ``uniform-path`` (one
-            architecture of the space, sampled uniformly regardless of α, RSPS); or ``module:Class``
-            for a custom one.
+            architecture of the space, sampled uniformly regardless of α, RSPS); ``controller``
+            (operations sampled by an LSTM, ENAS); or ``module:Class`` for a custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
             σ(α₀) = 1/n (Hou and Jin); ``auto``: normal, and uniform-weight for sigmoid.
         init_std: Standard deviation of ``normal``, and of the noise around ``uniform-weight`` if it
@@ -93,9 +95,9 @@ class RelaxationConfig(PenaltyOptions, GumbelOptions, _RelaxationKind):
                 f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.kind "
                 f"'{self.kind}' runs one operation per edge: it has no weights to smooth"
             )
-        if self.edge_normalization and self.kind == "uniform-path":
+        if self.edge_normalization and self.kind in _EDGES_AT_RANDOM:
             raise ValueError(
-                "relaxation.edge_normalization is true, but relaxation.kind 'uniform-path' draws "
+                f"relaxation.edge_normalization is true, but relaxation.kind '{self.kind}' draws "
                 "edges whatever β is"
             )
         owners = {"kl": "dirichlet", "kl-all": "dirichlet", "zero-one": "sigmoid"}

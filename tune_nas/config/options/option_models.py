@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tune_nas import manifest
+from tune_nas.config.options.controller_options import ControllerOptions
 from tune_nas.config.options.dataset_options import (
     CifarOptions,
     FilesOptions,
@@ -75,6 +76,7 @@ _ALL = (
             "gumbel": PartOptions(GumbelOptions),
             "concrete": PartOptions(ConcreteOptions),
             "dirichlet": PartOptions(PenaltyOptions),
+            "controller": PartOptions(ControllerOptions),
         },
     ),
     NamedParts(

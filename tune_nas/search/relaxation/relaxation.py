@@ -25,6 +25,9 @@ Alphas = Mapping[str, Tensor]
 Betas = Mapping[str, Tensor]
 """Edge parameters β by cell type, each (edges,); empty without edge normalization."""
 
+Operations = Mapping[str, Tensor]
+"""An operation per edge by cell type, each (edges,), as columns."""
+
 _INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0}  # if relaxation.init_std is not given
 
 
@@ -174,6 +177,14 @@ class Relaxation(ABC):
 
     def penalty(self, alphas: Alphas) -> Tensor | None:
         """Return the term of ``relaxation.penalty`` in α's loss; None without one."""
+        return None
+
+    def sample_operations(self, generator: torch.Generator) -> Operations | None:
+        """Sample an operation per edge for a genotype; None to sample them uniformly.
+
+        Args:
+            generator: A generator on the CPU.
+        """
         return None
 
     def for_weights(self) -> Relaxation:
