@@ -30,7 +30,8 @@ RUN = 16  # of those that are accepted, run
 LEVELS = get_args(UpdateConfig.model_fields["level"].annotation)
 # Shipped names by key, so that the tests include parts that the file does not yet have.
 NAMES: dict[str, tuple[str, ...]] = {
-    "relaxation.kind": tuple(manifest.SHIPPED["relaxations"]),
+    # `controller` is that of the trial, for the level `policy` alone.
+    "relaxation.kind": tuple(n for n in manifest.SHIPPED["relaxations"] if n != "controller"),
     "selection.kind": tuple(manifest.SHIPPED["selections"]),
     "optimizer.alphas.kind": tuple(manifest.SHIPPED["alpha_optimizers"]),
     "update.level": LEVELS,
@@ -44,6 +45,7 @@ TINY: dict[str, Any] = {
     "space.cells": 1,
     "schedule.batch_size": 8,
     "schedule.steps_per_epoch": 1,
+    "update.policy": {"steps": 2, "samples": 2},
     "runtime.device": "cpu",
     "selection.perturbation.interval": 1,
     "selection.perturbation.batches": 1,
@@ -57,15 +59,16 @@ def tiny(**changes: Any) -> SweepConfig:
     parameters = {key: each.to_dict() for key, each in own.parameters.items()}
     for key, names in NAMES.items():
         parameters[key]["choice"] = list(names)
-    for key in ("update.level", "relaxation.edge_normalization"):
-        parameters[key]["when"] = {"relaxation.kind": list(MOVED)}
+    parameters["relaxation.edge_normalization"]["when"] = {"relaxation.kind": list(MOVED)}
     content = {"parameters": parameters, "searcher": "random", "set": TINY, **changes}
     return load_sweep("combine", **content)
 
 
 def of_decisions(**values: object) -> SweepConfig:
     """Return the sweep with decisions alone swept: first the given ones, then null."""
-    small = {key: value for key, value in TINY.items() if not key.startswith("selection.")}
+    small = {
+        key: value for key, value in TINY.items() if not key.startswith(("selection.", "update."))
+    }
     own = {"relaxation.kind": "softmax", "update.level": "bilevel", "selection.kind": "magnitude"}
     greedy = {"choice": [None, values], "prior": [values]}
     return load_sweep(
@@ -116,7 +119,7 @@ def test_the_file_lists_every_shipped_part() -> None:
     assert {key: set(parameters[key].values) for key in NAMES} == {
         key: set(names) for key, names in NAMES.items()
     }
-    assert parameters["update.level"].when == {"relaxation.kind": MOVED}
+    assert parameters["relaxation.edge_normalization"].when == {"relaxation.kind": MOVED}
 
 
 def test_reasons_are_one_line_that_names_the_sample() -> None:
@@ -129,7 +132,7 @@ def test_every_part_is_in_an_accepted_sample() -> None:
     for key, names in NAMES.items():
         assert {chosen[key] for chosen, _ in accepted() if key in chosen} == set(names)
     moving = [trial for _, trial in accepted() if trial.update.level != "none"]
-    assert {trial.relaxation.kind for trial in moving} == set(MOVED)
+    assert {trial.relaxation.kind for trial in moving} == {*MOVED, "controller"}
 
 
 def test_every_key_of_an_accepted_sample_has_an_effect() -> None:
@@ -188,6 +191,11 @@ def test_a_grid_cannot_redraw() -> None:
 
 
 def test_a_sweep_without_valid_samples_is_rejected() -> None:
-    level = {"update.level": {"choice": ["none"]}, "selection.kind": {"choice": ["magnitude"]}}
+    only = {
+        "update.level": "none",
+        "relaxation.kind": "softmax",
+        "selection.kind": "magnitude",
+    }
+    parameters = {key: {"choice": [value]} for key, value in only.items()}
     with pytest.raises(ConfigError, match=r"'magnitude' reads α.*each of 1000 samples"):
-        load_sweep("combine", parameters=level)
+        load_sweep("combine", parameters=parameters)

@@ -31,7 +31,7 @@ ON_CIFAR = {
     "combine": 1,
     "lambda-truth": 25,
     "level-activation-rate": 60,
-    "methods": 63,
+    "methods": 66,
     "rank-nosh-darts": 6,
 }
 SHIPPED = {**ON_DIGITS, **ON_CIFAR}

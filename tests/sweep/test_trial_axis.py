@@ -154,7 +154,7 @@ def test_shipped_sweeps_over_cifar() -> None:
     assert [t.update.lambda_prime for _, _, t in truth] == [v for v in primes for _ in range(5)]
     assert {t.update.sequence for _, _, t in truth} == {"simultaneous"}
     methods = resolve_trials(load_sweep("methods"))
-    assert len(methods) == 3 * 21
+    assert len(methods) == 3 * 22
     for _, _, trial in collapse + truth + methods:
         assert (trial.data.name, trial.data.train_images, trial.data.resolution) == (
             *("cifar10", 6000, 16),
