@@ -55,6 +55,11 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
         {"dropout": {"rate": 0.1, "groups": "none"}},
         {"dropout": {"rate": 0.1, "groups": "none"}},
     ),
+    (
+        *("relaxation", "controller", {"update": {"level": "policy"}}),
+        {"controller": {"hidden": 8, "layers": 1, "tanh_scale": 1.0}},
+        {"controller": {"hidden": 8, "layers": 1, "tanh_scale": 1.0}},
+    ),
     ("relaxation.smoothing", "random", {}, {"start": 0.1, "end": 0.2}, {"start": 0.1, "end": 0.2}),
     ("relaxation.smoothing", "adversarial", {}, {"steps": 2}, {"steps": 2}),
     (
@@ -90,8 +95,8 @@ CASES: list[tuple[str, str, Content, Content, Content]] = [
     ),
     (
         *("optimizer.alphas", "adam", {}),
-        {"learning_rate": 0.01, "weight_decay": 0.02, "betas": [0.4, 0.9]},
-        {"learning_rate": 0.01, "weight_decay": 0.02, "betas": [0.4, 0.9]},
+        {"learning_rate": 0.01, "weight_decay": 0.02, "betas": [0.4, 0.9], "epsilon": 0.1},
+        {"learning_rate": 0.01, "weight_decay": 0.02, "betas": [0.4, 0.9], "epsilon": 0.1},
     ),
     (
         *("optimizer.alphas", "sgd", {}),

@@ -55,6 +55,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "uniform-path": "tune_nas.search.relaxation.path:UniformPath",
         "simplex": "tune_nas.search.relaxation.simplex:Simplex",
         "proximal": "tune_nas.search.relaxation.proximal:Proximal",
+        "controller": "tune_nas.search.relaxation.controller:Controller",
     },
     "smoothings": {
         "random": "tune_nas.search.smoothing.random:RandomSmoothing",

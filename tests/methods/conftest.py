@@ -115,6 +115,7 @@ OWN: dict[str, dict[str, Any]] = {
         ],
     },
     "setn": {"selection.sampled.genotypes": 3},
+    "enas": {"selection.sampled.genotypes": 3, "update.policy": {"steps": 2, "samples": 3}},
 }
 OWN["drnas-progressive-code"] = OWN["drnas-progressive"]
 

@@ -69,6 +69,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "stacnas": ("softmax", "single", 1, "both", "magnitude", 160, 64, 0.025, 0.001, 3e-4),
     "nasp": ("proximal", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, 3e-4),
     "setn": ("softmax", "bilevel", 1, "w α", "sampled", 250, 64, 0.025, 0.001, 3e-4),
+    "enas": ("controller", "policy", 1, "α w", "sampled", 250, 128, 0.05, 0.0005, 1e-3),
 }
 # kind, budget, levels
 STRATEGIES: dict[str, tuple[str, int, tuple[int, ...]]] = {
@@ -294,6 +295,23 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "optimizer.weights.nesterov": True,
         "optimizer.weights.weight_decay": 5e-4,
         "optimizer.alphas.weight_decay": 1e-3,
+    },
+    "enas": {
+        "space.name": "nasbench201",
+        "relaxation.controller": {
+            **{"hidden": 32, "layers": 2},
+            **{"logit_divisor": 5.0, "tanh_scale": 2.5},
+        },
+        "update.policy": {
+            **{"steps": 50, "samples": 20, "clip": 5.0},
+            **{"entropy_weight": 1e-4, "baseline_decay": 0.99},
+        },
+        "optimizer.weights.weight_decay": 2.5e-4,
+        "optimizer.weights.clip": 5.0,
+        "optimizer.alphas.betas": (0.0, 0.999),
+        "optimizer.alphas.epsilon": 1e-3,
+        "optimizer.alphas.weight_decay": 0.0,
+        "selection.sampled": {"genotypes": 100, "batches": 1},
     },
 }
 OWN_RETRAIN = (

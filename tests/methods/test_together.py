@@ -24,7 +24,7 @@ from tune_nas.search.together import Together
 # What draws which operations run, or draws inside of them, is like no other pass.
 BY_THEMSELVES = (
     *("gdas", "gdas-code", "gaea-gdas", "milenas-gumbel", "milenas-gumbel-code", "rsps"),
-    *("dsnas", "proxylessnas", "parsec", "dropnas"),
+    *("dsnas", "proxylessnas", "parsec", "dropnas", "enas"),
 )
 DOUBLE = {"runtime.dtype": "float64"}
 

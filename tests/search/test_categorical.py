@@ -32,7 +32,7 @@ def categorical(gradient: str, space: str = "nasbench201") -> Categorical:
 
 def run_operations(relaxation: Categorical, alpha: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     mask = torch.ones_like(alpha, dtype=torch.bool)
-    return relaxation.sample_operations(alpha, mask, generator_of(seed))
+    return relaxation.sample_path(alpha, mask, generator_of(seed))
 
 
 def gate_gradients(
@@ -71,9 +71,7 @@ def test_alpha_has_the_gradient_of_the_paper(
         for name, cell in weights.items():
             alpha = alphas[name].detach()
             mask = torch.ones_like(alpha, dtype=torch.bool)
-            paths[name], runs[name] = relaxation.sample_operations(
-                alpha, mask, generator_of(seed, name)
-            )
+            paths[name], runs[name] = relaxation.sample_path(alpha, mask, generator_of(seed, name))
             assert torch.equal(cell.operations.detach(), paths[name].double())  # exactly 1 and 0
             run_by_edge = {"score": 1, "two": 2, "full": alpha.shape[1]}[gradient]
             assert (runs[name].sum(dim=1) == run_by_edge).all()

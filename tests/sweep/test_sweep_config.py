@@ -31,6 +31,7 @@ ON_DIGITS = {
 ON_CIFAR = {
     "analyses": 6,
     "collapse": 6,
+    "combine": 1,
     "data-batch": 15,
     "lambda-activation-rate": 100,
     "lambda-truth": 25,

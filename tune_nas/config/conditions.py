@@ -205,12 +205,13 @@ def _zero_gradient_moves(trial: Content) -> bool:
 _KEEP_EVERY_EDGE = ("nasbench201", "darts-all-edges")  # among the built-in spaces
 _EPOCHS = "schedule.epochs"
 _MOVES = one_of("update.level", "single", "bilevel", "mixed")
+_LEARNS = one_of("update.level", "single", "bilevel", "mixed", "policy")
 _SECOND_ORDER = one_of("update.order", 2)
 _MIXED = one_of("update.level", "mixed")
 _SEVERAL_EPOCHS = Condition(
     (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
 )
-_HAS_ALPHA = _other_than("uniform-path")
+_HAS_ALPHA = _other_than("uniform-path", "controller")
 _USUAL_STEP = (
     Condition(  # with `importance`, all gradients are of first order and at the same (w, α)
         ("relaxation.kind", "relaxation.gradient"),
@@ -273,6 +274,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     ),
     "update.alpha_batch": (one_of("update.level", "single"),),
     "update.weight_steps": (_MOVES,),
+    "update.policy": (one_of("update.level", "policy"),),
     "update.warmup": (
         Condition(("update.level",), _warmup_counts, "update.level other than 'none'"),
     ),
@@ -288,7 +290,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
             "momentum or weight decay",
         ),
     ),
-    "optimizer.alphas": (_MOVES,),
+    "optimizer.alphas": (_LEARNS,),
     "optimizer.alphas.step_size": (one_of("optimizer.alphas.step_rule", "constant"),),
     "schedule.greedy.history": (
         Condition(

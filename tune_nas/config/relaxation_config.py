@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tune_nas import manifest
 from tune_nas.config.options.categorical_options import CategoricalOptions
+from tune_nas.config.options.controller_options import ControllerOptions
 from tune_nas.config.options.dropout_options import DropoutOptions
 from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOptions
 from tune_nas.config.options.smoothing_options import AdversarialOptions
@@ -17,9 +18,10 @@ from tune_nas.config.part_section import PartSection
 from tune_nas.config.section import Channels, Rate, check_part
 
 _CONCRETE = ("gumbel", "concrete")
-_ONE_PATH = ("gumbel", "categorical", "uniform-path", "proximal")
+_ONE_PATH = ("gumbel", "categorical", "uniform-path", "proximal", "controller")
 NOT_ALL = (*_ONE_PATH, "dropout")
 """The shipped relaxations that do not run all operations of an edge in w's passes."""
+_EDGES_AT_RANDOM = ("uniform-path", "controller")
 
 
 class _SmoothingKind(PartSection):
@@ -67,6 +69,7 @@ class _RelaxationKind(PartSection):
 class RelaxationConfig(
     SupernetOptions,
     DropoutOptions,
+    ControllerOptions,
     CategoricalOptions,
     PenaltyOptions,
     GumbelOptions,
@@ -83,7 +86,8 @@ class RelaxationConfig(
             softmax over the operations that a pass keeps, DropNAS); ``uniform-path`` (one
             architecture of the space, sampled uniformly regardless of α, RSPS); ``simplex`` (the
             weights are α itself, GAEA, XNAS); ``proximal`` (the architecture of the largest α, in
-            [0, 1], NASP); or ``module:Class`` for a custom one.
+            [0, 1], NASP); ``controller`` (operations sampled by an LSTM, ENAS); or
+            ``module:Class`` for a custom one.
         init: ``normal``: N(0, init_std); ``uniform-weight``: α₀ = −ln(n − 1), at which
             σ(α₀) = 1/n (Hou and Jin); ``half``: 0.5 (NASP); ``auto``: normal, but uniform-weight
             for sigmoid and half for proximal. Where α is a point of the simplex, it is
@@ -144,6 +148,11 @@ class RelaxationConfig(
                 "'dropout' does not run every operation whose weight would be smoothed; take "
                 "'softmax'"
             )
+        if self.weights == "controller" != self.kind:
+            raise ValueError(
+                "relaxation.weights is 'controller', but nothing trains it unless relaxation.kind "
+                "is 'controller' too; take 'uniform-path'"
+            )
         if self.weights not in (None, "uniform-path") and self.on_simplex is not None:
             other = self.model_copy(update={"kind": self.weights}).on_simplex
             if other is not None and other != self.on_simplex:
@@ -152,9 +161,9 @@ class RelaxationConfig(
                     f"{'on' if self.on_simplex else 'off'} the simplex, as relaxation.kind "
                     f"'{self.kind}' does"
                 )
-        if self.edge_normalization and self.kind == "uniform-path":
+        if self.edge_normalization and self.kind in _EDGES_AT_RANDOM:
             raise ValueError(
-                "relaxation.edge_normalization is true, but relaxation.kind 'uniform-path' draws "
+                f"relaxation.edge_normalization is true, but relaxation.kind '{self.kind}' draws "
                 "edges whatever β is"
             )
         owners = {"kl": "dirichlet", "kl-all": "dirichlet", "zero-one": "sigmoid"}

@@ -201,6 +201,17 @@ def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from dotted_keys(inner, f"{key}.")
 
 
+def optional_sections(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every section of a model that may be null."""
+    for name, field in model.model_fields.items():
+        inner, key = inner_section(field.annotation), prefix + (field.alias or name)
+        if inner is None:
+            continue
+        if type(None) in get_args(field.annotation):
+            yield key
+        yield from optional_sections(inner, f"{key}.")
+
+
 def inner_section(annotation: object) -> type[BaseModel] | None:
     """Return the model that a field holds; None for a plain value, and for a list."""
     if get_origin(annotation) is list:

@@ -71,9 +71,15 @@ class Parts(Protocol):
         """How a genotype is derived from the supernet."""
 
 
-def check_together(trial: Parts) -> None:
-    """Raise a one-line ValueError if parts of a trial are incompatible."""
+def check_together(trial: Parts, optimizer: str) -> None:
+    """Raise a one-line ValueError if parts of a trial are incompatible.
+
+    Args:
+        trial: The trial.
+        optimizer: The kind of its optimizer of α.
+    """
     updates = trial.update.in_all_epochs()
+    _check_policy(trial, updates, optimizer)
     _check_alphas_move(trial, updates)
     _check_simplex(trial, updates)
     _check_weights(trial, updates)
@@ -172,6 +178,27 @@ def _check_weights(trial: Parts, updates: list[UpdateConfig]) -> None:
             f"relaxation.weights is '{relaxation.weights}', not relaxation.kind "
             f"'{relaxation.kind}', but update.order is 2, which differentiates w's step by α; "
             "order must be 1"
+        )
+
+
+def _check_policy(trial: Parts, updates: list[UpdateConfig], optimizer: str) -> None:
+    """Reject a controller without its update, the update without one, and other optimizers."""
+    levels = {update.level for update in updates}
+    kind = trial.relaxation.kind
+    if kind == "controller" and levels != {"policy"}:
+        raise ValueError(
+            f"relaxation.kind is 'controller', which is trained by samples, but update.level is "
+            f"'{min(levels - {'policy'})}'; it must be 'policy' in all epochs"
+        )
+    if kind != "controller" and "policy" in levels:
+        raise ValueError(
+            "update.level is 'policy', which trains a controller, but relaxation.kind is "
+            f"'{kind}'; it must be 'controller'"
+        )
+    if kind == "controller" and optimizer not in ("adam", "sgd"):
+        raise ValueError(
+            f"optimizer.alphas.kind is '{optimizer}', but update.level 'policy' trains a network, "
+            "not α; take 'adam' or 'sgd'"
         )
 
 

@@ -246,7 +246,7 @@ class TrialConfig(Section):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> TrialConfig:
-        check_together(self)
+        check_together(self, self.optimizer.alphas.kind)
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tune_nas.config.decides import Decides
+from tune_nas.config.options.controller_options import PolicyConfig
 from tune_nas.config.section import (
     EpochsOrNone,
     Fraction,
@@ -35,8 +36,9 @@ class UpdateConfig(Section):
 
     Args:
         level: ``single`` (both from the same training batch), ``bilevel`` (α from the validation
-            batch), ``mixed`` (α from both, weighted by λ; MiLeNAS, Eq. 6), or ``none`` (only w; α
-            is fixed).
+            batch), ``mixed`` (α from both, weighted by λ; MiLeNAS, Eq. 6), ``policy`` (w in every
+            step; at the end of the epoch the controller, by REINFORCE on validation accuracy;
+            ENAS), or ``none`` (only w; α is fixed).
         order: 1, or 2 for the gradient through one unrolled w step (bilevel and mixed).
         sequence: Where the gradients are evaluated. ``simultaneous``: both at the same (w, α);
             ``weights-first`` (MiLeNAS, Algorithm 1) and ``alphas-first`` (DARTS; the MiLeNAS code):
@@ -53,6 +55,7 @@ class UpdateConfig(Section):
             batch of the same images for α (Hou and Jin, Table 1).
         weight_steps: Number of w steps per α step.
         warmup: Number of epochs at the start of the search and of each stage in which α is fixed.
+        policy: Training of the controller, for the level ``policy``.
         phases: Initial parts of the search with different updates, in order.
     """
 
@@ -62,7 +65,7 @@ class UpdateConfig(Section):
         "second_order_form": {"printed": "train-weighted"},
     }
 
-    level: Literal["single", "bilevel", "mixed", "none"] = "bilevel"
+    level: Literal["single", "bilevel", "mixed", "policy", "none"] = "bilevel"
     order: Literal[1, 2] = 1
     sequence: Literal["simultaneous", "weights-first", "alphas-first"] = "alphas-first"
     lambda_: float | None = Field(default=None, alias="lambda", ge=0)
@@ -73,6 +76,7 @@ class UpdateConfig(Section):
     second_order_form: Literal["eq6", "train-weighted"] = "eq6"
     alpha_batch: Literal["same", "separate"] = "same"
     weight_steps: Passes = 1
+    policy: PolicyConfig = PolicyConfig()
     warmup: Annotated[EpochsOrNone, Decides.SEARCH | Decides.SEARCH_STARTS] = 0
     phases: Annotated[list[UpdatePhase], Decides.SEARCH | Decides.SEARCH_STARTS] = Field(
         default_factory=list
@@ -96,7 +100,7 @@ class UpdateConfig(Section):
             raise ValueError(
                 "update.lambda and update.lambda_prime say the same; give one (null for the other)"
             )
-        if self.level in ("single", "none") and self.order == 2:
+        if self.level not in ("bilevel", "mixed") and self.order == 2:
             raise ValueError(
                 f"update.order is 2, but must be 1 where update.level is '{self.level}' "
                 "(order 2 needs 'bilevel' or 'mixed')"

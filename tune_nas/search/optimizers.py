@@ -194,7 +194,11 @@ def make_adam(
     """Return Adam on α and β."""
     kind = CapturableAdam if capturable else EagerAdam
     return kind(
-        parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+        parameters,
+        lr=config.learning_rate,
+        betas=config.betas,
+        eps=config.epsilon,
+        weight_decay=config.weight_decay,
     )
 
 
@@ -220,6 +224,13 @@ def make_exponentiated(
         weight_decay=config.weight_decay,
         bound=config.reward_bound,
     )
+
+
+def make_controller_optimizer(
+    parameters: list[Tensor], config: AlphasOptimizer
+) -> torch.optim.Optimizer:
+    """Return the optimizer of α for the parameters of a controller instead."""
+    return _alphas_optimizer(config, parameters, capturable=False)
 
 
 def _alphas_optimizer(

@@ -28,6 +28,7 @@ from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.importance import make_update
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
 from tune_nas.search.optimizers import scheduled_rate
+from tune_nas.search.policy import Policy
 from tune_nas.search.probes import (
     AlphaHistory,
     Decisions,
@@ -42,7 +43,7 @@ from tune_nas.search.probes import (
 from tune_nas.search.rules import Rule, make_rules
 from tune_nas.search.selection import make_selection
 from tune_nas.search.selection.selection import at_least_one_to_select
-from tune_nas.search.stepping import Step, run_steps
+from tune_nas.search.stepping import Step, channels_last, run_steps
 from tune_nas.search.supernet_training import SupernetTraining
 from tune_nas.search.together import Together
 from tune_nas.spaces import Genotype, MixingWeights, check_cells_occur
@@ -211,6 +212,8 @@ class Search(SupernetTraining):
         # A selection that continues from a checkpoint may have nothing to train.
         trains = not tuning or self.selection.tuning_epochs > 0
         trained = self._train_epoch(tuning, on_step) if trains else {}
+        if trains and self.policy is not None and self.moves_alphas(self.epoch):
+            trained |= self._train_policy(self.policy)
         self.epoch_weights = self.expected_weights()
         valid = valid_metrics(self, self.epoch_weights)
         self.epoch += 1
@@ -299,6 +302,33 @@ class Search(SupernetTraining):
             "learning_rate/weights": rate,
             "learning_rate/alphas": self.optimizers.alphas_rate,
         }
+
+    def _train_policy(self, policy: Policy) -> Metrics:
+        """Train the controller on the validation accuracy of sampled architectures, set α to it.
+
+        Every sample is evaluated on another validation batch, with batch statistics.
+        """
+        draws, config = self._steps.draws, policy.config
+        accuracies, entropies = list[float](), list[float]()
+        for _ in range(config.steps):
+            seeds = [draws.seed() for _ in range(config.samples)]
+            accuracies += [self._sampled_accuracy(seed) for seed in seeds]
+            entropies.append(policy.step(seeds, accuracies[-len(seeds) :], draws.generator))
+        policy.set_alphas(self.alphas)
+        return policy.metrics(accuracies, entropies)
+
+    @torch.no_grad()
+    def _sampled_accuracy(self, seed: int) -> float:
+        """Return the accuracy, as a fraction, of the architecture of a pass with a seed."""
+        images, labels = channels_last(self._valid.make(self._valid.pick()))
+        self.supernet.train()
+        self.supernet.seed_draws(seed, self._steps.draws.generator)
+        weights = self.relaxation.weights(
+            self.alphas, self.betas, seed, self._steps.draws.generator
+        )
+        with self.objective.keeping_statistics():
+            logits = self.predict(images, weights)
+        return float((logits.argmax(dim=1) == labels).double().mean())
 
     def expected_weights(self) -> MixingWeights:
         """Return the expected mixing weights of α, without sampling."""

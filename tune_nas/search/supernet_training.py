@@ -29,7 +29,9 @@ from tune_nas.search.factory import (
 from tune_nas.search.graphs import make_steps, uncapturable_part
 from tune_nas.search.objective import Objective
 from tune_nas.search.optimizers import Optimizers
+from tune_nas.search.policy import Policy
 from tune_nas.search.relaxation import make_relaxation
+from tune_nas.search.relaxation.controller import Controller
 from tune_nas.search.rng import Draws
 from tune_nas.search.smoothing import make_smoothing
 from tune_nas.search.supernet_size import SupernetSize
@@ -80,6 +82,11 @@ class SupernetTraining:
         )
         self.alphas, self.betas = initial_architecture(
             self.relaxation, trial.seed, self.device, self.dtype
+        )
+        self.policy = (
+            Policy(trial.update.policy, trial.optimizer.alphas, self.relaxation)
+            if isinstance(self.relaxation, Controller)
+            else None
         )
         self.size = SupernetSize(
             trial.space.init_channels, trial.space.cells, trial.relaxation.partial_channels
@@ -172,6 +179,8 @@ class SupernetTraining:
             sampled = initial_architecture(self.relaxation, seed, self.device, self.dtype)
             _assign((self.alphas, self.betas), sampled)
         self.optimizers.restart_alphas()
+        if self.policy is not None:
+            self.policy.restart()
 
     def training_state(self) -> State:
         """Return the state of w, α, their optimizers and batches."""
@@ -182,6 +191,7 @@ class SupernetTraining:
             "betas": _copies(self.betas),
             "optimisers": copy.deepcopy(self.optimizers.state_dict()),
             "draws": self._draws.get_state(),
+            **({} if self.policy is None else {"policy": self.policy.state_dict()}),
             "batch_size": self.batch_size,
             "train_batches": self._train.state_dict(),
             "valid_batches": self._valid.state_dict(),
@@ -195,6 +205,8 @@ class SupernetTraining:
         self.supernet.load_state_dict(state["supernet"])
         _assign((self.alphas, self.betas), (state["alphas"], state["betas"]))
         self.optimizers.load_state_dict(state["optimisers"])
+        if self.policy is not None:
+            self.policy.load_state_dict(state["policy"])
         self._draws.set_state(state["draws"])
         self.set_batch_size(state["batch_size"])
         self._train.load_state_dict(state["train_batches"])

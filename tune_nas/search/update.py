@@ -52,7 +52,7 @@ def coefficients(config: UpdateConfig) -> Coefficients:
     λ gives (1, λ), and ``inf`` its limit, (0, 1); λ' gives (1 − λ', λ'). At order 2,
     ``second_order_form: train-weighted`` swaps the two.
     """
-    if config.level == "none":
+    if config.level in ("none", "policy"):
         pair = (0.0, 0.0)
     elif config.level == "single":
         # α's separate batch of the same images replaces the validation batch

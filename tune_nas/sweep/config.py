@@ -143,6 +143,11 @@ class SweepConfig(SweepKeys):
             )
 
     def _check_grid(self) -> None:
+        if self.invalid == "redraw":
+            raise ValueError(
+                "invalid is 'redraw', but searcher 'grid' runs every combination; take searcher "
+                "'random' or 'tpe'"
+            )
         for key, parameter in self.parameters.items():
             if parameter.is_range:
                 raise ValueError(

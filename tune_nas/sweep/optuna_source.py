@@ -12,12 +12,13 @@ from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.distinct import Configurations
 from tune_nas.sweep.jobs import Job, Sampling
 from tune_nas.sweep.keys import SEEDS
-from tune_nas.sweep.resolution import BaseTrials, resolve
+from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sampled_study import DRAWS, SampledStudy, number_of
 from tune_nas.sweep.study_file import StudyFile
 from tune_nas.sweep.trial_values import portable, reported
+from tune_nas.sweep.valid_samples import check_starts, resolve_sample
 from tune_nas.tasks import task_of
 
 _logger = logging.getLogger(__name__)
@@ -127,7 +128,8 @@ class OptunaSource:
     def _sample(self, number: int) -> tuple[optuna.Trial, Job] | None:
         """Sample until the values fit together and have not failed.
 
-        Only the ends of ranges are validated in advance. Rejected samples count as running
+        Only the ends of ranges are validated in advance, unless invalid samples are expected
+        (``invalid: redraw``). Rejected samples count as running
         meanwhile, so that TPE moves away from them; if that does not help, the second half of the
         samples is random.
 
@@ -147,6 +149,8 @@ class OptunaSource:
                     job = self._job(number, parameters, len(rejected))
                 except ConfigError as raised:
                     error = raised
+                    if self._sweep.invalid == "redraw":
+                        _logger.warning("search-%05d is redrawn: %s", number, raised)
                 else:
                     if self._configurations.of(job.trial) not in self._failed:
                         return trial, job
@@ -166,12 +170,14 @@ class OptunaSource:
     def _job(self, number: int, parameters: dict[str, object], rejected: int) -> Job:
         """Return the job of sampled values, with the first seed that they have not used."""
         first = self._sweep.seed_list[0]
-        resolved = resolve(self._sweep, self._bases, parameters, first)
+        resolved = resolve_sample(self._sweep, self._bases, parameters)
         trial = portable(resolved, self._bases.folder)
+        if self._sweep.invalid == "redraw":
+            check_starts(self._sweep, parameters, trial)
         used = self._seeds.get(self._configurations.of(trial), set())
         seeds = itertools.chain([first], itertools.count(self._sweep.next_seed))
         seed = next(seed for seed in (seed % SEEDS for seed in seeds) if seed not in used)
-        kept = reported(parameters, resolved)
+        kept = reported(parameters, resolved, sampled=True)
         own = trial.model_copy(update={"seed": seed})
         task = task_of(self._sweep.task, own)
         sampling = Sampling(self._sampled.running, rejected)

@@ -14,6 +14,7 @@ from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by, decides
 from tune_nas.config.flat_settings import check_spelled_once
 from tune_nas.config.options.option_keys import possible_keys, split_option
+from tune_nas.config.section import optional_sections
 from tune_nas.errors import ConfigError
 from tune_nas.shipped import check_kind, find
 from tune_nas.sweep.config import EPOCHS, SweepConfig
@@ -38,11 +39,13 @@ from tune_nas.sweep.retrain_trials import (
     retrain_trials,
 )
 from tune_nas.sweep.trial_values import portable, reported, trial_values, values_text
+from tune_nas.sweep.valid_samples import valid_samples
 from tune_nas.tasks import find_task, is_own, task_of
 from tune_nas.text import shown
 
 _LONGEST = 200  # characters of the swept values in a message
 _MOST_CHECKED = 512  # combinations of range ends that are validated before a sampled sweep starts
+_MOST_SAMPLED = 64  # valid samples that show the effects of fixed keys if others are redrawn
 
 
 def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
@@ -224,6 +227,9 @@ def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
     if sweep.searcher == "grid":
         trials = list(_grid(sweep, bases, points))
         checked = [(parameters, trial) for parameters, _, trial in trials]
+    elif sweep.invalid == "redraw":
+        checked = valid_samples(sweep, bases, _MOST_SAMPLED)
+        trials = [({}, sweep.seed_list[0], trial) for trial in bases.trials.values()]
     else:
         seed = sweep.seed_list[0]
         some = list(itertools.islice(points, _MOST_CHECKED))
@@ -350,5 +356,7 @@ def _check_leaf(key: str, where: str) -> None:
     if key == TRIAL:
         return
     library.check_key(key, where)
+    if key in optional_sections(TrialConfig):  # as a whole, e.g. null or the decisions of SGAS
+        return
     if split_option(key) is None and key not in dotted_keys(TrialConfig):
         raise ConfigError(f"{where}: '{key}' is a section; name one of its keys, e.g. {key}.…")

@@ -54,11 +54,24 @@ def _with_paths(trial: TrialConfig, changes: Mapping[str, str]) -> TrialConfig:
     return trial.model_copy(update=own)
 
 
-def reported(parameters: Mapping[str, object], trial: TrialConfig) -> dict[str, object]:
-    """Return swept keys with their parsed values in the trial: YAML reads 1e-3 as text."""
+def reported(
+    parameters: Mapping[str, object], trial: TrialConfig, *, sampled: bool = False
+) -> dict[str, object]:
+    """Return swept keys with their parsed values in the trial: YAML reads 1e-3 as text.
+
+    Args:
+        parameters: The swept keys with their values as they are listed.
+        trial: The trial.
+        sampled: Whether mappings stay as they are listed, without the defaults that they leave out,
+            so that a sampler finds them among the listed ones again.
+    """
     content = trial.to_dict()
+
+    def as_listed(key: str, given: object) -> bool:
+        return key == TRIAL or (sampled and _has_mapping(given))
+
     return {
-        key: given if key == TRIAL else _parsed(key, given, content)
+        key: given if as_listed(key, given) else _parsed(key, given, content)
         for key, given in parameters.items()
     }
 
@@ -67,6 +80,10 @@ def _parsed(key: str, given: object, content: Content) -> object:
     split = split_option(key)
     is_whole = split is not None and not split[1]  # all options: the keys of a shipped part
     return given if is_whole else value_of(content, key)
+
+
+def _has_mapping(value: object) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and any(map(_has_mapping, value)))
 
 
 def trial_values(trial: TrialConfig) -> dict[str, object]:

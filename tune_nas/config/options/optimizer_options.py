@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tune_nas.config.section import Decay, Rate, Section
+from tune_nas.config.section import Decay, Positive, Rate, Section
 
 
 class DecayOptions(Section):
@@ -26,9 +26,11 @@ class AdamOptions(_OfBoth):
         learning_rate: Learning rate, constant over the epochs.
         weight_decay: Weight decay, as an L2 term of the gradient.
         betas: Decay of the averages of the gradient and of its square.
+        epsilon: Term added to the root of the latter, which divides the step.
     """
 
     betas: tuple[Decay, Decay] = (0.5, 0.999)
+    epsilon: Positive = 1e-8
 
 
 class SgdOptions(_OfBoth):

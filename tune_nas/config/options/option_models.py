@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tune_nas import manifest
 from tune_nas.config.options.categorical_options import CategoricalOptions
+from tune_nas.config.options.controller_options import ControllerOptions
 from tune_nas.config.options.dataset_options import (
     CifarOptions,
     FilesOptions,
@@ -82,6 +83,7 @@ _ALL = (
             "dirichlet": PartOptions(PenaltyOptions),
             "categorical": PartOptions(CategoricalOptions),
             "dropout": PartOptions(DropoutOptions),
+            "controller": PartOptions(ControllerOptions),
         },
     ),
     NamedParts(

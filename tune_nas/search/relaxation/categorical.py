@@ -82,7 +82,7 @@ class Categorical(Relaxation):
 
     def sample(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sample:
         """Sample one-hot weights, with the gradient of ``relaxation.gradient``."""
-        path, run = self.sample_operations(alphas, mask, generator)
+        path, run = self.sample_path(alphas, mask, generator)
         weights = path.to(alphas.dtype)
         if self.config.gradient in ("full", "two"):
             shares = softmax_where(alphas, run)
@@ -92,9 +92,7 @@ class Categorical(Relaxation):
             weights = weights * (1.0 + (logs - logs.detach()))
         return Sample(weights, active=None if self.config.gradient == "full" else run.cpu())
 
-    def sample_operations(
-        self, alphas: Tensor, mask: Tensor, generator: torch.Generator
-    ) -> Sampled:
+    def sample_path(self, alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Sampled:
         """Sample the path of a pass and the operations that it runs."""
         if self.config.gradient != "two":
             path = _largest(alphas, mask, generator)
@@ -113,7 +111,7 @@ class Categorical(Relaxation):
         for name, alpha in alphas.items():
             mask = self.choices.remaining(name, alpha.device)
             generator = generators(seed, name, alpha.device)
-            path = self.sample_operations(alpha.detach(), mask, generator).path
+            path = self.sample_path(alpha.detach(), mask, generator).path
             total.append((log_softmax_where(alpha, mask) * path).sum())
         return torch.stack(total).sum()
 
@@ -129,7 +127,7 @@ class Categorical(Relaxation):
             moved = torch.zeros_like(mask)
             for seed in step.seeds:
                 generator = step.generators(seed, name, alpha.device)
-                moved |= self.sample_operations(before, mask, generator).run
+                moved |= self.sample_path(before, mask, generator).run
             moved &= self.choices.undecided(name, alpha.device)
             shift = _log_sum(before, moved) - _log_sum(alpha, moved)
             alpha.add_(torch.where(moved, shift, 0.0))

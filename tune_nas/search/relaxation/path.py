@@ -45,10 +45,8 @@ class UniformPath(Relaxation):
     def _draw(
         self, name: str, alpha: Tensor, mask: Tensor, seed: int | None, generators: Generators
     ) -> Sample:
-        remaining = self.choices.remaining(name)
-        eligible = remaining & self._eligible[name]
-        allowed = torch.where(eligible.any(dim=1, keepdim=True), eligible, remaining)
-        present = remaining.any(dim=1)
+        allowed = self._allowed(name)
+        present = allowed.any(dim=1)
         if seed is None:
             share = torch.zeros(len(present))
             for rows, count in self._into[name]:
@@ -64,6 +62,24 @@ class UniformPath(Relaxation):
         kept = torch.zeros_like(present)
         for rows, count in self._into[name]:
             kept[rows[order[rows].topk(count).indices]] = True
-        drawn = torch.zeros_like(allowed).scatter(1, scores.argmax(dim=1, keepdim=True), True)
+        chosen = self._chosen(name, seed, generators, scores)
+        drawn = torch.zeros_like(allowed).scatter(1, chosen[:, None], True)
         active = drawn & (kept & present)[:, None]
         return Sample(active.to(alpha.device, alpha.dtype), active=active)
+
+    def _allowed(self, name: str) -> Tensor:
+        """Return the mask of the operations that may be sampled, (edges, operations), bool."""
+        remaining = self.choices.remaining(name)
+        eligible = remaining & self._eligible[name]
+        return torch.where(eligible.any(dim=1, keepdim=True), eligible, remaining)
+
+    def _chosen(self, name: str, seed: int, generators: Generators, scores: Tensor) -> Tensor:
+        """Return the operation of each edge, (edges,).
+
+        Args:
+            name: The cell type.
+            seed: The seed of the pass.
+            generators: Source of its generators.
+            scores: Random numbers, −1 for operations that are not allowed, (edges, operations).
+        """
+        return scores.argmax(dim=1)

@@ -25,6 +25,9 @@ Alphas = Mapping[str, Tensor]
 Betas = Mapping[str, Tensor]
 """Edge parameters β by cell type, each (edges,); empty without edge normalization."""
 
+Operations = Mapping[str, Tensor]
+"""An operation per edge by cell type, each (edges,), as columns."""
+
 # If relaxation.init_std is not given.
 _INIT_STD = {"normal": 1e-3, "uniform-weight": 0.0, "half": 0.0}
 
@@ -227,6 +230,14 @@ class Relaxation(ABC):
             mask: The edges that are not pruned, likewise, bool; all others get weight 0.
         """
         return softmax_where(betas, mask)
+
+    def sample_operations(self, generator: torch.Generator) -> Operations | None:
+        """Sample an operation per edge for a genotype; None to sample them uniformly.
+
+        Args:
+            generator: A generator on the CPU.
+        """
+        return None
 
     def for_weights(self) -> Relaxation:
         """Return the relaxation of the passes that compute only w's gradient; by default itself."""

@@ -73,7 +73,9 @@ class Sampled(Selection):
 
 
 def sample_genotype(search: SearchView, generator: torch.Generator) -> Genotype:
-    """Sample a genotype uniformly: edges of each node, decided ones first, and an operation each.
+    """Sample a genotype: edges of each node, decided ones first, and an operation each.
+
+    Edges are sampled uniformly, and so are operations, unless the relaxation samples them.
 
     Args:
         search: The search; only its remaining choices are sampled.
@@ -84,6 +86,7 @@ def sample_genotype(search: SearchView, generator: torch.Generator) -> Genotype:
         return int(torch.randint(n, (), generator=generator))
 
     cells = {}
+    sampled = search.relaxation.sample_operations(generator)
     for name, cell in search.space.cells.items():
         decided, pruned = search.choices.decided(name), search.choices.pruned(name)
         edges = []
@@ -92,8 +95,12 @@ def sample_genotype(search: SearchView, generator: torch.Generator) -> Genotype:
             order = torch.randperm(len(rows), generator=generator).tolist()
             shuffled = sorted((rows[place] for place in order), key=lambda row: not decided[row])
             for row in shuffled[: cell.kept_inputs(node)]:
-                columns = candidates(search, name, row)
-                operation = cell.operations[row][columns[below(len(columns))]]
+                if sampled is None:
+                    columns = candidates(search, name, row)
+                    column = columns[below(len(columns))]
+                else:
+                    column = int(sampled[name][row])
+                operation = cell.operations[row][column]
                 edges.append(GenotypeEdge(cell.edges[row].source, node, operation))
         cells[name] = CellGenotype(tuple(edges))
     return Genotype(search.space.name, cells)
