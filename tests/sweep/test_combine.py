@@ -25,7 +25,7 @@ from tune_nas.testing.states import differences
 from tune_nas.user_code import declared_reads
 
 Sample = tuple[dict[str, object], TrialConfig | str]
-SAMPLES = 240  # drawn and validated
+SAMPLES = 400  # drawn and validated
 RUN = 16  # of those that are accepted, run
 LEVELS = get_args(UpdateConfig.model_fields["level"].annotation)
 # Shipped names by key, so that the tests include parts that the file does not yet have.
