@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from relaxing import X, alphas_of, tiny
 from searching import DARTS, tiny_trial
-from torch import Tensor
+from torch import Tensor, nn
 
+from tune_nas.config import RelaxationConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search import Search
 from tune_nas.search.exponentiated import ExponentiatedGradient, alpha_steps, regret_rate
+from tune_nas.search.relaxation import make_relaxation
 from tune_nas.search.relaxation.simplex_alphas import projected
+from tune_nas.spaces import load_space
 
 EXPONENTIATED: dict[str, Any] = {
     "relaxation.kind": "simplex",
@@ -222,3 +227,37 @@ def test_options_that_make_no_step_are_refused(changes: dict[str, Any], message:
     with pytest.raises(ConfigError) as error:
         tiny_trial(**changes)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_gradient_is_the_negative_reward_of_xnas() -> None:
+    """−⟨∂L/∂(edge output), operation's output⟩, summed over the cells; outputs by hooks."""
+    space = load_space("nasbench201")
+    relaxation = make_relaxation(RelaxationConfig(kind="simplex", init_std=1.0), space)
+    net = tiny(space)
+    alphas = alphas_of(relaxation)
+    outputs: dict[tuple[int, int], list[Tensor]] = {}
+    edges = [block.body.edges for block in net.backbone.blocks if hasattr(block, "body")]
+    cells = [each for each in edges if isinstance(each, nn.ModuleList)]
+    assert len(cells) == 3
+    for cell in cells:
+        for row, operations in enumerate(cell):
+            for column in (2, 3):  # the convolutions
+
+                def keep(_: Any, __: Any, out: Tensor, key: Any = (row, column)) -> None:
+                    out.retain_grad()
+                    outputs.setdefault(key, []).append(out)
+
+                operations[column].register_forward_hook(keep)
+    logits = net(X, relaxation.weights(alphas))
+    loss = F.cross_entropy(logits, torch.tensor([0, 1, 2, 0]))
+    loss.backward()
+    gradient = alphas["normal"].grad
+    assert gradient is not None and len(outputs) == 12
+    for (row, column), seen in outputs.items():
+        assert len(seen) == 3
+        # the output enters the edge with the factor α, so its gradient is α · ∂L/∂(edge output)
+        weight = float(alphas["normal"][row, column].detach())
+        rewards = [
+            -float((out.grad * out).detach().sum()) / weight for out in seen if out.grad is not None
+        ]
+        assert gradient[row, column].item() == pytest.approx(-sum(rewards), rel=1e-9)
