@@ -43,6 +43,7 @@ OTHER: dict[str, Any] = {
     "relaxation.partial_channels": 2,
     "relaxation.edge_normalization": True,
     "relaxation.flops_weight": 5.0,
+    "relaxation.flops_bound": 1.0,
     "relaxation.penalty.kind": "zero-one",
     "relaxation.penalty.weight": 5.0,
     "relaxation.unsampled": None,
@@ -114,6 +115,7 @@ READ_IN_VAIN = {
     "relaxation.init_std",
     "relaxation.edge_normalization",
     "relaxation.flops_weight",  # where α does not decide the weights, or stays
+    "relaxation.flops_bound",
     "relaxation.smoothing.kind",
     "relaxation.options",
     "selection.options",
@@ -262,6 +264,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "relaxation.partial_channels": ("darts-1st", {}),
     "relaxation.edge_normalization": ("darts-1st", {}),
     "relaxation.flops_weight": ("darts-1st", {}),
+    "relaxation.flops_bound": ("darts-1st", {"relaxation.flops_weight": 5.0}),
     "relaxation.penalty.kind": ("single-level", {}),
     "relaxation.penalty.weight": ("fairdarts", {}),
     "relaxation.unsampled": ("gdas", {}),

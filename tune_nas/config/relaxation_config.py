@@ -11,7 +11,7 @@ from tune_nas.config.options.categorical_options import CategoricalOptions
 from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOptions
 from tune_nas.config.options.smoothing_options import AdversarialOptions
 from tune_nas.config.part_section import PartSection
-from tune_nas.config.section import Channels, Rate, check_part
+from tune_nas.config.section import Channels, Fraction, Rate, check_part
 
 _ONE_PATH = ("gumbel", "categorical", "uniform-path")
 
@@ -75,6 +75,7 @@ class RelaxationConfig(CategoricalOptions, PenaltyOptions, GumbelOptions, _Relax
         flops_weight: Factor of a term in α's loss: the multiply-adds of the supernet's operations
             under their expected weights, divided by those with the most expensive operation on
             every edge (the form of ProxylessNAS and FBNet); 0 for no such term.
+        flops_bound: The quotient up to which the term is left out (DSNAS); 0 for always adding it.
         options: Keyword arguments of a custom class; of a shipped relaxation, another spelling of
             the keys that hold its options.
     """
@@ -86,6 +87,7 @@ class RelaxationConfig(CategoricalOptions, PenaltyOptions, GumbelOptions, _Relax
     partial_channels: Channels = 1
     edge_normalization: bool = False
     flops_weight: Rate = 0.0
+    flops_bound: Fraction = 0.0
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
