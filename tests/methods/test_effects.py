@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "relaxation.drop_path": 0.7,
     "relaxation.dropout.rate": 0.6,
     "relaxation.dropout.groups": None,
+    "relaxation.flops_bound": 1.0,
     "relaxation.penalty.kind": "zero-one",
     "relaxation.penalty.weight": 5.0,
     "relaxation.unsampled": None,
@@ -140,6 +141,7 @@ READ_IN_VAIN = {
     "relaxation.weights",  # with `uniform-path` only this one
     "relaxation.edge_normalization",
     "relaxation.flops_weight",  # where α does not decide the weights, or stays
+    "relaxation.flops_bound",
     "relaxation.smoothing.kind",
     "relaxation.drop_path",  # 0 in a single epoch
     "relaxation.options",
@@ -302,6 +304,7 @@ EFFECTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "relaxation.drop_path": ("r-darts-dp", {}),
     "relaxation.dropout.rate": ("dropnas", {}),
     "relaxation.dropout.groups": ("dropnas", {}),
+    "relaxation.flops_bound": ("darts-1st", {"relaxation.flops_weight": 5.0}),
     "relaxation.penalty.kind": ("single-level", {}),
     "relaxation.penalty.weight": ("fairdarts", {}),
     "relaxation.unsampled": ("gdas", {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,20 @@ def test_it_is_one_if_every_edge_has_its_most_expensive_operation_alone(kind: st
         assert objective.cost is not None
         found = float(objective.cost(objective.relaxation.weights(objective.alphas)))
     assert found == pytest.approx(1.0, abs=0.03)  # elu(−300) + 1 of dirichlet is 0, e.g.
+
+
+def test_it_counts_only_above_a_bound() -> None:
+    """Just above the quotient, term and gradient are 0; just below it, they are those without."""
+    objective, _ = problem("categorical")
+    assert objective.cost is not None
+    share = float(objective.cost(objective.relaxation.weights(objective.alphas)).detach()) / 0.7
+    assert 0.1 < share < 0.9
+    truth = objective.penalty()
+    for factor, counts in ((1.001, False), (0.999, True)):
+        bounded = replace(objective, cost=replace(objective.cost, bound=factor * share))
+        for found, true in zip(bounded.penalty(), truth, strict=True):
+            assert found is not None and true is not None
+            assert torch.equal(found, true if counts else torch.zeros_like(true))
 
 
 def test_it_is_added_to_the_penalty_of_a_relaxation() -> None:

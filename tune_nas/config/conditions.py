@@ -249,6 +249,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.partial_channels": (_left_to_the_trial("partial_channels"),),
     "relaxation.edge_normalization": (_HAS_ALPHA,),
     "relaxation.flops_weight": (_MOVES, _HAS_ALPHA),
+    "relaxation.flops_bound": (_MOVES, _HAS_ALPHA, _positive("relaxation.flops_weight")),
     "relaxation.penalty": (_MOVES,),
     "relaxation.penalty.weight": (one_of("relaxation.penalty.kind", "kl", "kl-all", "zero-one"),),
     "relaxation.unsampled": (_MOVES,),

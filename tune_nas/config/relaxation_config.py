@@ -15,7 +15,7 @@ from tune_nas.config.options.relaxation_options import GumbelOptions, PenaltyOpt
 from tune_nas.config.options.smoothing_options import AdversarialOptions
 from tune_nas.config.options.supernet_options import SupernetOptions
 from tune_nas.config.part_section import PartSection
-from tune_nas.config.section import Channels, Rate, check_part
+from tune_nas.config.section import Channels, Fraction, Rate, check_part
 
 _CONCRETE = ("gumbel", "concrete")
 _ONE_PATH = ("gumbel", "categorical", "uniform-path", "proximal", "controller")
@@ -106,6 +106,7 @@ class RelaxationConfig(
         flops_weight: Factor of a term in α's loss: the multiply-adds of the supernet's operations
             under their expected weights, divided by those with the most expensive operation on
             every edge (the form of ProxylessNAS and FBNet); 0 for no such term.
+        flops_bound: The quotient up to which the term is left out (DSNAS); 0 for always adding it.
         options: Keyword arguments of a custom class; of a shipped relaxation, another spelling of
             the keys that hold its options.
     """
@@ -117,6 +118,7 @@ class RelaxationConfig(
     partial_channels: Channels = 1
     edge_normalization: bool = False
     flops_weight: Rate = 0.0
+    flops_bound: Fraction = 0.0
     options: dict[str, Any] = Field(default_factory=dict)
 
     @property

@@ -121,6 +121,7 @@ class SupernetTraining:
                 self.trial.relaxation.flops_weight,
                 *(self.space, self.size, self.data.image_size),
                 like=next(iter(self.alphas.values())),
+                bound=self.trial.relaxation.flops_bound,
             ),
         )
 
