@@ -169,8 +169,8 @@ def test_at_zero_the_skip_does_not_run_and_the_rest_is_the_supernet_without_it(f
     for full in (False, True):
         weights = mixing(space, full=full)
         net, without = supernet(space, form), supernet(space, form, skip=False)
-        known = without.state_dict()
-        without.load_state_dict({key: net.state_dict()[key] for key in known})
+        known, held = without.state_dict(), net.state_dict()
+        without.load_state_dict({key: held[key] for key in known})
         assert torch.equal(net(X, weights), without(X, weights))
         found = torch.autograd.grad(
             net(X, weights).square().sum(), list(net.parameters()), allow_unused=True
