@@ -77,6 +77,16 @@ def test_each_pass_has_the_strongest_operation_and_as_many_edges_as_a_genotype(
     ] == CHOSEN
 
 
+def test_none_is_chosen_only_if_its_alpha_is_the_largest() -> None:
+    space = load_space("nasbench201")
+    relaxation = relaxation_of("proximal", space, init="half")
+    alpha = torch.full((6, 5), 0.5, dtype=torch.float64)
+    alpha[2, 0] = 0.6
+    alpha[3, 0] = alpha[3, 4] = 0.6
+    weights = relaxation.weights({"normal": alpha}, seed=0)["normal"].operations
+    assert places(weights) == [[0, 1], [1, 1], [2, 0], [3, 4], [4, 1], [5, 1]]
+
+
 def test_decided_edges_come_first_and_pruned_or_removed_ones_never(tmp_path: Path) -> None:
     search = small(tmp_path)
     search.choices.decide("normal", 2, 3)

@@ -16,7 +16,7 @@ from tune_nas.config import RelaxationConfig
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.relaxation import AlphaStep, Relaxation, Sample
 from tune_nas.seeds import Generators
-from tune_nas.spaces import Space
+from tune_nas.spaces import CellSpace, Space, operation_kind
 
 
 class Proximal(Relaxation):
@@ -42,6 +42,7 @@ class Proximal(Relaxation):
         super().__init__(config, space, choices)
         self._space = space
         self._eligible = {name: cell.eligible() for name, cell in self.cells.items()}
+        self._zeros = {name: _zeros(cell) for name, cell in self.cells.items()}
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Return α itself, in [0, 1], by which operations and edges are selected."""
@@ -79,13 +80,18 @@ class Proximal(Relaxation):
     def chosen(self, name: str, alpha: Tensor) -> Tensor:
         """Return the mask of the operations of the discretized α, (edges, operations), on the CPU.
 
-        Ties go to the first. Decided edges come first, with their operation.
+        Ties go to the first operation, but to ``none`` last: with it on every edge, as at the start
+        in a space that has it, no α would have a gradient. Decided edges come first.
         """
         remaining, decided = self.choices.remaining(name), self.choices.decided(name)
         eligible = remaining & self._eligible[name]
         allowed = torch.where(eligible.any(dim=1, keepdim=True), eligible, remaining)
         values = alpha.detach().double().cpu().masked_fill(~allowed, -math.inf)
-        best, columns = values.max(dim=1)
+        zeros = self._zeros[name]
+        best, columns = values.masked_fill(zeros, -math.inf).max(dim=1)
+        of_zeros, zero_columns = values.masked_fill(~zeros, -math.inf).max(dim=1)
+        columns = torch.where(of_zeros > best, zero_columns, columns)
+        best = torch.maximum(best, of_zeros)
         best = best.masked_fill(decided, math.inf)
         kept = torch.zeros_like(decided)
         cell = self.cells[name]
@@ -97,6 +103,15 @@ class Proximal(Relaxation):
         return (torch.zeros_like(remaining).scatter(1, columns[:, None], True)) & (
             kept[:, None] & allowed
         )
+
+
+def _zeros(cell: CellSpace) -> Tensor:
+    """Return the mask of the operations that are ``none``, (edges, operations), bool."""
+    mask = torch.zeros_like(cell.mask())
+    for row, names in enumerate(cell.operations):
+        for column, operation in enumerate(names):
+            mask[row, column] = operation_kind(operation) == "none"
+    return mask
 
 
 class ChosenAlone(Proximal):
