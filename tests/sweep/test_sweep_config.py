@@ -27,7 +27,7 @@ ON_DIGITS = {
     "r-darts-l2": 16,
     "rank-nosh-ablation": 12,
 }
-ON_CIFAR = {"analyses": 6, "collapse": 6, "lambda-truth": 25, "methods": 69, "rank-nosh-darts": 6}
+ON_CIFAR = {"analyses": 4, "collapse": 6, "lambda-truth": 25, "methods": 69, "rank-nosh-darts": 6}
 SHIPPED = {**ON_DIGITS, **ON_CIFAR}
 
 
