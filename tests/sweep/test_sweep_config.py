@@ -29,7 +29,7 @@ ON_DIGITS = {
     "rank-nosh-ablation": 12,
 }
 ON_CIFAR = {
-    "analyses": 6,
+    "analyses": 4,
     "collapse": 6,
     "combine": 1,
     "data-batch": 15,
