@@ -34,6 +34,16 @@ class TestPath(RelaxationContract):
     settings: ClassVar[dict[str, object]] = {"selection.sampled.genotypes": 2}
 
 
+class TestController(RelaxationContract):
+    kind = "controller"
+    trial = "enas"
+    settings: ClassVar[dict[str, object]] = {
+        "selection.sampled.genotypes": 2,
+        "update.policy.steps": 2,
+        "update.policy.samples": 2,
+    }
+
+
 class TestSharpening(RelaxationContract):
     kind = "own_parts:Sharpening"
     options: ClassVar[dict[str, object]] = {"end": 0.2}
