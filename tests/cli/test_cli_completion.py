@@ -33,7 +33,7 @@ def completed(folder: Path, *words: str) -> list[str]:
     ("words", "expected"),
     [
         (["swe"], ["sweep"]),
-        (["search", "darts-"], ["darts-1st", "darts-2nd", "darts-pt"]),
+        (["search", "darts-p"], ["darts-plus", "darts-plus-ranking", "darts-pt"]),
         (["sweep", "lam"], ["lambda", "lambda-activation-rate", "lambda-truth"]),
         (["search", "gdas", "--space", "nas"], ["nasbench201"]),
         (["search", "gdas", "--data", "cifar"], ["cifar10", "cifar100"]),

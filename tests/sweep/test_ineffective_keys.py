@@ -42,7 +42,8 @@ GUMBEL = {"relaxation.kind": "gumbel"}
         ),
         (
             *("rsps", "optimizer.alphas.learning_rate", 0.1),
-            "update.level is 'none'; it needs update.level 'single' or 'bilevel' or 'mixed'",
+            "update.level is 'none'; it needs update.level 'single' or 'bilevel' or 'mixed' or "
+            "'policy'",
         ),
         (
             *("sgas-pt", "selection.perturbation.interval", 2),
@@ -204,7 +205,9 @@ def test_a_fixed_key_needs_one_trial_of_the_sweep_that_reads_it(make_sweep: Make
         make_sweep(trial=None, parameters=trials, set_in={"rsps": rate})
     assert make_sweep(trial=None, parameters=trials, set_in={"darts-1st": rate})
     swept = {**trials, "optimizer.alphas.learning_rate": {"grid": [0.1, 0.2]}}
-    with pytest.raises(ConfigError, match=r"add when: {update.level: \[single, bilevel, mixed\]}"):
+    with pytest.raises(
+        ConfigError, match=r"add when: {update.level: \[single, bilevel, mixed, policy\]}"
+    ):
         make_sweep(trial=None, parameters=swept)
 
 

@@ -83,6 +83,16 @@ class TestProximal(RelaxationContract):
     kind = "proximal"
 
 
+class TestController(RelaxationContract):
+    kind = "controller"
+    trial = "enas"
+    settings: ClassVar[dict[str, object]] = {
+        "selection.sampled.genotypes": 2,
+        "update.policy.steps": 2,
+        "update.policy.samples": 2,
+    }
+
+
 class TestSharpening(RelaxationContract):
     kind = "own_parts:Sharpening"
     options: ClassVar[dict[str, object]] = {"end": 0.2}
