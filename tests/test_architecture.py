@@ -126,7 +126,7 @@ def test_the_package_stays_as_good_as_it_is(architecture: Any, package: Any) -> 
     inside = sum(len(architecture.imports_inside_functions(module)) for module in package.values())
     assert inside <= 15
     assert architecture.any_per_thousand_lines(package) <= 3.5
-    assert len(architecture.large_classes(package)) <= 3  # Search, Relaxation, Genotype
+    assert len(architecture.large_classes(package)) <= 4  # Search, its base, Relaxation, Genotype
     assert len(architecture.repeated_file_names(package)) == 0
     median, p90, longest = architecture.file_lengths(package)
     assert median <= 108 and p90 <= 252 and longest <= 399

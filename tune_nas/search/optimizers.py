@@ -76,12 +76,6 @@ class Optimizers:
         self.alphas = _alphas_optimizer(self.config.alphas, self._architecture, self._capturable)
 
     @property
-    def alphas_rate(self) -> float:
-        """α's learning rate, or the size η of its multiplicative steps."""
-        config = self.config.alphas
-        return config.step_size if config.kind == "exponentiated" else config.learning_rate
-
-    @property
     def weight_decay(self) -> float:
         """The weight decay of w."""
         return self._weight_decay
@@ -173,6 +167,11 @@ class Optimizers:
         self._weight_decay = self.weights.param_groups[0]["weight_decay"]
         self.alphas.load_state_dict(state["alphas"])
         self._trained = list(state.get("trained", self._trained))
+
+
+def alphas_rate(config: AlphasOptimizer) -> float:
+    """Return α's learning rate, or the size η of its multiplicative steps."""
+    return config.step_size if config.kind == "exponentiated" else config.learning_rate
 
 
 def scheduled_rate(trial: TrialConfig, epoch: int) -> float:

@@ -185,8 +185,8 @@ class EarlierEpochs(Protocol):
         ...
 
 
-class SearchControl(SearchView, EarlierEpochs, Protocol):
-    """The changes to a search that are allowed between its epochs."""
+class CandidateControl(Protocol):
+    """The changes to the candidate operations of a search."""
 
     def decide(self, cell: str, row: int, column: int) -> None:
         """Choose one operation for an edge.
@@ -210,6 +210,10 @@ class SearchControl(SearchView, EarlierEpochs, Protocol):
         α of an operation that returns is where it was left: `restart_alphas` samples it again.
         """
         ...
+
+
+class SearchControl(SearchView, CandidateControl, EarlierEpochs, Protocol):
+    """The changes to a search that are allowed between its epochs."""
 
     def scale_learning_rate(self, factor: float, floor: float = 0.0) -> None:
         """Multiply the learning rate of w by a factor from the next epoch on.

@@ -46,7 +46,7 @@ class Proximal(Relaxation):
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Return α itself, in [0, 1], by which operations and edges are selected."""
-        return alphas.clamp(0.0, 1.0) * mask
+        return alphas * mask
 
     def for_weights(self) -> Relaxation:
         """Return the one that runs only the chosen operations, or that of the trial."""
