@@ -186,7 +186,7 @@ def check_choices(name: str, search: Search, states: States) -> None:
         expected = [2 if epoch in went else epoch for epoch in metric("epoch")]
         assert metric("genotype_epoch") == expected
         assert search.epoch == (4 if name == "darts-es" else len(epochs) + 2 * 2)
-        assert metric("weight_decay/weights") == (
+        assert metric("weight_decay/weights") == pytest.approx(
             [] if name == "darts-es" else [3e-4] * 4 + [3e-3] * 2 + [0.03] * 3
         )
         assert (search.stop_reason is None) == (name == "r-darts-ada")

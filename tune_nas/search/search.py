@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +40,7 @@ from tune_nas.search.probes import (
 from tune_nas.search.rules import Rule, make_rules
 from tune_nas.search.selection import make_selection
 from tune_nas.search.selection.selection import at_least_one_to_select
+from tune_nas.search.snapshots import load_snapshot, take_snapshot
 from tune_nas.search.stepping import Step, run_steps
 from tune_nas.search.supernet_training import SupernetTraining
 from tune_nas.search.together import Together
@@ -106,6 +106,11 @@ class Search(SupernetTraining):
         return self.epoch - self._repeated
 
     @property
+    def weight_decay(self) -> float:
+        """The weight decay of w."""
+        return self.optimizers.weight_decay
+
+    @property
     def epochs(self) -> int:
         """Total number of epochs."""
         tuning = at_least_one_to_select(self.trial, self.selection.tuning_epochs)
@@ -151,12 +156,14 @@ class Search(SupernetTraining):
         """Multiply w's learning rate from the next epoch on, with a floor for the total factor."""
         self.rate_factor = max(floor, self.rate_factor * factor)
 
+    def set_weight_decay(self, weight_decay: float) -> None:
+        """Change the weight decay of w from now on."""
+        self.optimizers.set_weight_decay(weight_decay)
+
     def snapshot(self) -> State:
         """Return the state of the training after this epoch, on the CPU, for `go_back`."""
-        rules = [rule.state_dict() for rule in self.rules if not rule.rolls_back]
         return {
-            **self.training_snapshot(),
-            "rules": copy.deepcopy(rules),
+            **take_snapshot(self, self.rules),
             "rate_factor": self.rate_factor,
             "epoch": self.epoch,
             "schedule_epoch": self.schedule_epoch,
@@ -165,14 +172,10 @@ class Search(SupernetTraining):
 
     def go_back(self, snapshot: State) -> None:
         """Restore the training of an earlier epoch; the number of epochs run stays."""
-        state = copy.deepcopy(snapshot)  # optimizers keep the tensors that they load
-        self.load_training_snapshot(state)
-        kept = [rule for rule in self.rules if not rule.rolls_back]
-        for rule, saved in zip(kept, state["rules"], strict=True):
-            rule.load_state_dict(saved)
-        self.rate_factor = state["rate_factor"]
-        self._repeated = self.epoch - state["schedule_epoch"]
-        self._restored = state["metrics"]
+        load_snapshot(self, self.rules, snapshot)
+        self.rate_factor = snapshot["rate_factor"]
+        self._repeated = self.epoch - snapshot["schedule_epoch"]
+        self._restored = dict(snapshot["metrics"])
         self._set_epoch(self.schedule_epoch - 1)
         self.epoch_weights = self.expected_weights()
 

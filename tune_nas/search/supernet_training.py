@@ -6,11 +6,9 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import cast
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 
 from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
@@ -126,15 +124,6 @@ class SupernetTraining:
         """Number of w steps per epoch."""
         return self.trial.schedule.steps_per_epoch or self._train.steps_per_epoch
 
-    @property
-    def weight_decay(self) -> float:
-        """The weight decay of w."""
-        return self.optimizers.weight_decay
-
-    def set_weight_decay(self, weight_decay: float) -> None:
-        """Change the weight decay of w from now on."""
-        self.optimizers.set_weight_decay(weight_decay)
-
     def set_batch_size(self, batch_size: int) -> None:
         """Change the batch size from now on; both streams start a new pass."""
         self.batch_size = batch_size
@@ -197,16 +186,6 @@ class SupernetTraining:
         self.set_batch_size(state["batch_size"])
         self._train.load_state_dict(state["train_batches"])
         self._valid.load_state_dict(state["valid_batches"])
-
-    def training_snapshot(self) -> State:
-        """Return the training state and the candidate operations, on the CPU."""
-        state = {**self.training_state(), "choices": self.choices.state_dict()}
-        return cast(State, tree_map_only(Tensor, Tensor.cpu, state))
-
-    def load_training_snapshot(self, state: State) -> None:
-        """Restore what `training_snapshot` returned; tensors of the state may be used."""
-        self.load_training_state(state)
-        self.choices.load_state_dict(state["choices"])
 
 
 def _assign(
