@@ -311,7 +311,7 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "optimizer.alphas.betas": (0.0, 0.999),
         "optimizer.alphas.epsilon": 1e-3,
         "optimizer.alphas.weight_decay": 0.0,
-        "selection.sampled": {"genotypes": 100, "batches": 1},
+        "selection.sampled": {"candidates": "uniform", "genotypes": 100, "batches": 1},
     },
 }
 OWN_RETRAIN = (

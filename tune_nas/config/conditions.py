@@ -236,7 +236,7 @@ _OTHERS: Mapping[str, tuple[Condition, ...]] = {
     "relaxation.temperature.end": (_SEVERAL_EPOCHS,),
     "relaxation.auxiliary_skip.end": (Condition((_EPOCHS,), _grows, f"{_EPOCHS} > 1"),),
     "relaxation.drop_path": (_SEVERAL_EPOCHS,),
-    "relaxation.weights": (_HAS_ALPHA,),
+    "relaxation.weights": (_other_than("uniform-path"),),
     "relaxation.smoothing": (
         Condition(
             (_KIND, _WEIGHTS),
