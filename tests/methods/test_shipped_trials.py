@@ -52,7 +52,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "gaea-bilevel": ("simplex", "bilevel", 1, "α w", "magnitude", 25, 64, 0.025, 0.013, 0.1),
     "gaea-erm": ("simplex", "single", 1, "α w", "magnitude", 25, 64, 0.025, 0.013, 0.1),
     "gaea-pc-darts": ("simplex", "bilevel", 1, "α w", "magnitude", 50, 256, 0.1, 0.0, 0.1),
-    "gaea-gdas": ("gumbel", "bilevel", 1, "w α", "magnitude", 250, 64, 0.025, 0.001, 0.01),
+    "gaea-gdas": ("gumbel", "bilevel", 1, "α w", "magnitude", 250, 64, 0.025, 0.001, 0.01),
     "xnas": ("simplex", "bilevel", 1, "α w", "magnitude", 50, 64, 0.025, 0.001, None),
     "dsnas": ("categorical", "single", 1, "both", "magnitude", 240, 1024, 0.5, 0.0, 1e-3),
     "proxylessnas": ("categorical", "bilevel", 1, "w α", "magnitude", 120, 64, 0.025, 0.0, 1e-3),
@@ -203,11 +203,11 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "data.single_level": "all",
         "optimizer.alphas.kind": "exponentiated",
         "optimizer.alphas.weight_decay": 0.0,
-        "update.alpha_batch": "same",
+        "update.alpha_batch": "separate",
     },
     "gaea-pc-darts": {
         "space.name": "darts",
-        "update.warmup": 15,
+        "update.warmup": 0,
         "relaxation.partial_channels": 4,
         "relaxation.edge_normalization": True,
         "optimizer.alphas.weight_decay": 0.0,
@@ -215,6 +215,9 @@ PARTICULARS: dict[str, dict[str, Any]] = {
     },
     "gaea-gdas": {
         "space.name": "nasbench201",
+        "space.init_channels": 24,
+        "optimizer.weights.weight_decay": 3e-4,
+        "optimizer.weights.nesterov": False,
         "relaxation.alphas": "probabilities",
         "relaxation.temperature": {"start": 10.0, "end": 0.1},
         "optimizer.alphas.kind": "exponentiated",
@@ -231,6 +234,8 @@ PARTICULARS: dict[str, dict[str, Any]] = {
     "dsnas": {
         "space.name": "darts-all-edges",
         "relaxation.gradient": "score",
+        "relaxation.init_std": 0.01,
+        "optimizer.alphas.betas": (0.5, 0.999),
         "schedule.early_fixing": {"gap": 0.3},
         "optimizer.alphas.weight_decay": 0.0,
     },
@@ -241,6 +246,8 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "optimizer.alphas.betas": (0.0, 0.999),
         "optimizer.alphas.weight_decay": 0.0,
         "optimizer.weights.weight_decay": 4e-5,
+        "optimizer.weights.nesterov": True,
+        "optimizer.weights.clip": 0.0,
     },
     "parsec": {
         "relaxation.gradient": "importance",
@@ -311,7 +318,7 @@ PARTICULARS: dict[str, dict[str, Any]] = {
         "optimizer.alphas.betas": (0.0, 0.999),
         "optimizer.alphas.epsilon": 1e-3,
         "optimizer.alphas.weight_decay": 0.0,
-        "selection.sampled": {"genotypes": 100, "batches": 1},
+        "selection.sampled": {"candidates": "uniform", "genotypes": 100, "batches": 1},
     },
 }
 OWN_RETRAIN = (
