@@ -31,7 +31,7 @@ class WipeOutOptions(Section):
     """Options of ``wipe_out``: remove operations that cannot win any more (XNAS).
 
     Args:
-        factor: Factor of the bound 2 η L (T − t) on the change of a log ratio of weights: 1 in XNAS;
+        factor: Factor of the bound 2 η L (T − t) on the change of a log ratio of weights (XNAS: 1);
             at less than 1, operations that could still win are removed, too.
     """
 
