@@ -23,7 +23,7 @@ INF = float("inf")
         ({"update.lambda": float("nan")}, "update.lambda is nan, but must be >= 0"),
         (
             {"update.level": "tri"},
-            "update.level is 'tri', but must be 'single', 'bilevel', 'mixed' or 'none'",
+            "update.level is 'tri', but must be 'single', 'bilevel', 'mixed', 'policy' or 'none'",
         ),
         (
             {"update.lambda": 0.3},

@@ -71,7 +71,7 @@ OWN: dict[str, dict[str, Any]] = {
     "sgas": _GREEDY,
     "sgas-pt": {**_GREEDY, "selection.perturbation.batches": 1},
     "pc-darts": {"space.init_channels": 4, "update.warmup": 1},
-    "gaea-pc-darts": {"space.init_channels": 4, "update.warmup": 1},
+    "gaea-pc-darts": {"space.init_channels": 4},
     "xnas": {"schedule.wipe_out.factor": 0.002},  # else nothing is sure before the last step
     "p-darts": {
         "schedule.epochs": 6,

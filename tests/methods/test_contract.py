@@ -183,7 +183,7 @@ def check_alphas(name: str, states: States, gradients: list[list[bool]]) -> None
         anew = name == "p-darts"  # where α is drawn again
         assert moved[2::2] == [anew] * len(moved[2::2])
         assert not moved[0]
-    elif name.endswith("pc-darts") or name == "proxylessnas":
+    elif name in ("pc-darts", "proxylessnas"):
         assert moved == [False, True, True]
     else:
         assert all(moved[:3])

@@ -295,7 +295,7 @@ def test_every_epoch_resumes_to_the_bit(tmp_path: Any) -> None:
             "update.order is 2, but must be 1 where update.level is 'policy' (order 2 needs "
             "'bilevel' or 'mixed')",
         ),
-        ({"relaxation.edge_normalization": True}, "'controller' draws edges whatever β is"),
+        ({"relaxation.edge_normalization": True}, "'controller' samples edges regardless of β"),
         ({"relaxation.smoothing.kind": "random"}, "'controller' runs one operation per edge"),
     ],
 )

@@ -278,7 +278,7 @@ def test_a_path_is_an_architecture_of_the_space_and_all_are_as_likely() -> None:
         ({"kind": "categorical", "smoothing": {"kind": "random"}}, "has no weights to smooth"),
         ({"kind": "softmax", "penalty": {"kind": "kl"}}, "belongs to relaxation.kind 'dirichlet'"),
         ({"kind": "gumbel", "penalty": {"kind": "kl-all"}}, "belongs to relaxation.kind 'dirichl"),
-        ({"kind": "uniform-path", "edge_normalization": True}, "draws edges whatever β is"),
+        ({"kind": "uniform-path", "edge_normalization": True}, "samples edges regardless of β"),
         (
             {"kind": "uniform-path", "partial_channels": 3},
             "partial_channels is 3, but must divide the ch",

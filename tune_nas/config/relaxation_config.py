@@ -165,8 +165,8 @@ class RelaxationConfig(
                 )
         if self.edge_normalization and self.kind in _EDGES_AT_RANDOM:
             raise ValueError(
-                f"relaxation.edge_normalization is true, but relaxation.kind '{self.kind}' draws "
-                "edges whatever β is"
+                f"relaxation.edge_normalization is true, but relaxation.kind '{self.kind}' samples "
+                "edges regardless of β"
             )
         owners = {"kl": "dirichlet", "kl-all": "dirichlet", "zero-one": "sigmoid"}
         owner = owners.get(self.penalty.kind)

@@ -31,8 +31,8 @@ class WipeOutOptions(Section):
     """Options of ``wipe_out``: remove operations that cannot win any more (XNAS).
 
     Args:
-        factor: Factor of the bound 2 η L (T − t) on the change of a log ratio of weights; at less
-            than 1 (XNAS), operations are removed that could still win.
+        factor: Factor of the bound 2 η L (T − t) on the change of a log ratio of weights (XNAS: 1);
+            at less than 1, operations that could still win are removed, too.
     """
 
     factor: Positive = 1.0

@@ -51,8 +51,9 @@ class SampledOptions(Section):
     """Options of ``sampled``: the best of many genotypes (RSPS, arXiv:1902.07638).
 
     Args:
-        candidates: ``uniform``: sampled uniformly (RSPS); ``most-probable``: those with the largest
-            probabilities by α, without sampling (SETN, arXiv:1910.11831).
+        candidates: ``uniform``: sampled uniformly (RSPS), or from the controller if there is one
+            (ENAS); ``most-probable``: those with the largest probabilities by α, without sampling
+            (SETN, arXiv:1910.11831).
         genotypes: Number of genotypes at the end of each epoch.
         batches: Number of validation batches that each is evaluated on.
     """
