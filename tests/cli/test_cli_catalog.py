@@ -134,6 +134,10 @@ def test_a_shown_trial_names_the_keys_without_effect(command_line) -> None:
     assert comments[0] == "# no effect on this trial:"
     assert "#   update.epsilon: update.order is 1" in comments
     assert not any("temperature" in line for line in comments)
+    assert not any("eigenvalue" in line for line in comments)  # a rule that it does not have
+    assert "#   schedule.eigenvalue.max_decay: schedule.eigenvalue.action is 'stop'" in (
+        command_line.ok("show", "darts-es").splitlines()
+    )
     assert "#   relaxation.temperature.end: relaxation.kind is 'softmax'" in (
         command_line.ok("show", "darts-1st").splitlines()
     )

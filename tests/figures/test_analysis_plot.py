@@ -49,6 +49,14 @@ def test_values_of_an_epoch_are_averaged() -> None:
     assert found["conv"] == [(1.0, pytest.approx(1.2)), (2.0, pytest.approx(2.2))]
 
 
+def test_epochs_with_equal_values_stay_apart_and_in_order() -> None:
+    rows: list[tuple[Value, ...]] = [(1, 10.0, 0.1), (2, 20.0, 0.3), (3, 10.0, 0.2)]
+    axes = TableAxes("accuracy", "gap", connected=True, own_epochs=True)
+    found = points(plot_analysis(AnalysisTable("k", ("epoch", "accuracy", "gap"), rows, axes)), 0)
+    (drawn,) = found.values()
+    assert drawn == [(10.0, 0.1), (20.0, 0.3), (10.0, 0.2)]
+
+
 def test_nothing_to_draw() -> None:
     table = AnalysisTable("k", ("x", "y"), [(1, math.nan)], TableAxes("x", "y"))
     with pytest.raises(ValueError, match="column y of the analysis 'k' has no number"):

@@ -93,6 +93,29 @@ def test_the_page_shows_the_probe_of_the_example() -> None:
     assert block in (EXAMPLES / "own_parts.py").read_text(encoding="utf-8")
 
 
+def test_the_relaxation_of_the_page_bounds_alphas_and_trains_w_flat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (EXAMPLES.parent / "docs" / "custom-parts.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(from torch import Tensor.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "bounded_parts.py").write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    bounded = {"kind": "bounded_parts:Bounded", "options": {"bound": 0.001}}
+    space = {"name": "nasbench201", "init_channels": 2, "cells": 1}
+    search = Search(load_trial("darts-1st", {**SMALL, "space": space, "relaxation": bounded}))
+    search.choices.decide("normal", 0, 1)
+    with torch.no_grad():
+        search.alphas["normal"][0, 1] = 5.0  # decided, so it stays
+    search.run_epoch()
+    alphas = search.alphas["normal"].detach()
+    assert float(alphas[0, 1]) == 5.0
+    # α₀ has a standard deviation of 0.001, so some of 25 are beyond it
+    assert float(alphas[1:].abs().max()) == pytest.approx(0.001)
+    flat = search.relaxation.for_weights().weights(search.alphas)["normal"].operations
+    torch.testing.assert_close(flat[1:], (alphas[1:] / 10).softmax(dim=1))
+    assert flat[0].tolist() == [0, 1, 0, 0, 0]
+
+
 @pytest.mark.parametrize(("power", "kept"), [(0.0, [1, 2]), (1.0, [0, 1])])
 def test_a_clear_choice_comes_before_a_large_weight(
     in_examples: None, power: float, kept: list[int]

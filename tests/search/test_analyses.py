@@ -127,10 +127,13 @@ def test_the_gradient_of_a_cell_is_a_central_difference(search: Search) -> None:
     assert bool((mean[:, 0] == 0).all())  # `none` adds nothing
 
 
+@pytest.mark.parametrize("beta", [0.0, 1.0])
 @pytest.mark.parametrize("form", ["plain", "torch", "fast"])
-def test_cells_run_with_their_own_weights_in_every_form(form: str) -> None:
+def test_cells_run_with_their_own_weights_in_every_form(form: str, beta: float) -> None:
     """With equal copies the logits are the same; the shared weights are not read then."""
-    own = Search(tiny_trial(**{**EXACT, "runtime.implementation": form}))
+    skip = {"relaxation.auxiliary_skip.start": beta}
+    own = Search(tiny_trial(**{**EXACT, **skip, "runtime.implementation": form}))
+    own.supernet.skip_weight = beta
     weights = own.expected_weights()
     zeros = {name: copy.copy(each) for name, each in weights.items()}
     for each in zeros.values():
@@ -198,13 +201,16 @@ def test_operations_that_were_removed_have_no_row() -> None:
     assert len(rows) == 2 * (1 + 5 * 5)
 
 
+@pytest.mark.parametrize("beta", [0.0, 1.0])
 @pytest.mark.parametrize("form", ["plain", "torch", "fast"])
-def test_two_edges_change_places(form: str) -> None:
+def test_two_edges_change_places(form: str, beta: float) -> None:
     """As in a supernet whose modules are exchanged by hand; afterwards all is as it was."""
-    own = Search(tiny_trial(**{**EXACT, "runtime.implementation": form}))
+    skip = {"relaxation.auxiliary_skip.start": beta}
+    own = Search(tiny_trial(**{**EXACT, **skip, "runtime.implementation": form}))
     own.run_epoch()
     swaps = [(0, 5), (1, 2), None]
-    plain = Search(tiny_trial(**{**EXACT, "runtime.implementation": "plain"}))
+    plain = Search(tiny_trial(**{**EXACT, **skip, "runtime.implementation": "plain"}))
+    plain.supernet.skip_weight = own.supernet.skip_weight
     plain.supernet.load_state_dict(own.supernet.state_dict())
     weights = own.expected_weights()
     by_hand = []

@@ -53,6 +53,15 @@ class Detached(Relaxation):
         weights = alphas.masked_fill(~mask, -torch.inf).softmax(dim=1).nan_to_num(0.0)
         return weights.detach() + 2 * (weights - weights.detach())
 
+class Fading(Relaxation):
+    """Shrinks all α after each step, also those of decided edges."""
+    adjusts_alphas = True
+    def relax(self, alphas, mask):
+        return alphas.masked_fill(~mask, -torch.inf).softmax(dim=1).nan_to_num(0.0)
+    def adjust_alphas(self, step):
+        for alphas in step.alphas.values():
+            alphas.mul_(0.9)
+
 class Restless(Selection):
     """Prunes an edge whenever it is asked."""
     def genotype(self):
@@ -196,6 +205,15 @@ def test_a_relaxation_with_another_gradient() -> None:
     Contract().test_operations_that_an_edge_does_not_have_weigh_nothing()
     with pytest.raises(RuntimeError, match="Jacobian mismatch"):
         Contract().test_the_gradient_is_that_of_the_weights()
+
+
+def test_a_relaxation_that_adjusts_decided_edges() -> None:
+    class Contract(RelaxationContract):
+        kind = "broken_parts:Fading"
+
+    Contract().test_decided_edges_weigh_one_and_pruned_edges_nothing()
+    with pytest.raises(AssertionError, match="α of a closed edge changed"):
+        Contract().test_adjustments_leave_decided_and_pruned_edges()
 
 
 def test_a_selection_that_changes_the_search() -> None:

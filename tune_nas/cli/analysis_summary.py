@@ -42,7 +42,8 @@ def print_analysis(table: StrengthTable | AnalysisTable, output: Format) -> None
     if isinstance(table, AnalysisTable):
         echo(printable(table.title()))
         print_table(list(table.columns), table.text_rows())
-        echo(table.sentence())
+        if sentence := table.sentence():
+            echo(sentence)
         return
     for edge in table.edges:
         echo(edge.title())

@@ -10,6 +10,7 @@ import yaml
 
 from tune_nas import shipped
 from tune_nas.config import TrialConfig, dotted_keys
+from tune_nas.config.conditions import value_of
 from tune_nas.config.effects import no_effect
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial, read_yaml
@@ -52,8 +53,12 @@ def kind_of(name: str) -> str:
 def without_effect(name: str) -> str:
     """Return the keys without effect on a search as comment lines; empty if there are none."""
     trial = load_trial(name)
+    content = trial.to_dict()
     by_section: dict[str, list[tuple[str, str | None]]] = {}
     for key in dotted_keys(TrialConfig):
+        parent, _, _ = key.rpartition(".")
+        if parent and value_of(content, parent) is None:
+            continue  # of a section that is null, e.g. of a rule that the trial does not have
         reason = no_effect(trial, key, declared_reads)
         found = None if reason is None else reason.found
         by_section.setdefault(key.partition(".")[0], []).append((key, found))

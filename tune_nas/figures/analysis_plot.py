@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tune_nas.analysis_table import AnalysisTable, Value
+from tune_nas.analysis_table import AnalysisTable, TableAxes, Value
 from tune_nas.figures.palette import GRID, INK, PALETTE, QUIET
 
 _PER_ROW = 2
@@ -22,7 +22,8 @@ Points = list[tuple[float, float]]
 def plot_analysis(table: AnalysisTable) -> Figure:
     """Plot an analysis: a panel for each value of its panel columns, a color for each series.
 
-    Values with equal x, e.g. of several edges in an epoch, are averaged if points are connected.
+    Values with equal x, e.g. of several edges in an epoch, are averaged if points are connected,
+    unless the points are epochs.
 
     Raises:
         ValueError: If the table has no finite value.
@@ -50,7 +51,7 @@ def plot_analysis(table: AnalysisTable) -> Figure:
                 for at in own
                 if series[at] == name and isinstance(y[at], int | float)
             ]
-            _draw(axis, points, str(name), PALETTE[color % len(PALETTE)], axes.connected)
+            _draw(axis, points, str(name), PALETTE[color % len(PALETTE)], axes)
         _style(axis, " ".join(map(str, panel)), axes.x, axes.y)
         if all(isinstance(x[at], int) for at in own):
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -74,9 +75,9 @@ def _places(values: Sequence[Value]) -> dict[Value, float]:
     return {value: float(place) for place, value in enumerate(different)}
 
 
-def _draw(axis: Axes, points: Points, label: str, color: str, connected: bool) -> None:
+def _draw(axis: Axes, points: Points, label: str, color: str, axes: TableAxes) -> None:
     finite = [point for point in points if all(map(math.isfinite, point))]
-    if connected:
+    if axes.connected and not axes.own_epochs:
         finite = _averaged(finite)
     axis.plot(
         [point[0] for point in finite],
@@ -84,7 +85,7 @@ def _draw(axis: Axes, points: Points, label: str, color: str, connected: bool) -
         color=color,
         marker="o",
         markersize=3.5,
-        linewidth=1.3 if connected else 0,
+        linewidth=1.3 if axes.connected else 0,
         label=label,
     )
 

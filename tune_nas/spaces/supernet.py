@@ -18,7 +18,7 @@ from tune_nas.spaces.fast import FastCell
 from tune_nas.spaces.mixed_cell import MixedCell
 from tune_nas.spaces.native_cell import NativeCell
 from tune_nas.spaces.space import Space
-from tune_nas.spaces.weights import MixingWeights
+from tune_nas.spaces.weights import CellWeights, MixingWeights
 
 _FORMS: dict[str, type[MixedCell]] = {"plain": MixedCell, "torch": FastCell, "fast": NativeCell}
 
@@ -162,6 +162,17 @@ class Supernet(nn.Module):
         """
         self._draw_seed, self._generators = seed, generators
 
+    def beside_skips(self, name: str, weights: CellWeights) -> CellWeights:
+        """Return the weights that a cell's body receives: with β of auxiliary skips, if any.
+
+        Args:
+            name: The cell type.
+            weights: Its mixing weights.
+        """
+        if not self._sizes["auxiliary_skip"]:
+            return weights
+        return with_skip_weight(weights, self.space.cells[name], self.skip_weight)
+
     def forward(self, x: Tensor, weights: MixingWeights) -> Tensor:
         """Return the logits (n, n_classes) of images (n, in_channels, h, w).
 
@@ -183,11 +194,7 @@ class Supernet(nn.Module):
             if name not in weights:
                 raise ValueError(f"weights has no cell '{name}'")
             weights[name].check(cell, name)
-        if self._sizes["auxiliary_skip"]:
-            weights = {
-                name: with_skip_weight(weights[name], cell, self.skip_weight)
-                for name, cell in self.space.cells.items()
-            }
+        weights = {name: self.beside_skips(name, weights[name]) for name in self.space.cells}
 
         draws = None
         if self.draws:

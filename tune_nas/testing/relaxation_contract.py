@@ -78,6 +78,22 @@ class RelaxationContract(PartContract):
             assert torch.equal(decided.detach(), expected)
             assert not bool(pruned.any())
 
+    def test_adjustments_leave_decided_and_pruned_edges(self) -> None:
+        """`adjust_alphas` changes no bit of the α of an edge that is decided or pruned."""
+        search = Search(self.make_trial())
+        if not search.relaxation.adjusts_alphas:
+            return
+        before = _random_alphas(search)
+        cell = next(iter(search.space.cells))
+        search.choices.decide(cell, 0, 2)
+        search.choices.prune(cell, 1)
+        after = {name: alphas.clone() for name, alphas in before.items()}
+        for alphas in after.values():
+            alphas[2:] += 0.5  # an optimizer's step, after which closed edges are restored
+        with torch.no_grad():
+            search.relaxation.adjust_alphas(AlphaStep(before, after, {}, [0], new_generator))
+        assert torch.equal(after[cell][:2], before[cell][:2]), "α of a closed edge changed"
+
     def test_the_first_alphas_follow_from_the_seed(self) -> None:
         """α₀ is the same for the same generator, and 0 where an edge lacks an operation."""
         relaxation = Search(self.make_trial()).relaxation

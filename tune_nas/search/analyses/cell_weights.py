@@ -52,7 +52,8 @@ def separate_weights(supernet: Supernet, weights: Sequence[CellWeights]) -> Iter
 
     with ExitStack() as hooks:
         for block, own in zip(cells_of(supernet), weights, strict=True):
-            hooks.enter_context(block.body.register_forward_pre_hook(hook_of(own)))  # type: ignore[arg-type]
+            hook = hook_of(supernet.beside_skips(block.cell, own))
+            hooks.enter_context(block.body.register_forward_pre_hook(hook))  # type: ignore[arg-type]
         yield
 
 
