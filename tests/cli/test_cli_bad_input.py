@@ -33,7 +33,7 @@ def test_usage(command_line, arguments: list[str], message: str) -> None:
         (["--set", "update.lamda=1"], "unknown key 'update.lamda'; did you mean 'update.lambda'?"),
         (["--set", "update.lambda"], "'update.lambda' is not an assignment; write KEY=VALUE"),
         (["--set", "update.lambda_prime=-1"], "update.lambda_prime is -1, but must be >= 0"),
-        (["--set", "update.level=tri"], "must be 'single', 'bilevel', 'mixed' or 'none'"),
+        (["--set", "update.level=tri"], "must be 'single', 'bilevel', 'mixed', 'policy' or 'none'"),
         (["--set", "update.level=bilevel"], "belongs to update.level 'mixed', not 'bilevel'"),
         (["--epochs", "0"], "epochs is 0, but must be >= 1"),
         (["--seed", "-1"], "seed is -1, but must be >= 0"),
