@@ -68,6 +68,23 @@ def test_edges_with_a_clear_operation_are_decided(
     assert search.remarks().get("decisions", "") == told
 
 
+@pytest.mark.parametrize("kind", ["simplex", "gumbel", "concrete"])
+def test_probabilities_on_the_simplex_are_read_as_they_are(kind: str, tmp_path: Path) -> None:
+    """softmax(α) of such an α is nearly uniform: no edge would ever be clear by it."""
+    simplex: dict[str, Any] = {
+        "relaxation.kind": kind,
+        "relaxation.alphas": "logits" if kind == "simplex" else "probabilities",
+        "optimizer.alphas": {"kind": "exponentiated", "step_size": 1e-12},
+        "schedule.early_fixing.gap": 0.31,
+    }
+    own = {key: value for key, value in FIXING.items() if "learning_rate" not in key}
+    search = Search(small_trial(tmp_path, **{**own, **simplex}))
+    with torch.no_grad():
+        search.alphas["normal"].copy_(torch.stack(SHARES).exp())
+    assert search.run_epoch()["decided_edges/normal"] == 2
+    assert search.choices.decided("normal").nonzero().flatten().tolist() == [1, 4]
+
+
 def test_removed_operations_do_not_count(tmp_path: Path) -> None:
     """Of the remaining operations, edge 2 has 1/2, 1/4, 1/4 and edge 3 has 1/2, 1/2."""
     search = search_with(tmp_path, **{"schedule.early_fixing.gap": 0.1})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -227,6 +228,27 @@ def test_options_that_make_no_step_are_refused(changes: dict[str, Any], message:
     with pytest.raises(ConfigError) as error:
         tiny_trial(**changes)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("bound", "size"), [(1e-300, "7.32447e+299"), (5e-324, "inf"), (1e-4, "7324.47")]
+)
+def test_a_bound_that_makes_no_step_is_refused(bound: float, size: str) -> None:
+    """η = √(2 ln 5 / 6) / L = 0.732447 / L for 5 operations and 6 steps."""
+    trial = tiny_trial(
+        **{
+            **REGRET,
+            "optimizer.alphas.weight_decay": 0.001,
+            "optimizer.alphas.reward_bound": bound,
+        }
+    )
+    message = rf"^optimizer.alphas.reward_bound is {bound:g}, .* step size of {re.escape(size)}; .*"
+    with pytest.raises(ConfigError, match=message):
+        Search(trial)
+
+
+def test_a_bound_above_all_gradients_takes_tiny_steps() -> None:
+    assert regret_rate(8, 600, 1e300) == pytest.approx(0.0832553e-300, rel=1e-5)
 
 
 def test_the_gradient_is_the_negative_reward_of_xnas() -> None:

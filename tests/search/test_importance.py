@@ -215,6 +215,11 @@ def test_weights_are_normalized_likelihoods_also_where_they_underflow() -> None:
             "it must be false",
         ),
         (
+            {"relaxation.weights": "uniform-path"},
+            "'importance', whose architectures train both w and α, but relaxation.weights is "
+            "'uniform-path'; it must be null",
+        ),
+        (
             {"relaxation.gradient": "two", "update.order": 2},
             "'two', but update.order is 2; it must be 1",
         ),

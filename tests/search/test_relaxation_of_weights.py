@@ -190,6 +190,18 @@ def test_memory_is_estimated_for_the_larger_of_the_two() -> None:
         assert runs_everything(RelaxationConfig(kind=kind, weights=weights)) is everything
 
 
+def test_dropout_of_w_alone_reads_its_options() -> None:
+    """A key that is read must be accepted where only w's passes drop operations."""
+    ends = []
+    for rate in (0.01, 0.9):
+        read = {"relaxation.weights": "dropout", "relaxation.dropout.rate": rate}
+        assert load_trial("darts-1st", read).relaxation.dropout.rate == rate
+        ends.append(finished(tiny_trial(**read)).metrics["train_loss"])
+    assert ends[0] != ends[1]
+    with pytest.raises(ConfigError, match="has no effect where"):
+        load_trial("darts-1st", {"relaxation.dropout.rate": 0.5})
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -248,3 +248,11 @@ def test_a_run_over_trials_and_its_report(tmp_path: Path, ray_session: None) -> 
     rows = outcome.report.rows()
     assert [row.label for row in rows] == [f"trial = {name}" for name in names]
     assert outcome.report.ranking()[0] is rows[1]  # the stand-in rises with λ
+
+
+@pytest.mark.parametrize(("name", "epochs", "least"), [("stacnas", 1, 2), ("p-darts", 2, 3)])
+def test_a_trial_has_an_epoch_for_each_stage(name: str, epochs: int, least: int) -> None:
+    expected = f"^trial '{name}': epochs is {epochs}, but must be >= {least}, one for each of "
+    with pytest.raises(ConfigError, match=expected):
+        load_trial(name, epochs=epochs)
+    assert load_trial(name, epochs=least).schedule.epochs == least

@@ -133,6 +133,10 @@ def tunes(trial: Content) -> bool:
     return own or (kind == "perturbation" and trial["schedule"]["greedy"] is None)
 
 
+# Options that a relaxation also reads in passes that compute only w's gradient.
+_OF_EITHER = ("relaxation.temperature", "relaxation.dropout")
+
+
 def _option_conditions() -> Iterator[tuple[str, Condition]]:
     """Yield the keys that not all parts of a section read, each with the parts that do."""
     for section, parts in NAMED_PARTS.items():
@@ -148,7 +152,7 @@ def _option_conditions() -> Iterator[tuple[str, Condition]]:
         for key in dict.fromkeys(keys):
             names = readers(parts, key)
             if has_none or len(names) < len(manifest.SHIPPED[parts.kind]):
-                by_either = f"{section}.{key}" == "relaxation.temperature"
+                by_either = f"{section}.{key}" in _OF_EITHER
                 condition = _either_is(*names) if by_either else one_of(named_by, *names)
                 yield f"{section}.{key}", condition
 

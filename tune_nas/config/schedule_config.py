@@ -21,6 +21,7 @@ from tune_nas.config.options.rule_options import (
 )
 from tune_nas.config.options.stage_groups import check_groups
 from tune_nas.config.section import BatchSize, Content, Epochs, Section, with_current_names
+from tune_nas.errors import ConfigError
 
 
 class _Lengths(Section):
@@ -131,6 +132,9 @@ def scaled(trial: Content, epochs: int) -> dict[str, object]:
     Args:
         trial: A complete trial, as ``TrialConfig.to_dict`` returns it.
         epochs: The new number of epochs.
+
+    Raises:
+        ConfigError: If it has fewer epochs than stages.
     """
     if trial.get("strategy") is not None:
         return {"strategy.budget": epochs}
@@ -158,6 +162,11 @@ def scaled(trial: Content, epochs: int) -> dict[str, object]:
         changes["schedule.eigenvalue.every"] = at_least(1, rule["every"])
         changes["schedule.eigenvalue.start"] = at_least(0, rule["start"])
     if schedule["stages"]:
+        if epochs < len(schedule["stages"]):
+            raise ConfigError(
+                f"trial '{trial['name']}': epochs is {epochs}, but must be >= "
+                f"{len(schedule['stages'])}, one for each of schedule.stages"
+            )
         lengths = [at_least(1, stage["epochs"]) for stage in schedule["stages"]]
         lengths[-1] += epochs - sum(lengths)
         changes["schedule.stages"] = [

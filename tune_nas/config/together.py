@@ -229,6 +229,11 @@ def _check_categorical(trial: Parts, updates: list[UpdateConfig]) -> None:
     if relaxation.kind != "categorical" or relaxation.gradient not in ("two", "importance"):
         return
     given = f"relaxation.gradient is '{relaxation.gradient}'"
+    if relaxation.gradient == "importance" and relaxation.weights not in (None, relaxation.kind):
+        raise ValueError(
+            f"{given}, whose architectures train both w and α, but relaxation.weights is "
+            f"'{relaxation.weights}'; it must be null"
+        )
     for update in (update for update in updates if update.level != "none"):
         if update.order != 1:
             raise ValueError(f"{given}, but update.order is {update.order}; it must be 1")

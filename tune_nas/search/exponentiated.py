@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.config import OptimizerConfig, TrialConfig
+from tune_nas.errors import ConfigError
 from tune_nas.spaces import Space
 from tune_nas.without_compiler import without_compiler
 
@@ -73,7 +74,7 @@ def regret_rate(operations: int, rounds: int, bound: float) -> float:
         rounds: T, the number of steps.
         bound: L, the bound of the rewards.
     """
-    return math.sqrt(2.0 * math.log(operations) / (rounds * bound**2))
+    return math.sqrt(2.0 * math.log(operations) / rounds) / bound
 
 
 def alpha_steps(trial: TrialConfig, steps_per_epoch: int, epochs: int | None = None) -> int:
@@ -117,11 +118,22 @@ def step_size(trial: TrialConfig, space: Space, steps_per_epoch: int) -> float:
 
 
 def with_step_size(trial: TrialConfig, space: Space, steps_per_epoch: int) -> OptimizerConfig:
-    """Return the section ``optimizer`` with the η that `step_size` returns."""
+    """Return the section ``optimizer`` with the η that `step_size` returns.
+
+    Raises:
+        ConfigError: If no step of this η can be made.
+    """
     config = trial.optimizer
     if config.alphas.kind != "exponentiated":
         return config
     size = step_size(trial, space, steps_per_epoch)
+    decay, bound = config.alphas.weight_decay, config.alphas.reward_bound
+    if config.alphas.step_rule == "regret" and (math.isinf(size) or size * decay >= 1):
+        raise ConfigError(
+            f"optimizer.alphas.reward_bound is {bound:g}, at which optimizer.alphas.step_rule "
+            f"'regret' takes a step size of {size:g}; × weight_decay, {decay:g}, it must be < 1: a "
+            "step multiplies log α by 1 − it"
+        )
     return config.model_copy(
         update={"alphas": config.alphas.model_copy(update={"step_size": size})}
     )

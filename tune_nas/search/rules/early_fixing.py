@@ -14,10 +14,11 @@ from tune_nas.search.view import SearchControl
 
 
 class EarlyFixing(Rule):
-    """Decides, after each epoch, every edge whose two largest softmax(α) differ by ``gap``.
+    """Decides, after each epoch, every edge whose two largest probabilities differ by ``gap``.
 
-    The edge gets its most probable operation. It stays open if a genotype cannot have this
-    operation (``none`` in the space of DARTS), and in epochs in which α is not updated.
+    They are softmax(α), or α itself where it is a point of the simplex. The edge gets its most
+    probable operation. It stays open if a genotype cannot have this operation (``none`` in the
+    space of DARTS), and in epochs in which α is not updated.
 
     Args:
         search: The search.
@@ -39,9 +40,9 @@ class EarlyFixing(Rule):
 
     def _clear(self, name: str) -> list[tuple[int, int]]:
         """Return the open edges of a cell type that are clear, each with its best operation."""
-        alpha = self.search.alphas[name].detach().double().cpu()
         remaining = self.search.choices.remaining(name)
-        shares = softmax_where(alpha, remaining)
+        alpha = self.search.alphas[name].detach().double().cpu()
+        shares = softmax_where(self.search.relaxation.logits(alpha, remaining), remaining)
         eligible = self.search.space.cells[name].eligible()
         found = []
         for row in self.search.choices.open(name):
