@@ -17,6 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from tune_nas.cli import app
+from tune_nas.cli.tables import table_of
 from tune_nas.config import TrialConfig
 
 SMALL = {
@@ -51,6 +52,11 @@ def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
     assert "with 1 at a time (estimated from " in timed
     assert ", without retraining" in timed
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
+
+
+def test_a_key_is_a_column_as_it_is_set() -> None:
+    table = table_of(["update.lambda_prime", "valid_accuracy"], [])
+    assert [column.header for column in table.columns] == ["update.lambda_prime", "valid accuracy"]
 
 
 def test_a_dry_run_names_keys_ranges_and_conditions(command_line) -> None:

@@ -57,6 +57,17 @@ def test_epochs_with_equal_values_stay_apart_and_in_order() -> None:
     assert drawn == [(10.0, 0.1), (20.0, 0.3), (10.0, 0.2)]
 
 
+def test_panels_without_numbers_are_left_out() -> None:
+    rows: list[tuple[Value, ...]] = [(1, "first", math.nan), (1, "last", 0.5), (1, "", 0.1)]
+    axes = TableAxes("cell", "value", panels=("position",))
+    figure = plot_analysis(AnalysisTable("k", ("cell", "position", "value"), rows, axes))
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["last", "others"]
+    assert [list(points(figure, panel).values()) for panel in (0, 1)] == [
+        [[(1, 0.5)]],
+        [[(1, 0.1)]],
+    ]
+
+
 def test_nothing_to_draw() -> None:
     table = AnalysisTable("k", ("x", "y"), [(1, math.nan)], TableAxes("x", "y"))
     with pytest.raises(ValueError, match="column y of the analysis 'k' has no number"):

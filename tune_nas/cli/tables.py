@@ -32,7 +32,9 @@ def table_of(
     """Return rows as a table, as `print_table` prints it."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0) if narrow else (0, 1))
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        # a dotted name is a key of a trial, to be copied as it is
+        title = column if "." in column else column.replace("_", " ")
+        table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(_text(row.get(key)) for key in columns))
     return table

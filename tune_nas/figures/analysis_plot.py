@@ -22,6 +22,7 @@ Points = list[tuple[float, float]]
 def plot_analysis(table: AnalysisTable) -> Figure:
     """Plot an analysis: a panel for each value of its panel columns, a color for each series.
 
+    Panels without a finite value are left out; rows without a name of a panel are its `others`.
     Values with equal x, e.g. of several edges in an epoch, are averaged if points are connected,
     unless the points are epochs.
 
@@ -33,10 +34,11 @@ def plot_analysis(table: AnalysisTable) -> Figure:
     panels = list(zip(*(table.column(name) for name in axes.panels), strict=True))
     panels = panels or [()] * len(x)
     series = table.column(axes.series) if axes.series else [""] * len(x)
-    if not any(isinstance(value, int | float) and math.isfinite(value) for value in y):
+    drawn = [isinstance(value, int | float) and math.isfinite(value) for value in y]
+    if not any(drawn):
         raise ValueError(f"column {axes.y} of the analysis '{table.kind}' has no number")
     names = list(dict.fromkeys(series))
-    of_panels = list(dict.fromkeys(panels))
+    of_panels = list(dict.fromkeys(panel for panel, has in zip(panels, drawn, strict=True) if has))
     columns = min(_PER_ROW, len(of_panels))
     rows = math.ceil(len(of_panels) / columns)
     figure = Figure(figsize=(columns * _WIDTH, rows * _HEIGHT + 0.6), layout="constrained")
@@ -52,7 +54,8 @@ def plot_analysis(table: AnalysisTable) -> Figure:
                 if series[at] == name and isinstance(y[at], int | float)
             ]
             _draw(axis, points, str(name), PALETTE[color % len(PALETTE)], axes)
-        _style(axis, " ".join(map(str, panel)), axes.x, axes.y)
+        title = " ".join(map(str, panel)) or ("others" if len(of_panels) > 1 else "")
+        _style(axis, title, axes.x, axes.y)
         if all(isinstance(x[at], int) for at in own):
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if any(isinstance(x[at], str) for at in own):
