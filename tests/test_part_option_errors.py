@@ -23,7 +23,7 @@ Content = dict[str, Any]
         (
             {"relaxation.kind": "gumbel", "relaxation.options.penalty.kind": "kl"},
             "relaxation.options.penalty.kind is not an option of 'gumbel', but of 'sigmoid', "
-            "'dirichlet'; 'gumbel' has temperature, unsampled",
+            "'dirichlet'; 'gumbel' has alphas, temperature, unsampled",
         ),
         (
             {"relaxation.options.temperature.end": 1},

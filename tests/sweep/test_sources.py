@@ -141,8 +141,8 @@ def test_values_that_do_not_go_together_are_drawn_again(
     def refuse(*_: Any) -> None:
         raise ConfigError("they do not go together")
 
-    monkeypatch.setattr("tune_nas.sweep.optuna_source.resolve", refuse)
-    with pytest.raises(ConfigError, match="not go together; so it is with each of 100 draws"):
+    monkeypatch.setattr("tune_nas.sweep.optuna_source.resolve_sample", refuse)
+    with pytest.raises(ConfigError, match="not go together; so it is with each of 100 samples"):
         source(sweep, Records(Storage(tmp_path / "none"), "search")).next()
 
 

@@ -159,7 +159,7 @@ class OptunaSource:
         finally:
             self._sampled.reject(rejected)
         if not failed:
-            raise ConfigError(f"{error}; so it is with each of {DRAWS} draws") from error
+            raise ConfigError(f"{error}; so it is with each of {DRAWS} samples") from error
         _logger.warning(
             "sampling ends after %d of %d trials: what is sampled has failed before",
             len(self._started),
