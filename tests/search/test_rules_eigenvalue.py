@@ -403,6 +403,16 @@ def test_a_checkpoint_from_before_there_was_the_rule_loads(tmp_path: Path) -> No
             "schedule.greedy has decided; give one of them",
         ),
         (
+            {"schedule.early_fixing": {}},
+            "schedule.eigenvalue goes back to an earlier epoch, which would take back what "
+            "schedule.early_fixing has decided; give one of them",
+        ),
+        (
+            {"relaxation.kind": "controller", "update.level": "policy"},
+            "schedule.eigenvalue is given, but relaxation.kind is 'controller', whose α no "
+            "gradient moves: its curvature says nothing; take another relaxation or null",
+        ),
+        (
             {"optimizer.weights.weight_decay": 0.03},
             "optimizer.weights.weight_decay is 0.03, but must be > 0 and < "
             "schedule.eigenvalue.max_decay, 0.003, with schedule.eigenvalue.action 'roll-back', "

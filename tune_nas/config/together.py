@@ -261,6 +261,11 @@ def _check_eigenvalue(trial: Parts) -> None:
             f"schedule.eigenvalue goes back to an earlier epoch, which would take back what "
             f"schedule.{given} has decided; give one of them"
         )
+    if trial.relaxation.kind == "controller":
+        raise ValueError(
+            "schedule.eigenvalue is given, but relaxation.kind is 'controller', whose α no "
+            "gradient moves: its curvature says nothing; take another relaxation or null"
+        )
     decay = trial.optimizer.weights.weight_decay
     if rule.action == "roll-back" and not rule.decays(decay):
         raise ValueError(
