@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,19 +101,21 @@ class AnalysisTable:
         Raises:
             StorageError: If it is damaged.
         """
-        try:
-            content = json.loads(text)
-            columns = tuple(str(name) for name in content["columns"])
-            return cls(
-                kind=str(content["kind"]),
-                columns=columns,
-                rows=[tuple(_decoded(row[name]) for name in columns) for row in content["rows"]],
-                axes=_axes(content["axes"]),
-                metrics={str(name): float(value) for name, value in content["metrics"].items()},
-                checkpoint=str(content["checkpoint"]),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StorageError(f"{where} is damaged: not an analysis ({error})") from error
+        with reading_table(where):
+            return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> AnalysisTable:
+        """Return the table from the containers of its JSON form; call it in `reading_table`."""
+        columns = tuple(str(name) for name in content["columns"])
+        return cls(
+            kind=str(content["kind"]),
+            columns=columns,
+            rows=[tuple(_decoded(row[name]) for name in columns) for row in content["rows"]],
+            axes=_axes(content["axes"]),
+            metrics={str(name): float(value) for name, value in content["metrics"].items()},
+            checkpoint=str(content["checkpoint"]),
+        )
 
     def to_csv(self) -> str:
         """Return a header and a line for each row."""
@@ -147,6 +150,15 @@ class AnalysisTable:
         return "\n".join(lines) + "\n"
 
 
+@contextmanager
+def reading_table(where: str) -> Iterator[None]:
+    """Raise a StorageError that names a file whose content is not the table of an analysis."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StorageError(f"{where} is damaged: not an analysis ({error})") from error
+
+
 def with_epochs(tables: Sequence[tuple[int, AnalysisTable]]) -> AnalysisTable:
     """Return one table of an analysis in several epochs; its metrics are those of the last one.
 
@@ -169,7 +181,7 @@ def with_epochs(tables: Sequence[tuple[int, AnalysisTable]]) -> AnalysisTable:
     )
 
 
-def is_table(content: Mapping[str, Any] | object) -> bool:
+def is_table(content: object) -> bool:
     """Return whether the content of a JSON file is that of an `AnalysisTable`."""
     return isinstance(content, Mapping) and {"kind", "columns", "axes"} <= content.keys()
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tune_nas.analysis_table import AnalysisTable, TableAxes, Value
-from tune_nas.errors import StorageError
+from tune_nas.analysis_table import AnalysisTable, TableAxes, Value, reading_table
 from tune_nas.json_text import encode
 
 ANALYSIS_METRIC = "accuracy_at_convergence"
@@ -151,12 +150,14 @@ class StrengthTable:
         Raises:
             StorageError: If it is damaged.
         """
-        try:
-            content = json.loads(text)
-            edges = [_edge(edge) for edge in content["edges"]]
-            return cls(str(content["checkpoint"]), int(content["epochs"]), edges)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StorageError(f"{where} is damaged: not an analysis ({error})") from error
+        with reading_table(where):
+            return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> StrengthTable:
+        """Return the table from the containers of its JSON form; call it in `reading_table`."""
+        edges = [_edge(edge) for edge in content["edges"]]
+        return cls(str(content["checkpoint"]), int(content["epochs"]), edges)
 
     def to_csv(self) -> str:
         """Return a line for each operation of each edge."""

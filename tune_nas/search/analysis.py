@@ -9,19 +9,15 @@ selection by perturbation approximates it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import astuple
-from pathlib import Path
-from typing import Any
 
-from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
+from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.config.analysis_config import DISCRETIZATION
-from tune_nas.config.decides import Decides
-from tune_nas.config.deciding import decided_by
-from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
+from tune_nas.errors import ConfigError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
-from tune_nas.library import stored_trial, with_overrides
+from tune_nas.library import with_overrides
 from tune_nas.operation_strength import (
     ANALYSIS_METRIC,
     EdgeAnalysis,
@@ -30,6 +26,7 @@ from tune_nas.operation_strength import (
 )
 from tune_nas.paths import ANALYSIS
 from tune_nas.runtime import peak_memory_mib
+from tune_nas.search.checkpoint_analysis import CheckpointAnalysis
 from tune_nas.search.edge_operations import (
     Candidate,
     Discretized,
@@ -42,10 +39,8 @@ from tune_nas.search.metrics import Metrics
 from tune_nas.search.search import Search
 from tune_nas.text import plural
 
-STATE_FILE = "analysis.pt"
 
-
-class Analysis:
+class Analysis(CheckpointAnalysis):
     """The analysis of a finished search: an epoch of it analyzes one operation of one edge.
 
     Each operation starts from the checkpoint of the search, so the analysis has the same result
@@ -64,13 +59,9 @@ class Analysis:
     """
 
     def __init__(self, trial: TrialConfig) -> None:
-        if trial.start_from is None:
-            raise ConfigError(
-                "start_from is null, but must be the checkpoint of the search to analyze"
-            )
+        super().__init__(trial)
         if not trial.analysis.edges and trial.analysis.kind != DISCRETIZATION:
             raise ConfigError("`analysis.edges` is empty, but must name an edge, as CELL:EDGE")
-        self.trial = trial
         search = _finished_search(trial)
         self.space = search.space
         self._candidates = list(candidates_of(search, trial))
@@ -146,9 +137,6 @@ class Analysis:
             str(self.trial.start_from), self.trial.analysis.epochs, list(edges.values())
         )
 
-    def result(self) -> None:
-        """Return None: an analysis finds no genotype."""
-
     def remarks(self) -> dict[str, str]:
         """Return the operation that was analyzed last, and why others were not analyzed."""
         if not self._converged:
@@ -167,45 +155,17 @@ class Analysis:
         table = self.table()
         return {ANALYSIS: table.to_json(), "analysis.csv": table.to_csv()}
 
-    def state_dict(self) -> dict[str, object]:
+    def measures(self) -> State:
         """Return the measures so far as plain containers."""
         measured = [[*candidate, *astuple(each)] for candidate, each in self._measured.items()]
-        return {
-            "trial": self.trial.to_dict(),
-            "measured": measured,
-            "converged": list(self._converged),
-        }
+        return {"measured": measured, "converged": list(self._converged)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state of the same analysis.
-
-        Raises:
-            CheckpointError: If it is of another one.
-        """
-        try:
-            saved = stored_trial(state["trial"], "its trial")
-        except ConfigError as error:
-            raise CheckpointError(f"the checkpoint is of another version: {error}") from error
-        for mark in (Decides.SEARCH, Decides.ANALYSIS):
-            check_same_trial(decided_by(self.trial, mark), decided_by(saved, mark))
+    def load_measures(self, state: State) -> None:
+        """Restore them."""
         self._measured = {
             Candidate(*entry[:3]): Measured(*entry[3:]) for entry in state["measured"]
         }
         self._converged = list(state["converged"])
-
-    def save(self, folder: Path) -> None:
-        """Write ``analysis.pt`` and the artifacts to a folder."""
-        save_state(folder, self.state_dict(), name=STATE_FILE, files=self.artifacts())
-
-    def load(self, folder: Path) -> None:
-        """Resume from a checkpoint folder.
-
-        Raises:
-            CheckpointError: If it is damaged, missing or of another analysis.
-        """
-        state = load_state(folder, name=STATE_FILE)
-        with taking(folder):
-            self.load_state_dict(state)
 
 
 def _finished_search(trial: TrialConfig, candidate: Candidate | None = None) -> Search:

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from tune_nas.analysis_table import AnalysisTable
-from tune_nas.checkpoint import check_same_trial, load_state, save_state, taking
+from tune_nas.checkpoint import State, load_state
 from tune_nas.checkpoint_folder import fetched
 from tune_nas.config import TrialConfig
-from tune_nas.config.decides import Decides
-from tune_nas.config.deciding import decided_by
-from tune_nas.errors import CheckpointError, ConfigError, TuneNasError
+from tune_nas.errors import TuneNasError
 from tune_nas.learner import DECISIONS
 from tune_nas.library import stored_trial
 from tune_nas.paths import ANALYSIS
 from tune_nas.runtime import peak_memory_mib
 from tune_nas.search.analyses import AnalysisProbe, load_analysis
+from tune_nas.search.checkpoint_analysis import CheckpointAnalysis
 from tune_nas.search.metrics import Metrics
 from tune_nas.search.search import STATE_FILE as SEARCH_STATE
 from tune_nas.search.search import Search
 
-STATE_FILE = "analysis.pt"
 _HOW_OFTEN = ("kind", "every")  # keys that do not change what an epoch's measurement gives
 
 
-class MeasuredAnalysis:
+class MeasuredAnalysis(CheckpointAnalysis):
     """The analysis of a checkpoint: its only epoch loads the search and measures it once.
 
     If the search had the analysis among its probes, with the same options, the table also has the
@@ -39,15 +35,11 @@ class MeasuredAnalysis:
             ``analysis.kind`` the kind.
 
     Raises:
-        ConfigError: If the kind cannot be imported.
+        ConfigError: If there is no checkpoint, or the kind cannot be imported.
     """
 
     def __init__(self, trial: TrialConfig) -> None:
-        if trial.start_from is None:
-            raise ConfigError(
-                "start_from is null, but must be the checkpoint of the search to analyze"
-            )
-        self.trial = trial
+        super().__init__(trial)
         load_analysis(trial.analysis.kind)
         self._table: AnalysisTable | None = None
 
@@ -89,9 +81,6 @@ class MeasuredAnalysis:
         """Return the table; None before the checkpoint is measured."""
         return self._table
 
-    def result(self) -> None:
-        """Return None: an analysis finds no genotype."""
-
     def remarks(self) -> dict[str, str]:
         """Return the metrics as text."""
         text = "" if self._table is None else self._table.sentence()
@@ -104,39 +93,14 @@ class MeasuredAnalysis:
             return {}
         return {ANALYSIS: table.to_json(), "analysis.csv": table.to_csv()}
 
-    def state_dict(self) -> dict[str, object]:
+    def measures(self) -> State:
         """Return the table, if there is one, as text."""
-        table = None if self._table is None else self._table.to_json()
-        return {"trial": self.trial.to_dict(), "table": table}
+        return {"table": None if self._table is None else self._table.to_json()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state of the same analysis.
-
-        Raises:
-            CheckpointError: If it is of another one.
-        """
-        try:
-            saved = stored_trial(state["trial"], "its trial")
-        except ConfigError as error:
-            raise CheckpointError(f"the checkpoint is of another version: {error}") from error
-        for mark in (Decides.SEARCH, Decides.ANALYSIS):
-            check_same_trial(decided_by(self.trial, mark), decided_by(saved, mark))
+    def load_measures(self, state: State) -> None:
+        """Restore it."""
         text = state["table"]
         self._table = None if text is None else AnalysisTable.from_json(text, "its table")
-
-    def save(self, folder: Path) -> None:
-        """Write ``analysis.pt`` and the artifacts to a folder."""
-        save_state(folder, self.state_dict(), name=STATE_FILE, files=self.artifacts())
-
-    def load(self, folder: Path) -> None:
-        """Resume from a checkpoint folder.
-
-        Raises:
-            CheckpointError: If it is damaged, missing or of another analysis.
-        """
-        state = load_state(folder, name=STATE_FILE)
-        with taking(folder):
-            self.load_state_dict(state)
 
 
 def check_analysis(trial: TrialConfig) -> None:

@@ -14,6 +14,7 @@ from tune_nas.config.effects import check_read
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.library import with_overrides
 from tune_nas.paths import ANALYSIS
+from tune_nas.sweep.analysis_results import AnyTable, decode_analysis
 from tune_nas.sweep.failed import has_failed
 from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.outcome import SweepOutcome
@@ -22,7 +23,6 @@ from tune_nas.sweep.runs.origin import find_origin
 from tune_nas.sweep.runs.plan import State, read_plan, read_state, read_states
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.store_uri import existing_store
-from tune_nas.sweep.stored_analysis import AnyTable, decode_analysis
 from tune_nas.sweep.trial_values import portable
 from tune_nas.tasks import Tasks
 from tune_nas.tracking import RunReader

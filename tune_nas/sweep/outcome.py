@@ -17,13 +17,13 @@ from tune_nas.paths import ANALYSIS, CANDIDATES
 from tune_nas.report import Report, TrialResult
 from tune_nas.report.labels import RETRAIN
 from tune_nas.status import Status
+from tune_nas.sweep.analysis_results import AnyTable, analysis_figure, decode_analysis
 from tune_nas.sweep.runs.checkpoints import newest_artifacts
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.provenance import record_end
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stored_details import details_of
-from tune_nas.sweep.stored_analysis import AnyTable, analysis_figure, decode_analysis
 from tune_nas.sweep.sweep_report import sweep_report
 from tune_nas.tasks import find_task
 from tune_nas.tasks.task_lookup import CANDIDATES as CANDIDATES_TASK

@@ -7,8 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from tune_nas import figures
-from tune_nas.analysis_table import AnalysisTable, is_table
-from tune_nas.errors import StorageError
+from tune_nas.analysis_table import AnalysisTable, is_table, reading_table
 from tune_nas.operation_strength import StrengthTable
 
 if TYPE_CHECKING:
@@ -30,12 +29,10 @@ def decode_analysis(text: str, where: str) -> AnyTable:
     Raises:
         StorageError: If it is damaged.
     """
-    try:
+    with reading_table(where):
         content = json.loads(text)
-    except ValueError as error:
-        raise StorageError(f"{where} is damaged: not an analysis ({error})") from error
-    form = AnalysisTable if is_table(content) else StrengthTable
-    return form.from_json(text, where)
+        form = AnalysisTable if is_table(content) else StrengthTable
+        return form.from_dict(content)
 
 
 def analysis_figure(table: AnyTable) -> Figure | None:
