@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.search.view import SearchView
-from tune_nas.spaces import CellSpace, operation_kind
+from tune_nas.spaces import CellSpace
 
 
 def operation_shares(search: SearchView, name: str) -> tuple[Tensor, Tensor]:
@@ -42,8 +42,4 @@ def _normalized(weights: Tensor, mask: Tensor) -> Tensor:
 
 def not_none(cell: CellSpace) -> Tensor:
     """Return the mask of the operations other than ``none``, (edges, operations), bool."""
-    mask = cell.mask()
-    for row, names in enumerate(cell.operations):
-        for column, operation in enumerate(names):
-            mask[row, column] = operation_kind(operation) != "none"
-    return mask
+    return cell.mask() & ~cell.of_kind("none")

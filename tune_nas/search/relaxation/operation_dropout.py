@@ -13,7 +13,7 @@ from tune_nas.config import RelaxationConfig
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.relaxation import AlphaStep, Relaxation, Sample, softmax_where
 from tune_nas.seeds import Generators
-from tune_nas.spaces import CellSpace, Space, operation_kind
+from tune_nas.spaces import CellSpace, Space
 
 _CPU = torch.device("cpu")  # where the operations to run are read
 
@@ -98,8 +98,5 @@ def _groups(cell: CellSpace, grouped: bool) -> list[Tensor]:
     present = cell.mask()
     if not grouped:
         return [present]
-    learned = torch.zeros_like(present)
-    for row, names in enumerate(cell.operations):
-        for column, name in enumerate(names):
-            learned[row, column] = operation_kind(name) == "convolution"
+    learned = cell.of_kind("convolution")
     return [learned, present & ~learned]

@@ -16,7 +16,7 @@ from tune_nas.config import RelaxationConfig
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.relaxation import AlphaStep, Relaxation, Sample
 from tune_nas.seeds import Generators
-from tune_nas.spaces import CellSpace, Space, operation_kind
+from tune_nas.spaces import Space
 
 
 class Proximal(Relaxation):
@@ -42,7 +42,7 @@ class Proximal(Relaxation):
         super().__init__(config, space, choices)
         self._space = space
         self._eligible = {name: cell.eligible() for name, cell in self.cells.items()}
-        self._zeros = {name: _zeros(cell) for name, cell in self.cells.items()}
+        self._zeros = {name: cell.of_kind("none") for name, cell in self.cells.items()}
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Return α itself, in [0, 1], by which operations and edges are selected."""
@@ -103,15 +103,6 @@ class Proximal(Relaxation):
         return (torch.zeros_like(remaining).scatter(1, columns[:, None], True)) & (
             kept[:, None] & allowed
         )
-
-
-def _zeros(cell: CellSpace) -> Tensor:
-    """Return the mask of the operations that are ``none``, (edges, operations), bool."""
-    mask = torch.zeros_like(cell.mask())
-    for row, names in enumerate(cell.operations):
-        for column, operation in enumerate(names):
-            mask[row, column] = operation_kind(operation) == "none"
-    return mask
 
 
 class ChosenAlone(Proximal):
