@@ -26,9 +26,12 @@ Gradients = Sequence[Sequence[Tensor]]
 
 def correlation(one: Tensor, other: Tensor) -> float:
     """Return Pearson's correlation of the entries of two tensors; nan if one is constant."""
-    centered = [each.double().flatten() - each.double().mean() for each in (one, other)]
-    scale = centered[0].norm() * centered[1].norm()
-    return float(centered[0] @ centered[1] / scale) if scale > 0 else math.nan
+    centered = []
+    for values in (one.double().flatten(), other.double().flatten()):
+        if values.min() == values.max():  # rounding of the mean would make them differ from it
+            return math.nan
+        centered.append(values - values.mean())
+    return float(centered[0] @ centered[1] / (centered[0].norm() * centered[1].norm()))
 
 
 def between_cells(found: Gradients, cell: int, others: Sequence[int]) -> float:
