@@ -29,7 +29,6 @@ class UniformPath(Relaxation):
         self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
     ) -> None:
         super().__init__(config, space, choices)
-        self._eligible = {name: cell.eligible() for name, cell in self.cells.items()}
         self._into = {
             name: [
                 (torch.tensor(cell.incoming(node)), cell.kept_inputs(node)) for node in cell.nodes
@@ -45,7 +44,7 @@ class UniformPath(Relaxation):
     def _draw(
         self, name: str, alpha: Tensor, mask: Tensor, seed: int | None, generators: Generators
     ) -> Sample:
-        allowed = self._allowed(name)
+        allowed = self.choices.selectable(name)
         present = allowed.any(dim=1)
         if seed is None:
             share = torch.zeros(len(present))
@@ -66,12 +65,6 @@ class UniformPath(Relaxation):
         drawn = torch.zeros_like(allowed).scatter(1, chosen[:, None], True)
         active = drawn & (kept & present)[:, None]
         return Sample(active.to(alpha.device, alpha.dtype), active=active)
-
-    def _allowed(self, name: str) -> Tensor:
-        """Return the mask of the operations that may be sampled, (edges, operations), bool."""
-        remaining = self.choices.remaining(name)
-        eligible = remaining & self._eligible[name]
-        return torch.where(eligible.any(dim=1, keepdim=True), eligible, remaining)
 
     def _chosen(self, name: str, seed: int, generators: Generators, scores: Tensor) -> Tensor:
         """Return the operation of each edge, (edges,).
