@@ -293,6 +293,22 @@ def test_the_gap_and_the_accuracy_by_epoch() -> None:
     assert gap_correlation([(1.0, 0.1), (2.0, 0.2), (4.0, 0.4)]) == pytest.approx(1.0)
     assert gap_correlation([(1.0, 0.3), (2.0, 0.2), (3.0, 0.1)]) == pytest.approx(-1.0)
     assert math.isnan(gap_correlation([(1.0, 0.3), (1.0, 0.2)]))
+    # the mean of three times 0.1 is not 0.1 in floating point
+    assert math.isnan(gap_correlation([(1.0, 0.1), (2.0, 0.1), (4.0, 0.1)]))
+
+
+def test_the_gap_is_that_of_the_weights_where_alpha_is_on_the_simplex() -> None:
+    simplex = {"relaxation.kind": "simplex", "optimizer.alphas.kind": "exponentiated"}
+    own = Search(tiny_trial(probes=["skip-gap"], **simplex))
+    own.run_epoch()
+    cell, weights = own.space.cells["normal"], own.expected_weights()["normal"].operations
+    operations = list(cell.operations[0])
+    skip = weights[:, operations.index("skip_connect")]
+    columns = [operations.index(name) for name in ("nor_conv_1x1", "nor_conv_3x3")]
+    expected = float((skip - weights[:, columns].mean(dim=1)).mean())
+    rows = own.artifacts()["skip_gap.csv"].splitlines()
+    assert float(rows[1].split(",")[-1]) == pytest.approx(expected, rel=1e-4)
+    assert own.history[0]["skip_advantage"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_an_operation_alone_on_its_edge_is_tuned() -> None:

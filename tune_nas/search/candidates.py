@@ -43,6 +43,19 @@ class Candidates:
         """Return the mask of remaining operations, (edges, operations), bool."""
         return self._once(cell, "remaining", device, lambda to: self._remaining[cell].to(to))
 
+    def selectable(self, cell: str) -> Tensor:
+        """Return the mask of remaining operations that a genotype may have, on the CPU.
+
+        (edges, operations), bool. Edges without any of them have all their remaining operations.
+        """
+
+        def find(to: torch.device) -> Tensor:
+            remaining = self._remaining[cell]
+            eligible = remaining & self.cells[cell].eligible()
+            return torch.where(eligible.any(dim=1, keepdim=True), eligible, remaining)
+
+        return self._once(cell, "selectable", "cpu", find)
+
     def decided(self, cell: str, device: torch.device | str = "cpu") -> Tensor:
         """Return the mask of decided edges, (edges,), bool."""
         return self._once(cell, "decided", device, lambda to: self._decided[cell].to(to))
@@ -70,6 +83,16 @@ class Candidates:
             "incoming",
             device,
             lambda to: [torch.tensor(own.incoming(node), device=to) for node in own.nodes],
+        )
+
+    def kept_inputs(self, cell: str) -> list[tuple[Tensor, int]]:
+        """Return the rows of the edges into each node, on the CPU, and how many a genotype keeps."""
+        own = self.cells[cell]
+        return self._once(
+            cell,
+            "kept inputs",
+            "cpu",
+            lambda _: list(zip(self.incoming(cell), map(own.kept_inputs, own.nodes), strict=True)),
         )
 
     def open(self, cell: str) -> list[int]:

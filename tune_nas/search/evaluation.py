@@ -82,11 +82,11 @@ def unaugmented_batches(
 def drawn_weights(search: SearchView) -> Iterator[MixingWeights]:
     """Yield the weights of each batch: the same samples in each evaluation.
 
-    They are those of the relaxation of α, in the form that trains w if it is the same relaxation.
+    They are those of the relaxation of α, in the form that trains w unless another one does.
     The generator of the search is not used, so that evaluation does not affect the training.
     """
     relaxation = search.relaxation
-    if relaxation.of_weights is None:
+    if relaxation.config.weights in (None, relaxation.config.kind):
         relaxation = relaxation.for_weights()
     seed = derive_seed(search.trial.seed, "evaluation")
     for batch in itertools.count():

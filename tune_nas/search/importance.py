@@ -69,7 +69,8 @@ class ImportanceUpdate(Update):
             judging = torch.stack([self._loss(valid, batch.seed) for batch in batches])
         images = len(judged[1]) if self.relaxation.config.likelihood == "batch" else 1
         weights = importance_weights(-images * judging)
-        of_weights = _mean([found.weights for found in passes], weights)
+        each_pass = zip(weights.unbind(), passes, strict=True)
+        of_weights = combine([(weight, found.weights) for weight, found in each_pass])
         of_alphas = combine(
             [(1.0, self.objective.penalty()), (1.0, self._of_alphas(batches, weights))]
         )
@@ -82,9 +83,7 @@ class ImportanceUpdate(Update):
     @torch.no_grad()
     def _loss(self, batch: Batch, seed: int | None) -> Tensor:
         """Return the loss of the architecture of a seed on a batch, ()."""
-        seeded = SeededBatch(*batch, seed)
-        mixing = self.objective.mixing(seeded, for_alphas=False)
-        return self.objective.loss(seeded, mixing=mixing)[0]
+        return self.objective.loss(SeededBatch(*batch, seed))[0]
 
     def _of_alphas(self, batches: Sequence[SeededBatch], weights: Tensor) -> Gradients:
         """Return −Σ ω_k ∇ log p(α_k | π)."""
@@ -109,15 +108,3 @@ def make_update(config: UpdateConfig, objective: Objective, smoothing: Smoothing
 def importance_weights(log_likelihoods: Tensor) -> Tensor:
     """Return ω_k = p_k / Σ_j p_j from the log likelihoods log p_k, both (K,)."""
     return log_likelihoods.softmax(dim=0)
-
-
-def _mean(found: Sequence[Gradients], weights: Tensor) -> Gradients:
-    """Return Σ ω_k · gradient_k per parameter; None if no sample has a gradient."""
-    total: Gradients = [None] * len(found[0])
-    for weight, own in zip(weights.unbind(), found, strict=True):
-        for place, gradient in enumerate(own):
-            if gradient is not None:
-                before = total[place]
-                scaled = weight * gradient
-                total[place] = scaled if before is None else before + scaled
-    return total

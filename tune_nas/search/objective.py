@@ -234,14 +234,18 @@ def gradients(
     )
 
 
-def combine(terms: Sequence[tuple[float, Gradients]]) -> Gradients:
-    """Return Σ factor · gradient over the terms; exact for a single term with factor 1."""
+def combine(terms: Sequence[tuple[float | Tensor, Gradients]]) -> Gradients:
+    """Return Σ factor · gradient over the terms; exact for a single term with factor 1.
+
+    The value of a factor that is a tensor, (), is not read.
+    """
     total: Gradients = [None] * len(terms[0][1])
     for factor, term in terms:
         for index, gradient in enumerate(term):
             if gradient is None:
                 continue
-            scaled = gradient if factor == 1 else gradient * factor
+            is_one = not isinstance(factor, Tensor) and factor == 1
+            scaled = gradient if is_one else gradient * factor
             before = total[index]
             total[index] = scaled if before is None else before + scaled
     return total

@@ -73,7 +73,9 @@ class Optimizers:
 
     def restart_alphas(self) -> None:
         """Reset α's optimizer."""
-        self.alphas = _alphas_optimizer(self.config.alphas, self._architecture, self._capturable)
+        self.alphas = make_alphas_optimizer(
+            self._architecture, self.config.alphas, self._capturable
+        )
 
     @property
     def weight_decay(self) -> float:
@@ -225,16 +227,14 @@ def make_exponentiated(
     )
 
 
-def make_controller_optimizer(
-    parameters: list[Tensor], config: AlphasOptimizer
+def make_alphas_optimizer(
+    parameters: list[Tensor], config: AlphasOptimizer, capturable: bool = False
 ) -> torch.optim.Optimizer:
-    """Return the optimizer of α for the parameters of a controller instead."""
-    return _alphas_optimizer(config, parameters, capturable=False)
+    """Return the optimizer that a trial names for α, e.g. for the parameters of a controller.
 
-
-def _alphas_optimizer(
-    config: AlphasOptimizer, parameters: list[Tensor], capturable: bool
-) -> torch.optim.Optimizer:
+    Raises:
+        ConfigError: If it is a custom one that cannot be created.
+    """
     make = load_named(_ALPHAS, config.kind)
     if manifest.is_shipped("alpha_optimizers", config.kind):
         optimizer: torch.optim.Optimizer = make(parameters, config, capturable)

@@ -17,7 +17,7 @@ from tune_nas.config import AlphasOptimizer
 from tune_nas.config.options.controller_options import PolicyConfig
 from tune_nas.search.metrics import Metrics
 from tune_nas.search.objective import gradients
-from tune_nas.search.optimizers import make_controller_optimizer
+from tune_nas.search.optimizers import make_alphas_optimizer
 from tune_nas.search.relaxation.controller import Controller
 from tune_nas.search.relaxation.relaxation import Alphas
 from tune_nas.seeds import Generators
@@ -45,7 +45,7 @@ class Policy:
         """Restart the optimizer and the moving average."""
         self.baseline: float | None = None
         self._parameters = list(self._controller.network.parameters())
-        self._optimizer = make_controller_optimizer(list[Tensor](self._parameters), self._alphas)
+        self._optimizer = make_alphas_optimizer(list[Tensor](self._parameters), self._alphas)
 
     def step(self, seeds: list[int], accuracies: Sequence[float], generators: Generators) -> float:
         """Update the controller once, by −mean (R − b) ∇log p over samples; return their entropy.

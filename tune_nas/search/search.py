@@ -27,6 +27,7 @@ from tune_nas.search.controlled_training import ControlledTraining
 from tune_nas.search.evaluation import on_valid_half, valid_metrics
 from tune_nas.search.importance import make_update
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
+from tune_nas.search.objective import SeededBatch
 from tune_nas.search.optimizers import alphas_rate, scheduled_rate
 from tune_nas.search.policy import Policy
 from tune_nas.search.probes import (
@@ -178,10 +179,12 @@ class Search(ControlledTraining):
         """
         draws, config = self._steps.draws, policy.config
         accuracies, entropies = list[float](), list[float]()
-        for _ in range(config.steps):
-            seeds = [draws.seed() for _ in range(config.samples)]
-            accuracies += [self._sampled_accuracy(seed) for seed in seeds]
-            entropies.append(policy.step(seeds, accuracies[-len(seeds) :], draws.generator))
+        self.supernet.train()
+        with self.objective.keeping_statistics():
+            for _ in range(config.steps):
+                seeds = [draws.seed() for _ in range(config.samples)]
+                accuracies += [self._sampled_accuracy(seed) for seed in seeds]
+                entropies.append(policy.step(seeds, accuracies[-len(seeds) :], draws.generator))
         policy.set_alphas(self.alphas)
         return policy.metrics(accuracies, entropies)
 
@@ -189,13 +192,9 @@ class Search(ControlledTraining):
     def _sampled_accuracy(self, seed: int) -> float:
         """Return the accuracy, as a fraction, of the architecture of a pass with a seed."""
         images, labels = channels_last(self._valid.make(self._valid.pick()))
-        self.supernet.train()
         self.supernet.seed_draws(seed, self._steps.draws.generator)
-        weights = self.relaxation.weights(
-            self.alphas, self.betas, seed, self._steps.draws.generator
-        )
-        with self.objective.keeping_statistics():
-            logits = self.predict(images, weights)
+        weights = self.objective.mixing(SeededBatch(images, labels, seed))
+        logits = self.predict(images, weights)
         return float((logits.argmax(dim=1) == labels).double().mean())
 
     def predict(self, images: Tensor, weights: MixingWeights) -> Tensor:

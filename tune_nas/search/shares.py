@@ -1,4 +1,4 @@
-"""The importance of edges and the shares of their operations, from the expected weights."""
+"""What α says of the operations of each edge: expected weights, shares and logits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tune_nas.search.view import SearchView
-from tune_nas.spaces import CellSpace, operation_kind
+from tune_nas.spaces import CellSpace
 
 
 def operation_shares(search: SearchView, name: str) -> tuple[Tensor, Tensor]:
@@ -23,15 +23,35 @@ def operation_shares(search: SearchView, name: str) -> tuple[Tensor, Tensor]:
         Importance (edges,) and shares (edges, operations), on the CPU in float64. The shares of an
         edge sum to 1; that of ``none`` is 0.
     """
-    cell, alpha = search.space.cells[name], search.alphas[name].detach()
-    weights = search.relaxation.relax(alpha, cell.mask().to(alpha.device))
-    weights = weights.double().cpu()
-    weights = _normalized(weights, cell.mask())
+    cell = search.space.cells[name]
+    weights = _normalized(operation_weights(search, name, cell.mask()), cell.mask())
     others = not_none(cell)
     # 1 − the share of `none` is exactly 1 in a space without it; the sum is only nearly 1.
     importance = 1.0 - weights.masked_fill(others, 0.0).sum(dim=1)
     shares = weights.masked_fill(~others, 0.0)
     return importance, _normalized(shares, others)
+
+
+def operation_weights(search: SearchView, name: str, mask: Tensor) -> Tensor:
+    """Return the expected weights of the operations of a mask, on the CPU in float64.
+
+    Args:
+        search: The search.
+        name: The cell type.
+        mask: The operations, (edges, operations), bool; others get weight 0.
+    """
+    alpha = search.alphas[name].detach()
+    return search.relaxation.relax(alpha, mask.to(alpha.device)).double().cpu()
+
+
+def operation_logits(search: SearchView) -> dict[str, Tensor]:
+    """Return the logits of all operations of all edges by cell type, each (edges, operations)."""
+    return {
+        name: search.relaxation.logits(
+            alpha.detach(), search.space.cells[name].mask().to(alpha.device)
+        )
+        for name, alpha in search.alphas.items()
+    }
 
 
 def _normalized(weights: Tensor, mask: Tensor) -> Tensor:
@@ -42,8 +62,4 @@ def _normalized(weights: Tensor, mask: Tensor) -> Tensor:
 
 def not_none(cell: CellSpace) -> Tensor:
     """Return the mask of the operations other than ``none``, (edges, operations), bool."""
-    mask = cell.mask()
-    for row, names in enumerate(cell.operations):
-        for column, operation in enumerate(names):
-            mask[row, column] = operation_kind(operation) != "none"
-    return mask
+    return cell.mask() & ~cell.of_kind("none")

@@ -149,7 +149,7 @@ class Update:
     ) -> StepOutput:
         """Evaluate all gradients at the same (w, α), those of the training batch in one pass.
 
-        Smoothing is only for w, and w may have a relaxation of its own: α then has a separate pass.
+        Smoothing is only for w, and w may have another relaxation: α then has a separate pass.
         """
         relaxation = self.objective.relaxation
         smooth = self.smoothing is not None and self.smoothing.radius > 0

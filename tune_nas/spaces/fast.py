@@ -234,7 +234,7 @@ class FastCell(MixedCell):
     ) -> Tensor:
         """Map the input nodes to the cell's output; see `MixedCell.forward`.
 
-        With drop path, each edge has a sum of its own; otherwise a node is one sum.
+        With drop path, each edge has a separate sum; otherwise a node is one sum.
         """
         betas = None if weights.edges is None else weights.edges.unbind()
         active = None if weights.active is None else weights.active.tolist()

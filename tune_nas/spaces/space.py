@@ -20,6 +20,7 @@ from tune_nas.spaces.description import (
     SpaceDescription,
     SupernetDescription,
 )
+from tune_nas.spaces.operation_registry import operation_kind
 from tune_nas.spaces.own_operations import load_operations
 from tune_nas.spaces.skeletons import SKELETONS
 
@@ -73,6 +74,18 @@ class CellSpace:
             for column, name in enumerate(names):
                 allowed[row, column] = name not in self.excluded
         return allowed
+
+    def of_kind(self, kind: str) -> Tensor:
+        """Return the mask of operations of a kind, (edges, n_operations), bool.
+
+        Args:
+            kind: The kind, see `operation_kind`.
+        """
+        found = self.mask()
+        for row, names in enumerate(self.operations):
+            for column, name in enumerate(names):
+                found[row, column] = operation_kind(name) == kind
+        return found
 
     def incoming(self, node: int) -> tuple[int, ...]:
         """Return the rows (positions in ``edges``) of the edges into a node."""

@@ -1,7 +1,7 @@
-"""Mixing weights of each cell of a supernet on its own, for passes of an analysis.
+"""Separate mixing weights for each cell of a supernet, for passes of an analysis.
 
 Cells of a type share their weights. An analysis that tells them apart gives each a copy, which
-forward hooks put in place of the shared ones: neither the supernet nor its training knows of it.
+forward hooks put in place of the shared ones; the supernet and its training are unchanged.
 """
 
 from __future__ import annotations

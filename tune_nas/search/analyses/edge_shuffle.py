@@ -123,6 +123,7 @@ def _accuracies(search: SearchView, weights: MixingWeights) -> tuple[float, floa
     """Return the accuracy in percent with running statistics, and with those of the batch."""
     supernet = search.supernet
     found = []
+    # not by `search.evaluate`: its passes may be captured or shared, without the hooks of the cells
     for batch_statistics in (False, True):
         supernet.train(batch_statistics)
         supernet.seed_draws(derive_seed(search.trial.seed, "evaluation"))

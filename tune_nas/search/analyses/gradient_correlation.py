@@ -11,15 +11,14 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-import torch
 from torch import Tensor
 
 from tune_nas.analysis_table import AnalysisTable, TableAxes, Value
 from tune_nas.search.analyses.analysis_probe import AnalysisProbe
 from tune_nas.search.analyses.cell_weights import cell_gradients, cells_of
 from tune_nas.search.analyses.probe_batches import DEFAULT_BATCHES, HALVES
+from tune_nas.search.shares import not_none
 from tune_nas.search.view import SearchView
-from tune_nas.spaces import operation_kind
 
 Gradients = Sequence[Sequence[Tensor]]
 """∂L/∂p by batch and cell; those of cells of a type have the same shape."""
@@ -27,9 +26,12 @@ Gradients = Sequence[Sequence[Tensor]]
 
 def correlation(one: Tensor, other: Tensor) -> float:
     """Return Pearson's correlation of the entries of two tensors; nan if one is constant."""
-    centered = [each.double().flatten() - each.double().mean() for each in (one, other)]
-    scale = centered[0].norm() * centered[1].norm()
-    return float(centered[0] @ centered[1] / scale) if scale > 0 else math.nan
+    centered = []
+    for values in (one.double().flatten(), other.double().flatten()):
+        if values.min() == values.max():  # rounding of the mean would make them differ from it
+            return math.nan
+        centered.append(values - values.mean())
+    return float(centered[0] @ centered[1] / (centered[0].norm() * centered[1].norm()))
 
 
 def between_cells(found: Gradients, cell: int, others: Sequence[int]) -> float:
@@ -120,12 +122,7 @@ class GradientCorrelation(AnalysisProbe):
 
 def compared(search: SearchView, name: str) -> Tensor:
     """Return the operations of a cell type that are left and not ``none``, (edges, operations)."""
-    cell = search.space.cells[name]
-    mask = torch.zeros(len(cell.edges), cell.n_operations, dtype=torch.bool)
-    for row, operations in enumerate(cell.operations):
-        for column, operation in enumerate(operations):
-            mask[row, column] = operation_kind(operation) != "none"
-    return mask & search.choices.remaining(name)
+    return not_none(search.space.cells[name]) & search.choices.remaining(name)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,4 +1,4 @@
-"""The batches of analyses: the same in each epoch, from streams of their own."""
+"""The batches of analyses: the same in each epoch, and not from the streams of the search."""
 
 from __future__ import annotations
 

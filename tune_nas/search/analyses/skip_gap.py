@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from tune_nas.analysis_table import AnalysisTable, TableAxes, with_epochs
 from tune_nas.errors import ConfigError
 from tune_nas.search.analyses.analysis_probe import AnalysisProbe
+from tune_nas.search.analyses.gradient_correlation import correlation
+from tune_nas.search.shares import operation_logits
 from tune_nas.search.statistics import skip_advantage
 from tune_nas.search.view import SearchView
 
@@ -19,11 +23,7 @@ _COLUMNS = ("valid_accuracy", "skip_gap")
 
 def gap_correlation(pairs: list[tuple[float, float]]) -> float:
     """Return Pearson's correlation of accuracy and gap over epochs; nan if one is constant."""
-    n = len(pairs)
-    means = [sum(values) / n for values in zip(*pairs, strict=True)]
-    left, right = ([pair[at] - means[at] for pair in pairs] for at in (0, 1))
-    scale = math.sqrt(sum(x * x for x in left) * sum(y * y for y in right))
-    return sum(x * y for x, y in zip(left, right, strict=True)) / scale if scale else math.nan
+    return correlation(*torch.tensor(pairs, dtype=torch.float64).unbind(dim=1))
 
 
 class SkipGap(AnalysisProbe):
@@ -39,7 +39,7 @@ class SkipGap(AnalysisProbe):
 
     def __init__(self, search: SearchView) -> None:
         super().__init__(search)
-        if math.isnan(skip_advantage(search.space, search.alphas)):
+        if math.isnan(_gap(search)):
             raise ConfigError(
                 f"the analysis is '{self.kind}', but needs an edge with a skip connection and a "
                 f"convolution, which space '{search.space.name}' does not have"
@@ -76,5 +76,9 @@ def _history(search: SearchView) -> list[tuple[int, tuple[float, float]]]:
     ]
     if not found or found[-1][0] < search.epoch:
         accuracy = search.metrics.get("valid_accuracy", math.nan)
-        found.append((search.epoch, (accuracy, skip_advantage(search.space, search.alphas))))
+        found.append((search.epoch, (accuracy, _gap(search))))
     return found
+
+
+def _gap(search: SearchView) -> float:
+    return skip_advantage(search.space, operation_logits(search))

@@ -6,6 +6,7 @@ import math
 
 from tune_nas.search.metrics import Metrics
 from tune_nas.search.probes.probe import Probe
+from tune_nas.search.shares import operation_logits
 from tune_nas.search.statistics import entropies, skip_advantage
 from tune_nas.search.view import SearchView
 
@@ -16,13 +17,7 @@ class Entropies(Probe):
     def after_epoch(self, search: SearchView) -> Metrics:
         """Return the entropies of the weights that the epoch was validated with."""
         metrics = entropies(search.epoch_weights)
-        logits = {
-            name: search.relaxation.logits(
-                alpha.detach(), search.space.cells[name].mask().to(alpha.device)
-            )
-            for name, alpha in search.alphas.items()
-        }
-        advantage = skip_advantage(search.space, logits)
+        advantage = skip_advantage(search.space, operation_logits(search))
         if not math.isnan(advantage):
             metrics["skip_advantage"] = advantage
         return metrics

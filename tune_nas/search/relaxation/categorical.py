@@ -27,6 +27,7 @@ from tune_nas.search.relaxation.relaxation import (
     Relaxation,
     Sample,
     log_softmax_where,
+    masked,
     softmax_where,
 )
 from tune_nas.seeds import Generators
@@ -67,14 +68,9 @@ class Categorical(Relaxation):
     ) -> None:
         super().__init__(config, space, choices)
         self.adjusts_alphas = config.gradient == "two"
-        self._one_path = self
         if config.gradient in ("full", "two"):
             single = config.model_copy(update={"gradient": "score"})
-            self._one_path = Categorical(single, space, self.choices)
-
-    def for_weights(self) -> Relaxation:
-        """Return the one that runs one sampled operation per edge, or that of the trial."""
-        return self._one_path if self.of_weights is None else self.of_weights
+            self.of_weights = Categorical(single, space, self.choices)
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to the probabilities of the operations, softmax(α)."""
@@ -146,5 +142,4 @@ def _largest(alphas: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor
 
 def _log_sum(values: Tensor, mask: Tensor) -> Tensor:
     """Return log Σ exp over the entries of a mask in each row, or over all if there are none."""
-    empty = ~mask.any(dim=1, keepdim=True)
-    return values.masked_fill(~(mask | empty), float("-inf")).logsumexp(dim=1, keepdim=True)
+    return masked(values, mask).logsumexp(dim=1, keepdim=True)

@@ -47,9 +47,10 @@ class Controller(UniformPath):
     def greedy_logits(self) -> dict[str, Tensor]:
         """Return the logits along the greedy decode by cell type, each (edges, operations)."""
         found = {}
-        for name in self.cells:
-            _, logits = self.network.decode(name, self._allowed(name), lambda p: int(p.argmax()))
-            found[name] = logits * self.cells[name].mask()
+        for name, cell in self.cells.items():
+            allowed = self.choices.selectable(name)
+            _, logits = self.network.decode(name, allowed, lambda p: int(p.argmax()))
+            found[name] = logits * cell.mask()
         return found
 
     def sample_operations(self, generator: torch.Generator) -> Operations:
@@ -58,19 +59,17 @@ class Controller(UniformPath):
         def sampled(probabilities: Tensor) -> int:
             return int(torch.multinomial(probabilities, 1, generator=generator))
 
-        return {
-            name: self.network.decode(name, self._allowed(name), sampled)[0] for name in self.cells
-        }
+        allowed = {name: self.choices.selectable(name) for name in self.cells}
+        return {name: self.network.decode(name, mask, sampled)[0] for name, mask in allowed.items()}
 
     def log_probabilities(self, seeds: list[int], generators: Generators) -> tuple[Tensor, Tensor]:
         """Return log p and entropy of the samples of passes, each (n,), over all cell types."""
         samples = [self._operations(seed, generators) for seed in seeds]
-        found = [
-            self.network.log_probabilities(
-                name, torch.stack([sample[name] for sample in samples]), self._allowed(name)
-            )
-            for name in self.cells
-        ]
+        found = []
+        for name in self.cells:
+            columns = torch.stack([sample[name] for sample in samples])
+            allowed = self.choices.selectable(name)
+            found.append(self.network.log_probabilities(name, columns, allowed))
         logs, entropies = zip(*found, strict=True)
         return torch.stack(logs).sum(dim=0), torch.stack(entropies).sum(dim=0)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tune_nas.config.options.controller_options import ControllerConfig
+from tune_nas.search.relaxation.relaxation import masked
 
 Choose = Callable[[Tensor], int]
 """Takes the probabilities of the operations of an edge, (operations,), and returns a column."""
@@ -23,8 +24,8 @@ _INIT = 0.1  # parameters of the LSTM and the first inputs start uniform in ± t
 class ControllerNetwork(nn.Module):
     """p(operations of a cell) = Π over edges of p(operation | operations of the edges before).
 
-    Every cell type is a sequence of its own, which starts from an input of its own; the other
-    parameters are shared.
+    Every cell type is a separate sequence with a separate first input; the other parameters are
+    shared.
 
     Args:
         config: Sizes, and the form of the logits.
@@ -94,8 +95,3 @@ class ControllerNetwork(nn.Module):
     def _logits(self, output: Tensor) -> Tensor:
         logits: Tensor = self.output(output) / self._config.logit_divisor
         return self._config.tanh_scale * logits.tanh()
-
-
-def masked(logits: Tensor, allowed: Tensor) -> Tensor:
-    """Return logits with −∞ where an operation is not allowed; unchanged in empty rows."""
-    return logits.masked_fill(~(allowed | ~allowed.any(dim=-1, keepdim=True)), float("-inf"))

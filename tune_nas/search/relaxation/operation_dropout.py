@@ -6,14 +6,13 @@ Hong et al., "DropNAS: Grouped Operation Dropout for Differentiable Architecture
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
-from tune_nas.config import RelaxationConfig
-from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.relaxation import AlphaStep, Relaxation, Sample, softmax_where
 from tune_nas.seeds import Generators
-from tune_nas.spaces import CellSpace, Space, operation_kind
 
 _CPU = torch.device("cpu")  # where the operations to run are read
 
@@ -31,12 +30,13 @@ class OperationDropout(Relaxation):
     runs_everything = True
     adjusts_alphas = True
 
-    def __init__(
-        self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
-    ) -> None:
-        super().__init__(config, space, choices)
-        grouped = config.dropout.groups == "parameters"
-        self._groups = {name: _groups(cell, grouped) for name, cell in self.cells.items()}
+    @cached_property
+    def _groups(self) -> dict[str, list[Tensor]]:
+        """The groups of the operations by cell type, each (edges, operations), bool."""
+        if self.config.dropout.groups != "parameters":
+            return {name: [cell.mask()] for name, cell in self.cells.items()}
+        learned = {name: cell.of_kind("convolution") for name, cell in self.cells.items()}
+        return {name: [own, self.cells[name].mask() & ~own] for name, own in learned.items()}
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to softmax weights over the operations of each edge, without dropout."""
@@ -91,15 +91,3 @@ class OperationDropout(Relaxation):
             ]
             shifted = torch.where(moved, alpha + (sums[0] - sums[1]), alpha)
             alpha.copy_(torch.where(dropped, before, shifted))
-
-
-def _groups(cell: CellSpace, grouped: bool) -> list[Tensor]:
-    """Return the groups of the operations of a cell type, (edges, operations), bool."""
-    present = cell.mask()
-    if not grouped:
-        return [present]
-    learned = torch.zeros_like(present)
-    for row, names in enumerate(cell.operations):
-        for column, name in enumerate(names):
-            learned[row, column] = operation_kind(name) == "convolution"
-    return [learned, present & ~learned]

@@ -7,7 +7,6 @@ arXiv:1905.13577; the authors' code is xujinfan/NASP-codes.
 from __future__ import annotations
 
 import math
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from tune_nas.config import RelaxationConfig
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.relaxation import AlphaStep, Relaxation, Sample
 from tune_nas.seeds import Generators
-from tune_nas.spaces import CellSpace, Space, operation_kind
+from tune_nas.spaces import Space
 
 
 class Proximal(Relaxation):
@@ -40,21 +39,13 @@ class Proximal(Relaxation):
         self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
     ) -> None:
         super().__init__(config, space, choices)
-        self._space = space
-        self._eligible = {name: cell.eligible() for name, cell in self.cells.items()}
-        self._zeros = {name: _zeros(cell) for name, cell in self.cells.items()}
+        self._zeros = {name: cell.of_kind("none") for name, cell in self.cells.items()}
+        if not isinstance(self, ChosenAlone):
+            self.of_weights = ChosenAlone(config, space, self.choices)
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Return α itself, in [0, 1], by which operations and edges are selected."""
         return alphas * mask
-
-    def for_weights(self) -> Relaxation:
-        """Return the one that runs only the chosen operations, or that of the trial."""
-        return self._chosen_alone if self.of_weights is None else self.of_weights
-
-    @cached_property
-    def _chosen_alone(self) -> Relaxation:
-        return ChosenAlone(self.config, self._space, self.choices)
 
     def adjust_alphas(self, step: AlphaStep) -> None:
         """Clip α to [0, 1]."""
@@ -83,9 +74,7 @@ class Proximal(Relaxation):
         Ties go to the first operation, but to ``none`` last: with it on every edge, as at the start
         in a space that has it, no α would have a gradient. Decided edges come first.
         """
-        remaining, decided = self.choices.remaining(name), self.choices.decided(name)
-        eligible = remaining & self._eligible[name]
-        allowed = torch.where(eligible.any(dim=1, keepdim=True), eligible, remaining)
+        allowed, decided = self.choices.selectable(name), self.choices.decided(name)
         values = alpha.detach().double().cpu().masked_fill(~allowed, -math.inf)
         zeros = self._zeros[name]
         best, columns = values.masked_fill(zeros, -math.inf).max(dim=1)
@@ -94,24 +83,12 @@ class Proximal(Relaxation):
         best = torch.maximum(best, of_zeros)
         best = best.masked_fill(decided, math.inf)
         kept = torch.zeros_like(decided)
-        cell = self.cells[name]
-        for node in cell.nodes:
-            rows = torch.tensor(cell.incoming(node))
+        for rows, count in self.choices.kept_inputs(name):
             order = best[rows].argsort(descending=True, stable=True)
-            kept[rows[order[: cell.kept_inputs(node)]]] = True
+            kept[rows[order[:count]]] = True
         kept |= decided
-        return (torch.zeros_like(remaining).scatter(1, columns[:, None], True)) & (
-            kept[:, None] & allowed
-        )
-
-
-def _zeros(cell: CellSpace) -> Tensor:
-    """Return the mask of the operations that are ``none``, (edges, operations), bool."""
-    mask = torch.zeros_like(cell.mask())
-    for row, names in enumerate(cell.operations):
-        for column, operation in enumerate(names):
-            mask[row, column] = operation_kind(operation) == "none"
-    return mask
+        chosen = torch.zeros_like(allowed).scatter(1, columns[:, None], True)
+        return chosen & kept[:, None] & allowed
 
 
 class ChosenAlone(Proximal):
@@ -119,10 +96,6 @@ class ChosenAlone(Proximal):
 
     runs_everything = False
     adjusts_alphas = False
-
-    def for_weights(self) -> Relaxation:
-        """Return itself."""
-        return self
 
     def _projected(self, alpha: Tensor, chosen: Tensor) -> Sample:
         return Sample(chosen.to(alpha.device, alpha.dtype), active=chosen)

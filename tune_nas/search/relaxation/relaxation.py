@@ -151,6 +151,7 @@ class Relaxation(ABC):
 
     Attributes:
         of_weights: Another relaxation for the passes that compute only w's gradient; None for none.
+            A class may build one, with the same choices; ``relaxation.weights`` replaces it.
     """
 
     # Keys or sections of the trial that a custom class reads, besides those that every relaxation
@@ -365,6 +366,10 @@ def softmax_where(values: Tensor, mask: Tensor) -> Tensor:
 
 def log_softmax_where(values: Tensor, mask: Tensor) -> Tensor:
     """Return the logarithm of `softmax_where` over the entries of a mask; 0 elsewhere."""
+    return masked(values, mask).log_softmax(dim=-1).masked_fill(~mask, 0.0)
+
+
+def masked(values: Tensor, mask: Tensor) -> Tensor:
+    """Return values with −∞ outside of a mask; rows without any entry are unchanged."""
     empty = ~mask.any(dim=-1, keepdim=True)
-    logs = values.masked_fill(~(mask | empty), float("-inf")).log_softmax(dim=-1)
-    return logs.masked_fill(~mask, 0.0)
+    return values.masked_fill(~(mask | empty), float("-inf"))

@@ -24,6 +24,6 @@ class Simplex(SimplexAlphas):
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Map α to itself, divided by the sum over the remaining operations of each edge.
 
-        The gradient is that of the identity.
+        The gradient is the one of the identity.
         """
         return renormalized(alphas, mask)

@@ -79,7 +79,7 @@ def opened(cell: CellSpace, groups: Groups, weights: Tensor, count: int) -> Tens
 
 
 def _by_edge(cell: CellSpace, groups: Groups) -> list[list[list[int]]]:
-    """Return the columns of each group on each edge, without groups that the edge has not."""
+    """Return the columns of each group on each edge, without groups that do not occur on it."""
     found = []
     for names in cell.operations:
         columns = [[names.index(name) for name in group if name in names] for group in groups]

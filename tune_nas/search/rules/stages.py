@@ -16,6 +16,7 @@ from torch import Tensor
 from tune_nas.errors import ConfigError
 from tune_nas.search.rules.operation_groups import check_names, opened, representatives
 from tune_nas.search.rules.rule import Rule
+from tune_nas.search.shares import operation_weights
 from tune_nas.search.supernet_size import SupernetSize
 from tune_nas.search.view import SearchControl
 from tune_nas.seeds import derive_seed, make_generator
@@ -85,9 +86,7 @@ class Stages(Rule):
 
     def _strengths(self, name: str) -> Tensor:
         """Return the expected weights of a cell type, (edges, operations), on the CPU."""
-        search, alpha = self.search, self.search.alphas[name].detach()
-        weights = search.relaxation.relax(alpha, search.choices.remaining(name, alpha.device))
-        return weights.double().cpu()
+        return operation_weights(self.search, name, self.search.choices.remaining(name))
 
     def _size(self, stage: int) -> SupernetSize:
         """Return the size of a stage's supernet."""

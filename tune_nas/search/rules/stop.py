@@ -17,7 +17,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.search.plugins import check_cells
 from tune_nas.search.rules.rule import Rule
 from tune_nas.search.view import SearchControl
-from tune_nas.spaces import CellSpace, Genotype, operation_kind
+from tune_nas.spaces import Genotype
 
 
 class Stop(Rule):
@@ -39,7 +39,9 @@ class Stop(Rule):
         check_cells("schedule.stop.convolutions", self.config.convolutions, search.space)
         check_cells("schedule.stop.skips", self.config.skips, search.space)
         self._epochs = 0
-        self._learnable = {name: learnable(cell) for name, cell in search.space.cells.items()}
+        self._learnable = {
+            name: cell.of_kind("convolution") for name, cell in search.space.cells.items()
+        }
         self._ranking: dict[str, Tensor] = {}
         self._settled = 0
         ranked = any(int(mask.sum(dim=1).max()) > 1 for mask in self._learnable.values())
@@ -104,15 +106,6 @@ class Stop(Rule):
         """Restore them; the ranking is missing in older checkpoints."""
         self._epochs, self._settled = state["epochs"], state.get("settled", 0)
         self._ranking = dict(state.get("ranking", {}))
-
-
-def learnable(cell: CellSpace) -> Tensor:
-    """Return the mask of the operations with parameters, (edges, operations), bool."""
-    mask = cell.mask()
-    for row, names in enumerate(cell.operations):
-        for column, operation in enumerate(names):
-            mask[row, column] = operation_kind(operation) == "convolution"
-    return mask
 
 
 def ranks(alphas: Tensor, mask: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from tune_nas.checkpoint import State
 from tune_nas.search.exponentiated import alpha_steps, step_size
 from tune_nas.search.rules.rule import Rule
+from tune_nas.search.shares import operation_weights
 from tune_nas.search.view import SearchControl
 
 _MOST_NAMED = 3  # of the operations of a cell type in a line about an epoch
@@ -66,12 +67,9 @@ class WipeOut(Rule):
         margin = self._margin()
         for name, cell in search.space.cells.items():
             if margin is not None:
-                alpha = search.alphas[name].detach()
                 remaining = search.choices.remaining(name)
-                weights = search.relaxation.relax(
-                    alpha, search.choices.remaining(name, alpha.device)
-                )
-                kept = survivors(weights.double().cpu(), remaining, cell.eligible(), margin)
+                weights = operation_weights(search, name, remaining)
+                kept = survivors(weights, remaining, cell.eligible(), margin)
                 kept |= search.choices.decided(name)[:, None]
                 self._note(name, remaining & ~kept)
                 if not bool(kept[remaining].all()):

@@ -18,6 +18,8 @@ from tune_nas.search.ablation import candidates
 from tune_nas.search.view import SearchView
 from tune_nas.spaces import CellGenotype, Genotype, GenotypeEdge
 
+_TINY = torch.finfo(torch.float64).tiny
+
 Choice = tuple[str, int, int]
 """A cell type, an edge as a row and an operation as a column."""
 
@@ -45,8 +47,7 @@ def most_probable(search: SearchView, count: int) -> list[Genotype]:
         count: Their number; fewer if there are not as many.
     """
     best = [Ranked(0.0, ())]
-    with torch.no_grad():
-        weights = search.relaxation.weights(search.alphas, search.betas)
+    weights = search.expected_weights()
     for name, cell in search.space.cells.items():
         edges = weights[name].edges
         scores = weights[name].operations.double().cpu()
@@ -57,9 +58,6 @@ def most_probable(search: SearchView, count: int) -> list[Genotype]:
             )
             best = combined(best, found, count)
     return [_genotype(search, ranked) for ranked in best]
-
-
-_TINY = torch.finfo(torch.float64).tiny
 
 
 def _best_of_node(
