@@ -1,9 +1,9 @@
 """The effect of each swept key of a full grid on the true accuracy, with all other keys paired.
 
 Trials that differ only in one key are paired: same values of the other keys, same seed. The
-differences of all pairs are averaged, and tested with Wilcoxon's signed-rank test and, with one
-difference for each seed (the mean over the settings), with that of the seeds alone. Prints
-Markdown: the settings with their means, then the pairs.
+differences of all pairs are averaged and tested with Wilcoxon's signed-rank test; so is the mean
+difference of each seed, over the settings. Prints Markdown: the settings with their means, then the
+pairs.
 
     python benchmarks/main_effects.py runs/level-activation-rate
 """

@@ -193,11 +193,10 @@ def check_key(key: str, where: str) -> None:
     """
     if split_option(key) is not None:
         return
-    known = list(dotted_keys(TrialConfig))
-    paths = [known_key.split(".") for known_key in known]
-    sections = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
-    if key not in known and key not in sections:
-        raise ConfigError(f"{where}: unknown key '{brief(key)}'{nearest(key, known)}")
+    known = dotted_keys(TrialConfig)
+    if key in known or any(each.startswith(f"{key}.") for each in known):
+        return
+    raise ConfigError(f"{where}: unknown key '{brief(key)}'{nearest(key, list(known))}")
 
 
 def _check_strategy(

@@ -13,8 +13,8 @@ from searching import small_trial, tiny_trial
 from torch import Tensor
 
 from tune_nas.config import RelaxationConfig
+from tune_nas.config.optimizer_config import AlphasOptimizer
 from tune_nas.config.options.controller_options import ControllerConfig, PolicyConfig
-from tune_nas.config.trial import AlphasOptimizer
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.search import Search

@@ -21,8 +21,7 @@ def key_hint(error: Exception) -> str:
     if all(parameter.name != _SETTINGS for parameter in context.command.params):
         return ""
     name = option.lstrip("-").replace("-", "_")
-    every = list(dotted_keys(TrialConfig))
-    keys = [key for key in every if name in (key, key.rpartition(".")[2])]
+    keys = [key for key in dotted_keys(TrialConfig) if name in (key, key.rpartition(".")[2])]
     if not keys:
         return ""
     ways = [f"--set {key}=VALUE" for key in keys[:_MOST_KEYS]]

@@ -71,14 +71,13 @@ def one_of(key: str, *values: object) -> Condition:
 
 def _other_than(*values: str) -> Condition:
     """Return the condition that the relaxation is none of the given ones."""
-    key = "relaxation.kind"
     others = [name for name in manifest.SHIPPED["relaxations"] if name not in values]
     words = " or ".join(map(_shown, values))
     return Condition(
-        (key,),
-        lambda trial: value_of(trial, key) not in values,
-        f"{key} other than {words}",
-        {key: others},
+        (_KIND,),
+        lambda trial: value_of(trial, _KIND) not in values,
+        f"{_KIND} other than {words}",
+        {_KIND: others},
     )
 
 
@@ -216,15 +215,13 @@ _SEVERAL_EPOCHS = Condition(
     (_EPOCHS,), lambda trial: trial["schedule"]["epochs"] > 1, f"{_EPOCHS} > 1"
 )
 _HAS_ALPHA = _other_than("uniform-path", "controller")
-_USUAL_STEP = (
-    Condition(  # with `importance`, all gradients are of first order and at the same (w, α)
-        ("relaxation.kind", "relaxation.gradient"),
-        lambda trial: (
-            (value_of(trial, "relaxation.kind"), trial["relaxation"]["gradient"])
-            != ("categorical", "importance")
-        ),
-        "relaxation.gradient other than 'importance'",
-    )
+# With `importance`, all gradients are of first order and at the same (w, α).
+_USUAL_STEP = Condition(
+    (_KIND, "relaxation.gradient"),
+    lambda trial: (
+        (value_of(trial, _KIND), trial["relaxation"]["gradient"]) != ("categorical", "importance")
+    ),
+    "relaxation.gradient other than 'importance'",
 )
 _TUNES = Condition(
     ("schedule.greedy",), lambda trial: trial["schedule"]["greedy"] is None, "schedule.greedy null"

@@ -130,32 +130,35 @@ class RelaxationConfig(
         return self.kind == "simplex" or sampled
 
     @model_validator(mode="after")
-    def _goes_together(self) -> RelaxationConfig:
-        if self.smoothing.kind != "none" and (self.weights or self.kind) in _ONE_PATH:
-            key = "kind" if self.weights is None else "weights"
-            raise ValueError(
-                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.{key} "
-                f"'{self.weights or self.kind}' runs one operation per edge: it has no weights to "
-                "smooth"
-            )
-        if self.kind == "uniform-path" and self.weights not in (None, self.kind):
+    def _smoothing_fits(self) -> RelaxationConfig:
+        key, kind = ("kind", self.kind) if self.weights is None else ("weights", self.weights)
+        if self.smoothing.kind == "none" or kind not in NOT_ALL:
+            return self
+        why = (
+            "runs one operation per edge: it has no weights to smooth"
+            if kind in _ONE_PATH
+            else "does not run every operation whose weight would be smoothed; take 'softmax'"
+        )
+        raise ValueError(
+            f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.{key} "
+            f"'{kind}' {why}"
+        )
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> RelaxationConfig:
+        if self.weights in (None, self.kind):
+            return self
+        if self.kind == "uniform-path":
             raise ValueError(
                 f"relaxation.weights is '{self.weights}', but relaxation.kind 'uniform-path' has "
                 "no α for it; leave it out, or exchange the two"
             )
-        if self.smoothing.kind != "none" and (self.weights or self.kind) == "dropout":
-            key = "kind" if self.weights is None else "weights"
-            raise ValueError(
-                f"relaxation.smoothing.kind is '{self.smoothing.kind}', but relaxation.{key} "
-                "'dropout' does not run every operation whose weight would be smoothed; take "
-                "'softmax'"
-            )
-        if self.weights == "controller" != self.kind:
+        if self.weights == "controller":
             raise ValueError(
                 "relaxation.weights is 'controller', but nothing trains it unless relaxation.kind "
                 "is 'controller' too; take 'uniform-path'"
             )
-        if self.weights not in (None, "uniform-path") and self.on_simplex is not None:
+        if self.weights != "uniform-path" and self.on_simplex is not None:
             other = self.model_copy(update={"kind": self.weights}).on_simplex
             if other is not None and other != self.on_simplex:
                 raise ValueError(
@@ -163,6 +166,10 @@ class RelaxationConfig(
                     f"{'on' if self.on_simplex else 'off'} the simplex, as relaxation.kind "
                     f"'{self.kind}' does"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _edges_and_penalty_fit(self) -> RelaxationConfig:
         if self.edge_normalization and self.kind in _EDGES_AT_RANDOM:
             raise ValueError(
                 f"relaxation.edge_normalization is true, but relaxation.kind '{self.kind}' samples "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -190,26 +191,29 @@ def _inner(model: type[BaseModel], head: str) -> type[BaseModel] | None:
     return inner_section(fields[head].annotation) if head in fields else None
 
 
-def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield every dotted key of a model, with the names that YAML uses."""
+@cache
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
+    """Return every dotted key of a model, with the names that YAML uses."""
+    keys: list[str] = []
     for name, field in model.model_fields.items():
         key = prefix + (field.alias or name)
         inner = inner_section(field.annotation)
-        if inner is None:
-            yield key
-        else:
-            yield from dotted_keys(inner, f"{key}.")
+        keys += (key,) if inner is None else dotted_keys(inner, f"{key}.")
+    return tuple(keys)
 
 
-def optional_sections(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted name of every section of a model that may be null."""
+@cache
+def optional_sections(model: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
+    """Return the dotted name of every section of a model that may be null."""
+    names: list[str] = []
     for name, field in model.model_fields.items():
         inner, key = inner_section(field.annotation), prefix + (field.alias or name)
         if inner is None:
             continue
         if type(None) in get_args(field.annotation):
-            yield key
-        yield from optional_sections(inner, f"{key}.")
+            names.append(key)
+        names += optional_sections(inner, f"{key}.")
+    return tuple(names)
 
 
 def inner_section(annotation: object) -> type[BaseModel] | None:

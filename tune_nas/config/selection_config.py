@@ -33,7 +33,7 @@ class SelectionConfig(MagnitudeOptions, _SelectionKind):
 
     Args:
         kind: ``magnitude`` (the largest weights, DARTS); ``greedy`` (the decisions of
-            ``schedule.greedy``, SGAS); ``perturbation`` (DARTS-PT); ``sampled`` (RSPS, SETN);
+            ``schedule.greedy``, SGAS); ``perturbation`` (DARTS-PT); ``sampled`` (RSPS, SETN, ENAS);
             or ``module:Class`` for a custom one.
         perturbation: Options of ``perturbation``.
         sampled: Options of ``sampled``.

@@ -5,42 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from tune_nas.config.data_config import DataConfig
+from tune_nas.config.optimizer_config import OptimizerConfig
 from tune_nas.config.relaxation_config import RelaxationConfig
 from tune_nas.config.schedule_config import ScheduleConfig
 from tune_nas.config.selection_config import SelectionConfig
 from tune_nas.config.update_config import UpdateConfig
-
-
-class AlphasSection(Protocol):
-    """The section ``optimizer.alphas``."""
-
-    @property
-    def kind(self) -> str:
-        """The optimizer."""
-
-    @property
-    def reward_bound(self) -> float | None:
-        """L."""
-
-
-class WeightsSection(Protocol):
-    """The section ``optimizer.weights``."""
-
-    @property
-    def weight_decay(self) -> float:
-        """The weight decay of w."""
-
-
-class OptimizerSection(Protocol):
-    """The section ``optimizer``."""
-
-    @property
-    def weights(self) -> WeightsSection:
-        """The optimizer of w."""
-
-    @property
-    def alphas(self) -> AlphasSection:
-        """The optimizer of α."""
 
 
 class Parts(Protocol):
@@ -59,7 +28,7 @@ class Parts(Protocol):
         """How w and α are updated."""
 
     @property
-    def optimizer(self) -> OptimizerSection:
+    def optimizer(self) -> OptimizerConfig:
         """The optimizers of w and α."""
 
     @property
@@ -71,15 +40,10 @@ class Parts(Protocol):
         """How a genotype is derived from the supernet."""
 
 
-def check_together(trial: Parts, optimizer: str) -> None:
-    """Raise a one-line ValueError if parts of a trial are incompatible.
-
-    Args:
-        trial: The trial.
-        optimizer: The kind of its optimizer of α.
-    """
+def check_together(trial: Parts) -> None:
+    """Raise a one-line ValueError if parts of a trial are incompatible."""
     updates = trial.update.in_all_epochs()
-    _check_policy(trial, updates, optimizer)
+    _check_policy(trial, updates)
     _check_alphas_move(trial, updates)
     _check_simplex(trial, updates)
     _check_weights(trial, updates)
@@ -181,10 +145,10 @@ def _check_weights(trial: Parts, updates: list[UpdateConfig]) -> None:
         )
 
 
-def _check_policy(trial: Parts, updates: list[UpdateConfig], optimizer: str) -> None:
+def _check_policy(trial: Parts, updates: list[UpdateConfig]) -> None:
     """Reject a controller without its update, the update without one, and other optimizers."""
     levels = {update.level for update in updates}
-    kind = trial.relaxation.kind
+    kind, optimizer = trial.relaxation.kind, trial.optimizer.alphas.kind
     if kind == "controller" and levels != {"policy"}:
         raise ValueError(
             f"relaxation.kind is 'controller', which is trained by samples, but update.level is "

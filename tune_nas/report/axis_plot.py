@@ -37,7 +37,7 @@ def plot_axis(report: Comparison, *, stacked: bool = False) -> Figure:
     """Draw a sweep: mean ± sample standard deviation, and each trial of each phase.
 
     A search is a dot; if some were repeated, a repeat is a square, and means are of repeats. A
-    search that was stopped early, failed or diverged is a cross at its last value, without a mean.
+    search that was stopped early, failed or diverged is a cross at its last value, not in a mean.
     Means of several trials are joined by a line if the values are numbers. If not all means are of
     equally many trials, n is written beside each.
 

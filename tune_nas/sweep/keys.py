@@ -78,9 +78,9 @@ class SweepKeys(Section):
             first sweep takes minutes. With other data, the trial's values apply. ``set`` takes
             precedence.
         parameters: Dotted keys to vary, each with its values; and ``trial``, with names or paths.
-        invalid: Combinations of listed values that make no valid trial: ``reject`` the sweep, or
-            ``redraw`` each when it is sampled, with its reason in the log, likewise if a swept key
-            has no effect in it or the search cannot be built.
+        invalid: Handling of combinations of listed values that are not a valid trial: ``reject``
+            the sweep, or ``redraw`` such a sample and log the reason. ``redraw`` also applies to
+            samples in which a swept key has no effect, or whose search cannot be built.
         seeds: Number of seeds per grid point (counted from ``seed``), or a list of seeds.
             Other searchers than grid search each configuration with the first, and repeat the
             best over as many new ones. A configuration that is sampled again runs with the next.

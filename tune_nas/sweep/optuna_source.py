@@ -128,10 +128,9 @@ class OptunaSource:
     def _sample(self, number: int) -> tuple[optuna.Trial, Job] | None:
         """Sample until the values fit together and have not failed.
 
-        Only the ends of ranges are validated in advance, unless invalid samples are expected
-        (``invalid: redraw``). Rejected samples count as running
-        meanwhile, so that TPE moves away from them; if that does not help, the second half of the
-        samples is random.
+        Only the ends of ranges are validated in advance; with ``invalid: redraw``, some random
+        samples. Rejected samples count as running meanwhile, so that TPE moves away from them; if
+        that does not help, the second half of the samples is random.
 
         Returns:
             None if, in many samples, all valid values have failed.
@@ -161,7 +160,7 @@ class OptunaSource:
         if not failed:
             raise ConfigError(f"{error}; so it is with each of {DRAWS} samples") from error
         _logger.warning(
-            "sampling ends after %d of %d trials: what is sampled has failed before",
+            "sampling ends after %d of %d trials: all valid samples have failed before",
             len(self._started),
             self.total,
         )

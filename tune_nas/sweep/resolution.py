@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from tune_nas import library
@@ -46,9 +47,15 @@ class BaseTrials:
         name = str(chosen.get(TRIAL, ""))
         return (name, self.trials[name]) if name in self.trials else next(iter(self.trials.items()))
 
-    def values(self, chosen: Mapping[str, object]) -> dict[str, object]:
+    def values(self, chosen: Mapping[str, object]) -> Mapping[str, object]:
         """Return the values of keys that are not swept."""
-        return trial_values(self.of(chosen))
+        name, _ = self.named(chosen)
+        return self._values[name]
+
+    @cached_property
+    def _values(self) -> dict[str, dict[str, object]]:
+        """The values of each trial, by its name; read for every key of every sample."""
+        return {name: trial_values(trial) for name, trial in self.trials.items()}
 
 
 class Resolved(NamedTuple):

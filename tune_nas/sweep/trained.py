@@ -74,7 +74,7 @@ def find_trained(text: str, storage: str, mlflow: str | None = None) -> Trained:
     """Return the checkpoints of the retraining run that a text names; see `load_network`.
 
     Raises:
-        StorageError: If the run does not exist or several, or the storage cannot be reached.
+        StorageError: If no run or several match, or the storage cannot be reached.
     """
     found = find_run(text, storage, checkpoints=True)
     if found.checkpoints:

@@ -1,4 +1,4 @@
-"""Sampled values that make no valid trial: what is wrong with them, before anything is run."""
+"""Random valid samples of a sweep, and checks of a sample before it runs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MOST_SAMPLES = 1000
 def valid_samples(
     sweep: SweepConfig, bases: BaseTrials, count: int
 ) -> list[tuple[dict[str, object], TrialConfig]]:
-    """Return distinct random samples that make valid trials, and the trials.
+    """Return distinct random samples whose trials are valid, and the trials.
 
     They are the same in each call.
 
     Args:
         sweep: A sweep whose invalid samples are redrawn.
         bases: Its trials.
-        count: Their maximum number; fewer if the sweep hardly has more.
+        count: Maximum number of samples; fewer if few of many random samples are valid.
 
     Raises:
         ConfigError: If no sample is valid; the reason is that of the last one.

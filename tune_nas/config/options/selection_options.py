@@ -59,6 +59,5 @@ class SampledOptions(Section):
     """
 
     candidates: Literal["uniform", "most-probable"] = "uniform"
-
     genotypes: Passes = 100
     batches: Count = 1
