@@ -82,7 +82,7 @@ def published(**rule: Any) -> TrialConfig:
 
 
 def stop_by_the_formula(values: Sequence[float]) -> tuple[int, int] | None:
-    """Return the epochs (0-based) at which DARTS-ES stops and of its genotype, typed anew.
+    """Return the epochs (0-based) at which DARTS-ES stops and of its genotype, by the formula.
 
     λ̄(i): the mean of the eigenvalues of epochs i − 4, i − 2, …, i + 4; stop at i + 4 once
     λ̄(i) > 1.3 · λ̄(i − 8) and i − 8 >= 10.
