@@ -11,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tune_nas.cli import app
+from tune_nas.library import with_overrides
+from tune_nas.search import Search
 
 VARIABLES = ("TUNE_NAS_STORAGE", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
 
@@ -57,3 +59,24 @@ def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    """The trial of the search whose checkpoint the commands read."""
+    return {
+        "name": "tiny",
+        "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
+        "data": {"name": "fake", "train_images": 32, "resolution": 8},
+        "schedule": {"epochs": 1, "batch_size": 16},
+        "retrain": {"init_channels": 4, "cells": 1},
+    }
+
+
+@pytest.fixture
+def checkpoint(command_line: CommandLine, tiny: dict[str, Any]) -> str:
+    """Save a finished search in the folder and return the name of its checkpoint."""
+    search = Search(with_overrides(tiny, {}))
+    search.run_epoch()
+    search.save(command_line.folder / "end")
+    return "end"

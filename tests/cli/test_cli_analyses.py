@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tune_nas.config import TrialConfig
-from tune_nas.library import with_overrides
 from tune_nas.operation_strength import StrengthTable
 from tune_nas.report import Report, TrialResult
-from tune_nas.search import Search
 from tune_nas.search.analysis import Analysis
 from tune_nas.sweep import RunOptions, SweepConfig, SweepOutcome
 from tune_nas.sweep.jobs import Job
@@ -20,22 +16,7 @@ from tune_nas.sweep.runs.plan import Plan, State
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
-    "data": {"name": "fake", "train_images": 32, "resolution": 8},
-    "schedule": {"epochs": 1, "batch_size": 16},
-    "retrain": {"init_channels": 4, "cells": 1},
-}
 NAMES = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
-
-
-@pytest.fixture
-def checkpoint(command_line) -> str:
-    search = Search(with_overrides(TINY, {}))
-    search.run_epoch()
-    search.save(command_line.folder / "end")
-    return "end"
 
 
 class Started:

@@ -7,25 +7,12 @@ from typing import Any
 import pytest
 
 from tune_nas.config import TrialConfig
-from tune_nas.library import with_overrides
 from tune_nas.search import Search
-
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
-    "data": {"name": "fake", "train_images": 32, "resolution": 8},
-    "schedule": {"epochs": 1, "batch_size": 16},
-    "retrain": {"init_channels": 4, "cells": 1},
-    "selection": {"max_skips": {"normal": 2}, "rank_by": "softmax"},
-}
 
 
 @pytest.fixture
-def checkpoint(command_line) -> str:
-    search = Search(with_overrides(TINY, {}))
-    search.run_epoch()
-    search.save(command_line.folder / "end")
-    return "end"
+def tiny(tiny: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny, "selection": {"max_skips": {"normal": 2}, "rank_by": "softmax"}}
 
 
 @pytest.fixture

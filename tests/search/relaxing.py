@@ -11,7 +11,7 @@ from tune_nas.config import RelaxationConfig
 from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation import Relaxation, make_relaxation
 from tune_nas.seeds import derive_seed
-from tune_nas.spaces import Space, Supernet
+from tune_nas.spaces import Space, Supernet, load_space
 
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
@@ -52,3 +52,15 @@ def tiny(space: Space, implementation: Any = "plain") -> Supernet:
 
 def generator_of(seed: int, name: str = "normal") -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, name))
+
+
+def two_edges_of_three() -> tuple[Space, CandidateMask]:
+    """NAS-Bench-201 with three operations on two edges, and the others decided: 9 cells."""
+    space = load_space("nasbench201")
+    choices = CandidateMask(space)
+    kept = torch.ones(6, 5, dtype=torch.bool)
+    kept[:2, 3:] = False
+    choices.keep("normal", kept)
+    for row in range(2, 6):
+        choices.decide("normal", row, 1)
+    return space, choices

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from relaxing import X, alphas_of, draws, generator_of, relaxation_of, tiny
+from relaxing import (
+    X,
+    alphas_of,
+    draws,
+    generator_of,
+    relaxation_of,
+    tiny,
+    two_edges_of_three,
+)
 from searching import small_trial
 from torch import Tensor
 
@@ -115,13 +123,7 @@ COSTS = torch.tensor([[0.3, -1.1, 2.0], [0.7, 0.9, -0.4], [1.5, 0.2, 0.6]], dtyp
 
 
 def two_edges(gradient: str) -> tuple[Relaxation, dict[str, Tensor]]:
-    space = load_space("nasbench201")
-    choices = CandidateMask(space)
-    kept = torch.ones(6, 5, dtype=torch.bool)
-    kept[:2, 3:] = False
-    choices.keep("normal", kept)
-    for row in range(2, 6):
-        choices.decide("normal", row, 1)
+    space, choices = two_edges_of_three()
     relaxation = relaxation_of("categorical", space, choices, gradient=gradient)
     return relaxation, alphas_of(relaxation)
 

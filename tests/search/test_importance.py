@@ -8,13 +8,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
-from relaxing import X, alphas_of, relaxation_of, tiny
+from relaxing import X, alphas_of, relaxation_of, tiny, two_edges_of_three
 from torch import Tensor, nn
 
 from tune_nas.config import UpdateConfig
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
-from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.importance import ImportanceUpdate, importance_weights, make_update
 from tune_nas.search.objective import Batch, Gradients, Objective
 from tune_nas.search.rng import Draws
@@ -149,13 +148,7 @@ class Toy(nn.Module):
 
 
 def toy_objective(samples: int) -> Objective:
-    space = load_space("nasbench201")
-    choices = CandidateMask(space)
-    kept = torch.ones(6, 5, dtype=torch.bool)
-    kept[:2, 3:] = False
-    choices.keep("normal", kept)
-    for row in range(2, 6):
-        choices.decide("normal", row, 1)
+    space, choices = two_edges_of_three()
     relaxation = relaxation_of(
         "categorical", space, choices, gradient="importance", samples=samples
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from plain_steps import plain_step
 from searching import assert_same_state, finished, tiny_trial
 from torch import Tensor
 from torch.func import functional_call
@@ -77,20 +78,11 @@ def test_w_follows_its_own_mixture_and_alpha_another_in_every_sequence(
     objective = Objective(supernet, relaxation, {"normal": alpha})
     update = Update(UpdateConfig(**level, sequence=sequence), objective)
 
-    def mover(parameters: list[Tensor], rate: float) -> Any:
-        def move(gradients: list[Tensor | None]) -> None:
-            with torch.no_grad():
-                for parameter, gradient in zip(parameters, gradients, strict=True):
-                    if gradient is not None:
-                        parameter.sub_(rate * gradient)
-
-        return move
-
     update.step(
         batches[0],
         batches[1] if update.needs_valid else None,
-        step_weights=mover(objective.weight_list, W_RATE),
-        step_alphas=mover(objective.alpha_list, A_RATE),
+        step_weights=plain_step(objective.weight_list, W_RATE),
+        step_alphas=plain_step(objective.alpha_list, A_RATE),
         sgd=lambda: pytest.fail("no unrolled step"),
     )
     torch.testing.assert_close(alpha.detach(), a_true.detach(), rtol=1e-9, atol=1e-12)

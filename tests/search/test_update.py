@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from plain_steps import plain_step
 from torch import Tensor
 from torch.func import functional_call
 
@@ -130,20 +131,11 @@ def run_step(problem: Problem, config: UpdateConfig) -> tuple[list[Tensor], list
     objective = problem.objective
     update = Update(config, objective)
 
-    def mover(parameters: list[Tensor], rate: float):
-        def move(gradients: list[Tensor | None]) -> None:
-            with torch.no_grad():
-                for parameter, gradient in zip(parameters, gradients, strict=True):
-                    if gradient is not None:
-                        parameter.sub_(rate * gradient)
-
-        return move
-
     update.step(
         problem.train,
         problem.valid if update.needs_valid else None,
-        step_weights=mover(objective.weight_list, W_RATE),
-        step_alphas=mover(objective.alpha_list, A_RATE),
+        step_weights=plain_step(objective.weight_list, W_RATE),
+        step_alphas=plain_step(objective.alpha_list, A_RATE),
         sgd=problem.sgd,
     )
     return (

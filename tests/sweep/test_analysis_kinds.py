@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from analyzed_search import TINY
 from typer.testing import CliRunner
 
 from tune_nas.analysis_table import AnalysisTable
@@ -21,12 +22,9 @@ from tune_nas.sweep.analysis_run import find_analysis, request_analysis
 from tune_nas.sweep.ineffective_keys import check_swept
 from tune_nas.tracking import RunReader
 
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
-    "data": {"name": "fake", "train_images": 32, "resolution": 8},
+PROBED: dict[str, Any] = {
+    **TINY,
     "schedule": {"epochs": 2, "batch_size": 8},
-    "retrain": {"init_channels": 4, "cells": 1},
     "probes": ["gradient-correlation"],
     "analysis": {"batches": 2},
 }
@@ -35,7 +33,7 @@ KINDS = ("gradient-correlation", "gradient-bias", "edge-shuffle", "skip-gap", "h
 
 @pytest.fixture(scope="module")
 def trial() -> TrialConfig:
-    return with_overrides(TINY, {})
+    return with_overrides(PROBED, {})
 
 
 @pytest.fixture(scope="module")

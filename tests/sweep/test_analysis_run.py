@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from analyzed_search import TINY
 from standin import crash_after
 
 from tune_nas.config import TrialConfig
@@ -38,13 +39,6 @@ from tune_nas.tracking import RunReader
 pytestmark = pytest.mark.sweep
 EDGES = ["normal:0->1", "normal:1->3"]
 SHORT = {"analysis.epochs": 1}
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "space": {"name": "nasbench201", "init_channels": 2, "cells": 1},
-    "data": {"name": "fake", "train_images": 32, "resolution": 8},
-    "schedule": {"epochs": 1, "batch_size": 16},
-    "retrain": {"init_channels": 4, "cells": 1},
-}
 
 
 def options(folder: Path, **more: Any) -> RunOptions:
