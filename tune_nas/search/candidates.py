@@ -86,7 +86,7 @@ class Candidates:
         )
 
     def kept_inputs(self, cell: str) -> list[tuple[Tensor, int]]:
-        """Return the rows of the edges into each node, on the CPU, and how many a genotype keeps."""
+        """Return the rows of the edges into each node, on the CPU, and how many are kept."""
         own = self.cells[cell]
         return self._once(
             cell,
