@@ -85,16 +85,6 @@ class Candidates:
             lambda to: [torch.tensor(own.incoming(node), device=to) for node in own.nodes],
         )
 
-    def kept_inputs(self, cell: str) -> list[tuple[Tensor, int]]:
-        """Return the rows of the edges into each node, on the CPU, and how many are kept."""
-        own = self.cells[cell]
-        return self._once(
-            cell,
-            "kept inputs",
-            "cpu",
-            lambda _: list(zip(self.incoming(cell), map(own.kept_inputs, own.nodes), strict=True)),
-        )
-
     def open(self, cell: str) -> list[int]:
         """Return the rows of the edges that are neither decided nor pruned."""
         rows: list[int] = (~self.decided(cell) & ~self.pruned(cell)).nonzero().flatten().tolist()

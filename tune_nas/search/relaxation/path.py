@@ -9,8 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tune_nas.config import RelaxationConfig
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.relaxation.relaxation import Relaxation, Sample
 from tune_nas.seeds import Generators
+from tune_nas.spaces import Space
 
 
 class UniformPath(Relaxation):
@@ -21,6 +24,17 @@ class UniformPath(Relaxation):
 
     is_drawn = True
     evaluates_draws = True
+
+    def __init__(
+        self, config: RelaxationConfig, space: Space, choices: CandidateMask | None = None
+    ) -> None:
+        super().__init__(config, space, choices)
+        self._into = {
+            name: [
+                (torch.tensor(cell.incoming(node)), cell.kept_inputs(node)) for node in cell.nodes
+            ]
+            for name, cell in self.cells.items()
+        }
 
     def relax(self, alphas: Tensor, mask: Tensor) -> Tensor:
         """Return the same weight for every operation of an edge; they sum to 1."""
@@ -34,7 +48,7 @@ class UniformPath(Relaxation):
         present = allowed.any(dim=1)
         if seed is None:
             share = torch.zeros(len(present))
-            for rows, count in self.choices.kept_inputs(name):
+            for rows, count in self._into[name]:
                 there = rows[present[rows]]
                 share[there] = min(1.0, count / max(len(there), 1))
             weights = self.relax(alpha, allowed.to(alpha.device))
@@ -45,7 +59,7 @@ class UniformPath(Relaxation):
         order[self.choices.decided(name)] = 2.0  # first: a decided edge always runs
         scores = torch.rand(allowed.shape, generator=generator).masked_fill(~allowed, -1.0)
         kept = torch.zeros_like(present)
-        for rows, count in self.choices.kept_inputs(name):
+        for rows, count in self._into[name]:
             kept[rows[order[rows].topk(count).indices]] = True
         chosen = self._chosen(name, seed, generators, scores)
         drawn = torch.zeros_like(allowed).scatter(1, chosen[:, None], True)

@@ -83,9 +83,11 @@ class Proximal(Relaxation):
         best = torch.maximum(best, of_zeros)
         best = best.masked_fill(decided, math.inf)
         kept = torch.zeros_like(decided)
-        for rows, count in self.choices.kept_inputs(name):
+        cell = self.cells[name]
+        for node in cell.nodes:
+            rows = torch.tensor(cell.incoming(node))
             order = best[rows].argsort(descending=True, stable=True)
-            kept[rows[order[:count]]] = True
+            kept[rows[order[: cell.kept_inputs(node)]]] = True
         kept |= decided
         chosen = torch.zeros_like(allowed).scatter(1, columns[:, None], True)
         return chosen & kept[:, None] & allowed
