@@ -3,9 +3,10 @@
 Trials that differ only in one key are paired: same values of the other keys, same seed. The
 differences of all pairs are averaged and tested with Wilcoxon's signed-rank test; so is the mean
 difference of each seed, over the settings. Prints Markdown: the settings with their means, then the
-pairs.
+pairs; with --within, the pairs once more for each value of another key.
 
-    python benchmarks/main_effects.py runs/level-activation-rate
+    python benchmarks/main_effects.py runs/level-activation-rate \
+        --within optimizer.weights.learning_rate
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--metric", default=TRUE)
+    parser.add_argument("--within", metavar="KEY", help="repeat the pairs for each of its values")
     options = parser.parse_args()
     records = finished(options.folders)
     axes = list(dict.fromkeys(axis for record in records for axis in record.job.parameters))
@@ -110,6 +112,12 @@ def main() -> None:
     skips = scores_of(records, axes, "genotype/skips")
     print("\n".join(setting_lines(scores, skips, axes)), end="\n\n")
     print("\n".join(pair_lines(scores, axes)), end="\n\n")
+    if options.within is not None:
+        place = axes.index(options.within)
+        for value in dict.fromkeys(setting[place] for setting in scores):
+            part = {setting: own for setting, own in scores.items() if setting[place] == value}
+            print(f"{axis_label(options.within)} = {value}\n")
+            print("\n".join(pair_lines(part, axes)), end="\n\n")
     seeds = sorted({record.job.seed for record in records})
     print(f"{len(records)} trials, seeds {seeds}")
     collapsed = [
