@@ -44,6 +44,22 @@ def recomputed_blocks(blocks: Sequence[BlockPlan]) -> list[bool]:
     return found[::-1]
 
 
+def peak_kept(outside: Sequence[float], inside: Sequence[float], again: Sequence[bool]) -> float:
+    """Return the most that is kept at any time, given what each block keeps.
+
+    Args:
+        outside: What the bridges of each block keep.
+        inside: What its cell keeps, if it is not recomputed.
+        again: Whether its cell is recomputed.
+    """
+    kept = [0.0 if one else size for one, size in zip(again, inside, strict=True)]
+    after_forward = sum(outside) + sum(kept)
+    recomputing = (
+        sum(outside[: k + 1]) + sum(kept[:k]) + inside[k] for k, one in enumerate(again) if one
+    )
+    return max(after_forward, *recomputing, 0.0)
+
+
 class RecomputedCell:
     """Runs a cell of a supernet whose activations are recomputed.
 
