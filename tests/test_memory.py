@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from tune_nas.data import DataShape, describe_data, load_data
 from tune_nas.errors import ConfigError, GenotypeError
@@ -17,6 +18,7 @@ from tune_nas.search import Search
 from tune_nas.search.search_memory import check_search_memory
 from tune_nas.shipped import shipped_names
 from tune_nas.spaces import (
+    CellWeights,
     Genotype,
     Supernet,
     build_network,
@@ -25,6 +27,8 @@ from tune_nas.spaces import (
     estimate_supernet,
     load_space,
 )
+from tune_nas.spaces.recomputation import peak_kept
+from tune_nas.spaces.supernet_memory import estimate_kept
 
 CIFAR = DataShape(n_classes=10, in_channels=3, image_size=32, n_train=50_000)
 GIB = 2**30
@@ -210,15 +214,91 @@ def test_a_genotype_of_another_space_is_refused() -> None:
 def test_a_proxy_that_does_not_fit_is_refused(
     monkeypatch: pytest.MonkeyPatch, darts_v2: str, name: str, images: int, size: int
 ) -> None:
-    """Weights, their gradients if there are any, and the kept values of the images: in bytes."""
+    """Weights, their gradients if there are any, and the values of the images: in bytes."""
     inputs = proxy_inputs(load_trial("darts-1st", {"retrain.init_channels": 4, "retrain.cells": 3}))
     genotype, space = Genotype.parse(darts_v2), load_space("darts")
     facts = {"n_classes": 10, "in_channels": 1, "image_size": 8, "init_channels": 4, "cells": 3}
     estimate = estimate_network(space, genotype, **facts)
     copies = 2 if images else 1
-    needed = (copies * estimate.parameters + images * estimate.kept) * size
+    passing = 64 * estimate.passing if name == "naswot" else 0  # a minibatch, forward alone
+    needed = (copies * estimate.parameters + images * estimate.kept + passing) * size
     with_memory(monkeypatch, (needed - 1) / GIB)
     with pytest.raises(ConfigError, match=f"proxy '{name}' takes at least .* but cpu has"):
         make_proxy(name, inputs).score(genotype)
     with_memory(monkeypatch, (needed + 1) / GIB)
     make_proxy(name, inputs).score(genotype)
+
+
+def test_values_that_pass_forward_are_an_output_and_what_it_reads() -> None:
+    """Of 3 cells with 4 channels: the last reads maps of 4² and 2² pixels and returns 2² pixels."""
+    facts = {"n_classes": 10, "in_channels": 1, "image_size": 8, "init_channels": 4, "cells": 3}
+    estimate = estimate_network(load_space("darts"), None, **facts)
+    # the first, of 4 channels and 4 nodes, reads two stems of 12 channels, all of 8² pixels
+    of_first = (12 + 12 + 16) * 8**2
+    # the second, of 8 channels and 4 nodes, halves the map
+    of_second = (12 + 16) * 8**2 + 32 * 4**2
+    assert estimate.passing == max(of_first, of_second)
+
+
+def kept_values(net: Supernet, images: torch.Tensor) -> int:
+    """Return the number of values per image that a pass keeps, without weights."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.shape[:1] == images.shape[:1]:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {
+        name: CellWeights(torch.rand(len(cell.edges), cell.n_operations, requires_grad=True))
+        for name, cell in net.space.cells.items()
+    }
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        net(images, weights)
+    return sum(kept.values()) // images.element_size() // len(images)
+
+
+@pytest.mark.parametrize("implementation", ["plain", "torch", "fast"])
+@pytest.mark.parametrize(("name", "parts"), [("darts", 1), ("darts", 4), ("nasbench201", 1)])
+def test_the_estimate_of_what_is_kept_is_close(name: str, parts: int, implementation: str) -> None:
+    space, sizes = (
+        load_space(name),
+        {"init_channels": 16, "cells": 1 if name == "nasbench201" else 3},
+    )
+    facts = {**sizes, "partial_channels": parts}
+    net = Supernet(space, **SMALL, **facts, implementation=implementation)  # type: ignore[arg-type]
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randn(7, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    estimate = estimate_kept(
+        space, implementation=implementation, in_channels=3, image_size=16, **facts
+    )
+    assert estimate == pytest.approx(kept_values(net, images), rel=0.12)
+    lower = estimate_supernet(space, image_size=16, **SMALL, **facts)
+    assert lower.kept <= estimate
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201", "s4"])
+def test_recomputing_lowers_the_bound_and_the_estimate(name: str) -> None:
+    space, facts = load_space(name), {"in_channels": 3, "image_size": 32}
+    bounds, estimates = [], []
+    for recompute in (False, True):
+        bound = estimate_supernet(space, n_classes=10, **facts, recompute=recompute)
+        bounds.append(bound.kept)
+        estimates.append(estimate_kept(space, implementation="fast", **facts, recompute=recompute))
+    assert bounds[1] < 0.5 * bounds[0] and estimates[1] < 0.5 * estimates[0]
+    assert bounds[1] <= estimates[1]
+
+
+def test_the_most_that_is_kept_by_hand() -> None:
+    """The last cell is kept: 1 + 1 + 1 + 3 after the forward pass, 1 + 1 + 8 in the backward."""
+    assert peak_kept([1, 1, 1], [5, 8, 3], [False, False, False]) == 3 + 16
+    assert peak_kept([1, 1, 1], [5, 8, 3], [True, True, False]) == 1 + 1 + 8
+    assert peak_kept([1, 1, 9], [5, 8, 3], [True, True, False]) == 11 + 3
+
+
+def test_a_recomputed_search_may_have_larger_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_memory(monkeypatch, 24, CIFAR)
+    sizes = {"data.name": "cifar10", "schedule.batch_size": 1500, "runtime.device": "cpu"}
+    with pytest.raises(ConfigError, match=r"schedule\.batch_size must be <= "):
+        check_search_memory(load_trial("darts-1st", sizes))
+    check_search_memory(load_trial("darts-1st", {**sizes, "runtime.recompute": "cell"}))

@@ -1,9 +1,11 @@
 """Devices, types and the process's set-up."""
 
+import math
 import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,14 @@ import torch
 
 from tune_nas.config import RuntimeConfig
 from tune_nas.errors import ConfigError
-from tune_nas.runtime import peak_memory_mib, resolve_device, resolve_dtype, supernet_form
+from tune_nas.runtime import (
+    peak_memory_mib,
+    reset_peak_memory,
+    resident_memory_mib,
+    resolve_device,
+    resolve_dtype,
+    supernet_form,
+)
 
 
 def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +100,29 @@ def test_peak_memory_is_that_of_this_process() -> None:
     after = peak_memory_mib(torch.device("cpu"))
     assert int(block[-1]) == 1
     assert 200 < after < 1e5 and after >= before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone resets the peak")
+def test_the_peak_can_be_reset() -> None:
+    cpu = torch.device("cpu")
+    block = torch.ones(400 * 2**20, dtype=torch.uint8)  # so large that it is returned to the system
+    size = block.numel() / 2**20
+    with_block = peak_memory_mib(cpu)
+    del block
+    reset_peak_memory(cpu)
+    without = peak_memory_mib(cpu)
+    assert without < with_block - size / 2
+    assert resident_memory_mib() == pytest.approx(without, rel=0.1)
+
+
+def test_the_peak_of_the_process_is_reported_where_there_is_no_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("_STATUS", "_CLEAR_REFS"):
+        monkeypatch.setattr(f"tune_nas.runtime.{name}", tmp_path / "absent" / name)
+    reset_peak_memory(torch.device("cpu"))
+    assert 50 < peak_memory_mib(torch.device("cpu")) < 1e5
+    assert math.isnan(resident_memory_mib())
 
 
 _FAULTS = """

@@ -78,7 +78,13 @@ def check_training(
 
 
 def check_scoring(
-    estimate: NetworkEstimate, images: int, dtype: torch.dtype, device: torch.device, proxy: str
+    estimate: NetworkEstimate,
+    images: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    proxy: str,
+    *,
+    forward_images: int = 0,
 ) -> None:
     """Check that a training-free proxy of a network fits into the memory of a device.
 
@@ -88,13 +94,15 @@ def check_scoring(
         dtype: Type of the weights.
         device: Device of the network.
         proxy: Name of the proxy, for the message.
+        forward_images: Number of images that only pass forward at a time.
 
     Raises:
         ConfigError: If it does not.
     """
     memory = memory_bytes(device)
     gradients = estimate.parameters if images else 0
-    needed = (estimate.parameters + gradients + images * estimate.kept) * dtype.itemsize
+    values = images * estimate.kept + forward_images * estimate.passing
+    needed = (estimate.parameters + gradients + values) * dtype.itemsize
     if memory is not None and needed > memory:
         raise ConfigError(
             f"proxy '{proxy}' takes at least {_gib(needed)} GiB for a network of "

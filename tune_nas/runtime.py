@@ -20,6 +20,8 @@ from tune_nas.without_compiler import set_deterministic
 # from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"  # see proc(5)
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -110,13 +112,49 @@ def _keep_freed_memory() -> None:
         mallopt(_M_MMAP_THRESHOLD, 2**25)  # bytes; the maximum that every version accepts
 
 
-def peak_memory_mib(device: torch.device) -> float:
-    """Return the peak memory use so far in MiB.
+def reset_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory_mib` return the peak from now on.
 
-    On a GPU, that of torch's tensors; on a CPU, the resident memory of the whole process.
+    On a CPU, Linux does this (``/proc/self/clear_refs``); elsewhere the peak remains that of the
+    process since its start.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return the peak memory use since `reset_peak_memory`, else since the start, in MiB.
+
+    On a GPU, that of torch's tensors; on a CPU, the resident memory of the whole process: also of
+    its libraries, its images, and of other searches in it. On Linux it is ``VmHWM``, elsewhere what
+    ``getrusage`` says, which is that of the process since its start.
     """
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    found = _status_mib("VmHWM")
+    return _peak_since_start_mib() if found is None else found
+
+
+def resident_memory_mib() -> float:
+    """Return the resident memory of this process in MiB; NaN where the system does not say it."""
+    found = _status_mib("VmRSS")
+    return float("nan") if found is None else found
+
+
+def _status_mib(name: str) -> float | None:
+    """Return a size from Linux's status of this process; None elsewhere."""
+    try:
+        status = _STATUS.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(rf"^{name}:\s*(\d+) kB$", status, re.MULTILINE)
+    return None if found is None else int(found.group(1)) / 2**10
+
+
+def _peak_since_start_mib() -> float:
     try:
         import resource
     except ImportError:  # Windows has no such module

@@ -72,6 +72,7 @@ def test_a_retraining_run_needs_a_genotype() -> None:
 # The marks, each held against the keys that are known to decide it.
 OF_NOTHING = {"description", "runtime.device", "runtime.threads", "runtime.implementation"}
 OF_NOTHING |= {"runtime.compile", "runtime.graphs", "runtime.workers", "data.workers"}
+OF_NOTHING |= {"runtime.recompute"}
 
 
 def test_what_decides_a_search() -> None:

@@ -11,6 +11,7 @@ from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.sweep import RunOptions, SweepConfig, estimate
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.first_checks import data_sections
+from tune_nas.sweep.memory_use import memory_use
 from tune_nas.sweep.parameters import Parameter
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import resolve_points
@@ -35,6 +36,9 @@ def print_plan(
     for base in bases.trials.values():
         find_task(task_of(sweep.task, base)).check_memory(base, Inputs())
     cost = estimate(sweep, bases, options, timed=timed)
+    memory = memory_use(
+        sweep.task, [trial for _, _, trial in trials], at_once=int(str(cost["at_once"]))
+    )
     check_distinct(sweep, points)
     check_distinct_settings(sweep, bases)
     if output is Format.JSON:
@@ -46,6 +50,7 @@ def print_plan(
                     for parameters, seed, trial in trials
                 ],
                 "estimate": cost,
+                "memory": None if memory is None else memory.to_dict(),
             }
         )
         return
@@ -64,6 +69,8 @@ def print_plan(
         under = f" under {listed(names)}" if names else ""
         seeds = f", with {plural(grid.seeds, 'seed')} each" if grid.seeds else ""
         echo(f"each genotype: {grid.runs_per_genotype} retraining runs{under}{seeds}")
+    if memory is not None:
+        echo(str(memory))
     echo(str(cost))
 
 

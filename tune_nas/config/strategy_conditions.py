@@ -16,7 +16,7 @@ _KIND = "strategy.kind"
 _OF_SUPERNETS = (
     *("relaxation", "update", "optimizer", "schedule", "selection", "start_from", "probes"),
     *("space.init_channels", "space.cells", "data.augment", "data.single_level"),
-    *("runtime.autocast", "runtime.graphs"),
+    *("runtime.autocast", "runtime.graphs", "runtime.recompute"),
 )
 """Keys and sections of differentiable searches alone."""
 

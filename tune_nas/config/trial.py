@@ -70,6 +70,10 @@ class RuntimeConfig(Section):
         graphs: ``always``: on a GPU, the steps of an epoch are replayed as a CUDA graph if they can
             be captured, equal up to rounding, which is experimental; ``never``: no CUDA graphs;
             ``auto``: like never, until they have been measured on a GPU.
+        recompute: ``cell``: a search computes the activations of its larger cells again in the
+            backward pass instead of keeping them, which takes less memory and more time. The
+            results are the same, bit for bit on a CPU; checkpoints too. Steps are then not captured
+            as graphs, nor run jointly with other searches. ``never``: it keeps them.
         workers: Number of processes that share every batch of a retraining run, each on its own
             GPU or CPUs. Equal up to rounding; checkpoints are the same. In a black-box search, each
             of them trains another candidate.
@@ -82,6 +86,7 @@ class RuntimeConfig(Section):
     implementation: Literal["plain", "torch", "fast", "triton"] = "fast"
     compile: Literal["auto", "never"] = "auto"
     graphs: Literal["auto", "always", "never"] = "auto"
+    recompute: Literal["never", "cell"] = "never"
     workers: Threads = 1
 
     @model_validator(mode="after")

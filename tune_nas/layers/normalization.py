@@ -25,12 +25,13 @@ def normalized(norm: nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
     tracks = norm.track_running_stats
     if norm.training and tracks and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
+    mean, variance = (norm.running_mean, norm.running_var) if tracks else (None, None)
     # contiguous: an expanded weight gives wrong results in channels_last (torch 2.13, CPU)
     weight, bias = scaled([norm], scale.expand(norm.num_features).contiguous())
     return F.batch_norm(
         x,
-        norm.running_mean,
-        norm.running_var,
+        mean,
+        variance,
         weight,
         bias,
         norm.training or not tracks,

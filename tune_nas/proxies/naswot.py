@@ -35,6 +35,11 @@ _RELUS = frozenset((F.relu, torch.relu, torch.relu_, torch.Tensor.relu, torch.Te
 class Naswot(NetworkProxy):
     """Logarithm of the determinant of the kernel of ReLU codes."""
 
+    @property
+    def forward_images(self) -> int:
+        """The minibatch."""
+        return self.inputs.n_images
+
     def measure(self, network: Network) -> float:
         """Return the score of a minibatch."""
         images, _ = self.inputs.batch()

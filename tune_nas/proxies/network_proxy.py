@@ -26,6 +26,11 @@ class NetworkProxy(Proxy):
         return 0
 
     @property
+    def forward_images(self) -> int:
+        """Number of images that pass forward at a time, without gradients, likewise."""
+        return 0
+
+    @property
     def dtype(self) -> torch.dtype:
         """Floating-point type in which the network runs, likewise."""
         return self.inputs.dtype
@@ -64,7 +69,14 @@ class NetworkProxy(Proxy):
             cells=inputs.cells,
         )
         name = manifest.short_name("proxies", f"{type(self).__module__}:{type(self).__name__}")
-        check_scoring(estimate, self.backward_images, self.dtype, inputs.device, name)
+        check_scoring(
+            estimate,
+            self.backward_images,
+            self.dtype,
+            inputs.device,
+            name,
+            forward_images=self.forward_images,
+        )
 
     @abstractmethod
     def measure(self, network: Network) -> float:

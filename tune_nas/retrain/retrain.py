@@ -34,7 +34,7 @@ from tune_nas.retrain.retrain_checks import (
     final_space,
 )
 from tune_nas.retrain.scores import Scores, score_network
-from tune_nas.runtime import peak_memory_mib, set_up_runtime
+from tune_nas.runtime import peak_memory_mib, reset_peak_memory, set_up_runtime
 from tune_nas.seeds import building, derive_seed
 from tune_nas.spaces import (
     Genotype,
@@ -178,6 +178,7 @@ class Retrain:
                 f"the training is over: {self.epoch} of {self.epochs} epochs are run"
             )
         start = time.perf_counter()
+        reset_peak_memory(self.device)
         rate = self.training.set_epoch(self.epoch)
         train = self.training.run_epoch(self._train, self.device, on_step)
         if not math.isfinite(train.loss):

@@ -52,7 +52,7 @@ def hessian_eigenvalue(search: SearchView, batches: int = 1) -> float:
     try:
         # Random operations (noise) give the same samples in every call.
         supernet.seed_draws(derive_seed(seed, "evaluation"))
-        with objective.keeping_statistics():
+        with objective.keeping_statistics(), objective.keeping_activations():
             product = hessian_product(objective, chosen)
             like = torch.cat([alpha.detach().flatten() for alpha in objective.alphas.values()])
             start = torch.randn(len(like), generator=make_generator(seed, "Lanczos start"))

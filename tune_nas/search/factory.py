@@ -66,6 +66,7 @@ def make_supernet(
             partial_channels=size.partial_channels,
             auxiliary_skip=auxiliary_skip,
             implementation=supernet_form(trial.runtime, device),
+            recompute=trial.runtime.recompute == "cell",
         )
     # Equivalent, and faster on a CPU, especially for pooling.
     supernet = supernet.to(device, dtype)

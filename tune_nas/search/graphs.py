@@ -48,6 +48,9 @@ def make_steps(
     capture = capture_for(runtime, device) if alone else None
     if capture is None:
         return Steps(draws)
+    if runtime.recompute == "cell":
+        log_eager("runtime.recompute is 'cell'; to capture steps, leave it at 'never'")
+        return Steps(draws)
     if not (relaxation.capturable and relaxation.for_weights().capturable):
         kind = relaxation.config.kind
         if relaxation.capturable and relaxation.config.weights is not None:

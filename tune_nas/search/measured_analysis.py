@@ -14,7 +14,7 @@ from tune_nas.errors import TuneNasError
 from tune_nas.learner import DECISIONS
 from tune_nas.library import stored_trial
 from tune_nas.paths import ANALYSIS
-from tune_nas.runtime import peak_memory_mib
+from tune_nas.runtime import peak_memory_mib, reset_peak_memory, resolve_device
 from tune_nas.search.analyses import AnalysisProbe, load_analysis
 from tune_nas.search.checkpoint_analysis import CheckpointAnalysis
 from tune_nas.search.metrics import Metrics
@@ -66,6 +66,7 @@ class MeasuredAnalysis(CheckpointAnalysis):
         if self.done:
             raise TuneNasError("the analysis is over: the checkpoint is measured")
         start = time.perf_counter()
+        reset_peak_memory(resolve_device(self.trial.runtime.device))
         probe, search = _load_probe(self.trial)
         table = probe.table(search)
         assert table is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -147,6 +147,8 @@ class Objective:
         of_weights = self.weight_list if weights else []
         of_alphas = self.alpha_list if alphas else []
         mixing = self.mixing(batch, for_alphas=alphas) if mixing is None else mixing
+        if not alphas:
+            mixing = {name: cell.detached() for name, cell in mixing.items()}
         with _frozen([] if weights else self.weight_list):
             loss, logits = self.loss(batch, mixing=mixing)
             found = gradients(loss, of_weights + of_alphas)
@@ -172,6 +174,11 @@ class Objective:
             return None
         cost = self.cost(self.relaxation.weights(self.alphas, self.betas))
         return cost if cost.requires_grad else None
+
+    def keeping_activations(self) -> AbstractContextManager[None]:
+        """Let no pass in the block recompute its activations: gradients are differentiated."""
+        supernet = self.supernet
+        return supernet.keeping_activations() if isinstance(supernet, Supernet) else nullcontext()
 
     @contextmanager
     def at(self, weights: Sequence[Tensor]) -> Iterator[None]:

@@ -16,7 +16,7 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import DivergedError, TuneNasError
 from tune_nas.learner import DECISIONS, ENDED
 from tune_nas.paths import GENOTYPE
-from tune_nas.runtime import peak_memory_mib
+from tune_nas.runtime import peak_memory_mib, reset_peak_memory
 from tune_nas.search.checkpoint_compatibility import (
     check_origin,
     check_same,
@@ -98,6 +98,7 @@ class Search(ControlledTraining):
         if self.done:
             raise TuneNasError(f"the search is over: {self.epoch} of {self.epochs} epochs are run")
         start = time.perf_counter()
+        reset_peak_memory(self.device)
         tuning = self.is_tuning
         acting: list[Rule] = [self.selection] if tuning else [*self.rules]
         self._set_epoch(self.schedule_epoch)

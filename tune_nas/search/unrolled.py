@@ -68,7 +68,7 @@ def unrolled_alpha_gradients(
         train_gradients: ∇w L_train(w, α) if already known (only for finite differences).
     """
     if config.hessian == "exact":
-        with objective.keeping_statistics():
+        with objective.keeping_statistics(), objective.keeping_activations():
             return _exact(objective, train, terms, sgd, config)
     return _finite_difference(objective, train, terms, sgd, config, train_gradients)
 

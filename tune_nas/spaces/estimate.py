@@ -20,6 +20,7 @@ from tune_nas.seeds import building
 from tune_nas.spaces.backbone import BlockPlan, make_block, make_stem, plan_blocks
 from tune_nas.spaces.genotype import Genotype
 from tune_nas.spaces.operation_registry import build_operation, operation_kind
+from tune_nas.spaces.recomputation import peak_kept, recomputed_blocks
 from tune_nas.spaces.space import Edge, Space
 from tune_nas.spaces.supernet import supernet_norm
 
@@ -39,10 +40,13 @@ class NetworkEstimate:
         kept: Number of values per image that are kept from the forward to the backward pass: the
             outputs of all convolutions that are not depthwise. Every implementation of a network
             keeps these, and most keep several times as many.
+        passing: Number of values per image that a forward pass without gradients has at once: the
+            output of a block and the outputs that it reads.
     """
 
     parameters: int
     kept: int
+    passing: int
 
 
 def estimate_supernet(
@@ -54,6 +58,7 @@ def estimate_supernet(
     init_channels: int | None = None,
     cells: int | None = None,
     partial_channels: int = 1,
+    recompute: bool = False,
 ) -> NetworkEstimate:
     """Return the size of a supernet; arguments as of `Supernet`.
 
@@ -65,6 +70,7 @@ def estimate_supernet(
         init_channels: Channels of the first cell; None for the space's default.
         cells: Number of cells (per stage in the layout ``stages``); None for the space's default.
         partial_channels: K, a divisor of the channels.
+        recompute: Whether cells are recomputed; then the most values that are kept at a time.
 
     Raises:
         ConfigError: If it would have more than `MOST_OPERATIONS` operations.
@@ -91,7 +97,8 @@ def estimate_supernet(
             yield from ((edge, name) for name in names)
 
     network = _Blocks(space, blocks, norm, operations, count, partial_channels)
-    return network.estimate(n_classes, in_channels, image_size)
+    again = recomputed_blocks(blocks) if recompute else None
+    return network.estimate(n_classes, in_channels, image_size, again)
 
 
 def estimate_network(
@@ -170,8 +177,17 @@ class _Blocks:
         self._count_bridges = cache(self._bridges)
         self._count_cell = cache(self._cell)
 
-    def estimate(self, n_classes: int, in_channels: int, image_size: int) -> NetworkEstimate:
-        """Return the size of the network; arguments as of `estimate_supernet`."""
+    def estimate(
+        self,
+        n_classes: int,
+        in_channels: int,
+        image_size: int,
+        again: Sequence[bool] | None = None,
+    ) -> NetworkEstimate:
+        """Return the size of the network; arguments as of `estimate_supernet`.
+
+        ``again`` says which blocks are recomputed; None for none.
+        """
         skeleton = self._space.skeleton
         strategy, width = skeleton.strategy, self._blocks[-1].width
         with building(), torch.device("meta"):
@@ -179,14 +195,21 @@ class _Blocks:
             parameters, outputs = _count(stem)
             last, _ = _count(strategy.make_last(width))
             side = strategy.stem_side(image_size)
-            kept = outputs * side**2  # more where the stem halves the map
+            outside, cells = [outputs * side**2], [0]  # more where the stem halves the map
+            passing = 0
             for block in self._blocks:
+                read = sum(
+                    channels * (2 * side if larger else side) ** 2
+                    for channels, larger in block.inputs
+                )
                 before, inside = self._count_bridges(block), self._count_cell(block)
-                kept += before[1] * side**2
+                outside.append(before[1] * side**2)
                 side = math.ceil(side / 2) if block.reduction else side
-                kept += inside[1] * side**2
+                cells.append(inside[1] * side**2)
+                passing = max(passing, read + block.width * side**2)
                 parameters += before[0] + inside[0]
-        return NetworkEstimate(parameters + last + (width + 1) * n_classes, kept)
+        kept = peak_kept(outside, cells, [False, *(again or [False] * len(self._blocks))])
+        return NetworkEstimate(parameters + last + (width + 1) * n_classes, round(kept), passing)
 
     def _bridges(self, block: BlockPlan) -> Count:
         if block.cell is None:

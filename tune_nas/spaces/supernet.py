@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -13,10 +15,11 @@ from tune_nas.layers.normalization import Norm
 from tune_nas.layers.primitives import Noise
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces.auxiliary_skip import with_skip, with_skip_weight
-from tune_nas.spaces.backbone import Backbone, Block
+from tune_nas.spaces.backbone import Backbone, Block, plan_blocks
 from tune_nas.spaces.fast import FastCell
 from tune_nas.spaces.mixed_cell import MixedCell
 from tune_nas.spaces.native_cell import NativeCell
+from tune_nas.spaces.recomputation import RecomputedCell, recomputed_blocks
 from tune_nas.spaces.space import Space
 from tune_nas.spaces.weights import CellWeights, MixingWeights
 
@@ -66,6 +69,8 @@ class Supernet(nn.Module):
         partial_channels: K; 1/K of each node's channels passes through the operations.
         auxiliary_skip: Whether every edge has an auxiliary skip connection beside its operations.
         implementation: ``plain``, or ``fast``: equal up to rounding, with the same state dict.
+        recompute: Whether the activations of the larger cells are computed again in the backward
+            pass, and not kept; see `recomputed_blocks`.
 
     Attributes:
         skip_dropout: Probability of dropping a value of an identity in training mode (Chen et al.,
@@ -75,6 +80,7 @@ class Supernet(nn.Module):
             are not run. Set it per epoch.
         drop_path: Probability of dropping an image at the output of an edge in training mode, see
             `MixedCell.forward`. Set it per epoch.
+        recomputes: Whether activations are recomputed; see `keeping_activations`.
 
     Raises:
         ValueError: If a number is below 1.
@@ -92,6 +98,7 @@ class Supernet(nn.Module):
         partial_channels: int = 1,
         auxiliary_skip: bool = False,
         implementation: Literal["plain", "torch", "fast"] = "plain",
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.space = space
@@ -127,6 +134,16 @@ class Supernet(nn.Module):
             cells=cells,
             share_relu=implementation != "plain",
         )
+        self.recomputes = recompute
+        self._recomputed = dict[Block, RecomputedCell]()
+        if recompute:
+            skeleton = space.skeleton
+            plan = plan_blocks(
+                space, init_channels or skeleton.init_channels, cells or skeleton.cells
+            )
+            for block, again in zip(self.backbone.blocks, recomputed_blocks(plan), strict=True):
+                if again and isinstance(block, Block):
+                    self._recomputed[block] = RecomputedCell(block.body)
         self._has_noise = any(isinstance(module, Noise) for module in self.modules())
 
     @cached_property
@@ -161,6 +178,18 @@ class Supernet(nn.Module):
             generators: Source of the generator, given the seed.
         """
         self._draw_seed, self._generators = seed, generators
+
+    @contextmanager
+    def keeping_activations(self) -> Iterator[None]:
+        """Recompute nothing in the block, for gradients that are differentiated again.
+
+        Recomputing would save nothing there: the graph of a gradient needs all activations.
+        """
+        recomputes, self.recomputes = self.recomputes, False
+        try:
+            yield
+        finally:
+            self.recomputes = recomputes
 
     def beside_skips(self, name: str, weights: CellWeights) -> CellWeights:
         """Return the weights that a cell's body receives: with β of auxiliary skips, if any.
@@ -202,7 +231,8 @@ class Supernet(nn.Module):
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
             own = weights[block.cell]
-            out: Tensor = block.body(inputs, own, draws, self.skip_dropout, self.drop_path)
+            body = self._recomputed.get(block, block.body) if self.recomputes else block.body
+            out: Tensor = body(inputs, own, draws, self.skip_dropout, self.drop_path)
             return out
 
         features, _ = self.backbone.features(x, run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,6 +34,10 @@ class CellWeights:
         """Return the tensors by field, except ``active``, which is not used in computations."""
         fields = {"operations": self.operations, "edges": self.edges, "offsets": self.offsets}
         return {name: tensor for name, tensor in fields.items() if tensor is not None}
+
+    def detached(self) -> CellWeights:
+        """Return the same weights as constants, without gradients."""
+        return replace(self, **{name: each.detach() for name, each in self.tensors().items()})
 
     def running(self) -> tuple[tuple[bool, ...], ...] | None:
         """Return ``active`` as tuples, for comparison; None for all."""

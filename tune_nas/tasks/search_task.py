@@ -7,7 +7,7 @@ import torch
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.search import Search, total_epochs
-from tune_nas.search.search_memory import check_search_memory
+from tune_nas.search.search_memory import check_search_memory, estimate_search_memory
 from tune_nas.search.selection import most_search_epochs
 from tune_nas.search.together import Together
 from tune_nas.tasks.task import Inputs, Task, on_cpu
@@ -36,6 +36,10 @@ class SearchTask(Task):
     def check_memory(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Estimate the memory of the search without building it."""
         check_search_memory(trial)
+
+    def memory(self, trial: TrialConfig, inputs: Inputs) -> int:
+        """Return the estimate of `estimate_search_memory`."""
+        return estimate_search_memory(trial)
 
     def build(self, trial: TrialConfig, inputs: Inputs, together: Together | None = None) -> Search:
         """Return the search, with the trial's number of CPU threads unless it shares a process."""

@@ -114,6 +114,15 @@ class Task(ABC):
             ConfigError: If it does not fit.
         """
 
+    def memory(self, trial: TrialConfig, inputs: Inputs) -> int | None:
+        """Return about how many bytes a trial takes at most besides its process; None if unknown.
+
+        Args:
+            trial: The trial.
+            inputs: Its inputs; those that are not known yet are None.
+        """
+        return None
+
     @abstractmethod
     def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Learner:
         """Return the learner of a trial.

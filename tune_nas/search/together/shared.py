@@ -159,6 +159,8 @@ class SharedObjective(Objective):
         supernet = self.supernet
         if not isinstance(supernet, Supernet) or supernet.draws:
             return None
+        if supernet.recomputes and labels is not None:  # a joint pass would keep everything
+            return None
         tensors = {cell: of_cell.tensors() for cell, of_cell in mixing.items()}
         differentiable = tuple(
             (cell, field)
