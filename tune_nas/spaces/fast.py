@@ -67,6 +67,8 @@ class Source:
         cell: The cell.
         place: The index of the node.
         whole: Its value (n, channels, h, w).
+        halves: With partial channels, the channels that its edges process and the others, if they
+            were already split.
         scales: The weight of each operation, by row and column.
         active: Which operations run, by row and column; None for all.
     """
@@ -76,14 +78,14 @@ class Source:
         cell: FastCell,
         place: int,
         whole: Tensor,
+        halves: Sequence[Tensor] | None,
         scales: Sequence[Sequence[Tensor]],
         active: list[list[bool]] | None,
     ) -> None:
         self.cell, self.whole, self._active = cell, whole, active
         self.part = whole
         if cell.groups > 1:  # split once: joins the gradients of all edges once, in one layout
-            sizes = [cell.width, whole.shape[1] - cell.width]
-            self.part, self.rest = torch.split(whole, sizes, dim=1)
+            self.part, self.rest = halves or cell.split(whole)
         self.rows = [row for row, edge in enumerate(cell.cell.edges) if edge.source == place]
         self.how, self.scales = cell.how, scales
         self._relu: Tensor | None = None
@@ -224,6 +226,20 @@ class FastCell(MixedCell):
             for row in range(len(self.cell.edges))
         ]
 
+    def split(self, whole: Tensor) -> Sequence[Tensor]:
+        """Return the channels of a node that its edges process, and those that bypass them."""
+        return torch.split(whole, [self.width, whole.shape[1] - self.width], dim=1)
+
+    def shuffled(self, through: Tensor, around: Tensor, is_source: bool) -> Sequence[Tensor]:
+        """Return a node with partial channels.
+
+        Args:
+            through: The sum of the operations of its edges.
+            around: The sum of the channels that bypass them.
+            is_source: Whether edges start at it; if so, it may be followed by what `split` returns.
+        """
+        return [torch.channel_shuffle(torch.cat([through, around], dim=1), self.groups)]
+
     def forward(
         self,
         inputs: Sequence[Tensor],
@@ -246,10 +262,12 @@ class FastCell(MixedCell):
             for index, row in enumerate(weights.operations.unbind())
         ]
         nodes = list(inputs)
+        halves: dict[int, Sequence[Tensor]] = {}
         sources: list[Source] = []
         for node in self.cell.nodes:
             for place in range(len(sources), len(nodes)):
-                sources.append(self.source_type(self, place, nodes[place], scales, active))
+                of_place = nodes[place], halves.get(place)
+                sources.append(self.source_type(self, place, *of_place, scales, active))
             through, around = self.sum_type(), self.sum_type()
             rows = self.cell.incoming(node)
             present = [row for row in rows if active is None or any(active[row])]
@@ -274,7 +292,9 @@ class FastCell(MixedCell):
             node_sum = through.total(partial(zeros_after, last.part, stride))
             if self.groups > 1:
                 rest = around.total(partial(torch.zeros_like, node_sum))
-                node_sum = torch.channel_shuffle(torch.cat([node_sum, rest], dim=1), self.groups)
+                place = len(nodes)
+                is_source = any(edge.source == place for edge in self.cell.edges)
+                node_sum, *halves[place] = self.shuffled(node_sum, rest, is_source)
             nodes.append(node_sum)
         return join(nodes, self.cell)
 

@@ -89,7 +89,7 @@ void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_
              const std::vector<Tensor>& normals, Floats scales, TensorList by_image) {
   with_type(total, [&](auto type) {
     using T = decltype(type);
-    const int count = pixels_in_vector<T>(total.size(1), total.size(2) * total.size(3));  // as many pixels as one
+    const int count = pixels_in_vectors<T>(total.size(1), total.size(2) * total.size(3));  // as many pixels as one
     const int channels = total.size(1) * count;
     const int64_t pixels = total.size(2) * total.size(3) / count;
     const std::vector<T*> from = pointers<T>(addends);
@@ -134,7 +134,7 @@ Tensor dots(const Tensor& g, const std::vector<Tensor>& ys, const std::vector<Te
   std::vector<double> total;
   with_type(g, [&](auto type) {
     using T = decltype(type);
-    const int count = pixels_in_vector<T>(g.size(1), g.size(2) * g.size(3));  // as many pixels as one
+    const int count = pixels_in_vectors<T>(g.size(1), g.size(2) * g.size(3));  // as many pixels as one
     const int channels = g.size(1) * count;
     const int64_t pixels = g.size(2) * g.size(3) / count;
     std::vector<double> sums(threads * n * 2 * channels, 0.0);

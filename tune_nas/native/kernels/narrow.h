@@ -3,6 +3,7 @@
 // a channel is repeated for each of these pixels.
 #pragma once
 
+#include <numeric>
 #include <utility>
 
 #include "lanes.h"
@@ -18,10 +19,17 @@ namespace tune_nas {
 template <class T>
 constexpr int kWidest = std::max<int>(4, kVectorBytes / sizeof(T));
 
-// Pixels side by side in a vector; 1 if it holds no more than one, or if they do not divide `pixels`.
+// Whether a vector holds several pixels.
 template <class T>
-inline int pixels_in_vector(int channels, int64_t pixels) {
-  const int count = channels < kWidest<T> && kWidest<T> % channels == 0 ? kWidest<T> / channels : 1;
+inline bool is_narrow(int channels) {
+  return channels < kWidest<T> && kWidest<T> % channels == 0;
+}
+
+// The least number of pixels side by side that fill whole vectors, of up to 64 channels (4 pixels of 12
+// fill 3 vectors of 16); 1 if it does not divide `pixels`.
+template <class T>
+inline int pixels_in_vectors(int channels, int64_t pixels) {
+  const int count = channels < 64 ? kWidest<T> / std::gcd(channels, kWidest<T>) : 1;
   return pixels % count == 0 ? count : 1;
 }
 

@@ -22,10 +22,10 @@ constexpr int kChains = 4;              // sums that grow side by side: an addit
 // sums (2, channels) += sum of a, sum of a · b, over pixels.
 template <class T>
 void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums) {
-  if (const int count = pixels_in_vector<T>(channels, pixels); count > 1) {
-    double wide[2 * kWidest<T>] = {};
-    add_sums(a, b, pixels / count, kWidest<T>, wide);
-    for (int i = 0; i < 2 * kWidest<T>; i++) sums[i / kWidest<T> * channels + i % channels] += wide[i];
+  if (const int count = pixels_in_vectors<T>(channels, pixels), all = count * channels; count > 1) {
+    double wide[2 * 64 * kWidest<T> / 4] = {};
+    add_sums(a, b, pixels / count, all, wide);
+    for (int i = 0; i < 2 * all; i++) sums[i / all * channels + i % channels] += wide[i];
     return;
   }
   for (int64_t first = 0; first < pixels; first += kPixelsInASum) {

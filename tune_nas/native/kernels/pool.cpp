@@ -242,7 +242,7 @@ std::vector<double> sums_of(const T* a, const T* b, int64_t images, Plane each) 
 // out = a · g + b · y + d by channel, the three one after the other; g and out may be the same.
 template <class T>
 void combine(const T* g, const T* y, const Aligned<T>& coefficients, int64_t images, Plane each, T* out) {
-  const int count = pixels_in_vector<T>(each.channels, each.height * each.width), channels = count * each.channels;
+  const int count = pixels_in_vectors<T>(each.channels, each.height * each.width), channels = count * each.channels;
   const Aligned<T> wide = repeated(coefficients, each.channels, count);
   at::parallel_for(0, images, 1, [&](int64_t first, int64_t last) {
     for_lanes<T>(channels, [&](auto lanes, int c) {

@@ -150,7 +150,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const ThroughNorm<T> through =
         through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / outputs);
     g_norm = through.of_norm, g_weight = through.of_weight;
-    const int count = pixels_in_vector<T>(channels, std::gcd(s.in.width, s.out.width));  // as many pixels as one, likewise below
+    const int count = pixels_in_vectors<T>(channels, std::gcd(s.in.width, s.out.width));  // as many pixels as one, likewise below
     const Aligned<T> coefficients = repeated(through.coefficients, outputs, count);
     const T* c3 = coefficients.data();
     const int band = separable ? Shape::band(s.out) : s.out.height, line = s.out.width * outputs, middle_line = s.out.width * channels;

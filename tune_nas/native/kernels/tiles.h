@@ -21,7 +21,7 @@ inline Vec<T, L> relu(Vec<T, L> v) {
 template <class T>
 void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* out) {
   const int row = (in.width + 2 * border) * in.channels;
-  const int count = scale ? pixels_in_vector<T>(in.channels, in.width) : 1;
+  const int count = scale && is_narrow<T>(in.channels) && in.width * in.channels % kWidest<T> == 0 ? kWidest<T> / in.channels : 1;
   alignas(64) T wide[2 * kWidest<T>];
   if (count > 1) repeat(scale, 1, in.channels, count, wide), repeat(shift, 1, in.channels, count, wide + kWidest<T>);
   std::memset(out, 0, sizeof(T) * border * row);
@@ -235,7 +235,7 @@ template <class T, int K, int S, int D>
 void depthwise(const T* padded, int row, const T* weight, Plane out, T* to) {
   const int channels = out.channels;
   if constexpr (S == 1)
-    if (pixels_in_vector<T>(channels, 0) > 1) return narrow_depthwise<T, K, D>(padded, row, weight, out, to);
+    if (is_narrow<T>(channels)) return narrow_depthwise<T, K, D>(padded, row, weight, out, to);
   for_lanes<T>(channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
     for (int y = 0; y < out.height; y++) {
@@ -279,7 +279,7 @@ void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step
   constexpr int R = K == 3 ? 3 : 1, P = K == 3 ? 4 : 8;  // as many sums as the registers hold
   const int channels = out.channels;
   if constexpr (S == 1)
-    if (pixels_in_vector<T>(channels, 0) > 1 && step == 1) return narrow_depthwise_weights<T, K, D>(padded, row, g, g_row, out, gradient);
+    if (is_narrow<T>(channels) && step == 1) return narrow_depthwise_weights<T, K, D>(padded, row, g, g_row, out, gradient);
   for_lanes<T>(channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
     for (int ky = 0; ky < K; ky += R) {
