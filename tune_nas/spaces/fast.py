@@ -247,10 +247,20 @@ class FastCell(MixedCell):
         draws: torch.Generator | None = None,
         skip_dropout: float = 0.0,
         drop_path: float = 0.0,
+        parts: list[Tensor] | None = None,
     ) -> Tensor:
         """Map the input nodes to the cell's output; see `MixedCell.forward`.
 
         With drop path, each edge has a separate sum; otherwise a node is one sum.
+
+        Args:
+            inputs: As there, likewise all others.
+            weights: Mixing weights.
+            draws: Generator.
+            skip_dropout: Dropout on identities.
+            drop_path: Probability of dropping an image.
+            parts: If given, the parts of the output along the channels are appended to it; they are
+                not joined, and the last of them is returned.
         """
         betas = None if weights.edges is None else weights.edges.unbind()
         active = None if weights.active is None else weights.active.tolist()
@@ -296,6 +306,9 @@ class FastCell(MixedCell):
                 is_source = any(edge.source == place for edge in self.cell.edges)
                 node_sum, *halves[place] = self.shuffled(node_sum, rest, is_source)
             nodes.append(node_sum)
+        if parts is not None:
+            parts += nodes[self.cell.n_inputs :] if self.cell.output == "concat" else nodes[-1:]
+            return nodes[-1]
         return join(nodes, self.cell)
 
 
