@@ -7,17 +7,17 @@ that the output of a cell is never concatenated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from tune_nas.layers.normalization import is_plain_norm
-from tune_nas.layers.primitives import FactorizedReduce, in_channels_last
+from tune_nas.layers.primitives import FactorizedReduce, in_channels_last, quarters
 from tune_nas.layers.structure import Convolutions, structure_of
 
 
@@ -99,7 +99,9 @@ def _is_run(layer: nn.Conv2d) -> bool:
 
 
 def bridges(parts: Sequence[Tensor], over: Sequence[Bridge]) -> list[Tensor]:
-    """Return the outputs of bridges from one place; their gradient cannot be differentiated again.
+    """Return the outputs of bridges from one place.
+
+    If their gradient is to be differentiated again, it is computed by torch's operations.
 
     Args:
         parts: What each of them reads, side by side along the channels: (n, channels, h, w) each,
@@ -139,12 +141,16 @@ class _Bridges(torch.autograd.Function):
             tensors[:n_parts], tensors[n_parts:], statistics, numbers, others
         )
         ctx.save_for_backward(*tensors, *kept)
-        ctx.numbers, ctx.n_parts, ctx.n_tensors = numbers, n_parts, len(tensors)
+        ctx.over, ctx.numbers, ctx.n_parts, ctx.n_tensors = over, numbers, n_parts, len(tensors)
+        ctx.by_batch = [bridge.by_batch for bridge in over]
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[object, ...]:
+        if torch.is_grad_enabled():  # a gradient of this gradient will be requested
+            tensors, kept = ctx.saved_tensors[: ctx.n_tensors], ctx.saved_tensors[ctx.n_tensors :]
+            found = _differentiable(ctx.over, ctx.by_batch, gradients, tensors, ctx.n_parts, kept)
+            return None, None, *found
         parts = ctx.saved_tensors[: ctx.n_parts]
         weights = ctx.saved_tensors[ctx.n_parts : ctx.n_tensors]
         of_parts = any(ctx.needs_input_grad[2 : 2 + ctx.n_parts])
@@ -157,3 +163,32 @@ class _Bridges(torch.autograd.Function):
             of_parts,
         )
         return None, None, *(found or [None] * ctx.n_parts), *of_weights
+
+
+def _differentiable(
+    over: Sequence[Bridge],
+    by_batch: Sequence[bool],
+    gradients: Sequence[Tensor],
+    tensors: Sequence[Tensor],
+    n_parts: int,
+    kept: Sequence[Tensor],
+) -> Iterator[Tensor | None]:
+    """Return the gradients of parts and weights, as functions of all of them and of `gradients`."""
+    tensors = [tensor.view_as(tensor) for tensor in tensors]  # see `mix`
+    x, left = F.relu(torch.cat(tensors[:n_parts], dim=1)), iter(tensors[n_parts:])
+    outputs = []
+    for k, bridge in enumerate(over):
+        inputs = quarters(x) if len(bridge.convolutions) == 2 else (x,)
+        y = torch.cat([F.conv2d(each, next(left)) for each in inputs], dim=1)
+        if by_batch[k]:
+            y = F.batch_norm(y, None, None, training=True, eps=bridge.norm.eps)
+        else:
+            mean, inverse = kept[2 * k + 1][:2].to(y.dtype)[..., None, None]
+            y = (y - mean) * inverse
+        if bridge.norm.affine:
+            gain, bias = (next(left)[:, None, None] for _ in ("gain", "bias"))
+            y = gain * y + bias
+        outputs.append(y)
+    asked = [tensor for tensor in tensors if tensor.requires_grad]
+    found = iter(torch.autograd.grad(outputs, asked, gradients, create_graph=True))
+    return (next(found) if tensor.requires_grad else None for tensor in tensors)

@@ -23,7 +23,7 @@ if sys.platform != "win32":
     import fcntl
 
 _FOLDER = Path(__file__).parent / "kernels"
-_SOURCES = ("stage.cpp", "evaluate.cpp", "bridges.cpp", "mix.cpp", "pool.cpp")
+_SOURCES = ("stage.cpp", "evaluate.cpp", "bridges.cpp", "mix.cpp", "pool.cpp", "partial.cpp")
 _FLAGS = (
     "-O3",
     "-march=native",

@@ -67,6 +67,8 @@ class Source:
         cell: The cell.
         place: The index of the node.
         whole: Its value (n, channels, h, w).
+        halves: With partial channels, the channels that its edges process and the others, if they
+            were already split.
         scales: The weight of each operation, by row and column.
         active: Which operations run, by row and column; None for all.
     """
@@ -76,14 +78,14 @@ class Source:
         cell: FastCell,
         place: int,
         whole: Tensor,
+        halves: Sequence[Tensor] | None,
         scales: Sequence[Sequence[Tensor]],
         active: list[list[bool]] | None,
     ) -> None:
         self.cell, self.whole, self._active = cell, whole, active
         self.part = whole
         if cell.groups > 1:  # split once: joins the gradients of all edges once, in one layout
-            sizes = [cell.width, whole.shape[1] - cell.width]
-            self.part, self.rest = torch.split(whole, sizes, dim=1)
+            self.part, self.rest = halves or cell.split(whole)
         self.rows = [row for row, edge in enumerate(cell.cell.edges) if edge.source == place]
         self.how, self.scales = cell.how, scales
         self._relu: Tensor | None = None
@@ -224,6 +226,20 @@ class FastCell(MixedCell):
             for row in range(len(self.cell.edges))
         ]
 
+    def split(self, whole: Tensor) -> Sequence[Tensor]:
+        """Return the channels of a node that its edges process, and those that bypass them."""
+        return torch.split(whole, [self.width, whole.shape[1] - self.width], dim=1)
+
+    def shuffled(self, through: Tensor, around: Tensor, is_source: bool) -> Sequence[Tensor]:
+        """Return a node with partial channels.
+
+        Args:
+            through: The sum of the operations of its edges.
+            around: The sum of the channels that bypass them.
+            is_source: Whether edges start at it; if so, it may be followed by what `split` returns.
+        """
+        return [torch.channel_shuffle(torch.cat([through, around], dim=1), self.groups)]
+
     def forward(
         self,
         inputs: Sequence[Tensor],
@@ -231,10 +247,20 @@ class FastCell(MixedCell):
         draws: torch.Generator | None = None,
         skip_dropout: float = 0.0,
         drop_path: float = 0.0,
+        parts: list[Tensor] | None = None,
     ) -> Tensor:
         """Map the input nodes to the cell's output; see `MixedCell.forward`.
 
         With drop path, each edge has a separate sum; otherwise a node is one sum.
+
+        Args:
+            inputs: As there, likewise all others.
+            weights: Mixing weights.
+            draws: Generator.
+            skip_dropout: Dropout on identities.
+            drop_path: Probability of dropping an image.
+            parts: If given, the parts of the output along the channels are appended to it; they are
+                not joined, and the last of them is returned.
         """
         betas = None if weights.edges is None else weights.edges.unbind()
         active = None if weights.active is None else weights.active.tolist()
@@ -246,10 +272,12 @@ class FastCell(MixedCell):
             for index, row in enumerate(weights.operations.unbind())
         ]
         nodes = list(inputs)
+        halves: dict[int, Sequence[Tensor]] = {}
         sources: list[Source] = []
         for node in self.cell.nodes:
             for place in range(len(sources), len(nodes)):
-                sources.append(self.source_type(self, place, nodes[place], scales, active))
+                of_place = nodes[place], halves.get(place)
+                sources.append(self.source_type(self, place, *of_place, scales, active))
             through, around = self.sum_type(), self.sum_type()
             rows = self.cell.incoming(node)
             present = [row for row in rows if active is None or any(active[row])]
@@ -274,8 +302,13 @@ class FastCell(MixedCell):
             node_sum = through.total(partial(zeros_after, last.part, stride))
             if self.groups > 1:
                 rest = around.total(partial(torch.zeros_like, node_sum))
-                node_sum = torch.channel_shuffle(torch.cat([node_sum, rest], dim=1), self.groups)
+                place = len(nodes)
+                is_source = any(edge.source == place for edge in self.cell.edges)
+                node_sum, *halves[place] = self.shuffled(node_sum, rest, is_source)
             nodes.append(node_sum)
+        if parts is not None:
+            parts += nodes[self.cell.n_inputs :] if self.cell.output == "concat" else nodes[-1:]
+            return nodes[-1]
         return join(nodes, self.cell)
 
 

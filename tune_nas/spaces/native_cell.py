@@ -19,6 +19,8 @@ from tune_nas.native import (
     mix,
     normed_pool,
     pool,
+    shuffled_node,
+    split_node,
     stages_of,
 )
 from tune_nas.spaces.fast import FastCell, Source, Sum
@@ -52,10 +54,11 @@ class _NativeSource(Source):
         cell: FastCell,
         place: int,
         whole: Tensor,
+        halves: Sequence[Tensor] | None,
         scales: Sequence[Sequence[Tensor]],
         active: list[list[bool]] | None,
     ) -> None:
-        super().__init__(cell, place, whole, scales, active)
+        super().__init__(cell, place, whole, halves, scales, active)
         assert isinstance(cell, NativeCell)
         self._chains = cell.chains
         self._native = kernels_for(self.part)
@@ -114,6 +117,21 @@ class NativeCell(FastCell):
 
     source_type: ClassVar[type[Source]] = _NativeSource
     sum_type: ClassVar[type[Sum]] = _NativeSum
+
+    def split(self, whole: Tensor) -> Sequence[Tensor]:
+        """See `FastCell.split`."""
+        if self._splits(whole):
+            return split_node(whole, self.width)
+        return super().split(whole)
+
+    def shuffled(self, through: Tensor, around: Tensor, is_source: bool) -> Sequence[Tensor]:
+        """See `FastCell.shuffled`."""
+        if self._splits(around):
+            return shuffled_node(through, around, self.groups, is_source)
+        return super().shuffled(through, around, is_source)
+
+    def _splits(self, x: Tensor) -> bool:
+        return self.width % 4 == 0 and x.device.type == "cpu" and kernels_for(x)
 
     @cached_property
     def chains(self) -> list[list[list[Stage] | None]]:

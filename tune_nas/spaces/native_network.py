@@ -8,15 +8,12 @@ bridges to the next cells, and all bridges from one cell are computed together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from tune_nas.layers.primitives import add, in_channels_last, run_operation, zeros_after
 from tune_nas.native import (
-    Bridge,
     Chain,
     Term,
     bridge_of,
@@ -28,28 +25,11 @@ from tune_nas.native import (
     stages_of,
 )
 from tune_nas.spaces.backbone import Block
+from tune_nas.spaces.bridged_stack import BridgedStack
 from tune_nas.spaces.network import FinalCell, Network
 from tune_nas.spaces.operation_registry import operation_kind
 
 Output = Tensor | tuple[Tensor, Tensor]
-
-
-@dataclass
-class _Place:
-    """What a block returned.
-
-    Attributes:
-        parts: It, in parts along the channels.
-        bridged: The outputs of the bridges from it that were computed, by their block and input.
-    """
-
-    parts: list[Tensor]
-    bridged: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-
-    @cached_property
-    def whole(self) -> Tensor:
-        """The parts in one tensor."""
-        return torch.cat(self.parts, dim=1) if len(self.parts) > 1 else self.parts[0]
 
 
 class NativeNetwork:
@@ -61,57 +41,26 @@ class NativeNetwork:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self._cells = dict[int, _NativeCell]()
-        self._modules = dict[tuple[int, int], nn.Module]()
-        self._bridges = dict[tuple[int, int], Bridge]()
-        for index, block in enumerate(network.backbone.blocks):
-            if not isinstance(block, Block):
-                continue
-            self._cells[index] = _NativeCell(block.body)  # type: ignore[arg-type]
-            for number, module in enumerate(block.preprocess):
-                self._modules[index, number] = module
-                bridge = bridge_of(module)
-                if bridge is not None:
-                    self._bridges[index, number] = bridge
+        self._stack = BridgedStack(network.backbone)
+        self._cells = {
+            index: _NativeCell(block.body)  # type: ignore[arg-type]
+            for index, block in enumerate(network.backbone.blocks)
+            if isinstance(block, Block)
+        }
 
     def __call__(self, x: Tensor, kept: Tensor | None) -> Output:
         """Return what `Network.run` returns for the same arguments."""
         network, backbone = self.network, self.network.backbone
         factors = None if kept is None else iter(kept.unbind())
-        stems = backbone.strategy.run_stem(backbone.stem, x, backbone.n_inputs)
-        once = {id(stem): _Place([stem]) for stem in stems}
-        places = [once[id(stem)] for stem in stems]
-        for index, block in enumerate(backbone.blocks):
-            cell = self._cells.get(index)
-            if cell is None:
-                out = _Place([block(places[-1].whole)])
-            else:
-                inputs = [self._enter(index, number, places) for number in range(len(places))]
-                out = _Place(cell(inputs, factors, network.generator))
-            places = [*places[1:], out]
-            if index == backbone.tap:
-                tapped = out
-        logits = backbone.classify(places[-1].whole)
+
+        def run(index: int, inputs: list[Tensor]) -> list[Tensor]:
+            return self._cells[index](inputs, factors, network.generator)
+
+        last, tapped = self._stack.run(x, run)
+        logits = backbone.classify(last.whole)
         if network.auxiliary is not None and network.training:
             return logits, network.auxiliary(tapped.whole)
         return logits
-
-    def _enter(self, index: int, number: int, places: Sequence[_Place]) -> Tensor:
-        """Return an input node of the cell of a block, and compute all bridges from its place."""
-        place = places[number]
-        if (index, number) not in place.bridged:
-            if (index, number) not in self._bridges or not all(map(kernels_for, place.parts)):
-                out: Tensor = self._modules[index, number](place.whole)
-                return out
-            readers = [
-                (index + later, other - later)
-                for other, same in enumerate(places)
-                for later in range(other + 1)
-                if same is place and (index + later, other - later) in self._bridges
-            ]
-            found = bridges(place.parts, [self._bridges[reader] for reader in readers])
-            place.bridged.update(zip(readers, found, strict=True))
-        return place.bridged.pop((index, number))
 
 
 class _NativeCell:

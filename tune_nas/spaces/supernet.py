@@ -16,6 +16,7 @@ from tune_nas.layers.primitives import Noise
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces.auxiliary_skip import with_skip, with_skip_weight
 from tune_nas.spaces.backbone import Backbone, Block, plan_blocks
+from tune_nas.spaces.bridged_stack import BridgedStack
 from tune_nas.spaces.fast import FastCell
 from tune_nas.spaces.mixed_cell import MixedCell
 from tune_nas.spaces.native_cell import NativeCell
@@ -110,6 +111,7 @@ class Supernet(nn.Module):
             "partial_channels": partial_channels,
             "auxiliary_skip": auxiliary_skip,
         }
+        self._implementation = implementation
         self.skip_dropout = 0.0
         self.skip_weight = 0.0
         self.drop_path = 0.0
@@ -235,5 +237,27 @@ class Supernet(nn.Module):
             out: Tensor = body(inputs, own, draws, self.skip_dropout, self.drop_path)
             return out
 
+        if self._implementation == "fast" and x.device.type == "cpu" and self.backbone.share_relu:
+            last, _ = self._stack.run(x, partial(self._run_parts, weights=weights, draws=draws))
+            return self.backbone.classify(last.whole)
         features, _ = self.backbone.features(x, run)
         return self.backbone.classify(features)
+
+    @cached_property
+    def _stack(self) -> BridgedStack:
+        return BridgedStack(self.backbone)
+
+    def _run_parts(
+        self,
+        index: int,
+        inputs: list[Tensor],
+        weights: MixingWeights,
+        draws: torch.Generator | None,
+    ) -> list[Tensor]:
+        block, parts = self.backbone.blocks[index], list[Tensor]()
+        assert isinstance(block, Block)
+        given = inputs, weights[block.cell], draws, self.skip_dropout, self.drop_path
+        if self.recomputes and block in self._recomputed:
+            return [self._recomputed[block](*given)]
+        block.body(*given, parts=parts)
+        return parts

@@ -44,7 +44,8 @@ struct Shape {
   Plane with_border(Plane plane) const { return {plane.height + 2 * border, plane.width + 2 * border, plane.channels}; }
   // Lines that are computed at a time: whole blocks of sums, which stay in the cache.
   static int band(Plane plane) {
-    return std::min<int64_t>(plane.height, kPixelsInASum / std::gcd(kPixelsInASum, int64_t(plane.width)));
+    const int64_t narrow = plane.channels < 16 ? 32 / plane.channels : 1;
+    return std::min<int64_t>(plane.height, narrow * kPixelsInASum / std::gcd(kPixelsInASum, int64_t(plane.width)));
   }
 };
 

@@ -87,14 +87,15 @@ void for_images(int64_t first, int64_t last, int64_t pixels, F f) {
 // total (+)= the sum of scale · term and of scale · factor · norm(y): terms first, then the ys.
 void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_t n_terms,
              const std::vector<Tensor>& normals, Floats scales, TensorList by_image) {
-  const int channels = total.size(1);
-  const int64_t pixels = total.size(2) * total.size(3);
   with_type(total, [&](auto type) {
     using T = decltype(type);
+    const int count = pixels_in_vectors<T>(total.size(1), total.size(2) * total.size(3));  // as many pixels as one
+    const int channels = total.size(1) * count;
+    const int64_t pixels = total.size(2) * total.size(3) / count;
     const std::vector<T*> from = pointers<T>(addends);
     std::vector<Aligned<T>> factors;  // by channel: scale, then shift
     for (size_t i = 0; i < addends.size(); i++) {
-      if (i >= n_terms) factors.push_back(affine<T>(normals[i - n_terms], scales[i]));
+      if (i >= n_terms) factors.push_back(repeated(affine<T>(normals[i - n_terms], scales[i]), total.size(1), count));
       else factors.emplace_back(channels, static_cast<T>(scales[i])), factors.back().resize(2 * channels, T(0));
     }
     T* to = total.data_ptr<T>();
@@ -129,12 +130,14 @@ struct Target {
 Tensor dots(const Tensor& g, const std::vector<Tensor>& ys, const std::vector<Tensor>& terms,
             const std::vector<Target>& targets, Floats scales, TensorList by_image, bool scalings,
             std::vector<double>& along) {
-  const int channels = g.size(1);
-  const int64_t pixels = g.size(2) * g.size(3);
   const size_t n = ys.size() + terms.size(), threads = at::get_num_threads();
-  std::vector<double> sums(threads * n * 2 * channels, 0.0);
+  std::vector<double> total;
   with_type(g, [&](auto type) {
     using T = decltype(type);
+    const int count = pixels_in_vectors<T>(g.size(1), g.size(2) * g.size(3));  // as many pixels as one
+    const int channels = g.size(1) * count;
+    const int64_t pixels = g.size(2) * g.size(3) / count;
+    std::vector<double> sums(threads * n * 2 * channels, 0.0);
     const T* gs = g.const_data_ptr<T>();
     std::vector<T*> from = pointers<T>(ys), to;
     for (const Tensor& term : terms) from.push_back(term.data_ptr<T>());
@@ -164,8 +167,9 @@ Tensor dots(const Tensor& g, const std::vector<Tensor>& ys, const std::vector<Te
         });
       }
     });
+    total = folded(over_threads(sums, n * channels), g.size(1), count);
   });
-  const std::vector<double> total = over_threads(sums, n * channels);
+  const int channels = g.size(1);
   Tensor of_ys = at::empty({static_cast<int64_t>(ys.size()), 2, channels}, at::kDouble);
   std::copy_n(total.begin(), of_ys.numel(), of_ys.data_ptr<double>());
   for (size_t i = 0; i < terms.size(); i++) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "narrow.h"
 
 namespace tune_nas {
 
@@ -21,6 +22,12 @@ constexpr int kChains = 4;              // sums that grow side by side: an addit
 // sums (2, channels) += sum of a, sum of a · b, over pixels.
 template <class T>
 void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums) {
+  if (const int count = pixels_in_vectors<T>(channels, pixels), all = count * channels; count > 1) {
+    double wide[2 * 64 * kWidest<T> / 4] = {};
+    add_sums(a, b, pixels / count, all, wide);
+    for (int i = 0; i < 2 * all; i++) sums[i / all * channels + i % channels] += wide[i];
+    return;
+  }
   for (int64_t first = 0; first < pixels; first += kPixelsInASum) {
     const int64_t last = std::min(pixels, first + kPixelsInASum);
     for_lanes<T>(channels, [&](auto lanes, int c) {

@@ -242,11 +242,12 @@ std::vector<double> sums_of(const T* a, const T* b, int64_t images, Plane each) 
 // out = a · g + b · y + d by channel, the three one after the other; g and out may be the same.
 template <class T>
 void combine(const T* g, const T* y, const Aligned<T>& coefficients, int64_t images, Plane each, T* out) {
-  const int channels = each.channels;
+  const int count = pixels_in_vectors<T>(each.channels, each.height * each.width), channels = count * each.channels;
+  const Aligned<T> wide = repeated(coefficients, each.channels, count);
   at::parallel_for(0, images, 1, [&](int64_t first, int64_t last) {
     for_lanes<T>(channels, [&](auto lanes, int c) {
       constexpr int L = decltype(lanes)::value;
-      const T* at_c = coefficients.data() + c;
+      const T* at_c = wide.data() + c;
       const Vec<T, L> a = load<T, L>(at_c), b = load<T, L>(at_c + channels), d = load<T, L>(at_c + 2 * channels);
       for (size_t at = first * each.size() + c; at < last * each.size(); at += channels)
         store<T, L>(out + at, a * load<T, L>(g + at) + b * load<T, L>(y + at) + d);

@@ -107,15 +107,17 @@ void place_gradient(const T* g, const T* y, const T* coefficients, T factor, Pla
     });
 }
 
-// What comes out of the transposed convolutions, behind the ReLU; its sums alone and with x.
+// What comes out of the transposed convolutions, behind the ReLU; its sums alone and with x. `normal` has
+// scale and shift, each by channel and for `count` pixels.
 template <class T>
-void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane in, bool add, T* out,
+void through_relu(const T* g, const T* x, const T* normal, Plane in, int count, bool add, T* out,
                   T* behind, double* sums) {
-  for_lanes<T>(in.channels, [&](auto lanes, int c) {
+  const int channels = in.channels * count;
+  for_lanes<T>(channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
     const Vec<T, L> zero = {};
-    const Vec<T, L> a = scale ? load<T, L>(scale + c) : zero + T(1), b = scale ? load<T, L>(shift + c) : zero;
-    for (size_t at = c; at < in.size(); at += in.channels) {
+    const Vec<T, L> a = normal ? load<T, L>(normal + c) : zero + T(1), b = normal ? load<T, L>(normal + channels + c) : zero;
+    for (size_t at = c; at < in.size(); at += channels) {
       const Vec<T, L> masked = load<T, L>(x + at) * a + b <= zero ? zero : load<T, L>(g + at);
       if (sums) store<T, L>(behind + at, masked);
       store<T, L>(out + at, add ? masked + load<T, L>(out + at) : masked);
@@ -148,10 +150,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     const ThroughNorm<T> through =
         through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / outputs);
     g_norm = through.of_norm, g_weight = through.of_weight;
-    const T* c3 = through.coefficients.data();
+    const int count = pixels_in_vectors<T>(channels, std::gcd(s.in.width, s.out.width));  // as many pixels as one, likewise below
+    const Aligned<T> coefficients = repeated(through.coefficients, outputs, count);
+    const T* c3 = coefficients.data();
     const int band = separable ? Shape::band(s.out) : s.out.height, line = s.out.width * outputs, middle_line = s.out.width * channels;
     const Dense<T> back(by_tap<T>(dense_weight, true), outputs, s.dense_kernel, {band, s.out.width, channels});
-    const Aligned<T> before = affine<T>(normal_before, 1.0);
+    const Aligned<T> before = affine<T>(normal_before, 1.0), before_wide = repeated(before, channels, count);
     const Aligned<T> taps = separable ? by_tap<T>(*depthwise_weight, false) : Aligned<T>();
     const Aligned<T> taps_back = separable ? by_tap<T>(*depthwise_weight, true) : Aligned<T>();
     const T *a = normal_before ? before.data() : nullptr, *b = normal_before ? a + channels : nullptr;
@@ -186,7 +190,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
               fetch(yn + (i + lines) * line, lines * line);
             }
             if (n + 1 < last) fetch_lines(xn + s.in.size(), s.in.size(), i, lines, s.out.height);
-            place_gradient<T>(gn + i * line, yn + i * line, c3, factor, {lines, s.out.width, outputs}, line, 0, gradient.data());
+            place_gradient<T>(gn + i * line, yn + i * line, c3, factor, {lines, s.out.width / count, outputs * count}, line, 0, gradient.data());
             if (weights) {
               run_depthwise<T>(s, s.stride, {lines, s.out.width, channels}, input.data() + i * s.stride * row, taps.data(), middle.data());
               dense_weights<T, true>(middle.data(), middle_line, channels, 1, gradient.data(), line, {lines, s.out.width, outputs}, dense_image.data());
@@ -206,7 +210,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
           for (int64_t k = 0; weights && k < n_dense; k++) dense_mine[k] += dense_image[k];
           for (size_t k = 0; k < taps_image.size(); k++) taps_mine[k] += taps_image[k];
         } else {
-          place_gradient<T>(gn, yn, c3, factor, s.out, row_out, s.border, spread.data());
+          if (s.border) place_gradient<T>(gn, yn, through.coefficients.data(), factor, s.out, row_out, s.border, spread.data());
+          else place_gradient<T>(gn, yn, c3, factor, {s.out.height, s.out.width / count, outputs * count}, row_out, 0, spread.data());
           const T* gradient_in = spread.data() + s.border * (row_out + outputs);
           if (weights && tiled)
             tile_weight_sums<T>(input.data(), gradient_in, s.out, dense_mine, scratch);
@@ -218,7 +223,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
           const int lines = std::min(band_in, s.in.height - i);
           T* at = result.data() + i * line_in;
           if (separable) run_depthwise<T>(s, 1, {lines, s.in.width, channels}, spread.data() + i * row, taps_back.data(), at);
-          through_relu<T>(at, xn + i * line_in, a, b, {lines, s.in.width, channels}, add, to + n * s.in.size() + i * line_in, at, mine);
+          through_relu<T>(at, xn + i * line_in, a ? before_wide.data() : nullptr, {lines, s.in.width, channels}, count, add, to + n * s.in.size() + i * line_in, at, mine);
         }
       }
     });

@@ -7,6 +7,7 @@
 
 #include "fours.h"
 #include "lanes.h"
+#include "narrow.h"
 
 namespace tune_nas {
 
@@ -20,6 +21,9 @@ inline Vec<T, L> relu(Vec<T, L> v) {
 template <class T>
 void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* out) {
   const int row = (in.width + 2 * border) * in.channels;
+  const int count = scale && is_narrow<T>(in.channels) && in.width * in.channels % kWidest<T> == 0 ? kWidest<T> / in.channels : 1;
+  alignas(64) T wide[2 * kWidest<T>];
+  if (count > 1) repeat(scale, 1, in.channels, count, wide), repeat(shift, 1, in.channels, count, wide + kWidest<T>);
   std::memset(out, 0, sizeof(T) * border * row);
   std::memset(out + static_cast<size_t>(border + in.height) * row, 0, sizeof(T) * border * row);
   for (int y = 0; y < in.height; y++) {
@@ -35,10 +39,12 @@ void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* ou
       });
       continue;
     }
-    for_lanes<T>(in.channels, [&](auto lanes, int c) {
+    const T *by_channel = count > 1 ? wide : scale, *shifts = count > 1 ? wide + kWidest<T> : shift;
+    const int channels = count * in.channels;
+    for_lanes<T>(channels, [&](auto lanes, int c) {
       constexpr int L = decltype(lanes)::value;
-      const Vec<T, L> a = load<T, L>(scale + c), b = load<T, L>(shift + c);
-      for (int i = c; i < in.width * in.channels; i += in.channels)
+      const Vec<T, L> a = load<T, L>(by_channel + c), b = load<T, L>(shifts + c);
+      for (int i = c; i < in.width * in.channels; i += channels)
         store<T, L>(to + i, relu<T, L>(load<T, L>(from + i) * a + b));
     });
   }
@@ -115,6 +121,13 @@ void dense_of(const T* padded, W window, const T* weight, Plane out, T* to) {
 // loop is twice as fast if the compiler knows their number.
 template <class T>
 void dense(const T* padded, int inputs, int kernel, const T* weight, Plane out, T* to) {
+#if TUNE_NAS_SHUFFLES
+  if (kernel == 1 && inputs == out.channels && is_narrow_product<T>(inputs)) {
+    const int pixels = out.height * out.width, done = narrow_product(padded, inputs, weight, pixels, to);
+    if (done == pixels) return;
+    padded += done * inputs, to += done * inputs, out = {1, pixels - done, inputs};
+  }
+#endif
   const auto of = [&](auto window) { dense_of<T>(padded, window, weight, out, to); };
   const auto of_channels = [&](auto channels) {
     if (kernel == 1) of(Window<decltype(channels)::value, 1>{});
@@ -174,6 +187,14 @@ inline void dense_weights_column(const T* in, int row, int inputs, const T* g, i
 template <class T, bool begun = false>
 void dense_weights(const T* padded, int row, int inputs, int kernel, const T* g, int g_row, Plane out,
                    T* gradient) {
+#if TUNE_NAS_SHUFFLES
+  const int line = out.width * inputs;
+  if (kernel == 1 && inputs == out.channels && is_narrow_product<T>(inputs) && (out.height == 1 || (row == line && g_row == line))) {
+    const int pixels = out.height * out.width, done = narrow_product_weights(padded, inputs, g, pixels, gradient);
+    if (done == pixels) return;
+    padded += done * inputs, g += done * inputs, out = {1, pixels - done, inputs};
+  }
+#endif
   for (int ky = 0; ky < kernel; ky++)
     for (int kx = 0; kx < kernel; kx++) {
       const T* in = padded + static_cast<size_t>(ky) * row + kx * inputs;
@@ -213,6 +234,8 @@ inline void depthwise_tile(const T* in, int row, const T* weight, int channels, 
 template <class T, int K, int S, int D>
 void depthwise(const T* padded, int row, const T* weight, Plane out, T* to) {
   const int channels = out.channels;
+  if constexpr (S == 1)
+    if (is_narrow<T>(channels)) return narrow_depthwise<T, K, D>(padded, row, weight, out, to);
   for_lanes<T>(channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
     for (int y = 0; y < out.height; y++) {
@@ -255,6 +278,8 @@ template <class T, int K, int S, int D>
 void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step, Plane out, T* gradient) {
   constexpr int R = K == 3 ? 3 : 1, P = K == 3 ? 4 : 8;  // as many sums as the registers hold
   const int channels = out.channels;
+  if constexpr (S == 1)
+    if (is_narrow<T>(channels) && step == 1) return narrow_depthwise_weights<T, K, D>(padded, row, g, g_row, out, gradient);
   for_lanes<T>(channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
     for (int ky = 0; ky < K; ky += R) {
