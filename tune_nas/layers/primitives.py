@@ -183,6 +183,16 @@ class FactorizedReduce(nn.Module):
         return torch.cat([self.straight(x), self.shifted(shifted)], dim=1)
 
 
+def quarters(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every other pixel of x (n, c, h, w), from (0, 0) and from (1, 1) on.
+
+    Both are (n, c, ceil(h / 2), ceil(w / 2)), as a `FactorizedReduce` reads them.
+    """
+    height, width = x.shape[2:]
+    shifted = F.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
+    return x[:, :, ::2, ::2], shifted[:, :, 1::2, 1::2]
+
+
 def after_relu(operation: nn.Module, x: Tensor) -> Tensor:
     """Return the output of an operation that starts with ReLU for x (n, c, h, w) after ReLU."""
     if isinstance(operation, FactorizedReduce | ConvolutionStages):

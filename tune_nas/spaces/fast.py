@@ -21,6 +21,7 @@ from tune_nas.layers.primitives import (
     FactorizedReduce,
     PointwiseConv,
     add,
+    quarters,
     run_operation,
     zeros_after,
 )
@@ -91,6 +92,7 @@ class Source:
         self._relu: Tensor | None = None
         self._shared: dict[tuple[str, str], Tensor] = {}
         self._stacked: dict[tuple[int, int], Tensor] = {}
+        self._halves: dict[tuple[int, int], Tensor] = {}
 
     def add_to(self, total: Sum, row: int, draws: torch.Generator | None, dropout: float) -> None:
         """Add all operations of an edge, scaled by their weights."""
@@ -104,8 +106,8 @@ class Source:
                 layers = self.cell.convolutions(row, column)
                 total.add(normalized(layers.norm, layers.before_norm(self.relu), scale))
             elif how == "reduce":
-                reduce = cast(FactorizedReduce, operation)
-                total.add(normalized(_norm(reduce.norm), reduce.halves(self.relu), scale))
+                norm = _norm(cast(FactorizedReduce, operation).norm)
+                total.add(normalized(norm, self._reduced(row, column), scale))
             elif how == "pool":
                 self.add_pool(total, row, column, scale)
             elif how == "normed pool":
@@ -169,6 +171,23 @@ class Source:
     def normed_pool(self, norms: Sequence[nn.BatchNorm2d], row: int, column: int) -> Tensor:
         """Return the pooling at a position, normalized by each of the norms."""
         return normalized_once(norms, self.pooled(row, column))
+
+    def _reduced(self, row: int, column: int) -> Tensor:
+        """Return a factorized reduction without its normalization; all of the node are one."""
+        if (row, column) not in self._halves:
+            places = self.alike(row, column)
+            layers = [
+                cast(FactorizedReduce, self.cell.operations_of(other)[place])
+                for other, place in places
+            ]
+            straight, shifted = quarters(self.relu)
+            halves = [
+                _by_one(straight, [layer.straight for layer in layers]),
+                _by_one(shifted, [layer.shifted for layer in layers]),
+            ]
+            outputs = [torch.cat(pair, dim=1) for pair in zip(*halves, strict=True)]
+            self._halves.update(zip(places, outputs, strict=True))
+        return self._halves[row, column]
 
     def _dense(self, row: int, column: int) -> Tensor:
         """Return a normalized and scaled dense convolution; all of the node are computed as one."""
@@ -310,6 +329,12 @@ class FastCell(MixedCell):
             parts += nodes[self.cell.n_inputs :] if self.cell.output == "concat" else nodes[-1:]
             return nodes[-1]
         return join(nodes, self.cell)
+
+
+def _by_one(x: Tensor, layers: Sequence[nn.Conv2d]) -> Sequence[Tensor]:
+    """Return the outputs of pointwise convolutions of x (n, channels, h, w), computed as one."""
+    out = F.conv2d(x, torch.cat([layer.weight for layer in layers]))
+    return torch.split(out, [layer.out_channels for layer in layers], dim=1)
 
 
 def _norm(module: nn.Module | None) -> nn.BatchNorm2d:

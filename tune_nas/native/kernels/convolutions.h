@@ -95,12 +95,6 @@ void run_depthwise(const Shape& s, int stride, Plane out, const T* padded, const
 extern template void run_depthwise<float>(const Shape&, int, Plane, const float*, const float*, float*);
 extern template void run_depthwise<double>(const Shape&, int, Plane, const double*, const double*, double*);
 
-// Asks for elements that are read soon, so that they arrive while others are computed.
-template <class T>
-inline void fetch(const T* from, size_t size) {
-  for (size_t at = 0; at < size; at += 64 / sizeof(T)) __builtin_prefetch(from + at, 0, 2);
-}
-
 // Asks for `lines` lines of an image, of `n`, from line i on.
 template <class T>
 inline void fetch_lines(const T* image, size_t size, int i, int lines, int n) {

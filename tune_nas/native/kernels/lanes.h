@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <new>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #if defined(__AVX512F__)
@@ -39,20 +40,56 @@ inline void store(T* to, Vec<T, L> value) {
   *reinterpret_cast<Vec<T, L>*>(to) = value;
 }
 
-// A vector that crosses the end of a cache line is loaded twice: what is computed with begins on one.
+// Memory of a thread, kept for its next use: the buffers of the last stage are still in the cache.
+class Kept {
+ public:
+  ~Kept() {
+    for (const std::vector<void*>& blocks : free_)
+      for (void* block : blocks) ::operator delete(block, kLine);
+  }
+  void* take(size_t bytes) {
+    std::vector<void*>& blocks = free_[power(bytes)];
+    if (blocks.empty()) return ::operator new(size_t(1) << power(bytes), kLine);
+    void* block = blocks.back();
+    blocks.pop_back();
+    return block;
+  }
+  void give(void* block, size_t bytes) {
+    std::vector<void*>& blocks = free_[power(bytes)];
+    if (blocks.size() < kMost) blocks.push_back(block);
+    else ::operator delete(block, kLine);
+  }
+  static Kept& of_thread() {
+    thread_local Kept kept;
+    return kept;
+  }
+
+ private:
+  static constexpr std::align_val_t kLine{64};  // a vector that crosses the end of a cache line is loaded twice
+  static constexpr size_t kMost = 8;            // of a size
+  static int power(size_t bytes) {
+    int power = 6;
+    while ((size_t(1) << power) < bytes) power++;
+    return power;
+  }
+  std::vector<void*> free_[48];
+};
+
+// What it allocates begins on a cache line, and is not set to 0 unless a value is given.
 template <class T>
 struct AlignedAllocator {
   using value_type = T;
   AlignedAllocator() = default;
   template <class U>
   AlignedAllocator(const AlignedAllocator<U>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
-  void deallocate(T* at, size_t) { ::operator delete(at, kLine); }
+  T* allocate(size_t n) { return static_cast<T*>(Kept::of_thread().take(n * sizeof(T))); }
+  void deallocate(T* at, size_t n) { Kept::of_thread().give(at, n * sizeof(T)); }
+  template <class U>
+  void construct(U* at) { ::new (static_cast<void*>(at)) U; }
+  template <class U, class... Args>
+  void construct(U* at, Args&&... args) { ::new (static_cast<void*>(at)) U(std::forward<Args>(args)...); }
   template <class U>
   bool operator==(const AlignedAllocator<U>&) const { return true; }
-
- private:
-  static constexpr std::align_val_t kLine{64};
 };
 template <class T>
 using Aligned = std::vector<T, AlignedAllocator<T>>;
@@ -91,6 +128,12 @@ inline void for_pairs_of_lanes(int channels, F f) {
     return f(std::integral_constant<int, 4>{}, one, fours + 8);
   }
   for_lanes<T>(channels - first, [&](auto lanes, int c) { f(lanes, one, first + c); });
+}
+
+// Asks for elements that are read soon, so that they arrive while others are computed.
+template <class T>
+inline void fetch(const T* from, size_t size) {
+  for (size_t at = 0; at < size; at += 64 / sizeof(T)) __builtin_prefetch(from + at, 0, 2);
 }
 
 // Calls f with a value of the type of x.

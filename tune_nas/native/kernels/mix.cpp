@@ -244,6 +244,13 @@ Tensor mix_evaluate(const OptionalTensor& total, TensorList terms, TensorList in
   return out;
 }
 
+// What a stage needs in the backward pass: its first weight, its chain, the gradient of its output, and
+// the sums of it.
+struct Flow {
+  size_t weight, chain;
+  Tensor g, sums;
+};
+
 // If `of_inputs` is given for an input, its gradient is needed; a term that is an input (its
 // index in `term_inputs`, -1 for none) has its gradient there. Returns the gradients of the other
 // terms, of the inputs, of the weights (with `of_weights`) and of the scales.
@@ -273,35 +280,62 @@ std::tuple<std::vector<Tensor>, std::vector<Tensor>, std::vector<Tensor>, std::v
   std::vector<double> of_scales;
   const Tensor sums_of_ys = dots(g, ys, {terms.begin(), terms.end()}, targets, scales, factors, scalings, of_scales);
   of_scales.resize(scales.size());
-  size_t chain = ys.size(), weight = weights.size();
   of_all.resize(of_weights ? weights.size() : 0);
-  Tensor flow, sums;
-  for (size_t k = chains.all.size(); k-- > 0;) {
+  std::vector<Flow> flows;
+  size_t weight = 0, chain = 0;
+  for (size_t k = 0; k < chains.all.size(); k++) {
     const Chains::Stage& stage = chains.all[k];
-    if (stage.last) flow = g, sums = sums_of_ys[--chain];
-    const size_t scale = terms.size() + chain;
-    if (stage.first && !wanted[stage.input] && !of_weights) {  // only the gradient of the scale is needed
-      const double count = double(kept[2 * k].numel()) / kept[2 * k].size(1);
-      if (stage.last)
-        of_scales[scale] = through_norm<double>(sums.const_data_ptr<double>(), kept[2 * k + 1], 1.0, false, count).of_weight;
-      continue;
+    flows.push_back({weight, chain, {}, {}});
+    weight += (stage.depthwise ? 2 : 1) + (stage.gain ? 2 : 0);
+    if (stage.last) flows.back().g = g, flows.back().sums = sums_of_ys[chain++];
+  }
+  // Chains of one input are run together, from their last stages on.
+  for (size_t input = 0; input < inputs.size(); input++) {
+    std::vector<size_t> group;
+    for (size_t k = chains.all.size(); k-- > 0;) {
+      const Chains::Stage& stage = chains.all[k];
+      if (!stage.last || stage.input != static_cast<int64_t>(input)) continue;
+      if (wanted[input] || of_weights) {
+        group.push_back(k);
+        continue;
+      }
+      const double count = double(kept[2 * k].numel()) / kept[2 * k].size(1);  // only the gradient of the scale is needed
+      of_scales[terms.size() + flows[k].chain] =
+          through_norm<double>(flows[k].sums.const_data_ptr<double>(), kept[2 * k + 1], 1.0, false, count).of_weight;
     }
-    const Tensor& x = stage.first ? inputs[stage.input] : kept[2 * k - 2];
-    const bool add = stage.first && begun[stage.input];
-    const Tensor into = stage.first && wanted[stage.input] ? of_inputs[stage.input] : at::empty_like(x);
-    if (stage.first) begun[stage.input] = true;
-    const auto [of_depthwise, of_dense, of_norm, sums_before, of_scale] = stage_backward(
-        flow, sums, kept[2 * k], kept[2 * k + 1], stage.last ? scales[scale] : 1.0, stage.by_batch, x,
-        stage.first ? OptionalTensor() : kept[2 * k - 1], stage.depthwise, stage.dense, stage.dilation, stage.stride,
-        of_weights, into, add, stage.last && !factors.empty() && factors[chain].numel() ? OptionalTensor(factors[chain]) : OptionalTensor());
-    if (stage.last) of_scales[scale] = of_scale;
-    if (of_weights) {
-      if (stage.gain)
-        for (const int64_t row : {1, 0}) of_all[--weight] = of_norm[row].to(g.scalar_type());
-      of_all[--weight] = of_dense;
-      if (stage.depthwise) of_all[--weight] = of_depthwise;
+    while (!group.empty()) {
+      std::vector<BackwardStage> run;
+      for (const size_t k : group) {
+        const Chains::Stage& stage = chains.all[k];
+        const Flow& flow = flows[k];
+        const Tensor& x = stage.first ? inputs[input] : kept[2 * k - 2];
+        const bool has_factors = stage.last && !factors.empty() && factors[flow.chain].numel();
+        run.push_back({flow.g, flow.sums, kept[2 * k], kept[2 * k + 1], stage.last ? scales[terms.size() + flow.chain] : 1.0, stage.by_batch, x,
+                       stage.first ? OptionalTensor() : kept[2 * k - 1], stage.depthwise, stage.dense, stage.dilation, stage.stride, of_weights,
+                       stage.first && wanted[input] ? of_inputs[input] : at::empty_like(x), stage.first && begun[input],
+                       has_factors ? OptionalTensor(factors[flow.chain]) : OptionalTensor()});
+        if (stage.first) begun[input] = true;
+      }
+      const std::vector<StageGradients> found = stages_backward(run);
+      std::vector<size_t> next;
+      for (size_t i = 0; i < group.size(); i++) {
+        const size_t k = group[i];
+        const Chains::Stage& stage = chains.all[k];
+        size_t at = flows[k].weight;
+        flows[k].g = Tensor();
+        if (stage.last) of_scales[terms.size() + flows[k].chain] = found[i].weight;
+        if (of_weights) {
+          if (stage.depthwise) of_all[at++] = found[i].depthwise;
+          of_all[at++] = found[i].dense;
+          if (stage.gain)
+            for (const int64_t row : {0, 1}) of_all[at++] = found[i].norm[row].to(g.scalar_type());
+        }
+        if (stage.first) continue;
+        flows[k - 1].g = run[i].gx, flows[k - 1].sums = found[i].sums;
+        next.push_back(k - 1);
+      }
+      group = std::move(next);
     }
-    flow = into, sums = sums_before;
   }
   return {of_terms, of_inputs, of_all, of_scales};
 }

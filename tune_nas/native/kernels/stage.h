@@ -48,15 +48,30 @@ struct EvaluatedChain {
 // out = the sum of the chains, or it is added to it; nothing is kept.
 void evaluate_chains(const std::vector<EvaluatedChain>& chains, Tensor out, bool add);
 
-// The backward pass of weight · factor · norm(stage(x)), with a factor (n,) for each image, or 1. `sums` (2, channels) are those of factor · g and of factor · g · y.
-// The gradient of x (of norm(x), if `normal_before` is given) is written to gx, or added to it.
-// Returns the gradients of the depthwise and the dense weights (empty without `weights`), of the
-// normalization's gain and bias, the sums of gx and gx · x if `normal_before` is given, and the
-// gradient of weight.
-std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
-    const Tensor& g, const Tensor& sums, const Tensor& y, const Tensor& normal, double weight, bool by_batch,
-    const Tensor& x, const OptionalTensor& normal_before, const OptionalTensor& depthwise_weight,
-    const Tensor& dense_weight, int64_t dilation, int64_t stride, bool weights, Tensor gx, bool add,
-    const OptionalTensor& factors = {});
+// A stage in the backward pass of weight · factor · norm(stage(x)), with a factor (n,) for each image, or 1.
+struct BackwardStage {
+  Tensor g, sums, y, normal;  // `sums` (2, channels) are those of factor · g and of factor · g · y
+  double weight;
+  bool by_batch;
+  Tensor x;
+  OptionalTensor normal_before, depthwise;
+  Tensor dense;
+  int64_t dilation, stride;
+  bool weights;  // whether the gradients of its weights are needed
+  Tensor gx;     // the gradient of x (of norm(x), if `normal_before` is given) is written to it, or added
+  bool add;
+  OptionalTensor factors;
+};
+
+// The gradients of the depthwise and the dense weights (empty without `weights`), of the normalization's
+// gain and bias, the sums of gx and gx · x if `normal_before` is given, and the gradient of weight.
+struct StageGradients {
+  Tensor depthwise, dense, norm, sums;
+  double weight;
+};
+
+// The backward passes of stages that do not depend on one another, a few images at a time: what several
+// of them read or add to stays in the cache. Those that have the same gx add to it in their order.
+std::vector<StageGradients> stages_backward(const std::vector<BackwardStage>& stages);
 
 }  // namespace tune_nas
