@@ -68,16 +68,19 @@ class Experiment:
             if not token:
                 return runs
 
-    def open_run(self, own: Mapping[str, str], name: str, tags: Mapping[str, str]) -> mlflow.Run:
+    def open_run(
+        self, own: Mapping[str, str], name: str, tags: Mapping[str, str], *, new: bool = False
+    ) -> mlflow.Run:
         """Return the run with the tags that identify it: found and reopened, or created.
 
         Args:
             own: The tags that identify it.
             name: Name in the run table.
             tags: Further tags of a new run. A run that is found gets the parent among them.
+            new: Whether the store is known to have no such run.
         """
-        found = self.search(own)
-        if not found and PHASE in own:
+        found = [] if new else self.search(own)
+        if not found and not new and PHASE in own:
             found = self.search({EARLIER_PHASE if key == PHASE else key: own[key] for key in own})
         if not found:
             return self.client.create_run(
