@@ -22,7 +22,7 @@ class KnownTrials:
     def add(self, sweep_run_id: str, trial_id: str) -> bool:
         """Note that a trial may have a run from now on; return whether it might have one before."""
         if sweep_run_id not in self._of_sweeps:
-            found = self._experiment.search({SWEEP_RUN: sweep_run_id})
+            found = self._experiment.iterate({SWEEP_RUN: sweep_run_id})
             self._of_sweeps[sweep_run_id] = {run.data.tags.get(TRIAL, "") for run in found}
         known = self._of_sweeps[sweep_run_id]
         before = trial_id in known
