@@ -114,7 +114,7 @@ def assert_whole(server: str, name: str, results: list[TrialResult]) -> list[Tra
         assert run.parent == parent
         assert "genotype" in run.tags
         names = {entry.path for entry in client.list_artifacts(run.run_id)}
-        assert {"genotype.yaml", "cells.png", "parameters.yaml"} <= names
+        assert {"genotype.yaml", "cells.svg", "parameters.yaml"} <= names
     names = {entry.path for entry in client.list_artifacts(sweep.run_id)}
     assert {"report.md", "figure.png"} <= names
     return trials

@@ -146,7 +146,6 @@ def test_the_files_of_an_ended_trial(opened: Store, nb201: str) -> None:
         *(
             "genotype.yaml",
             "cells.svg",
-            "cells.png",
             "alphas.csv",
             "alphas.png",
             "best_by_size.yaml",

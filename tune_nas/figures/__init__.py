@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from tune_nas.figures.analysis_plot import plot_analysis
     from tune_nas.figures.budget_curves import plot_budget_curves
     from tune_nas.figures.cell_drawing import draw_cells
+    from tune_nas.figures.cell_svg import cells_svg
     from tune_nas.figures.rendering import render
 else:
     __getattr__ = lazily(
         __name__,
         {
+            "cells_svg": "tune_nas.figures.cell_svg",
             "draw_cells": "tune_nas.figures.cell_drawing",
             "plot_alphas": "tune_nas.figures.alphas",
             "plot_analysis": "tune_nas.figures.analysis_plot",
@@ -27,4 +29,11 @@ else:
         },
     )
 
-__all__ = ["draw_cells", "plot_alphas", "plot_analysis", "plot_budget_curves", "render"]
+__all__ = [
+    "cells_svg",
+    "draw_cells",
+    "plot_alphas",
+    "plot_analysis",
+    "plot_budget_curves",
+    "render",
+]

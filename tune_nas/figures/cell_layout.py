@@ -11,6 +11,7 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 NODE, OPERATION, BEND, OUTPUT = "node", "operation", "bend", "output"
 
@@ -50,6 +51,13 @@ def lay_out(
         nodes: The intermediate nodes, each after the nodes that lead to it.
         output: Whether all intermediate nodes lead to an output node.
     """
+    return _lay_out(tuple(edges), n_inputs, tuple(nodes), output)
+
+
+@lru_cache(maxsize=512)  # many cells of a sweep have the same edges, with other operations
+def _lay_out(
+    edges: tuple[tuple[int, int], ...], n_inputs: int, nodes: tuple[int, ...], output: bool
+) -> CellLayout:
     layer_of = dict.fromkeys(range(n_inputs), 0)
     for node in nodes:
         layer_of[node] = max((layer_of[s] + 2 for s, t in edges if t == node), default=2)
@@ -72,11 +80,14 @@ def lay_out(
 def count_crossings(layers: Sequence[Sequence[Vertex]], routes: Sequence[Sequence[Vertex]]) -> int:
     """Return the number of crossings of routes between neighboring layers."""
     place = {vertex: number for layer in layers for number, vertex in enumerate(layer)}
-    segments = [pair for route in routes for pair in itertools.pairwise(route)]
+    segments: dict[int, list[tuple[int, int]]] = {}  # by the layer of their left end
+    for route in routes:
+        for left, right in itertools.pairwise(route):
+            segments.setdefault(left[2], []).append((place[left], place[right]))
     return sum(
-        (place[a] - place[c]) * (place[b] - place[d]) < 0
-        for (a, b), (c, d) in itertools.combinations(segments, 2)
-        if a[2] == c[2]
+        (a - c) * (b - d) < 0
+        for between in segments.values()
+        for (a, b), (c, d) in itertools.combinations(between, 2)
     )
 
 
@@ -105,6 +116,8 @@ def _fewest_crossings(
     best, fewest = layers, count_crossings(layers, routes)
     generator = random.Random(0)
     for start in range(_STARTS):
+        if not fewest:
+            break
         tried = [list(layer) for layer in layers]
         if start:
             for layer in tried:
@@ -120,14 +133,22 @@ def _fewest_crossings(
 
 def _sweep(layers: list[list[Vertex]], neighbors: Mapping[Vertex, list[Vertex]], step: int) -> None:
     """Order each layer by the mean position of its neighbors in the layer before it."""
+    place: dict[Vertex, float] = {}
+
+    def note(layer: Sequence[Vertex]) -> None:
+        last = max(len(layer) - 1, 1)
+        place.update({vertex: number / last for number, vertex in enumerate(layer)})
+
+    def barycenter(vertex: Vertex) -> float:
+        near = [place[v] for v in neighbors.get(vertex, []) if (vertex[2] - v[2]) * step > 0]
+        return sum(near) / len(near) if near else place[vertex]
+
+    for layer in layers:
+        note(layer)
     for layer in layers[::step]:
-        place = {v: n / max(len(entry) - 1, 1) for entry in layers for n, v in enumerate(entry)}
-
-        def barycenter(vertex: Vertex, place: dict[Vertex, float] = place) -> float:
-            near = [v for v in neighbors.get(vertex, []) if (vertex[2] - v[2]) * step > 0]
-            return sum(place[v] for v in near) / len(near) if near else place[vertex]
-
-        layer.sort(key=barycenter)
+        if len(layer) > 1:
+            layer.sort(key=barycenter)
+            note(layer)
 
 
 def _heights(
@@ -140,10 +161,10 @@ def _heights(
         offsets = _offsets(layer)
         for vertex, offset in zip(layer, offsets, strict=True):
             y[vertex] = offset - offsets[-1] / 2
+    known = [(layer, _offsets(layer), [_pulls(v, neighbors) for v in layer]) for layer in layers]
     for _ in range(_RELAXATIONS):
-        for layer in layers:
-            wanted = [_pull(vertex, neighbors.get(vertex, []), y) for vertex in layer]
-            offsets = _offsets(layer)
+        for layer, offsets, pulls in known:
+            wanted = [_pull(v, near, y) for v, near in zip(layer, pulls, strict=True)]
             level = _increasing([w - o for w, o in zip(wanted, offsets, strict=True)])
             y.update({v: base + o for v, base, o in zip(layer, level, offsets, strict=True)})
     middle = (max(y.values()) + min(y.values())) / 2
@@ -152,12 +173,19 @@ def _heights(
     return {vertex: up * (height - middle) for vertex, height in y.items()}
 
 
-def _pull(vertex: Vertex, near: Sequence[Vertex], y: Mapping[Vertex, float]) -> float:
-    """Return the target height of a vertex; bends weigh most, which keeps long edges straight."""
-    weights = [(_PULL ** ((vertex[0] == BEND) + (other[0] == BEND)), y[other]) for other in near]
+def _pulls(
+    vertex: Vertex, neighbors: Mapping[Vertex, Sequence[Vertex]]
+) -> list[tuple[float, Vertex]]:
+    """Return the neighbors of a vertex and their weights; bends keep long edges straight."""
+    near = neighbors.get(vertex, ())
+    return [(_PULL ** ((vertex[0] == BEND) + (other[0] == BEND)), other) for other in near]
+
+
+def _pull(vertex: Vertex, near: Sequence[tuple[float, Vertex]], y: Mapping[Vertex, float]) -> float:
+    """Return the target height of a vertex."""
     # A term for its own position damps oscillation, and its pull to the middle draws loose ends in.
-    weights.append((0.3, y[vertex] * 0.9))
-    return sum(weight * height for weight, height in weights) / sum(w for w, _ in weights)
+    heights = sum([weight * y[other] for weight, other in near], 0.0) + 0.3 * (y[vertex] * 0.9)
+    return heights / (sum([weight for weight, _ in near], 0.0) + 0.3)
 
 
 def _offsets(layer: Sequence[Vertex]) -> list[float]:

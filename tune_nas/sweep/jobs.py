@@ -97,7 +97,7 @@ class Job:
         """The epoch that it continues from; 0 unless it starts from another checkpoint."""
         return find_task(self.task).starts_after(self.trial)
 
-    @cached_property
+    @property
     def settings(self) -> dict[str, object]:
         """The trial after a round trip through JSON, which turns tuples into lists."""
         return dict(json.loads(json.dumps(self.trial.to_dict())))

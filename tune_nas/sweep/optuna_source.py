@@ -59,6 +59,7 @@ class OptunaSource:
         self._file = None if storage is None else StudyFile(sweep, storage)
         self._configurations = Configurations(sweep.parameters)
         self._started: set[str] = set()  # ids of jobs
+        self._number = 0  # no smaller number is left
         self._seeds: dict[str, set[int]] = {}  # of each sampled configuration
         self._failed: set[str] = set()  # configurations
         self._left: list[Job] = []
@@ -110,7 +111,9 @@ class OptunaSource:
 
     def _ask(self) -> Job | None:
         """Sample the next trial; None if all configurations that can be sampled have failed."""
-        number = next(n for n in itertools.count() if f"search-{n:05d}" not in self._started)
+        while f"search-{self._number:05d}" in self._started:
+            self._number += 1
+        number = self._number
         sampled = self._sample(number)
         if sampled is None:
             return None

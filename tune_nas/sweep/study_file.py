@@ -42,11 +42,12 @@ class StudyFile:
     def __init__(self, sweep: SweepConfig, url: str) -> None:
         self._metrics = [objective.key for objective in search_objectives(sweep)]
         self._axes = {key: axis_of(parameter) for key, parameter in sweep.parameters.items()}
-        self._trials: dict[str, optuna.Trial] = {}
+        self._trials: dict[str, int] = {}  # ids in the storage, by those of the jobs
         self._ok = True
         with self._writing():
+            self._storage = optuna.storages.get_storage(url)
             self._study = optuna.create_study(
-                storage=url,
+                storage=self._storage,
                 study_name=sweep.name,
                 directions=directions(sweep),
                 sampler=optuna.samplers.RandomSampler(),
@@ -54,6 +55,7 @@ class StudyFile:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study.set_metric_names(self._metrics)
+            self._id = self._storage.get_study_id_from_name(sweep.name)
             for key, axis in self._axes.items():
                 if axis.infinity is not None:
                     self._study.set_user_attr(key, f"{axis.infinity:g} stands for inf")
@@ -68,13 +70,15 @@ class StudyFile:
                     self._study.add_trial(self._ended(record, values))
 
     def start(self, job: Job) -> None:
-        """Add a trial that has started."""
+        """Add a trial that has started.
+
+        It is given to the storage as a whole: asking the study for it takes several transactions.
+        """
         if not self._ok:
             return
         with self._writing():
-            self._study.enqueue_trial(self._params(job), user_attrs=self._attributes(job))
-            axes = {key: self._axes[key].distribution for key in job.parameters}
-            self._trials[job.id] = self._study.ask(axes)
+            trial = self._frozen(job, TrialState.RUNNING, datetime_start=datetime.now())
+            self._trials[job.id] = self._storage.create_new_trial(self._id, trial)
 
     def end(self, record: Record, values: Values) -> None:
         """Write the end of a trial, and its value after each epoch."""
@@ -83,12 +87,11 @@ class StudyFile:
         with self._writing():
             trial = self._trials.pop(record.job.id)
             for epoch, value in self._curve(record).items():
-                trial.report(value, epoch)
+                self._storage.set_trial_intermediate_value(trial, epoch, value)
             for key, text in _reason(record).items():
-                trial.set_user_attr(key, text)
+                self._storage.set_trial_user_attr(trial, key, text)
             state = _state(record, values)
-            complete = state is TrialState.COMPLETE
-            self._study.tell(trial, values if complete else None, None if complete else state)
+            self._storage.set_trial_state_values(trial, state, self._final(record, values))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -100,25 +103,36 @@ class StudyFile:
             _logger.warning("optuna.db is not written any more; a resume rebuilds it: %s", reason)
 
     def _ended(self, record: Record, values: Values) -> FrozenTrial:
-        state = _state(record, values)
-        curve = self._curve(record)
-        last = [curve[max(curve)]] if curve and len(self._metrics) == 1 else None
         seconds = record.history[0].get("seconds", 0.0) if record.history else 0.0
         times = record.times or [0.0]
-        return FrozenTrial(
-            number=-1,  # the study numbers it
-            trial_id=-1,
-            state=state,
-            value=None,
-            values={TrialState.COMPLETE: values, TrialState.PRUNED: last}.get(state),
+        return self._frozen(
+            record.job,
+            _state(record, values),
+            values=self._final(record, values),
             datetime_start=datetime.fromtimestamp(times[0] - seconds),
             datetime_complete=datetime.fromtimestamp(times[-1]),
-            params=self._params(record.job),
-            distributions={key: self._axes[key].distribution for key in record.job.parameters},
             user_attrs={**self._attributes(record.job), **_reason(record)},
-            system_attrs={},
-            intermediate_values=curve,
+            intermediate_values=self._curve(record),
         )
+
+    def _frozen(self, job: Job, state: TrialState, **known: object) -> FrozenTrial:
+        """Return a trial of the study; the study numbers it."""
+        given: dict[str, object] = {
+            **{"number": -1, "trial_id": -1, "state": state, "value": None, "values": None},
+            **{"datetime_start": None, "datetime_complete": None},
+            "params": self._params(job),
+            "distributions": {key: self._axes[key].distribution for key in job.parameters},
+            "user_attrs": self._attributes(job),
+            **{"system_attrs": {}, "intermediate_values": {}},
+        }
+        return FrozenTrial(**{**given, **known})
+
+    def _final(self, record: Record, values: Values) -> Values:
+        """Return the values of a trial: of one that was stopped early, that of its last epoch."""
+        state, curve = _state(record, values), self._curve(record)
+        if state is TrialState.PRUNED and curve and len(self._metrics) == 1:
+            return [curve[max(curve)]]
+        return values if state is TrialState.COMPLETE else None
 
     def _params(self, job: Job) -> dict[str, object]:
         return {key: self._axes[key].of(value) for key, value in job.parameters.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 
 from tune_nas.errors import StorageError
@@ -153,8 +154,9 @@ class SweepTracking:
 
         def check() -> None:
             runs: dict[str | None, list[TrackedRun]] = {}
-            for run in self._reader.trials(self.sweep_run):
-                runs.setdefault(run.trial_id, []).append(run)
+            for run in self._reader.iterate_trials(self.sweep_run):
+                own = replace(run, parameters={}, metrics={}, tags={})  # most of its memory
+                runs.setdefault(run.trial_id, []).append(own)
             for records, record in ended:
                 trial = tracked_trial(record)
                 if not self._writer.knows(trial, runs.get(trial.trial_id, ())):

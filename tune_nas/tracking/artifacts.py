@@ -48,14 +48,21 @@ class Artifacts:
         except Exception as error:  # each kind of artifact store raises its own
             raise StorageError(f"run {run_id} has no artifact '{name}'") from error
 
-    def forget(self) -> None:
-        """Clear the cache: after a failed request it may be wrong."""
-        self._repositories.clear()
-
-    def _of(self, run_id: str) -> mlflow.ArtifactRepository:
+    def locate(self, run_id: str, location: str) -> None:
+        """Note the location of the files of a run, which saves the request for it."""
         if run_id not in self._repositories:
-            location = self._client.get_run(run_id).info.artifact_uri
             self._repositories[run_id] = mlflow.get_artifact_repository(
                 location, tracking_uri=self._uri
             )
+
+    def forget(self, run_id: str | None = None) -> None:
+        """Clear the cache, of one run or of all: after a failed request it may be wrong."""
+        if run_id is None:
+            self._repositories.clear()
+        else:
+            self._repositories.pop(run_id, None)
+
+    def _of(self, run_id: str) -> mlflow.ArtifactRepository:
+        if run_id not in self._repositories:
+            self.locate(run_id, self._client.get_run(run_id).info.artifact_uri)
         return self._repositories[run_id]

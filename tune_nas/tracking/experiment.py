@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.artifacts import Artifacts
@@ -19,6 +19,7 @@ from tune_nas.tracking.tracked_run import (
 )
 
 EXPERIMENT = "tune-nas"
+_PAGE = 100  # runs that are requested at once
 
 
 class Experiment:
@@ -56,28 +57,37 @@ class Experiment:
 
     def search(self, tags: Mapping[str, str]) -> list[mlflow.Run]:
         """Return the runs with these tags, newest first."""
+        return list(self.iterate(tags))
+
+    def iterate(self, tags: Mapping[str, str]) -> Iterator[mlflow.Run]:
+        """Yield the runs with these tags, newest first, requested page by page.
+
+        A run takes a few hundred kilobytes while MLflow reads it from a database.
+        """
         condition = " and ".join(f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items())
-        runs: list[mlflow.Run] = []
         token: str | None = None
         while True:
             page = self.client.search_runs(
-                [self.experiment_id], condition, max_results=1000, page_token=token
+                [self.experiment_id], condition, max_results=_PAGE, page_token=token
             )
-            runs.extend(page)
+            yield from page
             token = page.token
             if not token:
-                return runs
+                return
 
-    def open_run(self, own: Mapping[str, str], name: str, tags: Mapping[str, str]) -> mlflow.Run:
+    def open_run(
+        self, own: Mapping[str, str], name: str, tags: Mapping[str, str], *, new: bool = False
+    ) -> mlflow.Run:
         """Return the run with the tags that identify it: found and reopened, or created.
 
         Args:
             own: The tags that identify it.
             name: Name in the run table.
             tags: Further tags of a new run. A run that is found gets the parent among them.
+            new: Whether the store is known to have no such run.
         """
-        found = self.search(own)
-        if not found and PHASE in own:
+        found = [] if new else self.search(own)
+        if not found and not new and PHASE in own:
             found = self.search({EARLIER_PHASE if key == PHASE else key: own[key] for key in own})
         if not found:
             return self.client.create_run(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Metric,
         Param,
         Run,
+        RunTag,
     )
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model, infer_signature
@@ -43,6 +44,7 @@ else:
             "Model": "mlflow.models",
             "Param": "mlflow.entities",
             "Run": "mlflow.entities",
+            "RunTag": "mlflow.entities",
             "get_artifact_repository": "mlflow.store.artifact.artifact_repository_registry",
             "infer_signature": "mlflow.models",
             "load_model": "mlflow.pytorch",
@@ -63,6 +65,7 @@ __all__ = [
     "Model",
     "Param",
     "Run",
+    "RunTag",
     "get_artifact_repository",
     "infer_signature",
     "load_model",

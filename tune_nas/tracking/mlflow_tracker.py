@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from tune_nas import figures
 from tune_nas.paths import GENOTYPE
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.data_inputs import data_input
 from tune_nas.tracking.epoch_metrics import EPOCH, covering_metrics, stored_metrics
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
+from tune_nas.tracking.known_trials import KnownTrials
 from tune_nas.tracking.names import (
     as_text,
     entity_names,
@@ -26,6 +25,7 @@ from tune_nas.tracking.names import (
 from tune_nas.tracking.source_tags import source_tags
 from tune_nas.tracking.tracked_run import IDENTITY, PARENT, PHASE, SWEEP, SWEEP_RUN, TRIAL
 from tune_nas.tracking.tracker import Tracker
+from tune_nas.yaml_text import dump_yaml
 
 if TYPE_CHECKING:
     from tune_nas.spaces import Genotype, Space
@@ -61,6 +61,7 @@ class MlflowTracker(Tracker):
         self._client = store.client
         self._logged: dict[str, set[int]] = {}
         self._sweeps: dict[str, str] = {}
+        self._trials = KnownTrials(store)
         self._source = source_tags()
 
     def sweep_run(
@@ -97,7 +98,8 @@ class MlflowTracker(Tracker):
         fixed = {SWEEP: sweep, PHASE: phase, PARENT: parent or sweep_run_id}
         name, data = name or f"{phase} {trial_id}", parameters.get("data")
         section = data if isinstance(data, Mapping) else None
-        return self._open(own, name, parameters, {**(tags or {}), **fixed}, section)
+        known = self._trials.add(sweep_run_id, trial_id)
+        return self._open(own, name, parameters, {**(tags or {}), **fixed}, section, exists=known)
 
     def logged_epochs(self, run_id: str, history: Sequence[Mapping[str, float]]) -> set[int]:
         """Return the epochs of a run that the store has; requested once, then cached."""
@@ -127,12 +129,10 @@ class MlflowTracker(Tracker):
         return True
 
     def log_genotype(self, run_id: str, genotype: Genotype, space: Space) -> None:
-        """Log a genotype: YAML, the tag in the run table, ``cells.svg`` and ``cells.png``."""
+        """Log a genotype: YAML, the tag in the run table, and ``cells.svg``."""
         self.set_tags(run_id, {"genotype": str(genotype)})
         self.log_artifact(run_id, genotype.to_yaml().encode(), GENOTYPE)
-        figure = figures.draw_cells(genotype, space)
-        for kind in ("svg", "png"):
-            self.log_artifact(run_id, figures.render(figure, kind), f"cells.{kind}")
+        self.log_artifact(run_id, figures.cells_svg(genotype, space), "cells.svg")
 
     def log_alphas(self, run_id: str, csv: Path | bytes) -> None:
         """Log the α history: the unchanged table, and a plot of it."""
@@ -144,9 +144,10 @@ class MlflowTracker(Tracker):
         self._experiment.artifacts.log(run_id, content, name)
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a run."""
-        for key, value in tags.items():
-            self._client.set_tag(run_id, key, tag_value(value))
+        """Set tags of a run, in one call."""
+        new = [mlflow.RunTag(key, tag_value(value)) for key, value in tags.items()]
+        if new:
+            self._client.log_batch(run_id, tags=new)
 
     def finish(
         self,
@@ -167,10 +168,13 @@ class MlflowTracker(Tracker):
         tags = {"status": outcome or _STATUS_OF[status], "reason": reason, "error": error or ""}
         self.set_tags(run_id, {key: value for key, value in tags.items() if value})
         self._client.set_terminated(run_id, status)
+        self._logged.pop(run_id, None)
+        self._experiment.artifacts.forget(run_id)
 
     def forget(self) -> None:
         """Clear the cache of the store: after a failed request it may be wrong."""
         self._logged.clear()
+        self._trials.forget()
         self._experiment.artifacts.forget()
 
     def _open(
@@ -180,14 +184,17 @@ class MlflowTracker(Tracker):
         parameters: Mapping[str, object],
         tags: Mapping[str, str],
         data: Mapping[str, object] | None,
+        *,
+        exists: bool = True,
     ) -> str:
         """Return the id of a run with all parameters and its data set.
 
         MLflow refuses to change a parameter, and a kill may leave some out: the missing ones are
         logged.
         """
-        run = self._experiment.open_run(own, name, {**self._source, **tags})
+        run = self._experiment.open_run(own, name, {**self._source, **tags}, new=not exists)
         run_id = str(run.info.run_id)
+        self._experiment.artifacts.locate(run_id, run.info.artifact_uri)
         if not run.data.metrics:
             self._logged[run_id] = set()  # saves the request for its epochs
         flat = flatten(parameters)
@@ -197,7 +204,7 @@ class MlflowTracker(Tracker):
             if name not in run.data.params
         ]
         if new:
-            content = yaml.safe_dump(plain(parameters), sort_keys=False, allow_unicode=True)
+            content = dump_yaml(plain(parameters))
             self.log_artifact(run_id, content.encode(), "parameters.yaml")
         for start in range(0, len(new), _PARAMETERS_PER_CALL):
             self._client.log_batch(run_id, params=new[start : start + _PARAMETERS_PER_CALL])

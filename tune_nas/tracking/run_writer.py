@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tune_nas import figures
 from tune_nas.analysis_table import TABLE_SUFFIX, AnalysisTable
 from tune_nas.errors import TuneNasError
-from tune_nas.spaces import Genotype, load_space
+from tune_nas.spaces import Genotype, Space, load_space
 from tune_nas.tracking.epoch_metrics import EPOCH
 from tune_nas.tracking.run_reader import RunReader
 from tune_nas.tracking.store import one_line
@@ -101,6 +101,7 @@ class RunWriter:
         self._tracker, self._reader, self._sweep_run_id = tracker, reader, sweep_run_id
         self._runs: dict[str, str] = {}
         self._failures: dict[str, int] = {}
+        self._spaces: dict[str, Space] = {}
         self.remarks: dict[str, str] = {}
 
     def write(self, trial: TrackedTrial) -> None:
@@ -181,7 +182,9 @@ class RunWriter:
         if trial.genotype is not None:
             try:
                 genotype = Genotype.from_yaml(trial.genotype)
-                self._tracker.log_genotype(run_id, genotype, load_space(trial.space))
+                if trial.space not in self._spaces:
+                    self._spaces[trial.space] = load_space(trial.space)
+                self._tracker.log_genotype(run_id, genotype, self._spaces[trial.space])
             except TuneNasError as error:
                 self.remarks[trial.trial_id] = f"the genotype of {trial.name}: {one_line(error)}"
         for name, content in trial.artifacts().items():
