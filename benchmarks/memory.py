@@ -1,8 +1,10 @@
 """The memory of searches: the estimate of a dry run beside the peak of the trial's process.
 
-Each search runs two steps and its evaluation in a process of its own, with and without
+Each search runs epochs of two steps and their evaluation in a process of its own, with and without
 `runtime.recompute: cell`. The estimate is that of the dry run: the resident memory of a process
-that has built nothing yet, and what `estimate_search_memory` says of the trial.
+that has built nothing yet, and what `estimate_search_memory` says of the trial. *kept* is what a
+full pass keeps for its backward pass, as in `benchmarks/steps.py`; *time* is the processor's time
+of a step, the best, relative to the search without.
 
     python benchmarks/memory.py --batch-size 32 --docs docs/speed.md
 """
@@ -10,6 +12,7 @@ that has built nothing yet, and what `estimate_search_memory` says of the trial.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import subprocess
@@ -20,6 +23,7 @@ from typing import Any
 
 import torch
 from pages import replace_table
+from steps import trace
 
 from tune_nas.library import load_trial
 from tune_nas.runtime import resident_memory_mib
@@ -28,6 +32,7 @@ from tune_nas.search.search_memory import estimate_search_memory
 
 TRIALS = ("darts-1st", "darts-2nd", "pc-darts", "gdas", "drnas")
 STEPS = 2
+EPOCHS = 3
 
 
 def measure(name: str, batch_size: int | None, recompute: str) -> dict[str, float]:
@@ -36,16 +41,22 @@ def measure(name: str, batch_size: int | None, recompute: str) -> dict[str, floa
     settings = {"data.name": "fake", "data.resolution": 32, "update.warmup": 0, **size}
     images = 2 * STEPS * load_trial(name, settings).schedule.batch_size
     settings |= {"data.train_images": images, "runtime.recompute": recompute}
-    trial = load_trial(name, {**settings, "runtime.device": "cpu"})
+    settings |= {"runtime.device": "cpu", "schedule.epochs": EPOCHS}
+    trial = load_trial(name, settings)
     torch.set_num_threads(1)
     estimate = resident_memory_mib() + estimate_search_memory(trial) / 2**20
     search = Search(trial)
-    start = time.process_time()
-    found = search.run_epoch()
+    seconds, peaks = list[float](), list[float]()
+    for _ in range(EPOCHS):
+        marks = [time.process_time()]
+        found = search.run_epoch(lambda done, steps, marks=marks: marks.append(time.process_time()))
+        seconds += [after - before for before, after in itertools.pairwise(marks)]
+        peaks.append(found["memory_mib"])
     return {
         "estimate": estimate,
-        "measured": found["memory_mib"],
-        "seconds": time.process_time() - start,
+        "measured": max(peaks),
+        "seconds": min(seconds),
+        "kept_mb": trace(search, trial.runtime.implementation)["kept_mb"],
         "batch_size": trial.schedule.batch_size,
     }
 
@@ -54,13 +65,15 @@ def as_markdown(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
     """Return the table for the documentation."""
     lines = [
         f"{time.strftime('%Y-%m-%d')}, {platform.machine()} CPU, one thread, torch "
-        f"{torch.__version__.split('+')[0]}; 32 pixels, {STEPS} steps and their evaluation.",
+        f"{torch.__version__.split('+')[0]}; 32 pixels, {EPOCHS} epochs of {STEPS} steps.",
         "",
-        "| trial | batch | `recompute` | estimate | measured | off by |",
-        "|---|---:|---|---:|---:|---:|",
+        "| trial | batch | `recompute` | kept | time | estimate | measured | off by |",
+        "|---|---:|---|---:|---:|---:|---:|---:|",
     ]
+    without = {row["trial"]: row for row in rows if row["recompute"] == "never"}
     lines += [
         f"| `{row['trial']}` | {row['batch_size']:.0f} | {row['recompute']} | "
+        f"{row['kept_mb']:,.0f} MB | {row['seconds'] / without[row['trial']]['seconds']:.2f} × | "
         f"{row['estimate']:,.0f} MiB | {row['measured']:,.0f} MiB | "
         f"{100 * (row['estimate'] / row['measured'] - 1):+.0f} % |"
         for row in rows

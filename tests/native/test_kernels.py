@@ -141,6 +141,42 @@ def test_in_float32_a_chain_is_as_near_to_float64_as_torch_is(
         assert (ours - truth).norm() <= 2 * (theirs - truth).norm() + 1e-7 * truth.norm()
 
 
+def test_the_loops_of_the_kernels_have_the_threads_of_torch() -> None:
+    assert build_kernels()
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            expected = threads if torch.backends.openmp.is_available() else 1
+            assert torch.ops.tune_nas.threads_of_loops() == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("name", ["sep_conv_3x3", "nor_conv_3x3"])
+def test_the_scheduling_of_threads_changes_no_bit(name: str, threads: int) -> None:
+    """With 3, there are more than cores on a small machine: they are interrupted anywhere."""
+    operation, stages = chain(name, 16, 1)
+    operation.float()
+    pooling = nn.MaxPool2d(3, 1, 1)
+    x = torch.randn(11, 16, 16, 16, requires_grad=True)
+    scales = torch.tensor([0.3, 0.7], requires_grad=True)
+    before, found = torch.get_num_threads(), []
+    torch.set_num_threads(threads)
+    try:
+        for _ in range(12):
+            pooled = normed_pool(pooling, [norm(16)], x)
+            out = mix(None, [Term(pooled, scales[0])], [Chain(x, stages, scales[1])])
+            wanted = [x, scales, *operation.parameters()]
+            found.append([out, *torch.autograd.grad(out.square().sum(), wanted)])
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        for one, again in zip(found[0], other, strict=True):
+            assert torch.equal(one, again)
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "size"), [("dil_conv_5x5", 8, 9), ("nor_conv_3x3", 16, 8)]
 )
@@ -148,12 +184,13 @@ def test_more_threads_give_the_same_but_for_rounding(name: str, channels: int, s
     operation, stages = chain(name, channels, 1)
     x = torch.randn(7, channels, size, size, dtype=torch.float64, requires_grad=True)
     scale = torch.ones(1, dtype=torch.float64)
+    g = torch.randn(7, channels, size, size, dtype=torch.float64)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
             out = mix(None, [], [Chain(x, stages, scale[0])])
-            found.append(torch.autograd.grad(out.square().sum(), [x, *operation.parameters()]))
+            found.append(torch.autograd.grad(out, [x, *operation.parameters()], g))
     finally:
         torch.set_num_threads(before)
     for one, other in zip(*found, strict=True):

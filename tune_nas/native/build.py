@@ -23,7 +23,11 @@ if sys.platform != "win32":
     import fcntl
 
 _FOLDER = Path(__file__).parent / "kernels"
-_SOURCES = ("stage.cpp", "evaluate.cpp", "bridges.cpp", "mix.cpp", "pool.cpp", "partial.cpp")
+_SOURCES = (
+    *("stage.cpp", "evaluate.cpp", "bridges.cpp", "mix.cpp", "pool.cpp", "partial.cpp"),
+    "threads.cpp",
+)
+_OPENMP = sys.platform == "linux" and bool(torch.backends.openmp.is_available())  # type: ignore[no-untyped-call]
 _FLAGS = (
     "-O3",
     "-march=native",
@@ -32,6 +36,9 @@ _FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
     "-Wno-psabi",
+    # Without it, `at::parallel_for` is an ordinary loop. The library is not linked with OpenMP:
+    # it uses the one of torch, which `_share_threads` checks.
+    *(["-fopenmp"] if _OPENMP else []),
 )
 _LOG = logging.getLogger(__name__)
 
@@ -52,6 +59,7 @@ def build_kernels() -> bool:
             else:
                 _LOG.warning("compiling kernels for this processor, once (about a minute) …")
                 _compile(name, library.parent)
+            _share_threads()
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         _LOG.warning("no compiled kernels, torch's operations are used: %s", reason[0])
@@ -75,6 +83,22 @@ def _compile(name: str, folder: Path) -> None:
                 is_python_module=False,
             )
         build.rename(folder)
+
+
+def _share_threads() -> None:
+    """Check that the loops of the kernels have as many threads as torch says.
+
+    Raises:
+        RuntimeError: If they have those of another OpenMP library, which torch does not set.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        found = torch.ops.tune_nas.threads_of_loops()
+    finally:
+        torch.set_num_threads(before)
+    if found not in (1, before + 1):
+        raise RuntimeError(f"the kernels have {found} threads with torch's {before + 1}")
 
 
 @contextmanager
