@@ -97,10 +97,12 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
     pair = Pair(*courses, courses[0].shared_with(courses[1], watched=True))
     epoch, stopped = state["epoch"], state["stop"]["epoch"]
     if epoch > pair.shared:
-        keys = ", ".join(courses[0].differing(courses[1], pair.shared)[:_MOST_NAMED])
+        keys = courses[0].differing(courses[1], pair.shared)
+        matter = "matters" if len(keys) == 1 else "matter"
         raise CheckpointError(
             f"the checkpoint is of epoch {epoch} of another search, which is the same only for "
-            f"{pair.shared} epochs: {keys or 'a key'} matters from epoch {pair.shared + 1} on"
+            f"{pair.shared} epoch{'' if pair.shared == 1 else 's'}: "
+            f"{', '.join(keys[:_MOST_NAMED])} {matter} from epoch {pair.shared + 1} on"
         )
     if stopped is not None and epoch > stopped and not pair.to_the_end:
         raise CheckpointError(
@@ -229,5 +231,6 @@ def with_ending(reports: list[Report], remarks: Mapping[str, str]) -> list[Repor
     """Return reports with a remark on an early end in the last one."""
     if not reports:
         return []
-    last = reports[-1]
-    return [*reports[:-1], {**last, **remarks, _GENOTYPE: last[_GENOTYPE]}]
+    last = dict(reports[-1])
+    genotype = last.pop(_GENOTYPE)
+    return [*reports[:-1], {**last, **remarks, _GENOTYPE: genotype}]
