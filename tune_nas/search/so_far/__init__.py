@@ -8,10 +8,11 @@ epoch on, and so does every key of a trial with custom parts (``module:Class``) 
 =======================================  ===========================================================
 Key                                      matters from
 =======================================  ===========================================================
-``selection.*``                          the first tuning epoch; with ``schedule.stop`` (bounds) or
-                                         ``lr_rule``, which read the genotype, the end of α's
-                                         warm-up; with ``schedule.greedy``, if one is
-                                         ``perturbation``, the first decision
+``selection.*``                          the first tuning epoch; with ``lr_rule`` the end of α's
+                                         warm-up and with bounds of ``stop`` the first epoch in
+                                         which they can stop the search, as both read the genotype;
+                                         with ``greedy``, if one is ``perturbation``, the first
+                                         decision
 ``update.*``, ``optimizer.alphas.*``,    the end of α's warm-up, and in phases with another level
 ``relaxation.penalty``,                  than ``none``; as far as the step differs (the factors of
 ``flops_weight``, ``flops_bound``,       the two losses, not their names)
@@ -26,8 +27,9 @@ Key                                      matters from
                                          (learning rate, temperature, drop path, auxiliary skip,
                                          smoothing); the end of the shorter search if nothing does;
                                          its last epoch with rules that know the end (``stop``,
-                                         ``eigenvalue``); the end of α's warm-up with ``wipe_out``
-                                         or ``step_rule: regret``, which count α's steps
+                                         if it can stop the search there, and ``eigenvalue``); the
+                                         end of α's warm-up with ``wipe_out`` or ``step_rule:
+                                         regret``, which count α's steps
 ``relaxation.temperature``,              the first epoch with another value
 ``drop_path``, ``auxiliary_skip``,
 ``smoothing.start``, ``smoothing.end``
@@ -35,13 +37,17 @@ Key                                      matters from
                                          the first epoch
 ``schedule.greedy.*``                    the first decision, ``history`` when it drops an epoch
 ``schedule.early_fixing``, ``lr_rule``,  the end of α's warm-up
-``wipe_out``, bounds of ``stop``
-``stop.patience``, ``stop.settled``      the first epoch in which they can stop the search
-``eigenvalue.factor``                    the first epoch in which the rule can act
+``wipe_out``
+``schedule.stop.*``                      the first epoch in which one can stop the search:
+                                         ``patience`` epochs after the warm-up for the bounds,
+                                         ``settled`` + 1; from the first epoch on with
+                                         ``eigenvalue``, and bounds with ``sampled``
+``eigenvalue.action``, ``factor``,       the first epoch in which the rule can act
+``decay_factor``, ``max_decay``
 ``retrain.*``, ``benchmark.table``       never; the metrics of genotypes are computed again
 =======================================  ===========================================================
 
-Whether a rule is used at all matters from the first epoch on.
+Whether a rule other than ``stop`` is used at all matters from the first epoch on.
 """
 
 from __future__ import annotations

@@ -122,14 +122,15 @@ def _values(trial: TrialConfig) -> Values:
 
 
 def _without_effect(trial: TrialConfig) -> Values:
-    """Return the defaults of keys that have another value, but no effect."""
+    """Return the defaults of keys that have no effect; not of those that have theirs anyway."""
     given, default = trial.to_dict(), TrialConfig().to_dict()
     found = {}
     for key in dotted_keys(TrialConfig):
-        usual = value_of(default, key)
-        if value_of(given, key) == usual or is_in(key, (*_LEAVES_A_TRACE, *_OF_OTHERS, *_LABELS)):
+        if is_in(key, (*_LEAVES_A_TRACE, *_OF_OTHERS, *_LABELS)):
             continue
-        if no_effect(trial, key, declared_reads) is not None:
+        usual = value_of(default, key)
+        has_default = value_of(given, key) == usual and key not in _WITH_AUTO
+        if not has_default and no_effect(trial, key, declared_reads) is not None:
             found[key] = usual
     return found
 
