@@ -38,14 +38,6 @@ class ChoiceHistory(Probe):
             self._choices.append((self.epochs, choices))
         return {}
 
-    def betas_of(self, epoch: int) -> dict[str, Tensor]:
-        """Return β by cell type at the end of an epoch (1-based)."""
-        return self._betas[epoch - 1]
-
-    def choices_of(self, epoch: int) -> Choices:
-        """Return the masks of the remaining operations at the end of an epoch (1-based)."""
-        return [held for since, held in self._choices if since <= epoch][-1]
-
     def state_dict(self) -> State:
         """Return both as plain containers and tensors."""
         choices = [[since, held] for since, held in self._choices]
@@ -55,6 +47,18 @@ class ChoiceHistory(Probe):
         """Restore both."""
         self.epochs, self._betas = state["epochs"], list(state["betas"])
         self._choices = [(since, held) for since, held in state["choices"]]
+
+
+def betas_at(state: State, epoch: int) -> dict[str, Tensor]:
+    """Return β by cell type at the end of an epoch (1-based) of a `ChoiceHistory.state_dict`."""
+    betas: dict[str, Tensor] = state["betas"][epoch - 1]
+    return betas
+
+
+def choices_at(state: State, epoch: int) -> Choices:
+    """Return the masks of the remaining operations at the end of an epoch (1-based), likewise."""
+    earlier: list[Choices] = [held for since, held in state["choices"] if since <= epoch]
+    return earlier[-1]
 
 
 def _equal(one: Choices, other: Choices) -> bool:

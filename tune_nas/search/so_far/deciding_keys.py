@@ -105,7 +105,7 @@ def deciding_text(trial: TrialConfig) -> str:
 
 def is_in(key: str, sections: tuple[str, ...]) -> bool:
     """Return whether a dotted key is one of some keys, or in one of some sections."""
-    return any(f"{key}.".startswith(f"{section}.") for section in sections)
+    return f"{key}.".startswith(tuple(f"{section}." for section in sections))
 
 
 def _reads_declared_keys(trial: TrialConfig) -> bool:
