@@ -8,11 +8,12 @@ from torch import Tensor
 from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.search.metrics import Metrics
+from tune_nas.search.probes.choice_history import betas_at, choices_at
 from tune_nas.search.rules import Rule
 from tune_nas.search.selection import Selection
 from tune_nas.search.selection.selection import at_least_one_to_select
 from tune_nas.search.snapshots import load_snapshot, take_snapshot
-from tune_nas.search.supernet_training import SupernetTraining
+from tune_nas.search.supernet_training import SupernetTraining, assign
 from tune_nas.search.together import Together
 from tune_nas.spaces import Genotype, MixingWeights
 
@@ -138,6 +139,19 @@ class ControlledTraining(SupernetTraining):
         self._restored = dict(snapshot["metrics"])
         self._set_epoch(self.schedule_epoch - 1)
         self.epoch_weights = self.expected_weights()
+
+    def recall(self, state: State, epoch: int) -> None:
+        """Set α, β, the remaining operations and the number of epochs to those of an earlier epoch.
+
+        Args:
+            state: The state of a search.
+            epoch: One of its epochs (1-based), at whose end they are taken.
+        """
+        self.epoch = epoch
+        self.choices.load_state_dict(choices_at(state["choice_history"], epoch))
+        rows = state["alpha_history"]["alphas"].items()
+        alphas = {name: by_epoch[epoch - 1] for name, by_epoch in rows}
+        assign((self.alphas, self.betas), (alphas, betas_at(state["choice_history"], epoch)))
 
     def set_skip_dropout(self, probability: float) -> None:
         """Set the dropout on identities in training mode."""
