@@ -30,7 +30,7 @@ from tune_nas.tracking import (
 )
 from tune_nas.tracking.shared_view import prepare_view
 from tune_nas.tracking.store import is_refusal, one_line, without_password
-from tune_nas.tracking.tracked_run import TrackedRun
+from tune_nas.tracking.tracked_run import SWEEP_RUN, TrackedRun, tracked_run
 
 EXTENDED = "tune_nas.extended"
 """The tag with the current extent of a sweep that was extended."""
@@ -154,9 +154,10 @@ class SweepTracking:
 
         def check() -> None:
             runs: dict[str | None, list[TrackedRun]] = {}
-            for run in self._reader.iterate_trials(self.sweep_run):
-                own = replace(run, parameters={}, metrics={}, tags={})  # most of its memory
-                runs.setdefault(run.trial_id, []).append(own)
+            for run in self._experiment.iterate({SWEEP_RUN: self.sweep_run}):
+                # without what takes most of its memory
+                own = replace(tracked_run(run), parameters={}, metrics={}, tags={})
+                runs.setdefault(own.trial_id, []).append(own)
             for records, record in ended:
                 trial = tracked_trial(record)
                 if not self._writer.knows(trial, runs.get(trial.trial_id, ())):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tune_nas.errors import StorageError
 from tune_nas.tracking import mlflow_names as mlflow
 from tune_nas.tracking.experiment import EXPERIMENT, Experiment
@@ -51,11 +49,8 @@ class RunReader:
 
     def trials(self, sweep_run_id: str) -> list[TrackedRun]:
         """Return the trials of a sweep, oldest first."""
-        return list(self.iterate_trials(sweep_run_id))[::-1]
-
-    def iterate_trials(self, sweep_run_id: str) -> Iterator[TrackedRun]:
-        """Yield the trials of a sweep, newest first, requested page by page."""
-        return map(tracked_run, self._experiment.iterate({SWEEP_RUN: sweep_run_id}))
+        found = self._experiment.iterate({SWEEP_RUN: sweep_run_id})
+        return [tracked_run(run) for run in found][::-1]
 
     def find_trial(self, sweep_run_id: str, trial_id: str) -> TrackedRun | None:
         """Return the run of a trial of the sweep, or None if there is none."""
