@@ -107,17 +107,15 @@ void place_gradient(const T* g, const T* y, const T* coefficients, T factor, Pla
     });
 }
 
-// What comes out of the transposed convolutions, behind the ReLU; its sums alone and with x. `normal` has
-// scale and shift, each by channel and for `count` pixels.
+// What comes out of the transposed convolutions, behind the ReLU; its sums alone and with x.
 template <class T>
-void through_relu(const T* g, const T* x, const T* normal, Plane in, int count, bool add, T* out,
+void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane in, bool add, T* out,
                   T* behind, double* sums) {
-  const int channels = in.channels * count;
-  for_lanes<T>(channels, [&](auto lanes, int c) {
+  for_lanes<T>(in.channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
     const Vec<T, L> zero = {};
-    const Vec<T, L> a = normal ? load<T, L>(normal + c) : zero + T(1), b = normal ? load<T, L>(normal + channels + c) : zero;
-    for (size_t at = c; at < in.size(); at += channels) {
+    const Vec<T, L> a = scale ? load<T, L>(scale + c) : zero + T(1), b = scale ? load<T, L>(shift + c) : zero;
+    for (size_t at = c; at < in.size(); at += in.channels) {
       const Vec<T, L> masked = load<T, L>(x + at) * a + b <= zero ? zero : load<T, L>(g + at);
       if (sums) store<T, L>(behind + at, masked);
       store<T, L>(out + at, add ? masked + load<T, L>(out + at) : masked);
@@ -140,7 +138,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
   check(gx, "gx");
   const bool separable = depthwise_weight.has_value();
   const int channels = s.in.channels, outputs = s.out.channels, threads = at::get_num_threads();
-  std::vector<double> sums_before(threads * 2 * channels, 0.0);
+  std::vector<double> sums_before;
   Tensor g_depthwise = at::empty(separable && weights ? depthwise_weight->sizes() : at::IntArrayRef({0}), x.options());
   Tensor g_dense = at::empty(weights ? dense_weight.sizes() : at::IntArrayRef({0}), x.options());
   Tensor g_norm;
@@ -151,6 +149,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
         through_norm<T>(sums.const_data_ptr<double>(), normal, weight, by_batch, y.numel() / outputs);
     g_norm = through.of_norm, g_weight = through.of_weight;
     const int count = pixels_in_vectors<T>(channels, std::gcd(s.in.width, s.out.width));  // as many pixels as one, likewise below
+    sums_before.resize(threads * 2 * channels * count, 0.0);
     const Aligned<T> coefficients = repeated(through.coefficients, outputs, count);
     const T* c3 = coefficients.data();
     const int band = separable ? Shape::band(s.out) : s.out.height, line = s.out.width * outputs, middle_line = s.out.width * channels;
@@ -175,7 +174,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
       const int band_in = Shape::band(s.in), line_in = s.in.width * channels;
       T* dense_mine = dense_all.data() + n_dense * thread;
       T* taps_mine = taps_all.data() + g_depthwise.numel() * thread;
-      double* mine = normal_before ? sums_before.data() + thread * 2 * channels : nullptr;
+      double* mine = normal_before ? sums_before.data() + thread * 2 * channels * count : nullptr;
       for (int64_t n = first; n < last; n++) {
         const T *gn = gs + n * s.out.size(), *yn = ys + n * s.out.size(), *xn = from + n * s.in.size();
         const T factor = by_image ? by_image[n] : T(1);
@@ -223,7 +222,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
           const int lines = std::min(band_in, s.in.height - i);
           T* at = result.data() + i * line_in;
           if (separable) run_depthwise<T>(s, 1, {lines, s.in.width, channels}, spread.data() + i * row, taps_back.data(), at);
-          through_relu<T>(at, xn + i * line_in, a ? before_wide.data() : nullptr, {lines, s.in.width, channels}, count, add, to + n * s.in.size() + i * line_in, at, mine);
+          through_relu<T>(at, xn + i * line_in, a ? before_wide.data() : nullptr, a ? before_wide.data() + count * channels : nullptr, {lines, s.in.width / count, count * channels}, add, to + n * s.in.size() + i * line_in, at, mine);
         }
       }
     });
@@ -233,7 +232,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, double> stage_backward(
     }
     if (weights && separable) to_weight<T>(of_threads(taps_all, threads), g_depthwise);
   });
-  const std::vector<double> total = over_threads(sums_before, channels);
+  const std::vector<double> total = folded(over_threads(sums_before, sums_before.size() / threads / 2), channels, sums_before.size() / threads / 2 / channels);
   Tensor gx_sums = at::empty({2, channels}, at::kDouble);
   std::copy(total.begin(), total.end(), gx_sums.data_ptr<double>());
   return {g_depthwise, g_dense, g_norm, gx_sums, g_weight};
