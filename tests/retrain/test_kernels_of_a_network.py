@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,30 @@ def test_bridges_are_their_layers(
             rest = bridges(parts, over) if native else [layer(torch.cat(parts, 1)) for layer in own]
         seen.append([*(y.detach() for y in outs), *gradients, *buffers, *rest])
     assert distance(*seen) <= 1e-12
+
+
+def test_second_derivatives_of_bridges() -> None:
+    torch.manual_seed(0)
+    layers = [
+        relu_conv_norm(12, 8, 1, 1, partial(nn.BatchNorm2d, affine=False)).double(),
+        FactorizedReduce(12, 8, nn.BatchNorm2d).double(),
+    ]
+    over = [bridge for layer in layers if (bridge := bridge_of(layer)) is not None]
+    parts = [torch.randn(3, c, 5, 4, dtype=torch.float64, requires_grad=True) for c in (8, 4)]
+    wanted = [*parts, *(p for layer in layers for p in layer.parameters())]
+    for training in (True, False):
+        for layer in layers:
+            layer.train(training)
+        seen = list[list[Tensor]]()
+        for native in (False, True):
+            x = torch.cat(parts, 1)
+            outs = bridges(parts, over) if native else [layer(x) for layer in layers]
+            loss = torch.stack([y.sin().sum() for y in outs]).sum()
+            first = torch.autograd.grad(loss, wanted, create_graph=True)
+            squares = torch.stack([g.square().sum() for g in first]).sum()
+            second = torch.autograd.grad(squares, wanted)
+            seen.append([*(g.detach() for g in first), *second])
+        assert distance(*seen) <= 1e-12
 
 
 def test_what_is_no_bridge() -> None:

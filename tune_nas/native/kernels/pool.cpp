@@ -7,8 +7,8 @@
 #include <torch/library.h>
 
 #include <cstdint>
-#include <cstring>
 #include <limits>
+#include <memory>
 #include <tuple>
 #include <vector>
 
@@ -63,56 +63,65 @@ void average(const T* x, Plane in, Plane out, int stride, int64_t image, int row
   }
 }
 
-// At stride 1 a line is the sum of up to nine lines, shifted: whole lines at a time.
-template <class T>
-void add_line(const T* from, int count, T* to) {
-  for_lanes<T>(count, [&](auto lanes, int i) {
+// Calls f(lanes, element, columns) for vectors that cover a line of windows of stride 1: pixel by pixel at
+// both ends, and over the ends of pixels between them.
+template <class T, class F>
+inline void for_line(Plane in, F f) {
+  const int channels = in.channels, last = in.width - 1;
+  const auto pixel = [&](int j) {
+    for_lanes<T>(channels, [&](auto lanes, int c) { f(lanes, j * channels + c, Taps(j, in.width)); });
+  };
+  pixel(0);
+  if (last > 1) for_lanes<T>((last - 1) * channels, [&](auto lanes, int i) { f(lanes, channels + i, Taps(1, 3)); });
+  if (last > 0) pixel(last);
+}
+
+// At stride 1 the windows of a line are summed along their columns first. `sums` are a line between two
+// pixels of zeros.
+template <class T, class Scale>
+void add_columns(const T* x, Plane in, const Taps& rows, int row, Scale scale, T* sums) {
+  const int line = in.width * in.channels;
+  for_line<T>(in, [&](auto lanes, int i, Taps columns) {
     constexpr int L = decltype(lanes)::value;
-    store<T, L>(to + i, load<T, L>(to + i) + load<T, L>(from + i));
+    Vec<T, L> sum = {};
+    for (int ky = rows.first; ky < rows.last; ky++)
+      sum += scale(row + ky - 1, columns) * load<T, L>(x + static_cast<ptrdiff_t>(row + ky - 1) * line + i);
+    store<T, L>(sums + in.channels + i, sum);
   });
 }
 
+template <class T, class Scale>
+void add_rows(const T* sums, Plane in, Scale scale, T* to) {
+  for_line<T>(in, [&](auto lanes, int i, Taps columns) {
+    constexpr int L = decltype(lanes)::value;
+    const T* at = sums + i;
+    store<T, L>(to + i, scale(columns) * (load<T, L>(at) + load<T, L>(at + in.channels) + load<T, L>(at + 2 * in.channels)));
+  });
+}
+
+// Such sums, not yet written.
 template <class T>
-void scale_line(const T* from, const Taps& rows, Plane in, T* to) {
-  for (int j = 0; j < in.width; j++) {
-    const T scale = share<T>(rows, Taps(j, in.width));
-    for_lanes<T>(in.channels, [&](auto lanes, int c) {
-      constexpr int L = decltype(lanes)::value;
-      store<T, L>(to + j * in.channels + c, scale * load<T, L>(from + j * in.channels + c));
-    });
-  }
+std::unique_ptr<T[]> between_zeros(Plane in) {
+  const int end = (in.width + 1) * in.channels;
+  std::unique_ptr<T[]> sums(new T[end + in.channels]);
+  std::fill_n(sums.get(), in.channels, T(0));
+  std::fill_n(sums.get() + end, in.channels, T(0));
+  return sums;
 }
 
 template <class T>
-void add_neighbors(const T* from, Plane in, T* to) {
-  const int all = in.width * in.channels, one = in.channels;
-  add_line<T>(from, all, to);
-  add_line<T>(from, all - one, to + one);
-  add_line<T>(from + one, all - one, to);
-}
-
-template <class T>
-void average_lines(const T* x, Plane in, int64_t image, int row, T* to) {
+void average_lines(const T* x, Plane in, int64_t image, int row, T* to, T* sums) {
   const Taps rows(row, in.height);
-  const size_t line = static_cast<size_t>(in.width) * in.channels;
-  T* mine = to + image * in.size() + row * line;
-  std::memset(mine, 0, sizeof(T) * line);
-  for (int ky = rows.first; ky < rows.last; ky++)
-    add_neighbors<T>(x + image * in.size() + (row + ky - 1) * line, in, mine);
-  scale_line<T>(mine, rows, in, mine);
+  const size_t first = image * in.size();
+  add_columns<T>(x + first, in, rows, row, [](int, const Taps&) { return T(1); }, sums);
+  add_rows<T>(sums, in, [&](const Taps& columns) { return share<T>(rows, columns); }, to + first + static_cast<size_t>(row) * in.width * in.channels);
 }
 
 template <class T>
-void average_lines_back(const T* g, Plane in, int64_t image, int row, T* to, T* scaled) {
-  const Taps rows(row, in.height);
-  const size_t line = static_cast<size_t>(in.width) * in.channels;
-  T* mine = to + image * in.size() + row * line;
-  std::memset(mine, 0, sizeof(T) * line);
-  for (int ky = rows.first; ky < rows.last; ky++) {
-    const int y = row + ky - 1;
-    scale_line<T>(g + image * in.size() + y * line, Taps(y, in.height), in, scaled);
-    add_neighbors<T>(scaled, in, mine);
-  }
+void average_lines_back(const T* g, Plane in, int64_t image, int row, T* to, T* sums) {
+  const size_t first = image * in.size();
+  add_columns<T>(g + first, in, Taps(row, in.height), row, [&](int y, const Taps& columns) { return share<T>(Taps(y, in.height), columns); }, sums);
+  add_rows<T>(sums, in, [](const Taps&) { return T(1); }, to + first + static_cast<size_t>(row) * in.width * in.channels);
 }
 
 template <class T, int L>
@@ -129,24 +138,43 @@ void maximum(const T* x, Plane in, Plane out, int stride, int64_t image, int row
   const Taps rows(row * stride, in.height);
   const T* from = x + image * in.size();
   const size_t line = image * out.size() + static_cast<size_t>(row) * out.width * out.channels;
-  for (int j = 0; j < out.width; j++) {
-    const Taps columns(j * stride, in.width);
-    for_lanes<T>(in.channels, [&](auto lanes, int c) {
-      constexpr int L = decltype(lanes)::value;
-      using Mask = MaskOf<T, L>;
-      Vec<T, L> best = Vec<T, L>{} - std::numeric_limits<T>::infinity();
-      Mask tap = {};
-      for (int ky = rows.first; ky < rows.last; ky++)
-        for (int kx = columns.first; kx < columns.last; kx++) {
-          const Vec<T, L> v = load<T, L>(from + (static_cast<size_t>(row * stride + ky - 1) * in.width + j * stride + kx - 1) * in.channels + c);
-          const Mask better = (v > best) | (v != v);  // like torch: the last NaN wins
-          best = better ? v : best;
-          tap = better ? Mask{} + (ky * 3 + kx) : tap;
-        }
-      store<T, L>(to + line + j * in.channels + c, best);
-      *reinterpret_cast<Bytes<L>*>(which + line + j * in.channels + c) = __builtin_convertvector(tap, Bytes<L>);
-    });
-  }
+  // of the window whose center is at element `center` of its line
+  const auto run = [&](auto lanes, int center, int at, Taps columns) {
+    constexpr int L = decltype(lanes)::value;
+    using Mask = MaskOf<T, L>;
+    Vec<T, L> best = Vec<T, L>{} - std::numeric_limits<T>::infinity();
+    Mask tap = {};
+    for (int ky = rows.first; ky < rows.last; ky++)
+      for (int kx = columns.first; kx < columns.last; kx++) {
+        const Vec<T, L> v = load<T, L>(from + static_cast<ptrdiff_t>(row * stride + ky - 1) * in.width * in.channels + center + (kx - 1) * in.channels);
+        const Mask better = (v > best) | (v != v);  // like torch: the last NaN wins
+        best = better ? v : best;
+        tap = better ? Mask{} + (ky * 3 + kx) : tap;
+      }
+    store<T, L>(to + line + at, best);
+    *reinterpret_cast<Bytes<L>*>(which + line + at) = __builtin_convertvector(tap, Bytes<L>);
+  };
+  if (stride == 1) return for_line<T>(in, [&](auto lanes, int i, Taps columns) { run(lanes, i, i, columns); });
+  for (int j = 0; j < out.width; j++)
+    for_lanes<T>(in.channels, [&](auto lanes, int c) { run(lanes, j * stride * in.channels + c, j * in.channels + c, Taps(j * stride, in.width)); });
+}
+
+// `back` for a maximum at stride 1, faster with few channels.
+template <class T>
+void back_lines(const T* g, const uint8_t* which, Plane in, int64_t image, int row, T* to) {
+  const Taps rows(row, in.height);
+  const size_t first = image * in.size();
+  for_line<T>(in, [&](auto lanes, int i, Taps columns) {
+    constexpr int L = decltype(lanes)::value;
+    Vec<T, L> sum = {};
+    for (int ky = rows.first; ky < rows.last; ky++)
+      for (int kx = columns.first; kx < columns.last; kx++) {
+        const ptrdiff_t at = first + static_cast<ptrdiff_t>(row + ky - 1) * in.width * in.channels + i + (kx - 1) * in.channels;
+        const MaskOf<T, L> tapped = __builtin_convertvector(*reinterpret_cast<const Bytes<L>*>(which + at), MaskOf<T, L>);
+        sum += tapped == (2 - ky) * 3 + 2 - kx ? load<T, L>(g + at) : Vec<T, L>{};
+      }
+    store<T, L>(to + first + static_cast<size_t>(row) * in.width * in.channels + i, sum);
+  });
 }
 
 // The windows along one side that contain a pixel, by its tap in each: [first, last).
@@ -200,7 +228,10 @@ std::tuple<Tensor, Tensor> pool_forward(const Tensor& x, bool maximal, int64_t s
     uint8_t* taps = which.data_ptr<uint8_t>();
     for_rows(images, out.height, [&](int64_t image, int row) {
       if (maximal) maximum<T>(from, in, out, stride, image, row, to, taps);
-      else if (stride == 1) average_lines<T>(from, in, image, row, to);
+      else if (stride == 1) {
+        const auto sums = between_zeros<T>(in);
+        average_lines<T>(from, in, image, row, to, sums.get());
+      }
       else average<T>(from, in, out, stride, image, row, to);
     });
   });
@@ -217,10 +248,10 @@ Tensor pool_backward(const Tensor& g, const Tensor& which, at::IntArrayRef sizes
     const uint8_t* taps = which.numel() ? which.const_data_ptr<uint8_t>() : nullptr;
     T* to = gx.data_ptr<T>();
     for_rows(gx.size(0), in.height, [&](int64_t image, int row) {
-      if (!taps && stride == 1) {
-        std::vector<T> scaled(in.width * in.channels);
-        average_lines_back<T>(from, in, image, row, to, scaled.data());
-        return;
+      if (stride == 1 && taps && is_narrow<T>(in.channels)) return back_lines<T>(from, taps, in, image, row, to);
+      if (stride == 1 && !taps) {
+        const auto sums = between_zeros<T>(in);
+        return average_lines_back<T>(from, in, image, row, to, sums.get());
       }
       back<T>(from, taps, in, out, stride, image, row, to);
     });

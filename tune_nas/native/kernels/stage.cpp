@@ -108,16 +108,16 @@ void place_gradient(const T* g, const T* y, const T* coefficients, T factor, Pla
 }
 
 // What comes out of the transposed convolutions, behind the ReLU; its sums alone and with x, added as
-// `add_sums` adds them. `normal` has scale and shift, each by channel and for `count` pixels.
+// `add_sums` adds them.
 template <class T>
-void through_relu(const T* g, const T* x, const T* normal, Plane in, int count, bool add, T* out, double* sums) {
-  const int channels = in.channels * count, pixels = in.height * in.width / count, most = std::max<int>(1, kPixelsInASum / count);
-  for (int first = 0; first < pixels; first += most) {
-    const int last = std::min<int>(pixels, first + most);
+void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane in, bool add, T* out, double* sums) {
+  const int channels = in.channels, pixels = in.height * in.width;
+  for (int first = 0; first < pixels; first += kPixelsInASum) {
+    const int last = std::min<int>(pixels, first + kPixelsInASum);
     for_lanes<T>(channels, [&](auto lanes, int c) {
       constexpr int L = decltype(lanes)::value;
       const Vec<T, L> zero = {};
-      const Vec<T, L> a = normal ? load<T, L>(normal + c) : zero + T(1), b = normal ? load<T, L>(normal + channels + c) : zero;
+      const Vec<T, L> a = scale ? load<T, L>(scale + c) : zero + T(1), b = scale ? load<T, L>(shift + c) : zero;
       Vec<T, L> one[kChains] = {}, two[kChains] = {};
       const auto run = [&](int p, int k, auto adds, auto summed) {
         const size_t at = static_cast<size_t>(p) * channels + c;
@@ -138,8 +138,8 @@ void through_relu(const T* g, const T* x, const T* normal, Plane in, int count, 
       else run_all(no, yes);
       for (int k = 1; k < kChains; k++) one[0] += one[k], two[0] += two[k];
       for (int i = 0; i < L; i++) {
-        sums[(c + i) % in.channels] += one[0][i];
-        sums[in.channels + (c + i) % in.channels] += two[0][i];
+        sums[c + i] += one[0][i];
+        sums[channels + c + i] += two[0][i];
       }
     });
   }
@@ -161,7 +161,7 @@ class Backward {
         taps_back(separable ? by_tap<T>(*stage.depthwise, true) : Aligned<T>()), tiled(has_tiles(s.dense_kernel, s.out)),
         n_dense(!weights ? 0 : tiled ? stage.dense.numel() / 9 * kTaps : stage.dense.numel()),
         n_taps_(weights && separable ? stage.depthwise->numel() : 0), dense_all_(threads_ * n_dense, T(0)), taps_all_(threads_ * n_taps_, T(0)),
-        sums_before_(threads_ * 2 * channels, 0.0) {
+        sums_before_(threads_ * 2 * channels * count, 0.0) {
     check(stage.x, "x");
     check(stage.g, "g");
     check(stage.y, "y");
@@ -183,7 +183,7 @@ class Backward {
     const int band_in = Shape::band(s.in), line_in = s.in.width * channels;
     T* dense_mine = dense_all_.data() + n_dense * thread;
     T* taps_mine = taps_all_.data() + n_taps_ * thread;
-    double* mine = a ? sums_before_.data() + thread * 2 * channels : nullptr;
+    double* mine = a ? sums_before_.data() + thread * 2 * channels * count : nullptr;
     for (int64_t n = first; n < last; n++) {
       const T *gn = gs + n * s.out.size(), *yn = ys + n * s.out.size(), *xn = from + n * s.in.size();
       const T factor = by_image ? by_image[n] : T(1);
@@ -231,7 +231,7 @@ class Backward {
         const int lines = std::min(band_in, s.in.height - i);
         T* at = result.data() + i * line_in;
         if (separable) run_depthwise<T>(s, 1, {lines, s.in.width, channels}, spread.data() + i * row, taps_back.data(), at);
-        through_relu<T>(at, xn + i * line_in, a ? before_wide_.data() : nullptr, {lines, s.in.width, channels}, count, add, to + n * s.in.size() + i * line_in, mine);
+        through_relu<T>(at, xn + i * line_in, a ? before_wide_.data() : nullptr, a ? before_wide_.data() + count * channels : nullptr, {lines, s.in.width / count, count * channels}, add, to + n * s.in.size() + i * line_in, mine);
       }
     }
   }
@@ -245,7 +245,7 @@ class Backward {
       to_weight<T>(tiled ? of_tile_sums<T>(sums) : sums, g_dense);
     }
     if (n_taps_) to_weight<T>(of_threads(taps_all_, threads_), g_depthwise);
-    const std::vector<double> total = over_threads(sums_before_, channels);
+    const std::vector<double> total = folded(over_threads(sums_before_, channels * count), channels, count);
     Tensor gx_sums = at::empty({2, channels}, at::kDouble);
     std::copy(total.begin(), total.end(), gx_sums.data_ptr<double>());
     return {g_depthwise, g_dense, through_.of_norm, gx_sums, through_.of_weight};
