@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from tune_nas.sweep.interruption import Interruption
@@ -11,7 +12,10 @@ from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phases import Known, Phase
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.sources import Source
+from tune_nas.sweep.sharing.job_epochs import asha_stops, shared_epochs
+from tune_nas.sweep.sharing.sharing import Sharing
+from tune_nas.sweep.sharing.sharing_source import SharingSource
+from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.tasks import Tasks
 
 
@@ -52,10 +56,20 @@ class PhaseRunner(ABC):
             known: The records of all phases.
         """
         source = phase.source(known)
+        if isinstance(source, ListSource) and self._plan.sweep.share:
+            source = self._sharing(phase, source, known[phase.name])
         if source is not None:
             totals = {**self._plan.state.totals, phase.name: source.total}
             self._plan.write_state(totals=totals)
             self._run(phase, source, known[phase.name])
+
+    def _sharing(self, phase: Phase, source: ListSource, records: Records) -> Source:
+        """Return the source in which trials that are the same so far run their epochs once."""
+        own = self._tasks.get(phase.task)
+        shared = partial(shared_epochs, task=own)
+        stops = asha_stops(self._plan.sweep, source.jobs) if phase.early_stopping else []
+        sharing = Sharing(source.jobs, records, shared, stops)
+        return SharingSource(source, sharing) if sharing.any else source
 
     @abstractmethod
     def _run(self, phase: Phase, source: Source, records: Records) -> None:

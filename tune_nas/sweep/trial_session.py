@@ -6,11 +6,14 @@ from dataclasses import replace
 
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.sharing.sharing import Sharing
 from tune_nas.sweep.trial_epochs import TrialSetup
 from tune_nas.tasks import with_workers
 
 
-def begin_session(records: Records, job: Job, workers: int | None = None) -> tuple[str, TrialSetup]:
+def begin_session(
+    records: Records, job: Job, workers: int | None = None, sharing: Sharing | None = None
+) -> tuple[str, TrialSetup]:
     """Give a trial a folder for this session in its record, which is created if it is new.
 
     There is one folder per session: workers of a killed session may still be writing to theirs.
@@ -19,6 +22,7 @@ def begin_session(records: Records, job: Job, workers: int | None = None) -> tup
         records: Records of the phase.
         job: The trial's job.
         workers: Number of workers instead of those of the trial; None for those.
+        sharing: What it takes over from other trials, and they from it; None for nothing.
 
     Returns:
         The name of the folder in that of the phase, and the config of the trial's epochs.
@@ -32,6 +36,9 @@ def begin_session(records: Records, job: Job, workers: int | None = None) -> tup
         "resume_from": list(record.folders),
         "recorded": record.epoch,
     }
+    if sharing is not None:
+        setup["branches"] = sharing.branches(job)
+        setup["keep"], setup["stops"] = sharing.kept(job), sharing.stops
     record.folders.append(folder)
     records.save(record)
     return name, setup

@@ -6,6 +6,7 @@ import torch
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by
 from tune_nas.data import load_data
 from tune_nas.errors import ConfigError
 from tune_nas.retrain import Retrain
@@ -35,6 +36,11 @@ class RetrainTask(Task):
     def workers(self, trial: TrialConfig) -> int:
         """Return the number of processes that share every batch."""
         return trial.runtime.workers
+
+    def shared_epochs(self, first: TrialConfig, second: TrialConfig) -> int:
+        """Return all epochs if the trials train a genotype in the same way; otherwise 0."""
+        same = decided_by(first, Decides.RETRAIN) == decided_by(second, Decides.RETRAIN)
+        return self.epochs(first) if same else 0
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the retraining run once, on the CPU; without a genotype, only read its data."""

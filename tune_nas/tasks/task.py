@@ -114,6 +114,14 @@ class Task(ABC):
             ConfigError: If it does not fit.
         """
 
+    def shared_epochs(self, first: TrialConfig, second: TrialConfig) -> int:
+        """Return the number of first epochs in which two trials with equal inputs are the same.
+
+        Their states are then equal bit for bit after each of these epochs, and the second trial can
+        start from the first one's checkpoint. 0, the default, if that is not known.
+        """
+        return 0
+
     @abstractmethod
     def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Learner:
         """Return the learner of a trial.

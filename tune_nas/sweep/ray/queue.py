@@ -90,7 +90,7 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         self._source.tell(self._records.end(trial_id, error=message))
 
     def _trial(self, job: Job) -> object:
-        name, setup = begin_session(self._records, job, self._workers)
+        name, setup = begin_session(self._records, job, self._workers, self._source.sharing)
         spec = copy.copy(self._spec)
         spec["config"] = setup
         trial = _create_trial_from_spec(

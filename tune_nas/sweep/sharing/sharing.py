@@ -1,0 +1,93 @@
+"""The trials of a phase that are the same so far: who waits for whom, and starts from where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.sharing.branch import Branch
+from tune_nas.sweep.sharing.common_epochs import CommonEpochs
+
+_MOST_BRANCHES = 4  # checkpoints of further trials would only serve if all of these are damaged
+
+SharedEpochs = Callable[[Job, Job], int]
+"""Returns the number of first epochs that two jobs have in common."""
+
+
+class Sharing:
+    """What the trials of a phase take over from each other.
+
+    A trial that runs epochs which later trials share keeps its checkpoint of the last of them; the
+    others wait until it is there, and start from it. Nothing else of this is stored: it follows
+    from the jobs and the records, so that a sweep that is killed, resumed or extended shares as
+    before. If the checkpoint is gone, a trial runs all epochs, with the same results.
+
+    Args:
+        jobs: The jobs of the phase, in the order in which they run.
+        records: Records of the phase.
+        shared: Returns the number of first epochs that two jobs have in common.
+        stops: The epochs after which a scheduler may stop a trial.
+    """
+
+    def __init__(
+        self, jobs: Iterable[Job], records: Records, shared: SharedEpochs, stops: Sequence[int] = ()
+    ) -> None:
+        self._jobs = {job.id: job for job in jobs}
+        self._records, self.stops = records, list(stops)
+        self._common = CommonEpochs(self._jobs.items(), shared, sort_of)
+
+    @property
+    def any(self) -> bool:
+        """Whether any two trials have an epoch in common."""
+        return any(self._common.relatives(name) for name in self._jobs)
+
+    def waits(self, job: Job, running: Collection[str]) -> bool:
+        """Return whether a running trial has yet to run epochs that a job can take over."""
+        return any(self._epoch(name) < self._common.of(name, job.id) for name in running)
+
+    def branches(self, job: Job) -> list[Branch]:
+        """Return the trials from which a job can start, those with most of its epochs first."""
+        found: list[tuple[int, Branch]] = []
+        for name in self._common.relatives(job.id):
+            record = self._records.get(name)
+            epochs = self._common.of(name, job.id)
+            if record is not None and record.epoch:
+                branch = Branch(trial=name, epochs=epochs, folders=list(record.folders))
+                found.append((min(epochs, record.epoch), branch))
+        found.sort(key=lambda each: -each[0])
+        return [branch for _, branch in found[:_MOST_BRANCHES]]
+
+    def kept(self, job: Job) -> list[int]:
+        """Return the epochs after which a job keeps a checkpoint for trials that are yet to run."""
+        epochs: set[int] = set()
+        relatives = self._common.relatives(job.id)
+        for name in relatives:
+            record = self._records.get(name)
+            if record is None or not record.ended:
+                common = self._common.of(job.id, name)
+                wanted = {common, *(stop for stop in self.stops if stop < common)}
+                epochs |= {epoch for epoch in wanted if not self._has(epoch, name, relatives)}
+        return sorted(epochs)
+
+    def left(self, jobs: Iterable[Job]) -> int:
+        """Return the number of epochs that are to be run for jobs that have not started."""
+        taken = self._common.taken_over()
+        return sum(max(job.epochs - max(job.starts_after, taken[job.id]), 0) for job in jobs)
+
+    def _has(self, epoch: int, name: str, relatives: Iterable[str]) -> bool:
+        """Return whether one of several trials has run an epoch that another trial can use."""
+        return any(
+            self._epoch(other) >= epoch and self._common.of(other, name) >= epoch
+            for other in relatives
+            if other != name
+        )
+
+    def _epoch(self, name: str) -> int:
+        record = self._records.get(name)
+        return 0 if record is None else record.epoch
+
+
+def sort_of(job: Job) -> str:
+    """Return a text that is equal for jobs that can have an epoch in common."""
+    return f"{job.task} {job.seed} {job.inputs.genotype}"
