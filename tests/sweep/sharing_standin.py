@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ class Sharing(StandIn):
         metrics = super().run_epoch(on_step)
         if self.given is None:
             metrics |= self.accuracies(self.epoch)
+        else:
+            metrics |= {"test_accuracy": self.state, "train_accuracy": self.state}
         if self.orders.get("ran"):
             with Path(self.orders["ran"]).open("a") as file:
                 file.write(f"{self.trial.seed} {rate} {self.trial.update.lambda_} {self.epoch}\n")
@@ -69,7 +70,3 @@ SHARING: dict[str, Task] = {
 def epochs_run(file: Path) -> list[tuple[str, ...]]:
     """Return the epochs that were run, as lines of the file named in the orders."""
     return [tuple(line.split()) for line in file.read_text().splitlines()]
-
-
-def orders(file: Path) -> str:
-    return json.dumps({"ran": str(file)})

@@ -1,0 +1,210 @@
+"""Trials that share epochs: the same results as without sharing, with kills, in this process."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sharing_standin import SHARING, SWITCH, epochs_run
+from standin import write_sweep
+
+from tune_nas.sweep.interruption import Interruption
+from tune_nas.sweep.local_execution import LocalPhaseRunner
+from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.phases import phases_of, read_records
+from tune_nas.sweep.ray.reports import report_of
+from tune_nas.sweep.ray.scheduler import Asha
+from tune_nas.sweep.resolve import base_trials, load_sweep
+from tune_nas.sweep.runs.plan import Plan, State
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
+from tune_nas.sweep.sharing.job_epochs import asha_stops, shared_epochs
+from tune_nas.sweep.sharing.sharing import Sharing
+from tune_nas.sweep.sharing.sharing_source import SharingSource
+from tune_nas.sweep.sources import ListSource
+from tune_nas.sweep.trial_epochs import TrialEpochs
+from tune_nas.sweep.trial_session import begin_session
+
+EPOCHS = 5
+PARAMETERS = {
+    "optimizer.alphas.learning_rate": {"grid": [0.01, 0.03]},
+    "update.lambda": {"grid": [0, 1]},
+}
+"""4 trials a seed: 3 epochs are the same in all of them, and 5 in those with one rate."""
+
+
+class NoTracking:
+    def update(self, records: Records, job_id: str) -> None:
+        """Write nothing."""
+
+
+def run(folder: Path, **changes: Any) -> dict[str, list[Record]]:
+    """Run or resume a sweep of stand-ins in this process."""
+    own = {"parameters": PARAMETERS, "seeds": 2, "epochs": EPOCHS, "retrain": "each", **changes}
+    orders = {"ran": str(folder / "ran")}
+    sweep = load_sweep(write_sweep(folder / "input", orders, **own))
+    plan = Plan(Storage(folder / "runs"), sweep, base_trials(sweep), State())
+    known = read_records(plan)
+    options = RunOptions(storage=str(folder / "runs"), quiet=True, max_failures=0)
+    interruption = Interruption(lambda: False)
+    runner = LocalPhaseRunner(plan, options, SHARING, NoTracking(), interruption)
+    for phase in phases_of(plan):
+        runner.run(phase, known)
+    return {name: list(records) for name, records in known.items()}
+
+
+def results(found: dict[str, list[Record]]) -> list[tuple[Any, ...]]:
+    def own(record: Record) -> tuple[Any, ...]:
+        settings = record.job.to_dict()
+        del settings["trial"]["description"]  # it has the test's own folder
+        ends = (record.status, record.reason, record.error, record.genotype)
+        return (settings, ends, record.history, record.orders)
+
+    return [own(record) for phase in found.values() for record in phase]
+
+
+@contextmanager
+def killed_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]:
+    """Let the driver die after it has recorded a number of results."""
+    add, count = Records.add, iter(range(results))
+
+    def add_or_die(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
+        if next(count, None) is None:
+            raise KeyboardInterrupt
+        return add(self, job_id, result, stopped=stopped)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Records, "add", add_or_die)
+        yield
+
+
+def test_every_distinct_epoch_is_run_once(tmp_path: Path) -> None:
+    shared = run(tmp_path / "on")
+    separate = run(tmp_path / "off", share=False)
+    assert results(shared) == results(separate)
+    ran = epochs_run(tmp_path / "on" / "ran")
+    searched = [line for line in ran if line[-1].isdigit()][: 2 * (SWITCH + 2 * 2)]
+    assert len(set(searched)) == len(searched)
+    assert len(epochs_run(tmp_path / "off" / "ran")) == 2 * 4 * EPOCHS + 4 * 2
+    taken = [record.taken for record in shared["search"]]
+    assert taken == [0, 0, 5, 5, 3, 3, 5, 5]
+    from_ = [record.taken_from for record in shared["search"]]
+    assert from_[2:] == [f"search-0000{n}" for n in (0, 1, 0, 1, 4, 5)]
+    assert sum(record.epochs_run for record in shared["search"]) == 2 * (SWITCH + 2 * 2)
+    # the stand-ins find the same cell: 4 retraining runs of it, 2 for each seed that won
+    assert sum(record.taken == 2 for record in shared["retrain"]) == 4 - len(
+        {record.job.seed for record in shared["retrain"]}
+    )
+    assert all(record.taken == 0 for phase in separate.values() for record in phase)
+
+
+@pytest.mark.parametrize("kills", [(2,), (4, 1), (9, 3, 4), (16, 22)])
+def test_killed_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: tuple[int, ...]
+) -> None:
+    """Killed in the shared epochs, while they are reported, and in later ones."""
+    for results_before in kills:
+        with killed_after(monkeypatch, results_before):
+            run(tmp_path / "killed")
+    assert results(run(tmp_path / "killed")) == results(run(tmp_path / "through", share=False))
+    repeats = Counter(epochs_run(tmp_path / "killed" / "ran"))
+    # an epoch is run again only if its result was not recorded when the driver died
+    assert sum(repeats.values()) <= 2 * (SWITCH + 2 * 2) + 2 * 2 + 2 * len(kills)
+
+
+def test_a_trial_that_fails_leaves_what_it_has_run_to_the_others(tmp_path: Path) -> None:
+    """The second epoch of every trial with seed 1 fails."""
+
+    def failing(folder: Path, **changes: Any) -> dict[str, list[Record]]:
+        orders = {"fail": 1, "ran": str(folder / "ran")}
+        file = write_sweep(folder / "input", orders, parameters=PARAMETERS, seeds=2, **changes)
+        sweep = load_sweep(file)
+        plan = Plan(Storage(folder / "runs"), sweep, base_trials(sweep), State())
+        known = read_records(plan)
+        options = RunOptions(storage=str(folder / "runs"), quiet=True, max_failures=0)
+        runner = LocalPhaseRunner(plan, options, SHARING, NoTracking(), Interruption(lambda: False))
+        (phase,) = phases_of(plan)
+        runner.run(phase, known)
+        return {"search": list(known["search"])}
+
+    shared, separate = failing(tmp_path / "on"), failing(tmp_path / "off", share=False)
+    assert results(shared) == results(separate)
+    assert [record.status for record in shared["search"]] == ["finished", "failed"] * 4
+    taken = [record.taken for record in shared["search"] if record.job.seed == 1]
+    assert taken == [0, 1, 1, 1]
+
+
+def test_extended_by_values(tmp_path: Path) -> None:
+    first = {**PARAMETERS, "optimizer.alphas.learning_rate": {"grid": [0.01]}}
+    run(tmp_path / "on", parameters=first, retrain=0)
+    # 2 trials with the new rate for each seed: epochs 4 and 5 are run once for both
+    before = len(epochs_run(tmp_path / "on" / "ran"))
+    assert before == 2 * EPOCHS
+    new = run(tmp_path / "on", parameters=PARAMETERS, retrain=0)
+    assert len(epochs_run(tmp_path / "on" / "ran")) == before + 2 * EPOCHS
+    assert results(new) == results(run(tmp_path / "off", retrain=0, share=False))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_several_at_a_time_run_no_epoch_twice(tmp_path: Path, seed: int) -> None:
+    """Three trials at a time, whose epochs end in a random order."""
+    draw = random.Random(seed)
+    orders = {"ran": str(tmp_path / "ran")}
+    own = {"parameters": PARAMETERS, "seeds": 2, "epochs": EPOCHS}
+    sweep = load_sweep(write_sweep(tmp_path / "input", orders, **own))
+    plan = Plan(Storage(tmp_path / "runs"), sweep, base_trials(sweep), State())
+    records = read_records(plan)["search"]
+    (phase,) = phases_of(plan)
+    listed = phase.source({"search": records})
+    assert isinstance(listed, ListSource)
+    shared = partial(shared_epochs, task=SHARING["search"])
+    source = SharingSource(listed, Sharing(listed.jobs, records, shared))
+    assert source.epochs_ahead() == 2 * (SWITCH + 2 * 2)
+    running: dict[str, tuple[TrialEpochs, Path]] = {}
+    waited = False
+    while True:
+        while len(running) < 3 and (job := source.next()) is not None:
+            _, setup = begin_session(records, job, sharing=source.sharing)
+            epochs = TrialEpochs()
+            epochs.setup(setup, SHARING["search"])
+            running[job.id] = (epochs, Path(setup["folder"]))
+        if not running:
+            break
+        waited |= len(running) < 3 and len(records) < 8
+        name = draw.choice(list(running))
+        epochs, folder = running[name]
+        report = epochs.step()
+        records.add(name, report_of(report))
+        shutil.rmtree(folder / "checkpoint_000000", ignore_errors=True)
+        (folder / "checkpoint_000000").mkdir(parents=True)
+        epochs.save_checkpoint(str(folder / "checkpoint_000000"))
+        if report["done"]:
+            del running[name]
+            source.tell(records.end(name))
+    assert waited and len(records) == 8
+    assert len(epochs_run(tmp_path / "ran")) == 2 * (SWITCH + 2 * 2)
+    separate = run(tmp_path / "off", share=False, retrain=0)["search"]
+    assert [r.history for r in records] == [r.history for r in separate]
+
+
+def test_the_epochs_after_which_asha_may_stop(tmp_path: Path) -> None:
+    asha = {"grace_period": 2, "reduction_factor": 2.5}
+    sweep = load_sweep(write_sweep(tmp_path, epochs=13, scheduler="asha", asha=asha))
+    plan = Plan(Storage(tmp_path / "runs"), sweep, base_trials(sweep), State())
+    listed = phases_of(plan)[0].source({"search": read_records(plan)["search"]})
+    assert isinstance(listed, ListSource)
+    assert asha_stops(sweep, listed.jobs) == [2, 5, 13][:-1]
+    scheduler = Asha(
+        metric="valid_accuracy", mode="max", epochs=13, grace_period=2, reduction_factor=2.5
+    )
+    assert sorted(math.ceil(rung) for rung in scheduler.rungs()) == [2, 5, 13]
+    assert asha_stops(sweep.model_copy(update={"scheduler": "none"}), listed.jobs) == []
