@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ from tune_nas.search.optimizers import alphas_rate, scheduled_rate
 from tune_nas.search.policy import Policy
 from tune_nas.search.probes import (
     AlphaHistory,
+    ChoiceHistory,
     Decisions,
     Entropies,
     GenotypeMetrics,
@@ -43,6 +44,15 @@ from tune_nas.search.probes import (
 )
 from tune_nas.search.rules import Rule, make_rules
 from tune_nas.search.selection import make_selection
+from tune_nas.search.so_far.branching import (
+    Records,
+    Report,
+    check_branch,
+    make_again,
+    own_state,
+    with_ending,
+)
+from tune_nas.search.so_far.watching import Watching
 from tune_nas.search.stepping import Step, channels_last, run_steps
 from tune_nas.search.together import Together
 from tune_nas.spaces import Genotype, MixingWeights, check_cells_occur
@@ -76,11 +86,18 @@ class Search(ControlledTraining):
         self.findings = GenotypeMetrics(self)
         self._alpha_history = AlphaHistory(self)
         self.decisions = Decisions(self)
-        self._probes: list[Probe] = [self._alpha_history, self.decisions, self.findings]
+        self._choice_history = ChoiceHistory(self)
+        self._probes: list[Probe] = [
+            self._alpha_history,
+            self._choice_history,
+            self.decisions,
+            self.findings,
+        ]
         self._entropies = Entropies(self)
         self._own_probes = make_probes(self)
         self.selection = make_selection(self)
         self.rules = make_rules(self)
+        self._watching = Watching(self)
         self._schedule_supernet(0)
         if trial.start_from is not None:
             self._start_from(trial.start_from)
@@ -137,6 +154,8 @@ class Search(ControlledTraining):
         observe(self, self._probes, metrics)
         metrics |= self.selection.metrics()
         make_numbers(metrics, self.selection)
+        if not tuning:
+            self._watching.after_epoch()
         observe(self, [self._entropies, *self._own_probes.values()], metrics)
         metrics["memory_mib"] = peak_memory_mib(self.device)
         metrics["seconds"] = time.perf_counter() - start
@@ -226,6 +245,8 @@ class Search(ControlledTraining):
             "stop": {"reason": self.stop_reason, "epoch": self._stopped_at},
             "history": [dict(metrics) for metrics in self.history],
             "alpha_history": self._alpha_history.state_dict(),
+            "choice_history": self._choice_history.state_dict(),
+            "watched": self._watching.state_dict(),
             "findings": self.findings.state_dict(),
             "probes": [[name, probe.state_dict()] for name, probe in self._own_probes.items()],
         }
@@ -252,9 +273,52 @@ class Search(ControlledTraining):
         self.stop_reason, self._stopped_at = state["stop"]["reason"], state["stop"]["epoch"]
         self.history = [dict(metrics) for metrics in state["history"]]
         self._alpha_history.load_state_dict(state["alpha_history"])
+        if "choice_history" in state:  # missing in older checkpoints
+            self._choice_history.load_state_dict(state["choice_history"])
+        self._watching.load_state_dict(state.get("watched", {}))  # likewise
         self.findings.load_state_dict(state["findings"])
         load_probes(self._own_probes, state.get("probes", ()))  # missing in older checkpoints
         self._schedule_supernet(max(self.schedule_epoch - 1, 0))  # those of the last epoch
+
+    def watch(self, trials: Iterable[TrialConfig]) -> None:
+        """Record, in each epoch, the genotypes of trials that may branch from this search.
+
+        They are recorded if they depend on w, so that no later epoch has them. Call it before the
+        first epoch, or before a checkpoint is loaded.
+
+        Raises:
+            ConfigError: If a selection does not fit the search.
+        """
+        self._watching.watch(trials)
+
+    def branch(self, folder: Path, reports: Sequence[Mapping[str, object]]) -> list[Report]:
+        """Continue from the checkpoint of another trial whose search is the same so far.
+
+        Run to its end, the search then has the result of one that ran from the start, bit for bit.
+
+        Args:
+            folder: The checkpoint of the other trial, of epoch `shared_epochs` or an earlier one.
+            reports: The reports of its epochs: metrics, remarks, and the genotype as YAML.
+
+        Returns:
+            The reports that this search itself would have made in these epochs; times and memory
+            are those of the other one.
+
+        Raises:
+            CheckpointError: If it is damaged, missing, or of a search that is not the same so far;
+                names the keys that differ.
+        """
+        state = load_state(folder, name=STATE_FILE)
+        with taking(folder):
+            pair = check_branch(self.trial, state)
+            own = own_state(self, pair, state)
+            self._choice_history.load_state_dict(state["choice_history"])
+            records = Records(self.findings, self._choice_history)
+            made = make_again(self, records, pair, state, reports)
+            own["history"] = [metrics for metrics, _ in made]
+            own["findings"] = self.findings.state_dict()
+            self.load_state_dict(own)
+        return with_ending([report for _, report in made], self._ending())
 
     def result(self) -> Genotype:
         """Return the current genotype."""
@@ -262,11 +326,14 @@ class Search(ControlledTraining):
 
     def remarks(self) -> dict[str, str]:
         """Return the decisions and removals of the last epoch, and the reason for an early end."""
-        ended = self.stop_reason if self.done else None
         decided = [self.decisions.of_epoch(self.epoch)]
         decided += [text for rule in self.rules for text in rule.remarks()]
-        remarks = {DECISIONS: ", ".join(text for text in decided if text), ENDED: ended}
-        return {key: text for key, text in remarks.items() if text}
+        remarks = {DECISIONS: ", ".join(text for text in decided if text)}
+        return {**{key: text for key, text in remarks.items() if text}, **self._ending()}
+
+    def _ending(self) -> dict[str, str]:
+        """Return the remark on an early end, if the search has ended so."""
+        return {ENDED: self.stop_reason} if self.done and self.stop_reason else {}
 
     def artifacts(self) -> dict[str, str | bytes]:
         """Return the additional files of a checkpoint, by file name."""

@@ -18,6 +18,11 @@ class TemperatureConfig(Section):
     start: Positive = 10.0
     end: Positive = 0.1
 
+    def in_epoch(self, epoch: int, epochs: int) -> float:
+        """Return τ(e) = start + (end − start) · e / (E − 1) for epoch e (0-based) of E."""
+        share = epoch / max(epochs - 1, 1)
+        return (1 - share) * self.start + share * self.end
+
 
 class PenaltyConfig(Section):
     """A term added to the cross-entropy in α's loss.

@@ -16,6 +16,10 @@ class RandomOptions(Section):
     start: Rate = 0.03
     end: Rate = 0.3
 
+    def radius(self, epoch: int, epochs: int) -> float:
+        """Return ε(e) = start + (end − start) · e / E for epoch e (0-based) of E."""
+        return self.start + (self.end - self.start) * epoch / epochs
+
 
 class AdversarialOptions(RandomOptions):
     """Options of ``adversarial`` (SDARTS-ADV): those of ``random``, and one more.

@@ -10,6 +10,7 @@ from tune_nas.errors import ConfigError
 from tune_nas.search.metrics import Metrics, check_kept, make_numbers
 from tune_nas.search.plugins import running_own_code
 from tune_nas.search.probes.alpha_history import AlphaHistory
+from tune_nas.search.probes.choice_history import ChoiceHistory
 from tune_nas.search.probes.decisions import Decision, Decisions
 from tune_nas.search.probes.entropies import Entropies
 from tune_nas.search.probes.genotype_metrics import GenotypeMetrics
@@ -19,6 +20,7 @@ from tune_nas.user_code import load_class
 
 __all__ = [
     "AlphaHistory",
+    "ChoiceHistory",
     "Decision",
     "Decisions",
     "Entropies",

@@ -39,10 +39,8 @@ class Tempered(SimplexAlphas):
         return config.alphas == "probabilities"
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
-        """Set τ(e) = start + (end − start) · e / (E − 1) for epoch e (0-based) of E."""
-        start, end = self.config.temperature.start, self.config.temperature.end
-        share = epoch / max(epochs - 1, 1)
-        self.temperature = (1 - share) * start + share * end
+        """Set the temperature of epoch e (0-based) of E: see `TemperatureConfig.in_epoch`."""
+        self.temperature = self.config.temperature.in_epoch(epoch, epochs)
 
     def metrics(self) -> dict[str, float]:
         """Return the temperature of the epoch."""

@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 
+from tune_nas.config.options.rule_options import StageConfig
 from tune_nas.errors import ConfigError
 from tune_nas.search.rules.operation_groups import check_names, opened, representatives
 from tune_nas.search.rules.rule import Rule
@@ -52,7 +53,8 @@ class Stages(Rule):
         stage, start = self.schedule.stage_of(search.epoch)
         if search.epoch == start and stage > 0:
             self._begin(stage)
-        search.set_skip_dropout(self._skip_dropout(stage, search.epoch - start))
+        own, warmup = self.schedule.stages[stage], search.trial.update.warmup
+        search.set_skip_dropout(skip_dropout(own, search.epoch - start, warmup))
 
     def after_epoch(self, metrics: dict[str, float]) -> None:
         """Report the stage."""
@@ -96,13 +98,6 @@ class Stages(Rule):
             own.cells or trial.space.cells or self.search.space.skeleton.cells,
             own.partial_channels or trial.relaxation.partial_channels,
         )
-
-    def _skip_dropout(self, stage: int, epoch: int) -> float:
-        """Return the skip dropout of an epoch: linear, then exponential (P-DARTS's code)."""
-        own, warmup = self.schedule.stages[stage], self.search.trial.update.warmup
-        if epoch < warmup:
-            return own.skip_dropout * (own.epochs - epoch - 1) / own.epochs
-        return own.skip_dropout * math.exp(-_DROPOUT_DECAY * (epoch - warmup))
 
     def _check(self) -> None:
         space, stages = self.search.space, self.schedule.stages
@@ -154,6 +149,19 @@ class Stages(Rule):
                     f"be <= {before.partial_channels}, as before it, with schedule.carry_over "
                     "'weights'"
                 )
+
+
+def skip_dropout(stage: StageConfig, epoch: int, warmup: int) -> float:
+    """Return the skip dropout of an epoch: linear, then exponential (P-DARTS's code).
+
+    Args:
+        stage: The stage.
+        epoch: The epoch within the stage (0-based).
+        warmup: Number of epochs at its start in which α is fixed.
+    """
+    if epoch < warmup:
+        return stage.skip_dropout * (stage.epochs - epoch - 1) / stage.epochs
+    return stage.skip_dropout * math.exp(-_DROPOUT_DECAY * (epoch - warmup))
 
 
 def strongest(weights: Tensor, remaining: Tensor, eligible: Tensor, count: int) -> Tensor:

@@ -33,9 +33,8 @@ class Smoothing(ABC):
         self.radius = 0.0
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
-        """Set ε(e) = start + (end − start) · e / E for epoch e (0-based) of E."""
-        start, end = self.config.start, self.config.end
-        self.radius = start + (end - start) * epoch / epochs
+        """Set the radius of epoch e (0-based) of E: see `RandomOptions.radius`."""
+        self.radius = self.config.radius(epoch, epochs)
 
     def around(self, objective: Objective, batch: SeededBatch) -> MixingWeights:
         """Return the mixing weights for w's gradient on a batch."""

@@ -1,0 +1,234 @@
+"""Continuing a search from the checkpoint of another one that is the same so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tune_nas.checkpoint import State
+from tune_nas.config import TrialConfig
+from tune_nas.config.earlier import earlier_rules
+from tune_nas.errors import CheckpointError, ConfigError
+from tune_nas.learner import ENDED
+from tune_nas.library import stored_trial
+from tune_nas.search.controlled_training import ControlledTraining
+from tune_nas.search.metrics import Metrics
+from tune_nas.search.optimizers import alphas_rate
+from tune_nas.search.probes.choice_history import ChoiceHistory
+from tune_nas.search.probes.genotype_metrics import GenotypeMetrics
+from tune_nas.search.so_far.course import Course
+from tune_nas.search.so_far.epoch_settings import steps_alphas
+from tune_nas.search.so_far.watching import Seen, key_of, seen_in
+from tune_nas.spaces import Genotype
+
+Report = dict[str, object]
+"""The metrics of an epoch, its remarks, and its genotype as YAML."""
+
+_GENOTYPE, _RATE = "genotype", "learning_rate/alphas"
+_OF_GENOTYPE = ("genotype/", "benchmark/", "non_learnable_share")
+_AFTER_SELECTION = "entropy/mean"  # the first metric after those of the selection
+_MOST_NAMED = 4  # keys in a message
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A search that branches, and the one from whose checkpoint it does.
+
+    Args:
+        own: The course of the former.
+        saved: The course of the latter.
+        shared: Number of first epochs in which they are the same.
+    """
+
+    own: Course
+    saved: Course
+    shared: int
+
+    @property
+    def to_the_end(self) -> bool:
+        """Whether they differ in nothing that decides either."""
+        return self.own.whole == self.saved.whole
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a search that a branch makes again, or reads.
+
+    Args:
+        findings: The metrics of genotypes.
+        choices: β and the remaining operations of each epoch.
+    """
+
+    findings: GenotypeMetrics
+    choices: ChoiceHistory
+
+
+def check_branch(own: TrialConfig, state: State) -> Pair:
+    """Check that a search may continue from the state of another one.
+
+    Args:
+        own: The trial that continues.
+        state: The state of a checkpoint.
+
+    Raises:
+        CheckpointError: If the searches are not the same up to there; names the keys that differ
+            and the epoch from which on they matter.
+    """
+    if earlier_rules(state["trial"]) or "choice_history" not in state:
+        raise CheckpointError("the checkpoint is of an earlier version, from which none branches")
+    try:
+        saved = stored_trial(state["trial"], "its trial")
+    except ConfigError as error:
+        raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+    courses = Course(own), Course(saved)
+    pair = Pair(*courses, courses[0].shared_with(courses[1], watched=True))
+    epoch, stopped = state["epoch"], state["stop"]["epoch"]
+    if epoch > pair.shared:
+        keys = ", ".join(courses[0].differing(courses[1], pair.shared)[:_MOST_NAMED])
+        raise CheckpointError(
+            f"the checkpoint is of epoch {epoch} of another search, which is the same only for "
+            f"{pair.shared} epochs: {keys or 'a key'} matters from epoch {pair.shared + 1} on"
+        )
+    if stopped is not None and epoch > stopped and not pair.to_the_end:
+        raise CheckpointError(
+            f"the checkpoint is of epoch {epoch} of another search, which stopped after epoch "
+            f"{stopped}: its selection has gone on since"
+        )
+    return pair
+
+
+def own_state(search: ControlledTraining, pair: Pair, state: State) -> State:
+    """Return the state that a search itself would have, but for its history and its findings.
+
+    Args:
+        search: The search, which has run no epoch.
+        pair: It and the search of the state.
+        state: The state of the other search.
+    """
+    own: State = {**state, "trial": search.trial.to_dict()}
+    if pair.own.selection_differs(pair.saved):
+        own["selection"] = search.selection.state_dict()
+    epochs = min(state["epoch"], search.trial.schedule.epochs)
+    if pair.to_the_end or any(steps_alphas(search.trial, epoch) for epoch in range(epochs)):
+        return own
+    # α's optimizer has made no step, and may have other settings.
+    alphas = search.optimizers.alphas.state_dict()
+    own["optimisers"] = {**state["optimisers"], "alphas": alphas}
+    if search.policy is not None:
+        optimizer = search.policy.state_dict()["optimizer"]
+        own["policy"] = {**state["policy"], "optimizer": optimizer}
+    return own
+
+
+def make_again(
+    search: ControlledTraining,
+    records: Records,
+    pair: Pair,
+    state: State,
+    reports: Sequence[Mapping[str, object]],
+) -> list[tuple[Metrics, Report]]:
+    """Return the metrics and the report of each epoch of a state, as a search itself has them.
+
+    Everything is that of the other search except the genotypes, what is measured of them, and α's
+    learning rate. The findings are made again; the architecture of the search is changed.
+
+    Args:
+        search: The search, whose state is loaded afterwards.
+        records: What it has recorded: nothing yet of genotypes, and the choices of the state.
+        pair: It and the search of the state.
+        state: The state of the other search.
+        reports: The reports of the other search.
+
+    Raises:
+        CheckpointError: If the reports are of other epochs, or a genotype cannot be found again.
+    """
+    if len(reports) != state["epoch"]:
+        raise CheckpointError(
+            f"the checkpoint has {len(reports)} results, but {state['epoch']} epochs"
+        )
+    seen = _seen(search, records.choices, pair, state, reports)
+    made = []
+    for metrics, report, (text, of_selection) in zip(state["history"], reports, seen, strict=True):
+        genotype = Genotype.from_yaml(text)
+        epoch = int(metrics["epoch"])
+        found = records.findings.see(genotype, epoch, metrics["valid_accuracy"])
+        new = _replaced(metrics, {**found, **of_selection})
+        if _RATE in new:
+            new[_RATE] = alphas_rate(search.optimizers.config.alphas)
+        remarks = {
+            key: value for key, value in report.items() if key not in (*metrics, ENDED, _GENOTYPE)
+        }
+        made.append((new, {**new, **remarks, _GENOTYPE: text}))
+    return made
+
+
+def _replaced(metrics: Metrics, found: Metrics) -> Metrics:
+    """Return the metrics of an epoch with others of the genotype, in the order of `run_epoch`."""
+    names = list(metrics)
+    start = next(place for place, name in enumerate(names) if name.startswith(_OF_GENOTYPE))
+    end = names.index(_AFTER_SELECTION)
+    before, after = names[:start], names[end:]
+    return {
+        **{name: metrics[name] for name in before},
+        **found,
+        **{name: metrics[name] for name in after},
+    }
+
+
+def _seen(
+    search: ControlledTraining,
+    choices: ChoiceHistory,
+    pair: Pair,
+    state: State,
+    reports: Sequence[Mapping[str, object]],
+) -> list[Seen]:
+    """Return the genotype and the metrics of the selection of each epoch."""
+    if not pair.own.selection_differs(pair.saved):
+        return [
+            (str(report[_GENOTYPE]), _of_selection(metrics))
+            for metrics, report in zip(state["history"], reports, strict=True)
+        ]
+    if not pair.own.reads_w:
+        return _selected_again(search, choices, state)
+    seen = seen_in(state["watched"]).get(key_of(pair.own), [])
+    if len(seen) != state["epoch"]:
+        raise CheckpointError(
+            f"the checkpoint is of a search that has not watched for selection.kind "
+            f"'{search.trial.selection.kind}', whose genotypes depend on w in each epoch"
+        )
+    return seen
+
+
+def _of_selection(metrics: Metrics) -> Metrics:
+    names = list(metrics)
+    start = next(place for place, name in enumerate(names) if name.startswith(_OF_GENOTYPE))
+    between = names[start : names.index(_AFTER_SELECTION)]
+    return {name: metrics[name] for name in between if not name.startswith(_OF_GENOTYPE)}
+
+
+@torch.no_grad()
+def _selected_again(search: ControlledTraining, history: ChoiceHistory, state: State) -> list[Seen]:
+    """Return what the selection of a search gives for the architecture of each epoch."""
+    if history.epochs != state["epoch"]:
+        raise CheckpointError("the checkpoint has not the architecture of each epoch")
+    alphas = state["alpha_history"]["alphas"]
+    seen = []
+    for epoch in range(1, history.epochs + 1):
+        search.epoch = epoch
+        search.choices.load_state_dict(history.choices_of(epoch))
+        for name, alpha in search.alphas.items():
+            alpha.copy_(alphas[name][epoch - 1])
+        for name, beta in search.betas.items():
+            beta.copy_(history.betas_of(epoch)[name])
+        seen.append((search.genotype.to_yaml(), search.selection.metrics()))
+    return seen
+
+
+def with_ending(reports: list[Report], remarks: Mapping[str, str]) -> list[Report]:
+    """Return reports with a remark on an early end in the last one."""
+    if not reports:
+        return []
+    last = reports[-1]
+    return [*reports[:-1], {**last, **remarks, _GENOTYPE: last[_GENOTYPE]}]

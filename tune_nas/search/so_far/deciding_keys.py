@@ -1,0 +1,124 @@
+"""The keys of a trial that decide its search, with their effective values."""
+
+from __future__ import annotations
+
+import json
+
+from tune_nas import manifest
+from tune_nas.config import TrialConfig, dotted_keys
+from tune_nas.config.conditions import value_of
+from tune_nas.config.effects import no_effect
+from tune_nas.search.effective import EffectiveValues
+from tune_nas.spaces import load_space
+from tune_nas.user_code import declared_reads
+
+Values = dict[str, object]
+"""Values by dotted key, as JSON has them."""
+
+_LABELS = ("name", "description")
+_OF_OTHERS = (
+    *("retrain", "analysis", "benchmark", "probes"),
+    *("runtime.compile", "runtime.workers"),
+    *("data.download", "data.workers", "data.streaming"),
+)
+_OF_REPORTS = ("retrain.skeleton", "retrain.init_channels", "retrain.cells", "benchmark.table")
+_OF_PROBES = ("probes", "analysis")
+_WITH_AUTO = (
+    *("space.skeleton", "space.init_channels", "space.cells"),
+    *("relaxation.init", "relaxation.init_std", "relaxation.weights", "relaxation.unsampled"),
+    *("retrain.skeleton", "retrain.init_channels", "retrain.cells"),
+)
+# Keys without an effect on the result that leave a trace in the state or in a metric.
+_LEAVES_A_TRACE = (
+    *("relaxation.init", "relaxation.init_std", "relaxation.weights", "space", "schedule"),
+    *("optimizer.alphas", "optimizer.weights.unsampled", "runtime", "data"),
+)
+
+
+def has_own_parts(trial: TrialConfig) -> bool:
+    """Return whether a trial names custom parts, which may read any key; data sets do not count."""
+    content = trial.to_dict()
+    for key in manifest.KINDS:
+        if key in ("data.name", *manifest.NOT_OF_TRIALS):
+            continue
+        value = value_of(content, key)
+        for name in value if isinstance(value, list) else [value]:
+            shipped = manifest.is_shipped(manifest.KINDS[key], name)
+            if name not in (None, "none") and not shipped:
+                return True
+    return False
+
+
+def search_values(trial: TrialConfig) -> Values:
+    """Return the values of all keys that may decide a search, but not those of its reports alone.
+
+    ``auto`` and null are replaced by what they stand for, and keys without an effect have their
+    default. With custom parts and in black-box searches, every key may decide.
+    """
+    found = _values(trial)
+    if not _reads_declared_keys(trial):
+        return {key: value for key, value in found.items() if not is_in(key, _LABELS)}
+    return {key: value for key, value in found.items() if not is_in(key, (*_LABELS, *_OF_OTHERS))}
+
+
+def report_values(trial: TrialConfig) -> Values:
+    """Return the values of the keys that decide only what a search reports of its genotypes.
+
+    Those are the size of the network of a retraining run, the table of true accuracies, and the
+    probes with their options.
+    """
+    keys = (*_OF_REPORTS, *(_OF_PROBES if trial.probes else ()))
+    return {key: value for key, value in _values(trial).items() if is_in(key, keys)}
+
+
+def deciding_text(trial: TrialConfig) -> str:
+    """Return everything that decides a search and its reports, as canonical text.
+
+    Trials with equal texts have equal results, bit for bit, with the same version of the code and
+    on the same machine. Not in the text: the code of custom parts and data sets, and the content of
+    image files and of the benchmark table. A space in a file is there with its content.
+
+    Raises:
+        ConfigError: If the trial's space cannot be loaded.
+    """
+    values = {**report_values(trial), **search_values(trial)}
+    if not manifest_space(trial.space.name):
+        space = load_space(trial.space.name, trial.space.skeleton).to_dict()
+        values["space of the file"] = {**space, "description": ""}
+    return json.dumps(values, sort_keys=True)
+
+
+def manifest_space(name: str) -> bool:
+    """Return whether a space is a built-in one rather than a file."""
+    return "/" not in name and "." not in name
+
+
+def is_in(key: str, sections: tuple[str, ...]) -> bool:
+    """Return whether a dotted key is one of some keys, or in one of some sections."""
+    return any(f"{key}.".startswith(f"{section}.") for section in sections)
+
+
+def _reads_declared_keys(trial: TrialConfig) -> bool:
+    return trial.strategy is None and not has_own_parts(trial)
+
+
+def _values(trial: TrialConfig) -> Values:
+    content = EffectiveValues(_WITH_AUTO).of(trial)
+    found = {key: value_of(content, key) for key in dotted_keys(TrialConfig)}
+    if _reads_declared_keys(trial):
+        found.update(_without_effect(trial))
+    plain: Values = json.loads(json.dumps(found, default=str))
+    return plain
+
+
+def _without_effect(trial: TrialConfig) -> Values:
+    """Return the defaults of keys that have another value, but no effect."""
+    given, default = trial.to_dict(), TrialConfig().to_dict()
+    found = {}
+    for key in dotted_keys(TrialConfig):
+        usual = value_of(default, key)
+        if value_of(given, key) == usual or is_in(key, (*_LEAVES_A_TRACE, *_OF_OTHERS, *_LABELS)):
+            continue
+        if no_effect(trial, key, declared_reads) is not None:
+            found[key] = usual
+    return found

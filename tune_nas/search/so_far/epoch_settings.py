@@ -1,0 +1,199 @@
+"""What decides one epoch of a search, computed from its trial alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tune_nas.config import TrialConfig, UpdateConfig
+from tune_nas.search.optimizers import scheduled_rate
+from tune_nas.search.rules.stages import skip_dropout
+from tune_nas.search.so_far.deciding_keys import Values, is_in
+from tune_nas.search.update import coefficients
+
+BY_EPOCH = (
+    *("selection", "update", "optimizer.alphas"),
+    *("optimizer.weights.learning_rate", "optimizer.weights.learning_rate_min"),
+    *("relaxation.penalty", "relaxation.flops_weight", "relaxation.flops_bound"),
+    *("relaxation.samples", "relaxation.likelihood", "relaxation.temperature"),
+    *("relaxation.smoothing.start", "relaxation.smoothing.end"),
+    *("relaxation.auxiliary_skip", "relaxation.drop_path"),
+    *("schedule.epochs", "schedule.stages", "schedule.carry_over", "schedule.greedy"),
+    *("schedule.early_fixing", "schedule.lr_rule", "schedule.wipe_out", "schedule.stop"),
+    "schedule.eigenvalue.factor",
+)
+"""The keys and sections that matter through the settings below; all others matter from the start"""
+
+_OF_ALPHA = (
+    *("optimizer.alphas", "relaxation.penalty", "relaxation.flops_weight"),
+    *("relaxation.flops_bound", "relaxation.samples", "relaxation.likelihood"),
+    *("schedule.early_fixing", "schedule.lr_rule"),
+)
+_TEMPERED = ("gumbel", "concrete")
+_SECOND_ORDER = ("hessian", "epsilon", "unrolled_momentum")
+
+
+def from_the_start(trial: TrialConfig, values: Values) -> Values:
+    """Return what decides every epoch of a search.
+
+    Args:
+        trial: The trial.
+        values: The values of all keys that decide its search.
+    """
+    schedule, relaxation = trial.schedule, trial.relaxation
+    on_all = trial.update.level == "single" and trial.data.single_level == "all"
+    rules = ("stages", "greedy", "early_fixing", "lr_rule", "wipe_out", "eigenvalue")
+    return {
+        **{key: value for key, value in values.items() if not is_in(key, BY_EPOCH)},
+        "data.single_level": on_all,
+        "update.alpha_batch": trial.update.alpha_batch,
+        **{f"schedule.{rule}": bool(getattr(schedule, rule)) for rule in rules},
+        "schedule.stop": [bool(_bounds(trial)), schedule.stop.settled is not None],
+        "relaxation.auxiliary_skip": relaxation.auxiliary_skip.present,
+        "relaxation.drop_path": relaxation.drop_path > 0 and schedule.epochs > 1,  # a metric
+        # of all stages: the smallest batch of an evaluation follows from them
+        "schedule.stages.cells": sorted({stage.cells or 0 for stage in schedule.stages}),
+    }
+
+
+def of_epoch(trial: TrialConfig, values: Values, epoch: int) -> Values:
+    """Return what decides an epoch (0-based) of a search, besides `from_the_start`.
+
+    Args:
+        trial: The trial.
+        values: The values of all keys that decide its search.
+        epoch: The epoch, as the schedule counts it.
+    """
+    relaxation, epochs = trial.relaxation, trial.schedule.epochs
+    found: Values = {
+        "optimizer.weights": scheduled_rate(trial, epoch),
+        "relaxation.auxiliary_skip": relaxation.auxiliary_skip.weight(epoch, epochs),
+        "relaxation.drop_path": relaxation.drop_path_in(epoch, epochs),
+    }
+    if relaxation.smoothing.kind != "none":
+        found["relaxation.smoothing"] = relaxation.smoothing.radius(epoch, epochs)
+    if relaxation.kind in _TEMPERED or relaxation.weights in _TEMPERED:
+        found["relaxation.temperature"] = relaxation.temperature.in_epoch(epoch, epochs)
+    if trial.schedule.stages:
+        found["schedule.stages"] = _of_stage(trial, epoch)
+    if trial.schedule.greedy is not None:
+        found.update(_of_greedy(trial, values, epoch))
+    if moves_alphas(trial, epoch):
+        found.update(_of_alpha(trial, values, epoch))
+    found.update(_of_end(trial, epoch))
+    return found
+
+
+def moves_alphas(trial: TrialConfig, epoch: int) -> bool:
+    """Return whether α may move in an epoch (0-based): not in the warm-up of a stage."""
+    return epoch - trial.schedule.stage_of(epoch)[1] >= trial.update.warmup
+
+
+def steps_alphas(trial: TrialConfig, epoch: int) -> bool:
+    """Return whether α, or its controller, moves in an epoch (0-based)."""
+    if not moves_alphas(trial, epoch):
+        return False
+    factors = coefficients(trial.update.in_epoch(epoch))
+    return trial.relaxation.kind == "controller" or (factors.train, factors.valid) != (0.0, 0.0)
+
+
+def _of_alpha(trial: TrialConfig, values: Values, epoch: int) -> Values:
+    """Return what decides an epoch after the warm-up: α's step, and the rules that then act."""
+    schedule = trial.schedule
+    found: Values = {}
+    if steps_alphas(trial, epoch):
+        found["update"] = _of_update(trial, trial.update.in_epoch(epoch))
+        found.update(_within(values, _OF_ALPHA))
+    rules = (schedule.early_fixing, schedule.lr_rule, schedule.wipe_out)
+    if any(rules) or _bounds(trial) or schedule.stop.settled is not None:
+        found["update.warmup"] = "over"
+        found.update(_within(values, ("schedule.early_fixing", "schedule.lr_rule")))
+        found["schedule.stop"] = [_bounds(trial), *_of_stop(trial, epoch)]
+    if schedule.lr_rule is not None or _bounds(trial):  # they read the genotype
+        found.update(_within(values, ("selection",)))
+    by_length = trial.optimizer.alphas.step_rule == "regret"
+    if schedule.wipe_out is not None or by_length:
+        # the number of α's steps in the whole search
+        found["schedule"] = _within(
+            values,
+            ("schedule.wipe_out", "schedule.epochs", "schedule.stages", "update"),
+        )
+    return found
+
+
+def _of_update(trial: TrialConfig, update: UpdateConfig) -> Values:
+    factors = coefficients(update)
+    content = update.to_dict()
+    named = ("level", "lambda", "lambda_prime", "second_order_form", "phases", "warmup")
+    unread = named if update.order == 2 else (*named, *_SECOND_ORDER)
+    return {
+        **{key: value for key, value in content.items() if key not in unread},
+        "coefficients": [factors.train, factors.valid],
+        # of the whole search, whatever a phase says
+        "weight_steps": trial.update.weight_steps,
+        "policy": trial.update.policy.to_dict() if trial.relaxation.kind == "controller" else None,
+    }
+
+
+def _of_stage(trial: TrialConfig, epoch: int) -> Values:
+    """Return a stage's own settings, those that its start reads, and its skip dropout."""
+    schedule = trial.schedule
+    index, start = schedule.stage_of(epoch)
+    stage = schedule.stages[index]
+    groups = [] if index == 0 else [schedule.stages[index - 1].groups]
+    content = {k: v for k, v in stage.to_dict().items() if k not in ("epochs", "skip_dropout")}
+    return {
+        **content,
+        "index": index,
+        "groups before": groups,
+        "carry_over": None if index == 0 else schedule.carry_over,
+        "skip dropout": skip_dropout(stage, epoch - start, trial.update.warmup),
+    }
+
+
+def _of_greedy(trial: TrialConfig, values: Values, epoch: int) -> Values:
+    """Return the settings of a decision at the end of an epoch, and the epochs it may look back."""
+    greedy = trial.schedule.greedy
+    assert greedy is not None
+    found: Values = {"schedule.greedy.history": min(greedy.history, epoch + 1)}
+    since = epoch - greedy.warmup
+    if since < 0 or since % greedy.every:
+        return found
+    found["schedule.greedy"] = {
+        key: value
+        for key, value in greedy.to_dict().items()
+        if key not in ("warmup", "every", "history")
+    }
+    # Other selections choose the largest weight.
+    if trial.selection.kind == "perturbation":
+        found.update(_within(values, ("selection.kind", "selection.perturbation")))
+    return found
+
+
+def _of_stop(trial: TrialConfig, epoch: int) -> list[int | None]:
+    """Return the bounds on the counts that may end the search after this epoch; None if none."""
+    stop = trial.schedule.stop
+    counted = sum(moves_alphas(trial, each) for each in range(epoch + 1))
+    patience = stop.patience if _bounds(trial) and counted >= stop.patience else None
+    ranked = stop.settled is not None and counted > stop.settled
+    return [patience, stop.settled if ranked else None]
+
+
+def _of_end(trial: TrialConfig, epoch: int) -> Values:
+    """Return whether an epoch is the last one, which rules may know, and where one may go back."""
+    schedule, found = trial.schedule, dict[str, object]()
+    rule = schedule.eigenvalue
+    if rule is not None and epoch - rule.distance >= rule.start:
+        found["schedule.eigenvalue.factor"] = rule.factor
+    if rule is not None or _bounds(trial) or schedule.stop.settled is not None or trial.probes:
+        found["schedule.epochs"] = epoch == schedule.epochs - 1
+    return found
+
+
+def _bounds(trial: TrialConfig) -> Mapping[str, object]:
+    stop = trial.schedule.stop
+    bounds = {"convolutions": stop.convolutions, "skips": stop.skips}
+    return {key: dict(value) for key, value in bounds.items() if value}
+
+
+def _within(values: Values, sections: tuple[str, ...]) -> Values:
+    return {key: value for key, value in values.items() if is_in(key, sections)}
