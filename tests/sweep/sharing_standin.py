@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from standin import StandIn, StandInTask
 
 from tune_nas.config import TrialConfig
-from tune_nas.sweep.reports_file import Report, read_reports
+from tune_nas.sweep.reports_file import Report
 from tune_nas.tasks import Inputs, RetrainTask, SearchTask, Task
 
 SWITCH = 3
@@ -39,23 +40,21 @@ class Sharing(StandIn):
         valid = epoch + self.trial.seed / 10 + 100 * rate - last
         return {"valid_accuracy": valid, "train_accuracy": valid + 1}
 
-    def branch(self, folder: Path) -> list[Report]:
+    def branch(self, folder: Path, reports: Sequence[Report]) -> list[Report]:
         self.load(folder)
-        reports = read_reports(folder)
-        for report in reports:
-            if self.given is None:
-                report |= self.accuracies(report["epoch"])
-        return reports
+        return [
+            report if self.given else {**report, **self.accuracies(report["epoch"])}
+            for report in reports
+        ]
 
 
 class SharingTask(StandInTask):
-    def shared_epochs(self, first: TrialConfig, second: TrialConfig) -> int:
+    def course(self, trial: TrialConfig) -> Sequence[str]:
         if self._task.name == "retrain":
-            return self._task.shared_epochs(first, second)
-        if first.seed != second.seed:
-            return 0
-        rates = [trial.optimizer.alphas.learning_rate for trial in (first, second)]
-        return self.epochs(first) if rates[0] == rates[1] else SWITCH
+            return self._task.course(trial)
+        epochs = range(1, self.epochs(trial) + 1)
+        rate = trial.optimizer.alphas.learning_rate
+        return [f"{trial.seed} {epoch} {rate if epoch > SWITCH else ''}" for epoch in epochs]
 
     def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Sharing:
         return Sharing(trial, inputs.genotype)

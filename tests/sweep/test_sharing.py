@@ -8,7 +8,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from tune_nas.sweep.runs.plan import Plan, State
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.sweep.sharing.job_epochs import asha_stops, shared_epochs
+from tune_nas.sweep.sharing.courses import asha_stops
 from tune_nas.sweep.sharing.sharing import Sharing
 from tune_nas.sweep.sharing.sharing_source import SharingSource
 from tune_nas.sweep.sources import ListSource
@@ -166,8 +165,7 @@ def test_several_at_a_time_run_no_epoch_twice(tmp_path: Path, seed: int) -> None
     (phase,) = phases_of(plan)
     listed = phase.source({"search": records})
     assert isinstance(listed, ListSource)
-    shared = partial(shared_epochs, task=SHARING["search"])
-    source = SharingSource(listed, Sharing(listed.jobs, records, shared))
+    source = SharingSource(listed, Sharing(listed.jobs, records, SHARING["search"]))
     assert source.epochs_ahead() == 2 * (SWITCH + 2 * 2)
     running: dict[str, tuple[TrialEpochs, Path]] = {}
     waited = False
@@ -202,9 +200,13 @@ def test_the_epochs_after_which_asha_may_stop(tmp_path: Path) -> None:
     plan = Plan(Storage(tmp_path / "runs"), sweep, base_trials(sweep), State())
     listed = phases_of(plan)[0].source({"search": read_records(plan)["search"]})
     assert isinstance(listed, ListSource)
-    assert asha_stops(sweep, listed.jobs) == [2, 5, 13][:-1]
+    assert asha_stops(sweep, listed.jobs) == [2, 5]
     scheduler = Asha(
         metric="valid_accuracy", mode="max", epochs=13, grace_period=2, reduction_factor=2.5
     )
-    assert sorted(math.ceil(rung) for rung in scheduler.rungs()) == [2, 5, 13]
+    assert sorted(math.ceil(rung) for rung in scheduler.rungs()) == [
+        2,
+        5,
+        13,
+    ]  # the last of them is the end
     assert asha_stops(sweep.model_copy(update={"scheduler": "none"}), listed.jobs) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from tune_nas.sweep.interruption import Interruption
@@ -12,7 +11,7 @@ from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phases import Known, Phase
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.sharing.job_epochs import asha_stops, shared_epochs
+from tune_nas.sweep.sharing.courses import asha_stops
 from tune_nas.sweep.sharing.sharing import Sharing
 from tune_nas.sweep.sharing.sharing_source import SharingSource
 from tune_nas.sweep.sources import ListSource, Source
@@ -65,10 +64,8 @@ class PhaseRunner(ABC):
 
     def _sharing(self, phase: Phase, source: ListSource, records: Records) -> Source:
         """Return the source in which trials that are the same so far run their epochs once."""
-        own = self._tasks.get(phase.task)
-        shared = partial(shared_epochs, task=own)
         stops = asha_stops(self._plan.sweep, source.jobs) if phase.early_stopping else []
-        sharing = Sharing(source.jobs, records, shared, stops)
+        sharing = Sharing(source.jobs, records, self._tasks.get(phase.task), stops)
         return SharingSource(source, sharing) if sharing.any else source
 
     @abstractmethod

@@ -13,6 +13,7 @@ from typing import Any, Required, TypedDict
 from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
+from tune_nas.library import stored_trial
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.reports_file import TAKEN, TAKEN_FROM, Report, read_reports, write_reports
 from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints, number_of
@@ -35,6 +36,7 @@ class TrialSetup(TypedDict, total=False):
         branches: Other trials that are the same so far, best first.
         keep: The epochs after which it keeps a checkpoint for other trials.
         stops: The epochs after which a scheduler may stop it.
+        watched: Trials, as dicts, that need more in its checkpoints than it does itself.
     """
 
     job: Required[dict[str, Any]]
@@ -44,6 +46,7 @@ class TrialSetup(TypedDict, total=False):
     branches: list[Branch]
     keep: list[int]
     stops: list[int]
+    watched: list[dict[str, Any]]
 
 
 class TrialEpochs:
@@ -83,7 +86,7 @@ class TrialEpochs:
     def _set_up(self, config: TrialSetup, task: Task | None) -> None:
         self._folder = config.get("folder", "")
         self._resume_from = config.get("resume_from", [])
-        self._job = _in_folders(config, [*self._resume_from, self._folder])
+        self._job = _running(config, [*self._resume_from, self._folder])
         self._task = task
         self._notes: list[str] = []
         self._reports: list[Report] = []
@@ -210,11 +213,12 @@ class TrialEpochs:
         return min(known, len(self._reports) - 1) if self._learner.done else known
 
 
-def _in_folders(config: TrialSetup, folders: Sequence[str]) -> Job:
-    """Return the job of a trial, with the trial's folders among its inputs."""
+def _running(config: TrialSetup, folders: Sequence[str]) -> Job:
+    """Return the job of a trial, with inputs that are known only while it runs."""
     job = Job.from_dict(config["job"])
     known = tuple(folder for folder in folders if folder)
-    return replace(job, inputs=replace(job.inputs, folders=known))
+    watched = [stored_trial(trial, "a watched trial") for trial in config.get("watched", [])]
+    return replace(job, inputs=replace(job.inputs, folders=known, watched=tuple(watched)))
 
 
 def _earlier(folders: Sequence[str], job: Job) -> Iterator[str]:

@@ -39,6 +39,7 @@ def begin_session(
     if sharing is not None:
         setup["branches"] = sharing.branches(job)
         setup["keep"], setup["stops"] = sharing.kept(job), sharing.stops
+        setup["watched"] = [trial.to_dict() for trial in sharing.watched(job)]
     record.folders.append(folder)
     records.save(record)
     return name, setup

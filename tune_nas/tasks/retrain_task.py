@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import torch
 
 from tune_nas.config import TrialConfig
@@ -37,10 +40,10 @@ class RetrainTask(Task):
         """Return the number of processes that share every batch."""
         return trial.runtime.workers
 
-    def shared_epochs(self, first: TrialConfig, second: TrialConfig) -> int:
-        """Return all epochs if the trials train a genotype in the same way; otherwise 0."""
-        same = decided_by(first, Decides.RETRAIN) == decided_by(second, Decides.RETRAIN)
-        return self.epochs(first) if same else 0
+    def course(self, trial: TrialConfig) -> Sequence[str]:
+        """Return the same text for each epoch: the rate of each depends on the number of epochs."""
+        values = decided_by(trial, Decides.RETRAIN)
+        return [json.dumps(values, sort_keys=True, default=str)] * self.epochs(trial)
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the retraining run once, on the CPU; without a genotype, only read its data."""

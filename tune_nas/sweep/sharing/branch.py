@@ -39,8 +39,12 @@ class Branch(TypedDict):
 class Branching(Protocol):
     """A learner that can start from a checkpoint of a trial that is only the same so far."""
 
-    def branch(self, folder: Path) -> list[Report]:
+    def branch(self, folder: Path, reports: Sequence[Report]) -> list[Report]:
         """Take over the state of a checkpoint of another trial.
+
+        Args:
+            folder: The checkpoint.
+            reports: The reports of the other trial.
 
         Returns:
             The reports that this learner would have made in these epochs, in order.
@@ -99,14 +103,22 @@ def start_from(learner: Learner, checkpoint: str) -> list[Report]:
         StorageError: If it cannot be reached.
     """
     with fetched(checkpoint) as folder:
-        reports = read_reports(folder)
-        if isinstance(learner, Branching):
-            reports = learner.branch(folder)
-        else:
-            learner.load(folder)
+        reports = take(learner, folder, read_reports(folder))
     if reports[-1]["epoch"] != learner.epoch:
         raise CheckpointError(f"{checkpoint}: its results are not those of its state")
     return reports
+
+
+def take(learner: Learner, folder: Path, reports: Sequence[Report]) -> list[Report]:
+    """Let a new learner take over the state in a local folder; return its reports.
+
+    Raises:
+        CheckpointError: If it is damaged, or the trials are not the same so far.
+    """
+    if isinstance(learner, Branching):
+        return learner.branch(folder, reports)
+    learner.load(folder)
+    return list(reports)
 
 
 def _checkpoints(folders: Sequence[str]) -> Iterator[tuple[int | None, str]]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from tune_nas.config import TrialConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.sharing.branch import Branch
 from tune_nas.sweep.sharing.common_epochs import CommonEpochs
+from tune_nas.sweep.sharing.courses import course_of
+from tune_nas.tasks import Task, find_task
 
 _MOST_BRANCHES = 4  # checkpoints of further trials would only serve if all of these are damaged
-
-SharedEpochs = Callable[[Job, Job], int]
-"""Returns the number of first epochs that two jobs have in common."""
 
 
 class Sharing:
@@ -26,21 +26,26 @@ class Sharing:
     Args:
         jobs: The jobs of the phase, in the order in which they run.
         records: Records of the phase.
-        shared: Returns the number of first epochs that two jobs have in common.
+        task: Task of the jobs; None for the task that they name.
         stops: The epochs after which a scheduler may stop a trial.
     """
 
     def __init__(
-        self, jobs: Iterable[Job], records: Records, shared: SharedEpochs, stops: Sequence[int] = ()
+        self,
+        jobs: Iterable[Job],
+        records: Records,
+        task: Task | None = None,
+        stops: Sequence[int] = (),
     ) -> None:
         self._jobs = {job.id: job for job in jobs}
-        self._records, self.stops = records, list(stops)
-        self._common = CommonEpochs(self._jobs.items(), shared, sort_of)
+        self._records, self._task, self.stops = records, task, list(stops)
+        courses = {name: course_of(job, task) for name, job in self._jobs.items()}
+        self._common = CommonEpochs(courses)
 
     @property
     def any(self) -> bool:
         """Whether any two trials have an epoch in common."""
-        return any(self._common.relatives(name) for name in self._jobs)
+        return self._common.any
 
     def waits(self, job: Job, running: Collection[str]) -> bool:
         """Return whether a running trial has yet to run epochs that a job can take over."""
@@ -70,6 +75,15 @@ class Sharing:
                 epochs |= {epoch for epoch in wanted if not self._has(epoch, name, relatives)}
         return sorted(epochs)
 
+    def watched(self, job: Job) -> list[TrialConfig]:
+        """Return the trials that are to start from a job's checkpoints and that it watches for."""
+        others = [self._jobs[name] for name in self._common.relatives(job.id)]
+        return [
+            each.trial
+            for each in others
+            if (self._task or find_task(each.task)).must_be_watched(each.trial)
+        ]
+
     def left(self, jobs: Iterable[Job]) -> int:
         """Return the number of epochs that are to be run for jobs that have not started."""
         taken = self._common.taken_over()
@@ -86,8 +100,3 @@ class Sharing:
     def _epoch(self, name: str) -> int:
         record = self._records.get(name)
         return 0 if record is None else record.epoch
-
-
-def sort_of(job: Job) -> str:
-    """Return a text that is equal for jobs that can have an epoch in common."""
-    return f"{job.task} {job.seed} {job.inputs.genotype}"
