@@ -33,12 +33,9 @@ class Run:
 
     def __init__(self, folder: Path, own: TrialConfig, **more: Any) -> None:
         self.folder = folder
-        self.setup: TrialSetup = {
-            "job": Job("search-00000", "search", "search", own).to_dict(),
-            "folder": str(folder),
-            "recorded": 0,
-            **more,
-        }
+        job = Job("search-00000", "search", "search", own).to_dict()
+        self.setup: TrialSetup = {"job": job, "folder": str(folder), "recorded": 0}
+        self.setup.update(more)  # type: ignore[typeddict-item]
         self.reports: list[dict[str, Any]] = []
         self.start()
 

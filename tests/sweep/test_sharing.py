@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ def run(folder: Path, **changes: Any) -> dict[str, list[Record]]:
 
 def results(found: dict[str, list[Record]]) -> list[tuple[Any, ...]]:
     def own(record: Record) -> tuple[Any, ...]:
-        settings = record.job.to_dict()
-        del settings["trial"]["description"]  # it has the test's own folder
+        trial = record.job.trial.model_copy(update={"description": ""})  # it has the test's folder
+        settings = replace(record.job, trial=trial)
         ends = (record.status, record.reason, record.error, record.genotype)
         return (settings, ends, record.history, record.orders)
 
@@ -204,9 +205,5 @@ def test_the_epochs_after_which_asha_may_stop(tmp_path: Path) -> None:
     scheduler = Asha(
         metric="valid_accuracy", mode="max", epochs=13, grace_period=2, reduction_factor=2.5
     )
-    assert sorted(math.ceil(rung) for rung in scheduler.rungs()) == [
-        2,
-        5,
-        13,
-    ]  # the last of them is the end
+    assert sorted(math.ceil(rung) for rung in scheduler.rungs()) == [2, 5, 13]
     assert asha_stops(sweep.model_copy(update={"scheduler": "none"}), listed.jobs) == []
