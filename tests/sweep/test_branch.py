@@ -11,10 +11,12 @@ from sharing_standin import SHARING, SWITCH, Sharing, epochs_run
 
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.made_with import made_with
 from tune_nas.sweep.sharing.branch import Branch, keep, kept_epoch
 from tune_nas.sweep.trial_epochs import TrialEpochs, TrialSetup
 
 EPOCHS = 6
+MADE_WITH = made_with(TrialConfig())
 
 
 def trial(rate: float, lambda_: float = 0, seed: int = 0) -> TrialConfig:
@@ -70,13 +72,15 @@ def alone(own: TrialConfig) -> list[dict[str, Any]]:
 
 
 def own_entries(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    others = ("done", "genotype", "taken", "taken_from", "notes")
+    others = ("done", "genotype", "taken", "taken_from", "notes", "made_with")
     return [{k: v for k, v in report.items() if k not in others} for report in reports]
 
 
 def first_of(folder: Path, **more: Any) -> Branch:
     Run(folder / "first", trial(0.01), keep=[SWITCH], **more).go()
-    return Branch(trial="first", epochs=SWITCH, folders=[str(folder / "first")])
+    return Branch(
+        trial="first", epochs=SWITCH, folders=[str(folder / "first")], made_with=MADE_WITH
+    )
 
 
 def test_it_reports_all_epochs_as_if_it_had_run_them(tmp_path: Path) -> None:
@@ -110,10 +114,20 @@ def test_a_failure_while_results_are_taken_over_loses_none(tmp_path: Path) -> No
     assert own_entries(second.go(EPOCHS - 1)) == alone(trial(0.2))
 
 
+def test_results_of_another_version_are_not_taken_over(tmp_path: Path) -> None:
+    branch = first_of(tmp_path)
+    ran = tmp_path / "ran"
+    own = trial(0.2).model_copy(update={"description": f'{{"ran": "{ran}"}}'})
+    Run(tmp_path / "second", own, branches=[{**branch, "made_with": "torch 1.0"}]).go()
+    assert len(epochs_run(ran)) == EPOCHS
+
+
 def test_its_state_is_never_further_than_the_next_stop(tmp_path: Path) -> None:
     """A scheduler may stop it after epoch 2: its checkpoint is then that of epoch 2."""
     Run(tmp_path / "first", trial(0.01), keep=[2, SWITCH]).go()
-    branch = Branch(trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")])
+    branch = Branch(
+        trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")], made_with=MADE_WITH
+    )
     second = Run(tmp_path / "second", trial(0.2), branches=[branch], stops=[2, 4])
     epochs = []
     for _ in range(EPOCHS):
@@ -126,7 +140,9 @@ def test_its_state_is_never_further_than_the_next_stop(tmp_path: Path) -> None:
 
 def test_the_end_of_a_trial_that_was_stopped_early(tmp_path: Path) -> None:
     Run(tmp_path / "first", trial(0.01)).go(2)
-    branch = Branch(trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")])
+    branch = Branch(
+        trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")], made_with=MADE_WITH
+    )
     second = Run(tmp_path / "second", trial(0.2), branches=[branch])
     assert own_entries(second.go()) == alone(trial(0.2))
     assert second.reports[0]["taken"] == "2"
@@ -134,7 +150,9 @@ def test_the_end_of_a_trial_that_was_stopped_early(tmp_path: Path) -> None:
 
 def test_a_twin_runs_nothing(tmp_path: Path) -> None:
     Run(tmp_path / "first", trial(0.01)).go()
-    branch = Branch(trial="first", epochs=EPOCHS, folders=[str(tmp_path / "first")])
+    branch = Branch(
+        trial="first", epochs=EPOCHS, folders=[str(tmp_path / "first")], made_with=MADE_WITH
+    )
     ran = tmp_path / "ran"
     own = trial(0.01, lambda_=2).model_copy(update={"description": f'{{"ran": "{ran}"}}'})
     second = Run(tmp_path / "second", own, branches=[branch])
@@ -167,7 +185,9 @@ def test_a_damaged_later_checkpoint_loses_no_state(tmp_path: Path) -> None:
     """The trial has taken over 2 epochs; the checkpoint for the third is damaged."""
     Run(tmp_path / "first", trial(0.01), keep=[2, SWITCH]).go()
     (tmp_path / "first" / f"kept_{SWITCH:06d}" / "search.pt").write_text("damaged")
-    branch = Branch(trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")])
+    branch = Branch(
+        trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")], made_with=MADE_WITH
+    )
     second = Run(tmp_path / "second", trial(0.2), branches=[branch], stops=[2])
     with pytest.warns(UserWarning, match="skipped a damaged checkpoint"):
         second.go()

@@ -47,12 +47,14 @@ class NoTracking:
         """Write nothing."""
 
 
-def run(folder: Path, **changes: Any) -> dict[str, list[Record]]:
+def run(folder: Path, name: str = "s", **changes: Any) -> dict[str, list[Record]]:
     """Run or resume a sweep of stand-ins in this process."""
     own = {"parameters": PARAMETERS, "seeds": 2, "epochs": EPOCHS, "retrain": "each", **changes}
     orders = {"ran": str(folder / "ran")}
     sweep = load_sweep(write_sweep(folder / "input", orders, **own))
-    plan = Plan(Storage(folder / "runs"), sweep, base_trials(sweep), State())
+    sweep = sweep.model_copy(update={"name": name})
+    plan = Plan(Storage(folder / "runs" / name), sweep, base_trials(sweep), State())
+    plan.write()
     known = read_records(plan)
     options = RunOptions(storage=str(folder / "runs"), quiet=True, max_failures=0)
     interruption = Interruption(lambda: False)
@@ -193,6 +195,40 @@ def test_several_at_a_time_run_no_epoch_twice(tmp_path: Path, seed: int) -> None
     assert len(epochs_run(tmp_path / "ran")) == 2 * (SWITCH + 2 * 2)
     separate = run(tmp_path / "off", share=False, retrain=0)["search"]
     assert [r.history for r in records] == [r.history for r in separate]
+
+
+def test_finished_trials_of_another_run_are_taken_over(tmp_path: Path) -> None:
+    """The second sweep has one more rate; the third one does not reuse, and runs everything."""
+    first = {**PARAMETERS, "optimizer.alphas.learning_rate": {"grid": [0.03]}}
+    run(tmp_path, "first", parameters=first)
+    before = len(epochs_run(tmp_path / "ran"))
+    assert before == 2 * EPOCHS + 2
+    reused = run(tmp_path, "second", reuse=True)
+    # epochs of the other rate, one run for both λ, and no retraining run: the cell is the same one
+    assert len(epochs_run(tmp_path / "ran")) == before + 2 * EPOCHS
+    sources = {record.taken_from for phase in reused.values() for record in phase}
+    assert {"first/search-00000", "first/search-00001", "first/retrain-00000"} <= sources
+    separate = run(tmp_path, "third", share=False)
+    assert results(reused) == results(separate)
+    assert {record.taken for phase in separate.values() for record in phase} == {0}
+
+
+def test_what_is_not_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials that failed, whose checkpoints are gone, or of another version of the results."""
+    one = {"parameters": {"update.lambda": {"grid": [0, 1]}}, "seeds": 1, "retrain": 0}
+    run(tmp_path, "first", **one)
+    ran = tmp_path / "ran"
+    assert len(epochs_run(ran)) == EPOCHS  # both values are the same until their last epoch
+    run(tmp_path, "second", reuse=True, **one)
+    assert len(epochs_run(ran)) == EPOCHS
+    with monkeypatch.context() as patch:
+        patch.setattr("tune_nas.sweep.made_with.RESULTS_VERSION", 2)
+        run(tmp_path, "of-another-version", reuse=True, **one)
+    assert len(epochs_run(ran)) == 2 * EPOCHS
+    for checkpoints in tmp_path.glob("runs/*/search/search-*"):
+        shutil.rmtree(checkpoints)
+    run(tmp_path, "third", reuse=True, **one)
+    assert len(epochs_run(ran)) == 3 * EPOCHS
 
 
 def test_the_epochs_after_which_asha_may_stop(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from tune_nas.sweep.runs.stored import read_stored
 REPORTS = "reports.json"
 TAKEN_FROM, TAKEN = "taken_from", "taken"
 """Entries of a report, as text: the trial that ran the epoch, and the number of such epochs."""
+MADE_WITH = "made_with"
+"""Entry of a report, as text: what the results depend on besides the trial."""
 
 Report = dict[str, Any]
 """The metrics of an epoch with the genotype and the remarks, in the learner's order."""

@@ -15,7 +15,15 @@ from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
 from tune_nas.library import stored_trial
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.reports_file import TAKEN, TAKEN_FROM, Report, read_reports, write_reports
+from tune_nas.sweep.made_with import made_with
+from tune_nas.sweep.reports_file import (
+    MADE_WITH,
+    TAKEN,
+    TAKEN_FROM,
+    Report,
+    read_reports,
+    write_reports,
+)
 from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints, number_of
 from tune_nas.sweep.sharing.branch import Branch, checkpoints_of, keep, start_from
 from tune_nas.tasks import Task, find_task
@@ -93,8 +101,10 @@ class TrialEpochs:
         self._reported = 0
         self._taken_from, self._taken = "", 0
         self._branches = config.get("branches", [])
+        self._made_with = ""
         self._keep, self._stops = config.get("keep", []), config.get("stops", [])
         self._learner = self.make_learner()
+        self._made_with = made_with(self._job.trial)
         self._recorded = config["recorded"]
         if self._load_first(_earlier(self._resume_from, self._job)):
             self._reported = self._count_recorded(self._recorded)
@@ -121,6 +131,7 @@ class TrialEpochs:
         if report["epoch"] <= self._taken:
             report |= {TAKEN_FROM: self._taken_from, TAKEN: str(self._taken)}
         self._reported += 1
+        report[MADE_WITH] = self._made_with
         report["done"] = self._learner.done and self._reported == len(self._reports)
         if self._notes:
             report["notes"] = " | ".join(self._notes)
@@ -185,7 +196,11 @@ class TrialEpochs:
         """Take over epochs that other trials have run; return whether a report is left then."""
         before, length = self._learner.epoch, self._job.epochs
         most = min((stop for stop in self._stops if stop > before), default=length)
-        ahead = [branch for branch in self._branches if branch["epochs"] > before]
+        ahead = [
+            branch
+            for branch in self._branches
+            if branch["epochs"] > before and branch["made_with"] == self._made_with
+        ]
         found = checkpoints_of(ahead, range(before + 1, most + 1))
         if not found:
             return False

@@ -19,7 +19,7 @@ from tune_nas.retrain.retrain_checks import (
     check_retrain_size,
     final_space,
 )
-from tune_nas.spaces import Genotype
+from tune_nas.spaces import Genotype, load_space
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 
 
@@ -42,7 +42,8 @@ class RetrainTask(Task):
 
     def course(self, trial: TrialConfig) -> Sequence[str]:
         """Return the same text for each epoch: the rate of each depends on the number of epochs."""
-        values = decided_by(trial, Decides.RETRAIN)
+        spaces = [load_space(trial.space.name).to_dict(), final_space(trial).to_dict()]
+        values = [decided_by(trial, Decides.RETRAIN), spaces]
         return [json.dumps(values, sort_keys=True, default=str)] * self.epochs(trial)
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:

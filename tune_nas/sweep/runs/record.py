@@ -27,6 +27,8 @@ class Record:
         lasting: Whether a retry would fail in the same way.
         taken: Number of first epochs that another trial ran for it, being the same so far.
         taken_from: That trial, after the name of its sweep if that is another one.
+        decided: A digest of everything that decides its results; empty if that is not known.
+        made_with: What they depend on besides, from `tune_nas.sweep.made_with`.
     """
 
     job: Job
@@ -44,6 +46,8 @@ class Record:
     lasting: bool = False
     taken: int = 0
     taken_from: str = ""
+    decided: str = ""
+    made_with: str = ""
 
     @property
     def ended(self) -> bool:

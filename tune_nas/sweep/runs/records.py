@@ -15,7 +15,7 @@ from typing import Any
 from tune_nas.learner import ENDED
 from tune_nas.status import Status
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.reports_file import TAKEN, TAKEN_FROM
+from tune_nas.sweep.reports_file import MADE_WITH, TAKEN, TAKEN_FROM
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.record_files import RecordFiles
 from tune_nas.sweep.runs.storage import Storage
@@ -80,6 +80,7 @@ class Records:
         record.times.append(time.time())
         record.genotype = result.get("genotype") or record.genotype
         record.reason = result.get(ENDED, "")
+        record.made_with = result.get(MADE_WITH, record.made_with)
         if int(result.get(TAKEN, 0)) > record.taken:
             record.taken, record.taken_from = int(result[TAKEN]), result[TAKEN_FROM]
         if stopped:

@@ -28,11 +28,13 @@ class Branch(TypedDict):
         trial: Its id, after the name of its sweep if that is another one.
         epochs: The number of first epochs in which both are the same.
         folders: Its folders or URIs, one per session, oldest first.
+        made_with: What its results depend on besides the trial; empty if that is not known.
     """
 
     trial: str
     epochs: int
     folders: list[str]
+    made_with: str
 
 
 @runtime_checkable

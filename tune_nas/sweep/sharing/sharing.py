@@ -58,8 +58,13 @@ class Sharing:
             record = self._records.get(name)
             epochs = self._common.of(name, job.id)
             if record is not None and record.epoch:
-                branch = Branch(trial=name, epochs=epochs, folders=list(record.folders))
-                found.append((min(epochs, record.epoch), branch))
+                own = Branch(
+                    trial=name,
+                    epochs=epochs,
+                    folders=list(record.folders),
+                    made_with=record.made_with,
+                )
+                found.append((min(epochs, record.epoch), own))
         found.sort(key=lambda each: -each[0])
         return [branch for _, branch in found[:_MOST_BRANCHES]]
 
