@@ -40,8 +40,9 @@ LAMBDA_ON_PC_DARTS: dict[str, Any] = {
     "trial": "pc-darts",
     "set": {
         "space": {"name": "nasbench201", "init_channels": 8, "cells": 1},
-        "data.train_images": 512,
+        "data.train_images": 256,
         "schedule.batch_size": 32,
+        "runtime.implementation": "torch",
         "update.level": "mixed",
     },
     "parameters": {"update.lambda": {"grid": [0, 0.1, 1, 10, 999, float("inf")]}},
