@@ -45,7 +45,7 @@ from tune_nas.search.probes import (
 from tune_nas.search.rules import Rule, make_rules
 from tune_nas.search.selection import make_selection
 from tune_nas.search.so_far.branching import (
-    Records,
+    Parts,
     Report,
     check_branch,
     make_again,
@@ -311,10 +311,14 @@ class Search(ControlledTraining):
         state = load_state(folder, name=STATE_FILE)
         with taking(folder):
             pair = check_branch(self.trial, state)
-            own = own_state(self, pair, state)
+            own = own_state(self.trial, self.state_dict(), pair, state)
             self._choice_history.load_state_dict(state["choice_history"])
-            records = Records(self.findings, self._choice_history)
-            made = make_again(self, records, pair, state, reports)
+            parts = Parts(
+                *(self.alphas, self.betas, self.choices, self.selection),
+                *(self.findings, self._choice_history),
+                alphas_rate(self.optimizers.config.alphas),
+            )
+            made = make_again(parts, pair, state, reports)
             own["history"] = [metrics for metrics, _ in made]
             own["findings"] = self.findings.state_dict()
             self.load_state_dict(own)

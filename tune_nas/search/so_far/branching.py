@@ -13,11 +13,12 @@ from tune_nas.config.earlier import earlier_rules
 from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.learner import ENDED
 from tune_nas.library import stored_trial
-from tune_nas.search.controlled_training import ControlledTraining
+from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.metrics import Metrics
-from tune_nas.search.optimizers import alphas_rate
 from tune_nas.search.probes.choice_history import ChoiceHistory
 from tune_nas.search.probes.genotype_metrics import GenotypeMetrics
+from tune_nas.search.relaxation import Alphas, Betas
+from tune_nas.search.selection import Selection
 from tune_nas.search.so_far.course import Course
 from tune_nas.search.so_far.epoch_settings import steps_alphas
 from tune_nas.search.so_far.watching import Seen, key_of, seen_in
@@ -53,16 +54,26 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Records:
-    """The records of a search that a branch makes again, or reads.
+class Parts:
+    """The parts of a search with which it makes the reports of earlier epochs again.
 
     Args:
-        findings: The metrics of genotypes.
-        choices: β and the remaining operations of each epoch.
+        alphas: α by cell type.
+        betas: β by cell type.
+        choices: The remaining operations.
+        selection: Its selection.
+        findings: Its records of genotypes, without any yet.
+        choice_history: β and the remaining operations of each epoch of the state.
+        rate: α's learning rate.
     """
 
+    alphas: Alphas
+    betas: Betas
+    choices: CandidateMask
+    selection: Selection
     findings: GenotypeMetrics
-    choices: ChoiceHistory
+    choice_history: ChoiceHistory
+    rate: float
 
 
 def check_branch(own: TrialConfig, state: State) -> Pair:
@@ -86,10 +97,12 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
     pair = Pair(*courses, courses[0].shared_with(courses[1], watched=True))
     epoch, stopped = state["epoch"], state["stop"]["epoch"]
     if epoch > pair.shared:
-        keys = ", ".join(courses[0].differing(courses[1], pair.shared)[:_MOST_NAMED])
+        keys = courses[0].differing(courses[1], pair.shared)
+        matter = "matters" if len(keys) == 1 else "matter"
         raise CheckpointError(
             f"the checkpoint is of epoch {epoch} of another search, which is the same only for "
-            f"{pair.shared} epochs: {keys or 'a key'} matters from epoch {pair.shared + 1} on"
+            f"{pair.shared} epoch{'' if pair.shared == 1 else 's'}: "
+            f"{', '.join(keys[:_MOST_NAMED])} {matter} from epoch {pair.shared + 1} on"
         )
     if stopped is not None and epoch > stopped and not pair.to_the_end:
         raise CheckpointError(
@@ -99,44 +112,38 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
     return pair
 
 
-def own_state(search: ControlledTraining, pair: Pair, state: State) -> State:
+def own_state(trial: TrialConfig, initial: State, pair: Pair, state: State) -> State:
     """Return the state that a search itself would have, but for its history and its findings.
 
     Args:
-        search: The search, which has run no epoch.
-        pair: It and the search of the state.
+        trial: The trial of the search.
+        initial: The state in which it starts.
+        pair: It and the search of the other state.
         state: The state of the other search.
     """
-    own: State = {**state, "trial": search.trial.to_dict()}
+    own: State = {**state, "trial": trial.to_dict()}
     if pair.own.selection_differs(pair.saved):
-        own["selection"] = search.selection.state_dict()
-    epochs = min(state["epoch"], search.trial.schedule.epochs)
-    if pair.to_the_end or any(steps_alphas(search.trial, epoch) for epoch in range(epochs)):
+        own["selection"] = initial["selection"]
+    epochs = min(state["epoch"], trial.schedule.epochs)
+    if pair.to_the_end or any(steps_alphas(trial, epoch) for epoch in range(epochs)):
         return own
     # α's optimizer has made no step, and may have other settings.
-    alphas = search.optimizers.alphas.state_dict()
-    own["optimisers"] = {**state["optimisers"], "alphas": alphas}
-    if search.policy is not None:
-        optimizer = search.policy.state_dict()["optimizer"]
-        own["policy"] = {**state["policy"], "optimizer": optimizer}
+    own["optimisers"] = {**state["optimisers"], "alphas": initial["optimisers"]["alphas"]}
+    if "policy" in state:
+        own["policy"] = {**state["policy"], "optimizer": initial["policy"]["optimizer"]}
     return own
 
 
 def make_again(
-    search: ControlledTraining,
-    records: Records,
-    pair: Pair,
-    state: State,
-    reports: Sequence[Mapping[str, object]],
+    own: Parts, pair: Pair, state: State, reports: Sequence[Mapping[str, object]]
 ) -> list[tuple[Metrics, Report]]:
     """Return the metrics and the report of each epoch of a state, as a search itself has them.
 
     Everything is that of the other search except the genotypes, what is measured of them, and α's
-    learning rate. The findings are made again; the architecture of the search is changed.
+    learning rate.
 
     Args:
-        search: The search, whose state is loaded afterwards.
-        records: What it has recorded: nothing yet of genotypes, and the choices of the state.
+        own: The parts of the search; its findings are made again, its architecture is changed.
         pair: It and the search of the state.
         state: The state of the other search.
         reports: The reports of the other search.
@@ -148,18 +155,16 @@ def make_again(
         raise CheckpointError(
             f"the checkpoint has {len(reports)} results, but {state['epoch']} epochs"
         )
-    seen = _seen(search, records.choices, pair, state, reports)
+    seen = _seen(own, pair, state, reports)
     made = []
     for metrics, report, (text, of_selection) in zip(state["history"], reports, seen, strict=True):
-        genotype = Genotype.from_yaml(text)
-        epoch = int(metrics["epoch"])
-        found = records.findings.see(genotype, epoch, metrics["valid_accuracy"])
+        genotype, epoch = Genotype.from_yaml(text), int(metrics["epoch"])
+        found = own.findings.see(genotype, epoch, metrics["valid_accuracy"])
         new = _replaced(metrics, {**found, **of_selection})
         if _RATE in new:
-            new[_RATE] = alphas_rate(search.optimizers.config.alphas)
-        remarks = {
-            key: value for key, value in report.items() if key not in (*metrics, ENDED, _GENOTYPE)
-        }
+            new[_RATE] = own.rate
+        others = (*metrics, ENDED, _GENOTYPE)
+        remarks = {key: value for key, value in report.items() if key not in others}
         made.append((new, {**new, **remarks, _GENOTYPE: text}))
     return made
 
@@ -178,11 +183,7 @@ def _replaced(metrics: Metrics, found: Metrics) -> Metrics:
 
 
 def _seen(
-    search: ControlledTraining,
-    choices: ChoiceHistory,
-    pair: Pair,
-    state: State,
-    reports: Sequence[Mapping[str, object]],
+    own: Parts, pair: Pair, state: State, reports: Sequence[Mapping[str, object]]
 ) -> list[Seen]:
     """Return the genotype and the metrics of the selection of each epoch."""
     if not pair.own.selection_differs(pair.saved):
@@ -191,12 +192,13 @@ def _seen(
             for metrics, report in zip(state["history"], reports, strict=True)
         ]
     if not pair.own.reads_w:
-        return _selected_again(search, choices, state)
+        return _selected_again(own, state)
     seen = seen_in(state["watched"]).get(key_of(pair.own), [])
     if len(seen) != state["epoch"]:
+        kind = pair.own.trial.selection.kind
         raise CheckpointError(
-            f"the checkpoint is of a search that has not watched for selection.kind "
-            f"'{search.trial.selection.kind}', whose genotypes depend on w in each epoch"
+            f"the checkpoint is of a search that has not watched for selection.kind '{kind}', "
+            "whose genotypes depend on w in each epoch"
         )
     return seen
 
@@ -209,20 +211,19 @@ def _of_selection(metrics: Metrics) -> Metrics:
 
 
 @torch.no_grad()
-def _selected_again(search: ControlledTraining, history: ChoiceHistory, state: State) -> list[Seen]:
-    """Return what the selection of a search gives for the architecture of each epoch."""
+def _selected_again(own: Parts, state: State) -> list[Seen]:
+    """Return what a selection gives for the architecture of each epoch."""
+    history, alphas = own.choice_history, state["alpha_history"]["alphas"]
     if history.epochs != state["epoch"]:
         raise CheckpointError("the checkpoint has not the architecture of each epoch")
-    alphas = state["alpha_history"]["alphas"]
     seen = []
     for epoch in range(1, history.epochs + 1):
-        search.epoch = epoch
-        search.choices.load_state_dict(history.choices_of(epoch))
-        for name, alpha in search.alphas.items():
+        own.choices.load_state_dict(history.choices_of(epoch))
+        for name, alpha in own.alphas.items():
             alpha.copy_(alphas[name][epoch - 1])
-        for name, beta in search.betas.items():
+        for name, beta in own.betas.items():
             beta.copy_(history.betas_of(epoch)[name])
-        seen.append((search.genotype.to_yaml(), search.selection.metrics()))
+        seen.append((own.selection.genotype().to_yaml(), own.selection.metrics()))
     return seen
 
 
@@ -230,5 +231,6 @@ def with_ending(reports: list[Report], remarks: Mapping[str, str]) -> list[Repor
     """Return reports with a remark on an early end in the last one."""
     if not reports:
         return []
-    last = reports[-1]
-    return [*reports[:-1], {**last, **remarks, _GENOTYPE: last[_GENOTYPE]}]
+    last = dict(reports[-1])
+    genotype = last.pop(_GENOTYPE)
+    return [*reports[:-1], {**last, **remarks, _GENOTYPE: genotype}]

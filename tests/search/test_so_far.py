@@ -1,0 +1,365 @@
+"""How long two searches are the same: what is declared is run, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from branching_pairs import (
+    assert_branch,
+    assert_same_search,
+    branch,
+    differ_in_w_or_alpha,
+    run_new,
+    run_on,
+)
+from searching import small_trial
+
+from tune_nas.checkpoint import save_state
+from tune_nas.config import TrialConfig
+from tune_nas.errors import CheckpointError
+from tune_nas.library import with_overrides
+from tune_nas.search import Search
+from tune_nas.search.relaxation.plain import Softmax
+from tune_nas.search.so_far import Course, deciding_text, has_own_parts, shared_epochs
+
+EPOCHS = 4
+WARM = {"update.warmup": 2}
+PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
+SAMPLED = {"selection.kind": "sampled", "selection.sampled.genotypes": 3}
+GREEDY = {"schedule.epochs": 8, "schedule.greedy.warmup": 1, "schedule.greedy.every": 2}
+EIGENVALUE = {
+    "schedule.eigenvalue.every": 1,
+    "schedule.eigenvalue.window": 1,
+    "schedule.eigenvalue.lag": 1,
+    "schedule.eigenvalue.start": 1,
+    "schedule.eigenvalue.factor": 1e9,
+}
+STAGES = [{"epochs": 2}, {"epochs": 2, "operations": 3}]
+CONSTANT = {"optimizer.weights.learning_rate_min": 0.025}
+
+# What a search has, what another one has instead, and for how many epochs they are the same.
+SAME: list[tuple[dict[str, Any], dict[str, Any], int]] = [
+    # The selection acts when the search epochs are over,
+    ({}, {"selection.max_skips": {"normal": 0, "reduction": 0}}, EPOCHS),
+    ({}, PT, EPOCHS),
+    (PT, {"selection.perturbation.criterion": "loss"}, EPOCHS),
+    (SAMPLED, {"selection.sampled.genotypes": 2}, EPOCHS),
+    ({"relaxation.edge_normalization": True}, SAMPLED, EPOCHS),
+    ({"relaxation.edge_normalization": True, **SAMPLED}, {"selection.kind": "magnitude"}, EPOCHS),
+    ({"schedule.stages": STAGES}, PT, EPOCHS),
+    # except where the search asks it.
+    (GREEDY, {"selection.kind": "greedy"}, 8),
+    (GREEDY, PT, 1),
+    ({**GREEDY, **PT}, {"selection.perturbation.criterion": "loss"}, 1),
+    ({**WARM, "schedule.stop.skips": {"normal": 2}}, PT, 2),
+    ({**WARM, "schedule.lr_rule.share": 0.3}, PT, 2),
+    # α's settings act when its warm-up is over,
+    (WARM, {"update.level": "mixed"}, 2),
+    (WARM, {"update.level": "single"}, 2),
+    (WARM, {"update.order": 2}, 2),
+    (WARM, {"update.sequence": "weights-first"}, 2),
+    ({**WARM, "schedule.steps_per_epoch": 2}, {"update.weight_steps": 2}, 2),
+    (WARM, {"optimizer.alphas.learning_rate": 0.2}, 2),
+    (WARM, {"optimizer.alphas.weight_decay": 0.5}, 2),
+    (WARM, {"optimizer.alphas.betas": [0.1, 0.2]}, 2),
+    (WARM, {"optimizer.alphas.kind": "sgd"}, 2),
+    (WARM, {"relaxation.flops_weight": 5.0}, 2),
+    (WARM, {"update.warmup": 1}, 1),
+    (WARM, {"update.warmup": 3, **PT, "optimizer.alphas.kind": "sgd"}, 2),
+    ({**WARM, "relaxation.kind": "dirichlet"}, {"relaxation.penalty.kind": "kl"}, 2),
+    ({**WARM, "schedule.early_fixing.gap": 0.3}, {"schedule.early_fixing.gap": 0.0}, 2),
+    ({**WARM, "schedule.lr_rule.share": 0.9}, {"schedule.lr_rule.share": 0.0}, 2),
+    # and phases at their switch.
+    (
+        {"update.level": "mixed", "update.phases": [{"until": 3, "set": {"level": "bilevel"}}]},
+        {"update.lambda": 3.0},
+        3,
+    ),
+    (
+        {"update.phases": [{"until": 2, "set": {"level": "none"}}]},
+        {"update.sequence": "weights-first"},
+        2,
+    ),
+    ({"update.level": "mixed", "update.lambda": float("inf")}, {"update.level": "bilevel"}, EPOCHS),
+    # What anneals acts from the first epoch with another value,
+    ({}, {"optimizer.weights.learning_rate_min": 0.002}, 1),
+    ({}, {"schedule.epochs": 6}, 1),
+    (CONSTANT, {"schedule.epochs": 6}, EPOCHS),
+    (CONSTANT, {"schedule.epochs": 6, **PT}, EPOCHS),
+    ({**CONSTANT, "relaxation.kind": "gumbel"}, {"schedule.epochs": 6}, 1),
+    (
+        {**CONSTANT, "relaxation.kind": "gumbel", "relaxation.temperature.end": 10.0},
+        {"schedule.epochs": 6},
+        EPOCHS,
+    ),
+    ({"relaxation.kind": "concrete"}, {"relaxation.temperature.end": 3.0}, 1),
+    ({"relaxation.drop_path": 0.2}, {"relaxation.drop_path": 0.7}, 1),
+    ({"relaxation.auxiliary_skip.start": 1.0}, {"relaxation.auxiliary_skip.end": 0.5}, 1),
+    ({"relaxation.smoothing.kind": "random"}, {"relaxation.smoothing.end": 0.9}, 1),
+    # and what happens at an epoch from there on.
+    ({"schedule.stages": STAGES}, {"schedule.stages.1.operations": 2}, 2),
+    (
+        {"schedule.stages": STAGES, "space.init_channels": 4, "relaxation.partial_channels": 4},
+        {"schedule.stages.1.partial_channels": 2},
+        2,
+    ),
+    ({"schedule.stages": STAGES}, {"schedule.carry_over": "none"}, 1),  # w's rate restarts, too
+    ({"schedule.stages": STAGES, **CONSTANT}, {"schedule.carry_over": "none"}, 2),
+    (GREEDY, {"schedule.greedy.prune": False}, 1),
+    (GREEDY, {"schedule.greedy.every": 1}, 2),
+    (GREEDY, {"schedule.greedy.warmup": 0}, 0),
+    (GREEDY, {"schedule.greedy.batch_growth": 2}, 1),
+    ({**GREEDY, "schedule.greedy.history": 2}, {"schedule.greedy.history": 3}, 2),
+    (
+        {"schedule.stop.skips": {"normal": 9}, "schedule.stop.patience": 2},
+        {"schedule.stop.patience": 3},
+        1,
+    ),
+    ({"schedule.stop.settled": 2}, {"schedule.stop.settled": 3}, 2),
+    (EIGENVALUE, {"schedule.eigenvalue.factor": 1e-9}, 2),
+    ({**EIGENVALUE, **CONSTANT}, {"schedule.epochs": 5}, EPOCHS - 1),
+    ({**CONSTANT, "schedule.stop.settled": 3}, {"schedule.epochs": 5}, EPOCHS - 1),
+    # What a search reports of its genotypes does not decide it.
+    (PT, {"retrain.init_channels": 8, "retrain.cells": 4}, EPOCHS + 6),
+    ({}, {"name": "other", "retrain.epochs": 3, "benchmark.table": None}, EPOCHS),
+]
+# Keys that may matter in an epoch but do not have to: bounds that are not met, the same choices.
+LATER = {
+    *("selection.kind", "selection.perturbation.criterion", "schedule.stop.patience"),
+    *("schedule.stop.settled", "schedule.greedy.history", "schedule.epochs"),
+    *("schedule.early_fixing.gap", "schedule.lr_rule.share", "schedule.greedy.prune"),
+}
+OTHER_FROM_THE_START: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"seed": 1}),
+    ({}, {"data.single_level": "all", "update.level": "single"}),
+    (WARM, {"update.level": "single", "update.alpha_batch": "separate"}),
+    ({}, {"schedule.batch_size": 4}),
+    ({}, {"optimizer.weights.learning_rate": 0.05}),
+    ({}, {"optimizer.alphas.learning_rate": 0.2}),
+    ({}, {"relaxation.kind": "sigmoid"}),
+    ({}, {"relaxation.drop_path": 0.2}),
+    ({}, {"runtime.threads": 2}),
+    ({}, {"runtime.implementation": "torch"}),
+    ({}, {"runtime.autocast": True}),
+    ({"probes": ["hessian"]}, PT),
+    ({}, {"probes": ["hessian"]}),
+    ({"relaxation.kind": "test_so_far:Own"}, PT),
+    ({}, {"strategy.kind": "random"}),
+]
+
+
+class Own(Softmax):
+    """A custom part, which may read any key."""
+
+
+def pair(
+    folder: Path, base: dict[str, Any], changes: dict[str, Any]
+) -> tuple[TrialConfig, TrialConfig]:
+    first = small_trial(folder, **{"schedule.epochs": EPOCHS, **base})
+    return first, with_overrides(first, _whole_lists(first, changes))
+
+
+def _whole_lists(trial: TrialConfig, changes: dict[str, Any]) -> dict[str, Any]:
+    """Replace a key of one stage by all stages."""
+    found: dict[str, Any] = {}
+    for key, value in changes.items():
+        if key.startswith("schedule.stages."):
+            number, name = key.split(".")[2:]
+            stages = [stage.to_dict() for stage in trial.schedule.stages]
+            stages[int(number)][name] = value
+            found["schedule.stages"] = stages
+        else:
+            found[key] = value
+    if found.get("update.level") in ("bilevel", "single"):
+        found["update.lambda"] = None
+    return found
+
+
+@pytest.mark.parametrize(("base", "changes", "epochs"), SAME, ids=str)
+def test_the_declared_epochs_are_the_same(
+    base: dict[str, Any], changes: dict[str, Any], epochs: int, tmp_path: Path
+) -> None:
+    """And no more, where the searches do go on in different ways."""
+    one, other = pair(tmp_path, base, changes)
+    assert shared_epochs(one, other, watched=True) == epochs
+    assert shared_epochs(other, one, watched=True) == epochs
+    searches = assert_branch(one, other, epochs, tmp_path)
+    if epochs < min(one.schedule.epochs, other.schedule.epochs) and not LATER & changes.keys():
+        for search, reports in searches:
+            run_on(search, reports, epochs + 1)
+        assert differ_in_w_or_alpha(searches[0][0], searches[1][0])
+
+
+@pytest.mark.parametrize(("base", "changes"), OTHER_FROM_THE_START, ids=str)
+def test_other_searches_share_nothing(
+    base: dict[str, Any], changes: dict[str, Any], tmp_path: Path
+) -> None:
+    one, other = pair(tmp_path, base, changes)
+    assert shared_epochs(one, other, watched=True) == shared_epochs(other, one, watched=True) == 0
+    assert deciding_text(one) != deciding_text(other)
+
+
+def test_what_depends_on_w_must_have_been_watched(tmp_path: Path) -> None:
+    plain, sampled = pair(tmp_path, {}, SAMPLED)
+    assert shared_epochs(plain, sampled) == shared_epochs(sampled, plain) == 0
+    assert shared_epochs(plain, with_overrides(plain, PT)) == EPOCHS
+    message = "has not watched for selection.kind 'sampled', whose genotypes depend on w"
+    trunk = run_new(plain, 1)
+    with pytest.raises(CheckpointError, match=message):
+        branch(sampled, trunk, tmp_path / "one")
+    # Watched too late, from a checkpoint on.
+    late = Search(plain)
+    late.watch([sampled])
+    late.load(tmp_path / "one")
+    trunk = late, run_on(late, trunk[1], 2)
+    with pytest.raises(CheckpointError, match=message):
+        branch(sampled, trunk, tmp_path / "late")
+
+
+def test_custom_parts_share_all_or_nothing(tmp_path: Path) -> None:
+    own, same = pair(tmp_path, {"relaxation.kind": "test_so_far:Own"}, {"name": "other"})
+    assert has_own_parts(own) and not has_own_parts(small_trial(tmp_path))
+    assert shared_epochs(own, same) == EPOCHS
+    assert deciding_text(own) == deciding_text(same)
+    assert shared_epochs(own, with_overrides(own, {"retrain.epochs": 3})) == 0
+
+
+def test_the_text_has_what_decides_results_and_no_more(tmp_path: Path) -> None:
+    trial = small_trial(tmp_path)
+    text = deciding_text(trial)
+    equal: list[dict[str, Any]] = [
+        {"name": "other", "description": "said"},
+        {"retrain.epochs": 3, "runtime.workers": 2, "analysis.batches": 2},
+        {"selection.perturbation.interval": 9},  # has no effect on the magnitude
+        {"space.init_channels": 4, "relaxation.init_std": 1e-3},  # the defaults
+    ]
+    for changes in equal:
+        assert deciding_text(with_overrides(trial, changes)) == text
+    others: list[dict[str, Any]] = [
+        {"retrain.init_channels": 8},  # the reports have the size of that network
+        {"selection.max_skips": {"normal": 1}},
+        {"benchmark.table": None},
+        {"data.dir": "elsewhere"},
+        {"runtime.device": "cpu"},
+    ]
+    for changes in others:
+        assert deciding_text(with_overrides(trial, changes)) != text
+    path = Path(trial.space.name)
+    path.write_text(path.read_text().replace("stem_multiplier: 1", "stem_multiplier: 2"))
+    assert deciding_text(trial) != text
+
+
+def test_prefixes_tell_all_pairs_apart(tmp_path: Path) -> None:
+    trials = [
+        trial
+        for base, changes, _ in SAME[3:30]
+        if "selection.kind" not in {**base, **changes}
+        for trial in pair(tmp_path, base, changes)
+    ]
+    courses = [Course(trial) for trial in trials]
+    for place, one in enumerate(courses):
+        for other in courses[place:]:
+            common = [a == b for a, b in zip(one.prefixes, other.prefixes, strict=False)]
+            assert common == sorted(common, reverse=True)
+            assert one.shared_with(other) == sum(common)
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "at"),
+    [
+        ({**WARM, "relaxation.edge_normalization": True}, {**PT, "update.level": "mixed"}, 2),
+        ({"schedule.stages": STAGES}, {**SAMPLED, "schedule.stages.1.operations": 2}, 1),
+        ({"relaxation.kind": "gumbel", **SAMPLED}, {**PT, "selection.sampled.genotypes": 2}, 3),
+    ],
+    ids=str,
+)
+def test_a_branch_run_to_its_end_is_a_search_from_the_start(
+    base: dict[str, Any], changes: dict[str, Any], at: int, tmp_path: Path
+) -> None:
+    """Killed after each of its epochs, too."""
+    one, other = pair(tmp_path, base, changes)
+    whole = run_new(other)
+    search, reports = branch(other, run_new(one, at, [other]), tmp_path / "trunk")
+    assert search.epoch == at < shared_epochs(one, other, watched=True) + 1
+    while not search.done:
+        search.save(tmp_path / "killed")
+        search = Search(other)
+        search.load(tmp_path / "killed")
+        run_on(search, reports, search.epoch + 1)
+    assert_same_search(whole, (search, reports))
+
+
+def test_a_branch_is_branched_from(tmp_path: Path) -> None:
+    """Also by a trial that only the first search has watched for."""
+    one, sampled = pair(tmp_path, {**WARM, "update.level": "mixed"}, SAMPLED)
+    third = with_overrides(one, {"update.lambda": 2.0, **PT})
+    trunk = run_new(one, 1, [sampled, third])
+    search, reports = branch(third, trunk, tmp_path / "one")
+    trunk = search, run_on(search, reports, 2)
+    assert_same_search(run_new(one, 2), branch(one, trunk, tmp_path / "two"))
+    assert_same_search(run_new(sampled, 1), branch(sampled, run_new(one, 1, [sampled]), tmp_path))
+
+
+def test_a_search_that_stopped_early_ends_there_in_its_branch(tmp_path: Path) -> None:
+    """The remark on its end is that of the last epoch, which a selection that tunes puts off."""
+    stop = {"schedule.stop.skips": {"normal": 1}, "schedule.stop.patience": 2}
+    one, other = pair(tmp_path, stop, {"retrain.init_channels": 8})
+    trunk = run_new(one)
+    assert trunk[0].epoch < EPOCHS and "ended" in trunk[1][-1]
+    assert_same_search(run_new(other), branch(other, trunk, tmp_path / "same"))
+
+
+def test_a_tuned_search_is_no_trunk_after_an_early_stop(tmp_path: Path) -> None:
+    settled = {"schedule.stop.settled": 1, "optimizer.alphas.learning_rate": 1e-9}
+    one, other = pair(tmp_path, {**settled, **PT}, {"selection.kind": "magnitude"})
+    assert shared_epochs(one, other) == EPOCHS
+    trunk = run_new(one, 2)
+    assert_same_search(run_new(other), branch(other, trunk, tmp_path / "stopped"))
+    run_on(*trunk, 3)
+    with pytest.raises(CheckpointError, match="stopped after epoch 2: its selection has gone on"):
+        branch(other, trunk, tmp_path / "tuned")
+
+
+def test_a_search_that_is_not_the_same_is_refused_with_the_key(tmp_path: Path) -> None:
+    one, other = pair(tmp_path, WARM, {"update.order": 2, "update.epsilon": 0.5})
+    trunk = run_new(one, 3)
+    with pytest.raises(CheckpointError) as refused:
+        branch(other, trunk, tmp_path / "late")
+    assert str(refused.value) == (
+        "the checkpoint is of epoch 3 of another search, which is the same only for 2 epochs: "
+        "update.order, update.epsilon matter from epoch 3 on"
+    )
+    seed = with_overrides(one, {"seed": 1, "update.order": 2})
+    with pytest.raises(CheckpointError, match="for 0 epochs: seed matters from epoch 1 on"):
+        branch(seed, trunk, tmp_path / "seed")
+    longer = with_overrides(one, {"schedule.epochs": 6})
+    with pytest.raises(CheckpointError, match=r"for 1 epoch: schedule.epochs matters from epoch 2"):
+        branch(longer, trunk, tmp_path / "length")
+    tuned = with_overrides(one, PT)
+    trunk = run_new(tuned, EPOCHS + 1)
+    with pytest.raises(CheckpointError, match=f"selection.kind, .* from epoch {EPOCHS + 1} on"):
+        branch(one, trunk, tmp_path / "tuned")
+
+
+def test_damaged_or_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
+    one, other = pair(tmp_path, {}, {"selection.max_skips": {"normal": 0}})
+    search, reports = run_new(one, 2)
+    search.save(tmp_path / "trunk")
+    with pytest.raises(CheckpointError, match="has 1 results, but 2 epochs"):
+        Search(other).branch(tmp_path / "trunk", reports[:1])
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        Search(other).branch(tmp_path / "nowhere", reports)
+    state = search.state_dict()
+    del state["choice_history"]
+    save_state(tmp_path / "earlier", state, name="search.pt")
+    with pytest.raises(CheckpointError, match="of an earlier version, from which none branches"):
+        Search(other).branch(tmp_path / "earlier", reports)
+    resumed = Search(one)
+    resumed.load(tmp_path / "earlier")  # but it goes on
+    run_on(resumed, reports)
+    path = Path(one.space.name)
+    path.write_text(path.read_text().replace("stem_multiplier: 1", "stem_multiplier: 2"))
+    with pytest.raises(CheckpointError, match="space 'small' is not as it was"):
+        Search(other).branch(tmp_path / "trunk", reports[:2])
