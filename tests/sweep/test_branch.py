@@ -197,8 +197,8 @@ def test_a_damaged_later_checkpoint_loses_no_state(tmp_path: Path) -> None:
 def test_a_checkpoint_that_cannot_be_kept_ends_no_trial(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    def save(folder: Path) -> None:
-        (folder / "x").write_text("x")
+    def save(folder: str) -> None:
+        Path(folder, "x").write_text("x")
 
     keep(str(tmp_path / "file"), 1, save)
     keep(str(tmp_path / "folder"), 1, save)

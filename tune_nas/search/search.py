@@ -72,13 +72,19 @@ class Search(ControlledTraining):
     Args:
         trial: The trial, which determines the result.
         together: Searches whose passes run jointly with its own; None for none.
+        watched: Trials that may branch from it, see `watch`.
 
     Raises:
         ConfigError: If the space, a part or the device is not available, or parts are incompatible.
         DataError: If the images cannot be read.
     """
 
-    def __init__(self, trial: TrialConfig, together: Together | None = None) -> None:
+    def __init__(
+        self,
+        trial: TrialConfig,
+        together: Together | None = None,
+        watched: Iterable[TrialConfig] = (),
+    ) -> None:
         super().__init__(trial, together)
         self.history: list[Metrics] = []
         if trial.retrain.cells is not None:
@@ -99,6 +105,7 @@ class Search(ControlledTraining):
         self.rules = make_rules(self)
         self._watching = Watching(self)
         self._schedule_supernet(0)
+        self.watch(watched)
         if trial.start_from is not None:
             self._start_from(trial.start_from)
 

@@ -106,8 +106,8 @@ class TrialEpochs:
         self._learner = self.make_learner()
         self._made_with = made_with(self._job.trial)
         self._recorded = config["recorded"]
-        if self._load_first(_earlier(self._resume_from, self._job)):
-            self._reported = self._count_recorded(self._recorded)
+        if self._load_newest(()):
+            self._reported = _count_recorded(self._reports, self._recorded, self._learner)
 
     def cleanup(self) -> None:
         """Release what the learner uses in other processes: nothing."""
@@ -125,12 +125,12 @@ class TrialEpochs:
             found = self._learner.result()
             genotype = {} if found is None else {"genotype": found.to_yaml()}
             self._reports.append({**metrics, **self._learner.remarks(), **genotype})
-            if self._learner.epoch in self._keep:
-                keep(self._folder, self._learner.epoch, self._save)
         report = dict(self._reports[self._reported])
+        self._reported += 1
         if report["epoch"] <= self._taken:
             report |= {TAKEN_FROM: self._taken_from, TAKEN: str(self._taken)}
-        self._reported += 1
+        elif report["epoch"] in self._keep and self._reported == len(self._reports):
+            keep(self._folder, self._learner.epoch, self.save_checkpoint)
         report[MADE_WITH] = self._made_with
         report["done"] = self._learner.done and self._reported == len(self._reports)
         if self._notes:
@@ -141,13 +141,10 @@ class TrialEpochs:
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the learner's state, and the results reported so far."""
         folder = Path(checkpoint_dir)
-        self._save(folder)
-        if self._reported < len(self._reports):
-            write_atomically(folder / _REPORTED, str(self._reported).encode())
-
-    def _save(self, folder: Path) -> None:
         self._learner.save(folder)
         write_reports(folder, self._reports)
+        if self._reported < len(self._reports):
+            write_atomically(folder / _REPORTED, str(self._reported).encode())
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Load the state of a checkpoint; if it is damaged, of the newest older intact one.
@@ -162,25 +159,26 @@ class TrialEpochs:
         older = list_checkpoints([self._folder or str(newest.parent)], before=number)
         self._load_newest(itertools.chain([str(newest)], older))
 
-    def _load_newest(self, checkpoints: Iterable[str]) -> None:
-        """Load the first intact checkpoint of this session, else of an earlier one, else none."""
-        earlier = _earlier(self._resume_from, self._job)
-        if not self._load_first(itertools.chain(checkpoints, earlier)):
-            self._reports, self._reported_before = [], 0
-        self._reported = self._reported_before
+    def _load_newest(self, checkpoints: Iterable[str]) -> bool:
+        """Load the first intact checkpoint; return whether there was one.
 
-    def _load_first(self, checkpoints: Iterable[str]) -> bool:
-        """Load the first intact checkpoint; return whether there was one."""
-        return first_intact(checkpoints, self._load, self._skip) is not None
+        Args:
+            checkpoints: Those of this session; those of earlier ones follow.
+        """
+        every = itertools.chain(checkpoints, _earlier(self._resume_from, self._job))
+        found = first_intact(every, self._load, self._skip)
+        if found is None:
+            self._reports, self._reported = [], 0
+        return found is not None
 
     def _load(self, folder: Path) -> None:
         reports = read_reports(folder)
         self._learner.load(folder)
         if reports[-1]["epoch"] != self._learner.epoch:
             raise CheckpointError(f"{folder}: its results are not those of its state")
-        self._reports, self._reported_before = reports, len(reports)
+        self._reports, self._reported = reports, len(reports)
         with suppress(OSError, ValueError):
-            self._reported_before = int((folder / _REPORTED).read_text(encoding="utf-8"))
+            self._reported = int((folder / _REPORTED).read_text(encoding="utf-8"))
 
     def _skip(self, error: TuneNasError) -> None:
         note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
@@ -213,19 +211,21 @@ class TrialEpochs:
                 self._skip(error)
             else:
                 self._taken_from, self._taken = trial, self._learner.epoch
-                self._reported = self._count_recorded(max(before, self._recorded))
+                known = max(before, self._recorded)
+                self._reported = _count_recorded(self._reports, known, self._learner)
                 return True
         if before:
             self._load_newest(list_checkpoints([self._folder]))
         return self._reported < len(self._reports)
 
-    def _count_recorded(self, epoch: int) -> int:
-        """Return the number of reports that the driver has, given its last epoch.
 
-        A finished trial reports its last result once more: Ray needs one result to close it.
-        """
-        known = sum(1 for report in self._reports if report["epoch"] <= epoch)
-        return min(known, len(self._reports) - 1) if self._learner.done else known
+def _count_recorded(reports: Sequence[Report], epoch: int, learner: Learner) -> int:
+    """Return how many reports the driver has, given the last epoch that it has recorded.
+
+    A finished trial reports its last result once more: Ray needs one result to close it.
+    """
+    known = sum(1 for report in reports if report["epoch"] <= epoch)
+    return min(known, len(reports) - 1) if learner.done else known
 
 
 def _running(config: TrialSetup, folders: Sequence[str]) -> Job:

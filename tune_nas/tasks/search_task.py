@@ -53,6 +53,4 @@ class SearchTask(Task):
         """Return the search, with the trial's number of CPU threads unless it shares a process."""
         if together is None:
             torch.set_num_threads(trial.runtime.threads)
-        search = Search(trial, together)
-        search.watch(inputs.watched)
-        return search
+        return Search(trial, together, inputs.watched)

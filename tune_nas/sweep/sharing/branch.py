@@ -62,7 +62,7 @@ def kept_epoch(name: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def keep(folder: str, epoch: int, save: Callable[[Path], None]) -> None:
+def keep(folder: str, epoch: int, save: Callable[[str], None]) -> None:
     """Keep a checkpoint of a trial for others, if its storage can be written.
 
     If it cannot, the others run these epochs themselves.
@@ -74,7 +74,7 @@ def keep(folder: str, epoch: int, save: Callable[[Path], None]) -> None:
     """
     with suppress(OSError, StorageError), written(f"{folder}/{KEPT}{epoch:06d}") as local:
         local.mkdir(parents=True, exist_ok=True)
-        save(local)
+        save(str(local))
 
 
 def checkpoints_of(branches: Sequence[Branch], epochs: range) -> list[tuple[str, str]]:
