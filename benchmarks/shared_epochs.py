@@ -3,9 +3,9 @@
 Both are run in turn, one search at a time; their results must be equal. Times are the medians of
 the rounds. `--clock wall` runs the sweeps under Ray as `tune-nas sweep` does; `--clock process`
 runs the searches in this process and takes its CPU time, for a machine that is busy otherwise.
-`--plan NAME` runs nothing: it prints what a shipped sweep shares.
+`--plan NAME` runs nothing: it prints what a sweep shares.
 
-    python benchmarks/shared_epochs.py selection
+    python benchmarks/shared_epochs.py selection --set data.train_images=128
     python benchmarks/shared_epochs.py pc-darts --clock process
     python benchmarks/shared_epochs.py --plan methods --set data.name=digits
 """
@@ -59,14 +59,16 @@ class NoTracking:
         """Write nothing."""
 
 
-def sweep_of(name: str) -> SweepConfig:
-    """Return the sweep to measure: a shipped one, or λ on pc-darts."""
+def sweep_of(name: str, changes: list[str]) -> SweepConfig:
+    """Return the sweep to measure: a shipped one, or λ on pc-darts; some keys are set."""
+    pairs = [change.partition("=") for change in changes]
+    fixed = {key: parse_yaml(value) for key, _, value in pairs}
     if name != "pc-darts":
-        return load_sweep(name)
+        return load_sweep(name, set=fixed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pc-darts.yaml")
         path.write_text(yaml.safe_dump(LAMBDA_ON_PC_DARTS))
-        return load_sweep(path)
+        return load_sweep(path, set=fixed)
 
 
 def run(sweep: SweepConfig, clock: str) -> tuple[float, list[Record]]:
@@ -101,9 +103,9 @@ def results(records: list[Record]) -> list[Any]:
     ]
 
 
-def measure(name: str, clock: str, rounds: int) -> None:
+def measure(name: str, changes: list[str], clock: str, rounds: int) -> None:
     """Run both sweeps in turn, and print their epochs and times."""
-    sweep = sweep_of(name)
+    sweep = sweep_of(name, changes)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     epochs: dict[bool, int] = {}
     for _ in range(rounds):
@@ -124,10 +126,8 @@ def measure(name: str, clock: str, rounds: int) -> None:
 
 
 def print_plan(name: str, changes: list[str]) -> None:
-    """Print what a shipped sweep would share."""
-    pairs = [change.partition("=") for change in changes]
-    fixed = {key: parse_yaml(value) for key, _, value in pairs}
-    sweep = load_sweep(name, set=fixed)
+    """Print what a sweep would share."""
+    sweep = sweep_of(name, changes)
     bases = base_trials(sweep)
     trials = [trial for _, _, trial in Plan(Storage("."), sweep, bases, State()).resolved.trials]
     taken = taken_over(sweep, bases)
@@ -144,13 +144,13 @@ def main() -> None:
     parser.add_argument("sweep", nargs="?", default="selection", help="a sweep, or pc-darts")
     parser.add_argument("--clock", choices=("wall", "process"), default="wall")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--plan", metavar="NAME", help="print what a shipped sweep shares")
+    parser.add_argument("--plan", metavar="NAME", help="print what a sweep shares")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     if options.plan:
         print_plan(options.plan, options.set)
     else:
-        measure(options.sweep, options.clock, options.rounds)
+        measure(options.sweep, options.set, options.clock, options.rounds)
 
 
 if __name__ == "__main__":
