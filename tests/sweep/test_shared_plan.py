@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tune_nas.errors import CheckpointError
 from tune_nas.search import Search
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.cost import estimate
+from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.ray.remote_learner import (
     LearnerProgress,
     RemoteLearner,
@@ -22,9 +24,10 @@ from tune_nas.sweep.ray.remote_learner import (
 )
 from tune_nas.sweep.reports_file import Report
 from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_trials
+from tune_nas.sweep.sharing.courses import course_of
 from tune_nas.sweep.sharing.planned import taken_over
 from tune_nas.sweep.sharing.shared_text import planned_line
-from tune_nas.tasks import Inputs, RetrainTask, SearchTask
+from tune_nas.tasks import Inputs, RetrainTask, SearchTask, with_workers
 
 TINY = {
     "space": {"name": "nasbench201", "init_channels": 4, "cells": 1},
@@ -86,6 +89,18 @@ def test_a_retraining_run_has_one_course_for_all_that_decides_it() -> None:
     assert task.course(own) == task.course(other)
     for key, value in (("seed", 1), ("retrain", own.retrain.model_copy(update={"epochs": 3}))):
         assert task.course(own)[0] != task.course(own.model_copy(update={key: value}))[0]
+
+
+class OwnTask(SearchTask):
+    """A task of the user's own, which may train in another way."""
+
+
+def test_a_task_that_builds_on_a_shipped_one_shares_nothing() -> None:
+    job = Job("search-00000", "search", "search", TrialConfig.model_validate(TINY))
+    assert len(course_of(job)) == 3
+    assert not course_of(job, OwnTask())
+    texts = {course_of(replace(job, trial=with_workers(job.trial, n)))[0] for n in (1, 2)}
+    assert len(texts) == 2  # another runtime
 
 
 class Process:

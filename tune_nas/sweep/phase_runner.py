@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from tune_nas.sweep.interruption import Interruption
@@ -77,6 +78,7 @@ class PhaseRunner(ABC):
         """Return the source in which trials that are the same so far run their epochs once."""
         stops = asha_stops(self._plan.sweep, source.jobs) if phase.early_stopping else []
         sharing = Sharing(source.jobs, records, self._tasks.get(phase.task), stops)
+        self._reuse = replace(self._reuse, courses=sharing.courses)
         return SharingSource(source, sharing) if sharing.any else source
 
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 Course = Sequence[str]
 """A text for each epoch of a trial: those with equal texts are the same up to that epoch."""
@@ -46,8 +47,9 @@ class CommonEpochs:
         epochs = range(min(len(one), len(other)))
         return bisect_left(epochs, True, key=lambda epoch: one[epoch] != other[epoch])
 
+    @cached_property
     def taken_over(self) -> dict[str, int]:
-        """Return the number of first epochs of each trial that trials before it run."""
+        """The number of first epochs of each trial that trials before it run."""
         run: set[str] = set()
         taken: dict[str, int] = {}
         for name, course in self._courses.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tune_nas.errors import StorageError
@@ -17,6 +18,7 @@ from tune_nas.sweep.runs.plan import read_states
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.sharing.branch import Branch
+from tune_nas.sweep.sharing.common_epochs import Course
 from tune_nas.sweep.sharing.courses import course_of
 from tune_nas.tasks import Task
 
@@ -24,19 +26,18 @@ _PHASES = ("search", "repeat", "retrain")
 _DECIDED = re.compile(rb'"decided": "([0-9a-f]{64})"')
 
 
-def decided_by(job: Job, task: Task | None = None) -> str:
+def decided_by(job: Job, course: Course) -> str:
     """Return a digest of everything that decides the results of a job; empty if it is not known.
 
     It is not known with classes of the user's own, whose code may have changed meanwhile.
 
     Args:
         job: The job.
-        task: Its task; None for the task that it names.
+        course: Its course; empty if that is not known.
     """
     trial = job.trial
     if has_own_parts(trial) or is_reference(trial.data.name):
         return ""
-    course = course_of(job, task)
     return hashlib.sha256(f"{course[-1]} {len(course)}".encode()).hexdigest() if course else ""
 
 
@@ -47,14 +48,17 @@ class Reuse:
     Args:
         task: Task of the jobs; None for the task that they name.
         finished: The trials; None to take over nothing, and only to record what decides the jobs.
+        courses: The courses of jobs by id, as far as they are known already.
     """
 
     task: Task | None = None
     finished: FinishedTrials | None = None
+    courses: Mapping[str, Course] = field(default_factory=dict)
 
     def decided_by(self, job: Job) -> str:
         """Return a digest of what decides the results of a job; see `decided_by`."""
-        return decided_by(job, self.task)
+        known = self.courses.get(job.id)
+        return decided_by(job, course_of(job, self.task) if known is None else known)
 
     def branches(self, decided: str) -> list[Branch]:
         """Return the trials from which a job takes over all epochs."""

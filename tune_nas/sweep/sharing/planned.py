@@ -19,4 +19,4 @@ def taken_over(sweep: SweepConfig, bases: BaseTrials) -> list[int]:
     if not sweep.share or sweep.searcher != "grid":
         return [0] * len(trials)
     jobs = search_jobs(trials, bases.folder, sweep.task)
-    return list(CommonEpochs({job.id: course_of(job) for job in jobs}).taken_over().values())
+    return list(CommonEpochs({job.id: course_of(job) for job in jobs}).taken_over.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
 
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.jobs import Job
@@ -28,6 +29,9 @@ class Sharing:
         records: Records of the phase.
         task: Task of the jobs; None for the task that they name.
         stops: The epochs after which a scheduler may stop a trial.
+
+    Attributes:
+        courses: The courses of the jobs by id.
     """
 
     def __init__(
@@ -39,8 +43,8 @@ class Sharing:
     ) -> None:
         self._jobs = {job.id: job for job in jobs}
         self._records, self._task, self.stops = records, task, list(stops)
-        courses = {name: course_of(job, task) for name, job in self._jobs.items()}
-        self._common = CommonEpochs(courses)
+        self.courses = {name: course_of(job, task) for name, job in self._jobs.items()}
+        self._common = CommonEpochs(self.courses)
 
     @property
     def any(self) -> bool:
@@ -55,52 +59,66 @@ class Sharing:
         """Return the trials from which a job can start, those with most of its epochs first."""
         found: list[tuple[int, Branch]] = []
         for name in self._common.relatives(job.id):
-            record = self._records.get(name)
-            epochs = self._common.of(name, job.id)
-            if record is not None and record.epoch:
+            record, ready = self._records.get(name), self._ready(name, job.id)
+            if record is not None and ready:
                 own = Branch(
                     trial=name,
-                    epochs=epochs,
+                    epochs=self._common.of(name, job.id),
                     folders=list(record.folders),
                     made_with=record.made_with,
                 )
-                found.append((min(epochs, record.epoch), own))
+                found.append((ready, own))
         found.sort(key=lambda each: -each[0])
         return [branch for _, branch in found[:_MOST_BRANCHES]]
 
     def kept(self, job: Job) -> list[int]:
-        """Return the epochs after which a job keeps a checkpoint for trials that are yet to run."""
-        epochs: set[int] = set()
+        """Return the epochs after which a job keeps a checkpoint for trials that are yet to run.
+
+        Whatever the job shares with a trial, it shares up to there with any third one that does: so
+        it keeps none of the epochs that it can take over from others itself.
+        """
         relatives = self._common.relatives(job.id)
+        known = max((self._ready(name, job.id) for name in relatives), default=0)
+        epochs: set[int] = set()
         for name in relatives:
             record = self._records.get(name)
             if record is None or not record.ended:
                 common = self._common.of(job.id, name)
-                wanted = {common, *(stop for stop in self.stops if stop < common)}
-                epochs |= {epoch for epoch in wanted if not self._has(epoch, name, relatives)}
-        return sorted(epochs)
+                epochs |= {common, *(stop for stop in self.stops if stop < common)}
+        return sorted(epoch for epoch in epochs if epoch > known)
 
     def watched(self, job: Job) -> list[TrialConfig]:
-        """Return the trials that are to start from a job's checkpoints and that it watches for."""
-        others = [self._jobs[name] for name in self._common.relatives(job.id)]
-        return [
-            each.trial
-            for each in others
-            if (self._task or find_task(each.task)).must_be_watched(each.trial)
-        ]
+        """Return the trials that are to start from a job's checkpoints and that it watches for.
+
+        Of those that select in one way, it is the first.
+        """
+        found: dict[str, TrialConfig] = {}
+        for name in self._common.relatives(job.id):
+            record = self._records.get(name)
+            if name in self._to_be_watched and (record is None or not record.ended):
+                trial = self._jobs[name].trial
+                found.setdefault(repr(trial.selection), trial)
+        return list(found.values())
 
     def left(self, jobs: Iterable[Job]) -> int:
-        """Return the number of epochs that are to be run for jobs that have not started."""
-        taken = self._common.taken_over()
-        return sum(max(job.epochs - max(job.starts_after, taken[job.id]), 0) for job in jobs)
+        """Return the number of epochs that are to be run for the jobs without a record."""
+        taken = self._common.taken_over
+        new = [job for job in jobs if self._records.get(job.id) is None]
+        return sum(max(job.epochs - max(job.starts_after, taken[job.id]), 0) for job in new)
 
-    def _has(self, epoch: int, name: str, relatives: Iterable[str]) -> bool:
-        """Return whether one of several trials has run an epoch that another trial can use."""
-        return any(
-            self._epoch(other) >= epoch and self._common.of(other, name) >= epoch
-            for other in relatives
-            if other != name
-        )
+    @cached_property
+    def _to_be_watched(self) -> set[str]:
+        """The ids of the jobs that can only start from a trial that watched for them."""
+        return {
+            name
+            for name, job in self._jobs.items()
+            if self._common.relatives(name)
+            and (self._task or find_task(job.task)).must_be_watched(job.trial)
+        }
+
+    def _ready(self, name: str, other: str) -> int:
+        """Return how many epochs one trial has run that another one can take over."""
+        return min(self._epoch(name), self._common.of(name, other))
 
     def _epoch(self, name: str) -> int:
         record = self._records.get(name)
