@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sharing_standin import SHARING, SWITCH, epochs_run
 from standin import write_sweep
 
+from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.local_execution import LocalPhaseRunner
 from tune_nas.sweep.options import RunOptions
@@ -33,6 +35,7 @@ from tune_nas.sweep.sharing.sharing_source import SharingSource
 from tune_nas.sweep.sources import ListSource
 from tune_nas.sweep.trial_epochs import TrialEpochs
 from tune_nas.sweep.trial_session import begin_session
+from tune_nas.tasks import Tasks
 
 EPOCHS = 5
 PARAMETERS = {
@@ -51,14 +54,17 @@ def run(folder: Path, name: str = "s", **changes: Any) -> dict[str, list[Record]
     """Run or resume a sweep of stand-ins in this process."""
     own = {"parameters": PARAMETERS, "seeds": 2, "epochs": EPOCHS, "retrain": "each", **changes}
     orders = {"ran": str(folder / "ran")}
-    sweep = load_sweep(write_sweep(folder / "input", orders, **own))
+    return run_here(folder, name, load_sweep(write_sweep(folder / "input", orders, **own)), SHARING)
+
+
+def run_here(folder: Path, name: str, sweep: SweepConfig, tasks: Tasks) -> dict[str, list[Record]]:
     sweep = sweep.model_copy(update={"name": name})
     plan = Plan(Storage(folder / "runs" / name), sweep, base_trials(sweep), State())
     plan.write()
     known = read_records(plan)
     options = RunOptions(storage=str(folder / "runs"), quiet=True, max_failures=0)
     interruption = Interruption(lambda: False)
-    runner = LocalPhaseRunner(plan, options, SHARING, NoTracking(), interruption)
+    runner = LocalPhaseRunner(plan, options, tasks, NoTracking(), interruption)
     for phase in phases_of(plan):
         runner.run(phase, known)
     return {name: list(records) for name, records in known.items()}
@@ -129,14 +135,7 @@ def test_a_trial_that_fails_leaves_what_it_has_run_to_the_others(tmp_path: Path)
     def failing(folder: Path, **changes: Any) -> dict[str, list[Record]]:
         orders = {"fail": 1, "ran": str(folder / "ran")}
         file = write_sweep(folder / "input", orders, parameters=PARAMETERS, seeds=2, **changes)
-        sweep = load_sweep(file)
-        plan = Plan(Storage(folder / "runs"), sweep, base_trials(sweep), State())
-        known = read_records(plan)
-        options = RunOptions(storage=str(folder / "runs"), quiet=True, max_failures=0)
-        runner = LocalPhaseRunner(plan, options, SHARING, NoTracking(), Interruption(lambda: False))
-        (phase,) = phases_of(plan)
-        runner.run(phase, known)
-        return {"search": list(known["search"])}
+        return run_here(folder, "s", load_sweep(file), SHARING)
 
     shared, separate = failing(tmp_path / "on"), failing(tmp_path / "off", share=False)
     assert results(shared) == results(separate)
@@ -211,6 +210,42 @@ def test_finished_trials_of_another_run_are_taken_over(tmp_path: Path) -> None:
     separate = run(tmp_path, "third", share=False)
     assert results(reused) == results(separate)
     assert {record.taken for phase in separate.values() for record in phase} == {0}
+
+
+def test_real_searches_and_trainings_are_reused(tmp_path: Path) -> None:
+    trial = {
+        "space": {"name": "nasbench201", "init_channels": 4, "cells": 1},
+        "data": {"name": "fake", "train_images": 32, "resolution": 8},
+        "update": {"level": "mixed", "warmup": 1},
+        "schedule": {"epochs": 2, "batch_size": 8},
+        "retrain": {"epochs": 1, "batch_size": 8, "init_channels": 4, "cells": 1},
+    }
+    (tmp_path / "trial.yaml").write_text(yaml.safe_dump(trial))
+
+    def sweep(values: list[float], **changes: Any) -> dict[str, list[Record]]:
+        parameters = {"update.lambda": {"grid": values}}
+        content = {"trial": str(tmp_path / "trial.yaml"), "parameters": parameters, **changes}
+        (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
+        return run_here(tmp_path, f"s{len(changes)}", load_sweep(tmp_path / "sweep.yaml"), {})
+
+    first = sweep([0])
+    assert [record.taken for record in first["search"] + first["retrain"]] == [0, 0]
+    second = sweep([0, 1, 10], reuse=True)
+    # nothing was kept for the second trial; it keeps its first epoch for the third
+    assert [record.taken for record in second["search"]] == [2, 0, 1]
+    assert second["retrain"][0].taken_from == "s0/retrain-00000"
+    separate = sweep([0, 1, 10], share=False, reuse=False)
+
+    def computed(record: Record) -> list[dict[str, float]]:
+        measured = ("seconds", "memory", "images_per_second")
+        return [
+            {k: v for k, v in epoch.items() if not any(word in k for word in measured)}
+            for epoch in record.history
+        ]
+
+    for phase in ("search", "retrain"):
+        found = [(computed(r), r.genotype, r.status, r.job) for r in second[phase]]
+        assert found == [(computed(r), r.genotype, r.status, r.job) for r in separate[phase]]
 
 
 def test_what_is_not_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,11 @@ def kept_epoch(name: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
+def is_of_other_run(trial: str) -> bool:
+    """Return whether the id of a `Branch` is that of a trial of another run."""
+    return "/" in trial
+
+
 def keep(folder: str, epoch: int, save: Callable[[str], None]) -> None:
     """Keep a checkpoint of a trial for others, if its storage can be written.
 

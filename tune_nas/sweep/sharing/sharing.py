@@ -8,7 +8,7 @@ from functools import cached_property
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.sharing.branch import Branch
+from tune_nas.sweep.sharing.branch import Branch, is_of_other_run
 from tune_nas.sweep.sharing.common_epochs import CommonEpochs
 from tune_nas.sweep.sharing.courses import course_of
 from tune_nas.tasks import Task, find_task
@@ -117,8 +117,14 @@ class Sharing:
         }
 
     def _ready(self, name: str, other: str) -> int:
-        """Return how many epochs one trial has run that another one can take over."""
-        return min(self._epoch(name), self._common.of(name, other))
+        """Return how many epochs of one trial another one can take over.
+
+        A trial of another run that was taken over whole has kept nothing for trials of this one.
+        """
+        record, common = self._records.get(name), self._common.of(name, other)
+        if record is None or (is_of_other_run(record.taken_from) and common < record.taken):
+            return 0
+        return min(record.epoch, common)
 
     def _epoch(self, name: str) -> int:
         record = self._records.get(name)
