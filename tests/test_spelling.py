@@ -29,6 +29,7 @@ KEPT = {
     ("normalisation", "config/relaxation_config.py"),  # edge_normalisation: a key's old spelling
     ("analyse", "cli/app.py"),  # a command's old spelling
     ("optimisers", "search/supernet_training.py"),  # a name in checkpoints
+    ("optimisers", "search/so_far/branching.py"),  # the same
     ("discretisation", "operation_strength.py"),  # a key of its JSON
 }
 

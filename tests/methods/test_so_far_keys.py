@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from other_values import OTHER, SWAPPED, Shrink
+from other_values import OTHER, SWAPPED, Shrink, changed
 from test_effects import EFFECTIVE
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.conditions import value_of
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import keys_that_decide
+from tune_nas.config.effects import no_effect
 from tune_nas.errors import ConfigError
 from tune_nas.library import with_overrides
-from tune_nas.search import Search
-from tune_nas.search.so_far import shared_epochs
+from tune_nas.search import Search, total_epochs
+from tune_nas.search.so_far import deciding_text, shared_epochs
 from tune_nas.testing.states import differences
+from tune_nas.user_code import declared_reads
 
 KEYS = [
     key
@@ -146,6 +148,20 @@ def test_another_value_shares_only_equal_epochs(key: str, shrink: Shrink, tmp_pa
         if epochs > 0 and can_be_built(other):
             check(one, other, epochs, tmp_path)
             break
+
+
+@pytest.mark.parametrize("name", ["darts-1st", "gdas", "xnas", "sgas-pt", "enas", "rsps"])
+def test_keys_without_effect_are_shared(name: str, shrink: Shrink, tmp_path: Path) -> None:
+    """Except those that leave a trace in the state or in a metric, which are told apart."""
+    trial = shrink(name)
+    without = [key for key in KEYS if key in OTHER and no_effect(trial, key, declared_reads)]
+    tracing = ("optimizer", "schedule", "data", "relaxation.init", "relaxation.weights")
+    keys = [key for key in without if not key.startswith(tracing)]
+    other, taken = changed(trial, keys)
+    assert len(taken) >= 8
+    assert deciding_text(trial) == deciding_text(other)
+    assert shared_epochs(trial, other) == total_epochs(trial)
+    check(trial, other, total_epochs(trial), tmp_path)
 
 
 def can_be_built(trial: TrialConfig) -> bool:

@@ -15,14 +15,21 @@ from branching_pairs import (
     run_on,
 )
 from searching import small_trial
+from torch import nn
 
 from tune_nas.checkpoint import save_state
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
-from tune_nas.library import with_overrides
+from tune_nas.library import load_trial, with_overrides
 from tune_nas.search import Search
 from tune_nas.search.relaxation.plain import Softmax
-from tune_nas.search.so_far import Course, deciding_text, has_own_parts, shared_epochs
+from tune_nas.search.so_far import (
+    Course,
+    deciding_text,
+    has_own_parts,
+    runs_own_code,
+    shared_epochs,
+)
 
 EPOCHS = 4
 WARM = {"update.warmup": 2}
@@ -109,7 +116,6 @@ SAME: list[tuple[dict[str, Any], dict[str, Any], int]] = [
     ({"schedule.stages": STAGES, **CONSTANT}, {"schedule.carry_over": "none"}, 2),
     (GREEDY, {"schedule.greedy.prune": False}, 1),
     (GREEDY, {"schedule.greedy.every": 1}, 2),
-    (GREEDY, {"schedule.greedy.warmup": 0}, 0),
     (GREEDY, {"schedule.greedy.batch_growth": 2}, 1),
     ({**GREEDY, "schedule.greedy.history": 2}, {"schedule.greedy.history": 3}, 2),
     (
@@ -118,9 +124,29 @@ SAME: list[tuple[dict[str, Any], dict[str, Any], int]] = [
         1,
     ),
     ({"schedule.stop.settled": 2}, {"schedule.stop.settled": 3}, 2),
+    ({}, {"schedule.stop.settled": 3}, 3),
+    (WARM, {"schedule.stop.settled": 1}, 3),
+    (WARM, {"schedule.stop.skips": {"normal": 1}, "schedule.stop.patience": 2}, 3),
+    (
+        {**WARM, "schedule.stop.skips": {"normal": 1}, "schedule.stop.patience": 2},
+        {"schedule.stop.skips": {"normal": 2}, "schedule.stop.settled": 4, **PT},
+        3,
+    ),
+    (
+        {**WARM, "schedule.early_fixing.gap": 0.3, "schedule.stop.settled": 1},
+        {"schedule.stop.settled": None, "schedule.early_fixing.gap": 0.2},
+        2,
+    ),
     (EIGENVALUE, {"schedule.eigenvalue.factor": 1e-9}, 2),
+    (EIGENVALUE, {"schedule.eigenvalue.action": "roll-back"}, 2),
+    (
+        {**EIGENVALUE, "schedule.eigenvalue.action": "roll-back"},
+        {"schedule.eigenvalue.max_decay": 3e-3, "schedule.eigenvalue.factor": 1e-9},
+        2,
+    ),
     ({**EIGENVALUE, **CONSTANT}, {"schedule.epochs": 5}, EPOCHS - 1),
     ({**CONSTANT, "schedule.stop.settled": 3}, {"schedule.epochs": 5}, EPOCHS - 1),
+    ({**CONSTANT, "schedule.stop.settled": 4}, {"schedule.epochs": 5}, EPOCHS),
     # What a search reports of its genotypes does not decide it.
     (PT, {"retrain.init_channels": 8, "retrain.cells": 4}, EPOCHS + 6),
     ({}, {"name": "other", "retrain.epochs": 3, "benchmark.table": None}, EPOCHS),
@@ -129,10 +155,12 @@ SAME: list[tuple[dict[str, Any], dict[str, Any], int]] = [
 LATER = {
     *("selection.kind", "selection.perturbation.criterion", "schedule.stop.patience"),
     *("schedule.stop.settled", "schedule.greedy.history", "schedule.epochs"),
+    *("schedule.stop.skips", "schedule.eigenvalue.action"),
     *("schedule.early_fixing.gap", "schedule.lr_rule.share", "schedule.greedy.prune"),
 }
 OTHER_FROM_THE_START: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"seed": 1}),
+    (GREEDY, {"schedule.greedy.warmup": 0}),
     ({}, {"data.single_level": "all", "update.level": "single"}),
     (WARM, {"update.level": "single", "update.alpha_batch": "separate"}),
     ({}, {"schedule.batch_size": 4}),
@@ -143,6 +171,11 @@ OTHER_FROM_THE_START: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"runtime.threads": 2}),
     ({}, {"runtime.implementation": "torch"}),
     ({}, {"runtime.autocast": True}),
+    ({**EIGENVALUE, "schedule.stop.settled": 3}, {"schedule.stop.settled": 2}),
+    (
+        {"schedule.stop.skips": {"normal": 9}, "schedule.stop.patience": 3, **SAMPLED},
+        {"selection.sampled.genotypes": 2},
+    ),
     ({"probes": ["hessian"]}, PT),
     ({}, {"probes": ["hessian"]}),
     ({"relaxation.kind": "test_so_far:Own"}, PT),
@@ -224,6 +257,22 @@ def test_custom_parts_share_all_or_nothing(tmp_path: Path) -> None:
     assert shared_epochs(own, same) == EPOCHS
     assert deciding_text(own) == deciding_text(same)
     assert shared_epochs(own, with_overrides(own, {"retrain.epochs": 3})) == 0
+
+
+def test_code_of_the_user_is_recognized(tmp_path: Path) -> None:
+    trial = small_trial(tmp_path)
+    assert not runs_own_code(trial) and not runs_own_code(load_trial("enas"))
+    assert runs_own_code(with_overrides(trial, {"relaxation.kind": "test_so_far:Own"}))
+    assert runs_own_code(with_overrides(trial, {"data.name": "test_so_far:read"}))
+    path = Path(trial.space.name)
+    path.write_text(path.read_text().replace("nor_conv_1x1", "test_so_far:operation"))
+    assert runs_own_code(trial)
+    assert not has_own_parts(trial)
+
+
+def operation(channels: int, stride: int, affine: bool) -> nn.Module:
+    """A custom operation of a space."""
+    return nn.Conv2d(channels, channels, 1, stride)
 
 
 def test_the_text_has_what_decides_results_and_no_more(tmp_path: Path) -> None:
@@ -349,16 +398,21 @@ def test_damaged_or_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     search.save(tmp_path / "trunk")
     with pytest.raises(CheckpointError, match="has 1 results, but 2 epochs"):
         Search(other).branch(tmp_path / "trunk", reports[:1])
+    Search(one).save(tmp_path / "first")
+    with pytest.raises(CheckpointError, match="has run no epoch"):
+        Search(other).branch(tmp_path / "first", [])
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
         Search(other).branch(tmp_path / "nowhere", reports)
     state = search.state_dict()
     del state["choice_history"]
     save_state(tmp_path / "earlier", state, name="search.pt")
-    with pytest.raises(CheckpointError, match="of an earlier version, from which none branches"):
+    with pytest.raises(CheckpointError, match="an earlier version began: none can branch"):
         Search(other).branch(tmp_path / "earlier", reports)
     resumed = Search(one)
     resumed.load(tmp_path / "earlier")  # but it goes on
-    run_on(resumed, reports)
+    run_on(resumed, list(reports), 3)
+    with pytest.raises(CheckpointError, match="an earlier version began"):
+        branch(other, (resumed, [*reports, {}]), tmp_path / "resumed")
     path = Path(one.space.name)
     path.write_text(path.read_text().replace("stem_multiplier: 1", "stem_multiplier: 2"))
     with pytest.raises(CheckpointError, match="space 'small' is not as it was"):

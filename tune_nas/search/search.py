@@ -54,6 +54,7 @@ from tune_nas.search.so_far.branching import (
 )
 from tune_nas.search.so_far.watching import Watching
 from tune_nas.search.stepping import Step, channels_last, run_steps
+from tune_nas.search.supernet_training import assign
 from tune_nas.search.together import Together
 from tune_nas.spaces import Genotype, MixingWeights, check_cells_occur
 
@@ -318,18 +319,30 @@ class Search(ControlledTraining):
         state = load_state(folder, name=STATE_FILE)
         with taking(folder):
             pair = check_branch(self.trial, state)
-            own = own_state(self.trial, self.state_dict(), pair, state)
-            self._choice_history.load_state_dict(state["choice_history"])
+            initial = self.state_dict()
             parts = Parts(
-                *(self.alphas, self.betas, self.choices, self.selection),
-                *(self.findings, self._choice_history),
+                *(self._recalling(state), self.selection, self.rules, self.findings),
                 alphas_rate(self.optimizers.config.alphas),
             )
+            own = own_state(parts, initial, pair, state)
             made = make_again(parts, pair, state, reports)
             own["history"] = [metrics for metrics, _ in made]
             own["findings"] = self.findings.state_dict()
             self.load_state_dict(own)
         return with_ending([report for _, report in made], self._ending())
+
+    def _recalling(self, state: State) -> Callable[[int], None]:
+        """Return a function that sets the architecture to that of an earlier epoch of a state."""
+        history, alphas = self._choice_history, state["alpha_history"]["alphas"]
+        history.load_state_dict(state["choice_history"])
+
+        def recall(epoch: int) -> None:
+            self.epoch = epoch
+            self.choices.load_state_dict(history.choices_of(epoch))
+            earlier = {name: rows[epoch - 1] for name, rows in alphas.items()}
+            assign((self.alphas, self.betas), (earlier, history.betas_of(epoch)))
+
+        return recall
 
     def result(self) -> Genotype:
         """Return the current genotype."""

@@ -167,7 +167,7 @@ class SupernetTraining:
         """Restart the optimizer of α; with a seed, sample α and β again too."""
         if seed is not None:
             sampled = initial_architecture(self.relaxation, seed, self.device, self.dtype)
-            _assign((self.alphas, self.betas), sampled)
+            assign((self.alphas, self.betas), sampled)
         self.optimizers.restart_alphas()
         if self.policy is not None:
             self.policy.restart()
@@ -193,7 +193,7 @@ class SupernetTraining:
         if SupernetSize(**state["size"]) != self.size:
             self.rebuild(SupernetSize(**state["size"]))
         self.supernet.load_state_dict(state["supernet"])
-        _assign((self.alphas, self.betas), (state["alphas"], state["betas"]))
+        assign((self.alphas, self.betas), (state["alphas"], state["betas"]))
         self.optimizers.load_state_dict(state["optimisers"])
         if self.policy is not None:
             self.policy.load_state_dict(state["policy"])
@@ -203,9 +203,7 @@ class SupernetTraining:
         self._valid.load_state_dict(state["valid_batches"])
 
 
-def _assign(
-    targets: Sequence[Mapping[str, Tensor]], values: Sequence[Mapping[str, Tensor]]
-) -> None:
+def assign(targets: Sequence[Mapping[str, Tensor]], values: Sequence[Mapping[str, Tensor]]) -> None:
     """Copy values to the tensors of the same names."""
     with torch.no_grad():
         for held, given in zip(targets, values, strict=True):

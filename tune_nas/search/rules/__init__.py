@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tune_nas.config import ScheduleConfig
 from tune_nas.search.plugins import running_own_code
 from tune_nas.search.rules.early_fixing import EarlyFixing
 from tune_nas.search.rules.eigenvalue import EigenvalueRule
@@ -24,6 +25,7 @@ __all__ = [
     "Stop",
     "WipeOut",
     "make_rules",
+    "rule_names",
 ]
 
 
@@ -34,6 +36,27 @@ def make_rules(search: SearchControl) -> list[Rule]:
         ConfigError: If one does not fit the search, or a custom one cannot be loaded.
     """
     schedule = search.trial.schedule
+    named = rule_names(schedule)
+    last = [name for name in named if name == "eigenvalue"]
+    kinds: list[type[Rule]] = [
+        load_class("schedule.rules", name, Rule) for name in named if name not in last
+    ]
+    rules = [kind(search) for kind in kinds]
+    for name in schedule.rules:
+        own: type[Rule] = load_class("schedule.rules", name, Rule)
+        with running_own_code("schedule.rules", name):
+            rules.append(own(search))
+    for name in last:  # it restores what the others have done, too
+        kind: type[Rule] = load_class("schedule.rules", name, Rule)
+        rules.append(kind(search))
+    return rules
+
+
+def rule_names(schedule: ScheduleConfig) -> list[str]:
+    """Return the names of the shipped rules of a schedule, in the order in which they act.
+
+    Custom rules act before ``eigenvalue``.
+    """
     named = {
         "stages": bool(schedule.stages),
         "greedy": schedule.greedy is not None,
@@ -41,16 +64,6 @@ def make_rules(search: SearchControl) -> list[Rule]:
         "lr_rule": schedule.lr_rule is not None,
         "wipe_out": schedule.wipe_out is not None,
         "stop": bool(schedule.stop.convolutions or schedule.stop.skips or schedule.stop.settled),
+        "eigenvalue": schedule.eigenvalue is not None,
     }
-    kinds: list[type[Rule]] = [
-        load_class("schedule.rules", name, Rule) for name, is_named in named.items() if is_named
-    ]
-    rules = [kind(search) for kind in kinds]
-    for name in schedule.rules:
-        own: type[Rule] = load_class("schedule.rules", name, Rule)
-        with running_own_code("schedule.rules", name):
-            rules.append(own(search))
-    if schedule.eigenvalue is not None:  # last: it restores what the others have done, too
-        last: type[Rule] = load_class("schedule.rules", "eigenvalue", Rule)
-        rules.append(last(search))
-    return rules
+    return [name for name, is_named in named.items() if is_named]

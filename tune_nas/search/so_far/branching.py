@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
 
 from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
@@ -13,11 +11,9 @@ from tune_nas.config.earlier import earlier_rules
 from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.learner import ENDED
 from tune_nas.library import stored_trial
-from tune_nas.search.candidates import CandidateMask
 from tune_nas.search.metrics import Metrics
-from tune_nas.search.probes.choice_history import ChoiceHistory
 from tune_nas.search.probes.genotype_metrics import GenotypeMetrics
-from tune_nas.search.relaxation import Alphas, Betas
+from tune_nas.search.rules import Rule, Stop, rule_names
 from tune_nas.search.selection import Selection
 from tune_nas.search.so_far.course import Course
 from tune_nas.search.so_far.epoch_settings import steps_alphas
@@ -27,7 +23,8 @@ from tune_nas.spaces import Genotype
 Report = dict[str, object]
 """The metrics of an epoch, its remarks, and its genotype as YAML."""
 
-_GENOTYPE, _RATE = "genotype", "learning_rate/alphas"
+_GENOTYPE, _RATE, _DECAY = "genotype", "learning_rate/alphas", "weight_decay/weights"
+_STOP, _EIGENVALUE = "stop", "genotype_epoch"  # a rule; a metric of `eigenvalue`
 _OF_GENOTYPE = ("genotype/", "benchmark/", "non_learnable_share")
 _AFTER_SELECTION = "entropy/mean"  # the first metric after those of the selection
 _MOST_NAMED = 4  # keys in a message
@@ -58,21 +55,18 @@ class Parts:
     """The parts of a search with which it makes the reports of earlier epochs again.
 
     Args:
-        alphas: α by cell type.
-        betas: β by cell type.
-        choices: The remaining operations.
-        selection: Its selection.
-        findings: Its records of genotypes, without any yet.
-        choice_history: β and the remaining operations of each epoch of the state.
+        recall: Takes an epoch (1-based) and sets α, β, the remaining operations and the number of
+            epochs to those at its end.
+        selection: The selection.
+        rules: The rules.
+        findings: The records of genotypes, without any yet.
         rate: α's learning rate.
     """
 
-    alphas: Alphas
-    betas: Betas
-    choices: CandidateMask
+    recall: Callable[[int], None]
     selection: Selection
+    rules: Sequence[Rule]
     findings: GenotypeMetrics
-    choice_history: ChoiceHistory
     rate: float
 
 
@@ -87,8 +81,11 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
         CheckpointError: If the searches are not the same up to there; names the keys that differ
             and the epoch from which on they matter.
     """
-    if earlier_rules(state["trial"]) or "choice_history" not in state:
-        raise CheckpointError("the checkpoint is of an earlier version, from which none branches")
+    known = state.get("choice_history", {"epochs": 0})["epochs"]
+    if earlier_rules(state["trial"]) or known != state["epoch"]:
+        raise CheckpointError(
+            "the checkpoint is of a search that an earlier version began: none can branch from it"
+        )
     try:
         saved = stored_trial(state["trial"], "its trial")
     except ConfigError as error:
@@ -96,6 +93,8 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
     courses = Course(own), Course(saved)
     pair = Pair(*courses, courses[0].shared_with(courses[1], watched=True))
     epoch, stopped = state["epoch"], state["stop"]["epoch"]
+    if epoch == 0:
+        raise CheckpointError("the checkpoint is of a search that has run no epoch yet")
     if epoch > pair.shared:
         keys = courses[0].differing(courses[1], pair.shared)
         matter = "matters" if len(keys) == 1 else "matter"
@@ -112,16 +111,17 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
     return pair
 
 
-def own_state(trial: TrialConfig, initial: State, pair: Pair, state: State) -> State:
+def own_state(parts: Parts, initial: State, pair: Pair, state: State) -> State:
     """Return the state that a search itself would have, but for its history and its findings.
 
     Args:
-        trial: The trial of the search.
+        parts: The parts of the search.
         initial: The state in which it starts.
         pair: It and the search of the other state.
         state: The state of the other search.
     """
-    own: State = {**state, "trial": trial.to_dict()}
+    trial = pair.own.trial
+    own: State = {**state, "trial": trial.to_dict(), "rules": _rules(parts, pair, state)}
     if pair.own.selection_differs(pair.saved):
         own["selection"] = initial["selection"]
     epochs = min(state["epoch"], trial.schedule.epochs)
@@ -143,7 +143,7 @@ def make_again(
     learning rate.
 
     Args:
-        own: The parts of the search; its findings are made again, its architecture is changed.
+        own: The parts of the search; its findings are made again.
         pair: It and the search of the state.
         state: The state of the other search.
         reports: The reports of the other search.
@@ -160,7 +160,7 @@ def make_again(
     for metrics, report, (text, of_selection) in zip(state["history"], reports, seen, strict=True):
         genotype, epoch = Genotype.from_yaml(text), int(metrics["epoch"])
         found = own.findings.see(genotype, epoch, metrics["valid_accuracy"])
-        new = _replaced(metrics, {**found, **of_selection})
+        new = _with_decay(_replaced(metrics, {**found, **of_selection}), pair.own.trial)
         if _RATE in new:
             new[_RATE] = own.rate
         others = (*metrics, ENDED, _GENOTYPE)
@@ -210,21 +210,46 @@ def _of_selection(metrics: Metrics) -> Metrics:
     return {name: metrics[name] for name in between if not name.startswith(_OF_GENOTYPE)}
 
 
-@torch.no_grad()
 def _selected_again(own: Parts, state: State) -> list[Seen]:
     """Return what a selection gives for the architecture of each epoch."""
-    history, alphas = own.choice_history, state["alpha_history"]["alphas"]
-    if history.epochs != state["epoch"]:
-        raise CheckpointError("the checkpoint has not the architecture of each epoch")
     seen = []
-    for epoch in range(1, history.epochs + 1):
-        own.choices.load_state_dict(history.choices_of(epoch))
-        for name, alpha in own.alphas.items():
-            alpha.copy_(alphas[name][epoch - 1])
-        for name, beta in own.betas.items():
-            beta.copy_(history.betas_of(epoch)[name])
+    for epoch in range(1, state["epoch"] + 1):
+        own.recall(epoch)
         seen.append((own.selection.genotype().to_yaml(), own.selection.metrics()))
     return seen
+
+
+def _rules(own: Parts, pair: Pair, state: State) -> list[State]:
+    """Return the states of a search's rules, in their order.
+
+    Those of ``stop``, which one of the searches may be without, follow from the α of all epochs.
+    """
+    trial, saved = pair.own.trial, pair.saved.trial
+    if trial.schedule.stop == saved.schedule.stop and not pair.own.selection_differs(pair.saved):
+        return list(state["rules"])
+    place = next((at for at, rule in enumerate(own.rules) if isinstance(rule, Stop)), None)
+    states = dict(zip(rule_names(saved.schedule), state["rules"], strict=True))
+    if place is not None and trial.schedule.eigenvalue is None:
+        for epoch in range(1, state["epoch"] + 1):
+            own.recall(epoch)
+            own.rules[place].after_epoch({})
+        states[_STOP] = own.rules[place].state_dict()
+    return [states[name] for name in rule_names(trial.schedule)]
+
+
+def _with_decay(metrics: Metrics, trial: TrialConfig) -> Metrics:
+    """Return metrics with w's weight decay where the rule ``eigenvalue`` reports it."""
+    rule = trial.schedule.eigenvalue
+    reports = rule is not None and rule.action == "roll-back"
+    if _EIGENVALUE not in metrics or (_DECAY in metrics) == reports:
+        return metrics
+    found: Metrics = {}
+    for name, value in metrics.items():
+        if name != _DECAY:
+            found[name] = value
+        if name == _EIGENVALUE and reports:
+            found[_DECAY] = trial.optimizer.weights.weight_decay
+    return found
 
 
 def with_ending(reports: list[Report], remarks: Mapping[str, str]) -> list[Report]:

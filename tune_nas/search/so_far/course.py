@@ -15,26 +15,28 @@ from tune_nas.search.so_far.deciding_keys import (
     report_values,
     search_values,
 )
-from tune_nas.search.so_far.epoch_settings import from_the_start, of_epoch
-
-_OF_W = ("sampled",)  # selections whose genotype during the search depends on w
+from tune_nas.search.so_far.epoch_settings import GENOTYPES_OF_W, from_the_start, of_epoch
 
 
 class Course:
     """What decides a search from its start to each of its epochs.
 
+    Its attributes raise a ConfigError if the trial's space cannot be loaded.
+
     Args:
         trial: The trial.
-
-    Raises:
-        ConfigError: If its space cannot be loaded.
     """
 
     def __init__(self, trial: TrialConfig) -> None:
         self.trial = trial
-        self.values = search_values(trial)
         is_search = trial.strategy is None and trial.start_from is None
         self._is_resolved = is_search and not trial.probes and not has_own_parts(trial)
+
+    @cached_property
+    def values(self) -> Values:
+        """The values of all keys that may decide the search, and what its probes report."""
+        probed = report_values(self.trial) if self.trial.probes else {}
+        return {**probed, **search_values(self.trial)}
 
     @property
     def search_epochs(self) -> int:
@@ -44,8 +46,7 @@ class Course:
     @cached_property
     def whole(self) -> str:
         """A digest of everything that decides the search to its end."""
-        probed = report_values(self.trial) if self.trial.probes else {}
-        return _digest("", {**probed, **self.values})
+        return _digest("", self.values)
 
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
@@ -83,7 +84,7 @@ class Course:
     @property
     def reads_w(self) -> bool:
         """Whether the genotypes of search epochs depend on w, which no later epoch has."""
-        return self.trial.selection.kind in _OF_W
+        return self.trial.selection.kind in GENOTYPES_OF_W
 
     def selection_differs(self, other: Course) -> bool:
         """Return whether two searches select in different ways."""

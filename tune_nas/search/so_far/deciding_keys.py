@@ -49,6 +49,21 @@ def has_own_parts(trial: TrialConfig) -> bool:
     return False
 
 
+def runs_own_code(trial: TrialConfig) -> bool:
+    """Return whether a search runs code of the user, which may have changed since an earlier run.
+
+    That are custom parts, a custom data set, and custom operations in the file of its space.
+
+    Raises:
+        ConfigError: If the space cannot be loaded.
+    """
+    if has_own_parts(trial) or not manifest.is_shipped("datasets", trial.data.name):
+        return True
+    cells = load_space(trial.space.name, trial.space.skeleton).cells.values()
+    names = {name for cell in cells for row in cell.operations for name in row}
+    return not all(manifest.is_shipped("operations", name) for name in names)
+
+
 def search_values(trial: TrialConfig) -> Values:
     """Return the values of all keys that may decide a search, but not those of its reports alone.
 
@@ -82,15 +97,10 @@ def deciding_text(trial: TrialConfig) -> str:
         ConfigError: If the trial's space cannot be loaded.
     """
     values = {**report_values(trial), **search_values(trial)}
-    if not manifest_space(trial.space.name):
+    if not _is_built_in(trial.space.name):
         space = load_space(trial.space.name, trial.space.skeleton).to_dict()
         values["space of the file"] = {**space, "description": ""}
     return json.dumps(values, sort_keys=True)
-
-
-def manifest_space(name: str) -> bool:
-    """Return whether a space is a built-in one rather than a file."""
-    return "/" not in name and "." not in name
 
 
 def is_in(key: str, sections: tuple[str, ...]) -> bool:
@@ -112,13 +122,19 @@ def _values(trial: TrialConfig) -> Values:
 
 
 def _without_effect(trial: TrialConfig) -> Values:
-    """Return the defaults of keys that have another value, but no effect."""
+    """Return the defaults of keys that have no effect; not of those that have theirs anyway."""
     given, default = trial.to_dict(), TrialConfig().to_dict()
     found = {}
     for key in dotted_keys(TrialConfig):
-        usual = value_of(default, key)
-        if value_of(given, key) == usual or is_in(key, (*_LEAVES_A_TRACE, *_OF_OTHERS, *_LABELS)):
+        if is_in(key, (*_LEAVES_A_TRACE, *_OF_OTHERS, *_LABELS)):
             continue
-        if no_effect(trial, key, declared_reads) is not None:
+        usual = value_of(default, key)
+        has_default = value_of(given, key) == usual and key not in _WITH_AUTO
+        if not has_default and no_effect(trial, key, declared_reads) is not None:
             found[key] = usual
     return found
+
+
+def _is_built_in(space: str) -> bool:
+    """Return whether the name of a space is that of a built-in one rather than of a file."""
+    return "/" not in space and "." not in space

@@ -19,7 +19,8 @@ BY_EPOCH = (
     *("relaxation.auxiliary_skip", "relaxation.drop_path"),
     *("schedule.epochs", "schedule.stages", "schedule.carry_over", "schedule.greedy"),
     *("schedule.early_fixing", "schedule.lr_rule", "schedule.wipe_out", "schedule.stop"),
-    "schedule.eigenvalue.factor",
+    *("schedule.eigenvalue.action", "schedule.eigenvalue.factor"),
+    *("schedule.eigenvalue.decay_factor", "schedule.eigenvalue.max_decay"),
 )
 """The keys and sections that matter through the settings below; all others matter from the start"""
 
@@ -28,6 +29,9 @@ _OF_ALPHA = (
     *("relaxation.flops_bound", "relaxation.samples", "relaxation.likelihood"),
     *("schedule.early_fixing", "schedule.lr_rule"),
 )
+GENOTYPES_OF_W = ("sampled",)
+"""Selections whose genotype during the search depends on w."""
+
 _TEMPERED = ("gumbel", "concrete")
 _SECOND_ORDER = ("hessian", "epsilon", "unrolled_momentum")
 
@@ -41,13 +45,17 @@ def from_the_start(trial: TrialConfig, values: Values) -> Values:
     """
     schedule, relaxation = trial.schedule, trial.relaxation
     on_all = trial.update.level == "single" and trial.data.single_level == "all"
+    asks = bool(_bounds(trial))
     rules = ("stages", "greedy", "early_fixing", "lr_rule", "wipe_out", "eigenvalue")
     return {
         **{key: value for key, value in values.items() if not is_in(key, BY_EPOCH)},
         "data.single_level": on_all,
         "update.alpha_batch": trial.update.alpha_batch,
         **{f"schedule.{rule}": bool(getattr(schedule, rule)) for rule in rules},
-        "schedule.stop": [bool(_bounds(trial)), schedule.stop.settled is not None],
+        **({} if _stop_is_replayed(trial) else _within(values, ("schedule.stop",))),
+        **(_within(values, ("selection",)) if asks and not _stop_is_replayed(trial) else {}),
+        "schedule.eigenvalue.max_decay": schedule.eigenvalue is not None
+        and (schedule.eigenvalue.action == "stop" or bool(_decays(trial))),
         "relaxation.auxiliary_skip": relaxation.auxiliary_skip.present,
         "relaxation.drop_path": relaxation.drop_path > 0 and schedule.epochs > 1,  # a metric
         # of all stages: the smallest batch of an evaluation follows from them
@@ -103,12 +111,13 @@ def _of_alpha(trial: TrialConfig, values: Values, epoch: int) -> Values:
     if steps_alphas(trial, epoch):
         found["update"] = _of_update(trial, trial.update.in_epoch(epoch))
         found.update(_within(values, _OF_ALPHA))
-    rules = (schedule.early_fixing, schedule.lr_rule, schedule.wipe_out)
-    if any(rules) or _bounds(trial) or schedule.stop.settled is not None:
+    if schedule.early_fixing or schedule.lr_rule or schedule.wipe_out:
         found["update.warmup"] = "over"
         found.update(_within(values, ("schedule.early_fixing", "schedule.lr_rule")))
-        found["schedule.stop"] = [_bounds(trial), *_of_stop(trial, epoch)]
-    if schedule.lr_rule is not None or _bounds(trial):  # they read the genotype
+    if stop := _of_stop(trial, epoch):
+        found["schedule.stop"] = stop
+        found["schedule.epochs"] = epoch == schedule.epochs - 1  # it does not stop the last one
+    if schedule.lr_rule is not None or "bounds" in stop:  # they read the genotype
         found.update(_within(values, ("selection",)))
     by_length = trial.optimizer.alphas.step_rule == "regret"
     if schedule.wipe_out is not None or by_length:
@@ -169,24 +178,41 @@ def _of_greedy(trial: TrialConfig, values: Values, epoch: int) -> Values:
     return found
 
 
-def _of_stop(trial: TrialConfig, epoch: int) -> list[int | None]:
-    """Return the bounds on the counts that may end the search after this epoch; None if none."""
-    stop = trial.schedule.stop
+def _of_stop(trial: TrialConfig, epoch: int) -> Values:
+    """Return what may end the search after this epoch, in which α may move; empty if nothing."""
+    stop, found = trial.schedule.stop, dict[str, object]()
     counted = sum(moves_alphas(trial, each) for each in range(epoch + 1))
-    patience = stop.patience if _bounds(trial) and counted >= stop.patience else None
-    ranked = stop.settled is not None and counted > stop.settled
-    return [patience, stop.settled if ranked else None]
+    if _bounds(trial) and counted >= stop.patience:
+        found["bounds"] = [_bounds(trial), stop.patience]
+    if stop.settled is not None and counted > stop.settled:
+        found["settled"] = stop.settled
+    return {**found, "counted": counted} if found else {}
+
+
+def _stop_is_replayed(trial: TrialConfig) -> bool:
+    """Return whether the state of ``stop`` after an epoch follows from the α of all epochs.
+
+    It does not if a rule restores earlier ones, or if it reads genotypes that depend on w.
+    """
+    reads_w = bool(_bounds(trial)) and trial.selection.kind in GENOTYPES_OF_W
+    return trial.schedule.eigenvalue is None and not reads_w
 
 
 def _of_end(trial: TrialConfig, epoch: int) -> Values:
-    """Return whether an epoch is the last one, which rules may know, and where one may go back."""
-    schedule, found = trial.schedule, dict[str, object]()
+    """Return the settings of ``eigenvalue`` once it may act, and whether this is the last epoch."""
+    schedule = trial.schedule
     rule = schedule.eigenvalue
-    if rule is not None and epoch - rule.distance >= rule.start:
-        found["schedule.eigenvalue.factor"] = rule.factor
-    if rule is not None or _bounds(trial) or schedule.stop.settled is not None or trial.probes:
-        found["schedule.epochs"] = epoch == schedule.epochs - 1
+    if rule is None:
+        return {}
+    found: Values = {"schedule.epochs": epoch == schedule.epochs - 1}
+    if epoch - rule.distance >= rule.start:
+        found["schedule.eigenvalue"] = [rule.action, rule.factor, _decays(trial)]
     return found
+
+
+def _decays(trial: TrialConfig) -> list[float]:
+    rule = trial.schedule.eigenvalue
+    return [] if rule is None else rule.decays(trial.optimizer.weights.weight_decay)
 
 
 def _bounds(trial: TrialConfig) -> Mapping[str, object]:
