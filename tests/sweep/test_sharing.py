@@ -278,3 +278,26 @@ def test_the_epochs_after_which_asha_may_stop(tmp_path: Path) -> None:
     )
     assert sorted(math.ceil(rung) for rung in scheduler.rungs()) == [2, 5, 13]
     assert asha_stops(sweep.model_copy(update={"scheduler": "none"}), listed.jobs) == []
+
+
+def test_what_is_kept_watched_and_offered(tmp_path: Path) -> None:
+    """With stops after epochs 1 and 2: only the first trial keeps anything, and not its end."""
+    sweep = load_sweep(write_sweep(tmp_path / "in", parameters=PARAMETERS, epochs=EPOCHS))
+    plan = Plan(Storage(tmp_path / "runs"), sweep, base_trials(sweep), State())
+    records = read_records(plan)["search"]
+    listed = phases_of(plan)[0].source({"search": records})
+    assert isinstance(listed, ListSource)
+    sharing = Sharing(listed.jobs, records, SHARING["search"], stops=(1, 2, 4))
+    first, twin, other, _ = listed.jobs
+    assert sharing.kept(first) == [1, 2, SWITCH, 4]
+    assert sharing.branches(twin) == [] and sharing.watched(first) == []
+    assert not sharing.waits(other, set()) and sharing.waits(other, {first.id})
+    records.start(first)
+    for epoch in range(1, SWITCH + 1):
+        records.add(first.id, {"epoch": epoch})
+    assert not sharing.waits(other, {first.id}) and sharing.waits(twin, {first.id})
+    assert [branch["epochs"] for branch in sharing.branches(other)] == [SWITCH]
+    assert sharing.kept(other) == [4]  # for its own twin; the first trial has kept the others
+    records.add(first.id, {"epoch": 4, "taken": "4", "taken_from": "another/search-00000"})
+    assert sharing.branches(other) == []  # nothing was kept when it was taken over
+    assert sharing.kept(other) == [1, 2, SWITCH, 4]

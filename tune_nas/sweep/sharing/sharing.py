@@ -85,7 +85,8 @@ class Sharing:
             if record is None or not record.ended:
                 common = self._common.of(job.id, name)
                 epochs |= {common, *(stop for stop in self.stops if stop < common)}
-        return sorted(epoch for epoch in epochs if epoch > known)
+        # its last checkpoint stays in any case
+        return sorted(epoch for epoch in epochs if known < epoch < job.epochs)
 
     def watched(self, job: Job) -> list[TrialConfig]:
         """Return the trials that are to start from a job's checkpoints and that it watches for.
