@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
+from tune_nas.checkpoint_folder import MANIFEST
 from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
@@ -100,6 +101,7 @@ class TrialEpochs:
         self._reports: list[Report] = []
         self._reported = 0
         self._taken_from, self._taken = "", 0
+        self._saved: dict[str, bytes] = {}  # the last checkpoint, while its reports are made
         self._branches = config.get("branches", [])
         self._made_with = ""
         self._keep, self._stops = config.get("keep", []), config.get("stops", [])
@@ -120,6 +122,8 @@ class TrialEpochs:
         """
         if self._failure is not None:
             raise self._failure
+        if self._reported == len(self._reports):
+            self._saved = {}
         if self._reported == len(self._reports) and not self._take_over():
             metrics = dict(self._learner.run_epoch(on_step))
             found = self._learner.result()
@@ -141,9 +145,16 @@ class TrialEpochs:
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the learner's state, and the results reported so far."""
         folder = Path(checkpoint_dir)
-        self._learner.save(folder)
-        write_reports(folder, self._reports)
+        if self._saved:
+            for name in sorted(self._saved, key=lambda name: name == MANIFEST):
+                write_atomically(folder / name, self._saved[name])
+        else:
+            self._learner.save(folder)
+            write_reports(folder, self._reports)
+        self._saved = {}
         if self._reported < len(self._reports):
+            files = (path for path in folder.iterdir() if path.is_file())
+            self._saved = {path.name: path.read_bytes() for path in files}
             write_atomically(folder / _REPORTED, str(self._reported).encode())
 
     def load_checkpoint(self, checkpoint: str) -> None:
@@ -165,6 +176,7 @@ class TrialEpochs:
         Args:
             checkpoints: Those of this session; those of earlier ones follow.
         """
+        self._saved = {}
         every = itertools.chain(checkpoints, _earlier(self._resume_from, self._job))
         found = first_intact(every, self._load, self._skip)
         if found is None:
