@@ -13,6 +13,7 @@ import yaml
 from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError
 from tune_nas.search import Search
+from tune_nas.status import Status
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.cost import estimate
 from tune_nas.sweep.jobs import Job
@@ -24,9 +25,11 @@ from tune_nas.sweep.ray.remote_learner import (
 )
 from tune_nas.sweep.reports_file import Report
 from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_trials
+from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.sharing.courses import course_of
 from tune_nas.sweep.sharing.planned import taken_over
-from tune_nas.sweep.sharing.shared_text import planned_line
+from tune_nas.sweep.sharing.shared_text import planned_line, shared_remarks
+from tune_nas.sweep.sweep_report import sweep_report
 from tune_nas.tasks import Inputs, RetrainTask, SearchTask, with_workers
 
 TINY = {
@@ -89,6 +92,21 @@ def test_a_retraining_run_has_one_course_for_all_that_decides_it() -> None:
     assert task.course(own) == task.course(other)
     for key, value in (("seed", 1), ("retrain", own.retrain.model_copy(update={"epochs": 3}))):
         assert task.course(own)[0] != task.course(own.model_copy(update={key: value}))[0]
+
+
+def test_the_report_says_what_was_shared() -> None:
+    job = Job("search-00000", "search", "search", TrialConfig.model_validate(TINY))
+    history = [{"epoch": epoch, "valid_accuracy": 50.0} for epoch in (1.0, 2.0, 3.0)]
+    own = Record(job, Status.FINISHED, history=history)
+    other = replace(own, taken=2, taken_from="search-00000")
+    assert other.epochs_run == 1 and own.epochs_run == 3
+    said = "shared: 4 of 6 epochs were run; 1 trial took over the others from trials that were the"
+    assert shared_remarks([own, other]) == [f"{said} same so far"]
+    assert shared_remarks([own]) == []
+    sweep = load_sweep("selection")
+    report = sweep_report(sweep, [own.result()], shared_remarks([own, other]))
+    assert any(line.startswith(said) for line in report.lines())
+    assert said in report.markdown()
 
 
 class OwnTask(SearchTask):
