@@ -72,12 +72,19 @@ def test_lambda_after_the_warm_up_of_pc_darts(tmp_path: Path) -> None:
 
 
 def test_methods() -> None:
-    """Methods that differ in their selection alone, in a later phase, or in a later decision."""
+    """Methods that differ in the selection, a later phase or decision, or a rule that acts late."""
     sweep = load_sweep("methods", seeds=1, set={"data.name": "digits"})
     names = [str(parameters["trial"]) for parameters, _, _ in resolve_trials(sweep)]
     shared = {name: n for name, n in zip(names, planned(sweep), strict=True) if n}
-    expected = {"bilevel-then-milenas": 16, "darts-pt": 24, "sdarts-pt": 24, "sgas-pt": 4}
-    assert shared == expected
+    assert shared == {
+        "bilevel-then-milenas": 16,  # its switch, two thirds of 24 epochs
+        "darts-pt": 24,
+        "sdarts-pt": 24,
+        "sgas-pt": 4,  # the first decision
+        "r-darts-ada": 10,
+        "darts-plus": 2,  # before its patience of 3 epochs can end it
+        "darts-plus-ranking": 10,
+    }
 
 
 def test_sampled_sweeps_share_nothing() -> None:
