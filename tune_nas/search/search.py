@@ -94,12 +94,8 @@ class Search(ControlledTraining):
         self._alpha_history = AlphaHistory(self)
         self.decisions = Decisions(self)
         self._choice_history = ChoiceHistory(self)
-        self._probes: list[Probe] = [
-            self._alpha_history,
-            self._choice_history,
-            self.decisions,
-            self.findings,
-        ]
+        recorded = (self._alpha_history, self._choice_history, self.decisions, self.findings)
+        self._probes: list[Probe] = [*recorded]
         self._entropies = Entropies(self)
         self._own_probes = make_probes(self)
         self.selection = make_selection(self)
