@@ -92,6 +92,14 @@ def test_old_checkpoints_and_optimizer_states_go(root: Path) -> None:
     assert plan_cleaning(str(root), ["x"]).parts == []
 
 
+def test_checkpoints_that_were_kept_for_other_trials_go(root: Path) -> None:
+    write_checkpoint(root / "x" / "search" / "search-00000" / "kept_000002", "search.pt")
+    plan = plan_cleaning(str(root), ["x"])
+    assert sum(part.trial_id == "search-00000" for part in plan.parts) == 2
+    clean(str(root), plan)
+    assert names(root, "search-00000") == ["checkpoint_000004"]
+
+
 def test_supernets_go_only_if_that_is_meant(root: Path) -> None:
     clean(str(root), plan_cleaning(str(root), ["x"]))
     assert kinds(root) == []

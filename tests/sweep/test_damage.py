@@ -14,12 +14,12 @@ from tune_nas.config import TrialConfig
 from tune_nas.errors import CheckpointError, StorageError
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.options import RunOptions
+from tune_nas.sweep.reports_file import REPORTS, read_reports
 from tune_nas.sweep.runner import resume_sweep
 from tune_nas.sweep.runs.plan import STATE, State, read_state
 from tune_nas.sweep.runs.record_files import FOLDER
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.sweep.trial_epochs import REPORTS, read_reports
 
 NAME = f"search/{FOLDER}/search-00000.json"
 ABSENT = "absent"

@@ -27,6 +27,7 @@ ON_DIGITS = {
     "order": 24,
     "r-darts-l2": 16,
     "rank-nosh-ablation": 12,
+    "selection": 12,
 }
 ON_CIFAR = {
     "analyses": 4,

@@ -21,6 +21,7 @@ from tune_nas.sweep.runs.lookup import existing_run
 from tune_nas.sweep.runs.plan import read_plan
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.stored_details import details_of
+from tune_nas.sweep.sharing.shared_text import shared_remarks
 from tune_nas.sweep.sweep_report import sweep_report
 
 _SUFFIXES = {".html": "html", ".md": "markdown", ".json": "json"}
@@ -36,7 +37,8 @@ def report(run: str, storage: str, format_name: str | None, output: Path | None)
         StorageError: If the run does not exist, if it is an analysis, or damaged.
     """
     found = _stored(run, storage)
-    comparison = sweep_report(found.plan.sweep, found.ended)
+    remarks = shared_remarks(found.records)
+    comparison = sweep_report(found.plan.sweep, found.ended, remarks)
     _tell(comparison, lambda: details_of(found.plan, found.records), format_name, output)
 
 

@@ -61,6 +61,22 @@ def sweep(
         ),
     ] = None,
     seed: options.Seed = None,
+    share: Annotated[
+        bool | None,
+        typer.Option(
+            "--share/--no-share",
+            help="Run epochs once in which trials are the same.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    reuse: Annotated[
+        bool | None,
+        typer.Option(
+            "--reuse/--no-reuse",
+            help="Take over trials that finished in other runs.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     run_name: options.Name = None,
     concurrency: options.Concurrency = None,
     together: options.Together = None,
@@ -80,6 +96,8 @@ def sweep(
             trials=trials,
             retrain=retrain,
             seed=seed,
+            share=share,
+            reuse=reuse,
         ),
         run_name=run_name,
         concurrency=concurrency,

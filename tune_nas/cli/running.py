@@ -41,6 +41,8 @@ class SweepSettings:
         trials: Number of sampled trials.
         retrain: ``each``, ``frontier``, ``model-sizes`` or a number.
         seed: Seed of the searcher.
+        share: Whether epochs in which trials are the same are run once.
+        reuse: Whether trials that finished in other runs are taken over.
     """
 
     epochs: int | None
@@ -50,6 +52,8 @@ class SweepSettings:
     trials: int | None
     retrain: str | None
     seed: int | None
+    share: bool | None
+    reuse: bool | None
 
     def changes(self) -> dict[str, object]:
         """Return the given settings as keys of a sweep.
@@ -65,6 +69,8 @@ class SweepSettings:
             "trials": self.trials,
             "retrain": None if self.retrain is None else _parse_retrain(self.retrain),
             "seed": self.seed,
+            "share": self.share,
+            "reuse": self.reuse,
         }
         return {key: value for key, value in values.items() if value is not None}
 

@@ -20,6 +20,8 @@ class TrialDetails:
         last_error: The last such failure, in one line.
         sessions: Number of sessions in which it ran; more than one if it was resumed.
         space: Name or file of its space; empty if unknown.
+        taken: Number of first epochs that another trial ran for it.
+        taken_from: That trial.
     """
 
     result: TrialResult
@@ -29,6 +31,8 @@ class TrialDetails:
     last_error: str = ""
     sessions: int = 1
     space: str = ""
+    taken: int = 0
+    taken_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -73,13 +73,19 @@ class Search(ControlledTraining):
     Args:
         trial: The trial, which determines the result.
         together: Searches whose passes run jointly with its own; None for none.
+        watched: Trials that may branch from it, see `watch`.
 
     Raises:
         ConfigError: If the space, a part or the device is not available, or parts are incompatible.
         DataError: If the images cannot be read.
     """
 
-    def __init__(self, trial: TrialConfig, together: Together | None = None) -> None:
+    def __init__(
+        self,
+        trial: TrialConfig,
+        together: Together | None = None,
+        watched: Iterable[TrialConfig] = (),
+    ) -> None:
         super().__init__(trial, together)
         self.history: list[Metrics] = []
         if trial.retrain.cells is not None:
@@ -88,18 +94,15 @@ class Search(ControlledTraining):
         self._alpha_history = AlphaHistory(self)
         self.decisions = Decisions(self)
         self._choice_history = ChoiceHistory(self)
-        self._probes: list[Probe] = [
-            self._alpha_history,
-            self._choice_history,
-            self.decisions,
-            self.findings,
-        ]
+        recorded = (self._alpha_history, self._choice_history, self.decisions, self.findings)
+        self._probes: list[Probe] = [*recorded]
         self._entropies = Entropies(self)
         self._own_probes = make_probes(self)
         self.selection = make_selection(self)
         self.rules = make_rules(self)
         self._watching = Watching(self)
         self._schedule_supernet(0)
+        self.watch(watched)
         if trial.start_from is not None:
             self._start_from(trial.start_from)
 

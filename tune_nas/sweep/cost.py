@@ -22,6 +22,8 @@ from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import base_trials, resolve_trials
 from tune_nas.sweep.retrain_grid import FRONTIER, MODEL_SIZES
 from tune_nas.sweep.retrain_trials import count_genotypes
+from tune_nas.sweep.sharing.planned import taken_over
+from tune_nas.sweep.sharing.shared_text import planned_line
 from tune_nas.tasks import Inputs, Task, find_task, task_of
 
 _STEPS = 3
@@ -41,12 +43,14 @@ class Estimate(dict[str, object]):
             f"retraining run{'' if retrains == 1 else 's'}, at most {self['search_epochs']} search "
             "epochs"
         )
+        shared = str(self.get("shared", ""))
+        note = f"; {shared}" if shared else ""
         if "minutes" not in self:
-            return f"{counts}, {self['at_once']} at a time"
+            return f"{counts}, {self['at_once']} at a time{note}"
         return (
             f"{counts}; about {self['minutes']:.1f} minutes of searching with {self['at_once']} "
             f"at a time (estimated from {self['based_on']})"
-            f"{', without retraining' if retrains else ''}"
+            f"{', without retraining' if retrains else ''}{note}"
         )
 
 
@@ -63,8 +67,9 @@ def estimate(
 ) -> Estimate:
     """Time a few steps of the first trial (of each, if the trial is swept), and add up.
 
-    Early stopping, the time of retraining, and the evaluations of a selection by perturbation are
-    not included; steps with other swept values may cost more or less.
+    Epochs that searches share count once. Early stopping, the time of retraining, and the
+    evaluations of a selection by perturbation are not included; steps with other swept values may
+    cost more or less.
 
     Args:
         sweep: The sweep.
@@ -83,12 +88,13 @@ def estimate(
     configurations = first // len(sweep.seed_list) if grid else first
     repeats = min(sweep.repeat_best, configurations) * len(sweep.repeat_seeds)
     known: dict[str, tuple[float, int]] = {}
+    taken = taken_over(sweep, bases)
     epochs, seconds = 0, 0.0
-    for _, _, trial in trials:
+    for (_, _, trial), others in zip(trials, taken, strict=True):
         task = find_task(task_of(sweep.task, trial))
         if timed and trial.name not in known:
             known[trial.name] = epoch_seconds(task, trial)
-        own = task.epochs(trial) - task.starts_after(trial)
+        own = task.epochs(trial) - max(task.starts_after(trial), others)
         epochs += own
         seconds += own * known[trial.name][0] if timed else 0.0
     # For a sampled sweep these are the base trials; the samples are not known yet.
@@ -107,6 +113,8 @@ def estimate(
         search_epochs=epochs,
         at_once=at_once,
     )
+    if any(taken):
+        counts["shared"] = planned_line(taken, epochs + sum(taken))
     if not timed:
         return counts
     whose = "each trial" if len(known) > 1 else "the first trial"

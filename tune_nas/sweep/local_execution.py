@@ -60,7 +60,9 @@ class LocalPhaseRunner(PhaseRunner):
             requests=StopRequests(self._plan.storage),
         )
         while (job := source.next()) is not None:
-            _, setup = begin_session(records, job, self._options.workers)
+            _, setup = begin_session(
+                *(records, job, self._options.workers, source.sharing, self._reuse)
+            )
             trial = LocalTrial(
                 *(setup, self._tasks.get(phase.task), records, recorder),
                 *(self._tracking, self._interruption, display),

@@ -17,10 +17,11 @@ from tune_nas.sweep.interruption import Interruption
 from tune_nas.sweep.phase_runner import TrialTracking
 from tune_nas.sweep.progress_display import ProgressDisplay
 from tune_nas.sweep.ray.endings import fails_again, summarize_error
+from tune_nas.sweep.reports_file import Report
 from tune_nas.sweep.result_recorder import ResultRecorder
 from tune_nas.sweep.runs.checkpoints import list_checkpoints, number_of
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.trial_epochs import CHECKPOINTS_KEPT, Report, TrialEpochs, TrialSetup
+from tune_nas.sweep.trial_epochs import CHECKPOINTS_KEPT, TrialEpochs, TrialSetup
 from tune_nas.tasks import Task
 
 _PARTIAL = ".partial"  # a checkpoint that is being written; it is renamed when it is complete

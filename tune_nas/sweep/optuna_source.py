@@ -43,7 +43,8 @@ class OptunaSource:
         storage: Optuna storage URL to which the study is written for inspection; None for none.
     """
 
-    waits = False
+    waits = is_bound = False
+    sharing = None
 
     def __init__(
         self,

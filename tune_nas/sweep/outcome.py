@@ -24,6 +24,7 @@ from tune_nas.sweep.runs.provenance import record_end
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.stored_details import details_of
+from tune_nas.sweep.sharing.shared_text import shared_remarks
 from tune_nas.sweep.sweep_report import sweep_report
 from tune_nas.tasks import find_task
 from tune_nas.tasks.task_lookup import CANDIDATES as CANDIDATES_TASK
@@ -74,7 +75,7 @@ def conclude(plan: Plan, phases: list[Records], mlflow_uri: str) -> SweepOutcome
     sweep, storage = plan.sweep, plan.storage
     records = [record for of_phase in phases for record in of_phase]
     results = [record.result() for record in records]
-    report = sweep_report(sweep, results)
+    report = sweep_report(sweep, results, shared_remarks(records))
     content = json.dumps([result.to_dict() for result in results], indent=1, ensure_ascii=False)
     storage.write("results.json", content)
     for record in records:

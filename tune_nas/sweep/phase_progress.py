@@ -29,6 +29,8 @@ class PhaseProgress:
         place: Number of the phase and number of all phases of the sweep, from 1.
         most: Returns the maximum number of trials so far, if results decide which others run;
             None if all ``total`` trials are run.
+        ahead: Returns the number of epochs of the trials that have not started; None if each is as
+            long as the newest one.
         clock: Returns a time in seconds.
     """
 
@@ -41,13 +43,14 @@ class PhaseProgress:
         mode: str = "max",
         place: tuple[int, int] = (1, 1),
         most: Callable[[], int] | None = None,
+        ahead: Callable[[], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records, self._metric = records, metric
-        self._planned, self._most = total, most
+        self._planned, self._most, self._ahead = total, most, ahead
         self._mode, self._place, self._clock = mode, place, clock
         self._started = clock()
-        self._epochs_before = sum(len(record.history) for record in records)
+        self._epochs_before = sum(record.epochs_run for record in records)
         self._done_before = self._done()
 
     def heading(self) -> str:
@@ -75,12 +78,14 @@ class PhaseProgress:
 
     def time_left(self) -> str:
         """Return the estimated time until the end of the phase."""
-        run = sum(len(record.history) for record in self._records) - self._epochs_before
+        run = sum(record.epochs_run for record in self._records) - self._epochs_before
         if run == 0:
             return "…"
         known = list(self._records)
         left = sum(record.epochs_left for record in known)
-        if known:
+        if self._ahead is not None:
+            left += self._ahead()
+        elif known:
             last = known[-1].job
             left += (self._total - len(known)) * (last.epochs - last.starts_after)
         return duration_text(self._elapsed() / run * left)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from tune_nas.sweep.interruption import Interruption
@@ -11,7 +12,12 @@ from tune_nas.sweep.options import RunOptions
 from tune_nas.sweep.phases import Known, Phase
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
-from tune_nas.sweep.sources import Source
+from tune_nas.sweep.runs.storage import Storage
+from tune_nas.sweep.sharing.courses import asha_stops
+from tune_nas.sweep.sharing.finished_trials import FinishedTrials, Reuse
+from tune_nas.sweep.sharing.sharing import Sharing
+from tune_nas.sweep.sharing.sharing_source import SharingSource
+from tune_nas.sweep.sources import ListSource, Source
 from tune_nas.tasks import Tasks
 
 
@@ -43,6 +49,8 @@ class PhaseRunner(ABC):
     ) -> None:
         self._plan, self._options, self._tasks = plan, options, tasks
         self._tracking, self._interruption = tracking, interruption
+        self._finished = FinishedTrials(Storage(options.storage), plan.sweep.name)
+        self._reuse = Reuse()
 
     def run(self, phase: Phase, known: Known) -> None:
         """Run a phase unless it has nothing left to run.
@@ -52,10 +60,26 @@ class PhaseRunner(ABC):
             known: The records of all phases.
         """
         source = phase.source(known)
+        own = self._tasks.get(phase.task)
+        self._reuse = Reuse(own, self._finished if self._reuses(phase) else None)
+        if isinstance(source, ListSource) and self._plan.sweep.share:
+            source = self._sharing(phase, source, known[phase.name])
         if source is not None:
             totals = {**self._plan.state.totals, phase.name: source.total}
             self._plan.write_state(totals=totals)
             self._run(phase, source, known[phase.name])
+
+    def _reuses(self, phase: Phase) -> bool:
+        """Return whether trials are taken over whole: ASHA may stop them before their end."""
+        sweep = self._plan.sweep
+        return sweep.reuse and not (phase.early_stopping and sweep.scheduler == "asha")
+
+    def _sharing(self, phase: Phase, source: ListSource, records: Records) -> Source:
+        """Return the source in which trials that are the same so far run their epochs once."""
+        stops = asha_stops(self._plan.sweep, source.jobs) if phase.early_stopping else []
+        sharing = Sharing(source.jobs, records, self._tasks.get(phase.task), stops)
+        self._reuse = replace(self._reuse, courses=sharing.courses)
+        return SharingSource(source, sharing) if sharing.any else source
 
     @abstractmethod
     def _run(self, phase: Phase, source: Source, records: Records) -> None:

@@ -14,6 +14,7 @@ from tune_nas.sweep.phase_progress import PhaseProgress
 from tune_nas.sweep.phases import Phase, phases_of
 from tune_nas.sweep.runs.plan import Plan
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.sharing.sharing_source import SharingSource
 from tune_nas.sweep.sources import Source
 
 _REDRAW = 0.5  # seconds
@@ -106,6 +107,7 @@ def display_of(
         *(records, source.total, plan.sweep.search_metric),
         mode="max" if phase.task == "retrain" else plan.sweep.mode,  # of its test accuracy
         place=(names.index(phase.name) + 1, len(names)),
-        most=(lambda: source.total) if source.waits else None,
+        most=(lambda: source.total) if source.is_bound else None,
+        ahead=source.epochs_ahead if isinstance(source, SharingSource) else None,
     )
     return ProgressDisplay(progress, live=options.live)

@@ -24,7 +24,8 @@ class RaceSource:
         total: The most jobs that there may be; fewer once a configuration is dropped.
     """
 
-    waits = True
+    waits = is_bound = True
+    sharing = None
 
     def __init__(self, due: Callable[[], tuple[list[Job], int]], records: Records) -> None:
         self._due, self._records = due, records

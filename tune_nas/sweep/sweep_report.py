@@ -9,16 +9,21 @@ from tune_nas.sweep.config import SweepConfig, race_rule
 from tune_nas.sweep.sweep_objectives import constraints_of, objectives_of
 
 
-def sweep_report(sweep: SweepConfig, results: Sequence[TrialResult]) -> Report:
+def sweep_report(
+    sweep: SweepConfig, results: Sequence[TrialResult], remarks: Sequence[str] = ()
+) -> Report:
     """Return the report of a sweep's trials.
 
     Args:
         sweep: The sweep.
         results: Its trials that have ended, of every phase.
+        remarks: Sentences about the whole sweep.
     """
-    return Report(
+    report = Report(
         *(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode),
         race_rule=race_rule(sweep),
         objectives=objectives_of(sweep),
         constraints=constraints_of(sweep),
     )
+    report.remarks += remarks
+    return report

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import itertools
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
-from tune_nas.errors import CheckpointError
+from tune_nas.checkpoint_folder import MANIFEST
+from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
+from tune_nas.library import stored_trial
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.made_with import made_with
+from tune_nas.sweep.reports_file import (
+    MADE_WITH,
+    TAKEN,
+    TAKEN_FROM,
+    Report,
+    read_reports,
+    write_reports,
+)
 from tune_nas.sweep.runs.checkpoints import first_intact, list_checkpoints, number_of
-from tune_nas.sweep.runs.stored import read_stored
+from tune_nas.sweep.sharing.branch import Branch, checkpoints_of, keep, start_from
 from tune_nas.tasks import Task, find_task
 
-REPORTS = "reports.json"
 CHECKPOINTS_KEPT = 2
 """Number of checkpoints that a trial keeps in each of its folders."""
-
-Report = dict[str, Any]
-"""The metrics of an epoch with the genotype and the remarks, in the learner's order."""
+_REPORTED = "reported.txt"  # of a checkpoint whose results have not all been reported
 
 
 class TrialSetup(TypedDict, total=False):
@@ -34,12 +42,20 @@ class TrialSetup(TypedDict, total=False):
         folder: The trial's folder or URI.
         resume_from: The folders of its earlier sessions, oldest first.
         recorded: The last epoch that the driver has recorded.
+        branches: Other trials that are the same so far, best first.
+        keep: The epochs after which it keeps a checkpoint for other trials.
+        stops: The epochs after which a scheduler may stop it.
+        watched: Trials, as dicts, that need more in its checkpoints than it does itself.
     """
 
     job: Required[dict[str, Any]]
     folder: str
     resume_from: list[str]
     recorded: Required[int]
+    branches: list[Branch]
+    keep: list[int]
+    stops: list[int]
+    watched: list[dict[str, Any]]
 
 
 class TrialEpochs:
@@ -48,6 +64,10 @@ class TrialEpochs:
     Its checkpoints hold every result that it has reported. After a resume it reports the results
     that the driver had not recorded, then continues; after falling back to an older checkpoint it
     repeats the lost epochs, with the same results.
+
+    Epochs that another trial has run for it, being the same so far, are reported one by one like
+    its own. It takes them over up to the next epoch after which it may be stopped, so that its
+    state is never further than that of a trial that runs alone.
     """
 
     def make_learner(self) -> Learner:
@@ -75,16 +95,21 @@ class TrialEpochs:
     def _set_up(self, config: TrialSetup, task: Task | None) -> None:
         self._folder = config.get("folder", "")
         self._resume_from = config.get("resume_from", [])
-        self._job = _in_folders(config, [*self._resume_from, self._folder])
+        self._job = _running(config, [*self._resume_from, self._folder])
         self._task = task
         self._notes: list[str] = []
         self._reports: list[Report] = []
         self._reported = 0
+        self._taken_from, self._taken = "", 0
+        self._saved: dict[str, bytes] = {}  # the last checkpoint, while its reports are made
+        self._branches = config.get("branches", [])
+        self._made_with = ""
+        self._keep, self._stops = config.get("keep", []), config.get("stops", [])
         self._learner = self.make_learner()
-        if self._load_first(_earlier(self._resume_from, self._job)):
-            known = sum(1 for report in self._reports if report["epoch"] <= config["recorded"])
-            # A finished trial reports its last result once more: Ray needs one result to close it.
-            self._reported = min(known, len(self._reports) - 1) if self._learner.done else known
+        self._made_with = made_with(self._job.trial)
+        self._recorded = config["recorded"]
+        if self._load_newest(()):
+            self._reported = _count_recorded(self._reports, self._recorded, self._learner)
 
     def cleanup(self) -> None:
         """Release what the learner uses in other processes: nothing."""
@@ -98,12 +123,19 @@ class TrialEpochs:
         if self._failure is not None:
             raise self._failure
         if self._reported == len(self._reports):
+            self._saved = {}
+        if self._reported == len(self._reports) and not self._take_over():
             metrics = dict(self._learner.run_epoch(on_step))
             found = self._learner.result()
             genotype = {} if found is None else {"genotype": found.to_yaml()}
             self._reports.append({**metrics, **self._learner.remarks(), **genotype})
         report = dict(self._reports[self._reported])
         self._reported += 1
+        if report["epoch"] <= self._taken:
+            report |= {TAKEN_FROM: self._taken_from, TAKEN: str(self._taken)}
+        elif report["epoch"] in self._keep and self._reported == len(self._reports):
+            keep(self._folder, self._learner.epoch, self.save_checkpoint)
+        report[MADE_WITH] = self._made_with
         report["done"] = self._learner.done and self._reported == len(self._reports)
         if self._notes:
             report["notes"] = " | ".join(self._notes)
@@ -113,8 +145,17 @@ class TrialEpochs:
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the learner's state, and the results reported so far."""
         folder = Path(checkpoint_dir)
-        self._learner.save(folder)
-        write_atomically(folder / REPORTS, json.dumps(self._reports).encode())
+        if self._saved:
+            for name in sorted(self._saved, key=lambda name: name == MANIFEST):
+                write_atomically(folder / name, self._saved[name])
+        else:
+            self._learner.save(folder)
+            write_reports(folder, self._reports)
+        self._saved = {}
+        if self._reported < len(self._reports):
+            files = (path for path in folder.iterdir() if path.is_file())
+            self._saved = {path.name: path.read_bytes() for path in files}
+            write_atomically(folder / _REPORTED, str(self._reported).encode())
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Load the state of a checkpoint; if it is damaged, of the newest older intact one.
@@ -127,37 +168,84 @@ class TrialEpochs:
         newest = Path(checkpoint)
         number = number_of(newest.name)  # None if Ray has fetched it to a separate folder
         older = list_checkpoints([self._folder or str(newest.parent)], before=number)
-        if not self._load_first(
-            itertools.chain([str(newest)], older, _earlier(self._resume_from, self._job))
-        ):
-            self._reports = []
-        self._reported = len(self._reports)
+        self._load_newest(itertools.chain([str(newest)], older))
 
-    def _load_first(self, checkpoints: Iterable[str]) -> bool:
-        """Load the first intact checkpoint; return whether there was one."""
-        return first_intact(checkpoints, self._load, self._skip) is not None
+    def _load_newest(self, checkpoints: Iterable[str]) -> bool:
+        """Load the first intact checkpoint; return whether there was one.
+
+        Args:
+            checkpoints: Those of this session; those of earlier ones follow.
+        """
+        self._saved = {}
+        every = itertools.chain(checkpoints, _earlier(self._resume_from, self._job))
+        found = first_intact(every, self._load, self._skip)
+        if found is None:
+            self._reports, self._reported = [], 0
+        return found is not None
 
     def _load(self, folder: Path) -> None:
         reports = read_reports(folder)
         self._learner.load(folder)
         if reports[-1]["epoch"] != self._learner.epoch:
             raise CheckpointError(f"{folder}: its results are not those of its state")
-        self._reports = reports
+        self._reports, self._reported = reports, len(reports)
+        with suppress(OSError, ValueError):
+            self._reported = int((folder / _REPORTED).read_text(encoding="utf-8"))
 
-    def _skip(self, error: CheckpointError) -> None:
+    def _skip(self, error: TuneNasError) -> None:
         note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
         warnings.warn(note, stacklevel=2)
         self._notes.append(note)
-        # A load that failed halfway must leave no trace.
+        self._renew()  # a load that failed halfway must leave no trace
+
+    def _renew(self) -> None:
         self.cleanup()
         self._learner = self.make_learner()
 
+    def _take_over(self) -> bool:
+        """Take over epochs that other trials have run; return whether a report is left then."""
+        before, length = self._learner.epoch, self._job.epochs
+        most = min((stop for stop in self._stops if stop > before), default=length)
+        ahead = [
+            branch
+            for branch in self._branches
+            if branch["epochs"] > before and branch["made_with"] == self._made_with
+        ]
+        found = checkpoints_of(ahead, range(before + 1, most + 1))
+        if not found:
+            return False
+        if before:
+            self._renew()
+        for checkpoint, trial in found:
+            try:
+                self._reports = start_from(self._learner, checkpoint)
+            except (CheckpointError, StorageError) as error:
+                self._skip(error)
+            else:
+                self._taken_from, self._taken = trial, self._learner.epoch
+                known = max(before, self._recorded)
+                self._reported = _count_recorded(self._reports, known, self._learner)
+                return True
+        if before:
+            self._load_newest(list_checkpoints([self._folder]))
+        return self._reported < len(self._reports)
 
-def _in_folders(config: TrialSetup, folders: Sequence[str]) -> Job:
-    """Return the job of a trial, with the trial's folders among its inputs."""
+
+def _count_recorded(reports: Sequence[Report], epoch: int, learner: Learner) -> int:
+    """Return how many reports the driver has, given the last epoch that it has recorded.
+
+    A finished trial reports its last result once more: Ray needs one result to close it.
+    """
+    known = sum(1 for report in reports if report["epoch"] <= epoch)
+    return min(known, len(reports) - 1) if learner.done else known
+
+
+def _running(config: TrialSetup, folders: Sequence[str]) -> Job:
+    """Return the job of a trial, with inputs that are known only while it runs."""
     job = Job.from_dict(config["job"])
     known = tuple(folder for folder in folders if folder)
-    return replace(job, inputs=replace(job.inputs, folders=known))
+    watched = [stored_trial(trial, "a watched trial") for trial in config.get("watched", [])]
+    return replace(job, inputs=replace(job.inputs, folders=known, watched=tuple(watched)))
 
 
 def _earlier(folders: Sequence[str], job: Job) -> Iterator[str]:
@@ -165,19 +253,3 @@ def _earlier(folders: Sequence[str], job: Job) -> Iterator[str]:
     yield from list_checkpoints(folders)
     if job.inputs.checkpoint is not None:
         yield job.inputs.checkpoint
-
-
-def read_reports(folder: Path) -> list[Report]:
-    """Return the results stored in a checkpoint.
-
-    Raises:
-        CheckpointError: If they are missing or damaged.
-    """
-    try:
-        text = (folder / REPORTS).read_text(encoding="utf-8")
-        reports: list[Report] = read_stored(list[Report], text)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / REPORTS}: absent or damaged: {error}") from error
-    if not all(isinstance(report.get("epoch"), int | float) for report in reports or [{}]):
-        raise CheckpointError(f"{folder / REPORTS}: holds no list of results")
-    return reports

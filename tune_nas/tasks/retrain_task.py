@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import torch
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
+from tune_nas.config.deciding import decided_by
 from tune_nas.data import load_data
 from tune_nas.errors import ConfigError
 from tune_nas.retrain import Retrain
@@ -15,7 +19,7 @@ from tune_nas.retrain.retrain_checks import (
     check_retrain_size,
     final_space,
 )
-from tune_nas.spaces import Genotype
+from tune_nas.spaces import Genotype, load_space
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 
 
@@ -35,6 +39,12 @@ class RetrainTask(Task):
     def workers(self, trial: TrialConfig) -> int:
         """Return the number of processes that share every batch."""
         return trial.runtime.workers
+
+    def course(self, trial: TrialConfig) -> Sequence[str]:
+        """Return the same text for each epoch: the rate of each depends on the number of epochs."""
+        spaces = [load_space(trial.space.name).to_dict(), final_space(trial).to_dict()]
+        values = [decided_by(trial, Decides.RETRAIN), spaces]
+        return [json.dumps(values, sort_keys=True, default=str)] * self.epochs(trial)
 
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the retraining run once, on the CPU; without a genotype, only read its data."""

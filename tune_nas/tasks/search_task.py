@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from tune_nas.config import TrialConfig
@@ -9,6 +11,7 @@ from tune_nas.config.decides import Decides
 from tune_nas.search import Search, total_epochs
 from tune_nas.search.search_memory import check_search_memory, estimate_search_memory
 from tune_nas.search.selection import most_search_epochs
+from tune_nas.search.so_far import Course
 from tune_nas.search.together import Together
 from tune_nas.tasks.task import Inputs, Task, on_cpu
 
@@ -29,6 +32,15 @@ class SearchTask(Task):
         """Return the epochs of the search whose checkpoint it starts from; 0 without one."""
         return 0 if trial.start_from is None else most_search_epochs(trial)
 
+    def course(self, trial: TrialConfig) -> Sequence[str]:
+        """Return what decides each epoch, and the whole search for those of its selection."""
+        own, epochs = Course(trial), self.epochs(trial)
+        return [*own.prefixes[:epochs], *[own.whole] * epochs][:epochs]
+
+    def must_be_watched(self, trial: TrialConfig) -> bool:
+        """Return whether the genotypes of its epochs depend on w, which no later epoch has."""
+        return Course(trial).reads_w
+
     def check(self, trial: TrialConfig, inputs: Inputs) -> None:
         """Build the search once, on the CPU, to check that the space, data and all parts fit."""
         Search(on_cpu(trial))
@@ -45,4 +57,4 @@ class SearchTask(Task):
         """Return the search, with the trial's number of CPU threads unless it shares a process."""
         if together is None:
             torch.set_num_threads(trial.runtime.threads)
-        return Search(trial, together)
+        return Search(trial, together, inputs.watched)

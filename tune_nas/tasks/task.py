@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +26,8 @@ class Inputs:
             itself, e.g. of another job that is to run for more epochs.
         folders: The trial's folders or URIs, one per session, oldest first, in which its
             checkpoints are; known only while the trial runs.
+        watched: Trials that are to start from its checkpoints, and need more in them than those of
+            the trial itself; known only while the trial runs.
     """
 
     genotype: str | None = None
@@ -33,10 +35,12 @@ class Inputs:
     parent_run: str | None = None
     checkpoint: str | None = None
     folders: tuple[str, ...] = ()
+    watched: tuple[TrialConfig, ...] = ()
 
     def to_dict(self) -> dict[str, str | None]:
         """Return the inputs that are known before the trial runs, by name."""
-        names = [each.name for each in fields(self) if each.name != "folders"]
+        running = ("folders", "watched")
+        names = [each.name for each in fields(self) if each.name not in running]
         return {name: getattr(self, name) for name in names}
 
 
@@ -122,6 +126,19 @@ class Task(ABC):
             inputs: Its inputs; those that are not known yet are None.
         """
         return None
+
+    def course(self, trial: TrialConfig) -> Sequence[str]:
+        """Return a text for each epoch of a trial; empty, the default, if none can be given.
+
+        Trials with equal inputs whose texts of an epoch are equal have equal states after it, bit
+        for bit: their texts of all earlier epochs are equal, too. Each of them can start from a
+        checkpoint that the other one has made by then, see `Inputs.watched`.
+        """
+        return ()
+
+    def must_be_watched(self, trial: TrialConfig) -> bool:
+        """Return whether a trial can only start from the checkpoint of one that watched for it."""
+        return False
 
     @abstractmethod
     def build(self, trial: TrialConfig, inputs: Inputs, together: Any = None) -> Learner:

@@ -170,7 +170,7 @@ def _mark(status: str) -> str:
 
 
 def _remarks(trial: TrialDetails) -> list[str]:
-    """Return why the trial ended, its retries and its resumes."""
+    """Return why the trial ended, its retries and resumes, and what it took over."""
     result = trial.result
     remarks = [why] if (why := result.error or result.reason) else []
     if trial.retries:
@@ -180,6 +180,8 @@ def _remarks(trial: TrialDetails) -> list[str]:
         remarks.append(f"resumed {_times(trial.sessions - 1)}")
     if result.parent is not None:
         remarks.append(f"genotype of {result.parent}")
+    if trial.taken:
+        remarks.append(f"{plural(trial.taken, 'epoch')} of {trial.taken_from}")
     return remarks
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
+
 from tune_nas.benchmark import AUTO, SPACE, BenchmarkTable, find_table, load_benchmark
 from tune_nas.config import TrialConfig
 from tune_nas.data.data_source import DataFacts
@@ -27,9 +30,10 @@ class GenotypeNumbers:
 
     def __init__(self, trial: TrialConfig, space: Space, data: DataFacts) -> None:
         self._trial, self._data = trial, data
-        self._final_space = load_space(trial.space.name, trial.final_skeleton)
+        self._description = json.dumps(
+            load_space(trial.space.name, trial.final_skeleton).to_dict(), sort_keys=True
+        )
         self._benchmark = _load_benchmark(trial, space)
-        self._sizes: dict[Genotype, ModelSize] = {}
 
     def of(self, genotype: Genotype) -> dict[str, float]:
         """Return the metrics of a genotype."""
@@ -42,17 +46,48 @@ class GenotypeNumbers:
         return metrics
 
     def _size(self, genotype: Genotype) -> ModelSize:
-        if genotype not in self._sizes:
-            self._sizes[genotype] = model_size(
-                genotype,
-                self._final_space,
-                image_size=self._data.image_size,
-                n_classes=self._data.n_classes,
-                in_channels=self._data.in_channels,
-                init_channels=self._trial.retrain.init_channels,
-                cells=self._trial.retrain.cells,
-            )
-        return self._sizes[genotype]
+        trial, data = self._trial, self._data
+        return _size_of(
+            *(genotype, trial.space.name, trial.final_skeleton, self._description),
+            *(data.image_size, data.n_classes, data.in_channels),
+            *(trial.retrain.init_channels, trial.retrain.cells),
+        )
+
+
+@lru_cache(maxsize=4096)
+def _size_of(
+    genotype: Genotype,
+    space: str,
+    skeleton: str | None,
+    description: str,
+    image_size: int | tuple[int, int],
+    n_classes: int,
+    in_channels: int,
+    init_channels: int | None,
+    cells: int | None,
+) -> ModelSize:
+    """Return the size of a genotype's final network; searches of one process find many again.
+
+    Args:
+        genotype: The genotype.
+        space: Name or file of its space.
+        skeleton: Skeleton of the final network; None for that of the space.
+        description: The content of the space, which a user may change.
+        image_size: Side of the images in pixels, or (height, width).
+        n_classes: Number of classes.
+        in_channels: Channels of the images.
+        init_channels: Channels of the first cell; None for the space's usual size.
+        cells: Number of cells; None likewise.
+    """
+    return model_size(
+        genotype,
+        load_space(space, skeleton),
+        image_size=image_size,
+        n_classes=n_classes,
+        in_channels=in_channels,
+        init_channels=init_channels,
+        cells=cells,
+    )
 
 
 def _load_benchmark(trial: TrialConfig, space: Space) -> BenchmarkTable | None:

@@ -23,6 +23,7 @@ from tune_nas.sweep.runs.locking import locked_folder
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
+from tune_nas.sweep.sharing.branch import KEPT
 
 OLD, OPTIMIZER, PAUSED, SUPERNET = (
     "old checkpoints",
@@ -148,6 +149,9 @@ def _parts(name: str, record: Record, *, supernets: bool) -> Iterator[Cleanable]
         return
     for path in checkpoints:
         if path != kept:
+            yield Cleanable(name, trial_id, OLD, path, folder_bytes(path))
+    for folder in record.folders:
+        for path in Path(folder).glob(f"{KEPT}*"):  # for trials that share its first epochs
             yield Cleanable(name, trial_id, OLD, path, folder_bytes(path))
     if record.job.phase == "retrain":
         size = _optimizer_bytes(kept)

@@ -82,7 +82,7 @@ class RayPhaseRunner(PhaseRunner):
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
-                    search_alg=JobQueue(source, records, at_once, options.workers),
+                    search_alg=JobQueue(source, records, at_once, options.workers, self._reuse),
                     scheduler=scheduler,
                     # The next trial reuses the process of the last one: starting one takes seconds.
                     reuse_actors=True,

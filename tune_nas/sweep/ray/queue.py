@@ -13,6 +13,7 @@ from ray.tune.search import SearchAlgorithm
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.ray.endings import fails_again
 from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.sharing.finished_trials import Reuse
 from tune_nas.sweep.sources import Source
 from tune_nas.sweep.trial_session import begin_session
 
@@ -44,13 +45,19 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         records: Records of the phase; a job's record is created before its trial.
         concurrency: Maximum number of concurrent trials.
         workers: Number of workers instead of those of the trials; None for those.
+        reuse: What they take over from finished trials of other runs; None for nothing.
     """
 
     def __init__(
-        self, source: Source, records: Records, concurrency: int, workers: int | None = None
+        self,
+        source: Source,
+        records: Records,
+        concurrency: int,
+        workers: int | None = None,
+        reuse: Reuse | None = None,
     ) -> None:
         self._source, self._records = source, records
-        self._concurrency, self._workers = concurrency, workers
+        self._concurrency, self._workers, self._reuse = concurrency, workers, reuse
         self._parser = _make_parser()
         self._spec: dict[str, object] = {}
         self._live: set[str] = set()
@@ -90,7 +97,9 @@ class JobQueue(SearchAlgorithm):  # type: ignore[misc]
         self._source.tell(self._records.end(trial_id, error=message))
 
     def _trial(self, job: Job) -> object:
-        name, setup = begin_session(self._records, job, self._workers)
+        name, setup = begin_session(
+            self._records, job, self._workers, self._source.sharing, self._reuse
+        )
         spec = copy.copy(self._spec)
         spec["config"] = setup
         trial = _create_trial_from_spec(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +15,8 @@ from tune_nas.checkpoint_folder import MANIFEST
 from tune_nas.errors import TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
+from tune_nas.sweep.reports_file import Report
+from tune_nas.sweep.sharing.branch import take
 
 
 class Method(Protocol):
@@ -63,6 +66,15 @@ class RemoteProcess(Protocol):
 
         Raises:
             CheckpointError: If it is damaged.
+        """
+
+    def branch(
+        self, files: dict[str, bytes], reports: Sequence[Report]
+    ) -> tuple[list[Report], LearnerProgress]:
+        """Start from the files of another trial's checkpoint; return the reports and the progress.
+
+        Raises:
+            CheckpointError: If it is damaged, or the trials are not the same so far.
         """
 
     def release(self) -> None:
@@ -125,8 +137,20 @@ class RemoteLearner:
         Raises:
             CheckpointError: If it is damaged.
         """
-        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-        self._progress = self._process.restore(files)
+        self._progress = self._process.restore(_files_in(folder))
+
+    def branch(self, folder: Path, reports: Sequence[Report]) -> list[Report]:
+        """Take over the state of another trial's checkpoint, and return the reports.
+
+        Raises:
+            CheckpointError: If it is damaged, or the trials are not the same so far.
+        """
+        own, self._progress = self._process.branch(_files_in(folder), reports)
+        return own
+
+
+def _files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def checkpoint_files(learner: Learner) -> dict[str, bytes]:
@@ -142,10 +166,26 @@ def restore(learner: Learner, files: Mapping[str, bytes]) -> None:
     Raises:
         CheckpointError: If it is damaged.
     """
+    with _folder_of(files) as folder:
+        learner.load(folder)
+
+
+def branch(learner: Learner, files: Mapping[str, bytes], reports: Sequence[Report]) -> list[Report]:
+    """Let a learner of this process start from the files of another trial's checkpoint.
+
+    Raises:
+        CheckpointError: If it is damaged, or the trials are not the same so far.
+    """
+    with _folder_of(files) as folder:
+        return take(learner, folder, reports)
+
+
+@contextmanager
+def _folder_of(files: Mapping[str, bytes]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         for file, content in files.items():
             (Path(name) / file).write_bytes(content)
-        learner.load(Path(name))
+        yield Path(name)
 
 
 def answer(reference: object) -> Any:

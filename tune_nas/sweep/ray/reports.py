@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 from tune_nas.learner import ENDED
 from tune_nas.search.metrics import RESERVED
+from tune_nas.sweep.reports_file import MADE_WITH, TAKEN, TAKEN_FROM
 
 
 def report_of(result: Mapping[str, object]) -> dict[str, object]:
-    """Return a result's metrics, genotype, and the reason if the trial has ended itself."""
-    own = {key: result[key] for key in ("genotype", ENDED) if isinstance(result.get(key), str)}
+    """Return a result's metrics, genotype, who ran it, and the reason if the trial ended itself."""
+    kept = ("genotype", ENDED, TAKEN_FROM, TAKEN, MADE_WITH)
+    own = {key: result[key] for key in kept if isinstance(result.get(key), str)}
     return {**metrics_of(result), **own}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import ray
@@ -21,8 +21,9 @@ from tune_nas.runtime import resolve_device
 from tune_nas.search.capture import capture_for
 from tune_nas.search.together import Together
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.ray.remote_learner import LearnerProgress, checkpoint_files, restore
+from tune_nas.sweep.ray.remote_learner import LearnerProgress, branch, checkpoint_files, restore
 from tune_nas.sweep.ray.shared_process import WAITING_CPUS, Host
+from tune_nas.sweep.reports_file import Report
 from tune_nas.tasks import Task, find_task
 
 # Between two epochs a trial reports and checkpoints. If that takes longer (seconds), its own
@@ -101,6 +102,18 @@ class SearchWorker:
         with self._using(trial):
             restore(self._searches[trial], files)
         return self._progress(trial)
+
+    def branch(
+        self, trial: str, files: Mapping[str, bytes], reports: Sequence[Report]
+    ) -> tuple[list[Report], LearnerProgress]:
+        """Start a trial's search from another trial's checkpoint.
+
+        Raises:
+            CheckpointError: If it is damaged, or the trials are not the same so far.
+        """
+        with self._using(trial):
+            own = branch(self._searches[trial], files, reports)
+        return own, self._progress(trial)
 
     def release(self, trial: str) -> None:
         """Remove a trial's search and release its slot."""

@@ -13,6 +13,7 @@ from ray.exceptions import RayActorError
 from tune_nas.learner import Learner
 from tune_nas.sweep.ray.remote_learner import LearnerProgress, Method, RemoteLearner, answer
 from tune_nas.sweep.ray.trainable import EpochTrainable, StartWorkers
+from tune_nas.sweep.reports_file import Report
 from tune_nas.sweep.trial_epochs import TrialSetup
 from tune_nas.tasks import Task
 
@@ -30,6 +31,7 @@ class Host(Protocol):
     run_epoch: Method
     files: Method
     restore: Method
+    branch: Method
     release: Method
 
 
@@ -63,6 +65,18 @@ class HostedSearch:
         """
         progress: LearnerProgress = answer(self._host.restore.remote(self._trial, files))
         return progress
+
+    def branch(
+        self, files: dict[str, bytes], reports: Sequence[Report]
+    ) -> tuple[list[Report], LearnerProgress]:
+        """Start from the files of another trial's checkpoint; return the reports and the progress.
+
+        Raises:
+            CheckpointError: If it is damaged, or the trials are not the same so far.
+        """
+        found: tuple[list[Report], LearnerProgress]
+        found = answer(self._host.branch.remote(self._trial, files, reports))
+        return found
 
     def release(self) -> None:
         """Release its slot; once this returns, the slot is free."""

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ray
 from torch import distributed
@@ -15,7 +15,8 @@ from tune_nas.errors import ConfigError
 from tune_nas.learner import Learner
 from tune_nas.runtime import resolve_device
 from tune_nas.sweep.jobs import Job
-from tune_nas.sweep.ray.remote_learner import LearnerProgress, checkpoint_files, restore
+from tune_nas.sweep.ray.remote_learner import LearnerProgress, branch, checkpoint_files, restore
+from tune_nas.sweep.reports_file import Report
 from tune_nas.tasks import Task, find_task
 
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
@@ -97,3 +98,14 @@ class TrainingWorker:
         """
         restore(self._learner, files)
         return LearnerProgress.of(self._learner)
+
+    def branch(
+        self, files: Mapping[str, bytes], reports: Sequence[Report]
+    ) -> tuple[list[Report], LearnerProgress]:
+        """Start from another trial's checkpoint.
+
+        Raises:
+            CheckpointError: If it is damaged, or the trials are not the same so far.
+        """
+        own = branch(self._learner, files, reports)
+        return own, LearnerProgress.of(self._learner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.ray.remote_learner import LearnerProgress, Method, RemoteLearner, answer
 from tune_nas.sweep.ray.training_worker import FILE_ADDRESS, TrainingWorker
+from tune_nas.sweep.reports_file import Report
 from tune_nas.tasks import Task, find_task
 
 
@@ -26,6 +27,7 @@ class _Worker(Protocol):
     run_epoch: Method
     files: Method
     restore: Method
+    branch: Method
 
 
 class WorkerGroup:
@@ -83,6 +85,18 @@ class WorkerGroup:
         stored = ray.put(files)
         found = self._answers(worker.restore.remote(stored) for worker in self._workers)
         return cast(LearnerProgress, found[0])
+
+    def branch(
+        self, files: dict[str, bytes], reports: Sequence[Report]
+    ) -> tuple[list[Report], LearnerProgress]:
+        """Start all workers from the files of another trial's checkpoint.
+
+        Raises:
+            CheckpointError: If it is damaged, or the trials are not the same so far.
+        """
+        stored = ray.put(files)
+        found = self._answers(worker.branch.remote(stored, reports) for worker in self._workers)
+        return cast(tuple[list[Report], LearnerProgress], found[0])
 
     def release(self) -> None:
         """End the workers, and remove the file in which they met on this machine."""

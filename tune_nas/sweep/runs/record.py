@@ -25,6 +25,10 @@ class Record:
         failures: Number of times that it failed and was retried.
         last_error: The last such failure, in one line.
         lasting: Whether a retry would fail in the same way.
+        taken: Number of first epochs that another trial ran for it, being the same so far.
+        taken_from: That trial, after the name of its sweep if that is another one.
+        decided: A digest of everything that decides its results; empty if that is not known.
+        made_with: What they depend on besides, from `tune_nas.sweep.made_with`.
     """
 
     job: Job
@@ -40,6 +44,10 @@ class Record:
     failures: int = 0
     last_error: str = ""
     lasting: bool = False
+    taken: int = 0
+    taken_from: str = ""
+    decided: str = ""
+    made_with: str = ""
 
     @property
     def ended(self) -> bool:
@@ -62,9 +70,15 @@ class Record:
         return int(self.history[-1]["epoch"]) if self.history else 0
 
     @property
+    def epochs_run(self) -> int:
+        """Number of epochs that were run for it, rather than taken over from another trial."""
+        return sum(metrics["epoch"] > self.taken for metrics in self.history)
+
+    @property
     def epochs_left(self) -> int:
         """Maximum number of epochs that it still has to run."""
-        return 0 if self.ended else self.job.epochs - max(self.epoch, self.job.starts_after)
+        done = max(self.epoch, self.job.starts_after, self.taken)
+        return 0 if self.ended else max(self.job.epochs - done, 0)
 
     def value(self, metric: str) -> float | None:
         """Return a metric of the last epoch, or None."""

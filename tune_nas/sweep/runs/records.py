@@ -15,6 +15,7 @@ from typing import Any
 from tune_nas.learner import ENDED
 from tune_nas.status import Status
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.reports_file import MADE_WITH, TAKEN, TAKEN_FROM
 from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.record_files import RecordFiles
 from tune_nas.sweep.runs.storage import Storage
@@ -64,8 +65,9 @@ class Records:
 
         Args:
             job_id: Id of the job.
-            result: Metrics with ``epoch``; ``genotype`` and the reason for which the trial ended
-                itself are kept separately, other text is dropped.
+            result: Metrics with ``epoch``; ``genotype``, the trial that ran the epoch for this one,
+                and the reason for which the trial ended itself are kept separately, other text is
+                dropped.
             stopped: Why the scheduler stopped the trial at this result; empty if it did not.
         """
         record = self._records[job_id]
@@ -78,6 +80,9 @@ class Records:
         record.times.append(time.time())
         record.genotype = result.get("genotype") or record.genotype
         record.reason = result.get(ENDED, "")
+        record.made_with = result.get(MADE_WITH, record.made_with)
+        if int(result.get(TAKEN, 0)) > record.taken:
+            record.taken, record.taken_from = int(result[TAKEN]), result[TAKEN_FROM]
         if stopped:
             record.status, record.reason = Status.STOPPING, stopped
         self.save(record)

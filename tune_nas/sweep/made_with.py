@@ -1,0 +1,30 @@
+"""What a result may depend on besides its trial: versions, the device, the processor's kernels."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+from tune_nas.config import TrialConfig
+from tune_nas.version import __version__
+
+RESULTS_VERSION = 1
+"""To be raised with any change after which a trial may have other results than before."""
+
+
+def made_with(trial: TrialConfig) -> str:
+    """Return what the results of a trial depend on in this process, besides the trial, as text.
+
+    Imports no torch: a process without it only drives others, whose device is not known here.
+    """
+    torch = sys.modules.get("torch")
+    runtime = trial.runtime
+    if torch is None:
+        where = f"{runtime.device} in another process"
+    else:
+        on_gpu = runtime.device.startswith("cuda") or (
+            runtime.device == "auto" and torch.cuda.is_available()
+        )
+        cpu = torch.backends.cpu.get_cpu_capability()
+        where = torch.cuda.get_device_name() if on_gpu else f"{cpu}, {torch.get_num_threads()}"
+    return f"{__version__} {RESULTS_VERSION}, torch {version('torch')}, {where}"

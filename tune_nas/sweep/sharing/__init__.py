@@ -1,0 +1,1 @@
+"""Epochs that trials have in common: found, run once, and taken over by the others."""
