@@ -85,16 +85,6 @@ def in_channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def quarters(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return every other pixel of x (n, c, h, w), from (0, 0) and from (1, 1) on.
-
-    Both are (n, c, ceil(h / 2), ceil(w / 2)), as a `FactorizedReduce` reads them.
-    """
-    height, width = x.shape[2:]
-    shifted = F.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
-    return x[:, :, ::2, ::2], shifted[:, :, 1::2, 1::2]
-
-
 def add(terms: Sequence[Tensor]) -> Tensor:
     """Return the sum of at least one tensor, added from left to right."""
     return reduce(torch.add, terms)

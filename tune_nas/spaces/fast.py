@@ -92,7 +92,7 @@ class Source:
         self._relu: Tensor | None = None
         self._shared: dict[tuple[str, str], Tensor] = {}
         self._stacked: dict[tuple[int, int], Tensor] = {}
-        self._halves: dict[tuple[int, int], Tensor] = {}
+        self.reductions: dict[tuple[int, int], Tensor] = {}
 
     def add_to(self, total: Sum, row: int, draws: torch.Generator | None, dropout: float) -> None:
         """Add all operations of an edge, scaled by their weights."""
@@ -107,7 +107,7 @@ class Source:
                 total.add(normalized(layers.norm, layers.before_norm(self.relu), scale))
             elif how == "reduce":
                 norm = _norm(cast(FactorizedReduce, operation).norm)
-                total.add(normalized(norm, self._reduced(row, column), scale))
+                total.add(normalized(norm, _reduced(self, row, column), scale))
             elif how == "pool":
                 self.add_pool(total, row, column, scale)
             elif how == "normed pool":
@@ -172,23 +172,6 @@ class Source:
         """Return the pooling at a position, normalized by each of the norms."""
         return normalized_once(norms, self.pooled(row, column))
 
-    def _reduced(self, row: int, column: int) -> Tensor:
-        """Return a factorized reduction without its normalization; all of the node are one."""
-        if (row, column) not in self._halves:
-            places = self.alike(row, column)
-            layers = [
-                cast(FactorizedReduce, self.cell.operations_of(other)[place])
-                for other, place in places
-            ]
-            straight, shifted = quarters(self.relu)
-            halves = [
-                _by_one(straight, [layer.straight for layer in layers]),
-                _by_one(shifted, [layer.shifted for layer in layers]),
-            ]
-            outputs = [torch.cat(pair, dim=1) for pair in zip(*halves, strict=True)]
-            self._halves.update(zip(places, outputs, strict=True))
-        return self._halves[row, column]
-
     def _dense(self, row: int, column: int) -> Tensor:
         """Return a normalized and scaled dense convolution; all of the node are computed as one."""
         if (row, column) not in self._stacked:
@@ -204,6 +187,24 @@ class Source:
             chunks = torch.split(out, self.cell.width, dim=1)
             self._stacked.update(zip(places, chunks, strict=True))
         return self._stacked[row, column]
+
+
+def _reduced(source: Source, row: int, column: int) -> Tensor:
+    """Return a factorized reduction without its normalization; all of the node are one."""
+    if (row, column) not in source.reductions:
+        places = source.alike(row, column)
+        layers = [
+            cast(FactorizedReduce, source.cell.operations_of(other)[place])
+            for other, place in places
+        ]
+        straight, shifted = quarters(source.relu)
+        halves = [
+            _by_one(straight, [layer.straight for layer in layers]),
+            _by_one(shifted, [layer.shifted for layer in layers]),
+        ]
+        outputs = [torch.cat(pair, dim=1) for pair in zip(*halves, strict=True)]
+        source.reductions.update(zip(places, outputs, strict=True))
+    return source.reductions[row, column]
 
 
 class FastCell(MixedCell):
