@@ -1,4 +1,4 @@
-"""The digest by which finished trials of other runs are found: empty with code of the user's own."""
+"""The digest by which finished trials are found; empty with code of the user's own."""
 
 from __future__ import annotations
 

@@ -61,6 +61,10 @@ from tune_nas.search.so_far.deciding_keys import (
 )
 
 __all__ = [
-    *("Course", "deciding_text", "has_own_parts", "runs_own_code", "shared_epochs"),
+    "Course",
+    "deciding_text",
+    "has_own_parts",
+    "runs_own_code",
+    "shared_epochs",
     "space_in_file",
 ]
