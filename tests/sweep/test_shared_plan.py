@@ -70,6 +70,9 @@ def test_repeats_run_all_of_their_epochs(tmp_path: Path) -> None:
     sweep = load_sweep(tmp_path / "x.yaml")
     assert planned(sweep) == [0, 10]
     assert estimate(sweep, timed=False)["search_epochs"] == 10 + 2 * 10
+    assert estimate(load_sweep(tmp_path / "x.yaml", retrain=9), timed=False)["retrains"] == 2
+    one = load_sweep(tmp_path / "x.yaml", repeat={"best": 1, "seeds": 1})  # of 2 values
+    assert estimate(one, timed=False)["retrains"] == 1
     said = "shared: 30 of 40 search epochs run; 1 search starts from epoch 10 of another one"
     assert str(estimate(sweep, timed=False)).endswith(f"; {said}")
 
