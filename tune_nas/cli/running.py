@@ -42,8 +42,8 @@ class SweepSettings:
         trials: Number of sampled trials.
         retrain: ``each``, ``frontier``, ``model-sizes`` or a number.
         seed: Seed of the searcher.
-        share: Whether epochs in which trials are the same are run once.
-        reuse: Whether trials that finished in other runs are taken over.
+        share: Whether epochs that trials have in common are run once.
+        reuse: Whether results of trials that finished in other runs are used.
     """
 
     epochs: int | None
