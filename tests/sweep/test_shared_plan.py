@@ -55,6 +55,23 @@ def test_the_shipped_sweep_of_selections() -> None:
     assert estimate(separate, timed=False)["search_epochs"] == 396
 
 
+def test_repeats_run_all_of_their_epochs(tmp_path: Path) -> None:
+    """2 searches with one seed; both again with a new one, which may not be the same so far."""
+    content = {
+        "trial": "milenas",
+        "set": {"schedule.epochs": 10},
+        "parameters": {"selection.kind": {"grid": ["magnitude", "sampled"]}},
+        "seeds": 1,
+        "repeat": {"best": 2, "seeds": 1},
+    }
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(content))
+    sweep = load_sweep(tmp_path / "x.yaml")
+    assert planned(sweep) == [0, 10]
+    assert estimate(sweep, timed=False)["search_epochs"] == 10 + 2 * 10
+    said = "shared: 30 of 40 search epochs run; 1 search starts from epoch 10 of another one"
+    assert str(estimate(sweep, timed=False)).endswith(f"; {said}")
+
+
 def test_lambda_after_the_warm_up_of_pc_darts(tmp_path: Path) -> None:
     values = [0, 0.1, 1, 10, 999, float("inf")]
     content = {

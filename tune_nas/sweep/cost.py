@@ -89,17 +89,18 @@ def estimate(
     repeats = min(sweep.repeat_best, configurations) * len(sweep.repeat_seeds)
     known: dict[str, tuple[float, int]] = {}
     taken = taken_over(sweep, bases)
-    epochs, seconds = 0, 0.0
+    epochs, seconds = 0.0, 0.0
+    # Repeats have other seeds, so they share nothing with the first searches. For a sampled sweep,
+    # these are the base trials; the samples are not known yet.
+    more = ((0 if grid else first) + repeats) / len(trials)
     for (_, _, trial), others in zip(trials, taken, strict=True):
         task = find_task(task_of(sweep.task, trial))
         if timed and trial.name not in known:
             known[trial.name] = epoch_seconds(task, trial)
-        own = task.epochs(trial) - max(task.starts_after(trial), others)
+        whole, after = task.epochs(trial), task.starts_after(trial)
+        own = grid * (whole - max(after, others)) + more * (whole - after)
         epochs += own
         seconds += own * known[trial.name][0] if timed else 0.0
-    # For a sampled sweep these are the base trials; the samples are not known yet.
-    share = ((0 if grid else first) + repeats) / len(trials) + grid
-    epochs, seconds = round(epochs * share), seconds * share
     at_once = min(_at_once(options or RunOptions()), first)
     genotypes = count_genotypes(sweep, configurations)
     unknown = sweep.retrained in (FRONTIER, MODEL_SIZES)
@@ -110,11 +111,11 @@ def estimate(
         race=race_rule(sweep) is not None,
         retrains=genotypes * sweep.retrain_grid.runs_per_genotype,
         retrains_at_most=unknown,
-        search_epochs=epochs,
+        search_epochs=round(epochs),
         at_once=at_once,
     )
     if any(taken):
-        counts["shared"] = planned_line(taken, epochs + sum(taken))
+        counts["shared"] = planned_line(taken, round(epochs) + sum(taken))
     if not timed:
         return counts
     whose = "each trial" if len(known) > 1 else "the first trial"

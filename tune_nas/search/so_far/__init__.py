@@ -53,6 +53,18 @@ Whether a rule other than ``stop`` is used at all matters from the first epoch o
 from __future__ import annotations
 
 from tune_nas.search.so_far.course import Course, shared_epochs
-from tune_nas.search.so_far.deciding_keys import deciding_text, has_own_parts, runs_own_code
+from tune_nas.search.so_far.deciding_keys import (
+    deciding_text,
+    has_own_parts,
+    runs_own_code,
+    space_in_file,
+)
 
-__all__ = ["Course", "deciding_text", "has_own_parts", "runs_own_code", "shared_epochs"]
+__all__ = [
+    "Course",
+    "deciding_text",
+    "has_own_parts",
+    "runs_own_code",
+    "shared_epochs",
+    "space_in_file",
+]

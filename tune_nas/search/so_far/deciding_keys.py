@@ -97,10 +97,21 @@ def deciding_text(trial: TrialConfig) -> str:
         ConfigError: If the trial's space cannot be loaded.
     """
     values = {**report_values(trial), **search_values(trial)}
-    if not _is_built_in(trial.space.name):
-        space = load_space(trial.space.name, trial.space.skeleton).to_dict()
-        values["space of the file"] = {**space, "description": ""}
+    if (space := space_in_file(trial)) is not None:
+        values["space of the file"] = space
     return json.dumps(values, sort_keys=True)
+
+
+def space_in_file(trial: TrialConfig) -> Values | None:
+    """Return the content of a trial's space that decides it; None for a built-in one.
+
+    Raises:
+        ConfigError: If the space cannot be loaded.
+    """
+    if _is_built_in(trial.space.name):
+        return None
+    space = load_space(trial.space.name, trial.space.skeleton).to_dict()
+    return {**space, "description": ""}
 
 
 def is_in(key: str, sections: tuple[str, ...]) -> bool:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tune_nas.errors import StorageError
-from tune_nas.manifest import is_reference
-from tune_nas.search.so_far import has_own_parts
+from tune_nas.search.so_far import runs_own_code, space_in_file
 from tune_nas.status import Status
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.runs.plan import read_states
@@ -29,16 +28,18 @@ _DECIDED = re.compile(rb'"decided": "([0-9a-f]{64})"')
 def decided_by(job: Job, course: Course) -> str:
     """Return a digest of everything that decides the results of a job; empty if it is not known.
 
-    It is not known with classes of the user's own, whose code may have changed meanwhile.
+    It is not known with code of the user's own, in a class or in an operation of the space, which
+    may have changed meanwhile. The file of a space may have, too: its content is in the digest.
 
     Args:
         job: The job.
         course: Its course; empty if that is not known.
     """
-    trial = job.trial
-    if has_own_parts(trial) or is_reference(trial.data.name):
+    if not course or runs_own_code(job.trial):
         return ""
-    return hashlib.sha256(f"{course[-1]} {len(course)}".encode()).hexdigest() if course else ""
+    space = space_in_file(job.trial)
+    content = "" if space is None else f" {json.dumps(space, sort_keys=True)}"
+    return hashlib.sha256(f"{course[-1]} {len(course)}{content}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
