@@ -261,6 +261,10 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(tmp_path:
     with pytest.raises(CheckpointError):
         retrain.load(tmp_path / "absent")
     state = retrain.state_dict()
+    cleaned = {key: value for key, value in state.items() if key != "optimizer"}
+    save_state(tmp_path / "cleaned", cleaned, name=STATE_FILE)
+    with pytest.raises(CheckpointError, match="no optimizer state, which `tune-nas clean` removes"):
+        Retrain(_trial(), DARTS).load(tmp_path / "cleaned")
     del state["batches"]
     save_state(tmp_path / "old", state, name=STATE_FILE)
     with pytest.raises(CheckpointError, match="made by another version"):

@@ -16,7 +16,6 @@ from tune_nas.sweep.sharing.branch import Branch, keep, kept_epoch
 from tune_nas.sweep.trial_epochs import TrialEpochs, TrialSetup
 
 EPOCHS = 6
-MADE_WITH = made_with(TrialConfig())
 
 
 def trial(rate: float, lambda_: float = 0, seed: int = 0) -> TrialConfig:
@@ -79,7 +78,10 @@ def own_entries(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def first_of(folder: Path, **more: Any) -> Branch:
     Run(folder / "first", trial(0.01), keep=[SWITCH], **more).go()
     return Branch(
-        trial="first", epochs=SWITCH, folders=[str(folder / "first")], made_with=MADE_WITH
+        trial="first",
+        epochs=SWITCH,
+        folders=[str(folder / "first")],
+        made_with=made_with(TrialConfig()),
     )
 
 
@@ -126,7 +128,10 @@ def test_its_state_is_never_further_than_the_next_stop(tmp_path: Path) -> None:
     """A scheduler may stop it after epoch 2: its checkpoint is then that of epoch 2."""
     Run(tmp_path / "first", trial(0.01), keep=[2, SWITCH]).go()
     branch = Branch(
-        trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")], made_with=MADE_WITH
+        trial="first",
+        epochs=SWITCH,
+        folders=[str(tmp_path / "first")],
+        made_with=made_with(TrialConfig()),
     )
     second = Run(tmp_path / "second", trial(0.2), branches=[branch], stops=[2, 4])
     epochs = []
@@ -141,7 +146,10 @@ def test_its_state_is_never_further_than_the_next_stop(tmp_path: Path) -> None:
 def test_the_end_of_a_trial_that_was_stopped_early(tmp_path: Path) -> None:
     Run(tmp_path / "first", trial(0.01)).go(2)
     branch = Branch(
-        trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")], made_with=MADE_WITH
+        trial="first",
+        epochs=SWITCH,
+        folders=[str(tmp_path / "first")],
+        made_with=made_with(TrialConfig()),
     )
     second = Run(tmp_path / "second", trial(0.2), branches=[branch])
     assert own_entries(second.go()) == alone(trial(0.2))
@@ -151,7 +159,10 @@ def test_the_end_of_a_trial_that_was_stopped_early(tmp_path: Path) -> None:
 def test_a_twin_runs_nothing(tmp_path: Path) -> None:
     Run(tmp_path / "first", trial(0.01)).go()
     branch = Branch(
-        trial="first", epochs=EPOCHS, folders=[str(tmp_path / "first")], made_with=MADE_WITH
+        trial="first",
+        epochs=EPOCHS,
+        folders=[str(tmp_path / "first")],
+        made_with=made_with(TrialConfig()),
     )
     ran = tmp_path / "ran"
     own = trial(0.01, lambda_=2).model_copy(update={"description": f'{{"ran": "{ran}"}}'})
@@ -175,8 +186,9 @@ def test_a_damaged_or_missing_checkpoint_costs_time_alone(tmp_path: Path, what: 
     if what == "all":
         second.go()
     else:
-        with pytest.warns(UserWarning, match="skipped a damaged checkpoint"):
+        with pytest.warns(UserWarning, match="skipped a checkpoint of trial first: ") as seen:
             second.go()
+        assert len(seen) == 1  # it is not tried again after each epoch
     assert own_entries(second.reports) == alone(trial(0.2))
     assert len(epochs_run(ran)) == EPOCHS
 
@@ -186,10 +198,13 @@ def test_a_damaged_later_checkpoint_loses_no_state(tmp_path: Path) -> None:
     Run(tmp_path / "first", trial(0.01), keep=[2, SWITCH]).go()
     (tmp_path / "first" / f"kept_{SWITCH:06d}" / "search.pt").write_text("damaged")
     branch = Branch(
-        trial="first", epochs=SWITCH, folders=[str(tmp_path / "first")], made_with=MADE_WITH
+        trial="first",
+        epochs=SWITCH,
+        folders=[str(tmp_path / "first")],
+        made_with=made_with(TrialConfig()),
     )
     second = Run(tmp_path / "second", trial(0.2), branches=[branch], stops=[2])
-    with pytest.warns(UserWarning, match="skipped a damaged checkpoint"):
+    with pytest.warns(UserWarning, match="skipped a checkpoint of trial first: "):
         second.go()
     assert own_entries(second.reports) == alone(trial(0.2))
 

@@ -26,6 +26,8 @@ from tune_nas.sweep.ray.remote_learner import (
 from tune_nas.sweep.reports_file import Report
 from tune_nas.sweep.resolve import base_trials, load_sweep, resolve_trials
 from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.sharing.courses import course_of
 from tune_nas.sweep.sharing.planned import taken_over
 from tune_nas.sweep.sharing.shared_text import planned_line, shared_remarks
@@ -68,6 +70,9 @@ def test_repeats_run_all_of_their_epochs(tmp_path: Path) -> None:
     sweep = load_sweep(tmp_path / "x.yaml")
     assert planned(sweep) == [0, 10]
     assert estimate(sweep, timed=False)["search_epochs"] == 10 + 2 * 10
+    assert estimate(load_sweep(tmp_path / "x.yaml", retrain=9), timed=False)["retrains"] == 2
+    one = load_sweep(tmp_path / "x.yaml", repeat={"best": 1, "seeds": 1})  # of 2 values
+    assert estimate(one, timed=False)["retrains"] == 1
     said = "shared: 30 of 40 search epochs run; 1 search starts from epoch 10 of another one"
     assert str(estimate(sweep, timed=False)).endswith(f"; {said}")
 
@@ -131,6 +136,22 @@ def test_the_report_says_what_was_shared() -> None:
     report = sweep_report(sweep, [own.result()], shared_remarks([own, other]))
     assert any(line.startswith(said) for line in report.lines())
     assert said in report.markdown()
+
+
+def test_a_stopped_trial_that_goes_on_from_another_one_has_run_its_first_epochs(
+    tmp_path: Path,
+) -> None:
+    """It runs 2 epochs; the other one runs 3 more, which it takes over when it is resumed."""
+    job = Job("search-00000", "search", "search", TrialConfig.model_validate(TINY))
+    records = Records(Storage(tmp_path), "search")
+    records.start(job)
+    for epoch in (1, 2):
+        records.add(job.id, {"epoch": epoch})
+    for epoch in (3, 4, 5):
+        records.add(job.id, {"epoch": epoch, "taken": "5", "taken_from": "search-00001"})
+    records.add(job.id, {"epoch": 6})
+    (record,) = Records(Storage(tmp_path), "search")  # as written
+    assert (record.taken, record.ran_before, record.epochs_run) == (5, 2, 3)
 
 
 class OwnTask(SearchTask):

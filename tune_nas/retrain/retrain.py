@@ -247,6 +247,11 @@ class Retrain:
         """
         if state["genotype"] != self.genotype.to_yaml():
             raise CheckpointError("the checkpoint is of another genotype; use the one it has")
+        if "optimizer" not in state:
+            raise CheckpointError(
+                "the checkpoint has no optimizer state, which `tune-nas clean` removes: training "
+                "cannot continue from it"
+            )
         try:  # keys added since get their defaults
             saved = stored_trial(state["trial"], "its trial")
         except ConfigError as error:

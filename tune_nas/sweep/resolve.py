@@ -238,7 +238,9 @@ def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
             _check_first(sweep, bases, values)
         trials = [({}, seed, trial) for trial in bases.trials.values()]
     try:
-        genotypes = count_genotypes(sweep, len(trials) // len(sweep.seed_list))
+        grid = sweep.searcher == "grid"
+        searched = len(trials) // len(sweep.seed_list) if grid else sweep.n_drawn
+        genotypes = count_genotypes(sweep, searched)
         sweep.retrain_grid.check_count(genotypes)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error

@@ -28,13 +28,15 @@ def count_genotypes(sweep: SweepConfig, points: int) -> int:
 
     Args:
         sweep: The sweep.
-        points: Number of combinations of a grid's values.
+        points: Number of combinations of a grid's values, or of searches.
     """
+    # Once configurations have been repeated, only these are retrained.
+    most = min(points, sweep.repeat_best) if sweep.repeat_best else points
     if isinstance(sweep.retrained, int):
-        return sweep.retrained
+        return min(sweep.retrained, most)
     if sweep.retrained != "each":
         return 1  # it follows from the searches
-    return points if sweep.searcher == "grid" else max(1, sweep.repeat_best)
+    return most if sweep.searcher == "grid" else max(1, sweep.repeat_best)
 
 
 def retrain_trials(

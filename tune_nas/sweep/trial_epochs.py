@@ -103,6 +103,7 @@ class TrialEpochs:
         self._taken_from, self._taken = "", 0
         self._saved: dict[str, bytes] = {}  # the last checkpoint, while its reports are made
         self._branches = config.get("branches", [])
+        self._refused: set[str] = set()  # checkpoints of other trials that were tried in vain
         self._made_with = ""
         self._keep, self._stops = config.get("keep", []), config.get("stops", [])
         self._learner = self.make_learner()
@@ -192,8 +193,8 @@ class TrialEpochs:
         with suppress(OSError, ValueError):
             self._reported = int((folder / _REPORTED).read_text(encoding="utf-8"))
 
-    def _skip(self, error: TuneNasError) -> None:
-        note = f"trial {self._job.id}: skipped a damaged checkpoint: {error}"
+    def _skip(self, error: TuneNasError, what: str = "damaged checkpoint") -> None:
+        note = f"trial {self._job.id}: skipped a {what}: {error}"
         warnings.warn(note, stacklevel=2)
         self._notes.append(note)
         self._renew()  # a load that failed halfway must leave no trace
@@ -211,7 +212,8 @@ class TrialEpochs:
             for branch in self._branches
             if branch["epochs"] > before and branch["made_with"] == self._made_with
         ]
-        found = checkpoints_of(ahead, range(before + 1, most + 1))
+        ready = checkpoints_of(ahead, range(before + 1, most + 1))
+        found = [each for each in ready if each[0] not in self._refused]
         if not found:
             return False
         if before:
@@ -220,7 +222,9 @@ class TrialEpochs:
             try:
                 self._reports = start_from(self._learner, checkpoint)
             except (CheckpointError, StorageError) as error:
-                self._skip(error)
+                if isinstance(error, CheckpointError):  # a storage may only be away for a moment
+                    self._refused.add(checkpoint)
+                self._skip(error, f"checkpoint of trial {trial}")
             else:
                 self._taken_from, self._taken = trial, self._learner.epoch
                 known = max(before, self._recorded)

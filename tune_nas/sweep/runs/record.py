@@ -25,8 +25,10 @@ class Record:
         failures: Number of times that it failed and was retried.
         last_error: The last such failure, in one line.
         lasting: Whether a retry would fail in the same way.
-        taken: Number of first epochs that another trial ran for it, being the same so far.
+        taken: The epoch of the last checkpoint of another trial from which it continued, being the
+            same so far; 0 for none.
         taken_from: That trial, after the name of its sweep if that is another one.
+        ran_before: Number of epochs until then that it had run itself.
         decided: A digest of everything that decides its results; empty if that is not known.
         made_with: What they depend on besides, from `tune_nas.sweep.made_with`.
     """
@@ -46,6 +48,7 @@ class Record:
     lasting: bool = False
     taken: int = 0
     taken_from: str = ""
+    ran_before: int = 0
     decided: str = ""
     made_with: str = ""
 
@@ -72,7 +75,7 @@ class Record:
     @property
     def epochs_run(self) -> int:
         """Number of epochs that were run for it, rather than taken over from another trial."""
-        return sum(metrics["epoch"] > self.taken for metrics in self.history)
+        return self.ran_before + sum(metrics["epoch"] > self.taken for metrics in self.history)
 
     @property
     def epochs_left(self) -> int:

@@ -73,6 +73,7 @@ class Records:
         record = self._records[job_id]
         if record.status is not Status.RUNNING or int(result["epoch"]) <= record.epoch:
             return False
+        ran = record.epochs_run
         numbers = {k: v for k, v in result.items() if isinstance(v, int | float)}
         self._order += 1
         record.history.append(numbers)
@@ -83,6 +84,7 @@ class Records:
         record.made_with = result.get(MADE_WITH, record.made_with)
         if int(result.get(TAKEN, 0)) > record.taken:
             record.taken, record.taken_from = int(result[TAKEN]), result[TAKEN_FROM]
+            record.ran_before = ran
         if stopped:
             record.status, record.reason = Status.STOPPING, stopped
         self.save(record)

@@ -47,6 +47,6 @@ def _trial(record: Record) -> TrialDetails:
         last_error=record.last_error,
         sessions=max(len(record.folders), 1),
         space=record.job.trial.space.name,
-        taken=record.taken,
+        taken=record.taken - record.ran_before,
         taken_from=record.taken_from,
     )
