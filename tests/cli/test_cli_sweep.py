@@ -84,8 +84,11 @@ def test_a_dry_run_of_a_search_and_of_a_retraining_run(command_line) -> None:
     plan = command_line.json("search", "milenas", *keys, "--epochs", "3", "--dry-run")
     assert plan["trials"][0]["schedule"]["epochs"] == 3
     assert plan["estimate"] == {"runs": 1, "epochs": 3}
+    assert plan["memory"]["at_once"] == 1
+    assert plan["memory"]["mib_per_trial"] > 0
     text = command_line.ok("search", "milenas", *keys, "--epochs", "3", "--estimate")
     assert re.search(r"^1 run, 3 epochs; about \d+\.\d minutes \(estimated from", text, re.M)
+    assert re.search(r"^about \d+\.\d GiB of memory per trial; ", text, re.M)
     cell = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     keys = [key for key in keys if "retrain" in key or "data" in key]
     plan = command_line.json("retrain", cell, *keys, "--seeds", "2", "--seed", "4", "--dry-run")

@@ -32,7 +32,7 @@ def leaves(*channels: int, size: tuple[int, int]) -> list[Tensor]:
     return [x.contiguous(memory_format=torch.channels_last).requires_grad_() for x in tensors]
 
 
-@pytest.mark.parametrize("size", [(5, 7), (8, 8)])
+@pytest.mark.parametrize("size", [(5, 7), (8, 8), (1, 1)])
 @pytest.mark.parametrize("width", [4, 8, 12])
 @pytest.mark.parametrize("groups", [2, 3, 4])
 def test_a_node_and_its_halves_are_those_of_torch(

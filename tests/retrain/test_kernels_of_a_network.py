@@ -22,6 +22,7 @@ from tune_nas.spaces import (
     Genotype,
     Network,
     Space,
+    bridged_stack,
     build_network,
     load_space,
     native_network,
@@ -304,7 +305,8 @@ def test_a_run_ends_in_the_implementation_in_which_it_started(
 def test_without_kernels_torch_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = make("torch")
     expected.run_epoch()
-    monkeypatch.setattr(native_network, "kernels_for", lambda _: False)
+    for module in (native_network, bridged_stack):
+        monkeypatch.setattr(module, "kernels_for", lambda _: False)
     found = make()
     found.run_epoch()
     for one, other in zip(weights(found), weights(expected), strict=True):

@@ -184,7 +184,10 @@ def test_steps_of_alpha_are_counted_as_they_are_made() -> None:
         "schedule.steps_per_epoch": 3,
         "update": {
             **{"level": "bilevel", "warmup": 1, "weight_steps": 2},
-            "phases": [{"until": 2, "set": {"level": "none"}}],
+            "phases": [
+                {"until": 2, "set": {"level": "none"}},
+                {"until": 3, "set": {"weight_steps": 3}},
+            ],
         },
     }
     search = Search(tiny_trial(**changes))
@@ -199,10 +202,10 @@ def test_steps_of_alpha_are_counted_as_they_are_made() -> None:
     while not search.done:
         search.run_epoch()
         counts.append(count[0])
-    assert counts == [0, 0, 2, 4]
+    assert counts == [0, 0, 1, 3]
     trial = search.trial
     assert [alpha_steps(trial, 3, epochs) for epochs in (1, 2, 3, 4)] == counts
-    assert alpha_steps(trial, 3) == 4
+    assert alpha_steps(trial, 3) == 3
 
 
 @pytest.mark.parametrize(

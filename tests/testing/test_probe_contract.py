@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from tune_nas import manifest
 from tune_nas.search import Probe, SearchView
 from tune_nas.search.analyses import AnalysisProbe
-from tune_nas.search.probes import AlphaHistory, Decisions, Entropies, GenotypeMetrics
+from tune_nas.search.probes import (
+    AlphaHistory,
+    ChoiceHistory,
+    Decisions,
+    Entropies,
+    GenotypeMetrics,
+)
 from tune_nas.testing import ProbeContract
 
 
@@ -38,6 +44,10 @@ class SecondAlphaHistory(Second):
     kind = AlphaHistory
 
 
+class SecondChoiceHistory(Second):
+    kind = ChoiceHistory
+
+
 class SecondDecisions(Second):
     kind = Decisions
 
@@ -52,6 +62,12 @@ class SecondGenotypeMetrics(Second):
 
 class TestAlphaHistory(ProbeContract):
     probe = f"{__name__}:SecondAlphaHistory"
+
+
+class TestChoiceHistory(ProbeContract):
+    probe = f"{__name__}:SecondChoiceHistory"
+    trial = "sgas"
+    epochs = 5
 
 
 class TestDecisions(ProbeContract):

@@ -11,7 +11,7 @@ from tune_nas.config import TrialConfig, check_data_keys
 from tune_nas.sweep import RunOptions, SweepConfig, estimate
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.first_checks import data_sections
-from tune_nas.sweep.memory_use import memory_use
+from tune_nas.sweep.memory_use import MemoryUse, memory_use
 from tune_nas.sweep.parameters import Parameter
 from tune_nas.sweep.resolution import BaseTrials
 from tune_nas.sweep.resolve import resolve_points
@@ -75,7 +75,12 @@ def print_plan(
 
 
 def print_run(
-    trials: Sequence[TrialConfig], cost: Mapping[str, object], output: Format, *, genotype: str = ""
+    trials: Sequence[TrialConfig],
+    cost: Mapping[str, object],
+    output: Format,
+    *,
+    genotype: str = "",
+    memory: MemoryUse | None = None,
 ) -> None:
     """Print the resolved trials of a search or of retraining runs, and their cost.
 
@@ -84,13 +89,17 @@ def print_run(
         cost: Their cost, which converts to a sentence.
         output: Format of the output.
         genotype: The genotype that is retrained, as YAML.
+        memory: Estimated memory of a search; None if it is not known.
     """
     if output is Format.JSON:
         own = {"genotype": genotype} if genotype else {}
-        print_json({"trials": [trial.to_dict() for trial in trials], **own, "estimate": cost})
+        plan = {"trials": [trial.to_dict() for trial in trials], **own, "estimate": cost}
+        print_json({**plan, "memory": None if memory is None else memory.to_dict()})
         return
     for trial in trials:
         print_content(trial.to_dict())
+    if memory is not None:
+        echo(str(memory))
     echo(str(cost))
 
 

@@ -65,7 +65,7 @@ def sweep(
         bool | None,
         typer.Option(
             "--share/--no-share",
-            help="Run epochs once in which trials are the same.",
+            help="Run epochs that trials have in common only once.",
             rich_help_panel=_HOW,
         ),
     ] = None,
@@ -73,7 +73,7 @@ def sweep(
         bool | None,
         typer.Option(
             "--reuse/--no-reuse",
-            help="Take over trials that finished in other runs.",
+            help="Use results of trials that finished in other runs.",
             rich_help_panel=_HOW,
         ),
     ] = None,

@@ -22,6 +22,7 @@ from tune_nas.cli.shared_options import ExecutionOptions, PlanOptions, TrialOpti
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.config import EPOCHS
+from tune_nas.sweep.memory_use import memory_use
 from tune_nas.sweep.resolve import base_trials, load_sweep
 from tune_nas.sweep.retrain_grid import Genotypes
 from tune_nas.sweep.run_cost import estimate_runs, trials_to_count
@@ -41,8 +42,8 @@ class SweepSettings:
         trials: Number of sampled trials.
         retrain: ``each``, ``frontier``, ``model-sizes`` or a number.
         seed: Seed of the searcher.
-        share: Whether epochs in which trials are the same are run once.
-        reuse: Whether trials that finished in other runs are taken over.
+        share: Whether epochs that trials have in common are run once.
+        reuse: Whether results of trials that finished in other runs are used.
     """
 
     epochs: int | None
@@ -136,7 +137,9 @@ def search(
         note_ineffective(trial, config, changes)
     run = run_options(execution)
     if plan.only_planned:
-        print_run([config], estimate_runs("search", [config], timed=plan.estimate), output)
+        cost = estimate_runs("search", [config], timed=plan.estimate)
+        memory = memory_use("search", [config], at_once=1)
+        print_run([config], cost, output, memory=memory)
         return
 
     def ask() -> None:

@@ -86,15 +86,12 @@ def alpha_steps(trial: TrialConfig, steps_per_epoch: int, epochs: int | None = N
         epochs: Number of epochs; None for all.
     """
     update, schedule = trial.update, trial.schedule
-    each = math.ceil(steps_per_epoch / update.weight_steps)
     length = schedule.epochs if epochs is None else min(epochs, schedule.epochs)
-    moving = [
-        epoch
-        for epoch in range(length)
-        if epoch - schedule.stage_of(epoch)[1] >= update.warmup
-        and update.in_epoch(epoch).level != "none"
-    ]
-    return each * len(moving)
+    return sum(
+        math.ceil(steps_per_epoch / own.weight_steps)
+        for epoch, own in enumerate(map(update.in_epoch, range(length)))
+        if epoch - schedule.stage_of(epoch)[1] >= update.warmup and own.level != "none"
+    )
 
 
 def step_size(trial: TrialConfig, space: Space, steps_per_epoch: int) -> float:

@@ -180,7 +180,7 @@ class Search(ControlledTraining):
         tally = run_steps(
             self._steps,
             self.steps_per_epoch,
-            weight_steps=self.trial.update.weight_steps,
+            weight_steps=self.trial.update.in_epoch(self.schedule_epoch).weight_steps,
             device=self.device,
             on_step=on_step,
         )

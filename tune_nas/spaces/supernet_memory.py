@@ -90,11 +90,14 @@ def _bridges(space: Space, block: BlockPlan, implementation: str) -> float:
     """Return what is kept outside of a cell, in channels at the size of its inputs."""
     if not space.skeleton.strategy.has_bridges:
         return float(block.inputs[0][0])
-    # ReLU of an output that two cells read is kept once, or by each; then convolution and input
+    own = 2.0 * len(block.inputs) * block.channels  # of each, its convolution and its output
+    if implementation == "fast":  # the kernels read the nodes of earlier cells, which are kept
+        return own
+    # ReLU of an output that two cells read is kept once, or by each
     sizes = [channels * (4 if larger else 1) for channels, larger in block.inputs]
     read = sum(sizes) if implementation == "plain" else sizes[-1]
     shifted = sum(size for size, (_, larger) in zip(sizes, block.inputs, strict=True) if larger)
-    return float(read + shifted + 2 * len(block.inputs) * block.channels)
+    return read + shifted + own
 
 
 class _Cells:
@@ -132,7 +135,9 @@ class _Cells:
         return at_input, at_output
 
     def _kept_nodes(self, cell: CellSpace) -> int:
-        """Return the number of intermediate nodes that an edge leaves."""
+        """Return the number of intermediate nodes that an edge leaves, or a bridge reads."""
+        if self._form == "fast" and self._space.skeleton.strategy.has_bridges:
+            return len(cell.nodes)
         sources = {edge.source for edge in cell.edges}
         return len([node for node in cell.nodes if node in sources])
 
@@ -152,7 +157,8 @@ class _Cells:
             separable = sum(stage.depthwise is not None for stage in structure.stages)
             return 0.0, n + separable + (n - 1) + float(plain), {"relu": 1.0}
         if isinstance(operation, FactorizedReduce):
-            return 1.0, 1.0 + float(plain), {"relu": 1.0}  # one of its halves is shifted
+            # only there, the half that starts at (1, 1) is padded, and thereby copied
+            return float(plain), 1.0 + float(plain), {"relu": 1.0}
         if isinstance(structure, Pooling):
             normed = self._space.supernet.norm_after_pools
             indices = _INDICES[self._form] if isinstance(structure.pool, nn.MaxPool2d) else 0.0

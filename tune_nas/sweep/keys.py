@@ -109,10 +109,10 @@ class SweepKeys(Section):
             repeated configuration), a number (of the best configurations), ``frontier`` (the
             non-dominated searches), ``model-sizes`` (the best genotype per number of convolutions
             of all searches), 0, or a grid of settings and seeds.
-        share: Whether trials of a grid, and retraining runs, that are the same so far run these
-            epochs once. Results are the same, bit for bit.
+        share: Whether first epochs that trials of a grid, or retraining runs, have in common are
+            run once. Results are the same, bit for bit.
         reuse: Whether trials that have finished in another run of the storage, with the same
-            versions and device, are taken over instead of run. Not under ASHA.
+            versions and device, are used instead of running these trials again. Not under ASHA.
         seed: Determines the first seed, and the samples.
     """
 

@@ -29,16 +29,25 @@ struct Pixels {
   T* operator[](int64_t pixel) const { return at + pixel * step; }
 };
 
-// A slice of the channels of a map in channels_last is one, too.
-bool is_pixels(const Tensor& x) {
-  return x.stride(1) == 1 && x.stride(2) == x.size(3) * x.stride(3) && x.stride(0) == x.size(2) * x.stride(2);
+// The elements from one pixel of a map in channels_last, or of a slice of its channels, to the next; 0 for
+// any other. The strides of dimensions of size 1 say nothing.
+int64_t step_of(const Tensor& x) {
+  int64_t step = 0, pixels = 1;
+  for (const int64_t d : {3, 2, 0}) {
+    if (x.size(d) == 1) continue;
+    if (!step) step = x.stride(d);
+    if (x.stride(d) != step * pixels) return 0;
+    pixels *= x.size(d);
+  }
+  return x.size(1) > 1 && x.stride(1) != 1 ? 0 : step ? step : x.size(1);
 }
 
 template <class T>
 Pixels<const T> pixels_of(const OptionalTensor& x) {
   if (!x) return {nullptr, 0};
-  TORCH_CHECK(x->dim() == 4 && is_pixels(*x), "a map must lie in channels_last");
-  return {x->const_data_ptr<T>(), x->stride(3)};
+  const int64_t step = x->dim() == 4 ? step_of(*x) : 0;
+  TORCH_CHECK(step, "a map must lie in channels_last");
+  return {x->const_data_ptr<T>(), step};
 }
 template <class T>
 Pixels<T> pixels_to(const Tensor& x) {
