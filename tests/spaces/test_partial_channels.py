@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -156,13 +157,12 @@ def test_gradients_stay_in_channels_last(form: str) -> None:
     def note(gradient: Tensor) -> None:
         layouts.append(gradient.is_contiguous(memory_format=torch.channels_last))
 
-    def watch(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-        out.register_hook(note)
+    def watch(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        for bridged in arguments[0]:
+            bridged.register_hook(note)
 
     for block in net.backbone.blocks[:-1]:  # pooling hands the last one an expanded gradient
-        for bridge in block.preprocess:
-            last = list(bridge.children())[-1]
-            last.register_forward_hook(watch)
+        block.body.register_forward_pre_hook(watch)
     images = X.contiguous(memory_format=torch.channels_last)
     weights = {
         name: CellWeights(torch.ones(len(cell.edges), cell.n_operations).double())

@@ -143,10 +143,16 @@ class _Bridges(torch.autograd.Function):
         ctx.save_for_backward(*tensors, *kept)
         ctx.over, ctx.numbers, ctx.n_parts, ctx.n_tensors = over, numbers, n_parts, len(tensors)
         ctx.by_batch = [bridge.by_batch for bridge in over]
+        ctx.shapes = [output.shape for output in outputs]
+        ctx.set_materialize_grads(
+            False
+        )  # the weights of an output that is not used have no gradient
         return tuple(outputs)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[object, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[object, ...]:
+        if all(gradient is None for gradient in gradients):
+            return None, None, *[None] * ctx.n_tensors
         if torch.is_grad_enabled():  # a gradient of this gradient will be requested
             tensors, kept = ctx.saved_tensors[: ctx.n_tensors], ctx.saved_tensors[ctx.n_tensors :]
             found = _differentiable(ctx.over, ctx.by_batch, gradients, tensors, ctx.n_parts, kept)
@@ -154,21 +160,31 @@ class _Bridges(torch.autograd.Function):
         parts = ctx.saved_tensors[: ctx.n_parts]
         weights = ctx.saved_tensors[ctx.n_parts : ctx.n_tensors]
         of_parts = any(ctx.needs_input_grad[2 : 2 + ctx.n_parts])
+        given = [
+            parts[0].new_zeros(shape) if gradient is None else gradient
+            for gradient, shape in zip(gradients, ctx.shapes, strict=True)
+        ]
         found, of_weights = torch.ops.tune_nas.bridges_backward(
-            [in_channels_last(gradient) for gradient in gradients],
+            [in_channels_last(gradient) for gradient in given],
             parts,
             weights,
             ctx.saved_tensors[ctx.n_tensors :],
             ctx.numbers,
             of_parts,
         )
-        return None, None, *(found or [None] * ctx.n_parts), *of_weights
+        unused = [
+            gradient is None
+            for bridge, gradient in zip(ctx.over, gradients, strict=True)
+            for _ in bridge.weights
+        ]
+        left = (None if none else own for none, own in zip(unused, of_weights, strict=True))
+        return None, None, *(found or [None] * ctx.n_parts), *left
 
 
 def _differentiable(
     over: Sequence[Bridge],
     by_batch: Sequence[bool],
-    gradients: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
     tensors: Sequence[Tensor],
     n_parts: int,
     kept: Sequence[Tensor],
@@ -190,5 +206,7 @@ def _differentiable(
             y = gain * y + bias
         outputs.append(y)
     asked = [tensor for tensor in tensors if tensor.requires_grad]
-    found = iter(torch.autograd.grad(outputs, asked, gradients, create_graph=True))
+    used = [pair for pair in zip(outputs, gradients, strict=True) if pair[1] is not None]
+    roots = [output for output, _ in used], asked, [gradient for _, gradient in used]
+    found = iter(torch.autograd.grad(*roots, create_graph=True, allow_unused=True))
     return (next(found) if tensor.requires_grad else None for tensor in tensors)

@@ -77,18 +77,21 @@ class RecomputedCell:
         draws: torch.Generator | None,
         skip_dropout: float,
         drop_path: float,
+        parts: list[Tensor] | None = None,
     ) -> Tensor:
-        """Return what the cell returns for the same arguments."""
+        """Return what the cell returns for the same arguments; see also `FastCell.forward`."""
         if not (self.body.training and torch.is_grad_enabled()):  # nothing is kept
-            out: Tensor = self.body(inputs, weights, draws, skip_dropout, drop_path)
+            in_parts = {} if parts is None else {"parts": parts}
+            out: Tensor = self.body(inputs, weights, draws, skip_dropout, drop_path, **in_parts)
             return out
         mixing = weights.tensors()
-        run = _CellRun(
-            self, len(inputs), tuple(mixing), weights.active, draws, skip_dropout, drop_path
-        )
+        fields, how = tuple(mixing), (weights.active, draws, skip_dropout, drop_path)
+        run = _CellRun(self, len(inputs), fields, *how, parts is not None)
         tensors = (*inputs, *mixing.values(), *self.parameters)
-        recomputed: Tensor = _Recomputed.apply(run, *tensors)  # type: ignore[no-untyped-call]
-        return recomputed
+        recomputed: tuple[Tensor, ...] = _Recomputed.apply(run, *tensors)  # type: ignore[no-untyped-call]
+        if parts is not None:
+            parts += recomputed
+        return recomputed[-1]
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -135,6 +138,7 @@ class _CellRun:
         draws: The generator of random operations, in the state that it had.
         skip_dropout: Dropout on identities.
         drop_path: Probability of drop path.
+        in_parts: Whether the output is returned in parts; otherwise it is one tensor.
     """
 
     cell: RecomputedCell
@@ -144,8 +148,9 @@ class _CellRun:
     draws: torch.Generator | None
     skip_dropout: float
     drop_path: float
+    in_parts: bool
 
-    def first(self, tensors: Sequence[Tensor]) -> Tensor:
+    def first(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run the cell and note the states from which a second run returns the same."""
         draws, device = self.draws, tensors[0].device
         if draws is not None:
@@ -162,7 +167,7 @@ class _CellRun:
         self._global = before if drew else None  # a custom operation may draw from these
         return out
 
-    def again(self, tensors: Sequence[Tensor]) -> Tensor:
+    def again(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Repeat the run; running statistics and generators remain as they are.
 
         Raises:
@@ -175,18 +180,19 @@ class _CellRun:
         with self._keeping_state(), self._autocast, drawing:
             return self._run(tensors, draws)
 
-    def _run(self, tensors: Sequence[Tensor], draws: torch.Generator | None) -> Tensor:
+    def _run(self, tensors: Sequence[Tensor], draws: torch.Generator | None) -> tuple[Tensor, ...]:
         end = self.n_inputs + len(self.fields)
         mixing = dict(zip(self.fields, tensors[self.n_inputs : end], strict=True))
         weights = CellWeights(**mixing, active=self.active)
         given = (list(tensors[: self.n_inputs]), weights, draws, self.skip_dropout, self.drop_path)
-        parameters, body = tensors[end:], self.cell.body
+        parameters, body, parts = tensors[end:], self.cell.body, list[Tensor]()
+        in_parts = {"parts": parts} if self.in_parts else {}
         if all(one is other for one, other in zip(parameters, self.cell.parameters, strict=True)):
-            out: Tensor = body(*given)
-            return out
-        replaced = dict(zip(self.cell.names, parameters, strict=True))
-        with_others: Tensor = functional_call(body, replaced, given)
-        return with_others
+            out = body(*given, **in_parts)
+        else:
+            replaced = dict(zip(self.cell.names, parameters, strict=True))
+            out = functional_call(body, replaced, given, in_parts)
+        return tuple(parts) if self.in_parts else (out,)
 
     @contextmanager
     def _keeping_state(self) -> Iterator[None]:
@@ -206,13 +212,14 @@ class _CellRun:
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, run: _CellRun, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, run: _CellRun, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.run = run
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         return run.first(tensors)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         run, saved, needed = ctx.run, ctx.saved_tensors, ctx.needs_input_grad[1:]
         differentiable = torch.is_grad_enabled()  # a gradient of this gradient will be requested
         n_mixed = run.n_inputs + len(run.fields)
@@ -225,14 +232,18 @@ class _Recomputed(torch.autograd.Function):
             else:  # a parameter: replacing all of them would take time
                 tensors.append(tensor)
         with torch.enable_grad():
-            out = run.again(tensors)
+            outputs = run.again(tensors)
+        used = [
+            (out, gradient)
+            for out, gradient in zip(outputs, gradients, strict=True)
+            if gradient is not None and out.requires_grad
+        ]
         asked = [tensor for tensor, wanted in zip(tensors, needed, strict=True) if wanted]
         found: Iterator[Tensor | None] = iter([None] * len(asked))
-        if out.requires_grad:
+        if used:
+            roots = [out for out, _ in used], asked, [gradient for _, gradient in used]
             found = iter(
-                torch.autograd.grad(
-                    out, asked, gradients[0], create_graph=differentiable, allow_unused=True
-                )
+                torch.autograd.grad(*roots, create_graph=differentiable, allow_unused=True)
             )
         return None, *(next(found) if wanted else None for wanted in needed)
 

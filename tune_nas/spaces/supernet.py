@@ -256,8 +256,6 @@ class Supernet(nn.Module):
     ) -> list[Tensor]:
         block, parts = self.backbone.blocks[index], list[Tensor]()
         assert isinstance(block, Block)
-        given = inputs, weights[block.cell], draws, self.skip_dropout, self.drop_path
-        if self.recomputes and block in self._recomputed:
-            return [self._recomputed[block](*given)]
-        block.body(*given, parts=parts)
+        body = self._recomputed.get(block, block.body) if self.recomputes else block.body
+        body(inputs, weights[block.cell], draws, self.skip_dropout, self.drop_path, parts=parts)
         return parts
