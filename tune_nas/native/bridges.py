@@ -144,9 +144,7 @@ class _Bridges(torch.autograd.Function):
         ctx.over, ctx.numbers, ctx.n_parts, ctx.n_tensors = over, numbers, n_parts, len(tensors)
         ctx.by_batch = [bridge.by_batch for bridge in over]
         ctx.shapes = [output.shape for output in outputs]
-        ctx.set_materialize_grads(
-            False
-        )  # the weights of an output that is not used have no gradient
+        ctx.set_materialize_grads(False)  # without gradient, an output's weights have none either
         return tuple(outputs)
 
     @staticmethod
