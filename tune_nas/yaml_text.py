@@ -46,10 +46,14 @@ def parse_yaml(text: str) -> Any:
 def dump_yaml(content: object) -> str:
     """Return plain containers as YAML in the order of their keys; by libyaml, where PyYAML has it.
 
-    It takes a tenth of the time of PyYAML's own emitter.
+    It takes a tenth of the time of PyYAML's own emitter, but cannot write lone surrogates, which a
+    name that is not valid UTF-8 has.
     """
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True))
+    try:
+        return str(yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True))
+    except UnicodeEncodeError:
+        return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 class _Checker:

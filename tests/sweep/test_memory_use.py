@@ -29,7 +29,7 @@ def test_too_little_memory_is_said_with_a_remedy() -> None:
     use = MemoryUse(3 * GIB, 3, 8 * GIB, "this machine")
     assert not use.fits
     assert str(use).endswith(
-        "this machine has 8.0 GiB, which may be too little: run fewer at a time (--concurrency), "
+        "this machine has 8.0 GiB, which may be too little: run fewer at a time (`concurrency`), "
         "or lower schedule.batch_size, or set runtime.recompute to cell"
     )
     assert str(MemoryUse(GIB, 1, None, "cpu")) == "about 1.0 GiB of memory per trial"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tune_nas.cli.flags import with_flags
 from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.showing import print_content
 from tune_nas.cli.tables import print_table
@@ -70,7 +71,7 @@ def print_plan(
         seeds = f", with {plural(grid.seeds, 'seed')} each" if grid.seeds else ""
         echo(f"each genotype: {grid.runs_per_genotype} retraining runs{under}{seeds}")
     if memory is not None:
-        echo(str(memory))
+        echo(with_flags(str(memory)))
     echo(str(cost))
 
 
@@ -99,7 +100,7 @@ def print_run(
     for trial in trials:
         print_content(trial.to_dict())
     if memory is not None:
-        echo(str(memory))
+        echo(with_flags(str(memory)))
     echo(str(cost))
 
 

@@ -53,7 +53,7 @@ class MemoryUse:
         text += f"; {self.where} has {_gib(self.available)} GiB"
         if self.fits:
             return text
-        remedy = "run fewer at a time (--concurrency), or " if self.at_once > 1 else ""
+        remedy = "run fewer at a time (`concurrency`), or " if self.at_once > 1 else ""
         return (
             f"{text}, which may be too little: {remedy}lower schedule.batch_size, or set "
             "runtime.recompute to cell"
