@@ -38,7 +38,7 @@ class ProbeContract(SearchContract):
                 search.run_epoch()
             generators.append(torch.get_rng_state())
         own, expected = observed.state_dict(), alone.state_dict()
-        keys = expected.keys() - {"trial", "probes", "history"}
+        keys = [key for key in expected if key not in ("trial", "probes", "history")]
         found = differences({k: own[k] for k in keys}, {k: expected[k] for k in keys})
         assert not found, f"the probe changes the search: {', '.join(found)}"
         for metrics, before in zip(observed.history, alone.history, strict=True):
