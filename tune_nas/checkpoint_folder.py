@@ -24,6 +24,11 @@ def is_state(name: str) -> bool:
     return name.endswith(".pt")
 
 
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Return the content of each file of a checkpoint on this machine, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 @contextmanager
 def fetched(folder: str) -> Iterator[Path]:
     """Yield a checkpoint's folder on this machine; a URI is copied to a temporary folder.

@@ -30,8 +30,8 @@ def check_weights(
     needed = estimate.parameters * dtype.itemsize
     if memory is not None and needed > memory:
         raise ConfigError(
-            f"the network has {estimate.parameters:,} parameters, which take {_gib(needed)} GiB, "
-            f"but {device} has {_gib(memory)} GiB; lower {keys}"
+            f"the network has {estimate.parameters:,} parameters, which take {gib(needed)} GiB, "
+            f"but {device} has {gib(memory)} GiB; lower {keys}"
         )
 
 
@@ -67,13 +67,13 @@ def check_training(
     fits = (memory - weights) // image if image else 0
     if fits >= 1:
         raise ConfigError(
-            f"a batch of {batch_size} images takes at least {_gib(weights + batch_size * image)} "
-            f"GiB, but {device} has {_gib(memory)} GiB: {batch_key} must be <= {fits}; or lower "
+            f"a batch of {batch_size} images takes at least {gib(weights + batch_size * image)} "
+            f"GiB, but {device} has {gib(memory)} GiB: {batch_key} must be <= {fits}; or lower "
             f"{keys}"
         )
     raise ConfigError(
-        f"training the network takes at least {_gib(weights + image)} GiB, with "
-        f"{estimate.parameters:,} parameters, but {device} has {_gib(memory)} GiB; lower {keys}"
+        f"training the network takes at least {gib(weights + image)} GiB, with "
+        f"{estimate.parameters:,} parameters, but {device} has {gib(memory)} GiB; lower {keys}"
     )
 
 
@@ -105,11 +105,12 @@ def check_scoring(
     needed = (estimate.parameters + gradients + values) * dtype.itemsize
     if memory is not None and needed > memory:
         raise ConfigError(
-            f"proxy '{proxy}' takes at least {_gib(needed)} GiB for a network of "
-            f"{estimate.parameters:,} parameters, but {device} has {_gib(memory)} GiB; it needs "
+            f"proxy '{proxy}' takes at least {gib(needed)} GiB for a network of "
+            f"{estimate.parameters:,} parameters, but {device} has {gib(memory)} GiB; it needs "
             "fewer channels, fewer cells or smaller images"
         )
 
 
-def _gib(size: int) -> str:
+def gib(size: int) -> str:
+    """Return bytes in GiB, with one decimal."""
     return f"{size / 2**30:,.1f}"

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tune_nas.config import TrialConfig
+from tune_nas.memory import gib
 from tune_nas.runtime import memory_bytes, resident_memory_mib, resolve_device
 from tune_nas.tasks import Inputs, find_task, task_of
-
-_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,12 @@ class MemoryUse:
 
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
-        text = f"about {_gib(self.per_trial)} GiB of memory per trial"
+        text = f"about {gib(self.per_trial)} GiB of memory per trial"
         if self.at_once > 1:
-            text += f", {_gib(self.per_trial * self.at_once)} GiB with {self.at_once} at a time"
+            text += f", {gib(self.per_trial * self.at_once)} GiB with {self.at_once} at a time"
         if self.available is None:
             return text
-        text += f"; {self.where} has {_gib(self.available)} GiB"
+        text += f"; {self.where} has {gib(self.available)} GiB"
         if self.fits:
             return text
         remedy = "run fewer at a time (`concurrency`), or " if self.at_once > 1 else ""
@@ -92,7 +91,3 @@ def memory_use(task: str, trials: Sequence[TrialConfig], *, at_once: int) -> Mem
 
 _SECTIONS = ("space", "data", "relaxation", "schedule", "runtime", "retrain")
 """What of a trial decides its memory; other keys that are swept need no estimate of their own."""
-
-
-def _gib(size: int) -> str:
-    return f"{size / _GIB:,.1f}"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
-from tune_nas.checkpoint_folder import MANIFEST
+from tune_nas.checkpoint_folder import MANIFEST, files_in
 from tune_nas.errors import CheckpointError, StorageError, TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
@@ -104,7 +104,6 @@ class TrialEpochs:
         self._saved: dict[str, bytes] = {}  # the last checkpoint, while its reports are made
         self._branches = config.get("branches", [])
         self._refused: set[str] = set()  # checkpoints of other trials that were tried in vain
-        self._made_with = ""
         self._keep, self._stops = config.get("keep", []), config.get("stops", [])
         self._learner = self.make_learner()
         self._made_with = made_with(self._job.trial)
@@ -152,11 +151,11 @@ class TrialEpochs:
         else:
             self._learner.save(folder)
             write_reports(folder, self._reports)
-        self._saved = {}
-        if self._reported < len(self._reports):
-            files = (path for path in folder.iterdir() if path.is_file())
-            self._saved = {path.name: path.read_bytes() for path in files}
-            write_atomically(folder / _REPORTED, str(self._reported).encode())
+        if self._reported == len(self._reports):
+            self._saved = {}
+            return
+        self._saved = self._saved or files_in(folder)
+        write_atomically(folder / _REPORTED, str(self._reported).encode())
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Load the state of a checkpoint; if it is damaged, of the newest older intact one.

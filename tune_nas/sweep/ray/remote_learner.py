@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import ray
 from ray.exceptions import RayTaskError
 
-from tune_nas.checkpoint_folder import MANIFEST
+from tune_nas.checkpoint_folder import MANIFEST, files_in
 from tune_nas.errors import TuneNasError
 from tune_nas.files import write_atomically
 from tune_nas.learner import Learner
@@ -137,7 +137,7 @@ class RemoteLearner:
         Raises:
             CheckpointError: If it is damaged.
         """
-        self._progress = self._process.restore(_files_in(folder))
+        self._progress = self._process.restore(files_in(folder))
 
     def branch(self, folder: Path, reports: Sequence[Report]) -> list[Report]:
         """Take over the state of another trial's checkpoint, and return the reports.
@@ -145,19 +145,15 @@ class RemoteLearner:
         Raises:
             CheckpointError: If it is damaged, or the trials are not the same so far.
         """
-        own, self._progress = self._process.branch(_files_in(folder), reports)
+        own, self._progress = self._process.branch(files_in(folder), reports)
         return own
-
-
-def _files_in(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def checkpoint_files(learner: Learner) -> dict[str, bytes]:
     """Return the files of a checkpoint of a learner of this process."""
     with tempfile.TemporaryDirectory() as name:
         learner.save(Path(name))
-        return {path.name: path.read_bytes() for path in Path(name).iterdir()}
+        return files_in(Path(name))
 
 
 def restore(learner: Learner, files: Mapping[str, bytes]) -> None:
