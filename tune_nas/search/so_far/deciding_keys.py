@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from tune_nas import manifest
 from tune_nas.config import TrialConfig, dotted_keys
@@ -83,7 +84,7 @@ def report_values(trial: TrialConfig) -> Values:
     probes with their options.
     """
     keys = (*_OF_REPORTS, *(_OF_PROBES if trial.probes else ()))
-    return {key: value for key, value in _values(trial).items() if is_in(key, keys)}
+    return within(_values(trial), keys)
 
 
 def deciding_text(trial: TrialConfig) -> str:
@@ -116,7 +117,17 @@ def space_in_file(trial: TrialConfig) -> Values | None:
 
 def is_in(key: str, sections: tuple[str, ...]) -> bool:
     """Return whether a dotted key is one of some keys, or in one of some sections."""
-    return f"{key}.".startswith(tuple(f"{section}." for section in sections))
+    return f"{key}.".startswith(_heads(sections))
+
+
+def within(values: Values, sections: tuple[str, ...]) -> Values:
+    """Return the values of some keys and sections."""
+    return {key: value for key, value in values.items() if is_in(key, sections)}
+
+
+@lru_cache(maxsize=64)  # asked for each key in each epoch of each trial of a sweep
+def _heads(sections: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{section}." for section in sections)
 
 
 def _reads_declared_keys(trial: TrialConfig) -> bool:
