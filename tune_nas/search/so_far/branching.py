@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.config.earlier import earlier_rules
-from tune_nas.errors import CheckpointError, ConfigError
+from tune_nas.errors import CheckpointError
 from tune_nas.learner import ENDED
-from tune_nas.library import stored_trial
+from tune_nas.library import trial_of_checkpoint
 from tune_nas.search.metrics import Metrics
 from tune_nas.search.probes.genotype_metrics import GenotypeMetrics
 from tune_nas.search.rules import Rule, Stop, rule_names
@@ -86,10 +86,7 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
         raise CheckpointError(
             "the checkpoint is of a search that an earlier version began: none can branch from it"
         )
-    try:
-        saved = stored_trial(state["trial"], "its trial")
-    except ConfigError as error:
-        raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+    saved = trial_of_checkpoint(state["trial"])
     courses = Course(own), Course(saved)
     pair = Pair(*courses, courses[0].shared_with(courses[1], watched=True))
     epoch, stopped = state["epoch"], state["stop"]["epoch"]
