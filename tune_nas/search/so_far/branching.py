@@ -81,8 +81,8 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
         CheckpointError: If the searches are not the same up to there; names the keys that differ
             and the epoch from which on they matter.
     """
-    known = state.get("choice_history", {"epochs": 0})["epochs"]
-    if earlier_rules(state["trial"]) or known != state["epoch"]:
+    known = state.get("choice_history", {"betas": []})["betas"]  # of each epoch
+    if earlier_rules(state["trial"]) or len(known) != state["epoch"]:
         raise CheckpointError(
             "the checkpoint is of a search that an earlier version began: none can branch from it"
         )
@@ -168,15 +168,19 @@ def make_again(
 
 def _replaced(metrics: Metrics, found: Metrics) -> Metrics:
     """Return the metrics of an epoch with others of the genotype, in the order of `run_epoch`."""
+    names, (start, end) = list(metrics), _place_of_genotype(metrics)
+    return {
+        **{name: metrics[name] for name in names[:start]},
+        **found,
+        **{name: metrics[name] for name in names[end:]},
+    }
+
+
+def _place_of_genotype(metrics: Metrics) -> tuple[int, int]:
+    """Return where the metrics of the genotype and of the selection start and end."""
     names = list(metrics)
     start = next(place for place, name in enumerate(names) if name.startswith(_OF_GENOTYPE))
-    end = names.index(_AFTER_SELECTION)
-    before, after = names[:start], names[end:]
-    return {
-        **{name: metrics[name] for name in before},
-        **found,
-        **{name: metrics[name] for name in after},
-    }
+    return start, names.index(_AFTER_SELECTION)
 
 
 def _seen(
@@ -201,9 +205,8 @@ def _seen(
 
 
 def _of_selection(metrics: Metrics) -> Metrics:
-    names = list(metrics)
-    start = next(place for place, name in enumerate(names) if name.startswith(_OF_GENOTYPE))
-    between = names[start : names.index(_AFTER_SELECTION)]
+    start, end = _place_of_genotype(metrics)
+    between = list(metrics)[start:end]
     return {name: metrics[name] for name in between if not name.startswith(_OF_GENOTYPE)}
 
 
