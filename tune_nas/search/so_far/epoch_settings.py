@@ -85,20 +85,15 @@ def of_epoch(trial: TrialConfig, values: Values, epoch: int) -> Values:
         found["schedule.stages"] = _of_stage(trial, epoch)
     if trial.schedule.greedy is not None:
         found.update(_of_greedy(trial, values, epoch))
-    if moves_alphas(trial, epoch):
+    if trial.moves_alphas(epoch):
         found.update(_of_alpha(trial, values, epoch))
     found.update(_of_end(trial, epoch))
     return found
 
 
-def moves_alphas(trial: TrialConfig, epoch: int) -> bool:
-    """Return whether α may move in an epoch (0-based): not in the warm-up of a stage."""
-    return epoch - trial.schedule.stage_of(epoch)[1] >= trial.update.warmup
-
-
 def steps_alphas(trial: TrialConfig, epoch: int) -> bool:
     """Return whether α, or its controller, moves in an epoch (0-based)."""
-    if not moves_alphas(trial, epoch):
+    if not trial.moves_alphas(epoch):
         return False
     factors = coefficients(trial.update.in_epoch(epoch))
     return trial.relaxation.kind == "controller" or (factors.train, factors.valid) != (0.0, 0.0)
@@ -183,7 +178,7 @@ def _of_stop(trial: TrialConfig, epoch: int) -> Values:
     stop, bounds, found = trial.schedule.stop, _bounds(trial), dict[str, object]()
     if not bounds and stop.settled is None:
         return {}
-    counted = sum(moves_alphas(trial, each) for each in range(epoch + 1))
+    counted = sum(trial.moves_alphas(each) for each in range(epoch + 1))
     if bounds and counted >= stop.patience:
         found["bounds"] = [bounds, stop.patience]
     if stop.settled is not None and counted > stop.settled:
