@@ -13,7 +13,6 @@ from tune_nas.search.so_far.deciding_keys import (
     Values,
     has_own_parts,
     is_in,
-    report_values,
     search_values,
     within,
 )
@@ -37,8 +36,7 @@ class Course:
     @cached_property
     def values(self) -> Values:
         """The values of all keys that may decide the search, and what its probes report."""
-        probed = report_values(self.trial) if self.trial.probes else {}
-        return {**probed, **search_values(self.trial)}
+        return search_values(self.trial, reports=bool(self.trial.probes))
 
     @property
     def search_epochs(self) -> int:
