@@ -17,7 +17,7 @@ from tune_nas.config.flat_settings import flat_settings, names_options, without_
 from tune_nas.config.options.option_keys import split_option
 from tune_nas.config.section import current_key, current_settings
 from tune_nas.config.short_forms import long_form
-from tune_nas.errors import ConfigError
+from tune_nas.errors import CheckpointError, ConfigError
 from tune_nas.manifest import is_reference
 from tune_nas.shipped import check_kind, find, nearest
 from tune_nas.text import brief, shown
@@ -153,6 +153,18 @@ def stored_trial(content: Mapping[str, object], where: str) -> TrialConfig:
     for key, value in earlier_rules(content).items():
         filled = _set(filled, key.split("."), value)
     return validate(TrialConfig, filled, where)
+
+
+def trial_of_checkpoint(content: Mapping[str, object]) -> TrialConfig:
+    """Build the trial that a checkpoint holds: see `stored_trial`.
+
+    Raises:
+        CheckpointError: If this version does not know it.
+    """
+    try:
+        return stored_trial(content, "its trial")
+    except ConfigError as error:
+        raise CheckpointError(f"the checkpoint is of another version: {error}") from error
 
 
 def with_overrides(

@@ -168,18 +168,13 @@ def _views(trial: TrialConfig) -> Iterator[_View]:
     content, phases = trial.to_dict(), trial.update.phases
     start = 0
     for number, phase in enumerate(phases):
-        if any(_alphas_move(trial, epoch) for epoch in range(start, phase.until)):
+        if any(trial.moves_alphas(epoch) for epoch in range(start, phase.until)):
             update = trial.update.in_epoch(phase.until - 1).to_dict()
             overridden = frozenset(f"update.{key}" for key in phase.set)
             yield _View({**content, "update": update}, overridden, number)
         start = phase.until
     if start < trial.schedule.epochs or tunes(content):
         yield _View(content)
-
-
-def _alphas_move(trial: TrialConfig, epoch: int) -> bool:
-    _, start = trial.schedule.stage_of(epoch)
-    return epoch - start >= trial.update.warmup
 
 
 def _conditions(key: str) -> list[Condition]:

@@ -160,6 +160,11 @@ class TrialConfig(Section):
         """The skeleton of retraining runs; None for that of the space."""
         return self.retrain.skeleton or self.space.skeleton
 
+    def moves_alphas(self, epoch: int) -> bool:
+        """Return whether α may move in an epoch (0-based): not in the warm-up of its stage."""
+        _, start = self.schedule.stage_of(epoch)
+        return epoch - start >= self.update.warmup
+
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: object) -> object:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from tune_nas.layers.normalization import is_plain_norm
 from tune_nas.layers.primitives import FactorizedReduce, in_channels_last, quarters
 from tune_nas.layers.structure import Convolutions, structure_of
+from tune_nas.native.differentiable import normalized_by_torch
 
 
 class BridgeNumber(IntEnum):
@@ -194,15 +195,8 @@ def _differentiable(
     for k, bridge in enumerate(over):
         inputs = quarters(x) if len(bridge.convolutions) == 2 else (x,)
         y = torch.cat([F.conv2d(each, next(left)) for each in inputs], dim=1)
-        if by_batch[k]:
-            y = F.batch_norm(y, None, None, training=True, eps=bridge.norm.eps)
-        else:
-            mean, inverse = kept[2 * k + 1][:2].to(y.dtype)[..., None, None]
-            y = (y - mean) * inverse
-        if bridge.norm.affine:
-            gain, bias = (next(left)[:, None, None] for _ in ("gain", "bias"))
-            y = gain * y + bias
-        outputs.append(y)
+        statistics = None if by_batch[k] else kept[2 * k + 1]
+        outputs.append(normalized_by_torch(y, bridge.norm, left, statistics))
     asked = [tensor for tensor in tensors if tensor.requires_grad]
     used = [pair for pair in zip(outputs, gradients, strict=True) if pair[1] is not None]
     roots = [output for output, _ in used], asked, [gradient for _, gradient in used]

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tune_nas.layers.primitives import add, in_channels_last
 from tune_nas.native.backend import CpuKernels, MixKernels, mix_kernels
 from tune_nas.native.chain import Stage
+from tune_nas.native.differentiable import normalized_by_torch
 from tune_nas.native.mix_layout import Layout, MixGradient, MixTensors
 
 
@@ -162,14 +163,8 @@ def _differentiable(
             c = stage.depthwise
             y = F.conv2d(y, next(left), None, c.stride, c.padding, c.dilation, c.groups)
         y = F.conv2d(y, next(left), padding=stage.dense.padding)
-        if layout.by_batch[k]:
-            y = F.batch_norm(y, None, None, training=True, eps=stage.norm.eps)
-        else:
-            mean, inverse = kept[2 * k + 1][:2].to(y.dtype)[..., None, None]
-            y = (y - mean) * inverse
-        if stage.norm.affine:
-            gain, bias = (next(left)[:, None, None] for _ in ("gain", "bias"))
-            y = gain * y + bias
+        statistics = None if layout.by_batch[k] else kept[2 * k + 1]
+        y = normalized_by_torch(y, stage.norm, left, statistics)
     addends = [*layout.terms(layout.pooled(own), inputs), *ends]
     if layout.stages:
         addends.append(_by_image(y, next(factors)))

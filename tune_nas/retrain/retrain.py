@@ -18,8 +18,8 @@ from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
 from tune_nas.data import DataSource, load_data
-from tune_nas.errors import CheckpointError, ConfigError, DivergedError, TuneNasError
-from tune_nas.library import stored_trial
+from tune_nas.errors import CheckpointError, DivergedError, TuneNasError
+from tune_nas.library import trial_of_checkpoint
 from tune_nas.memory import check_weights
 from tune_nas.paths import GENOTYPE
 from tune_nas.retrain.compiled import compile_pays, kernels_pay
@@ -252,10 +252,7 @@ class Retrain:
                 "the checkpoint has no optimizer state, which `tune-nas clean` removes: training "
                 "cannot continue from it"
             )
-        try:  # keys added since get their defaults
-            saved = stored_trial(state["trial"], "its trial")
-        except ConfigError as error:
-            raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+        saved = trial_of_checkpoint(state["trial"])  # keys added since get their defaults
         check_same_trial(
             decided_by(self.trial, Decides.RETRAIN), decided_by(saved, Decides.RETRAIN)
         )

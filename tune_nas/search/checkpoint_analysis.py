@@ -11,8 +11,8 @@ from tune_nas.checkpoint import State, check_same_trial, load_state, save_state,
 from tune_nas.config import TrialConfig
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
-from tune_nas.errors import CheckpointError, ConfigError
-from tune_nas.library import stored_trial
+from tune_nas.errors import ConfigError
+from tune_nas.library import trial_of_checkpoint
 
 STATE_FILE = "analysis.pt"
 
@@ -59,10 +59,7 @@ class CheckpointAnalysis(ABC):
         Raises:
             CheckpointError: If it is of another one.
         """
-        try:
-            saved = stored_trial(state["trial"], "its trial")
-        except ConfigError as error:
-            raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+        saved = trial_of_checkpoint(state["trial"])
         for mark in (Decides.SEARCH, Decides.ANALYSIS):
             check_same_trial(decided_by(self.trial, mark), decided_by(saved, mark))
         self.load_measures(dict(state))

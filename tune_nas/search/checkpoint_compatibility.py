@@ -9,8 +9,8 @@ from tune_nas.config import TrialConfig, earlier_rules
 from tune_nas.config.conditions import value_of
 from tune_nas.config.decides import Decides
 from tune_nas.config.deciding import decided_by
-from tune_nas.errors import CheckpointError, ConfigError
-from tune_nas.library import stored_trial, with_overrides
+from tune_nas.errors import CheckpointError
+from tune_nas.library import trial_of_checkpoint, with_overrides
 
 
 def check_same(own: TrialConfig, saved: Mapping[str, object]) -> None:
@@ -22,10 +22,7 @@ def check_same(own: TrialConfig, saved: Mapping[str, object]) -> None:
         own: The trial that resumes from the checkpoint.
         saved: The checkpoint's trial, as plain containers.
     """
-    try:
-        now = stored_trial(saved, "its trial")
-    except ConfigError as error:
-        raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+    now = trial_of_checkpoint(saved)
     check_same_trial(decided_by(own, Decides.SEARCH), decided_by(now, Decides.SEARCH))
 
 

@@ -183,9 +183,7 @@ class ControlledTraining(SupernetTraining):
         """Whether α is updated in an epoch (0-based): false during the warm-up of each stage."""
         if epoch >= self.search_epochs:
             return True
-        epoch -= self._repeated
-        _, start = self.trial.schedule.stage_of(epoch)
-        return epoch - start >= self.trial.update.warmup
+        return self.trial.moves_alphas(epoch - self._repeated)
 
     def expected_weights(self) -> MixingWeights:
         """Return the expected mixing weights of α, without sampling."""

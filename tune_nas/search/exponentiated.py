@@ -90,7 +90,7 @@ def alpha_steps(trial: TrialConfig, steps_per_epoch: int, epochs: int | None = N
     return sum(
         math.ceil(steps_per_epoch / own.weight_steps)
         for epoch, own in enumerate(map(update.in_epoch, range(length)))
-        if epoch - schedule.stage_of(epoch)[1] >= update.warmup and own.level != "none"
+        if trial.moves_alphas(epoch) and own.level != "none"
     )
 
 

@@ -11,7 +11,14 @@ from tune_nas.data import DataShape, describe_data
 from tune_nas.memory import check_training
 from tune_nas.runtime import resolve_device, resolve_dtype, supernet_form
 from tune_nas.search.relaxation import runs_everything
-from tune_nas.spaces import Space, check_cells_occur, check_channels, estimate_supernet, load_space
+from tune_nas.spaces import (
+    NetworkEstimate,
+    Space,
+    check_cells_occur,
+    check_channels,
+    estimate_supernet,
+    load_space,
+)
 from tune_nas.spaces.auxiliary_skip import with_skips
 from tune_nas.spaces.supernet import check_partial_channels
 from tune_nas.spaces.supernet_memory import estimate_kept
@@ -59,16 +66,7 @@ def check_search_memory(trial: TrialConfig) -> None:
             check_cells_occur(space, stage.cells, f"schedule.stages.{index}.cells")
     for size in dict.fromkeys(_sizes(trial)):
         check_partial_channels(space, trial.space.init_channels, size.partial_channels)
-        estimate = estimate_supernet(
-            _with_skips(trial, space),
-            n_classes=data.n_classes,
-            in_channels=data.in_channels,
-            image_size=data.image_size,
-            init_channels=trial.space.init_channels,
-            cells=size.cells,
-            partial_channels=size.partial_channels,
-            recompute=trial.runtime.recompute == "cell",
-        )
+        estimate = _estimate(trial, _with_skips(trial, space), data, size)
         if size.pruned or not runs_everything(trial.relaxation):
             estimate = replace(estimate, kept=0)
         check_training(
@@ -102,15 +100,7 @@ def estimate_search_memory(trial: TrialConfig) -> int:
         activation *= _HELD[trial.runtime.recompute]
     most = 0.0
     for size in dict.fromkeys(_sizes(trial)):
-        weights = estimate_supernet(
-            space,
-            n_classes=data.n_classes,
-            in_channels=data.in_channels,
-            image_size=data.image_size,
-            init_channels=trial.space.init_channels,
-            cells=size.cells,
-            partial_channels=size.partial_channels,
-        ).parameters
+        weights = _estimate(trial, space, data, size).parameters
         kept = estimate_kept(
             space,
             implementation=form,
@@ -126,6 +116,20 @@ def estimate_search_memory(trial: TrialConfig) -> int:
         most = max(most, passes + _COPIES_OF_WEIGHTS * weights * itemsize)
     pixels = 0 if data.streams else data.n_train * data.in_channels * data.image_size**2
     return round(most) + pixels + (_LIBRARIES if device.type == "cpu" else 0)
+
+
+def _estimate(trial: TrialConfig, space: Space, data: DataShape, size: _Size) -> NetworkEstimate:
+    """Return the lower bound of a stage's supernet, given the space with its auxiliary skips."""
+    return estimate_supernet(
+        space,
+        n_classes=data.n_classes,
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        init_channels=trial.space.init_channels,
+        cells=size.cells,
+        partial_channels=size.partial_channels,
+        recompute=trial.runtime.recompute == "cell",
+    )
 
 
 def _sizes(trial: TrialConfig) -> Iterator[_Size]:

@@ -84,6 +84,9 @@ class Backbone(nn.Module):
         cells: Number of cells; None for the space's default.
         share_relu: Whether ReLU is applied once to the common input of two cells.
 
+    Attributes:
+        plan: The plan of each block.
+
     Raises:
         ValueError: If a number is below 1.
         ConfigError: If a cell type would not occur, or the skeleton needs more channels.
@@ -119,7 +122,7 @@ class Backbone(nn.Module):
         check_channels(space, init_channels, "init_channels")
         check_cells_occur(space, cells, "cells")
         self.n_inputs = space.n_inputs
-        blocks = plan_blocks(space, init_channels, cells)
+        self.plan = blocks = plan_blocks(space, init_channels, cells)
         self.tap = 2 * len(blocks) // 3  # position of an auxiliary head
         self.tap_channels = blocks[self.tap].width
         self.stem = make_stem(space, in_channels, init_channels)

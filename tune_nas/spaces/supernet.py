@@ -15,7 +15,7 @@ from tune_nas.layers.normalization import Norm
 from tune_nas.layers.primitives import Noise
 from tune_nas.seeds import Generators, new_generator
 from tune_nas.spaces.auxiliary_skip import with_skip, with_skip_weight
-from tune_nas.spaces.backbone import Backbone, Block, plan_blocks
+from tune_nas.spaces.backbone import Backbone, Block
 from tune_nas.spaces.bridged_stack import BridgedStack
 from tune_nas.spaces.fast import FastCell
 from tune_nas.spaces.mixed_cell import MixedCell
@@ -139,11 +139,8 @@ class Supernet(nn.Module):
         self.recomputes = recompute
         self._recomputed = dict[Block, RecomputedCell]()
         if recompute:
-            skeleton = space.skeleton
-            plan = plan_blocks(
-                space, init_channels or skeleton.init_channels, cells or skeleton.cells
-            )
-            for block, again in zip(self.backbone.blocks, recomputed_blocks(plan), strict=True):
+            recomputed = recomputed_blocks(self.backbone.plan)
+            for block, again in zip(self.backbone.blocks, recomputed, strict=True):
                 if again and isinstance(block, Block):
                     self._recomputed[block] = RecomputedCell(block.body)
         self._has_noise = any(isinstance(module, Noise) for module in self.modules())
@@ -233,8 +230,7 @@ class Supernet(nn.Module):
 
         def run(block: Block, inputs: list[Tensor]) -> Tensor:
             own = weights[block.cell]
-            body = self._recomputed.get(block, block.body) if self.recomputes else block.body
-            out: Tensor = body(inputs, own, draws, self.skip_dropout, self.drop_path)
+            out: Tensor = self._body(block)(inputs, own, draws, self.skip_dropout, self.drop_path)
             return out
 
         if self._implementation == "fast" and x.device.type == "cpu" and self.backbone.share_relu:
@@ -256,6 +252,10 @@ class Supernet(nn.Module):
     ) -> list[Tensor]:
         block, parts = self.backbone.blocks[index], list[Tensor]()
         assert isinstance(block, Block)
-        body = self._recomputed.get(block, block.body) if self.recomputes else block.body
-        body(inputs, weights[block.cell], draws, self.skip_dropout, self.drop_path, parts=parts)
+        own, drops = weights[block.cell], (self.skip_dropout, self.drop_path)
+        self._body(block)(inputs, own, draws, *drops, parts=parts)
         return parts
+
+    def _body(self, block: Block) -> nn.Module | RecomputedCell:
+        """Return what runs the cell of a block."""
+        return self._recomputed.get(block, block.body) if self.recomputes else block.body

@@ -76,8 +76,7 @@ def estimate_kept(
                 outside.append(_bridges(space, block, implementation) * before**2)
                 at_input, at_output = cell(block.cell, block.channels, block.reduction)
                 inside.append(at_input * before**2 + at_output * side**2)
-            if not outside[1:]:
-                outside[0] += stem
+    outside[0] += stem
     again = recomputed_blocks(blocks) if recompute else [False] * len(blocks)
     return peak_kept(outside, inside, again)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from tune_nas.checkpoint import State
@@ -18,7 +19,6 @@ class ChoiceHistory(Probe):
 
     def __init__(self, search: SearchView) -> None:
         super().__init__(search)
-        self.epochs = 0
         self._betas: list[dict[str, Tensor]] = []
         self._choices: list[tuple[int, Choices]] = []
 
@@ -26,7 +26,6 @@ class ChoiceHistory(Probe):
         """Record the epoch."""
         betas = {name: beta.detach().cpu().clone() for name, beta in search.betas.items()}
         self._betas.append(betas)
-        self.epochs += 1
         choices = {
             name: {
                 "remaining": search.choices.remaining(name).clone(),
@@ -35,17 +34,17 @@ class ChoiceHistory(Probe):
             for name in search.space.cells
         }
         if not self._choices or not _equal(self._choices[-1][1], choices):
-            self._choices.append((self.epochs, choices))
+            self._choices.append((len(self._betas), choices))
         return {}
 
     def state_dict(self) -> State:
         """Return both as plain containers and tensors."""
         choices = [[since, held] for since, held in self._choices]
-        return {"epochs": self.epochs, "betas": list(self._betas), "choices": choices}
+        return {"betas": list(self._betas), "choices": choices}
 
     def load_state_dict(self, state: State) -> None:
         """Restore both."""
-        self.epochs, self._betas = state["epochs"], list(state["betas"])
+        self._betas = list(state["betas"])
         self._choices = [(since, held) for since, held in state["choices"]]
 
 
@@ -63,5 +62,5 @@ def choices_at(state: State, epoch: int) -> Choices:
 
 def _equal(one: Choices, other: Choices) -> bool:
     return all(
-        bool((one[name][mask] == other[name][mask]).all()) for name in one for mask in one[name]
+        torch.equal(one[name][mask], other[name][mask]) for name in one for mask in one[name]
     )

@@ -36,19 +36,17 @@ def make_rules(search: SearchControl) -> list[Rule]:
         ConfigError: If one does not fit the search, or a custom one cannot be loaded.
     """
     schedule = search.trial.schedule
-    named = rule_names(schedule)
-    last = [name for name in named if name == "eigenvalue"]
-    kinds: list[type[Rule]] = [
-        load_class("schedule.rules", name, Rule) for name in named if name not in last
-    ]
-    rules = [kind(search) for kind in kinds]
+    kinds: dict[str, type[Rule]] = {
+        name: load_class("schedule.rules", name, Rule) for name in rule_names(schedule)
+    }
+    last = kinds.pop("eigenvalue", None)
+    rules = [kind(search) for kind in kinds.values()]
     for name in schedule.rules:
         own: type[Rule] = load_class("schedule.rules", name, Rule)
         with running_own_code("schedule.rules", name):
             rules.append(own(search))
-    for name in last:  # it restores what the others have done, too
-        kind: type[Rule] = load_class("schedule.rules", name, Rule)
-        rules.append(kind(search))
+    if last is not None:  # it restores what the others have done, too
+        rules.append(last(search))
     return rules
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tune_nas.checkpoint import State
 from tune_nas.config import TrialConfig
 from tune_nas.config.earlier import earlier_rules
-from tune_nas.errors import CheckpointError, ConfigError
+from tune_nas.errors import CheckpointError
 from tune_nas.learner import ENDED
-from tune_nas.library import stored_trial
+from tune_nas.library import trial_of_checkpoint
 from tune_nas.search.metrics import Metrics
 from tune_nas.search.probes.genotype_metrics import GenotypeMetrics
 from tune_nas.search.rules import Rule, Stop, rule_names
@@ -81,15 +81,12 @@ def check_branch(own: TrialConfig, state: State) -> Pair:
         CheckpointError: If the searches are not the same up to there; names the keys that differ
             and the epoch from which on they matter.
     """
-    known = state.get("choice_history", {"epochs": 0})["epochs"]
-    if earlier_rules(state["trial"]) or known != state["epoch"]:
+    known = state.get("choice_history", {"betas": []})["betas"]  # of each epoch
+    if earlier_rules(state["trial"]) or len(known) != state["epoch"]:
         raise CheckpointError(
             "the checkpoint is of a search that an earlier version began: none can branch from it"
         )
-    try:
-        saved = stored_trial(state["trial"], "its trial")
-    except ConfigError as error:
-        raise CheckpointError(f"the checkpoint is of another version: {error}") from error
+    saved = trial_of_checkpoint(state["trial"])
     courses = Course(own), Course(saved)
     pair = Pair(*courses, courses[0].shared_with(courses[1], watched=True))
     epoch, stopped = state["epoch"], state["stop"]["epoch"]
@@ -171,15 +168,19 @@ def make_again(
 
 def _replaced(metrics: Metrics, found: Metrics) -> Metrics:
     """Return the metrics of an epoch with others of the genotype, in the order of `run_epoch`."""
+    names, (start, end) = list(metrics), _place_of_genotype(metrics)
+    return {
+        **{name: metrics[name] for name in names[:start]},
+        **found,
+        **{name: metrics[name] for name in names[end:]},
+    }
+
+
+def _place_of_genotype(metrics: Metrics) -> tuple[int, int]:
+    """Return where the metrics of the genotype and of the selection start and end."""
     names = list(metrics)
     start = next(place for place, name in enumerate(names) if name.startswith(_OF_GENOTYPE))
-    end = names.index(_AFTER_SELECTION)
-    before, after = names[:start], names[end:]
-    return {
-        **{name: metrics[name] for name in before},
-        **found,
-        **{name: metrics[name] for name in after},
-    }
+    return start, names.index(_AFTER_SELECTION)
 
 
 def _seen(
@@ -204,9 +205,8 @@ def _seen(
 
 
 def _of_selection(metrics: Metrics) -> Metrics:
-    names = list(metrics)
-    start = next(place for place, name in enumerate(names) if name.startswith(_OF_GENOTYPE))
-    between = names[start : names.index(_AFTER_SELECTION)]
+    start, end = _place_of_genotype(metrics)
+    between = list(metrics)[start:end]
     return {name: metrics[name] for name in between if not name.startswith(_OF_GENOTYPE)}
 
 

@@ -12,8 +12,9 @@ from tune_nas.search.selection import total_epochs
 from tune_nas.search.so_far.deciding_keys import (
     Values,
     has_own_parts,
-    report_values,
+    is_in,
     search_values,
+    within,
 )
 from tune_nas.search.so_far.epoch_settings import GENOTYPES_OF_W, from_the_start, of_epoch
 
@@ -35,8 +36,7 @@ class Course:
     @cached_property
     def values(self) -> Values:
         """The values of all keys that may decide the search, and what its probes report."""
-        probed = report_values(self.trial) if self.trial.probes else {}
-        return {**probed, **search_values(self.trial)}
+        return search_values(self.trial, reports=bool(self.trial.probes))
 
     @property
     def search_epochs(self) -> int:
@@ -93,7 +93,7 @@ class Course:
     @property
     def selection(self) -> Values:
         """The values of the keys that decide the selection."""
-        return {key: own for key, own in self.values.items() if key.startswith("selection.")}
+        return within(self.values, ("selection",))
 
     def differing(self, other: Course, epoch: int) -> list[str]:
         """Return the keys that differ and matter in an epoch (0-based), the first such one."""
@@ -101,11 +101,8 @@ class Course:
         keys += [key for key in other.values if key not in self.values]
         if not (self._is_resolved and other._is_resolved):
             return keys
-        named = list(_labels(self._up_to(epoch), other._up_to(epoch)))
-        mattering = [
-            key for key in keys if any(f"{key}.".startswith(f"{label}.") for label in named)
-        ]
-        return mattering or keys
+        named = tuple(_labels(self._up_to(epoch), other._up_to(epoch)))
+        return [key for key in keys if is_in(key, named)] or keys
 
     def _up_to(self, epoch: int) -> Values:
         own = self._of(epoch) if epoch < self.search_epochs else {"selection": self.selection}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from tune_nas import manifest
 from tune_nas.config import TrialConfig, dotted_keys
@@ -64,26 +65,24 @@ def runs_own_code(trial: TrialConfig) -> bool:
     return not all(manifest.is_shipped("operations", name) for name in names)
 
 
-def search_values(trial: TrialConfig) -> Values:
+def search_values(trial: TrialConfig, *, reports: bool = False) -> Values:
     """Return the values of all keys that may decide a search, but not those of its reports alone.
 
     ``auto`` and null are replaced by what they stand for, and keys without an effect have their
     default. With custom parts and in black-box searches, every key may decide.
+
+    Args:
+        trial: The trial.
+        reports: Whether to return, before them, those of the keys that decide only what it reports
+            of its genotypes: the size of the network of a retraining run, the table of true
+            accuracies, and the probes with their options.
     """
     found = _values(trial)
-    if not _reads_declared_keys(trial):
-        return {key: value for key, value in found.items() if not is_in(key, _LABELS)}
-    return {key: value for key, value in found.items() if not is_in(key, (*_LABELS, *_OF_OTHERS))}
-
-
-def report_values(trial: TrialConfig) -> Values:
-    """Return the values of the keys that decide only what a search reports of its genotypes.
-
-    Those are the size of the network of a retraining run, the table of true accuracies, and the
-    probes with their options.
-    """
-    keys = (*_OF_REPORTS, *(_OF_PROBES if trial.probes else ()))
-    return {key: value for key, value in _values(trial).items() if is_in(key, keys)}
+    others = (*_LABELS, *_OF_OTHERS) if _reads_declared_keys(trial) else _LABELS
+    own = {key: value for key, value in found.items() if not is_in(key, others)}
+    if not reports:
+        return own
+    return {**within(found, (*_OF_REPORTS, *(_OF_PROBES if trial.probes else ()))), **own}
 
 
 def deciding_text(trial: TrialConfig) -> str:
@@ -96,7 +95,7 @@ def deciding_text(trial: TrialConfig) -> str:
     Raises:
         ConfigError: If the trial's space cannot be loaded.
     """
-    values = {**report_values(trial), **search_values(trial)}
+    values = search_values(trial, reports=True)
     if (space := space_in_file(trial)) is not None:
         values["space of the file"] = space
     return json.dumps(values, sort_keys=True)
@@ -116,7 +115,17 @@ def space_in_file(trial: TrialConfig) -> Values | None:
 
 def is_in(key: str, sections: tuple[str, ...]) -> bool:
     """Return whether a dotted key is one of some keys, or in one of some sections."""
-    return f"{key}.".startswith(tuple(f"{section}." for section in sections))
+    return f"{key}.".startswith(_heads(sections))
+
+
+def within(values: Values, sections: tuple[str, ...]) -> Values:
+    """Return the values of some keys and sections."""
+    return {key: value for key, value in values.items() if is_in(key, sections)}
+
+
+@lru_cache(maxsize=64)  # asked for each key in each epoch of each trial of a sweep
+def _heads(sections: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{section}." for section in sections)
 
 
 def _reads_declared_keys(trial: TrialConfig) -> bool:

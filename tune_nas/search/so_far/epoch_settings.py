@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tune_nas.config import TrialConfig, UpdateConfig
 from tune_nas.search.optimizers import scheduled_rate
 from tune_nas.search.rules.stages import skip_dropout
-from tune_nas.search.so_far.deciding_keys import Values, is_in
+from tune_nas.search.so_far.deciding_keys import Values, is_in, within
 from tune_nas.search.update import coefficients
 
 BY_EPOCH = (
@@ -52,8 +52,8 @@ def from_the_start(trial: TrialConfig, values: Values) -> Values:
         "data.single_level": on_all,
         "update.alpha_batch": trial.update.alpha_batch,
         **{f"schedule.{rule}": bool(getattr(schedule, rule)) for rule in rules},
-        **({} if _stop_is_replayed(trial) else _within(values, ("schedule.stop",))),
-        **(_within(values, ("selection",)) if asks and not _stop_is_replayed(trial) else {}),
+        **({} if _stop_is_replayed(trial) else within(values, ("schedule.stop",))),
+        **(within(values, ("selection",)) if asks and not _stop_is_replayed(trial) else {}),
         "schedule.eigenvalue.max_decay": schedule.eigenvalue is not None
         and (schedule.eigenvalue.action == "stop" or bool(_decays(trial))),
         "relaxation.auxiliary_skip": relaxation.auxiliary_skip.present,
@@ -85,20 +85,15 @@ def of_epoch(trial: TrialConfig, values: Values, epoch: int) -> Values:
         found["schedule.stages"] = _of_stage(trial, epoch)
     if trial.schedule.greedy is not None:
         found.update(_of_greedy(trial, values, epoch))
-    if moves_alphas(trial, epoch):
+    if trial.moves_alphas(epoch):
         found.update(_of_alpha(trial, values, epoch))
     found.update(_of_end(trial, epoch))
     return found
 
 
-def moves_alphas(trial: TrialConfig, epoch: int) -> bool:
-    """Return whether α may move in an epoch (0-based): not in the warm-up of a stage."""
-    return epoch - trial.schedule.stage_of(epoch)[1] >= trial.update.warmup
-
-
 def steps_alphas(trial: TrialConfig, epoch: int) -> bool:
     """Return whether α, or its controller, moves in an epoch (0-based)."""
-    if not moves_alphas(trial, epoch):
+    if not trial.moves_alphas(epoch):
         return False
     factors = coefficients(trial.update.in_epoch(epoch))
     return trial.relaxation.kind == "controller" or (factors.train, factors.valid) != (0.0, 0.0)
@@ -110,19 +105,19 @@ def _of_alpha(trial: TrialConfig, values: Values, epoch: int) -> Values:
     found: Values = {}
     if steps_alphas(trial, epoch):
         found["update"] = _of_update(trial, trial.update.in_epoch(epoch))
-        found.update(_within(values, _OF_ALPHA))
+        found.update(within(values, _OF_ALPHA))
     if schedule.early_fixing or schedule.lr_rule or schedule.wipe_out:
         found["update.warmup"] = "over"
-        found.update(_within(values, ("schedule.early_fixing", "schedule.lr_rule")))
+        found.update(within(values, ("schedule.early_fixing", "schedule.lr_rule")))
     if stop := _of_stop(trial, epoch):
         found["schedule.stop"] = stop
         found["schedule.epochs"] = epoch == schedule.epochs - 1  # it does not stop the last one
     if schedule.lr_rule is not None or "bounds" in stop:  # they read the genotype
-        found.update(_within(values, ("selection",)))
+        found.update(within(values, ("selection",)))
     by_length = trial.optimizer.alphas.step_rule == "regret"
     if schedule.wipe_out is not None or by_length:
         # the number of α's steps in the whole search
-        found["schedule"] = _within(
+        found["schedule"] = within(
             values,
             ("schedule.wipe_out", "schedule.epochs", "schedule.stages", "update"),
         )
@@ -174,16 +169,18 @@ def _of_greedy(trial: TrialConfig, values: Values, epoch: int) -> Values:
     }
     # Other selections choose the largest weight.
     if trial.selection.kind == "perturbation":
-        found.update(_within(values, ("selection.kind", "selection.perturbation")))
+        found.update(within(values, ("selection.kind", "selection.perturbation")))
     return found
 
 
 def _of_stop(trial: TrialConfig, epoch: int) -> Values:
     """Return what may end the search after this epoch, in which α may move; empty if nothing."""
-    stop, found = trial.schedule.stop, dict[str, object]()
-    counted = sum(moves_alphas(trial, each) for each in range(epoch + 1))
-    if _bounds(trial) and counted >= stop.patience:
-        found["bounds"] = [_bounds(trial), stop.patience]
+    stop, bounds, found = trial.schedule.stop, _bounds(trial), dict[str, object]()
+    if not bounds and stop.settled is None:
+        return {}
+    counted = sum(trial.moves_alphas(each) for each in range(epoch + 1))
+    if bounds and counted >= stop.patience:
+        found["bounds"] = [bounds, stop.patience]
     if stop.settled is not None and counted > stop.settled:
         found["settled"] = stop.settled
     return {**found, "counted": counted} if found else {}
@@ -219,7 +216,3 @@ def _bounds(trial: TrialConfig) -> Mapping[str, object]:
     stop = trial.schedule.stop
     bounds = {"convolutions": stop.convolutions, "skips": stop.skips}
     return {key: dict(value) for key, value in bounds.items() if value}
-
-
-def _within(values: Values, sections: tuple[str, ...]) -> Values:
-    return {key: value for key, value in values.items() if is_in(key, sections)}

@@ -39,12 +39,16 @@ class Watching:
         Raises:
             ConfigError: If a selection does not fit the search.
         """
+        own = Course(self._search.trial)
         for trial in trials:
             course = Course(trial)
-            if course.reads_w and course.selection_differs(Course(self._search.trial)):
+            if not (course.reads_w and course.selection_differs(own)):
+                continue
+            key = key_of(course)
+            if key not in self._selections:
                 view = cast(SearchControl, _AsTrial(self._search, trial))
-                self._selections.setdefault(key_of(course), make_selection(view))
-                self._seen.setdefault(key_of(course), [])
+                self._selections[key] = make_selection(view)
+                self._seen.setdefault(key, [])
 
     def after_epoch(self) -> None:
         """Record what the selections give now, in a search epoch."""
