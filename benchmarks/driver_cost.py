@@ -1,9 +1,9 @@
 """Cost of a sweep's driver: CPU seconds a trial, memory, the time to resume and to list runs.
 
-The trials are stand-ins that compute nothing, of one epoch where ASHA stops them after it, and of
-two where not (ASHA takes no trials of one); everything else is as in any sweep:
-samples of TPE, ASHA, records, checkpoints, Optuna's file, MLflow in sqlite, the report. Each sweep
-runs in a process of its own, which is the driver; processes of Ray are not counted.
+The trials are stand-ins that compute nothing. They have two epochs, because ASHA requires at least
+two, and it may stop them after the first. Everything else is as in any sweep: samples of TPE,
+ASHA, records, checkpoints, Optuna's file, MLflow in sqlite, the report. Each sweep runs in a
+separate process, which is the driver; processes of Ray are not counted.
 
     python benchmarks/driver_cost.py                             # 100 and 1,000 trials, both ways
     python benchmarks/driver_cost.py --trials 100 --execution here

@@ -53,6 +53,10 @@ KERNELS = (
     "pool_backward",
     "normed_pool_forward",
     "normed_pool_backward",
+    "partial_split",
+    "partial_split_backward",
+    "partial_node",
+    "partial_node_backward",
 )
 
 

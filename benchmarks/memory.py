@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pages import replace_table
+from pages import publish_table
 from steps import trace
 
 from tune_nas.library import load_trial
@@ -104,10 +104,7 @@ def main() -> None:
             found = json.loads(done.stdout.splitlines()[-1])
             rows.append({"trial": name, "recompute": recompute, **found})
             print(rows[-1], flush=True)
-    table = as_markdown(rows, options)
-    print(table)
-    if options.docs is not None:
-        replace_table(options.docs, "memory", table)
+    publish_table(options.docs, "memory", as_markdown(rows, options))
 
 
 if __name__ == "__main__":

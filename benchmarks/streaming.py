@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pages import replace_table
+from pages import publish_table
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -148,9 +148,7 @@ def main() -> None:
         shares = [f"{each / times[-1]:.2f}" for each in times[:-1]]
         cells = [*(f"{each:.1f} ms" for each in times), *shares]
         lines.append(f"| processor time | {' | '.join(cells)} |")
-    print("\n".join(lines))
-    if options.docs is not None:
-        replace_table(options.docs, "streaming", "\n".join(lines))
+    publish_table(options.docs, "streaming", "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pages import replace_table
+from pages import publish_table
 
 from tune_nas.library import load_trial
 from tune_nas.search import Search
@@ -118,10 +118,7 @@ def main() -> None:
                 known = best.setdefault((form, threads), found)
                 best[form, threads] = {n: min(known[n], found[n]) for n in found}
                 print(form, threads, found, flush=True)
-    table = as_markdown(best, options)
-    print(table)
-    if options.docs is not None:
-        replace_table(options.docs, "threads", table)
+    publish_table(options.docs, "threads", as_markdown(best, options))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 
 from tune_nas.spaces import CellGenotype, Genotype, Space
 
-sys.path.append(str(Path(__file__).parent))  # for gloo_processes.py
+sys.path.append(str(Path(__file__).parent))  # for gloo_processes.py, counted_calls.py
 
 # Ray reads them once, when the first test module imports it; the servers that it starts read them
 # too, and must read the same.

@@ -7,13 +7,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from searching import assert_same_state
+from searching import assert_same_state, small_trial
 
 from tune_nas.config import TrialConfig
+from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.testing.states import differences
 
 Reports = list[dict[str, Any]]
+
+EPOCHS = 4
+WARM = {"update.warmup": 2}
+PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
+SAMPLED = {"selection.kind": "sampled", "selection.sampled.genotypes": 3}
+STAGES = [{"epochs": 2}, {"epochs": 2, "operations": 3}]
+
+
+def pair(
+    folder: Path, base: dict[str, Any], changes: dict[str, Any]
+) -> tuple[TrialConfig, TrialConfig]:
+    first = small_trial(folder, **{"schedule.epochs": EPOCHS, **base})
+    return first, with_overrides(first, _whole_lists(first, changes))
+
+
+def _whole_lists(trial: TrialConfig, changes: dict[str, Any]) -> dict[str, Any]:
+    """Replace a key of one stage by all stages."""
+    found: dict[str, Any] = {}
+    for key, value in changes.items():
+        if key.startswith("schedule.stages."):
+            number, name = key.split(".")[2:]
+            stages = [stage.to_dict() for stage in trial.schedule.stages]
+            stages[int(number)][name] = value
+            found["schedule.stages"] = stages
+        else:
+            found[key] = value
+    if found.get("update.level") in ("bilevel", "single"):
+        found["update.lambda"] = None
+    return found
 
 
 def run_on(search: Search, reports: Reports, until: int | None = None) -> Reports:

@@ -7,21 +7,20 @@ from typing import Any
 
 import pytest
 from branching_pairs import (
+    EPOCHS,
+    PT,
+    SAMPLED,
+    STAGES,
+    WARM,
     assert_branch,
-    assert_same_search,
-    branch,
     differ_in_w_or_alpha,
-    run_new,
+    pair,
     run_on,
 )
 from searching import small_trial
 from torch import nn
 
-from tune_nas.checkpoint import save_state
-from tune_nas.config import TrialConfig
-from tune_nas.errors import CheckpointError
 from tune_nas.library import load_trial, with_overrides
-from tune_nas.search import Search
 from tune_nas.search.relaxation.plain import Softmax
 from tune_nas.search.so_far import (
     Course,
@@ -31,10 +30,6 @@ from tune_nas.search.so_far import (
     shared_epochs,
 )
 
-EPOCHS = 4
-WARM = {"update.warmup": 2}
-PT = {"selection.kind": "perturbation", "selection.perturbation.interval": 1}
-SAMPLED = {"selection.kind": "sampled", "selection.sampled.genotypes": 3}
 GREEDY = {"schedule.epochs": 8, "schedule.greedy.warmup": 1, "schedule.greedy.every": 2}
 EIGENVALUE = {
     "schedule.eigenvalue.every": 1,
@@ -43,7 +38,6 @@ EIGENVALUE = {
     "schedule.eigenvalue.start": 1,
     "schedule.eigenvalue.factor": 1e9,
 }
-STAGES = [{"epochs": 2}, {"epochs": 2, "operations": 3}]
 CONSTANT = {"optimizer.weights.learning_rate_min": 0.025}
 
 # What a search has, what another one has instead, and for how many epochs they are the same.
@@ -187,29 +181,6 @@ class Own(Softmax):
     """A custom part, which may read any key."""
 
 
-def pair(
-    folder: Path, base: dict[str, Any], changes: dict[str, Any]
-) -> tuple[TrialConfig, TrialConfig]:
-    first = small_trial(folder, **{"schedule.epochs": EPOCHS, **base})
-    return first, with_overrides(first, _whole_lists(first, changes))
-
-
-def _whole_lists(trial: TrialConfig, changes: dict[str, Any]) -> dict[str, Any]:
-    """Replace a key of one stage by all stages."""
-    found: dict[str, Any] = {}
-    for key, value in changes.items():
-        if key.startswith("schedule.stages."):
-            number, name = key.split(".")[2:]
-            stages = [stage.to_dict() for stage in trial.schedule.stages]
-            stages[int(number)][name] = value
-            found["schedule.stages"] = stages
-        else:
-            found[key] = value
-    if found.get("update.level") in ("bilevel", "single"):
-        found["update.lambda"] = None
-    return found
-
-
 @pytest.mark.parametrize(("base", "changes", "epochs"), SAME, ids=str)
 def test_the_declared_epochs_are_the_same(
     base: dict[str, Any], changes: dict[str, Any], epochs: int, tmp_path: Path
@@ -232,23 +203,6 @@ def test_other_searches_share_nothing(
     one, other = pair(tmp_path, base, changes)
     assert shared_epochs(one, other, watched=True) == shared_epochs(other, one, watched=True) == 0
     assert deciding_text(one) != deciding_text(other)
-
-
-def test_what_depends_on_w_must_have_been_watched(tmp_path: Path) -> None:
-    plain, sampled = pair(tmp_path, {}, SAMPLED)
-    assert shared_epochs(plain, sampled) == shared_epochs(sampled, plain) == 0
-    assert shared_epochs(plain, with_overrides(plain, PT)) == EPOCHS
-    message = "has not watched for selection.kind 'sampled', whose genotypes depend on w"
-    trunk = run_new(plain, 1)
-    with pytest.raises(CheckpointError, match=message):
-        branch(sampled, trunk, tmp_path / "one")
-    # Watched too late, from a checkpoint on.
-    late = Search(plain)
-    late.watch([sampled])
-    late.load(tmp_path / "one")
-    trunk = late, run_on(late, trunk[1], 2)
-    with pytest.raises(CheckpointError, match=message):
-        branch(sampled, trunk, tmp_path / "late")
 
 
 def test_custom_parts_share_all_or_nothing(tmp_path: Path) -> None:
@@ -313,107 +267,3 @@ def test_prefixes_tell_all_pairs_apart(tmp_path: Path) -> None:
             common = [a == b for a, b in zip(one.prefixes, other.prefixes, strict=False)]
             assert common == sorted(common, reverse=True)
             assert one.shared_with(other) == sum(common)
-
-
-@pytest.mark.parametrize(
-    ("base", "changes", "at"),
-    [
-        ({**WARM, "relaxation.edge_normalization": True}, {**PT, "update.level": "mixed"}, 2),
-        ({"schedule.stages": STAGES}, {**SAMPLED, "schedule.stages.1.operations": 2}, 1),
-        ({"relaxation.kind": "gumbel", **SAMPLED}, {**PT, "selection.sampled.genotypes": 2}, 3),
-    ],
-    ids=str,
-)
-def test_a_branch_run_to_its_end_is_a_search_from_the_start(
-    base: dict[str, Any], changes: dict[str, Any], at: int, tmp_path: Path
-) -> None:
-    """Killed after each of its epochs, too."""
-    one, other = pair(tmp_path, base, changes)
-    whole = run_new(other)
-    search, reports = branch(other, run_new(one, at, [other]), tmp_path / "trunk")
-    assert search.epoch == at < shared_epochs(one, other, watched=True) + 1
-    while not search.done:
-        search.save(tmp_path / "killed")
-        search = Search(other)
-        search.load(tmp_path / "killed")
-        run_on(search, reports, search.epoch + 1)
-    assert_same_search(whole, (search, reports))
-
-
-def test_a_branch_is_branched_from(tmp_path: Path) -> None:
-    """Also by a trial that only the first search has watched for."""
-    one, sampled = pair(tmp_path, {**WARM, "update.level": "mixed"}, SAMPLED)
-    third = with_overrides(one, {"update.lambda": 2.0, **PT})
-    trunk = run_new(one, 1, [sampled, third])
-    search, reports = branch(third, trunk, tmp_path / "one")
-    trunk = search, run_on(search, reports, 2)
-    assert_same_search(run_new(one, 2), branch(one, trunk, tmp_path / "two"))
-    assert_same_search(run_new(sampled, 1), branch(sampled, run_new(one, 1, [sampled]), tmp_path))
-
-
-def test_a_search_that_stopped_early_ends_there_in_its_branch(tmp_path: Path) -> None:
-    """The remark on its end is that of the last epoch, which a selection that tunes puts off."""
-    stop = {"schedule.stop.skips": {"normal": 1}, "schedule.stop.patience": 2}
-    one, other = pair(tmp_path, stop, {"retrain.init_channels": 8})
-    trunk = run_new(one)
-    assert trunk[0].epoch < EPOCHS and "ended" in trunk[1][-1]
-    assert_same_search(run_new(other), branch(other, trunk, tmp_path / "same"))
-
-
-def test_a_tuned_search_is_no_trunk_after_an_early_stop(tmp_path: Path) -> None:
-    settled = {"schedule.stop.settled": 1, "optimizer.alphas.learning_rate": 1e-9}
-    one, other = pair(tmp_path, {**settled, **PT}, {"selection.kind": "magnitude"})
-    assert shared_epochs(one, other) == EPOCHS
-    trunk = run_new(one, 2)
-    assert_same_search(run_new(other), branch(other, trunk, tmp_path / "stopped"))
-    run_on(*trunk, 3)
-    with pytest.raises(CheckpointError, match="stopped after epoch 2: its selection has gone on"):
-        branch(other, trunk, tmp_path / "tuned")
-
-
-def test_a_search_that_is_not_the_same_is_refused_with_the_key(tmp_path: Path) -> None:
-    one, other = pair(tmp_path, WARM, {"update.order": 2, "update.epsilon": 0.5})
-    trunk = run_new(one, 3)
-    with pytest.raises(CheckpointError) as refused:
-        branch(other, trunk, tmp_path / "late")
-    assert str(refused.value) == (
-        "the checkpoint is of epoch 3 of another search, which is the same only for 2 epochs: "
-        "update.order, update.epsilon matter from epoch 3 on"
-    )
-    seed = with_overrides(one, {"seed": 1, "update.order": 2})
-    with pytest.raises(CheckpointError, match="for 0 epochs: seed matters from epoch 1 on"):
-        branch(seed, trunk, tmp_path / "seed")
-    longer = with_overrides(one, {"schedule.epochs": 6})
-    with pytest.raises(CheckpointError, match=r"for 1 epoch: schedule.epochs matters from epoch 2"):
-        branch(longer, trunk, tmp_path / "length")
-    tuned = with_overrides(one, PT)
-    trunk = run_new(tuned, EPOCHS + 1)
-    with pytest.raises(CheckpointError, match=f"selection.kind, .* from epoch {EPOCHS + 1} on"):
-        branch(one, trunk, tmp_path / "tuned")
-
-
-def test_damaged_or_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
-    one, other = pair(tmp_path, {}, {"selection.max_skips": {"normal": 0}})
-    search, reports = run_new(one, 2)
-    search.save(tmp_path / "trunk")
-    with pytest.raises(CheckpointError, match="has 1 results, but 2 epochs"):
-        Search(other).branch(tmp_path / "trunk", reports[:1])
-    Search(one).save(tmp_path / "first")
-    with pytest.raises(CheckpointError, match="has run no epoch"):
-        Search(other).branch(tmp_path / "first", [])
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
-        Search(other).branch(tmp_path / "nowhere", reports)
-    state = search.state_dict()
-    del state["choice_history"]
-    save_state(tmp_path / "earlier", state, name="search.pt")
-    with pytest.raises(CheckpointError, match="an earlier version began: none can branch"):
-        Search(other).branch(tmp_path / "earlier", reports)
-    resumed = Search(one)
-    resumed.load(tmp_path / "earlier")  # but it goes on
-    run_on(resumed, list(reports), 3)
-    with pytest.raises(CheckpointError, match="an earlier version began"):
-        branch(other, (resumed, [*reports, {}]), tmp_path / "resumed")
-    path = Path(one.space.name)
-    path.write_text(path.read_text().replace("stem_multiplier: 1", "stem_multiplier: 2"))
-    with pytest.raises(CheckpointError, match="space 'small' is not as it was"):
-        Search(other).branch(tmp_path / "trunk", reports[:2])

@@ -28,21 +28,24 @@ def every_space() -> list[Space]:
     return [load_space(name) for name in shipped_names("space")] + learning
 
 
+def small_supernet(
+    space: Space, form: str, partial_channels: int = 1, cells: int = 3, *, recompute: bool = False
+) -> Supernet:
+    return Supernet(
+        space,
+        n_classes=3,
+        in_channels=2,
+        partial_channels=partial_channels,
+        implementation=form,  # type: ignore[arg-type]
+        init_channels=4 * partial_channels,
+        cells=1 if space.skeleton.layout == "stages" else cells,
+        recompute=recompute,
+    ).double()
+
+
 def pair(space: Space, form: str, partial_channels: int = 1) -> tuple[Supernet, Supernet]:
     torch.manual_seed(0)
-    cells = 1 if space.skeleton.layout == "stages" else 3
-    plain, fast = (
-        Supernet(
-            space,
-            n_classes=3,
-            in_channels=2,
-            partial_channels=partial_channels,
-            implementation=implementation,  # type: ignore[arg-type]
-            init_channels=4 * partial_channels,
-            cells=cells,
-        ).double()
-        for implementation in ("plain", form)
-    )
+    plain, fast = (small_supernet(space, each, partial_channels) for each in ("plain", form))
     for weight in plain.parameters():
         if weight.dim() == 1:  # scale or shift of a normalization, which start at 1 and 0
             weight.data += 0.3 * torch.randn_like(weight)
@@ -72,6 +75,15 @@ def mixing(space: Space, *, beta: bool, masked: bool, offsets: bool) -> MixingWe
 def leaves(weights: MixingWeights) -> list[Tensor]:
     found = [(cell.operations, cell.edges, cell.offsets) for cell in weights.values()]
     return [tensor for group in found for tensor in group if tensor is not None]
+
+
+def squared_gradient(
+    net: Supernet, images: Tensor, weights: MixingWeights
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the squared norm of a gradient, to be differentiated again, and its parameters."""
+    parameters: list[Tensor] = [p for p in net.parameters() if p.dim() == 4]
+    first = torch.autograd.grad(net(images, weights).square().sum(), parameters, create_graph=True)
+    return torch.stack([gradient.square().sum() for gradient in first]).sum(), parameters
 
 
 def assert_close(one: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> None:
@@ -126,10 +138,6 @@ def test_second_derivatives_are_those_of_the_plain_form(form: str) -> None:
     images = torch.randn(4, 2, 8, 8, dtype=torch.float64)
     products = []
     for net in pair(space, form):
-        parameters = [p for p in net.parameters() if p.dim() == 4]
-        first = torch.autograd.grad(
-            net(images, weights).square().sum(), parameters, create_graph=True
-        )
-        total = torch.stack([gradient.square().sum() for gradient in first]).sum()
+        total, _ = squared_gradient(net, images, weights)
         products.append(torch.autograd.grad(total, leaves(weights)))
     assert_close(*products)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from test_fast import CASES, every_space, leaves, mixing
+from test_fast import CASES, every_space, leaves, mixing, small_supernet, squared_gradient
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
@@ -23,16 +23,7 @@ SPACES = ("darts", "s4", "nasbench201-learning")  # tracked statistics, noise, l
 def pair(space: Space, form: str, partial_channels: int = 1, cells: int = 3) -> list[Supernet]:
     """Two supernets with the same weights; the second recomputes."""
     nets = [
-        Supernet(
-            space,
-            n_classes=3,
-            in_channels=2,
-            partial_channels=partial_channels,
-            implementation=form,  # type: ignore[arg-type]
-            init_channels=4 * partial_channels,
-            cells=1 if space.skeleton.layout == "stages" else cells,
-            recompute=recompute,
-        ).double()
+        small_supernet(space, form, partial_channels, cells, recompute=recompute)
         for recompute in (False, True)
     ]
     nets[1].load_state_dict(nets[0].state_dict())
@@ -80,11 +71,7 @@ def test_second_derivatives_are_right(form: str) -> None:
     weights = mixing(space, **CASES["beta"])
     found = []
     for net in pair(space, form):
-        parameters = [p for p in net.parameters() if p.dim() == 4]
-        first = torch.autograd.grad(
-            net(IMAGES, weights).square().sum(), parameters, create_graph=True
-        )
-        total = torch.stack([gradient.square().sum() for gradient in first]).sum()
+        total, parameters = squared_gradient(net, IMAGES, weights)
         found.append(torch.autograd.grad(total, [*leaves(weights), *parameters]))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12 * float(one.abs().max()))

@@ -175,9 +175,8 @@ def write_sweep(folder: Path, orders: dict[str, Any] | None = None, **changes: A
     return folder / "test.yaml"
 
 
-@contextmanager
-def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]:
-    """Let the driver die after it has recorded a number of results."""
+def interrupt_after(patch: pytest.MonkeyPatch, results: int) -> None:
+    """Interrupt the driver in place of recording one more result."""
     add, count = Records.add, iter(range(results))
 
     def add_or_crash(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
@@ -185,9 +184,15 @@ def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]
             raise KeyboardInterrupt
         return add(self, job_id, result, stopped=stopped)
 
+    patch.setattr(Records, "add", add_or_crash)
+
+
+@contextmanager
+def crash_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]:
+    """Let the driver die after it has recorded a number of results."""
     crashed = False
     with monkeypatch.context() as patch:
-        patch.setattr(Records, "add", add_or_crash)
+        interrupt_after(patch, results)
         try:
             yield
         except KeyboardInterrupt:

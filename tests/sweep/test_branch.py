@@ -75,11 +75,15 @@ def own_entries(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in report.items() if k not in others} for report in reports]
 
 
-def first_of(folder: Path, **more: Any) -> Branch:
-    Run(folder / "first", trial(0.01), keep=[SWITCH], **more).go()
+def first_of(folder: Path) -> Branch:
+    Run(folder / "first", trial(0.01), keep=[SWITCH]).go()
+    return branch_of_first(folder)
+
+
+def branch_of_first(folder: Path, epochs: int = SWITCH) -> Branch:
     return Branch(
         trial="first",
-        epochs=SWITCH,
+        epochs=epochs,
         folders=[str(folder / "first")],
         made_with=made_with(TrialConfig()),
     )
@@ -127,12 +131,7 @@ def test_results_of_another_version_are_not_taken_over(tmp_path: Path) -> None:
 def test_its_state_is_never_further_than_the_next_stop(tmp_path: Path) -> None:
     """A scheduler may stop it after epoch 2: its checkpoint is then that of epoch 2."""
     Run(tmp_path / "first", trial(0.01), keep=[2, SWITCH]).go()
-    branch = Branch(
-        trial="first",
-        epochs=SWITCH,
-        folders=[str(tmp_path / "first")],
-        made_with=made_with(TrialConfig()),
-    )
+    branch = branch_of_first(tmp_path)
     second = Run(tmp_path / "second", trial(0.2), branches=[branch], stops=[2, 4])
     epochs = []
     for _ in range(EPOCHS):
@@ -145,12 +144,7 @@ def test_its_state_is_never_further_than_the_next_stop(tmp_path: Path) -> None:
 
 def test_the_end_of_a_trial_that_was_stopped_early(tmp_path: Path) -> None:
     Run(tmp_path / "first", trial(0.01)).go(2)
-    branch = Branch(
-        trial="first",
-        epochs=SWITCH,
-        folders=[str(tmp_path / "first")],
-        made_with=made_with(TrialConfig()),
-    )
+    branch = branch_of_first(tmp_path)
     second = Run(tmp_path / "second", trial(0.2), branches=[branch])
     assert own_entries(second.go()) == alone(trial(0.2))
     assert second.reports[0]["taken"] == "2"
@@ -158,12 +152,7 @@ def test_the_end_of_a_trial_that_was_stopped_early(tmp_path: Path) -> None:
 
 def test_a_twin_runs_nothing(tmp_path: Path) -> None:
     Run(tmp_path / "first", trial(0.01)).go()
-    branch = Branch(
-        trial="first",
-        epochs=EPOCHS,
-        folders=[str(tmp_path / "first")],
-        made_with=made_with(TrialConfig()),
-    )
+    branch = branch_of_first(tmp_path, EPOCHS)
     ran = tmp_path / "ran"
     own = trial(0.01, lambda_=2).model_copy(update={"description": f'{{"ran": "{ran}"}}'})
     second = Run(tmp_path / "second", own, branches=[branch])
@@ -197,12 +186,7 @@ def test_a_damaged_later_checkpoint_loses_no_state(tmp_path: Path) -> None:
     """The trial has taken over 2 epochs; the checkpoint for the third is damaged."""
     Run(tmp_path / "first", trial(0.01), keep=[2, SWITCH]).go()
     (tmp_path / "first" / f"kept_{SWITCH:06d}" / "search.pt").write_text("damaged")
-    branch = Branch(
-        trial="first",
-        epochs=SWITCH,
-        folders=[str(tmp_path / "first")],
-        made_with=made_with(TrialConfig()),
-    )
+    branch = branch_of_first(tmp_path)
     second = Run(tmp_path / "second", trial(0.2), branches=[branch], stops=[2])
     with pytest.warns(UserWarning, match="skipped a checkpoint of trial first: "):
         second.go()

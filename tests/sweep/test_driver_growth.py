@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from counted_calls import Counts, count_calls
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from standin import GENOTYPE_FILE, TASKS, write_sweep
 
@@ -13,27 +14,14 @@ from tune_nas.library import load_trial
 from tune_nas.sweep import RetrainGrid, RunOptions, run_retrain
 from tune_nas.sweep.runs.storage import Storage
 
-Counts = Counter[str]
-
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     """The number of calls of the storage and of MLflow's store, by name."""
     found: Counts = Counter()
-
-    def counted(kind: type, name: str) -> None:
-        own = getattr(kind, name)
-
-        def call(self: object, *args: object, **more: object) -> object:
-            found[name] += 1
-            return own(self, *args, **more)
-
-        monkeypatch.setattr(kind, name, call)
-
-    for name in ("write", "read", "read_bytes"):
-        counted(Storage, name)
-    for name in ("create_run", "log_batch", "log_inputs", "update_run_info", "get_run"):
-        counted(SqlAlchemyStore, name)
+    count_calls(monkeypatch, found, Storage, ("write", "read", "read_bytes"))
+    written = ("create_run", "log_batch", "log_inputs", "update_run_info", "get_run")
+    count_calls(monkeypatch, found, SqlAlchemyStore, written)
     return found
 
 

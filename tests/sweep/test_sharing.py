@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from sharing_standin import SHARING, SWITCH, epochs_run
-from standin import write_sweep
+from standin import interrupt_after, write_sweep
 
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.interruption import Interruption
@@ -83,15 +83,8 @@ def results(found: dict[str, list[Record]]) -> list[tuple[Any, ...]]:
 @contextmanager
 def killed_after(monkeypatch: pytest.MonkeyPatch, results: int) -> Iterator[None]:
     """Let the driver die after it has recorded a number of results."""
-    add, count = Records.add, iter(range(results))
-
-    def add_or_die(self: Records, job_id: str, result: Any, *, stopped: str = "") -> bool:
-        if next(count, None) is None:
-            raise KeyboardInterrupt
-        return add(self, job_id, result, stopped=stopped)
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Records, "add", add_or_die)
+        interrupt_after(patch, results)
         yield
 
 

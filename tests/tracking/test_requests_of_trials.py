@@ -6,30 +6,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from counted_calls import Counts, count_calls
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from tune_nas.tracking import End, Experiment, MlflowTracker, RunReader, RunWriter, TrackedTrial
 
-Calls = Counter[str]
 WRITES = ("create_run", "log_batch", "log_inputs", "update_run_info", "set_tag")
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counts:
     """The number of calls of MLflow's store, by name."""
-    counts: Calls = Counter()
-
-    def counted(name: str) -> None:
-        own = getattr(SqlAlchemyStore, name)
-
-        def call(self: SqlAlchemyStore, *args: object, **more: object) -> object:
-            counts[name] += 1
-            return own(self, *args, **more)
-
-        monkeypatch.setattr(SqlAlchemyStore, name, call)
-
-    for name in (*WRITES, "_search_runs", "get_run"):
-        counted(name)
+    counts: Counts = Counter()
+    count_calls(monkeypatch, counts, SqlAlchemyStore, (*WRITES, "_search_runs", "get_run"))
     return counts
 
 
@@ -52,7 +41,7 @@ def _writer(store: str) -> RunWriter:
 
 
 def test_a_new_trial_is_written_in_few_calls_and_without_a_search(
-    tmp_path: Path, calls: Calls
+    tmp_path: Path, calls: Counts
 ) -> None:
     writer = _writer(f"sqlite:///{tmp_path}/mlflow.db")
     writer.write(_trial(0))  # the first one asks once which runs there are
@@ -65,7 +54,7 @@ def test_a_new_trial_is_written_in_few_calls_and_without_a_search(
     assert each == {**once, "log_batch": 3}
 
 
-def test_a_resumed_sweep_asks_once_and_continues_the_runs(tmp_path: Path, calls: Calls) -> None:
+def test_a_resumed_sweep_asks_once_and_continues_the_runs(tmp_path: Path, calls: Counts) -> None:
     store = f"sqlite:///{tmp_path}/mlflow.db"
     writer = _writer(store)
     for number in range(3):
