@@ -163,14 +163,10 @@ class FactorizedReduce(nn.Module):
 
     def after_relu(self, x: Tensor) -> Tensor:
         """Return the output for an input to which ReLU was already applied."""
-        out: Tensor = self.norm(self.halves(x))
-        return out
-
-    def halves(self, x: Tensor) -> Tensor:
-        """Return both convolutions concatenated, without normalization, for x after ReLU."""
         height, width = x.shape[2:]
         shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
-        return torch.cat([self.straight(x), self.shifted(shifted)], dim=1)
+        out: Tensor = self.norm(torch.cat([self.straight(x), self.shifted(shifted)], dim=1))
+        return out
 
 
 def quarters(x: Tensor) -> tuple[Tensor, Tensor]:
