@@ -122,6 +122,28 @@ def test_a_tie_of_equal_searches_says_so(make_result: Make) -> None:
         assert "tied with λ = 1 (90.00 %, n = 1);" in other
 
 
+def test_a_tie_claims_no_more_of_the_others_than_the_seeds_show(make_result: Make) -> None:
+    tied = {0: (90.0, 92.0), 1: (90.0, 92.0)}
+    text = sentence(searches(make_result, {**tied, 2: (89.5, 91.5), 3: (70.0, 72.0)}))
+    assert "; tied with λ = 1 (91.00 ± 1.41 %, n = 2); the difference to λ = 2 is within" in text
+    assert "; n = 2 pairs of seeds cannot show a difference at 5 %" in text
+    assert "remains first" not in text
+    text = sentence(searches(make_result, {**tied, 2: (90.0, 92.0), 3: (89.5, 91.5)}))
+    assert "(91.00 ± 1.41 %, n = 2), and with λ = 2; the difference to λ = 3 is within" in text
+    text = sentence(searches(make_result, {**tied, 2: (90.0, 92.0)}))
+    assert "pairs of seeds" not in text, "there is nothing but ties"
+    text = sentence(searches(make_result, {0: (90.0,), 1: (90.0,), 2: (80.0,)}))
+    assert "; with one seed each, nothing says that the others differ by more than" in text
+
+
+def test_a_tie_above_a_difference_that_is_shown(make_result: Make) -> None:
+    best = tuple(90.0 + seed for seed in range(9))
+    text = sentence(searches(make_result, {0: best, 1: best, 2: tuple(v - 9 for v in best)}))
+    # All 9 differences are 9, so p = 2 / 2^9, three times that of three comparisons.
+    assert "; n = 9 pairs of seeds show the difference to λ = 2 at 5 % by" in text
+    assert "(p = 0.012)" in text and "but not that to" not in text
+
+
 def test_one_value_alone(make_result: Make) -> None:
     assert sentence(searches(make_result, {1: (90.0, 92.0)})) == (
         "λ = 1: supernet valid accuracy 91.00 ± 1.41 %, n = 2; there is nothing to compare it to; "

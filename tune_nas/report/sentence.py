@@ -125,7 +125,8 @@ def _difference(ranking: list[Row], name: MetricName) -> str:
     threshold = _threshold(first, second)
     if gap == 0:
         same = ranking[0].has_searches_of(ranking[1])
-        return f"tied with {to_second}{', whose searches are the same to the last digit' * same}"
+        text = f"tied with {to_second}{', whose searches are the same to the last digit' * same}"
+        return text + _beside_tie(ranking, name)
     if threshold is None:
         sure = "with one seed each, nothing says that the difference is more than chance"
         return f"{gap:.{name.digits}f} from {to_second}; {sure}"
@@ -152,25 +153,43 @@ def _difference(ranking: list[Row], name: MetricName) -> str:
     return text
 
 
+def _beside_tie(ranking: list[Row], name: MetricName) -> str:
+    """Name the further rows that are tied with the best, and those within one deviation of it."""
+    first = ranking[0].statistics[name.key]
+    tied = [row.label for row in ranking[2:] if row.statistics[name.key].mean == first.mean]
+    below = ranking[2 + len(tied) :]
+    near = [row.label for row in below if _is_within(first, row.statistics[name.key])]
+    text = f", and with {_shortened(tied)}" if tied else ""
+    if below and first.std is None:
+        text += "; with one seed each, nothing says that the others differ by more than chance"
+    elif near:
+        which = "difference" if len(near) == 1 else "differences"
+        verb = "is" if len(near) == 1 else "are"
+        text += f"; the {which} to {_shortened(near)} {verb} within one standard deviation"
+    return text
+
+
 def _evidence(report: Comparison, sound: list[Row]) -> list[str]:
     """Say what the seeds show: the paired tests, and if the best row does not stay best.
 
     That it stays best under resampling of few seeds is no evidence, so it is not said.
     """
-    means = [row.statistics[report.rank_by.key].mean for row in sound[:2]]
-    if means[0] == means[1]:
+    means = [row.statistics[report.rank_by.key].mean for row in sound]
+    tied = [row.label for row in sound if row.statistics[report.rank_by.key].mean == means[0]]
+    if len(tied) == len(sound):
         return []
     found = report.over_seeds
-    parts = [_tested(found)] if found.tests else []
+    parts = [_tested(found, tied)] if found.tests else []
     first = found.rows[0].first
-    if first is not None and first < _STABLE:
+    if len(tied) == 1 and first is not None and first < _STABLE:
         parts.append(
             f"{sound[0].label} remains first in only {100 * first:.0f} % of resamples of the seeds"
         )
     return parts
 
 
-def _tested(found: SeedStatistics) -> str:
+def _tested(found: SeedStatistics, tied: list[str]) -> str:
+    """Say what the tests show of the best row against the rows that are not tied with it."""
     n = found.most_pairs
     if not found.can_differ:
         among = "" if smallest_p(n) > ALPHA else f" among {plural(found.n_tests, 'comparison')}"
@@ -185,7 +204,7 @@ def _tested(found: SeedStatistics) -> str:
     largest = max(p for label in shown if (p := tests[label].corrected) is not None)
     text = f"{pairs} show the difference to {_shortened(shown)} at 5 % {method}"
     text += f" (p {'=' if len(shown) == 1 else '≤'} {p_text(largest)})"
-    rest = [label for label in tests if label not in shown]
+    rest = [label for label in tests if label not in (*shown, *tied)]
     return f"{text}, but not that to {_shortened(rest)}" if rest else text
 
 
