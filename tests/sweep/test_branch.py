@@ -120,6 +120,23 @@ def test_a_failure_while_results_are_taken_over_loses_none(tmp_path: Path) -> No
     assert own_entries(second.go(EPOCHS - 1)) == alone(trial(0.2))
 
 
+def test_a_trial_that_cannot_be_reached_is_asked_once(tmp_path: Path) -> None:
+    """As on a node without the credentials of the storage, where each attempt takes a minute."""
+    branch = first_of(tmp_path)
+    (tmp_path / "away").write_text("not a folder")
+    away = Branch(**{**branch, "trial": "away", "folders": [str(tmp_path / "away")]})
+    with pytest.warns(UserWarning, match="runs the epochs of trial away itself: storage"):
+        found = Run(tmp_path / "second", trial(0.2), branches=[away]).go()
+    assert own_entries(found) == alone(trial(0.2))
+    assert ["runs the epochs of trial away itself" in r.get("notes", "") for r in found] == [
+        True,
+        *[False] * (EPOCHS - 1),
+    ]
+    with pytest.warns(UserWarning, match="runs the epochs of trial away itself"):
+        found = Run(tmp_path / "third", trial(0.2), branches=[away, branch]).go()
+    assert [report.get("taken_from") for report in found] == ["first"] * SWITCH + [None] * 3
+
+
 def test_results_of_another_version_are_not_taken_over(tmp_path: Path) -> None:
     branch = first_of(tmp_path)
     ran = tmp_path / "ran"

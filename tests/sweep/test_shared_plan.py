@@ -54,6 +54,8 @@ def test_the_shipped_sweep_of_selections() -> None:
     assert str(estimate(sweep, timed=False)).endswith(f"; {said}")
     separate = load_sweep("selection", share=False)
     assert planned(separate) == [0] * 12
+    assert estimate(sweep, timed=False)["taken_over"] == [0] * 3 + [30] * 9
+    assert "taken_over" not in estimate(separate, timed=False)
     assert estimate(separate, timed=False)["search_epochs"] == 396
 
 

@@ -33,6 +33,12 @@ _PATIENCE = 15.0  # seconds of timing; slower steps are timed fewer times
 class Estimate(dict[str, object]):
     """Counts and times of a sweep as plain values; converts to a sentence."""
 
+    @property
+    def taken_over(self) -> list[int]:
+        """The number of first epochs of each search that another one runs for it."""
+        counts = self.get("taken_over", [])
+        return list(counts) if isinstance(counts, list) else []
+
     def __str__(self) -> str:
         """Return the estimate as a sentence."""
         searches, retrains = self["searches"], self["retrains"]
@@ -43,7 +49,8 @@ class Estimate(dict[str, object]):
             f"retraining run{'' if retrains == 1 else 's'}, at most {self['search_epochs']} search "
             "epochs"
         )
-        shared = str(self.get("shared", ""))
+        taken = self.taken_over
+        shared = planned_line(taken, int(str(self["search_epochs"])) + sum(taken))
         note = f"; {shared}" if shared else ""
         if "minutes" not in self:
             return f"{counts}, {self['at_once']} at a time{note}"
@@ -115,7 +122,7 @@ def estimate(
         at_once=at_once,
     )
     if any(taken):
-        counts["shared"] = planned_line(taken, round(epochs) + sum(taken))
+        counts["taken_over"] = taken
     if not timed:
         return counts
     whose = "each trial" if len(known) > 1 else "the first trial"

@@ -82,22 +82,32 @@ def keep(folder: str, epoch: int, save: Callable[[str], None]) -> None:
         save(str(local))
 
 
-def checkpoints_of(branches: Sequence[Branch], epochs: range) -> list[tuple[str, str]]:
+def checkpoints_of(
+    branches: Sequence[Branch], epochs: range, away: Callable[[str, StorageError], None]
+) -> list[tuple[str, str]]:
     """Return the checkpoints from which a trial may start, that of the most epochs first.
 
     Args:
         branches: The other trials.
         epochs: The numbers of epochs that it may have afterwards.
+        away: Called with the id of each trial whose folders cannot be listed, and the error; its
+            checkpoints are left out.
 
     Returns:
         The folder or URI of each, and the id of its trial.
     """
     found: list[tuple[int, str, str]] = []
     for branch in branches:
-        with suppress(StorageError):  # it is away for a moment: the trial runs these epochs itself
-            for epoch, path in _checkpoints(branch["folders"]):
-                if epoch is not None and epoch in epochs and epoch <= branch["epochs"]:
-                    found.append((epoch, path, branch["trial"]))
+        try:
+            known = list(_checkpoints(branch["folders"]))
+        except StorageError as error:
+            away(branch["trial"], error)
+            continue
+        found += [
+            (epoch, path, branch["trial"])
+            for epoch, path in known
+            if epoch is not None and epoch in epochs and epoch <= branch["epochs"]
+        ]
     found.sort(key=lambda each: -each[0])
     return [(path, trial) for _, path, trial in found]
 

@@ -1,0 +1,70 @@
+"""Searches share epochs in a remote storage and in shared processes as they do in a folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from s3_server import serving_bucket
+from test_shared_searches import options, records, write
+
+from tune_nas.search import Search
+from tune_nas.sweep import load_sweep, run_sweep
+from tune_nas.sweep.runs.record import Record
+from tune_nas.sweep.runs.records import Records
+from tune_nas.sweep.runs.storage import Storage
+
+pytestmark = pytest.mark.sweep
+
+TUNE_NAS = str(Path(sys.executable).with_name("tune-nas"))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with serving_bucket(monkeypatch) as uri:
+        yield uri
+
+
+def alone(record: Record) -> Search:
+    """Return the search of a trial, run alone in this process."""
+    search = Search(record.job.trial)
+    while not search.done:
+        search.run_epoch()
+    return search
+
+
+def genotype_of(search: Search) -> str:
+    assert search.genotype is not None
+    return search.genotype.to_yaml()
+
+
+def test_checkpoints_of_others_in_a_remote_storage(bucket: str, tmp_path: Path) -> None:
+    """With a cluster of its own, whose processes have the credentials of the storage."""
+    file = write(tmp_path / "input", retrain=0)
+    where = ("--storage", bucket, "--mlflow", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    command = [TUNE_NAS, "sweep", str(file), *where, "--concurrency", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "shared: 6 of 16 epochs were run; 3 trials took over the others" in done.stdout
+    assert "itself" not in done.stderr
+    for record in Records(Storage(bucket).within("sweep"), "search"):
+        search = alone(record)
+        losses = [metrics["valid_loss"] for metrics in search.history]
+        assert [metrics["valid_loss"] for metrics in record.history] == losses, record.job.id
+        assert record.genotype == genotype_of(search)
+
+
+def test_searches_that_run_in_one_process(tmp_path: Path, ray_session: None) -> None:
+    """The searches of a process compute together, so they are equal up to rounding."""
+    sweep = load_sweep(write(tmp_path / "input", retrain=0, seeds=2))
+    run_sweep(sweep, options(tmp_path, together=2, concurrency=4, cpus_per_trial=0.4), "s")
+    assert [record.taken for record in records(tmp_path)] == [0, 0, 2, 2, 4, 4, 4, 4]
+    for record in records(tmp_path):
+        search = alone(record)
+        for found, expected in zip(record.history, search.history, strict=True):
+            for key in ("train_loss", "valid_loss", "entropy/normal"):
+                assert found[key] == pytest.approx(expected[key], rel=1e-4), (record.job.id, key)
+        assert record.genotype == genotype_of(search)
