@@ -21,6 +21,7 @@ HEAVY = ("ray", "optuna", "mlflow")
 # Who may import whom: a folder (or module of the package) those of the lines below its own, and
 # nothing of its own line. Imports inside functions and under TYPE_CHECKING count.
 LAYERS = (
+    ("__main__",),
     ("cli", "testing"),
     ("tune_nas",),  # the package itself, whose names come from all over it
     ("sweep",),

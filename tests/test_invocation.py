@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_nas.invocation import commit_of, is_changed, without_secrets
+from tune_nas.invocation import command_line, commit_of, is_changed, without_secrets
 from tune_nas.tracking.source_tags import COMMAND, SOURCE, source_tags
 
 
@@ -51,3 +51,21 @@ def test_the_tags_of_a_run_have_no_secrets(monkeypatch: pytest.MonkeyPatch) -> N
     tags = source_tags()
     assert tags[COMMAND] == "tune-nas sweep lambda --mlflow 'http://me:…@host'"
     assert tags[SOURCE] == "tune-nas sweep lambda"  # MLflow shows what follows the last slash
+
+
+def test_the_package_is_the_command_line_too() -> None:
+    command = [sys.executable, "-m", "tune_nas", "list", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("tune-nas: invalid value for 'kind': 'nothing' is not one of")
+
+
+def test_the_command_line_of_a_script_and_of_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    for program, expected in (
+        ("/opt/bin/tune-nas", "tune-nas list trials"),
+        ("/opt/tune_nas/__main__.py", "python -m tune_nas list trials"),
+    ):
+        monkeypatch.setattr(sys, "argv", [program, "list", "trials"])
+        assert command_line() == expected
+    monkeypatch.setattr(sys, "argv", [])
+    assert command_line() == ""

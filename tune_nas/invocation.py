@@ -20,7 +20,12 @@ _SECRET_OPTION = re.compile(r"-.*(?:password|passwd|secret|token|credential|key)
 
 def command_line() -> str:
     """Return the command line of this process for a shell, without secrets; empty if unknown."""
-    return without_secrets([Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else [])
+    if not sys.argv:
+        return ""
+    program = Path(sys.argv[0])
+    module = program.name == "__main__.py"
+    started = ["python", "-m", program.parent.name] if module else [program.name]
+    return without_secrets([*started, *sys.argv[1:]])
 
 
 def without_secrets(arguments: Sequence[str]) -> str:
