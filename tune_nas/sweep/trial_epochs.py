@@ -211,7 +211,12 @@ class TrialEpochs:
             for branch in self._branches
             if branch["epochs"] > before and branch["made_with"] == self._made_with
         ]
-        ready = checkpoints_of(ahead, range(before + 1, most + 1), self._leave_out)
+        ready, away = checkpoints_of(ahead, range(before + 1, most + 1))
+        for trial, error in away.items():  # it runs these epochs itself, and asks no second time
+            note = f"trial {self._job.id}: runs the epochs of trial {trial} itself: {error}"
+            warnings.warn(note, stacklevel=2)
+            self._notes.append(note)
+        self._branches = [each for each in self._branches if each["trial"] not in away]
         found = [each for each in ready if each[0] not in self._refused]
         if not found:
             return False
@@ -232,13 +237,6 @@ class TrialEpochs:
         if before:
             self._load_newest(list_checkpoints([self._folder]))
         return self._reported < len(self._reports)
-
-    def _leave_out(self, trial: str, error: StorageError) -> None:
-        """Run the epochs of a trial that cannot be reached, and do not wait for it once more."""
-        note = f"trial {self._job.id}: runs the epochs of trial {trial} itself: {error}"
-        warnings.warn(note, stacklevel=2)
-        self._notes.append(note)
-        self._branches = [branch for branch in self._branches if branch["trial"] != trial]
 
 
 def _count_recorded(reports: Sequence[Report], epoch: int, learner: Learner) -> int:

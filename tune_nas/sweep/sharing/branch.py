@@ -83,25 +83,25 @@ def keep(folder: str, epoch: int, save: Callable[[str], None]) -> None:
 
 
 def checkpoints_of(
-    branches: Sequence[Branch], epochs: range, away: Callable[[str, StorageError], None]
-) -> list[tuple[str, str]]:
+    branches: Sequence[Branch], epochs: range
+) -> tuple[list[tuple[str, str]], dict[str, StorageError]]:
     """Return the checkpoints from which a trial may start, that of the most epochs first.
 
     Args:
         branches: The other trials.
         epochs: The numbers of epochs that it may have afterwards.
-        away: Called with the id of each trial whose folders cannot be listed, and the error; its
-            checkpoints are left out.
 
     Returns:
-        The folder or URI of each, and the id of its trial.
+        The folder or URI of each, with the id of its trial; and the errors of the trials whose
+        folders cannot be listed, by id.
     """
     found: list[tuple[int, str, str]] = []
+    away: dict[str, StorageError] = {}
     for branch in branches:
         try:
             known = list(_checkpoints(branch["folders"]))
         except StorageError as error:
-            away(branch["trial"], error)
+            away[branch["trial"]] = error
             continue
         found += [
             (epoch, path, branch["trial"])
@@ -109,7 +109,7 @@ def checkpoints_of(
             if epoch is not None and epoch in epochs and epoch <= branch["epochs"]
         ]
     found.sort(key=lambda each: -each[0])
-    return [(path, trial) for _, path, trial in found]
+    return [(path, trial) for _, path, trial in found], away
 
 
 def start_from(learner: Learner, checkpoint: str) -> list[Report]:
