@@ -41,3 +41,12 @@ def ray_session() -> Iterator[None]:
     ray.cloudpickle.register_pickle_by_value(standin)
     with connect(None):
         yield
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URI of a folder on an S3 server of this machine."""
+    from s3_server import serving_bucket  # imports boto3 and moto, which few tests need
+
+    with serving_bucket(monkeypatch) as uri:
+        yield uri

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import yaml
 from mlflow_server import serving
-from s3_server import serving_bucket
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep.runs.origin import find_origin
@@ -42,13 +41,6 @@ SWEEP = {
     "seeds": 1,
     "retrain": 1,
 }
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Return the URI of a folder on an S3 server of this machine."""
-    with serving_bucket(monkeypatch) as uri:
-        yield uri
 
 
 @pytest.fixture

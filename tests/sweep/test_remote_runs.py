@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import serving_bucket
 from standin import TASKS, MakeSweep
 from stored_runs import store_run
 
@@ -20,12 +18,6 @@ from tune_nas.sweep.runs.lookup import existing_run
 from tune_nas.sweep.runs.stop_requests import StopRequests
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.tracking import RunReader
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with serving_bucket(monkeypatch) as uri:
-        yield uri
 
 
 @pytest.mark.sweep

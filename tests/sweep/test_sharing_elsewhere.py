@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import serving_bucket
 from test_shared_searches import options, records, write
 
 from tune_nas.search import Search
@@ -20,12 +18,6 @@ from tune_nas.sweep.runs.storage import Storage
 pytestmark = pytest.mark.sweep
 
 TUNE_NAS = str(Path(sys.executable).with_name("tune-nas"))
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with serving_bucket(monkeypatch) as uri:
-        yield uri
 
 
 def alone(record: Record) -> Search:

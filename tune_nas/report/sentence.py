@@ -153,13 +153,19 @@ def _difference(ranking: list[Row], name: MetricName) -> str:
     return text
 
 
+def _tied(ranking: list[Row], name: MetricName) -> list[Row]:
+    """Return the first row of a ranking with those that are tied with it."""
+    best = ranking[0].statistics[name.key].mean
+    return [row for row in ranking if row.statistics[name.key].mean == best]
+
+
 def _beside_tie(ranking: list[Row], name: MetricName) -> str:
     """Name the further rows that are tied with the best, and those within one deviation of it."""
     first = ranking[0].statistics[name.key]
-    tied = [row.label for row in ranking[2:] if row.statistics[name.key].mean == first.mean]
-    below = ranking[2 + len(tied) :]
+    level = len(_tied(ranking, name))
+    below = ranking[level:]
     near = [row.label for row in below if _is_within(first, row.statistics[name.key])]
-    text = f", and with {_shortened(tied)}" if tied else ""
+    text = f", and with {_shortened([row.label for row in ranking[2:level]])}" if level > 2 else ""
     if below and first.std is None:
         text += "; with one seed each, nothing says that the others differ by more than chance"
     elif near:
@@ -174,8 +180,7 @@ def _evidence(report: Comparison, sound: list[Row]) -> list[str]:
 
     That it stays best under resampling of few seeds is no evidence, so it is not said.
     """
-    means = [row.statistics[report.rank_by.key].mean for row in sound]
-    tied = [row.label for row in sound if row.statistics[report.rank_by.key].mean == means[0]]
+    tied = [row.label for row in _tied(sound, report.rank_by)]
     if len(tied) == len(sound):
         return []
     found = report.over_seeds

@@ -193,9 +193,7 @@ class TrialEpochs:
             self._reported = int((folder / _REPORTED).read_text(encoding="utf-8"))
 
     def _skip(self, error: TuneNasError, what: str = "damaged checkpoint") -> None:
-        note = f"trial {self._job.id}: skipped a {what}: {error}"
-        warnings.warn(note, stacklevel=2)
-        self._notes.append(note)
+        self._notes.append(_warned(self._job, f"skipped a {what}: {error}"))
         self._renew()  # a load that failed halfway must leave no trace
 
     def _renew(self) -> None:
@@ -212,10 +210,9 @@ class TrialEpochs:
             if branch["epochs"] > before and branch["made_with"] == self._made_with
         ]
         ready, away = checkpoints_of(ahead, range(before + 1, most + 1))
-        for trial, error in away.items():  # it runs these epochs itself, and asks no second time
-            note = f"trial {self._job.id}: runs the epochs of trial {trial} itself: {error}"
-            warnings.warn(note, stacklevel=2)
-            self._notes.append(note)
+        for trial, error in away.items():  # it asks no second time
+            what = f"runs the epochs of trial {trial} itself: {error}"
+            self._notes.append(_warned(self._job, what))
         self._branches = [each for each in self._branches if each["trial"] not in away]
         found = [each for each in ready if each[0] not in self._refused]
         if not found:
@@ -237,6 +234,13 @@ class TrialEpochs:
         if before:
             self._load_newest(list_checkpoints([self._folder]))
         return self._reported < len(self._reports)
+
+
+def _warned(job: Job, what: str) -> str:
+    """Warn of something that a trial does, and return the warning."""
+    note = f"trial {job.id}: {what}"
+    warnings.warn(note, stacklevel=3)
+    return note
 
 
 def _count_recorded(reports: Sequence[Report], epoch: int, learner: Learner) -> int:
