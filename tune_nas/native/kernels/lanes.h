@@ -40,6 +40,16 @@ inline void store(T* to, Vec<T, L> value) {
   *reinterpret_cast<Vec<T, L>*>(to) = value;
 }
 
+// Has v in a register: otherwise the compiler reads it from memory again for each of its uses.
+template <class V>
+inline void in_register(V& v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#elif defined(__AVX__)
+  asm("" : "+x"(v));
+#endif
+}
+
 // Memory of a thread, kept for its next use: the buffers of the last stage are still in the cache.
 class Kept {
  public:
@@ -134,6 +144,10 @@ inline void for_pairs_of_lanes(int channels, F f) {
 template <class T>
 inline void fetch(const T* from, size_t size) {
   for (size_t at = 0; at < size; at += 64 / sizeof(T)) __builtin_prefetch(from + at, 0, 2);
+}
+template <class T>
+inline void fetch_to_write(T* to, size_t size) {
+  for (size_t at = 0; at < size; at += 64 / sizeof(T)) __builtin_prefetch(to + at, 1, 2);
 }
 
 // Calls f with a value of the type of x.

@@ -68,7 +68,8 @@ inline void narrow_lines(const T* in, int row, const T* weight, int channels, T*
     for (int ky = 0; ky < K; ky++) w[ky] = load<T, L>(weight + (ky * K + kx) * kWidest<T>);
 #pragma GCC unroll 16
     for (int r = 0; r < R + (K - 1) * D; r++) {
-      const Vec<T, L> v = load<T, L>(in + static_cast<ptrdiff_t>(r) * row + kx * D * channels);
+      Vec<T, L> v = load<T, L>(in + static_cast<ptrdiff_t>(r) * row + kx * D * channels);
+      in_register(v);
 #pragma GCC unroll 5
       for (int ky = 0; ky < K; ky++)
         if (r >= ky * D && r - ky * D < R) sum[r - ky * D] += w[ky] * v;
@@ -106,7 +107,8 @@ inline void narrow_weights_lines(const T* in, int row, const T* g, int g_row, in
   for (int r = 0; r < R + (K - 1) * D; r++)
 #pragma GCC unroll 3
     for (int kx = 0; kx < G; kx++) {
-      const Vec<T, L> v = load<T, L>(in + static_cast<ptrdiff_t>(r) * row + kx * D * channels);
+      Vec<T, L> v = load<T, L>(in + static_cast<ptrdiff_t>(r) * row + kx * D * channels);
+      in_register(v);
 #pragma GCC unroll 5
       for (int ky = 0; ky < K; ky++)
         if (r >= ky * D && r - ky * D < R) sum[kx][ky] += gradient[r - ky * D] * v;

@@ -19,13 +19,20 @@ using OptionalTensor = std::optional<at::Tensor>;
 constexpr int64_t kPixelsInASum = 64;  // summed as T before they are added as double
 constexpr int kChains = 4;              // sums that grow side by side: an addition takes 4 cycles
 
-// sums (2, channels) += sum of a, sum of a · b, over pixels.
+template <class T, int L>
+inline void add_as_double(Vec<T, L> v, double* to, bool begun = true) {
+  const Vec<double, L> wide = __builtin_convertvector(v, Vec<double, L>);
+  store<double, L>(to, begun ? load<double, L>(to) + wide : wide);
+}
+
+// sums (2, channels) += sum of a, sum of a · b, over pixels; not begun, they start at 0.
 template <class T>
-void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums) {
-  if (const int count = pixels_in_vectors<T>(channels, pixels), all = count * channels; count > 1) {
-    double wide[2 * 64 * kWidest<T> / 4] = {};
-    add_sums(a, b, pixels / count, all, wide);
-    for (int i = 0; i < 2 * all; i++) sums[i / all * channels + i % channels] += wide[i];
+void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums, bool begun = true) {
+  if (const int count = pixels_in_vectors<T>(channels, pixels), all = count * channels; count > 1 && pixels > 0) {
+    double wide[2 * 64 * kWidest<T> / 4];
+    add_sums(a, b, pixels / count, all, wide, false);
+    for (int i = 0; i < 2 * all; i += channels)
+      for (int c = 0; c < channels; c++) sums[i / all * channels + c] += wide[i + c];
     return;
   }
   for (int64_t first = 0; first < pixels; first += kPixelsInASum) {
@@ -46,10 +53,8 @@ void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums
         two[0] += v * load<T, L>(b + p * channels + c);
       }
       for (int k = 1; k < kChains; k++) one[0] += one[k], two[0] += two[k];
-      for (int i = 0; i < L; i++) {
-        sums[c + i] += one[0][i];
-        sums[channels + c + i] += two[0][i];
-      }
+      add_as_double<T, L>(one[0], sums + c, begun || first > 0);
+      add_as_double<T, L>(two[0], sums + channels + c, begun || first > 0);
     });
   }
 }

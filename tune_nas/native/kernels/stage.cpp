@@ -81,6 +81,7 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
         T* out = to + n * s.out.size();
         run(run.padded(from + n * s.in.size(), before, padded), buffers, [&](int i) { return out + i * line; }, [&](int i, int lines, const T* values) {
           if (n + 1 < last) fetch_lines(from + (n + 1) * s.in.size(), s.in.size(), i, lines, s.out.height);
+          if (i + lines < s.out.height || n + 1 < last) fetch_to_write(out + (i + lines) * line, lines * line);
           if (norm.by_batch) add_sums<T>(values, values, int64_t(lines) * s.out.width, channels, mine);
         });
       }
@@ -137,10 +138,8 @@ void through_relu(const T* g, const T* x, const T* scale, const T* shift, Plane 
       if (add) run_all(yes, yes);
       else run_all(no, yes);
       for (int k = 1; k < kChains; k++) one[0] += one[k], two[0] += two[k];
-      for (int i = 0; i < L; i++) {
-        sums[c + i] += one[0][i];
-        sums[channels + c + i] += two[0][i];
-      }
+      add_as_double<T, L>(one[0], sums + c);
+      add_as_double<T, L>(two[0], sums + channels + c);
     });
   }
 }
@@ -198,6 +197,7 @@ class Backward {
             fetch(yn + (i + lines) * line, lines * line);
           }
           if (n + 1 < last) fetch_lines(xn + s.in.size(), s.in.size(), i, lines, s.out.height);
+          fetch_to_write(to + n * s.in.size() + s.in.size() / s.out.height * i, s.in.size() / s.out.height * lines);
           place_gradient<T>(gn + i * line, yn + i * line, c3, factor, {lines, s.out.width / count, outputs * count}, line, 0, gradient.data());
           if (weights) {
             run_depthwise<T>(s, s.stride, {lines, s.out.width, channels}, input.data() + i * s.stride * row, taps.data(), middle.data());

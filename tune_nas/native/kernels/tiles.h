@@ -21,9 +21,9 @@ inline Vec<T, L> relu(Vec<T, L> v) {
 template <class T>
 void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* out) {
   const int row = (in.width + 2 * border) * in.channels;
-  const int count = scale && is_narrow<T>(in.channels) && in.width * in.channels % kWidest<T> == 0 ? kWidest<T> / in.channels : 1;
-  alignas(64) T wide[2 * kWidest<T>];
-  if (count > 1) repeat(scale, 1, in.channels, count, wide), repeat(shift, 1, in.channels, count, wide + kWidest<T>);
+  const int count = scale ? pixels_in_vectors<T>(in.channels, in.width) : 1, channels = count * in.channels;
+  alignas(64) T wide[2 * 64 * kWidest<T> / 4];
+  if (count > 1) repeat(scale, 1, in.channels, count, wide), repeat(shift, 1, in.channels, count, wide + channels);
   std::memset(out, 0, sizeof(T) * border * row);
   std::memset(out + static_cast<size_t>(border + in.height) * row, 0, sizeof(T) * border * row);
   for (int y = 0; y < in.height; y++) {
@@ -39,8 +39,7 @@ void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* ou
       });
       continue;
     }
-    const T *by_channel = count > 1 ? wide : scale, *shifts = count > 1 ? wide + kWidest<T> : shift;
-    const int channels = count * in.channels;
+    const T *by_channel = count > 1 ? wide : scale, *shifts = count > 1 ? wide + channels : shift;
     for_lanes<T>(channels, [&](auto lanes, int c) {
       constexpr int L = decltype(lanes)::value;
       const Vec<T, L> a = load<T, L>(by_channel + c), b = load<T, L>(shifts + c);
@@ -118,7 +117,8 @@ void dense_of(const T* padded, W window, const T* weight, Plane out, T* to) {
 }
 
 // Dense convolution of stride 1 of a padded image; `out` is not padded. With few channels the
-// loop is twice as fast if the compiler knows their number.
+// loop is twice as fast if the compiler knows their number, and still faster with 36 and 72, those of
+// the papers' networks.
 template <class T>
 void dense(const T* padded, int inputs, int kernel, const T* weight, Plane out, T* to) {
 #if TUNE_NAS_SHUFFLES
@@ -138,6 +138,9 @@ void dense(const T* padded, int inputs, int kernel, const T* weight, Plane out, 
   else if (inputs == 8) of_channels(std::integral_constant<int, 8>{});
   else if (inputs == 16) of_channels(std::integral_constant<int, 16>{});
   else if (inputs == 32) of_channels(std::integral_constant<int, 32>{});
+  else if (kernel == 1 && inputs == 36) of(Window<36, 1>{});
+  else if (kernel == 1 && inputs == 72) of(Window<72, 1>{});
+  else if (kernel == 1) of(Window<0, 1>{inputs, out.channels, 1});
   else of(Window<0, 0>{inputs, out.channels, kernel});
 }
 
@@ -217,7 +220,8 @@ inline void depthwise_tile(const T* in, int row, const T* weight, int channels, 
     for (int kx = 0; kx < K; kx++) w[kx] = load<T, L>(weight + (ky * K + kx) * channels);
 #pragma GCC unroll 32
     for (int j = 0; j <= (P - 1) * S + (K - 1) * D; j++) {
-      const Vec<T, L> column = load<T, L>(in + ky * D * row + j * channels);
+      Vec<T, L> column = load<T, L>(in + ky * D * row + j * channels);
+      in_register(column);
 #pragma GCC unroll 5
       for (int kx = 0; kx < K; kx++) {
         const int p = (j - kx * D) / S;
@@ -229,6 +233,31 @@ inline void depthwise_tile(const T* in, int row, const T* weight, int channels, 
   for (int p = 0; p < P; p++) store<T, L>(out + p * channels, sum[p]);
 }
 
+// Two lines of P outputs of a window of 3 likewise, with all of its weights in registers: what both
+// lines read is loaded once.
+template <class T, int L, int P>
+inline void depthwise_two_lines(const T* in, int row, const T* weight, int channels, T* out, int line) {
+  Vec<T, L> sum[2][P] = {}, w[3][3];
+#pragma GCC unroll 9
+  for (int k = 0; k < 9; k++) w[k / 3][k % 3] = load<T, L>(weight + k * channels);
+#pragma GCC unroll 4
+  for (int y = 0; y < 4; y++)
+#pragma GCC unroll 16
+    for (int j = 0; j < P + 2; j++) {
+      Vec<T, L> column = load<T, L>(in + y * row + j * channels);
+      in_register(column);
+#pragma GCC unroll 2
+      for (int r = 0; r < 2; r++)
+#pragma GCC unroll 3
+        for (int kx = 0; kx < 3; kx++)
+          if (y - r >= 0 && y - r < 3 && j >= kx && j - kx < P) sum[r][j - kx] += w[y - r][kx] * column;
+    }
+#pragma GCC unroll 2
+  for (int r = 0; r < 2; r++)
+#pragma GCC unroll 8
+    for (int p = 0; p < P; p++) store<T, L>(out + r * line + p * channels, sum[r][p]);
+}
+
 // Depthwise convolution of a padded image of `row` elements a line; K taps a side, stride S,
 // dilation D. weight: (K, K, channels).
 template <class T, int K, int S, int D>
@@ -238,9 +267,15 @@ void depthwise(const T* padded, int row, const T* weight, Plane out, T* to) {
     if (is_narrow<T>(channels)) return narrow_depthwise<T, K, D>(padded, row, weight, out, to);
   for_lanes<T>(channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
-    for (int y = 0; y < out.height; y++) {
+    const int line_step = out.width * channels;
+    int y = 0;
+    if constexpr (K == 3 && S == 1 && D == 1 && kPixels == 8)  // 32 registers
+      for (; out.width % 8 == 0 && y + 2 <= out.height; y += 2)
+        for (int x = 0; x < out.width; x += 8)
+          depthwise_two_lines<T, L, 8>(padded + static_cast<size_t>(y) * row + x * channels + c, row, weight + c, channels, to + static_cast<size_t>(y) * line_step + x * channels + c, line_step);
+    for (; y < out.height; y++) {
       const T* in = padded + static_cast<size_t>(y) * S * row + c;
-      T* line = to + static_cast<size_t>(y) * out.width * channels + c;
+      T* line = to + static_cast<size_t>(y) * line_step + c;
       int x = 0;
       for (; x + 8 <= out.width; x += 8)
         depthwise_tile<T, L, K, S, D, 8>(in + x * S * channels, row, weight + c, channels, line + x * channels);
@@ -263,7 +298,8 @@ inline void depthwise_weights_tile(const T* in, int row, const T* g, int step, i
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 32
     for (int j = 0; j <= (P - 1) * S + (K - 1) * D; j++) {
-      const Vec<T, L> column = load<T, L>(in + r * D * row + j * channels);
+      Vec<T, L> column = load<T, L>(in + r * D * row + j * channels);
+      in_register(column);
 #pragma GCC unroll 5
       for (int kx = 0; kx < K; kx++) {
         const int p = (j - kx * D) / S;
