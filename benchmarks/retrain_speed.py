@@ -148,7 +148,11 @@ def all_ways(options: argparse.Namespace) -> list[Way]:
         "torch": by_torch.training.step,
         "now": fused.training.step,
     }
-    evaluated = {"NCHW": plain, "torch": by_torch, "now": fused}
+    evaluated = {
+        name: make_retrain(options, "never", implementation)
+        for name, implementation in (("NCHW", "torch"), ("torch", "torch"), ("now", "fast"))
+    }
+    plain_retraining(evaluated["NCHW"])  # its layout
     if options.device.startswith("cuda"):
         steps["compiled"] = make_retrain(options, "auto").training.step
     loaders = {
@@ -171,17 +175,17 @@ def all_ways(options: argparse.Namespace) -> list[Way]:
 
 
 def evaluation(retrain: Retrain) -> Step:
-    """Return the classification of a batch in evaluation mode, in the network's layout."""
-    network = retrain.network
+    """Return the classification of a batch in evaluation mode, in the network's layout.
+
+    The network stays in that mode, as for all batches of a test set.
+    """
+    network = retrain.network.eval()
     run = NativeNetwork(network) if retrain.training.kernels else network.run
     layout = torch.channels_last if _is_channels_last(network) else torch.contiguous_format
 
     @torch.no_grad()
     def classify(images: Tensor, _: Tensor) -> object:
-        network.eval()
-        logits = run(images.contiguous(memory_format=layout), None)
-        network.train()
-        return logits
+        return run(images.contiguous(memory_format=layout), None)
 
     return classify
 

@@ -99,22 +99,36 @@ void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_
       else factors.emplace_back(channels, static_cast<T>(scales[i])), factors.back().resize(2 * channels, T(0));
     }
     T* to = total.data_ptr<T>();
-    for_blocks(total.numel() / channels, [&](int64_t first, int64_t last) {
-      for (size_t i = 0; i < from.size(); i++)
-        for_lanes<T>(channels, [&](auto lanes, int c) {
-          constexpr int L = decltype(lanes)::value;
-          const Vec<T, L> a = load<T, L>(factors[i].data() + c), b = load<T, L>(factors[i].data() + channels + c);
-          const bool add = begun || i > 0;
-          const auto run = [&](int64_t from_pixel, int64_t to_pixel, Vec<T, L> a, Vec<T, L> b) {
-            for (int64_t at = from_pixel * channels + c; at < to_pixel * channels; at += channels) {
-              const Vec<T, L> v = a * load<T, L>(from[i] + at) + b;
-              store<T, L>(to + at, add ? v + load<T, L>(to + at) : v);
+    const auto add_some = [&](auto some, size_t i, int64_t first, int64_t last) {
+      constexpr int N = decltype(some)::value;
+      for_lanes<T>(channels, [&](auto lanes, int c) {
+        constexpr int L = decltype(lanes)::value;
+        const auto run = [&](int64_t begin, int64_t end, int64_t image) {
+          Vec<T, L> a[N], b[N];
+          for (int k = 0; k < N; k++) {
+            a[k] = load<T, L>(factors[i + k].data() + c), b[k] = load<T, L>(factors[i + k].data() + channels + c);
+            const T* factor = i + k < n_terms ? nullptr : factors_of<T>(by_image, i + k - n_terms);
+            if (factor) a[k] = factor[image] * a[k], b[k] = factor[image] * b[k];
+          }
+          for (int64_t at = begin * channels + c; at < end * channels; at += channels) {
+            Vec<T, L> sum;
+            for (int k = 0; k < N; k++) {
+              const Vec<T, L> v = a[k] * load<T, L>(from[i + k] + at) + b[k];
+              if (k > 0) sum = v + sum;
+              else sum = begun || i > 0 ? v + load<T, L>(to + at) : v;
             }
-          };
-          const T* factor = i < n_terms ? nullptr : factors_of<T>(by_image, i - n_terms);
-          if (!factor) return run(first, last, a, b);
-          for_images(first, last, pixels, [&](int64_t begin, int64_t end, int64_t n) { run(begin, end, factor[n] * a, factor[n] * b); });
-        });
+            store<T, L>(to + at, sum);
+          }
+        };
+        if (by_image.empty()) run(first, last, 0);
+        else for_images(first, last, pixels, run);
+      });
+    };
+    for_blocks(total.numel() / channels, [&](int64_t first, int64_t last) {
+      size_t i = 0;
+      for (; i + 4 <= from.size(); i += 4) add_some(std::integral_constant<int, 4>{}, i, first, last);
+      if (i + 2 <= from.size()) add_some(std::integral_constant<int, 2>{}, i, first, last), i += 2;
+      if (i < from.size()) add_some(std::integral_constant<int, 1>{}, i, first, last);
     });
   });
 }
