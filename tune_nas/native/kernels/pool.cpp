@@ -127,11 +127,14 @@ void average_lines_back(const T* g, Plane in, int64_t image, int row, T* to, T* 
 template <class T, int L>
 using MaskOf = decltype(Vec<T, L>{} > Vec<T, L>{});
 template <int L>
-struct ByteLanes {
-  typedef uint8_t type __attribute__((vector_size(L), aligned(1), may_alias));
-};
-template <int L>
-using Bytes = typename ByteLanes<L>::type;
+using Bytes = Vec<uint8_t, L>;
+
+// The taps in a mask's lanes, twice as wide at a time: GCC 12 converts byte by byte otherwise.
+template <class T, int L>
+inline MaskOf<T, L> widened(Bytes<L> taps) {
+  const auto twice = __builtin_convertvector(taps, Vec<uint16_t, L>);
+  return __builtin_convertvector(__builtin_convertvector(twice, Vec<uint32_t, L>), MaskOf<T, L>);
+}
 
 template <class T>
 void maximum(const T* x, Plane in, Plane out, int stride, int64_t image, int row, T* to, uint8_t* which) {
@@ -152,14 +155,14 @@ void maximum(const T* x, Plane in, Plane out, int stride, int64_t image, int row
         tap = better ? Mask{} + (ky * 3 + kx) : tap;
       }
     store<T, L>(to + line + at, best);
-    *reinterpret_cast<Bytes<L>*>(which + line + at) = __builtin_convertvector(tap, Bytes<L>);
+    store<uint8_t, L>(which + line + at, __builtin_convertvector(tap, Bytes<L>));
   };
   if (stride == 1) return for_line<T>(in, [&](auto lanes, int i, Taps columns) { run(lanes, i, i, columns); });
   for (int j = 0; j < out.width; j++)
     for_lanes<T>(in.channels, [&](auto lanes, int c) { run(lanes, j * stride * in.channels + c, j * in.channels + c, Taps(j * stride, in.width)); });
 }
 
-// `back` for a maximum at stride 1, faster with few channels.
+// `back` for a maximum at stride 1.
 template <class T>
 void back_lines(const T* g, const uint8_t* which, Plane in, int64_t image, int row, T* to) {
   const Taps rows(row, in.height);
@@ -170,7 +173,7 @@ void back_lines(const T* g, const uint8_t* which, Plane in, int64_t image, int r
     for (int ky = rows.first; ky < rows.last; ky++)
       for (int kx = columns.first; kx < columns.last; kx++) {
         const ptrdiff_t at = first + static_cast<ptrdiff_t>(row + ky - 1) * in.width * in.channels + i + (kx - 1) * in.channels;
-        const MaskOf<T, L> tapped = __builtin_convertvector(*reinterpret_cast<const Bytes<L>*>(which + at), MaskOf<T, L>);
+        const MaskOf<T, L> tapped = widened<T, L>(load<uint8_t, L>(which + at));
         sum += tapped == (2 - ky) * 3 + 2 - kx ? load<T, L>(g + at) : Vec<T, L>{};
       }
     store<T, L>(to + first + static_cast<size_t>(row) * in.width * in.channels + i, sum);
@@ -199,7 +202,7 @@ void back(const T* g, const uint8_t* which, Plane in, Plane out, int stride, int
           const Vec<T, L> part = load<T, L>(g + at);
           if (which) {
             const int tap = (row - y * stride + 1) * 3 + j - x * stride + 1;
-            const MaskOf<T, L> tapped = __builtin_convertvector(*reinterpret_cast<const Bytes<L>*>(which + at), MaskOf<T, L>);
+            const MaskOf<T, L> tapped = widened<T, L>(load<uint8_t, L>(which + at));
             sum += tapped == tap ? part : Vec<T, L>{};
           } else {
             sum += part * share<T>(Taps(y * stride, in.height), Taps(x * stride, in.width));
@@ -248,7 +251,7 @@ Tensor pool_backward(const Tensor& g, const Tensor& which, at::IntArrayRef sizes
     const uint8_t* taps = which.numel() ? which.const_data_ptr<uint8_t>() : nullptr;
     T* to = gx.data_ptr<T>();
     for_rows(gx.size(0), in.height, [&](int64_t image, int row) {
-      if (stride == 1 && taps && is_narrow<T>(in.channels)) return back_lines<T>(from, taps, in, image, row, to);
+      if (stride == 1 && taps) return back_lines<T>(from, taps, in, image, row, to);
       if (stride == 1 && !taps) {
         const auto sums = between_zeros<T>(in);
         return average_lines_back<T>(from, in, image, row, to, sums.get());
