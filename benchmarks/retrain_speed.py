@@ -148,11 +148,11 @@ def all_ways(options: argparse.Namespace) -> list[Way]:
         "torch": by_torch.training.step,
         "now": fused.training.step,
     }
-    evaluated = {
-        name: make_retrain(options, "never", implementation)
-        for name, implementation in (("NCHW", "torch"), ("torch", "torch"), ("now", "fast"))
-    }
-    plain_retraining(evaluated["NCHW"])  # its layout
+    evaluated = dict[str, Retrain]()
+    if "evaluation" in options.kinds:
+        for name, implementation in (("NCHW", "torch"), ("torch", "torch"), ("now", "fast")):
+            evaluated[name] = make_retrain(options, "never", implementation)
+        evaluated["NCHW"].network.to(memory_format=torch.contiguous_format)
     if options.device.startswith("cuda"):
         steps["compiled"] = make_retrain(options, "auto").training.step
     loaders = {

@@ -289,7 +289,6 @@ def main() -> None:
     on_gpu = options.device.startswith("cuda")
     where = torch.cuda.get_device_name() if on_gpu else f"{platform.machine()} CPU, one thread"
     options.machine = f"{where}, torch {torch.__version__.split('+')[0]}"
-    options.peak = peak(options.device)
     if options.output is not None:
         options.output.parent.mkdir(parents=True, exist_ok=True)
     settings = {key: str(getattr(options, key)) for key in SETTINGS}
@@ -309,6 +308,7 @@ def main() -> None:
             if len(options.batch_size) * len(options.methods) > 1:
                 measured = measure_alone(name, batch_size, options)
             else:
+                options.peak = peak(options.device)
                 measured = measure(name, batch_size, options)
                 show(f"{name}, batch {batch_size}", measured)
             of_size["methods"][name] = measured

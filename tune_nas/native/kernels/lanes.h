@@ -40,9 +40,10 @@ inline void store(T* to, Vec<T, L> value) {
   *reinterpret_cast<Vec<T, L>*>(to) = value;
 }
 
-// Has v in a register: otherwise the compiler reads it from memory again for each of its uses.
-template <class V>
-inline void in_register(V& v) {
+// Puts v into a register. Otherwise the compiler may read it from memory again for each of its uses. Does
+// nothing without AVX.
+template <class T, int L>
+inline void in_register(Vec<T, L>& v) {
 #if defined(__AVX512F__)
   asm("" : "+v"(v));
 #elif defined(__AVX__)
@@ -145,6 +146,7 @@ template <class T>
 inline void fetch(const T* from, size_t size) {
   for (size_t at = 0; at < size; at += 64 / sizeof(T)) __builtin_prefetch(from + at, 0, 2);
 }
+// Likewise for elements that are written soon.
 template <class T>
 inline void fetch_to_write(T* to, size_t size) {
   for (size_t at = 0; at < size; at += 64 / sizeof(T)) __builtin_prefetch(to + at, 1, 2);

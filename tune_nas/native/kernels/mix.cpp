@@ -99,6 +99,7 @@ void add_all(Tensor total, bool begun, const std::vector<Tensor>& addends, size_
       else factors.emplace_back(channels, static_cast<T>(scales[i])), factors.back().resize(2 * channels, T(0));
     }
     T* to = total.data_ptr<T>();
+    // `some` addends from number i on, whose sum stays in a register
     const auto add_some = [&](auto some, size_t i, int64_t first, int64_t last) {
       constexpr int N = decltype(some)::value;
       for_lanes<T>(channels, [&](auto lanes, int c) {

@@ -25,6 +25,10 @@ inline bool is_narrow(int channels) {
   return channels < kWidest<T> && kWidest<T> % channels == 0;
 }
 
+// The most channels of pixels side by side that `pixels_in_vectors` gives.
+template <class T>
+constexpr int kMostInVectors = 64 * kWidest<T> / 4;
+
 // The least number of pixels side by side that fill whole vectors, of up to 64 channels (4 pixels of 12
 // fill 3 vectors of 16); 1 if it does not divide `pixels`.
 template <class T>
@@ -69,7 +73,7 @@ inline void narrow_lines(const T* in, int row, const T* weight, int channels, T*
 #pragma GCC unroll 16
     for (int r = 0; r < R + (K - 1) * D; r++) {
       Vec<T, L> v = load<T, L>(in + static_cast<ptrdiff_t>(r) * row + kx * D * channels);
-      in_register(v);
+      in_register<T, L>(v);
 #pragma GCC unroll 5
       for (int ky = 0; ky < K; ky++)
         if (r >= ky * D && r - ky * D < R) sum[r - ky * D] += w[ky] * v;
@@ -108,7 +112,7 @@ inline void narrow_weights_lines(const T* in, int row, const T* g, int g_row, in
 #pragma GCC unroll 3
     for (int kx = 0; kx < G; kx++) {
       Vec<T, L> v = load<T, L>(in + static_cast<ptrdiff_t>(r) * row + kx * D * channels);
-      in_register(v);
+      in_register<T, L>(v);
 #pragma GCC unroll 5
       for (int ky = 0; ky < K; ky++)
         if (r >= ky * D && r - ky * D < R) sum[kx][ky] += gradient[r - ky * D] * v;

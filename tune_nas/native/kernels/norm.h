@@ -19,22 +19,16 @@ using OptionalTensor = std::optional<at::Tensor>;
 constexpr int64_t kPixelsInASum = 64;  // summed as T before they are added as double
 constexpr int kChains = 4;              // sums that grow side by side: an addition takes 4 cycles
 
+// to (+)= v, as double.
 template <class T, int L>
 inline void add_as_double(Vec<T, L> v, double* to, bool begun = true) {
   const Vec<double, L> wide = __builtin_convertvector(v, Vec<double, L>);
   store<double, L>(to, begun ? load<double, L>(to) + wide : wide);
 }
 
-// sums (2, channels) += sum of a, sum of a · b, over pixels; not begun, they start at 0.
+// sums (2, channels) (+)= sum of a, sum of a · b, over pixels.
 template <class T>
-void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums, bool begun = true) {
-  if (const int count = pixels_in_vectors<T>(channels, pixels), all = count * channels; count > 1 && pixels > 0) {
-    double wide[2 * 64 * kWidest<T> / 4];
-    add_sums(a, b, pixels / count, all, wide, false);
-    for (int i = 0; i < 2 * all; i += channels)
-      for (int c = 0; c < channels; c++) sums[i / all * channels + c] += wide[i + c];
-    return;
-  }
+void add_blocks(const T* a, const T* b, int64_t pixels, int channels, double* sums, bool begun) {
   for (int64_t first = 0; first < pixels; first += kPixelsInASum) {
     const int64_t last = std::min(pixels, first + kPixelsInASum);
     for_lanes<T>(channels, [&](auto lanes, int c) {
@@ -57,6 +51,17 @@ void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums
       add_as_double<T, L>(two[0], sums + channels + c, begun || first > 0);
     });
   }
+}
+
+// sums (2, channels) += sum of a, sum of a · b, over pixels.
+template <class T>
+void add_sums(const T* a, const T* b, int64_t pixels, int channels, double* sums) {
+  const int count = pixels_in_vectors<T>(channels, pixels), all = count * channels;
+  if (count == 1 || pixels == 0) return add_blocks(a, b, pixels, channels, sums, true);
+  double wide[2 * kMostInVectors<T>];
+  add_blocks(a, b, pixels / count, all, wide, false);
+  for (int i = 0; i < 2 * all; i += channels)
+    for (int c = 0; c < channels; c++) sums[i / all * channels + c] += wide[i + c];
 }
 
 inline std::vector<double> over_threads(const std::vector<double>& sums, int channels) {

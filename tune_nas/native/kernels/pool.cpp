@@ -251,12 +251,10 @@ Tensor pool_backward(const Tensor& g, const Tensor& which, at::IntArrayRef sizes
     const uint8_t* taps = which.numel() ? which.const_data_ptr<uint8_t>() : nullptr;
     T* to = gx.data_ptr<T>();
     for_rows(gx.size(0), in.height, [&](int64_t image, int row) {
-      if (stride == 1 && taps) return back_lines<T>(from, taps, in, image, row, to);
-      if (stride == 1 && !taps) {
-        const auto sums = between_zeros<T>(in);
-        return average_lines_back<T>(from, in, image, row, to, sums.get());
-      }
-      back<T>(from, taps, in, out, stride, image, row, to);
+      if (stride > 1) return back<T>(from, taps, in, out, stride, image, row, to);
+      if (taps) return back_lines<T>(from, taps, in, image, row, to);
+      const auto sums = between_zeros<T>(in);
+      average_lines_back<T>(from, in, image, row, to, sums.get());
     });
   });
   return gx;

@@ -81,7 +81,9 @@ std::tuple<Tensor, Tensor> stage_forward(const Tensor& x, const OptionalTensor& 
         T* out = to + n * s.out.size();
         run(run.padded(from + n * s.in.size(), before, padded), buffers, [&](int i) { return out + i * line; }, [&](int i, int lines, const T* values) {
           if (n + 1 < last) fetch_lines(from + (n + 1) * s.in.size(), s.in.size(), i, lines, s.out.height);
-          if (i + lines < s.out.height || n + 1 < last) fetch_to_write(out + (i + lines) * line, lines * line);
+          const int after = std::min(lines, s.out.height - i - lines);
+          if (after > 0) fetch_to_write(out + (i + lines) * line, after * line);
+          else if (n + 1 < last) fetch_to_write(out + s.out.size(), lines * line);
           if (norm.by_batch) add_sums<T>(values, values, int64_t(lines) * s.out.width, channels, mine);
         });
       }
@@ -197,7 +199,8 @@ class Backward {
             fetch(yn + (i + lines) * line, lines * line);
           }
           if (n + 1 < last) fetch_lines(xn + s.in.size(), s.in.size(), i, lines, s.out.height);
-          fetch_to_write(to + n * s.in.size() + s.in.size() / s.out.height * i, s.in.size() / s.out.height * lines);
+          const size_t share = s.in.size() / s.out.height;  // of gx, which is written at the end
+          fetch_to_write(to + n * s.in.size() + share * i, share * lines);
           place_gradient<T>(gn + i * line, yn + i * line, c3, factor, {lines, s.out.width / count, outputs * count}, line, 0, gradient.data());
           if (weights) {
             run_depthwise<T>(s, s.stride, {lines, s.out.width, channels}, input.data() + i * s.stride * row, taps.data(), middle.data());

@@ -22,7 +22,7 @@ template <class T>
 void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* out) {
   const int row = (in.width + 2 * border) * in.channels;
   const int count = scale ? pixels_in_vectors<T>(in.channels, in.width) : 1, channels = count * in.channels;
-  alignas(64) T wide[2 * 64 * kWidest<T> / 4];
+  alignas(64) T wide[2 * kMostInVectors<T>];
   if (count > 1) repeat(scale, 1, in.channels, count, wide), repeat(shift, 1, in.channels, count, wide + channels);
   std::memset(out, 0, sizeof(T) * border * row);
   std::memset(out + static_cast<size_t>(border + in.height) * row, 0, sizeof(T) * border * row);
@@ -117,8 +117,8 @@ void dense_of(const T* padded, W window, const T* weight, Plane out, T* to) {
 }
 
 // Dense convolution of stride 1 of a padded image; `out` is not padded. With few channels the
-// loop is twice as fast if the compiler knows their number, and still faster with 36 and 72, those of
-// the papers' networks.
+// loop is twice as fast if the compiler knows their number; with 36 and 72, those of the papers'
+// networks, a tenth or two faster. With others it knows that a window is one pixel.
 template <class T>
 void dense(const T* padded, int inputs, int kernel, const T* weight, Plane out, T* to) {
 #if TUNE_NAS_SHUFFLES
@@ -221,7 +221,7 @@ inline void depthwise_tile(const T* in, int row, const T* weight, int channels, 
 #pragma GCC unroll 32
     for (int j = 0; j <= (P - 1) * S + (K - 1) * D; j++) {
       Vec<T, L> column = load<T, L>(in + ky * D * row + j * channels);
-      in_register(column);
+      in_register<T, L>(column);
 #pragma GCC unroll 5
       for (int kx = 0; kx < K; kx++) {
         const int p = (j - kx * D) / S;
@@ -245,7 +245,7 @@ inline void depthwise_two_lines(const T* in, int row, const T* weight, int chann
 #pragma GCC unroll 16
     for (int j = 0; j < P + 2; j++) {
       Vec<T, L> column = load<T, L>(in + y * row + j * channels);
-      in_register(column);
+      in_register<T, L>(column);
 #pragma GCC unroll 2
       for (int r = 0; r < 2; r++)
 #pragma GCC unroll 3
@@ -270,7 +270,7 @@ void depthwise(const T* padded, int row, const T* weight, Plane out, T* to) {
     const int line_step = out.width * channels;
     int y = 0;
     if constexpr (K == 3 && S == 1 && D == 1 && kPixels == 8)  // 32 registers
-      for (; out.width % 8 == 0 && y + 2 <= out.height; y += 2)
+      for (const int end = out.width % 8 == 0 ? out.height / 2 * 2 : 0; y < end; y += 2)
         for (int x = 0; x < out.width; x += 8)
           depthwise_two_lines<T, L, 8>(padded + static_cast<size_t>(y) * row + x * channels + c, row, weight + c, channels, to + static_cast<size_t>(y) * line_step + x * channels + c, line_step);
     for (; y < out.height; y++) {
@@ -299,7 +299,7 @@ inline void depthwise_weights_tile(const T* in, int row, const T* g, int step, i
 #pragma GCC unroll 32
     for (int j = 0; j <= (P - 1) * S + (K - 1) * D; j++) {
       Vec<T, L> column = load<T, L>(in + r * D * row + j * channels);
-      in_register(column);
+      in_register<T, L>(column);
 #pragma GCC unroll 5
       for (int kx = 0; kx < K; kx++) {
         const int p = (j - kx * D) / S;
