@@ -11,7 +11,7 @@ seconds are also given for a search epoch of CIFAR-10.
 
     python benchmarks/steps.py --output benchmarks/results/steps.json --docs docs/speed.md
 
-Each method is measured in a process of its own. The output is written after each method; with
+Each method is measured in a separate process. The output is written after each method; with
 --resume, methods in the output are not repeated.
 """
 
@@ -221,7 +221,7 @@ def measure(name: str, batch_size: int, options: argparse.Namespace) -> dict[str
 
 
 def measure_alone(name: str, batch_size: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what `measure` returns in a process of its own.
+    """Return what `measure` returns in a separate process.
 
     The loaders of `published` fork their workers in each step. That takes longer the more memory a
     process has: after the supernets of other methods, a step of GDAS took 1.6 times as long.

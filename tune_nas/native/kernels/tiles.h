@@ -118,7 +118,7 @@ void dense_of(const T* padded, W window, const T* weight, Plane out, T* to) {
 
 // Dense convolution of stride 1 of a padded image; `out` is not padded. With few channels the
 // loop is twice as fast if the compiler knows their number; with 36 and 72, those of the papers'
-// networks, a tenth or two faster. With others it knows that a window is one pixel.
+// networks, a tenth or two faster. Of others it knows that a pointwise window is one pixel.
 template <class T>
 void dense(const T* padded, int inputs, int kernel, const T* weight, Plane out, T* to) {
 #if TUNE_NAS_SHUFFLES
