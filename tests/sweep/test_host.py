@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from tune_nas.config import TrialConfig
-from tune_nas.errors import CheckpointError, ConfigError
+from tune_nas.errors import CheckpointError, ConfigError, StorageError
 from tune_nas.library import with_overrides
 from tune_nas.search import Search
 from tune_nas.sweep import RunOptions, run_sweep
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.ray.cluster import searches_per_process, trials_at_once
-from tune_nas.sweep.ray.search_worker import hosting
-from tune_nas.sweep.ray.shared_process import SharedProcessTrainable
+from tune_nas.sweep.ray.search_worker import SearchWorker, hosting
+from tune_nas.sweep.ray.shared_process import Lease, SharedProcessTrainable
 from tune_nas.sweep.resolve import load_sweep
 
 TINY: dict[str, Any] = {
@@ -86,11 +86,13 @@ def test_a_trial_outlives_its_host_and_checkpoints_hold_it_alone(
             return Hosted({"job": job.to_dict(), "resume_from": [], "recorded": 0})
 
         running = [start(job) for job in jobs]
-        assert ray.get(hosts[0].free.remote()) == 0
         for trainable, job in zip(running, jobs, strict=True):
             trainable.step()
             (tmp_path / job.id / "checkpoint_000000").mkdir(parents=True)
             trainable.save_checkpoint(str(tmp_path / job.id / "checkpoint_000000"))
+        assert ray.get(hosts[0].free.remote()) == 0
+        start(jobs[1]).stop()  # a process that Ray has started, and then does not need
+        assert ray.get(hosts[0].free.remote()) == 0
         running[1].cleanup()
         assert ray.get(hosts[0].free.remote()) == 1
         ray.kill(hosts[0], no_restart=False)
@@ -117,18 +119,60 @@ def test_a_slot_is_free_once_its_trial_has_left_or_was_not_heard_of(
     trials = [with_overrides(TINY, {"seed": seed}) for seed in (1, 2)]
     one, two = (Job(f"search-{t.seed}", "search", "search", t) for t in trials)
     host = module.SearchWorker(1)
-    assert host.acquire(one) is not None and host.free() == 0
-    assert host.acquire(two) is None
-    again = host.acquire(one)  # its own process was lost
+    first, second, other = Lease.new(one.id), Lease.new(one.id), Lease.new(two.id)
+    assert host.acquire(one, first) is not None and host.free() == 0
+    assert host.acquire(two, other) is None
+    again = host.acquire(one, second)  # its own process was lost
     assert again is not None and again.epoch == 0
-    host.release(one.id)
+    host.release(second)
     broken = replace(two, trial=with_overrides(two.trial, {"start_from": "/nowhere"}))
     with pytest.raises(CheckpointError):
-        host.acquire(broken)
+        host.acquire(broken, other)
     assert host.free() == 1
-    assert host.acquire(two) is not None and host.free() == 0
+    assert host.acquire(two, other) is not None and host.free() == 0
     later = module.time.monotonic() + 2 * module._LONGEST_PAUSE
     monkeypatch.setattr(module.time, "monotonic", lambda: later)
+    assert host.free() == 1
+
+
+def test_a_late_request_of_an_earlier_process_does_not_touch_the_slot_of_the_next() -> None:
+    """Ray stops the process of a failed trial while the next one starts."""
+    job = Job("search-1", "search", "search", with_overrides(TINY, {}))
+    host = SearchWorker(2)
+    earlier, now = Lease.new(job.id), Lease.new(job.id)
+    assert host.acquire(job, earlier) is not None
+    host.run_epoch(earlier)
+    state = host.files(earlier)
+    assert host.acquire(job, now) is not None and host.free() == 1
+    host.restore(now, state)
+    host.release(earlier)
+    host.release_others(now)  # sent before `acquire`, and run after it
+    assert host.free() == 1
+    found, progress = host.run_epoch(now)
+    assert_same([found], truth(job.trial)[1:2])
+    assert progress.epoch == 2
+    for late in (host.run_epoch, host.files):
+        with pytest.raises(StorageError, match="slot of trial search-1 was released") as raised:
+            late(earlier)
+        assert raised.value.passing  # a retry may succeed
+    assert host.free() == 1
+
+
+def test_a_slot_that_is_released_during_an_epoch_is_free_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = Job("search-1", "search", "search", with_overrides(TINY, {}))
+    host = SearchWorker(1)
+    earlier, now = Lease.new(job.id), Lease.new(job.id)
+    host.acquire(job, earlier)
+    run_epoch = Search.run_epoch
+
+    def meanwhile(search: Search, *arguments: Any) -> dict[str, float]:
+        host.release_others(now)
+        return run_epoch(search, *arguments)
+
+    monkeypatch.setattr(Search, "run_epoch", meanwhile)
+    assert host.run_epoch(earlier)[1].epoch == 1
     assert host.free() == 1
 
 
@@ -144,6 +188,7 @@ def test_what_a_search_in_a_host_raises_is_said_in_its_own_words(
 
         job = Job("search-0", "search", "search", trial)
         trainable = Hosted({"job": job.to_dict(), "resume_from": [], "recorded": 0})
+        trainable.step()
         with pytest.raises(CheckpointError, match="no whole checkpoint"):
             trainable._learner.load(tmp_path)
 

@@ -76,17 +76,30 @@ class TrialEpochs:
         return task.build(self._job.trial, self._job.inputs)
 
     def setup(self, config: TrialSetup, task: Task | None = None) -> None:
-        """Build everything from the config, and resume where an earlier session stopped.
+        """Note the trial; its first step or checkpoint builds everything, and resumes it.
 
-        An error is raised by the first step: Ray retries a trial whose step fails, but not one that
-        fails here in a process that it takes over from another trial.
+        Ray may start a process for a trial, then run it in one that another trial has left, and
+        stop the first without a step: that one must not touch what the trial uses elsewhere. And
+        Ray retries a trial whose step fails, but not one that fails here in a process that it
+        takes over from another trial.
 
         Args:
             config: The trial, and where it continues.
             task: Task that builds the learner; None for the task that the job names.
         """
         self.cleanup()
+        self._unbuilt: tuple[TrialSetup, Task | None] | None = (config, task)
         self._failure: Exception | None = None
+
+    def _build(self) -> None:
+        """Build everything, and resume where an earlier session stopped; once.
+
+        The next step raises an error of this.
+        """
+        if self._unbuilt is None:
+            return
+        config, task = self._unbuilt
+        self._unbuilt = None
         try:
             self._set_up(config, task)
         except Exception as error:
@@ -120,6 +133,7 @@ class TrialEpochs:
         Args:
             on_step: Called after each step of the epoch, as by `Learner.run_epoch`.
         """
+        self._build()
         if self._failure is not None:
             raise self._failure
         if self._reported == len(self._reports):
@@ -163,6 +177,7 @@ class TrialEpochs:
         If none is intact, the trial starts again, with the same results. Each damaged checkpoint
         is warned of.
         """
+        self._build()
         if self._failure is not None:
             return
         newest = Path(checkpoint)

@@ -16,13 +16,14 @@ from contextlib import contextmanager
 import ray
 import torch
 
+from tune_nas.errors import StorageError
 from tune_nas.learner import Learner
 from tune_nas.runtime import resolve_device
 from tune_nas.search.capture import capture_for
 from tune_nas.search.together import Together
 from tune_nas.sweep.jobs import Job
 from tune_nas.sweep.ray.remote_learner import LearnerProgress, branch, checkpoint_files, restore
-from tune_nas.sweep.ray.shared_process import WAITING_CPUS, Host
+from tune_nas.sweep.ray.shared_process import WAITING_CPUS, Host, Lease
 from tune_nas.sweep.reports_file import Report
 from tune_nas.tasks import Task, find_task
 
@@ -43,103 +44,133 @@ class SearchWorker:
         self._slots, self._task = slots, task
         self._lock = threading.Lock()
         self._together: Together | None = None
-        self._searches: dict[str, Learner] = {}
+        self._searches: dict[Lease, Learner] = {}
         self._threads = 1  # of a trial
-        self._used: dict[str, float] = {}  # by slot: time of last use; infinite while in use
+        self._used: dict[Lease, float] = {}  # time of last use; infinite while in use
 
     def free(self) -> int:
         """Return the number of free slots."""
         with self._lock:
-            for trial, used in list(self._used.items()):
+            for lease, used in list(self._used.items()):
                 if time.monotonic() - used > _LONGEST_PAUSE:
-                    self._release(trial)
+                    self._release(lease)
             return self._slots - len(self._used)
 
-    def acquire(self, job: Job) -> LearnerProgress | None:
+    def acquire(self, job: Job, lease: Lease) -> LearnerProgress | None:
         """Build the search of a job, in the slot that its trial may have had before.
+
+        Args:
+            job: The job.
+            lease: How its process names the slot from now on.
 
         Returns:
             Its progress; None if no slot is free.
         """
         runtime = job.trial.runtime
         with self._lock:  # searches that start together must take part in the same passes
-            self._release(job.id)
+            self._release_others(lease)
             if len(self._used) >= self._slots:
                 return None
-            self._used[job.id] = math.inf
+            self._used[lease] = math.inf
             self._threads = runtime.threads
             if self._together is None:
                 self._together = Together(capture_for(runtime, resolve_device(runtime.device)))
         try:
-            with self._using(job.id):
+            with self._using(lease):
                 task = self._task or find_task(job.task)
-                self._searches[job.id] = task.build(job.trial, job.inputs, self._together)
-                return self._progress(job.id)
+                search = task.build(job.trial, job.inputs, self._together)
+                with self._lock:
+                    if lease in self._used:  # it may have been released meanwhile
+                        self._searches[lease] = search
+                return LearnerProgress.of(search)
         except BaseException:
-            self.release(job.id)
+            self.release(lease)
             raise
 
-    def run_epoch(self, trial: str) -> tuple[dict[str, object], LearnerProgress]:
-        """Run an epoch of a trial's search, together with those of other trials."""
-        search = self._searches[trial]
+    def run_epoch(self, lease: Lease) -> tuple[dict[str, object], LearnerProgress]:
+        """Run an epoch of a trial's search, together with those of other trials.
+
+        Raises:
+            StorageError: If the slot was released; here and in the methods below.
+        """
+        search = self._search(lease)
         assert self._together is not None
         torch.set_num_threads(self._slots * self._threads)
-        with self._using(trial), self._together.attended():
+        with self._using(lease), self._together.attended():
             metrics = dict(search.run_epoch())
-        return metrics, self._progress(trial)
+        return metrics, LearnerProgress.of(search)
 
-    def files(self, trial: str) -> dict[str, bytes]:
+    def files(self, lease: Lease) -> dict[str, bytes]:
         """Return the checkpoint files of a trial's search."""
-        with self._using(trial):
-            return checkpoint_files(self._searches[trial])
+        search = self._search(lease)
+        with self._using(lease):
+            return checkpoint_files(search)
 
-    def restore(self, trial: str, files: Mapping[str, bytes]) -> LearnerProgress:
+    def restore(self, lease: Lease, files: Mapping[str, bytes]) -> LearnerProgress:
         """Resume a trial's search from a checkpoint.
 
         Raises:
             CheckpointError: If it is damaged.
         """
-        with self._using(trial):
-            restore(self._searches[trial], files)
-        return self._progress(trial)
+        search = self._search(lease)
+        with self._using(lease):
+            restore(search, files)
+        return LearnerProgress.of(search)
 
     def branch(
-        self, trial: str, files: Mapping[str, bytes], reports: Sequence[Report]
+        self, lease: Lease, files: Mapping[str, bytes], reports: Sequence[Report]
     ) -> tuple[list[Report], LearnerProgress]:
         """Start a trial's search from another trial's checkpoint.
 
         Raises:
             CheckpointError: If it is damaged, or the trials are not the same so far.
         """
-        with self._using(trial):
-            own = branch(self._searches[trial], files, reports)
-        return own, self._progress(trial)
+        search = self._search(lease)
+        with self._using(lease):
+            own = branch(search, files, reports)
+        return own, LearnerProgress.of(search)
 
-    def release(self, trial: str) -> None:
+    def release(self, lease: Lease) -> None:
         """Remove a trial's search and release its slot."""
         with self._lock:
-            self._release(trial)
+            self._release(lease)
 
-    def _release(self, trial: str) -> None:
-        self._searches.pop(trial, None)
-        self._used.pop(trial, None)
+    def release_others(self, lease: Lease) -> None:
+        """Release the slots of other processes of the trial: they are lost, or being stopped."""
+        with self._lock:
+            self._release_others(lease)
+
+    def _release(self, lease: Lease) -> None:
+        self._searches.pop(lease, None)
+        self._used.pop(lease, None)
+
+    def _release_others(self, lease: Lease) -> None:
+        for other in list(self._used):
+            if other.trial == lease.trial and other != lease:
+                self._release(other)
 
     @contextmanager
-    def _using(self, trial: str) -> Iterator[None]:
+    def _using(self, lease: Lease) -> Iterator[None]:
         """Keep a trial's slot within the block, however long that takes."""
-        self._note_use(trial, math.inf)
+        self._note_use(lease, math.inf)
         try:
             yield
         finally:
-            self._note_use(trial, time.monotonic())
+            self._note_use(lease, time.monotonic())
 
-    def _note_use(self, trial: str, when: float) -> None:
+    def _note_use(self, lease: Lease, when: float) -> None:
         with self._lock:
-            if trial in self._used:  # it may have been released meanwhile
-                self._used[trial] = when
+            if lease in self._used:  # it may have been released meanwhile
+                self._used[lease] = when
 
-    def _progress(self, trial: str) -> LearnerProgress:
-        return LearnerProgress.of(self._searches[trial])
+    def _search(self, lease: Lease) -> Learner:
+        with self._lock:
+            if lease in self._searches:
+                return self._searches[lease]
+        raise StorageError(
+            f"the slot of trial {lease.trial} was released, as another process of the trial took "
+            f"its place or none was heard of for {_LONGEST_PAUSE:.0f} s; a retry takes a new slot"
+        )
 
 
 @contextmanager

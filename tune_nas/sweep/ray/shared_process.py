@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import ray
 from ray.exceptions import RayActorError
@@ -23,6 +24,26 @@ _PATIENCE = 10.0  # seconds; a process that does not answer within them is lost
 _PAUSE = 1.0  # seconds before searching for a free slot again
 
 
+class Lease(NamedTuple):
+    """A slot of a host, as one process of a trial holds it.
+
+    Requests to a host may run late and in another order, and Ray stops the process of a failed
+    trial while the next one starts. What names the trial alone could release the slot of the next.
+
+    Attributes:
+        trial: Id of the trial.
+        token: Unique for each learner that a process of the trial makes.
+    """
+
+    trial: str
+    token: str
+
+    @classmethod
+    def new(cls, trial: str) -> Lease:
+        """Return a lease for a new learner of a trial."""
+        return cls(trial, uuid.uuid4().hex)
+
+
 class Host(Protocol):
     """The actor of a `SearchWorker`."""
 
@@ -33,6 +54,7 @@ class Host(Protocol):
     restore: Method
     branch: Method
     release: Method
+    release_others: Method
 
 
 class HostedSearch:
@@ -40,21 +62,21 @@ class HostedSearch:
 
     Args:
         host: The actor.
-        trial: Id of the search's trial.
+        lease: The slot of the search.
     """
 
-    def __init__(self, host: Host, trial: str) -> None:
-        self._host, self._trial = host, trial
+    def __init__(self, host: Host, lease: Lease) -> None:
+        self._host, self._lease = host, lease
 
     def run_epoch(self) -> tuple[Mapping[str, object], LearnerProgress]:
         """Run one epoch, and return its metrics and the progress."""
         found: tuple[Mapping[str, object], LearnerProgress]
-        found = answer(self._host.run_epoch.remote(self._trial))
+        found = answer(self._host.run_epoch.remote(self._lease))
         return found
 
     def files(self) -> dict[str, bytes]:
         """Return the files of a checkpoint."""
-        files: dict[str, bytes] = answer(self._host.files.remote(self._trial))
+        files: dict[str, bytes] = answer(self._host.files.remote(self._lease))
         return files
 
     def restore(self, files: dict[str, bytes]) -> LearnerProgress:
@@ -63,7 +85,7 @@ class HostedSearch:
         Raises:
             CheckpointError: If it is damaged.
         """
-        progress: LearnerProgress = answer(self._host.restore.remote(self._trial, files))
+        progress: LearnerProgress = answer(self._host.restore.remote(self._lease, files))
         return progress
 
     def branch(
@@ -75,12 +97,12 @@ class HostedSearch:
             CheckpointError: If it is damaged, or the trials are not the same so far.
         """
         found: tuple[list[Report], LearnerProgress]
-        found = answer(self._host.branch.remote(self._trial, files, reports))
+        found = answer(self._host.branch.remote(self._lease, files, reports))
         return found
 
     def release(self) -> None:
         """Release its slot; once this returns, the slot is free."""
-        ray.wait([self._host.release.remote(self._trial)], timeout=_PATIENCE)
+        ray.wait([self._host.release.remote(self._lease)], timeout=_PATIENCE)
 
 
 class SharedProcessTrainable(EpochTrainable):
@@ -93,24 +115,25 @@ class SharedProcessTrainable(EpochTrainable):
         start_workers: StartWorkers | None = None,
         hosts: Sequence[Host] = (),
     ) -> None:
-        """Take a slot at the host with the most free slots, and start or resume there.
-
-        If there is none, because hosts are lost, wait for one.
-        """
+        """Note the trial, as `TrialEpochs.setup`, and the processes that share their searches."""
         self._hosts = hosts
         super().setup(config, task, start_workers)
 
     def make_learner(self) -> Learner:
-        """Return the search, in its host's process."""
+        """Return the search, in the process of the host with the most free slots.
+
+        If there is none, because hosts are lost, wait for one.
+        """
+        lease = Lease.new(self._job.id)
         # a lost process of the same trial could not release its slot
-        left = [host.release.remote(self._job.id) for host in self._hosts]
+        left = [host.release_others.remote(lease) for host in self._hosts]
         ray.wait(left, num_returns=len(left), timeout=_PATIENCE)
         while True:
             for host in hosts_with_free_slots(self._hosts):
                 with suppress(RayActorError):  # it is lost
-                    progress = answer(host.acquire.remote(self._job))
+                    progress = answer(host.acquire.remote(self._job, lease))
                     if progress is not None:
-                        return RemoteLearner(HostedSearch(host, self._job.id), progress)
+                        return RemoteLearner(HostedSearch(host, lease), progress)
             time.sleep(_PAUSE)
 
 

@@ -40,7 +40,7 @@ class EpochTrainable(TrialEpochs, Trainable):  # type: ignore[misc]
         task: Task | None = None,
         start_workers: StartWorkers | None = None,
     ) -> None:
-        """Build everything from the config, and resume where an earlier session stopped.
+        """Note the trial, as `TrialEpochs.setup`.
 
         Args:
             config: The trial, and where it continues.
@@ -51,7 +51,7 @@ class EpochTrainable(TrialEpochs, Trainable):  # type: ignore[misc]
         super().setup(config, task)
 
     def reset_config(self, new_config: TrialSetup) -> bool:
-        """Switch to another trial: rebuild everything in the existing process."""
+        """Switch to another trial, in the existing process."""
         self.setup(new_config)
         return True
 
