@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sweep"))
 
@@ -68,6 +69,7 @@ def test_runs_as_json_filtered_and_sorted(command_line, plans: dict[str, Any]) -
         "metric": "valid_accuracy",
         "trial_id": "search-00000",
         "is_final": True,
+        "mode": "max",
     }
     assert [run["name"] for run in command_line.json("runs", "--sort", "best")][:2] == [
         "done",
@@ -82,6 +84,21 @@ def test_runs_as_json_filtered_and_sorted(command_line, plans: dict[str, Any]) -
     shutil.rmtree("runs")
     assert command_line.ok("runs") == f"no runs in {command_line.folder}/runs yet\n"
     assert command_line.json("runs") == []
+
+
+def test_of_losses_the_lowest_is_best(command_line) -> None:
+    root = command_line.folder / "runs"
+    for name, loss in (("high", 2.0), ("low", 1.0)):
+        trials = [(f"search-{n:05}", "finished", {"valid_loss": loss + n}) for n in range(2)]
+        store_run(root, name, trials, status="finished")
+        file = root / name / "sweep.yaml"
+        own = {"metric": "valid_loss", "mode": "min"}
+        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **own}))
+    found = command_line.json("runs", "--sort", "best")
+    assert [(run["name"], run["best"]["value"], run["best"]["mode"]) for run in found] == [
+        ("low", 1.0, "min"),
+        ("high", 2.0, "min"),
+    ]
 
 
 def test_the_trials_of_a_run(command_line, plans: dict[str, Any]) -> None:

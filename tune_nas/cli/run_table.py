@@ -72,7 +72,9 @@ def _sorted(runs: Sequence[RunSummary], by: str) -> list[RunSummary]:
 
 
 def _rank(best: Best | None) -> tuple[bool, str, float]:
-    return (True, "", 0.0) if best is None else (False, best.metric, -best.value)
+    if best is None:
+        return (True, "", 0.0)
+    return (False, best.metric, best.value if best.mode == "min" else -best.value)
 
 
 def _rounded(best: Best | None) -> Best | None:

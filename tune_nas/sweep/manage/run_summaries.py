@@ -52,12 +52,14 @@ class Best:
         metric: Its metric.
         trial_id: The trial that has it.
         is_final: Whether that trial ran to its end; else none has yet.
+        mode: Whether the best is the highest (``max``) or the lowest value (``min``).
     """
 
     value: float
     metric: str
     trial_id: str
     is_final: bool
+    mode: str = "max"
 
 
 @dataclass(frozen=True)
@@ -226,4 +228,4 @@ def best_of(trials: Sequence[TrialState], by: Ranking) -> Best | None:
     if not known:
         return None
     best = choose(final or known, key=lambda trial: trial.metrics[key])
-    return Best(best.metrics[key], metric, best.trial_id, bool(final))
+    return Best(best.metrics[key], metric, best.trial_id, bool(final), by.mode)
