@@ -250,7 +250,7 @@ def test_what_is_not_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     run(tmp_path, "second", reuse=True, **one)
     assert len(epochs_run(ran)) == EPOCHS
     with monkeypatch.context() as patch:
-        patch.setattr("tune_nas.sweep.made_with.RESULTS_VERSION", 2)
+        patch.setattr("tune_nas.sweep.made_with.RESULTS_VERSION", -1)
         run(tmp_path, "of-another-version", reuse=True, **one)
     assert len(epochs_run(ran)) == 2 * EPOCHS
     for checkpoints in tmp_path.glob("runs/*/search/search-*"):

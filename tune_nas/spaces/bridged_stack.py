@@ -13,7 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from tune_nas.native import Bridge, bridge_of, bridges, kernels_for
+from tune_nas.layers.primitives import ResidualReduction
+from tune_nas.native import Bridge, Chain, bridge_of, bridges, kernels_for, mix, stages_of
 from tune_nas.spaces.backbone import Backbone, Block
 
 RunParts = Callable[[int, list[Tensor]], list[Tensor]]
@@ -69,7 +70,7 @@ class BridgedStack:
                 inputs = [self._enter(index, number, places) for number in range(len(places))]
                 out = Place(run(index, inputs))
             else:
-                out = Place([block(places[-1].whole)])
+                out = Place([_reduced(block, places[-1].whole)])
             places = [*places[1:], out]
             if index == backbone.tap:
                 tapped = out
@@ -91,3 +92,13 @@ class BridgedStack:
             found = bridges(place.parts, [self._bridges[reader] for reader in readers])
             place.bridged.update(zip(readers, found, strict=True))
         return place.bridged.pop((index, number))
+
+
+def _reduced(block: nn.Module, x: Tensor) -> Tensor:
+    """Return the output of a residual reduction for x; its last convolution is by the kernels."""
+    if isinstance(block, ResidualReduction) and kernels_for(x):
+        stages = stages_of(block.second)
+        if stages is not None:
+            return mix(block.shortcut(x), [], [Chain(block.first(x), stages, x.new_ones(()))])
+    out: Tensor = block(x)
+    return out

@@ -233,7 +233,7 @@ class Supernet(nn.Module):
             out: Tensor = self._body(block)(inputs, own, draws, self.skip_dropout, self.drop_path)
             return out
 
-        if self._implementation == "fast" and x.device.type == "cpu" and self.backbone.share_relu:
+        if self._implementation == "fast" and x.device.type == "cpu":
             last, _ = self._stack.run(x, partial(self._run_parts, weights=weights, draws=draws))
             return self.backbone.classify(last.whole)
         features, _ = self.backbone.features(x, run)

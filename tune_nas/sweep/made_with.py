@@ -8,7 +8,7 @@ from importlib.metadata import version
 from tune_nas.config import TrialConfig
 from tune_nas.version import __version__
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """To be raised with any change after which a trial may have other results than before."""
 
 

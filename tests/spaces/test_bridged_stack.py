@@ -1,0 +1,53 @@
+"""What the kernels run of a stack beside its cells."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tune_nas.layers.primitives import ResidualReduction
+from tune_nas.native import build_kernels
+from tune_nas.spaces import bridged_stack
+
+EXACT = 1e-12
+
+
+def assert_near(found: Tensor, expected: Tensor) -> None:
+    assert float((found - expected).abs().max()) <= EXACT * float(expected.abs().max())
+
+
+@pytest.mark.skipif(not build_kernels(), reason="kernels cannot be compiled")
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("channels", "side"), [(4, 5), (16, 8)])
+def test_the_last_convolution_of_a_residual_reduction_is_by_the_kernels(
+    channels: int, side: int, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    plain = ResidualReduction(channels, 2 * channels, nn.BatchNorm2d).double().train(training)
+    ours = copy.deepcopy(plain)
+    ran = []
+    mix = bridged_stack.mix
+    monkeypatch.setattr(bridged_stack, "mix", lambda *given: ran.append(1) or mix(*given))
+    x = torch.randn(3, channels, side, side, dtype=torch.float64, requires_grad=True)
+    outputs = [plain(x), bridged_stack._reduced(ours, x)]
+    assert ran == [1]
+    assert_near(outputs[1], outputs[0])
+    g = torch.randn_like(outputs[0])
+    gradients = [
+        torch.autograd.grad(output, [x, *block.parameters()], g)
+        for output, block in zip(outputs, (plain, ours), strict=True)
+    ]
+    for found, expected in zip(gradients[1], gradients[0], strict=True):
+        assert_near(found, expected)
+    for found, expected in zip(ours.buffers(), plain.buffers(), strict=True):
+        assert_near(found.double(), expected.double())
+
+
+def test_without_kernels_a_reduction_is_torchs() -> None:
+    block = ResidualReduction(3, 6, nn.BatchNorm2d).double()
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64)  # 3 channels: no kernels
+    expected = copy.deepcopy(block)(x)
+    assert torch.equal(bridged_stack._reduced(block, x), expected)
