@@ -98,31 +98,27 @@ class TrialEpochs:
         """
         if self._unbuilt is None:
             return
-        config, task = self._unbuilt
+        config, self._task = self._unbuilt
         self._unbuilt = None
         try:
-            self._set_up(config, task)
+            self._folder = config.get("folder", "")
+            self._resume_from = config.get("resume_from", [])
+            self._job = _running(config, [*self._resume_from, self._folder])
+            self._notes: list[str] = []
+            self._reports: list[Report] = []
+            self._reported = 0
+            self._taken_from, self._taken = "", 0
+            self._saved: dict[str, bytes] = {}  # the last checkpoint, while its reports are made
+            self._branches = config.get("branches", [])
+            self._refused: set[str] = set()  # checkpoints of other trials that were tried in vain
+            self._keep, self._stops = config.get("keep", []), config.get("stops", [])
+            self._learner = self.make_learner()
+            self._made_with = made_with(self._job.trial)
+            self._recorded = config["recorded"]
+            if self._load_newest(()):
+                self._reported = _count_recorded(self._reports, self._recorded, self._learner)
         except Exception as error:
             self._failure = error
-
-    def _set_up(self, config: TrialSetup, task: Task | None) -> None:
-        self._folder = config.get("folder", "")
-        self._resume_from = config.get("resume_from", [])
-        self._job = _running(config, [*self._resume_from, self._folder])
-        self._task = task
-        self._notes: list[str] = []
-        self._reports: list[Report] = []
-        self._reported = 0
-        self._taken_from, self._taken = "", 0
-        self._saved: dict[str, bytes] = {}  # the last checkpoint, while its reports are made
-        self._branches = config.get("branches", [])
-        self._refused: set[str] = set()  # checkpoints of other trials that were tried in vain
-        self._keep, self._stops = config.get("keep", []), config.get("stops", [])
-        self._learner = self.make_learner()
-        self._made_with = made_with(self._job.trial)
-        self._recorded = config["recorded"]
-        if self._load_newest(()):
-            self._reported = _count_recorded(self._reports, self._recorded, self._learner)
 
     def cleanup(self) -> None:
         """Release what the learner uses in other processes: nothing."""

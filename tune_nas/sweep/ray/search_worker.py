@@ -42,7 +42,7 @@ class SearchWorker:
 
     def __init__(self, slots: int, task: Task | None = None) -> None:
         self._slots, self._task = slots, task
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._together: Together | None = None
         self._searches: dict[Lease, Learner] = {}
         self._threads = 1  # of a trial
@@ -53,7 +53,7 @@ class SearchWorker:
         with self._lock:
             for lease, used in list(self._used.items()):
                 if time.monotonic() - used > _LONGEST_PAUSE:
-                    self._release(lease)
+                    self.release(lease)
             return self._slots - len(self._used)
 
     def acquire(self, job: Job, lease: Lease) -> LearnerProgress | None:
@@ -68,7 +68,7 @@ class SearchWorker:
         """
         runtime = job.trial.runtime
         with self._lock:  # searches that start together must take part in the same passes
-            self._release_others(lease)
+            self.release_others(lease)
             if len(self._used) >= self._slots:
                 return None
             self._used[lease] = math.inf
@@ -133,21 +133,15 @@ class SearchWorker:
     def release(self, lease: Lease) -> None:
         """Remove a trial's search and release its slot."""
         with self._lock:
-            self._release(lease)
+            self._searches.pop(lease, None)
+            self._used.pop(lease, None)
 
     def release_others(self, lease: Lease) -> None:
         """Release the slots of other processes of the trial: they are lost, or being stopped."""
         with self._lock:
-            self._release_others(lease)
-
-    def _release(self, lease: Lease) -> None:
-        self._searches.pop(lease, None)
-        self._used.pop(lease, None)
-
-    def _release_others(self, lease: Lease) -> None:
-        for other in list(self._used):
-            if other.trial == lease.trial and other != lease:
-                self._release(other)
+            for other in list(self._used):
+                if other.trial == lease.trial and other != lease:
+                    self.release(other)
 
     @contextmanager
     def _using(self, lease: Lease) -> Iterator[None]:
