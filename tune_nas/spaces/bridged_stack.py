@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tune_nas.layers.primitives import ResidualReduction
-from tune_nas.native import Bridge, Chain, bridge_of, bridges, kernels_for, mix, stages_of
+from tune_nas.native import Bridge, Chain, Stage, bridge_of, bridges, kernels_for, mix, stages_of
 from tune_nas.spaces.backbone import Backbone, Block
 
 RunParts = Callable[[int, list[Tensor]], list[Tensor]]
@@ -40,7 +40,7 @@ class Place:
 
 
 class BridgedStack:
-    """Runs the stack of a backbone, with the bridges by the kernels where there are some.
+    """Runs the stack of a backbone; its bridges and reductions by the kernels where there are some.
 
     Args:
         backbone: The backbone, on a CPU; its parameters and statistics are used in place.
@@ -50,7 +50,12 @@ class BridgedStack:
         self._backbone = backbone
         self._modules = dict[tuple[int, int], nn.Module]()
         self._bridges = dict[tuple[int, int], Bridge]()
+        self._last_stages = dict[int, list[Stage]]()  # of the residual reductions
         for index, block in enumerate(backbone.blocks):
+            if isinstance(block, ResidualReduction):
+                stages = stages_of(block.second)
+                if stages is not None:
+                    self._last_stages[index] = stages
             if not isinstance(block, Block):
                 continue
             for number, module in enumerate(block.preprocess):
@@ -70,7 +75,7 @@ class BridgedStack:
                 inputs = [self._enter(index, number, places) for number in range(len(places))]
                 out = Place(run(index, inputs))
             else:
-                out = Place([_reduced(block, places[-1].whole)])
+                out = Place([self._reduce(index, places[-1].whole)])
             places = [*places[1:], out]
             if index == backbone.tap:
                 tapped = out
@@ -93,12 +98,12 @@ class BridgedStack:
             place.bridged.update(zip(readers, found, strict=True))
         return place.bridged.pop((index, number))
 
-
-def _reduced(block: nn.Module, x: Tensor) -> Tensor:
-    """Return the output of a residual reduction for x; its last convolution is by the kernels."""
-    if isinstance(block, ResidualReduction) and kernels_for(x):
-        stages = stages_of(block.second)
-        if stages is not None:
-            return mix(block.shortcut(x), [], [Chain(block.first(x), stages, x.new_ones(()))])
-    out: Tensor = block(x)
-    return out
+    def _reduce(self, index: int, x: Tensor) -> Tensor:
+        """Return the output of a residual reduction; its last convolution is by the kernels."""
+        block = self._backbone.blocks[index]
+        if index in self._last_stages and kernels_for(x):
+            assert isinstance(block, ResidualReduction)
+            chain = Chain(block.first(x), self._last_stages[index], x.new_ones(()))
+            return mix(block.shortcut(x), [], [chain])
+        out: Tensor = block(x)
+        return out

@@ -59,7 +59,7 @@ class Best:
     metric: str
     trial_id: str
     is_final: bool
-    mode: str = "max"
+    mode: str
 
 
 @dataclass(frozen=True)
