@@ -27,7 +27,7 @@ from tune_nas.sweep.sharing.shared_text import planned_line
 from tune_nas.tasks import Inputs, Task, find_task, task_of
 
 _STEPS = 3
-_PATIENCE = 15.0  # seconds of timing; slower steps are timed fewer times
+_PATIENCE = 15.0  # seconds of timing; of slower steps, one is timed
 
 
 class Estimate(dict[str, object]):
@@ -162,6 +162,9 @@ def epoch_seconds(
 ) -> tuple[float, int]:
     """Return the seconds of an epoch, estimated from a few steps, and the number of timed steps.
 
+    The first step is not timed, however slow steps are: it may compile kernels, which takes minutes
+    on a machine that has none.
+
     Args:
         task: The task of the trial.
         trial: The trial.
@@ -169,26 +172,20 @@ def epoch_seconds(
     """
     inputs = inputs or Inputs()
     task.check_memory(trial, inputs)
-    timed = library.with_overrides(trial, {"update.warmup": 0, "start_from": None})
-    learner, device = task.build(timed, inputs), resolve_device(trial.runtime.device)
+    without_warmup = library.with_overrides(trial, {"update.warmup": 0, "start_from": None})
+    learner, device = task.build(without_warmup, inputs), resolve_device(trial.runtime.device)
     on_gpu = device.type == "cuda"
     warm_up = WARM_UP + 1 if on_gpu else 1  # on a GPU until the step is captured
-    times: list[float] = []
+    ends: list[float] = []
     steps_of_epoch = 1
 
     def on_step(step: int, steps: int) -> None:
         nonlocal steps_of_epoch
         steps_of_epoch = steps
-        now = time.perf_counter()
-        if not times and now - began > _PATIENCE:  # the first step, which is slower, must do
-            times.extend((began, now))
-            raise _EnoughError
-        if step < warm_up:
-            return
         if on_gpu:
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter())
-        if len(times) > _STEPS or (len(times) > 1 and now - began > _PATIENCE):
+        ends.append(time.perf_counter())
+        if len(ends) == warm_up + _STEPS or (len(ends) > 1 and ends[-1] - ends[0] > _PATIENCE):
             raise _EnoughError
 
     began = time.perf_counter()
@@ -197,6 +194,11 @@ def epoch_seconds(
     except _EnoughError:
         pass
     else:
-        return time.perf_counter() - began, steps_of_epoch
+        whole = time.perf_counter() - began
+        if len(ends) > 1:  # with a first step as long as the second
+            whole -= ends[0] - began - (ends[1] - ends[0])
+        return whole, steps_of_epoch
+    timed = ends[warm_up - 1 :] if len(ends) > warm_up else ends[-2:]
     # Validation, which is not timed, is about a third of the passes.
-    return (times[-1] - times[0]) / (len(times) - 1) * steps_of_epoch * 1.3, len(times) - 1
+    steps = len(timed) - 1
+    return (timed[-1] - timed[0]) / steps * steps_of_epoch * 1.3, steps
