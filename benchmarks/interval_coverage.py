@@ -1,10 +1,13 @@
-"""Measure how often the 95 % interval of the reports contains the mean of a normal distribution.
+"""Measure how often the 95 % intervals of the reports contain the true value, for normal data.
 
     python benchmarks/interval_coverage.py
 
-For each number of values n, 4,000 samples of a normal distribution. The interval of Student's t,
-which is exact for normal data, is printed beside it. `tune_nas.report.bootstrap.COVERAGE` has the
-shares that this prints.
+The interval of a mean, for each number of values n, in 4,000 samples of a normal distribution.
+The interval of Student's t, which is exact for normal data, is printed beside it.
+`tune_nas.report.bootstrap.COVERAGE` has the shares that this prints.
+
+The interval of a probability of improvement θ, in 4,000 pairs of samples of n values, one of them
+shifted such that θ = Φ(shift / √2).
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ import numpy as np
 from scipy import stats
 
 from tune_nas.report.bootstrap import COVERAGE, bootstrap_interval
+from tune_nas.report.improvement import improvement_interval, probability_of_improvement
 
 SAMPLES = 4_000
+PROBABILITIES = (0.5, 0.8, 0.95, 0.99)
 
 
 def covered(n: int, samples: int = SAMPLES) -> tuple[float, float]:
@@ -29,6 +34,18 @@ def covered(n: int, samples: int = SAMPLES) -> tuple[float, float]:
     return bootstrap / samples, float((np.abs(values.mean(axis=1)) <= half).mean())
 
 
+def covered_improvement(n: int, theta: float, samples: int = SAMPLES) -> float:
+    """Return the share of pairs of samples of n values whose interval contains θ."""
+    generator = np.random.default_rng(n)
+    values = generator.normal(math.sqrt(2) * stats.norm.ppf(theta), size=(samples, n)).tolist()
+    others = generator.normal(size=(samples, n)).tolist()
+    found = 0
+    for one, other in zip(values, others, strict=True):
+        low, high = improvement_interval(probability_of_improvement(one, other), n, n)
+        found += low <= theta <= high
+    return found / samples
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -38,6 +55,11 @@ def main() -> None:
     for n in COVERAGE:
         bootstrap, exact = covered(n)
         print(f"| {n} | {100 * bootstrap:.1f} % | {100 * exact:.1f} % |", flush=True)
+    print("\n| n | " + " | ".join(f"θ = {theta}" for theta in PROBABILITIES) + " |")
+    print("|---:" * (1 + len(PROBABILITIES)) + "|")
+    for n in (3, 5, 10, 20):
+        shares = [f"{100 * covered_improvement(n, theta):.1f} %" for theta in PROBABILITIES]
+        print(f"| {n} | {' | '.join(shares)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,13 @@ def test_the_formats_agree(command_line, stored: Path) -> None:
     assert page.endswith("\n") and not page.endswith("\n\n")
 
 
+def test_a_baseline(command_line, stored: Path) -> None:
+    out = command_line.ok("report", "before", "--baseline", "update.lambda=0.5")
+    assert "nothing can be compared with the baseline, λ = 0.5" in out
+    other = command_line.ok("report", "before", "--baseline", "update.lambda=2")  # is running
+    assert "the baseline, λ = 2, has no value that can be compared" in other
+
+
 def test_nothing_is_written(command_line, stored: Path) -> None:
     before = {path: path.read_bytes() for path in stored.rglob("*") if path.is_file()}
     command_line.ok("report", "before")
@@ -88,6 +95,14 @@ def test_a_format_of_the_user(command_line, stored: Path) -> None:
         (
             ("before", "--output", "runs", "--format", "html"),
             "--output is 'runs', which is a folder; name a file in it",
+        ),
+        (
+            ("before", "--baseline", "update.order=1"),
+            "--baseline of 'before' has 'update.order', but the sweep varies update.lambda",
+        ),
+        (
+            ("before", "--baseline", "update.lambda"),
+            "'update.lambda' is not an assignment; write KEY=VALUE, e.g. update.lambda=0.3",
         ),
         (("other",), "'other' is not a run in {runs}; see `tune-nas runs`"),
         (

@@ -32,14 +32,27 @@ _Output = Annotated[
 ]
 
 
+_Baseline = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--baseline",
+        metavar="KEY=VALUE",
+        help="Compare all others with this value of a swept key, e.g. trial=rsps; repeatable, one "
+        "for each swept key.",
+        show_default="the baseline of the sweep",
+    ),
+]
+
+
 def report(
     run: options.RunName,
+    baseline: _Baseline = None,
     format_: _Format = None,
     output: _Output = None,
     storage: options.Storage = "runs",
 ) -> None:
     """Print or write the report of a sweep, search or retraining run; it need not be finished."""
-    bodies.reporting.report(run, storage, format_, output)
+    bodies.reporting.report(run, storage, format_, output, baseline)
 
 
 def compare(

@@ -12,9 +12,11 @@ import typer
 from tune_nas.cli.output import echo
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.files import write_atomically
+from tune_nas.library import parse_assignment
 from tune_nas.paths import ANALYSIS, expanded
 from tune_nas.report import Comparison, find_report_format
 from tune_nas.report.run_details import RunDetails
+from tune_nas.sweep.baseline_key import baseline_of
 from tune_nas.sweep.combined import StoredRun, combine, details_of_all
 from tune_nas.sweep.phases import read_records
 from tune_nas.sweep.runs.lookup import existing_run
@@ -29,16 +31,31 @@ _OWN = '<meta name="generator" content="tune-nas'
 _HEAD = 2000  # characters of a page that name its generator
 
 
-def report(run: str, storage: str, format_name: str | None, output: Path | None) -> None:
+def report(
+    run: str,
+    storage: str,
+    format_name: str | None,
+    output: Path | None,
+    baseline: Sequence[str] | None = None,
+) -> None:
     """Print or write the report of a run, from the records of its trials; running ones are named.
 
     Raises:
-        ConfigError: If the format does not exist, or the file must not be written.
+        ConfigError: If the format does not exist, if the file must not be written, or if the
+            baseline is not one of the combinations of the run.
         StorageError: If the run does not exist, if it is an analysis, or damaged.
     """
     found = _stored(run, storage)
     remarks = shared_remarks(found.records)
-    comparison = sweep_report(found.plan.sweep, found.ended, remarks)
+    sweep = found.plan.sweep
+    if baseline:
+        given = dict(map(parse_assignment, baseline))
+        try:
+            own = baseline_of(sweep.parameters, given, f"--baseline of '{run}'")
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        sweep = sweep.model_copy(update={"baseline": own})
+    comparison = sweep_report(sweep, found.ended, remarks)
     _tell(comparison, lambda: details_of(found.plan, found.records), format_name, output)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 from tune_nas.pareto import Mode
+from tune_nas.report.baseline import BaselineComparison, compare_with_baseline
 from tune_nas.report.feasibility import feasible_trials, is_feasible
 from tune_nas.report.labels import (
     COLUMNS,
@@ -15,6 +16,7 @@ from tune_nas.report.labels import (
     MetricName,
     axis_label,
     metric_name,
+    normalize,
     valid_accuracy_of,
     value_label,
 )
@@ -57,6 +59,7 @@ class Comparison:
         objectives: Several objectives, of which ``rank_by`` and ``mode`` are the first; empty for
             one. Rows are then in the order of their non-dominated ranks, and best is the front.
         constraints: Rows that violate one on average are not ranked, nor are trials that do.
+        baseline: The swept values of the row that all others are compared with; None for none.
 
     Attributes:
         race: The race; None without one, and before its first trial has ended.
@@ -80,6 +83,7 @@ class Comparison:
         *,
         objectives: Sequence[Objective] = (),
         constraints: Sequence[Constraint] = (),
+        baseline: Mapping[str, object] | None = None,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is '{mode}', but must be 'max' or 'min'")
@@ -99,6 +103,11 @@ class Comparison:
         several = len(objectives) > 1
         self.goals = list(objectives) if several else [Objective(self.rank_by.key, self.mode)]
         self.constraints = list(constraints)
+        self.baseline = (
+            None
+            if baseline is None
+            else {axis: normalize(baseline.get(axis)) for axis in self.axes}
+        )
         metrics = dict.fromkeys(
             [column.key for column in COLUMNS] + metrics_of(self.goals, self.constraints)
         )
@@ -112,9 +121,14 @@ class Comparison:
     @cached_property
     def over_seeds(self) -> SeedStatistics:
         """Intervals, paired tests and rank stability of the ranked metric over the seeds."""
-        ranking = self.ranking()
-        comparable = [row for row in ranking if not (self.diverged(row) or row.dropped)]
-        return seed_statistics(ranking, comparable, self.rank_by.key, self.mode)
+        return seed_statistics(self.ranking(), self._comparable, self.rank_by.key, self.mode)
+
+    @cached_property
+    def over_baseline(self) -> BaselineComparison | None:
+        """All rows compared with the baseline; None without one, and if it has no value."""
+        if self.baseline is None:
+            return None
+        return compare_with_baseline(self._comparable, self.baseline, self.rank_by.key, self.mode)
 
     @cached_property
     def by_setting(self) -> SettingComparison | None:
@@ -165,6 +179,17 @@ class Comparison:
                 who = f"{result.phase} {result.trial_id} ({_describe(result)})"
                 notes.append(f"{who} {status}: {why}")
         return notes
+
+    @property
+    def baseline_label(self) -> str:
+        """The swept values of the baseline as text; empty without one."""
+        own = (self.baseline or {}).items()
+        return ", ".join(f"{axis_label(key)} = {value_label(value)}" for key, value in own)
+
+    @property
+    def _comparable(self) -> list[Row]:
+        """The ranked rows whose means are comparable: without a diverged seed, and not dropped."""
+        return [row for row in self.ranking() if not (self.diverged(row) or row.dropped)]
 
     @cached_property
     def _known(self) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tune_nas.json_text import encode, json_text
+from tune_nas.report.baseline import BaselineComparison
 from tune_nas.report.bootstrap import bootstrap_interval
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.front import front_of, has_front, infeasible_of, volume_of
@@ -41,6 +42,7 @@ def to_dict(comparison: Comparison) -> dict[str, object]:
         "infeasible": [row.values for row in infeasible_of(comparison)],
         "rows": [_row_dict(row, intervals=intervals) for row in rows],
         "statistics": _statistics_dict(comparison.over_seeds),
+        "baseline": _baseline_dict(comparison.over_baseline),
         "genotype_orders": [asdict(each) for each in genotype_orders(comparison)],
         "race": _race_dict(comparison),
         "settings": _settings_dict(comparison.by_setting),
@@ -81,6 +83,22 @@ def _statistics_dict(found: SeedStatistics) -> dict[str, object]:
         "seed_tau": found.seed_tau,
         "n_seed_pairs": found.n_seed_pairs,
     }
+
+
+def _baseline_dict(found: BaselineComparison | None) -> dict[str, object] | None:
+    """Return the comparison with the baseline; None without one, and if it has no value."""
+    if found is None:
+        return None
+    rows = [
+        {
+            "values": own.row.values,
+            "difference": own.difference,
+            "probability": own.probability,
+            "interval": own.interval,
+        }
+        for own in found.rows
+    ]
+    return {"values": found.baseline.values, "rows": rows}
 
 
 def _race_dict(comparison: Comparison) -> dict[str, object] | None:

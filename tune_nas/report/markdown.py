@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tune_nas.report.baseline_text import BASELINE_TITLE, baseline_lines, baseline_table
 from tune_nas.report.columns import TextTable, text_table
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.report_format import ReportFormat
@@ -35,11 +36,12 @@ def to_markdown(comparison: Comparison) -> str:
     parts[-1] += " and did not diverge." if content.counts_diverged else "."
     for title, table in (
         (STATISTICS_TITLE, statistics_table(comparison)),
+        (BASELINE_TITLE, baseline_table(comparison)),
         (ORDERS_TITLE, orders_table(comparison)),
     ):
         if table is not None:
             parts += ["", f"## {title}", "", *_lines(table)]
-    notes = statistical_notes(comparison)
+    notes = [*statistical_notes(comparison), *baseline_lines(comparison)]
     if notes:
         parts += ["", *(f"- {note}" for note in notes)]
     by_setting = setting_table(comparison)

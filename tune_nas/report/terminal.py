@@ -8,6 +8,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from tune_nas.report.baseline_text import BASELINE_TITLE, baseline_lines, baseline_table
 from tune_nas.report.columns import TextTable, text_table
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.report_format import ReportFormat
@@ -46,8 +47,12 @@ def to_table(comparison: Comparison) -> Table:
 
 
 def to_tables(comparison: Comparison) -> list[Table]:
-    """Return all tables: that of the sweep, and those of retraining by setting and by size."""
-    others = ((setting_table(comparison), TITLE), (size_table(comparison), SIZE_TITLE))
+    """Return all tables: of the sweep, of its baseline, of retraining by setting and by size."""
+    others = (
+        (baseline_table(comparison), BASELINE_TITLE),
+        (setting_table(comparison), TITLE),
+        (size_table(comparison), SIZE_TITLE),
+    )
     return [
         to_table(comparison),
         *(_table(content, title) for content, title in others if content is not None),
@@ -55,9 +60,10 @@ def to_tables(comparison: Comparison) -> list[Table]:
 
 
 def closing_lines(comparison: Comparison) -> list[str]:
-    """Return the lines below the tables: the sentence, the race, the settings, and the unfinished
-    trials."""
+    """Return the lines below the tables: the sentence, the race, the baseline, the settings, and
+    the unfinished trials."""
     own = [compose(comparison), *comparison.remarks, *race_lines(comparison)]
+    own += baseline_lines(comparison)
     return [*own, *setting_lines(comparison), *comparison.notes()]
 
 

@@ -10,6 +10,7 @@ from tune_nas.config.flat_settings import overlaps
 from tune_nas.manifest import is_reference
 from tune_nas.report.labels import RETRAIN
 from tune_nas.report.race import RaceRule
+from tune_nas.sweep.baseline_key import baseline_of
 from tune_nas.sweep.keys import DEFAULT_BEST, SEEDS, SweepKeys
 from tune_nas.sweep.parameters import MOST_TRIALS, TRIAL, ordered
 from tune_nas.sweep.retrain_grid import Genotypes, RetrainGrid
@@ -46,6 +47,8 @@ class SweepConfig(SweepKeys):
         check_priors(self.searcher, self.parameters, self.n_drawn)
         if self.searcher == "grid":
             self._check_grid()
+        if self.baseline is not None:
+            baseline_of(self.parameters, self.baseline)
         section = self.set.get("schedule")
         inner = section if isinstance(section, Mapping) else {}
         lengths = {*self.parameters, *self.set, *(f"schedule.{key}" for key in inner)}

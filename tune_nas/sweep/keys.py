@@ -104,6 +104,8 @@ class SweepKeys(Section):
             first; None for one. The Pareto front is best.
         constraints: Bounds of metrics of a search, e.g. ``parameters <= 3.5e6``. A search that
             violates one is never ranked, repeated or retrained.
+        baseline: The value of every swept key, for one combination that the report compares all
+            others with; None for none.
         repeat: The repeat phase; None repeats the best 3 of a sampled sweep with several seeds.
         retrain: ``each`` (the best genotype of every swept value; in a sampled sweep, of every
             repeated configuration), a number (of the best configurations), ``frontier`` (the
@@ -140,6 +142,7 @@ class SweepKeys(Section):
     mode: Literal["max", "min"] = "max"
     metrics: list[ObjectiveConfig] | None = None
     constraints: list[str] = Field(default_factory=list)
+    baseline: dict[str, object] | None = None
     repeat: RepeatConfig | None = None
     retrain: int | Genotypes | RetrainGrid = "each"
     share: bool = True
@@ -153,7 +156,7 @@ class SweepKeys(Section):
         if not isinstance(content, Mapping):
             return content
         own = dict(content)
-        for name in own.keys() & {"set", "embedded"}:
+        for name in own.keys() & {"set", "embedded", "baseline"}:
             own[name] = _settings(own[name])
         if isinstance(own.get("set_in"), Mapping):
             own["set_in"] = {trial: _settings(keys) for trial, keys in own["set_in"].items()}

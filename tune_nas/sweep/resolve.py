@@ -86,6 +86,8 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     content["parameters"] = {
         key: value for key, value in content["parameters"].items() if key not in gone
     }
+    if own.baseline is not None:
+        content["baseline"] = {k: v for k, v in own.baseline.items() if k not in gone} or None
     sweep = library.validate(SweepConfig, content, f"sweep '{name_or_path}'")
     if not sweep.parameters:
         raise ConfigError(f"sweep '{name_or_path}': no parameters are left to sweep; add one")

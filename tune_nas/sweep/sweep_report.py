@@ -24,6 +24,7 @@ def sweep_report(
         race_rule=race_rule(sweep),
         objectives=objectives_of(sweep),
         constraints=constraints_of(sweep),
+        baseline=sweep.baseline,
     )
     report.remarks += remarks
     return report

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from tune_nas.report.baseline_text import BASELINE_TITLE, baseline_lines, baseline_table
 from tune_nas.report.columns import text_table
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.front_sentence import aims_text
@@ -124,12 +125,13 @@ def page_content(comparison: Comparison, details: RunDetails) -> PageContent:
             title: as_page_table(found)
             for title, found in (
                 (STATISTICS_TITLE, statistics_table(comparison)),
+                (BASELINE_TITLE, baseline_table(comparison)),
                 (ORDERS_TITLE, orders_table(comparison)),
                 (SIZE_TITLE, size_table(comparison)),
             )
             if found is not None
         },
-        statistical_notes=statistical_notes(comparison),
+        statistical_notes=[*statistical_notes(comparison), *baseline_lines(comparison)],
         by_setting=None if by_setting is None else as_page_table(by_setting),
         setting_lines=setting_lines(comparison),
         runs=runs,

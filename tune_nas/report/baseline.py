@@ -1,0 +1,71 @@
+"""The comparison of all rows with a baseline, e.g. random search with shared weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tune_nas.report.improvement import improvement_interval, probability_of_improvement
+from tune_nas.report.labels import SweptValue
+from tune_nas.report.rows import Row
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """A row compared with the baseline, by the ranked metric.
+
+    Args:
+        row: The row.
+        difference: Its mean minus that of the baseline.
+        probability: Probability that a trial of the row is better than one of the baseline.
+        interval: Its 95 % interval.
+    """
+
+    row: Row
+    difference: float
+    probability: float
+    interval: tuple[float, float]
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the interval is above one half."""
+        return self.interval[0] > 0.5
+
+
+@dataclass(frozen=True)
+class BaselineComparison:
+    """All other rows compared with the baseline.
+
+    Args:
+        baseline: The row of the baseline.
+        rows: The others that can be compared, best first.
+    """
+
+    baseline: Row
+    rows: tuple[Improvement, ...]
+
+
+def compare_with_baseline(
+    comparable: Sequence[Row], baseline: Mapping[str, SweptValue], metric: str, mode: str
+) -> BaselineComparison | None:
+    """Compare rows with one of them; return None if that one has no value, or cannot be compared.
+
+    Args:
+        comparable: The rows that have the metric and no diverged seed, best first.
+        baseline: The swept values of the baseline.
+        metric: The ranked metric.
+        mode: Whether the largest (``max``) or the smallest (``min``) is best.
+    """
+    own = next((row for row in comparable if row.values == baseline), None)
+    if own is None:
+        return None
+    base = own.statistics[metric]
+    rows = []
+    for row in comparable:
+        if row is own:
+            continue
+        found = row.statistics[metric]
+        probability = probability_of_improvement(found.values, base.values, mode)
+        interval = improvement_interval(probability, found.n, base.n)
+        rows.append(Improvement(row, found.mean - base.mean, probability, interval))
+    return BaselineComparison(own, tuple(rows))
