@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from tune_nas.report import Report, TrialResult
+from tune_nas.report.baseline import compare_with_baseline
 from tune_nas.report.baseline_text import baseline_lines, baseline_table
 from tune_nas.report.improvement import improvement_interval, probability_of_improvement
 
@@ -86,7 +87,7 @@ def test_the_interval_contains_the_truth() -> None:
 def test_rows_are_compared_with_the_baseline(make_result: Make) -> None:
     values = {0.1: [70, 71, 72], 1: [80, 81, 82], 10: [71, 70, 73]}
     report = report_of(make_result, values, {"update.lambda": "1e-1"})  # as YAML reads it
-    found = report.over_baseline
+    found = compare_with_baseline(report)
     assert found is not None
     assert found.baseline.values == {"update.lambda": 0.1}
     best, other = found.rows
@@ -114,18 +115,19 @@ def test_rows_are_compared_with_the_baseline(make_result: Make) -> None:
 
 def test_lower_is_better_with_mode_min(make_result: Make) -> None:
     values = {0: [5.0] * 5, 1: [1.0, 2, 3, 4, 4.5], 2: [6.0, 7, 8, 9, 10]}
-    found = report_of(make_result, values, {"update.lambda": 0}, "min").over_baseline
+    report = report_of(make_result, values, {"update.lambda": 0}, "min")
+    found = compare_with_baseline(report)
     assert found is not None
     assert [own.probability for own in found.rows] == [1, 0]
 
 
 def test_a_baseline_without_a_value(make_result: Make) -> None:
     nothing = report_of(make_result, {1: [80]}, {"update.lambda": 0})
-    assert nothing.over_baseline is None and baseline_table(nothing) is None
+    assert compare_with_baseline(nothing) is None and baseline_table(nothing) is None
     assert baseline_lines(nothing) == ["the baseline, λ = 0, has no value that can be compared"]
 
     diverged = report_of(make_result, {0: [70, math.nan], 1: [80, 81]}, {"update.lambda": 0})
-    assert diverged.over_baseline is None
+    assert compare_with_baseline(diverged) is None
 
     alone = report_of(make_result, {0: [70]}, {"update.lambda": 0})
     assert baseline_lines(alone) == ["nothing can be compared with the baseline, λ = 0"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tune_nas.report.comparison import Comparison
 from tune_nas.report.improvement import improvement_interval, probability_of_improvement
-from tune_nas.report.labels import SweptValue
 from tune_nas.report.rows import Row
 
 
@@ -45,18 +44,17 @@ class BaselineComparison:
     rows: tuple[Improvement, ...]
 
 
-def compare_with_baseline(
-    comparable: Sequence[Row], baseline: Mapping[str, SweptValue], metric: str, mode: str
-) -> BaselineComparison | None:
-    """Compare rows with one of them; return None if that one has no value, or cannot be compared.
+def compare_with_baseline(comparison: Comparison) -> BaselineComparison | None:
+    """Compare all rows with the baseline, by the ranked metric.
 
-    Args:
-        comparable: The rows that have the metric and no diverged seed, best first.
-        baseline: The swept values of the baseline.
-        metric: The ranked metric.
-        mode: Whether the largest (``max``) or the smallest (``min``) is best.
+    Rows with a diverged seed, and those that were dropped from a race over seeds, are left out:
+    their means are not comparable.
+
+    Returns:
+        None without a baseline, and if it has no value that can be compared.
     """
-    own = next((row for row in comparable if row.values == baseline), None)
+    comparable, metric = comparison.ranking(comparable=True), comparison.rank_by.key
+    own = next((row for row in comparable if row.values == comparison.baseline), None)
     if own is None:
         return None
     base = own.statistics[metric]
@@ -65,7 +63,7 @@ def compare_with_baseline(
         if row is own:
             continue
         found = row.statistics[metric]
-        probability = probability_of_improvement(found.values, base.values, mode)
+        probability = probability_of_improvement(found.values, base.values, comparison.mode)
         interval = improvement_interval(probability, found.n, base.n)
         rows.append(Improvement(row, found.mean - base.mean, probability, interval))
     return BaselineComparison(own, tuple(rows))

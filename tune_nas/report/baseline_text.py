@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tune_nas.report.baseline import Improvement
+from tune_nas.report.baseline import Improvement, compare_with_baseline
 from tune_nas.report.columns import TextTable
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.labels import axis_label, value_label
@@ -13,7 +13,7 @@ BASELINE_TITLE = "Compared with the baseline"
 
 def baseline_table(comparison: Comparison) -> TextTable | None:
     """Return the difference to the baseline, and the probability of improvement, of each row."""
-    found = comparison.over_baseline
+    found = compare_with_baseline(comparison)
     if found is None or not found.rows:
         return None
     name = comparison.rank_by
@@ -33,8 +33,10 @@ def baseline_lines(comparison: Comparison) -> list[str]:
     """Return which rows are better and worse than the baseline, and how that was computed."""
     if comparison.baseline is None:
         return []
-    label = comparison.baseline_label
-    found = comparison.over_baseline
+    label = ", ".join(
+        f"{axis_label(key)} = {value_label(value)}" for key, value in comparison.baseline.items()
+    )
+    found = compare_with_baseline(comparison)
     if found is None:
         return [f"the baseline, {label}, has no value that can be compared"]
     if not found.rows:
@@ -46,8 +48,8 @@ def baseline_lines(comparison: Comparison) -> list[str]:
         f"baseline: {label}, {base.text(comparison.rank_by)}, n = {base.n}; better than it, by the "
         f"intervals: {better}; worse: {_labels(worse)}",
         "P(improvement): the probability that a search is better than one of the baseline, over "
-        "all pairs of their seeds, ties counted half; 95 % interval by Newcombe's method 5 (90 % with "
-        "3 seeds), not corrected for the number of rows",
+        "all pairs of their seeds, ties counted half; 95 % interval by Newcombe's method 5 (90 % "
+        "with 3 seeds), not corrected for the number of rows",
     ]
 
 

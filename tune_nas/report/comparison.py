@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import cached_property
 
 from tune_nas.pareto import Mode
-from tune_nas.report.baseline import BaselineComparison, compare_with_baseline
 from tune_nas.report.feasibility import feasible_trials, is_feasible
 from tune_nas.report.labels import (
     COLUMNS,
@@ -121,14 +120,8 @@ class Comparison:
     @cached_property
     def over_seeds(self) -> SeedStatistics:
         """Intervals, paired tests and rank stability of the ranked metric over the seeds."""
-        return seed_statistics(self.ranking(), self._comparable, self.rank_by.key, self.mode)
-
-    @cached_property
-    def over_baseline(self) -> BaselineComparison | None:
-        """All rows compared with the baseline; None without one, and if it has no value."""
-        if self.baseline is None:
-            return None
-        return compare_with_baseline(self._comparable, self.baseline, self.rank_by.key, self.mode)
+        comparable = self.ranking(comparable=True)
+        return seed_statistics(self.ranking(), comparable, self.rank_by.key, self.mode)
 
     @cached_property
     def by_setting(self) -> SettingComparison | None:
@@ -140,11 +133,16 @@ class Comparison:
         """Return a row for each combination of swept values, in the order of the values."""
         return list(self._rows)
 
-    def ranking(self) -> list[Row]:
-        """Return the rows that can be compared, best first."""
+    def ranking(self, *, comparable: bool = False) -> list[Row]:
+        """Return the rows that can be ranked, best first.
+
+        Args:
+            comparable: Whether rows are left out whose means are not comparable: with a diverged
+                seed, or dropped from a race over seeds.
+        """
         known = self._known
-        repeated = [row for row in known if row.phase == "repeat"]
-        return list(repeated or known)
+        rows = [row for row in known if row.phase == "repeat"] or known
+        return [r for r in rows if not (comparable and (self.diverged(r) or r.dropped))]
 
     def not_repeated(self) -> list[Row]:
         """Return the rows that were searched but not repeated while others were, best first."""
@@ -179,17 +177,6 @@ class Comparison:
                 who = f"{result.phase} {result.trial_id} ({_describe(result)})"
                 notes.append(f"{who} {status}: {why}")
         return notes
-
-    @property
-    def baseline_label(self) -> str:
-        """The swept values of the baseline as text; empty without one."""
-        own = (self.baseline or {}).items()
-        return ", ".join(f"{axis_label(key)} = {value_label(value)}" for key, value in own)
-
-    @property
-    def _comparable(self) -> list[Row]:
-        """The ranked rows whose means are comparable: without a diverged seed, and not dropped."""
-        return [row for row in self.ranking() if not (self.diverged(row) or row.dropped)]
 
     @cached_property
     def _known(self) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tune_nas.json_text import encode, json_text
-from tune_nas.report.baseline import BaselineComparison
+from tune_nas.report.baseline import BaselineComparison, compare_with_baseline
 from tune_nas.report.bootstrap import bootstrap_interval
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.front import front_of, has_front, infeasible_of, volume_of
@@ -42,7 +42,7 @@ def to_dict(comparison: Comparison) -> dict[str, object]:
         "infeasible": [row.values for row in infeasible_of(comparison)],
         "rows": [_row_dict(row, intervals=intervals) for row in rows],
         "statistics": _statistics_dict(comparison.over_seeds),
-        "baseline": _baseline_dict(comparison.over_baseline),
+        "baseline": _baseline_dict(compare_with_baseline(comparison)),
         "genotype_orders": [asdict(each) for each in genotype_orders(comparison)],
         "race": _race_dict(comparison),
         "settings": _settings_dict(comparison.by_setting),
