@@ -6,8 +6,8 @@ The interval of a mean, for each number of values n, in 4,000 samples of a norma
 The interval of Student's t, which is exact for normal data, is printed beside it.
 `tune_nas.report.bootstrap.COVERAGE` has the shares that this prints.
 
-The interval of a probability of improvement θ, in 4,000 pairs of samples of n values, one of them
-shifted such that θ = Φ(shift / √2).
+The interval of a probability of improvement θ, in 4,000 pairs of samples of n values with the
+standard deviations 1 and s, one of them shifted such that θ = Φ(shift / √(1 + s²)).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tune_nas.report.bootstrap import COVERAGE, bootstrap_interval
 from tune_nas.report.improvement import improvement_interval, probability_of_improvement
 
 SAMPLES = 4_000
-PROBABILITIES = (0.5, 0.8, 0.95, 0.99)
+CASES = ((0.5, 1), (0.8, 1), (0.95, 1), (0.99, 1), (0.5, 10), (0.8, 10), (0.95, 10))
 
 
 def covered(n: int, samples: int = SAMPLES) -> tuple[float, float]:
@@ -34,11 +34,12 @@ def covered(n: int, samples: int = SAMPLES) -> tuple[float, float]:
     return bootstrap / samples, float((np.abs(values.mean(axis=1)) <= half).mean())
 
 
-def covered_improvement(n: int, theta: float, samples: int = SAMPLES) -> float:
+def covered_improvement(n: int, theta: float, spread: float, samples: int = SAMPLES) -> float:
     """Return the share of pairs of samples of n values whose interval contains θ."""
     generator = np.random.default_rng(n)
-    values = generator.normal(math.sqrt(2) * stats.norm.ppf(theta), size=(samples, n)).tolist()
-    others = generator.normal(size=(samples, n)).tolist()
+    shift = math.sqrt(1 + spread**2) * stats.norm.ppf(theta)
+    values = generator.normal(shift, size=(samples, n)).tolist()
+    others = generator.normal(scale=spread, size=(samples, n)).tolist()
     found = 0
     for one, other in zip(values, others, strict=True):
         low, high = improvement_interval(probability_of_improvement(one, other), n, n)
@@ -55,10 +56,10 @@ def main() -> None:
     for n in COVERAGE:
         bootstrap, exact = covered(n)
         print(f"| {n} | {100 * bootstrap:.1f} % | {100 * exact:.1f} % |", flush=True)
-    print("\n| n | " + " | ".join(f"θ = {theta}" for theta in PROBABILITIES) + " |")
-    print("|---:" * (1 + len(PROBABILITIES)) + "|")
+    print("\n| n | " + " | ".join(f"θ = {theta}, s = {s}" for theta, s in CASES) + " |")
+    print("|---:" * (1 + len(CASES)) + "|")
     for n in (3, 5, 10, 20):
-        shares = [f"{100 * covered_improvement(n, theta):.1f} %" for theta in PROBABILITIES]
+        shares = [f"{100 * covered_improvement(n, theta, s):.1f} %" for theta, s in CASES]
         print(f"| {n} | {' | '.join(shares)} |", flush=True)
 
 

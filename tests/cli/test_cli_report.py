@@ -44,7 +44,7 @@ def test_a_baseline(command_line, stored: Path) -> None:
     out = command_line.ok("report", "before", "--baseline", "update.lambda=0.5")
     assert "nothing can be compared with the baseline, λ = 0.5" in out
     other = command_line.ok("report", "before", "--baseline", "update.lambda=2")  # is running
-    assert "the baseline, λ = 2, has no value that can be compared" in other
+    assert "the baseline, λ = 2, has no trial that has ended" in other
 
 
 def test_nothing_is_written(command_line, stored: Path) -> None:

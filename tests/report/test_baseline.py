@@ -15,6 +15,7 @@ from tune_nas.report import Report, TrialResult
 from tune_nas.report.baseline import compare_with_baseline
 from tune_nas.report.baseline_text import baseline_lines, baseline_table
 from tune_nas.report.improvement import improvement_interval, probability_of_improvement
+from tune_nas.report.labels import RETRAIN
 
 Make = Callable[..., TrialResult]
 AXES = ["update.lambda"]
@@ -92,19 +93,18 @@ def test_rows_are_compared_with_the_baseline(make_result: Make) -> None:
     assert found.baseline.values == {"update.lambda": 0.1}
     best, other = found.rows
     assert (best.row.values["update.lambda"], best.difference, best.probability) == (1, 10, 1)
-    assert best.interval == improvement_interval(1.0, 3, 3) and best.is_better
+    assert best.interval == improvement_interval(1.0, 3, 3)
     # 71 > 70, = 71; 70 = 70; 73 > all: 1.5 + 0.5 + 3 of 9.
     assert (other.difference, other.probability) == (pytest.approx(1 / 3), 5 / 9)
-    assert not other.is_better
 
     table = baseline_table(report)
     assert table is not None
     assert table.header[-3:] == ["this − baseline", "P(improvement)", "95 % interval"]
-    assert table.lines[0] == ["1", "3", "81.00 ± 1.00", "+10.00", "1.00", "[0.50, 1.00]"]
+    assert table.lines[0] == ["1", "3", "81.00 ± 1.00", "+10.00", "1.00", "[0.501, 1.000]"]
     first = baseline_lines(report)[0]
     assert first == (
-        "baseline: λ = 0.1, 71.00 ± 1.00, n = 3; better than it, by the intervals: λ = 1; "
-        "worse: none"
+        "baseline: λ = 0.1 (supernet valid accuracy 71.00 ± 1.00 %, n = 3); better than it, by "
+        "the intervals: λ = 1; worse: none"
     )
     assert "## Compared with the baseline" in report.markdown()
     assert first in report.lines()
@@ -121,14 +121,45 @@ def test_lower_is_better_with_mode_min(make_result: Make) -> None:
     assert [own.probability for own in found.rows] == [1, 0]
 
 
-def test_a_baseline_without_a_value(make_result: Make) -> None:
-    nothing = report_of(make_result, {1: [80]}, {"update.lambda": 0})
-    assert compare_with_baseline(nothing) is None and baseline_table(nothing) is None
-    assert baseline_lines(nothing) == ["the baseline, λ = 0, has no value that can be compared"]
+def test_a_baseline_without_a_value_says_why(make_result: Make) -> None:
+    zero = {"update.lambda": 0}
+    missing = report_of(make_result, {1: [80]}, zero)
+    assert compare_with_baseline(missing) is None and baseline_table(missing) is None
+    assert baseline_lines(missing) == ["the baseline, λ = 0, has no trial that has ended"]
 
-    diverged = report_of(make_result, {0: [70, math.nan], 1: [80, 81]}, {"update.lambda": 0})
-    assert compare_with_baseline(diverged) is None
+    diverged = report_of(make_result, {0: [70, math.nan], 1: [80, 81]}, zero)
+    assert baseline_lines(diverged) == ["the baseline, λ = 0, has a diverged seed"]
 
-    alone = report_of(make_result, {0: [70]}, {"update.lambda": 0})
+    results = [make_result(0, 70), make_result(1, 80), make_result(1, 81, phase="repeat", seed=1)]
+    once = Report("s", AXES, results, "valid_accuracy", baseline=zero)
+    assert baseline_lines(once) == [
+        "the baseline, λ = 0, was not repeated over seeds, as others were"
+    ]
+
+    failed = Report("s", AXES, [make_result(0, status="failed")], "valid_accuracy", baseline=zero)
+    assert "has no supernet valid accuracy, or" in baseline_lines(failed)[0]
+
+    alone = report_of(make_result, {0: [70]}, zero)
     assert baseline_lines(alone) == ["nothing can be compared with the baseline, λ = 0"]
     assert baseline_lines(report_of(make_result, {0: [70]}, None)) == []
+
+
+def test_rows_that_cannot_be_compared_are_named(make_result: Make) -> None:
+    values = {0: [70, 71], 1: [80, math.nan], 2: [60, 61]}
+    report = report_of(make_result, values, {"update.lambda": 0})
+    assert baseline_lines(report)[1] == (
+        "not compared with the baseline, since a seed diverged or they were dropped from a race: "
+        "λ = 1"
+    )
+
+
+def test_retraining_runs_are_not_called_searches(make_result: Make) -> None:
+    results = [
+        make_result(value, None, seed=seed, phase="retrain", metrics={"test_accuracy": accuracy})
+        for value, accuracies in {0: [90.0, 91.0], 1: [92.0, 93.0]}.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    report = Report("s", AXES, results, RETRAIN, baseline={"update.lambda": 0})
+    how = baseline_lines(report)[-1]
+    assert "that a retraining run is better" in how
+    assert how.endswith("it is about the retrained genotypes, not about other searches")

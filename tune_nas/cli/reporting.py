@@ -10,6 +10,8 @@ from pathlib import Path
 import typer
 
 from tune_nas.cli.output import echo
+from tune_nas.config import TrialConfig
+from tune_nas.config.section import current_settings
 from tune_nas.errors import ConfigError, StorageError
 from tune_nas.files import write_atomically
 from tune_nas.library import parse_assignment
@@ -49,9 +51,10 @@ def report(
     remarks = shared_remarks(found.records)
     sweep = found.plan.sweep
     if baseline:
-        given = dict(map(parse_assignment, baseline))
+        given = current_settings(TrialConfig, dict(map(parse_assignment, baseline)))
+        where, fixed = f"--baseline of '{run}'", found.plan.bases.values
         try:
-            own = baseline_of(sweep.parameters, given, f"--baseline of '{run}'")
+            own = baseline_of(sweep.parameters, given, where, fixed=fixed)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         sweep = sweep.model_copy(update={"baseline": own})

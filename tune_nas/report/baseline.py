@@ -25,11 +25,6 @@ class Improvement:
     probability: float
     interval: tuple[float, float]
 
-    @property
-    def is_better(self) -> bool:
-        """Whether the interval is above one half."""
-        return self.interval[0] > 0.5
-
 
 @dataclass(frozen=True)
 class BaselineComparison:

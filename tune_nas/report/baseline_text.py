@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tune_nas.report.baseline import Improvement, compare_with_baseline
+from tune_nas.report.baseline import compare_with_baseline
 from tune_nas.report.columns import TextTable
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import axis_label, value_label
+from tune_nas.report.labels import RETRAIN, axis_label, value_label
+from tune_nas.report.rows import Row
 from tune_nas.text import listed
 
 BASELINE_TITLE = "Compared with the baseline"
@@ -25,7 +26,7 @@ def baseline_table(comparison: Comparison) -> TextTable | None:
         line = [value_label(own.row.values[axis]) for axis in comparison.axes]
         line += [str(statistic.n), statistic.text(name), f"{own.difference:+.{name.digits}f}"]
         low, high = own.interval
-        lines.append([*line, f"{own.probability:.2f}", f"[{low:.2f}, {high:.2f}]"])
+        lines.append([*line, f"{own.probability:.2f}", f"[{low:.3f}, {high:.3f}]"])
     return TextTable(header, lines, len(comparison.axes), None, counts_diverged=False)
 
 
@@ -38,20 +39,47 @@ def baseline_lines(comparison: Comparison) -> list[str]:
     )
     found = compare_with_baseline(comparison)
     if found is None:
-        return [f"the baseline, {label}, has no value that can be compared"]
+        return [f"the baseline, {label}, {_why_not_compared(comparison)}"]
     if not found.rows:
         return [f"nothing can be compared with the baseline, {label}"]
-    base = found.baseline.statistics[comparison.rank_by.key]
-    worse = [own for own in found.rows if own.interval[1] < 0.5]
-    better = _labels([own for own in found.rows if own.is_better])
-    return [
-        f"baseline: {label}, {base.text(comparison.rank_by)}, n = {base.n}; better than it, by the "
-        f"intervals: {better}; worse: {_labels(worse)}",
-        "P(improvement): the probability that a search is better than one of the baseline, over "
-        "all pairs of their seeds, ties counted half; 95 % interval by Newcombe's method 5 (90 % "
-        "with 3 seeds), not corrected for the number of rows",
+    name = comparison.rank_by
+    base = found.baseline.statistics[name.key]
+    better = _labels([own.row for own in found.rows if own.interval[0] > 0.5])
+    worse = _labels([own.row for own in found.rows if own.interval[1] < 0.5])
+    lines = [
+        f"baseline: {label} ({name.words} {base.text(name)}{name.unit}, n = {base.n}); better than "
+        f"it, by the intervals: {better}; worse: {worse}"
     ]
+    comparable = comparison.ranking(comparable=True)
+    others = [row for row in comparison.ranking() if not any(row is own for own in comparable)]
+    if others:
+        lines.append(
+            "not compared with the baseline, since a seed diverged or they were dropped from a "
+            f"race: {_labels(others)}"
+        )
+    run = "a retraining run" if name.key == RETRAIN else "a search"
+    lines.append(
+        f"P(improvement): the probability that {run} is better than one of the baseline, over all "
+        "pairs of these, ties counted half; 95 % interval by Newcombe's method 5, not corrected "
+        "for the number of rows"
+    )
+    if name.key == RETRAIN:
+        lines[-1] += "; it is about the retrained genotypes, not about other searches"
+    return lines
 
 
-def _labels(rows: list[Improvement]) -> str:
-    return listed([own.row.label for own in rows]) if rows else "none"
+def _why_not_compared(comparison: Comparison) -> str:
+    row = next((row for row in comparison.rows() if row.values == comparison.baseline), None)
+    if row is None:
+        return "has no trial that has ended"
+    if comparison.diverged(row):
+        return "has a diverged seed"
+    if row.dropped:
+        return "was dropped from a race over seeds"
+    if any(row is other for other in comparison.not_repeated()):
+        return "was not repeated over seeds, as others were"
+    return f"has no {comparison.rank_by.words}, or violates a constraint"
+
+
+def _labels(rows: list[Row]) -> str:
+    return listed([row.label for row in rows]) if rows else "none"

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from tune_nas.report import TrialResult
 from tune_nas.sweep.equal_values import equal
-from tune_nas.sweep.parameters import Parameter
-from tune_nas.text import listed, plain_text
+from tune_nas.sweep.parameters import Fixed, Parameter
+from tune_nas.text import brief, listed, plain_text
 
 
 def baseline_of(
-    parameters: Mapping[str, Parameter], baseline: Mapping[str, object], where: str = "baseline"
+    parameters: Mapping[str, Parameter],
+    baseline: Mapping[str, object],
+    where: str = "baseline",
+    *,
+    fixed: Fixed | None = None,
 ) -> dict[str, object]:
     """Return a baseline with its values as the sweep lists them.
 
     Args:
         parameters: The swept keys.
-        baseline: The value of each of them; only a key with conditions may be absent.
+        baseline: The value of each of them that is swept beside the others.
         where: What gives the baseline, for messages.
+        fixed: As for `tune_nas.sweep.parameters.combinations`; None does not check conditions.
 
     Raises:
-        ValueError: If it is not one of the combinations of the sweep, or has a mapping: the values
-            in a report then have keys that the sweep does not list.
+        ValueError: If it is not one of the combinations of the sweep, or has a mapping: trials
+            report it with the keys that the sweep leaves out.
     """
     found = {}
     for key, value in baseline.items():
@@ -29,16 +35,45 @@ def baseline_of(
         if swept is None:
             names = f"varies {listed(list(parameters))}" if parameters else "varies nothing"
             raise ValueError(f"{where} has '{key}', but the sweep {names}")
-        if swept.is_range:
-            raise ValueError(f"{where} has '{key}', which is a range; it needs listed values")
+        if swept.is_range or _has_mapping(value):
+            kind = "a range" if swept.is_range else "a mapping"
+            raise ValueError(f"{where} has '{key}', {kind}; it needs listed numbers or texts")
         same = [each for each in swept.values if equal(each, value)]
-        if not same or isinstance(value, Mapping):
-            values = [plain_text(each) for each in swept.values if not isinstance(each, Mapping)]
-            raise ValueError(
-                f"{where}: {key} is {plain_text(value)}, but must be one of {', '.join(values)}"
-            )
+        if not same:
+            values = brief(", ".join(map(plain_text, swept.values)))
+            raise ValueError(f"{where}: {key} is {plain_text(value)}, but must be one of {values}")
         found[key] = same[0]
-    missing = [key for key, swept in parameters.items() if key not in found and not swept.when]
+    chosen = found if fixed is None else {**fixed(found), **found}
+    missing = []
+    for key, swept in parameters.items():
+        unknown = bool(swept.when) and fixed is None
+        active = unknown or swept.active(chosen)
+        if key in found and not active:
+            when = ", ".join(f"{other}: {plain_text(value)}" for other, value in swept.when.items())
+            raise ValueError(f"{where} has '{key}', which is swept only with (when) {when}")
+        missing += [key] * (active and not unknown and key not in found)
     if missing:
         raise ValueError(f"{where} lacks {listed(missing)}; give the value of every swept key")
     return found
+
+
+def reported_baseline(
+    baseline: Mapping[str, object], axes: Iterable[str], results: Iterable[TrialResult]
+) -> dict[str, object]:
+    """Return a baseline with the values that its trials report; its own while it has none.
+
+    Args:
+        baseline: From `baseline_of`.
+        axes: The swept keys.
+        results: The trials of the sweep.
+    """
+    own = {axis: baseline.get(axis) for axis in axes}
+    for result in results:
+        values = {axis: result.parameters.get(axis) for axis in own}
+        if all(equal(values[axis], value) for axis, value in own.items()):
+            return values
+    return own
+
+
+def _has_mapping(value: object) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and any(map(_has_mapping, value)))

@@ -17,6 +17,7 @@ from tune_nas.config.options.option_keys import possible_keys, split_option
 from tune_nas.config.section import optional_sections
 from tune_nas.errors import ConfigError
 from tune_nas.shipped import check_kind, find
+from tune_nas.sweep.baseline_key import baseline_of
 from tune_nas.sweep.config import EPOCHS, SweepConfig
 from tune_nas.sweep.ineffective_keys import check_set, check_swept
 from tune_nas.sweep.parameters import (
@@ -86,8 +87,8 @@ def load_sweep(name_or_path: str | Path, **changes: Any) -> SweepConfig:
     content["parameters"] = {
         key: value for key, value in content["parameters"].items() if key not in gone
     }
-    if own.baseline is not None:
-        content["baseline"] = {k: v for k, v in own.baseline.items() if k not in gone} or None
+    if isinstance(content.get("baseline"), Mapping):
+        content["baseline"] = {k: v for k, v in content["baseline"].items() if k not in gone}
     sweep = library.validate(SweepConfig, content, f"sweep '{name_or_path}'")
     if not sweep.parameters:
         raise ConfigError(f"sweep '{name_or_path}': no parameters are left to sweep; add one")
@@ -221,6 +222,8 @@ def _resolve_points(sweep: SweepConfig, bases: BaseTrials) -> Resolved:
         check_spelled_once({**sweep.parameters, **sweep.set, **dict.fromkeys(conditions)})
         fixed = [trial_values(trial) for trial in bases.trials.values()]
         check_conditions(sweep.parameters, fixed)
+        if sweep.baseline is not None:
+            baseline_of(sweep.parameters, sweep.baseline, fixed=bases.values)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
     if sweep.searcher == "grid":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tune_nas.report import Report, TrialResult
+from tune_nas.sweep.baseline_key import reported_baseline
 from tune_nas.sweep.config import SweepConfig, race_rule
 from tune_nas.sweep.sweep_objectives import constraints_of, objectives_of
 
@@ -19,12 +20,13 @@ def sweep_report(
         results: Its trials that have ended, of every phase.
         remarks: Sentences about the whole sweep.
     """
+    axes, baseline = list(sweep.parameters), sweep.baseline
     report = Report(
-        *(sweep.name, list(sweep.parameters), results, sweep.metric, sweep.mode),
+        *(sweep.name, axes, results, sweep.metric, sweep.mode),
         race_rule=race_rule(sweep),
         objectives=objectives_of(sweep),
         constraints=constraints_of(sweep),
-        baseline=sweep.baseline,
+        baseline=None if baseline is None else reported_baseline(baseline, axes, results),
     )
     report.remarks += remarks
     return report
