@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tune_nas.report import TrialResult
-from tune_nas.sweep.equal_values import equal
+from tune_nas.sweep.equal_values import equal, has_mapping
 from tune_nas.sweep.parameters import Fixed, Parameter
 from tune_nas.text import brief, listed, plain_text
 
@@ -35,7 +35,7 @@ def baseline_of(
         if swept is None:
             names = f"varies {listed(list(parameters))}" if parameters else "varies nothing"
             raise ValueError(f"{where} has '{key}', but the sweep {names}")
-        if swept.is_range or _has_mapping(value):
+        if swept.is_range or has_mapping(value):
             kind = "a range" if swept.is_range else "a mapping"
             raise ValueError(f"{where} has '{key}', {kind}; it needs listed numbers or texts")
         same = [each for each in swept.values if equal(each, value)]
@@ -73,7 +73,3 @@ def reported_baseline(
         if all(equal(values[axis], value) for axis, value in own.items()):
             return values
     return own
-
-
-def _has_mapping(value: object) -> bool:
-    return isinstance(value, Mapping) or (isinstance(value, list) and any(map(_has_mapping, value)))

@@ -39,6 +39,11 @@ def equal_pair(values: Iterable[object]) -> tuple[object, object] | None:
     return None
 
 
+def has_mapping(value: object) -> bool:
+    """Return whether a value is a mapping, or a list with one at any depth."""
+    return isinstance(value, Mapping) or (isinstance(value, list) and any(map(has_mapping, value)))
+
+
 def number_of(value: object) -> int | float | None:
     """Return the number that a value is, or is the text of; None if there is none.
 

@@ -14,6 +14,7 @@ from tune_nas.config.section import Content
 from tune_nas.manifest import is_reference
 from tune_nas.paths import absolute, is_file
 from tune_nas.shipped import shipped_names
+from tune_nas.sweep.equal_values import has_mapping
 from tune_nas.sweep.parameters import TRIAL
 from tune_nas.text import plain_text
 
@@ -68,7 +69,7 @@ def reported(
     content = trial.to_dict()
 
     def as_listed(key: str, given: object) -> bool:
-        return key == TRIAL or (sampled and _has_mapping(given))
+        return key == TRIAL or (sampled and has_mapping(given))
 
     return {
         key: given if as_listed(key, given) else _parsed(key, given, content)
@@ -80,10 +81,6 @@ def _parsed(key: str, given: object, content: Content) -> object:
     split = split_option(key)
     is_whole = split is not None and not split[1]  # all options: the keys of a shipped part
     return given if is_whole else value_of(content, key)
-
-
-def _has_mapping(value: object) -> bool:
-    return isinstance(value, Mapping) or (isinstance(value, list) and any(map(_has_mapping, value)))
 
 
 def trial_values(trial: TrialConfig) -> dict[str, object]:
