@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,7 @@ def test_other_objects_are_refused(value: object, message: str, tmp_path: Path) 
         b"cnumpy.core.multiarray\n_reconstruct\n}S'x'\nI1\nsb.",
         b"cnumpy\ndtype\n(S'u1'\ntR(I3\nS'<'\n(S'a'\ntNNI-1\nI-1\nI0\ntb}S'type'\nI1\nsb.",
         b"cnumpy.core.numeric\n_frombuffer\n(S'ab'\ncnumpy\ndtype\n(S'u1'\ntR(I3\ntS'C'\ntR.",
+        b"ccollections\nOrderedDict\n)R}S'items'\nI1\nsb.",  # sets an attribute of the object
         b"cos\nsystem\n(S'true'\ntR.",
         b"\x80\x04\x95",
         b"",
@@ -152,6 +154,14 @@ def test_a_forged_pickle_is_one_line(program: bytes, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is not a pickle of arrays: .") as caught:
         read_pickle(tmp_path / "file")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_ordered_dictionaries_are_read(protocol: int, tmp_path: Path) -> None:
+    times = OrderedDict([("b", np.float64(2.5)), ("a", OrderedDict([(1, np.float32(0.5))]))])
+    (tmp_path / "file").write_bytes(pickle.dumps(times, protocol=protocol))
+    content: Any = read_pickle(tmp_path / "file")
+    assert list(content.items()) == [("b", 2.5), ("a", {1: 0.5})]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from tune_nas.benchmark.training_table import FULL, CellTraining
+from tune_nas.data.pickled_arrays import unpickle
 from tune_nas.errors import ConfigError
 
 # Data set here -> the data the runs were trained on and the images they were evaluated on: first
@@ -116,38 +117,21 @@ def _seconds(runs: Mapping[str, Any], data: str) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-class _ContainersAndNumbers(pickle.Unpickler):
-    """Unpickles containers, text and numbers; any other class or function is an error."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return one of the few objects that the published files consist of."""
-        allowed = {f"{module}.{name}": thing for thing, module, name in _allowed()}
-        if f"{module}.{name}" not in allowed:
-            raise pickle.UnpicklingError(
-                f"it holds {module}.{name}, but must hold containers and numbers alone"
-            )
-        return allowed[f"{module}.{name}"]
-
-
-def _allowed() -> list[tuple[Any, str, str]]:
-    """Return the names a file may use besides plain containers: numpy numbers (mean times)."""
-    scalar = np.float64(0).__reduce__()[0]  # the function that creates one from bytes
-    return [
-        (OrderedDict, "collections", "OrderedDict"),
-        (np.dtype, "numpy", "dtype"),
-        (scalar, "numpy.core.multiarray", "scalar"),
-        (scalar, "numpy._core.multiarray", "scalar"),
-    ]
-
-
 def _unpickle(path: Path) -> Any:
     with bz2.open(path, "rb") as stream:
-        return _ContainersAndNumbers(stream).load()
+        return unpickle(stream)
 
 
 def _load_torch(path: Path) -> Any:
+    """Return the content of a file of ``torch.save``: containers, and numbers of NumPy (times)."""
     numbers = [np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
-    named = [(thing, f"{module}.{name}") for thing, module, name in _allowed()]
+    scalar = np.float64(0).__reduce__()[0]  # the function that creates one from bytes
+    named: list[tuple[Any, str]] = [
+        (OrderedDict, "collections.OrderedDict"),
+        (np.dtype, "numpy.dtype"),
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+    ]
     with torch.serialization.safe_globals([*named, *numbers]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the error says if it is not a torch file
         return torch.load(path, map_location="cpu", weights_only=True)

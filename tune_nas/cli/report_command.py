@@ -30,8 +30,6 @@ _Output = Annotated[
         show_default="stdout",
     ),
 ]
-
-
 _Baseline = Annotated[
     list[str] | None,
     typer.Option(

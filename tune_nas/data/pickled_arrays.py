@@ -1,8 +1,8 @@
 """Reading of pickled numbers, texts, containers and NumPy arrays without executing code.
 
-`pickle.load` calls any function that a file names. `read_pickle` imports nothing: it replaces the
-names by which NumPy pickles arrays and numbers by classes of this module, which only record the
-contents, and rejects all other names.
+`pickle.load` calls any function that a file names. `unpickle` imports nothing: it replaces the
+names of ordered dictionaries, and those by which NumPy pickles arrays and numbers, by classes of
+this module, which only record the contents, and rejects all other names.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import pickle
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -25,6 +26,10 @@ class _Recorded:
 
     def __setstate__(self, state: object) -> None:
         raise pickle.UnpicklingError("it sets the attributes of an object")
+
+
+class _Dictionary(_Recorded, dict[object, object]):
+    """Stands for ``collections.OrderedDict``."""
 
 
 class _Type(_Recorded):
@@ -87,6 +92,7 @@ class _Encoded(_Recorded):
 
 
 _NAMES: dict[tuple[str, str], type[_Recorded]] = {
+    ("collections", "OrderedDict"): _Dictionary,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Type,
     ("_codecs", "encode"): _Encoded,
@@ -104,7 +110,7 @@ _NAMES: dict[tuple[str, str], type[_Recorded]] = {
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type[_Recorded]:
-        """Return the stand-in for a name of NumPy.
+        """Return the stand-in for a name.
 
         Raises:
             UnpicklingError: If it is any other name.
@@ -113,15 +119,24 @@ class _Unpickler(pickle.Unpickler):
             return _NAMES[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it names '{module}.{name}', but may have only numbers, texts, containers and "
-                "NumPy arrays"
+                f"it names '{module}.{name}', but must hold containers and numbers alone"
             ) from None
 
 
-def read_pickle(file: Path) -> object:
+def unpickle(stream: IO[bytes]) -> object:
     """Return the content of a pickle, without executing anything that it names.
 
     Arrays in it are read by `array_of`. Strings of Python 2 are read as Latin-1.
+
+    Raises:
+        UnpicklingError: If it contains other objects. If it is damaged, almost any other exception.
+    """
+    content: object = _Unpickler(stream, encoding="latin1").load()
+    return content
+
+
+def read_pickle(file: Path) -> object:
+    """Return the content of a pickle of a data set, as `unpickle` does.
 
     Args:
         file: The file.
@@ -131,8 +146,7 @@ def read_pickle(file: Path) -> object:
     """
     try:
         with file.open("rb") as opened:
-            content: object = _Unpickler(opened, encoding="latin1").load()
-            return content
+            return unpickle(opened)
     except OSError as error:
         raise DataUnavailableError(
             f"data.dir: '{file}' cannot be read ({error.strerror})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tune_nas.report.baseline import compare_with_baseline
 from tune_nas.report.columns import TextTable
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import RETRAIN, axis_label, value_label
+from tune_nas.report.labels import RETRAIN, axis_label, value_label, values_label
 from tune_nas.report.rows import Row
 from tune_nas.text import listed
 
@@ -34,9 +34,7 @@ def baseline_lines(comparison: Comparison) -> list[str]:
     """Return which rows are better and worse than the baseline, and how that was computed."""
     if comparison.baseline is None:
         return []
-    label = ", ".join(
-        f"{axis_label(key)} = {value_label(value)}" for key, value in comparison.baseline.items()
-    )
+    label = values_label(comparison.baseline)
     found = compare_with_baseline(comparison)
     if found is None:
         return [f"the baseline, {label}, {_why_not_compared(comparison)}"]

@@ -13,11 +13,10 @@ from tune_nas.report.labels import (
     RETRAIN,
     VALID_ACCURACY,
     MetricName,
-    axis_label,
     metric_name,
     normalize,
     valid_accuracy_of,
-    value_label,
+    values_label,
 )
 from tune_nas.report.objectives import Constraint, Objective, metrics_of
 from tune_nas.report.race import RaceRule, race_of
@@ -222,5 +221,5 @@ def best_of(
 
 
 def _describe(result: TrialResult) -> str:
-    values = [f"{axis_label(k)} = {value_label(v)}" for k, v in result.parameters.items()]
-    return ", ".join([*values, f"seed {result.seed}"])
+    values, seed = values_label(result.parameters), f"seed {result.seed}"
+    return f"{values}, {seed}" if values else seed

@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import scipy
 
-LEVEL = 0.95
+from tune_nas.report.bootstrap import LEVEL
 
 
 def probability_of_improvement(

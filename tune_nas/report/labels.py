@@ -144,6 +144,11 @@ def value_label(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else printable(str(value))
 
 
+def values_label(values: Mapping[str, object]) -> str:
+    """Return swept keys with their values as text: ``λ = 0.1, order = 2``."""
+    return ", ".join(f"{axis_label(key)} = {value_label(value)}" for key, value in values.items())
+
+
 def normalize(value: object) -> SweptValue:
     """Convert a swept value so that equal values compare equal and can be dict keys.
 

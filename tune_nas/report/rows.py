@@ -17,10 +17,9 @@ from tune_nas.report.labels import (
     SETTING,
     MetricName,
     SweptValue,
-    axis_label,
     normalize,
     order_key,
-    value_label,
+    values_label,
 )
 from tune_nas.report.results import TrialResult
 from tune_nas.status import RESULT_STATUSES, Status
@@ -117,7 +116,7 @@ class Row:
     @property
     def label(self) -> str:
         """The swept values as text: ``λ = 0.1``."""
-        return ", ".join(f"{axis_label(k)} = {value_label(v)}" for k, v in self.values.items())
+        return values_label(self.values)
 
     def has_searches_of(self, other: Row) -> bool:
         """Return whether its searches equal those of another row to the last digit.

@@ -6,7 +6,7 @@ import statistics
 
 from tune_nas.report.columns import TextTable
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import RETRAIN, axis_label, metric_name, value_label
+from tune_nas.report.labels import RETRAIN, axis_label, metric_name, value_label, values_label
 from tune_nas.report.setting_comparison import Agreement, SettingComparison, SettingRow
 from tune_nas.text import listed, plural
 
@@ -78,4 +78,4 @@ def _agreement(agreement: Agreement, axes: str) -> str:
 
 
 def _label(row: SettingRow) -> str:
-    return ", ".join(f"{axis_label(k)} = {value_label(v)}" for k, v in row.values.items())
+    return values_label(row.values)

@@ -8,7 +8,7 @@ from tune_nas.report.bootstrap import RESAMPLES, coverage
 from tune_nas.report.columns import TextTable
 from tune_nas.report.comparison import Comparison
 from tune_nas.report.genotype_orders import genotype_orders
-from tune_nas.report.labels import MetricName, axis_label, metric_name, value_label
+from tune_nas.report.labels import MetricName, axis_label, metric_name, value_label, values_label
 from tune_nas.report.seed_statistics import (
     MOST_ROWS,
     RowStatistics,
@@ -82,10 +82,7 @@ def race_lines(comparison: Comparison) -> list[str]:
     name = metric_name(rule.metric)
     drops = []
     for values, drop in race.dropped.items():
-        label = ", ".join(
-            f"{axis_label(axis)} = {value_label(value)}"
-            for axis, value in zip(comparison.axes, values, strict=True)
-        )
+        label = values_label(dict(zip(comparison.axes, values, strict=True)))
         why = (
             "diverged or without a result"
             if drop.behind is None

@@ -46,12 +46,14 @@ def baseline_of(
     chosen = found if fixed is None else {**fixed(found), **found}
     missing = []
     for key, swept in parameters.items():
-        unknown = bool(swept.when) and fixed is None
-        active = unknown or swept.active(chosen)
+        if swept.when and fixed is None:
+            continue
+        active = swept.active(chosen)
         if key in found and not active:
             when = ", ".join(f"{other}: {plain_text(value)}" for other, value in swept.when.items())
             raise ValueError(f"{where} has '{key}', which is swept only with (when) {when}")
-        missing += [key] * (active and not unknown and key not in found)
+        if active and key not in found:
+            missing.append(key)
     if missing:
         raise ValueError(f"{where} lacks {listed(missing)}; give the value of every swept key")
     return found

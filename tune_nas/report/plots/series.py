@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from tune_nas.figures.palette import PALETTE, QUIET, sequential_color
 from tune_nas.report.comparison import Comparison
-from tune_nas.report.labels import axis_label, order_key, value_label
+from tune_nas.report.labels import axis_label, order_key, value_label, values_label
 from tune_nas.report.plots.panels import shortened
 from tune_nas.report.plots.trial_groups import ENDINGS, TrialGroup, group_trials
 
@@ -201,13 +201,7 @@ def _small_multiples(comparison: Comparison, groups: Sequence[TrialGroup]) -> Se
         if not (2 <= len(values[axis]) <= _MOST_FACETS and len(combinations) <= MOST_STYLES):
             continue
         labels = [
-            shortened(
-                ", ".join(
-                    f"{axis_label(other)} = {value_label(value)}"
-                    for other, value in zip(rest, key, strict=True)
-                )
-            )
-            for key in combinations
+            shortened(values_label(dict(zip(rest, key, strict=True)))) for key in combinations
         ]
         places = [combinations.index(key) for key in kept]
         series = tuple(
