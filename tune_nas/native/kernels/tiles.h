@@ -52,11 +52,20 @@ void pad(const T* x, Plane in, const T* scale, const T* shift, int border, T* ou
 // Sizes known to the compiler: C inputs, as many outputs, and a window of K; 0 if unknown.
 template <int C, int K>
 struct Window {
+  static constexpr bool pointwise = K == 1;  // known to be; its pixels lie one after the other
   int inputs_, outputs_, kernel_;
   int inputs() const { return C ? C : inputs_; }
   int outputs() const { return C ? C : outputs_; }
   int kernel() const { return K ? K : kernel_; }
 };
+
+// With 16 registers, the compiler reads vectors that are used several times from memory again; it does
+// not with 32.
+template <class T, int L, int V>
+inline void all_in_registers(Vec<T, L> (&v)[V]) {
+  if constexpr (kPixels == 4)
+    for (int i = 0; i < V; i++) in_register<T, L>(v[i]);
+}
 
 // P pixels and V · L outputs of a dense convolution; `from` has a pixel's window each, `weight` is
 // (K, K, inputs, outputs).
@@ -72,6 +81,7 @@ inline void dense_tile(const T* const (&from)[P], int row, W window, const T* we
       for (int c = 0; c < inputs; c++, w += outputs) {
         Vec<T, L> part[V];
         for (int v = 0; v < V; v++) part[v] = load<T, L>(w + v * L);
+        if constexpr (V > 1) all_in_registers<T, L, V>(part);
         for (int p = 0; p < P; p++)
           for (int v = 0; v < V; v++) sum[p][v] += part[v] * from[p][at + c];
       }
@@ -88,6 +98,10 @@ inline int dense_tiles(const T* padded, int row, W window, const T* weight, Plan
   for (; first + P <= pixels; first += P) {
     const T* from[P];
     for (int p = 0; p < P; p++) {
+      if constexpr (W::pointwise) {
+        from[p] = padded + static_cast<size_t>(first + p) * window.inputs();
+        continue;
+      }
       from[p] = padded + static_cast<size_t>(y) * row + x * window.inputs();
       if (++x == out.width) x = 0, y++;
     }
@@ -157,9 +171,11 @@ inline void dense_weights_tile(const T* padded, int row, int inputs, const T* g,
   for (int y = 0; y < out.height; y++) {
     const T* in = padded + static_cast<size_t>(y) * row;
     const T* from = g + static_cast<size_t>(y) * g_row;
+#pragma GCC unroll 2
     for (int x = 0; x < out.width; x++, in += inputs, from += out.channels) {
       Vec<T, L> part[V];
       for (int v = 0; v < V; v++) part[v] = load<T, L>(from + v * L);
+      if constexpr (V > 1) all_in_registers<T, L, V>(part);
       for (int b = 0; b < B; b++)
         for (int v = 0; v < V; v++) sum[b][v] += part[v] * in[b];
     }
@@ -308,32 +324,43 @@ inline void depthwise_weights_tile(const T* in, int row, const T* g, int step, i
     }
 }
 
+// R lines of the window of `depthwise_weights`; each sum continues from the gradient.
+template <class T, int L, int K, int S, int D, int R, int P>
+inline void depthwise_weights_lines(const T* in, int row, const T* g, int g_row, int step, Plane out, T* gradient) {
+  const int channels = out.channels;
+  Vec<T, L> sum[R][K];
+  for (int r = 0; r < R; r++)
+    for (int kx = 0; kx < K; kx++) sum[r][kx] = load<T, L>(gradient + (r * K + kx) * channels);
+  for (int y = 0; y < out.height; y++, in += static_cast<size_t>(S) * row, g += static_cast<size_t>(step) * g_row) {
+    int x = 0;
+    for (; x + P <= out.width; x += P)
+      depthwise_weights_tile<T, L, K, S, D, R, P>(in + x * S * channels, row, g + x * step * channels, step * channels, channels, sum);
+    for (; x < out.width; x++)
+      depthwise_weights_tile<T, L, K, S, D, R, 1>(in + x * S * channels, row, g + x * step * channels, step * channels, channels, sum);
+  }
+  for (int r = 0; r < R; r++)
+    for (int kx = 0; kx < K; kx++) store<T, L>(gradient + (r * K + kx) * channels, sum[r][kx]);
+}
+
 // gradient (K, K, channels) += sum over pixels of padded input · gradient, which lies on a grid
-// with `step` between pixels and `g_row` elements a line; each sum continues from the gradient.
+// with `step` between pixels and `g_row` elements a line.
 template <class T, int K, int S, int D>
 void depthwise_weights(const T* padded, int row, const T* g, int g_row, int step, Plane out, T* gradient) {
-  constexpr int R = K == 3 ? 3 : 1, P = K == 3 ? 4 : 8;  // as many sums as the registers hold
   const int channels = out.channels;
   if constexpr (S == 1)
     if (is_narrow<T>(channels) && step == 1) return narrow_depthwise_weights<T, K, D>(padded, row, g, g_row, out, gradient);
   for_lanes<T>(channels, [&](auto lanes, int c) {
     constexpr int L = decltype(lanes)::value;
-    for (int ky = 0; ky < K; ky += R) {
-      Vec<T, L> sum[R][K];
-      const auto place = [&](int r, int kx) { return gradient + ((ky + r) * K + kx) * channels + c; };
-      for (int r = 0; r < R; r++)
-        for (int kx = 0; kx < K; kx++) sum[r][kx] = load<T, L>(place(r, kx));
-      for (int y = 0; y < out.height; y++) {
-        const T* from = g + static_cast<size_t>(y) * step * g_row + c;
-        const T* in = padded + static_cast<size_t>(y * S + ky * D) * row + c;
-        int x = 0;
-        for (; x + P <= out.width; x += P)
-          depthwise_weights_tile<T, L, K, S, D, R, P>(in + x * S * channels, row, from + x * step * channels, step * channels, channels, sum);
-        for (; x < out.width; x++)
-          depthwise_weights_tile<T, L, K, S, D, R, 1>(in + x * S * channels, row, from + x * step * channels, step * channels, channels, sum);
-      }
-      for (int r = 0; r < R; r++)
-        for (int kx = 0; kx < K; kx++) store<T, L>(place(r, kx), sum[r][kx]);
+    const auto lines = [&](auto count, auto pixels, int ky) {
+      depthwise_weights_lines<T, L, K, S, D, decltype(count)::value, decltype(pixels)::value>(
+          padded + static_cast<size_t>(ky) * D * row + c, row, g + c, g_row, step, out, gradient + ky * K * channels + c);
+    };
+    // As many sums as the registers hold; with fewer than 8, an addition would wait for the one before it.
+    if constexpr (K == 3) {
+      lines(std::integral_constant<int, 3>{}, std::integral_constant<int, 4>{}, 0);
+    } else {
+      for (int ky = 0; ky + 2 <= K; ky += 2) lines(std::integral_constant<int, 2>{}, std::integral_constant<int, kPixels>{}, ky);
+      lines(std::integral_constant<int, 1>{}, std::integral_constant<int, 8>{}, K - 1);
     }
   });
 }
