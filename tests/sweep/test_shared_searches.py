@@ -25,6 +25,7 @@ TRIAL = {
     "data": {"name": "fake", "train_images": 32, "resolution": 8},
     "update": {"level": "mixed", "lambda": 1, "warmup": 2},
     "schedule": {"epochs": 4, "batch_size": 8},
+    "selection": {"sampled": {"genotypes": 4}},
     "retrain": {"epochs": 1, "batch_size": 8, "init_channels": 4, "cells": 1},
 }
 KINDS = ["magnitude", "sampled"]
