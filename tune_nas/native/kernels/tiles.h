@@ -63,8 +63,14 @@ struct Window {
 // not with 32.
 template <class T, int L, int V>
 inline void all_in_registers(Vec<T, L> (&v)[V]) {
-  if constexpr (kPixels == 4)
-    for (int i = 0; i < V; i++) in_register<T, L>(v[i]);
+  if constexpr (kPixels == 4) {
+#pragma GCC unroll 2
+    for (int i = 0; i < V; i++) {
+      Vec<T, L> kept = v[i];
+      in_register<T, L>(kept);
+      v[i] = kept;
+    }
+  }
 }
 
 // P pixels and V · L outputs of a dense convolution; `from` has a pixel's window each, `weight` is
