@@ -21,20 +21,20 @@ from result_tables import TRUE, finished
 
 from tune_nas.report.bootstrap import bootstrap_interval
 from tune_nas.report.labels import axis_label, order_key, value_label
+from tune_nas.report.results import TrialResult
 from tune_nas.report.signed_rank import holm, p_text, signed_rank_p
 from tune_nas.spaces import Genotype
-from tune_nas.sweep.runs.records import Record
 
 Setting = tuple[str, ...]
 Scores = dict[Setting, dict[int, float]]
 
 
-def scores_of(records: Sequence[Record], axes: Sequence[str], metric: str) -> Scores:
+def scores_of(results: Sequence[TrialResult], axes: Sequence[str], metric: str) -> Scores:
     """Return the last value of a metric by setting and seed."""
     scores: Scores = {}
-    for record in records:
-        setting = tuple(value_label(record.job.parameters.get(axis, "")) for axis in axes)
-        scores.setdefault(setting, {})[record.job.seed] = record.history[-1][metric]
+    for result in results:
+        setting = tuple(value_label(result.parameters.get(axis, "")) for axis in axes)
+        scores.setdefault(setting, {})[result.seed] = result.metrics[metric]
     return scores
 
 
@@ -98,18 +98,18 @@ def pair_lines(scores: Scores, axes: Sequence[str]) -> Iterator[str]:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("sources", nargs="+", type=Path)
     parser.add_argument("--metric", default=TRUE)
     parser.add_argument("--within", metavar="KEY", help="repeat the pairs for each of its values")
     options = parser.parse_args()
-    records = finished(options.folders)
-    axes = list(dict.fromkeys(axis for record in records for axis in record.job.parameters))
-    records = sorted(
-        records,
-        key=lambda each: [order_key(each.job.parameters.get(axis, "")) for axis in axes],
+    results = finished(options.sources)
+    axes = list(dict.fromkeys(axis for result in results for axis in result.parameters))
+    results = sorted(
+        results,
+        key=lambda each: [order_key(each.parameters.get(axis, "")) for axis in axes],
     )
-    scores = scores_of(records, axes, options.metric)
-    skips = scores_of(records, axes, "genotype/skips")
+    scores = scores_of(results, axes, options.metric)
+    skips = scores_of(results, axes, "genotype/skips")
     print("\n".join(setting_lines(scores, skips, axes)), end="\n\n")
     print("\n".join(pair_lines(scores, axes)), end="\n\n")
     if options.within is not None:
@@ -118,10 +118,10 @@ def main() -> None:
             part = {setting: own for setting, own in scores.items() if setting[place] == value}
             print(f"{axis_label(options.within)} = {value}\n")
             print("\n".join(pair_lines(part, axes)), end="\n\n")
-    seeds = sorted({record.job.seed for record in records})
-    print(f"{len(records)} trials, seeds {seeds}")
+    seeds = sorted({result.seed for result in results})
+    print(f"{len(results)} trials, seeds {seeds}")
     collapsed = [
-        each for each in records if Genotype.from_yaml(each.genotype or "").count("skip") == 6
+        each for each in results if Genotype.from_yaml(each.genotype or "").count("skip") == 6
     ]
     print(f"{len(collapsed)} ended with six skip connections")
 

@@ -62,6 +62,11 @@ def test_a_bad_value(command_line, command: list[str], arguments: list[str], mes
         (["--searches-per-process", "0"], "--searches-per-process is 0, but must be >= 1"),
         (["--together", "8", "--gpus-per-trial", "1"], "their product must be at most 1"),
         (["--seeds", "two"], "--seeds is 'two', but must be a number of seeds, or the seeds"),
+        (
+            ["--seeds", "1,,"],
+            "--seeds is '1,,', but must be a number of seeds, or the seeds as 0,1,5",
+        ),
+        (["--seeds", ","], "--seeds is ',', but must be a number of seeds, or the seeds"),
         (["--seeds", "1,1"], "must not name a seed twice"),
         (["--seeds", "0"], "seeds"),
         (["--searcher", "grit"], "searcher is 'grit', but must be one of grid, random, tpe, gp,"),

@@ -54,6 +54,13 @@ def test_a_dry_run_resolves_and_writes_nothing(command_line) -> None:
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
 
 
+@pytest.mark.parametrize(("seeds", "expected"), [("2", [0, 1]), ("4,2", [4, 2]), ("5,", [5])])
+def test_the_number_of_seeds_or_the_seeds(command_line, seeds: str, expected: list[int]) -> None:
+    Path("tiny.yaml").write_text(SWEEP, encoding="utf-8")
+    plan = command_line.json("sweep", "tiny.yaml", "--dry-run", "--seeds", seeds)
+    assert [t["seed"] for t in plan["trials"]] == 2 * expected  # of each of two values
+
+
 def test_a_key_is_a_column_as_it_is_set() -> None:
     table = table_of(["update.lambda_prime", "valid_accuracy"], [])
     assert [column.header for column in table.columns] == ["update.lambda_prime", "valid accuracy"]

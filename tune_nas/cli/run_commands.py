@@ -32,7 +32,7 @@ def sweep(
         str | None,
         typer.Option(
             metavar="N|LIST",
-            help="Number of seeds, or the seeds themselves as 0,1,5.",
+            help="Number of seeds, or the seeds themselves as 0,1,5 (a single one as 5,).",
             rich_help_panel=_HOW,
         ),
     ] = None,

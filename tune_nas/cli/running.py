@@ -175,16 +175,19 @@ def resume(
 
 
 def parse_seeds(text: str) -> int | list[int]:
-    """Return a number of seeds, or the seeds themselves.
+    """Return a number of seeds, or the seeds themselves; a comma after a single one marks it.
 
     Raises:
         ConfigError: If the text is neither.
     """
     try:
-        return [int(part) for part in text.split(",")] if "," in text else int(text)
+        if "," in text:
+            return [int(part) for part in text.removesuffix(",").split(",")]
+        return int(text)
     except ValueError as error:
         raise ConfigError(
-            f"--seeds is '{brief(text)}', but must be a number of seeds, or the seeds as 0,1,5"
+            f"--seeds is '{brief(text)}', but must be a number of seeds, or the seeds as 0,1,5, "
+            "a single one as 5,"
         ) from error
 
 
