@@ -9,19 +9,20 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from mlflow_server import serving
+from run_alone import computed, run_alone
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep.runs.origin import find_origin
+from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
-from tune_nas.tasks import find_task
 from tune_nas.tracking import RunReader
 
 TUNE_NAS = str(Path(sys.executable).with_name("tune-nas"))
@@ -83,28 +84,8 @@ def wait_for(reached: Callable[[], bool], process: subprocess.Popen[Any]) -> Non
         time.sleep(0.2)
 
 
-def histories(storage: Storage) -> dict[str, list[dict[str, float]]]:
-    """Return the reported results of a sweep's trials, without measurements of the machine."""
-    return {
-        record.job.id: [computed(metrics) for metrics in record.history]
-        for phase in ("search", "retrain")
-        for record in Records(storage, phase)
-    }
-
-
-def alone(storage: Storage) -> dict[str, list[dict[str, float]]]:
-    """Return what `histories` does for the same jobs, each run to its end in this process."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for record in (*Records(storage, "search"), *Records(storage, "retrain")):
-        learner = find_task(record.job.task).build(record.job.trial, record.job.inputs)
-        results = found.setdefault(record.job.id, [])
-        while not learner.done:
-            results.append({**computed(learner.run_epoch()), "epoch": len(results) + 1})
-    return found
-
-
-def computed(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {k: v for k, v in metrics.items() if k not in ("seconds", "memory_mib", "genotype")}
+def all_records(storage: Storage) -> list[Record]:
+    return [record for phase in ("search", "retrain") for record in Records(storage, phase)]
 
 
 @pytest.mark.sweep
@@ -147,9 +128,10 @@ def test_a_driver_and_a_node_that_are_killed_change_nothing(
     assert "Traceback" not in err
     assert far.read("log.txt")  # of the node's death
 
-    expected = alone(far)
-    assert {key: len(results) for key, results in expected.items()} == EPOCHS
-    assert histories(far) == expected
+    records = {record.job.id: record for record in all_records(far)}
+    assert {key: record.epoch for key, record in records.items()} == EPOCHS
+    for key, record in records.items():
+        assert [computed(metrics) for metrics in record.history] == run_alone(record), key
     runs = RunReader(mlflow_server).list_runs()
     assert sorted(r.phase for r in runs) == ["retrain", "search", "search", "search", "sweep"]
     assert {r.status for r in runs} == {"finished"}
