@@ -69,6 +69,7 @@ def test_a_score_is_a_loop_over_the_present_nodes() -> None:
 @pytest.mark.parametrize("encoder", [Gin, Mlp])
 def test_isomorphic_cells_have_equal_scores(encoder: type[Gin] | type[Mlp]) -> None:
     space, rng = load_space("nasbench201"), random.Random(0)
+    torch.manual_seed(1)  # with one draw of the weights in 30, a layer's ReLU lets nothing through
     net = encoder(space, CONFIG)
     found = []
     while len(found) < 20:
