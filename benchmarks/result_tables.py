@@ -40,12 +40,12 @@ def finished(sources: list[Path]) -> list[TrialResult]:
     found: dict[tuple[object, ...], TrialResult] = {}
     for source in sources:
         for result in _stored(source):
-            values = {key: value_label(value) for key, value in result.parameters.items()}
-            known = (*values.items(), result.seed)
-            if result.status == "finished" and _brief(found.setdefault(known, result)) != _brief(
-                result
-            ):
-                raise SystemExit(f"{source}: another source has {known} with another result")
+            if result.status != "finished":
+                continue
+            labels = [(key, value_label(value)) for key, value in result.parameters.items()]
+            own = (*labels, result.seed)
+            if _brief(found.setdefault(own, result)) != _brief(result):
+                raise SystemExit(f"{source}: another source has {own} with another result")
     return sorted(
         found.values(),
         key=lambda each: ([order_key(v) for v in each.parameters.values()], each.seed),
@@ -60,7 +60,7 @@ def _stored(source: Path) -> list[TrialResult]:
 
 def _brief(result: TrialResult) -> TrialResult:
     """Return a result as it is saved."""
-    history = [{key: epoch[key] for key in SAVED} for epoch in result.history]
+    history = [{key: epoch[key] for key in SAVED if key in epoch} for epoch in result.history]
     return replace(result, history=history)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# ray 2.60.0: the processes of tasks and actors lower their own priority (niceness 15, the undocumented setting
-# worker_niceness), while the driver keeps its own. Reserving a CPU (num_cpus=1) does not help: beside one ordinary
+# ray 2.60.0: the processes of tasks and actors lower their own priority (niceness 15, the setting
+# worker_niceness of its C++ side), while the driver keeps its own. Reserving a CPU (num_cpus=1) does not help: beside one ordinary
 # busy process on the same core, a task gets a few percent of it, so that anything else that computes on the machine
 # slows trials down by far more than its share. RAY_worker_niceness=0, set where Ray is started, makes them equal.
 # Seen, for a task and an ordinary process that are busy on the same core for 6 seconds (with others on the machine):

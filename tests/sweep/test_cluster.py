@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import yaml
 from mlflow_server import serving
-from run_alone import computed, run_alone
+from run_alone import run_alone
 
 from tune_nas.errors import StorageError
 from tune_nas.sweep.runs.origin import find_origin
-from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
+from tune_nas.testing.states import differences
 from tune_nas.tracking import RunReader
 
 TUNE_NAS = str(Path(sys.executable).with_name("tune-nas"))
@@ -84,10 +84,6 @@ def wait_for(reached: Callable[[], bool], process: subprocess.Popen[Any]) -> Non
         time.sleep(0.2)
 
 
-def all_records(storage: Storage) -> list[Record]:
-    return [record for phase in ("search", "retrain") for record in Records(storage, phase)]
-
-
 @pytest.mark.sweep
 def test_a_driver_and_a_node_that_are_killed_change_nothing(
     tmp_path: Path, bucket: str, mlflow_server: str, cluster: tuple[str, subprocess.Popen[str]]
@@ -128,10 +124,12 @@ def test_a_driver_and_a_node_that_are_killed_change_nothing(
     assert "Traceback" not in err
     assert far.read("log.txt")  # of the node's death
 
-    records = {record.job.id: record for record in all_records(far)}
-    assert {key: record.epoch for key, record in records.items()} == EPOCHS
-    for key, record in records.items():
-        assert [computed(metrics) for metrics in record.history] == run_alone(record), key
+    records = [record for phase in ("search", "retrain") for record in Records(far, phase)]
+    assert {record.job.id: record.epoch for record in records} == EPOCHS
+    for record in records:
+        history, genotype = run_alone(record)
+        assert differences(record.history, history, record.job.id) == []
+        assert record.genotype == genotype
     runs = RunReader(mlflow_server).list_runs()
     assert sorted(r.phase for r in runs) == ["retrain", "search", "search", "search", "sweep"]
     assert {r.status for r in runs} == {"finished"}

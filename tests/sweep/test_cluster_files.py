@@ -69,8 +69,9 @@ def check_losses(storage: Path, name: str) -> None:
     records = list(Records(Storage(storage).within(name), "search"))
     assert len(records) == 2
     for record in records:
-        alone = [epoch["train_loss"] for epoch in run_alone(record)]
-        assert [epoch["train_loss"] for epoch in record.history] == alone
+        history, _ = run_alone(record)
+        losses = [epoch["train_loss"] for epoch in history]
+        assert [epoch["train_loss"] for epoch in record.history] == losses
 
 
 def environment_of(tmp_path: Path) -> dict[str, str]:

@@ -7,30 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_alone import run_alone
 from test_shared_searches import options, records, write
 
-from tune_nas.search import Search
 from tune_nas.sweep import load_sweep, run_sweep
-from tune_nas.sweep.runs.record import Record
 from tune_nas.sweep.runs.records import Records
 from tune_nas.sweep.runs.storage import Storage
 
 pytestmark = pytest.mark.sweep
 
 TUNE_NAS = str(Path(sys.executable).with_name("tune-nas"))
-
-
-def alone(record: Record) -> Search:
-    """Return the search of a trial, run alone in this process."""
-    search = Search(record.job.trial)
-    while not search.done:
-        search.run_epoch()
-    return search
-
-
-def genotype_of(search: Search) -> str:
-    assert search.genotype is not None
-    return search.genotype.to_yaml()
 
 
 def test_checkpoints_of_others_in_a_remote_storage(bucket: str, tmp_path: Path) -> None:
@@ -43,10 +29,10 @@ def test_checkpoints_of_others_in_a_remote_storage(bucket: str, tmp_path: Path) 
     assert "shared: 6 of 16 epochs were run; 3 trials took over the others" in done.stdout
     assert "itself" not in done.stderr
     for record in Records(Storage(bucket).within("sweep"), "search"):
-        search = alone(record)
-        losses = [metrics["valid_loss"] for metrics in search.history]
+        history, genotype = run_alone(record)
+        losses = [metrics["valid_loss"] for metrics in history]
         assert [metrics["valid_loss"] for metrics in record.history] == losses, record.job.id
-        assert record.genotype == genotype_of(search)
+        assert record.genotype == genotype
 
 
 def test_searches_that_run_in_one_process(tmp_path: Path, ray_session: None) -> None:
@@ -55,8 +41,8 @@ def test_searches_that_run_in_one_process(tmp_path: Path, ray_session: None) -> 
     run_sweep(sweep, options(tmp_path, together=2, concurrency=4, cpus_per_trial=0.4), "s")
     assert [record.taken for record in records(tmp_path)] == [0, 0, 2, 2, 4, 4, 4, 4]
     for record in records(tmp_path):
-        search = alone(record)
-        for found, expected in zip(record.history, search.history, strict=True):
+        history, genotype = run_alone(record)
+        for found, expected in zip(record.history, history, strict=True):
             for key in ("train_loss", "valid_loss", "entropy/normal"):
                 assert found[key] == pytest.approx(expected[key], rel=1e-4), (record.job.id, key)
-        assert record.genotype == genotype_of(search)
+        assert record.genotype == genotype

@@ -186,8 +186,8 @@ def parse_seeds(text: str) -> int | list[int]:
         return int(text)
     except ValueError as error:
         raise ConfigError(
-            f"--seeds is '{brief(text)}', but must be a number of seeds, or the seeds as 0,1,5, "
-            "a single one as 5,"
+            f"--seeds is '{brief(text)}', but must be a number of seeds, or the seeds as 0,1,5 "
+            "(a single one as 5,)"
         ) from error
 
 
