@@ -3,9 +3,9 @@
 # worker_niceness of its C++ side), while the driver keeps its own. Reserving a CPU (num_cpus=1) does not help: beside one ordinary
 # busy process on the same core, a task gets a few percent of it, so that anything else that computes on the machine
 # slows trials down by far more than its share. RAY_worker_niceness=0, set where Ray is started, makes them equal.
-# Seen, for a task and an ordinary process that are busy on the same core for 6 seconds (with others on the machine):
-#   by default: niceness 15, the task had 3 % of the core (driver: niceness 0)
-#   RAY_worker_niceness=0: niceness 0, the task had 35 % of the core (driver: niceness 0)
+# Seen, for a task and an ordinary process that are busy on the same core for 6 seconds:
+#   by default: niceness 15, the task had 4 % of the core (driver: niceness 0)
+#   RAY_worker_niceness=0: niceness 0, the task had 50 % of the core (driver: niceness 0)
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

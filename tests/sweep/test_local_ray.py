@@ -142,3 +142,20 @@ def test_a_folder_too_long_for_sockets_says_what_to_set(
         environment.check_temporary_folder()
     monkeypatch.setattr(environment, "_is_running", lambda: True)  # and has its folder
     environment.check_temporary_folder()
+
+
+@pytest.mark.sweep
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no niceness")
+def test_trials_have_the_priority_of_the_command() -> None:
+    code = (
+        "import os\n"
+        "from tune_nas.sweep.ray.cluster import connect\n"
+        "with connect(None):\n"
+        "    import ray\n"
+        "    print(ray.get(ray.remote(lambda: os.nice(0)).remote()))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_worker_niceness"}
+    for more in (0, 3):
+        command = ["nice", "-n", str(more), sys.executable, "-c", code]
+        printed = subprocess.check_output(command, env=environment, text=True, timeout=120)
+        assert int(printed) == os.nice(0) + more

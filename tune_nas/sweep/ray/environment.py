@@ -30,6 +30,9 @@ _ENVIRONMENT = {
 _LOCAL = {
     # Ray then binds to 127.0.0.1 only: a sweep on one machine opens no port to the network.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # By default, the processes of trials have a lower priority (niceness 15), and hardly run beside
+    # other programs. Their steps were timed at the priority of the command.
+    "RAY_worker_niceness": "0",
 }
 _CLUSTER = {
     # If something other than Ray listens at the address, Ray would report it only after a quarter
