@@ -191,6 +191,45 @@ Waiting({"job": job.to_dict(), "recorded": 0})
     assert imported_by(code, "ray", "torch", "optuna", "mlflow") == ["ray"]
 
 
+def test_a_process_whose_task_needs_no_torch_imports_none() -> None:
+    code = """
+import tune_nas.sweep.ray.worker_group  # Ray imports it, to call `start_workers`
+from tune_nas.config import TrialConfig
+from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray.trainable import EpochTrainable
+from tune_nas.tasks import Task
+
+class Learner:
+    epoch, done = 0, False
+
+    def result(self):
+        return None
+
+    def remarks(self):
+        return {}
+
+    def artifacts(self):
+        return {}
+
+    def run_epoch(self, on_step=None):
+        self.epoch += 1
+        return {"epoch": self.epoch}
+
+class Measurement(Task):
+    def epochs(self, trial):
+        return 2
+
+    def build(self, trial, inputs, together=None):
+        return Learner()
+
+job = Job("search-00000", "search", "search", TrialConfig())
+trial = EpochTrainable.__new__(EpochTrainable)
+trial.setup({"job": job.to_dict(), "recorded": 0}, Measurement())
+assert trial.step()["epoch"] == 1
+"""
+    assert imported_by(code, "ray", "torch", "optuna", "mlflow") == ["ray"]
+
+
 COMMANDS = (
     *("sweep", "search", "retrain", "resume", "select", "analyze"),
     *("report", "compare", "list", "show", "inspect", "benchmark", "ui"),

@@ -213,13 +213,15 @@ class TrialEpochs:
 
     def _take_over(self) -> bool:
         """Take over epochs that other trials have run; return whether a report is left then."""
-        before, length = self._learner.epoch, self._job.epochs
-        most = min((stop for stop in self._stops if stop > before), default=length)
+        before = self._learner.epoch
         ahead = [
             branch
             for branch in self._branches
             if branch["epochs"] > before and branch["made_with"] == self._made_with
         ]
+        if not ahead:
+            return False
+        most = min((stop for stop in self._stops if stop > before), default=self._job.epochs)
         ready, away = checkpoints_of(ahead, range(before + 1, most + 1))
         for trial, error in away.items():  # it asks no second time
             what = f"runs the epochs of trial {trial} itself: {error}"

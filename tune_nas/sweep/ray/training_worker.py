@@ -1,25 +1,23 @@
-"""One of the processes that run a trial together, e.g. a retraining run: a Ray actor."""
+"""One of the processes that run a trial together, e.g. a retraining run: a Ray actor.
+
+Imports no torch: the processes of all trials import this module, also of tasks that need none.
+"""
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
 import ray
-from torch import distributed
 
-from tune_nas.errors import ConfigError
 from tune_nas.learner import Learner
-from tune_nas.runtime import resolve_device
 from tune_nas.sweep.jobs import Job
+from tune_nas.sweep.ray import lazy_torch
 from tune_nas.sweep.ray.remote_learner import LearnerProgress, branch, checkpoint_files, restore
 from tune_nas.sweep.reports_file import Report
 from tune_nas.tasks import Task, find_task
 
-_LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 FILE_ADDRESS = "file://"
 
 
@@ -62,21 +60,12 @@ class TrainingWorker:
         Raises:
             ConfigError: If the workers would have to share a GPU.
         """
-        n_gpus = ray.get_runtime_context().get_assigned_resources().get("GPU", 0)
-        on_gpu = resolve_device(self._job.trial.runtime.device).type == "cuda"
-        if on_gpu and n_gpus < 1:
-            raise ConfigError(
-                f"`gpus_per_trial` is {n_gpus:g}, but must be 1 with runtime.workers "
-                f"{self._size}: each worker uses a separate GPU; or set runtime.device to cpu"
-            )
-        if address.startswith(FILE_ADDRESS) and sys.platform in _LOOPBACK:
-            for library in ("GLOO", "NCCL"):
-                os.environ.setdefault(f"{library}_SOCKET_IFNAME", _LOOPBACK[sys.platform])
-        distributed.init_process_group(
-            "nccl" if on_gpu else "gloo",
-            init_method=address,
-            rank=self._rank,
-            world_size=self._size,
+        lazy_torch.process_group.join(
+            self._job.trial.runtime,
+            address,
+            self._rank,
+            self._size,
+            one_machine=address.startswith(FILE_ADDRESS),
         )
         self._learner = self._task.build(self._job.trial, self._job.inputs)
         return LearnerProgress.of(self._learner)
