@@ -33,12 +33,13 @@ def brief(text: str, most: int = _NAME) -> str:
 
 def printable(text: str) -> str:
     """Return a text with escapes (``\\x1b``) for all unprintable characters except line breaks."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
-        for char in text
+    return "\n".join(
+        line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n")
     )
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def listed(words: list[str]) -> str:

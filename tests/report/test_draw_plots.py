@@ -71,7 +71,7 @@ def svg(figure: Figure) -> bytes:
 
 def test_every_plot_of_forty_trials_is_small(make_result: Make) -> None:
     results = sampled_sweep(make_result)
-    plots = draw_plots(Report("s", list(SAMPLED), results, "valid_accuracy"))
+    plots = list(draw_plots(Report("s", list(SAMPLED), results, "valid_accuracy")))
     assert [plot.key for plot in plots] == [
         *("by-value", "accuracy-by-epoch", "true-accuracies", "gap-by-epoch"),
         *("operations-by-epoch", "skip-dominance", "size-by-epoch", "accuracy-by-size"),
@@ -88,9 +88,9 @@ def test_every_plot_of_forty_trials_is_small(make_result: Make) -> None:
 
 
 def test_without_trials_there_are_no_plots(make_result: Make) -> None:
-    assert draw_plots(Report("s", ["update.lambda"], [], "valid_accuracy")) == []
+    assert list(draw_plots(Report("s", ["update.lambda"], [], "valid_accuracy"))) == []
     failed = make_result(1, status="failed", error="OSError: disk full")
-    assert draw_plots(Report("s", ["update.lambda"], [failed], "valid_accuracy")) == []
+    assert list(draw_plots(Report("s", ["update.lambda"], [failed], "valid_accuracy"))) == []
 
 
 def test_retraining_runs_without_searches_are_no_points_by_value(make_result: Make) -> None:
@@ -110,7 +110,7 @@ def test_a_single_search_without_swept_keys(make_result: Make) -> None:
     rng = np.random.default_rng(0)
     history = [epoch_metrics(rng, 1, 0.5)]
     result = make_result(1, parameters={}, metrics=history[-1], history=history)
-    plots = draw_plots(Report("s", [], [result], "valid_accuracy"))
+    plots = list(draw_plots(Report("s", [], [result], "valid_accuracy")))
     assert [plot.key for plot in plots] == [
         *("accuracy-by-epoch", "true-accuracies", "gap-by-epoch", "operations-by-epoch"),
         *("skip-dominance", "size-by-epoch", "accuracy-by-size"),
@@ -122,7 +122,7 @@ def test_a_single_search_without_swept_keys(make_result: Make) -> None:
 
 def test_few_sampled_searches_have_no_importance_and_the_reason(make_result: Make) -> None:
     results = sampled_sweep(make_result, n_trials=6, n_epochs=3)
-    plots = draw_plots(Report("s", list(SAMPLED), results, "valid_accuracy"))
+    plots = list(draw_plots(Report("s", list(SAMPLED), results, "valid_accuracy")))
     assert "importance" not in [plot.key for plot in plots]
     assert "not estimated from fewer than 10 searches; here are 6" in plots[-1].caption
 

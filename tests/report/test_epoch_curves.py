@@ -187,6 +187,19 @@ def test_many_combinations_are_colored_by_rank(make_result: Make) -> None:
     assert plot is not None and "blue (best)" in plot.caption
 
 
+def test_many_keys_that_all_vary_are_colored_by_rank(make_result: Make) -> None:
+    """Of 12 keys with 60 values each there are 10^21 combinations, of which 60 were tried."""
+    keys = [f"extra.key{number}" for number in range(12)]
+    results = [
+        searched(make_result, f"t{n}", (10.0, 20.0 + n), parameters=dict.fromkeys(keys, n))
+        for n in range(60)
+    ]
+    plot = plot_accuracy_by_epoch(report(results, *keys))
+    shown = lines(drawn(plot).axes[0], thick=False)
+    best_first = [color for color, *_ in sorted(shown, key=lambda line: -line[2][-1])]
+    assert best_first == [sequential_color(place / 59) for place in range(60)]
+
+
 def test_each_metric_has_a_panel_of_its_own(make_result: Make) -> None:
     names = ("gap", "genotype/skips", "genotype/convolutions", "genotype/parameters")
     history = [{name: 10.0 * at + place for at, name in enumerate(names)} for place in range(3)]

@@ -14,6 +14,7 @@ from tune_nas.report.plots.parameter_importance import (
     Importance,
     importance_of,
     plot_importance,
+    trees_of,
 )
 from tune_nas.report.plots.value_scale import MISSING, scale_of
 
@@ -45,6 +46,19 @@ def test_the_shares_of_a_known_function(make_result: Make) -> None:
     assert found.shares["a"] == pytest.approx(100 / 101, abs=0.03)
     assert found.shares["b"] == pytest.approx(1 / 101, abs=0.015)
     assert (found.n, found.diverged, found.epoch, found.left_out) == (200, 0, None, ())
+
+
+def test_the_fewer_trees_of_many_searches_find_the_same_shares(
+    make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [trees_of(n) for n in (0, 10, 100, 200, 800, 10_000)] == [64, 64, 64, 32, 16, 16]
+    results = sampled(make_result, 400, lambda a, b: 90 / (1 + (3 * a - 1) ** 2 + b))
+    few = importance(results)
+    name = "tune_nas.report.plots.parameter_importance.trees_of"
+    monkeypatch.setattr(name, lambda n: 64)
+    many = importance(results)
+    assert few.shares != many.shares
+    assert few.shares == pytest.approx(many.shares, abs=0.02)
 
 
 def test_few_searches_rank_the_keys_too_and_a_seed_repeats_them(make_result: Make) -> None:

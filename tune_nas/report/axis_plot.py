@@ -178,11 +178,12 @@ def _draw(
     categories = _categories(rows, axis)
     if not categories:
         rows = [row for row in rows if row.values.get(axis) is not None]
+    shown = {id(row) for row in rows}
     values = _values(rows, axis)
     place = _places(panel, values, categories)
     shift = 0.0 if place is None else min(0.16, 0.6 / len(series))
     for number, (label, members) in enumerate(series):
-        placed = [group for group in members if group.row in rows]
+        placed = [group for group in members if id(group.row) in shown]
         known = [group.row for group in placed if name.key in group.row.statistics]
         known.sort(key=lambda row: order_key(row.values.get(axis)))
         offset = (number - (len(series) - 1) / 2) * shift

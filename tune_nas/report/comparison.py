@@ -145,8 +145,8 @@ class Comparison:
 
     def not_repeated(self) -> list[Row]:
         """Return the rows that were searched but not repeated while others were, best first."""
-        ranking = self.ranking()
-        return [row for row in self._known if row not in ranking]
+        ranked = {id(row) for row in self.ranking()}
+        return [row for row in self._known if id(row) not in ranked]
 
     def diverged(self, row: Row) -> int:
         """Return a row's number of diverged searches, or retraining runs if those rank it."""

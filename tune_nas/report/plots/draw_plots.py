@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tune_nas.report import plots
 from tune_nas.report.comparison import Comparison
@@ -37,17 +37,18 @@ _PLOTS: tuple[Callable[[Comparison], ReportPlot | None], ...] = (
 )
 
 
-def draw_plots(comparison: Comparison) -> list[ReportPlot]:
-    """Return the plots that can be drawn from a comparison."""
-    found: list[ReportPlot | None] = []
+def draw_plots(comparison: Comparison) -> Iterator[ReportPlot]:
+    """Yield the plots that can be drawn from a comparison, each drawn when it is asked for.
+
+    A figure of many trials takes several megabytes.
+    """
     for draw in (*_PLOTS, _of_keys):
         try:
             drawn = draw(comparison)
         except Exception as error:  # e.g. of values near the largest number; the others are there
             _logger.warning("a plot is left out: %s: %s", type(error).__name__, error)
             continue
-        found += drawn if isinstance(drawn, list) else [drawn]
-    return [plot for plot in found if plot is not None]
+        yield from filter(None, drawn if isinstance(drawn, list) else [drawn])
 
 
 def _of_keys(comparison: Comparison) -> list[ReportPlot | None]:

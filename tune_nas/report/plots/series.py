@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from matplotlib.lines import Line2D
 
@@ -197,9 +196,10 @@ def _small_multiples(comparison: Comparison, groups: Sequence[TrialGroup]) -> Se
     for axis in sorted(comparison.axes, key=lambda axis: len(values[axis])):
         rest = [other for other in comparison.axes if other != axis]
         kept = [tuple(group.row.values[other] for other in rest) for group in groups]
-        combinations = [key for key in product(*(values[other] for other in rest)) if key in kept]
-        if not (2 <= len(values[axis]) <= _MOST_FACETS and len(combinations) <= MOST_STYLES):
+        found = dict.fromkeys(kept)
+        if not (2 <= len(values[axis]) <= _MOST_FACETS and len(found) <= MOST_STYLES):
             continue
+        combinations = sorted(found, key=lambda key: [order_key(value) for value in key])
         labels = [
             shortened(values_label(dict(zip(rest, key, strict=True)))) for key in combinations
         ]
