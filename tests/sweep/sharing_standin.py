@@ -10,7 +10,7 @@ from standin import StandIn, StandInTask
 
 from tune_nas.config import TrialConfig
 from tune_nas.sweep.reports_file import Report
-from tune_nas.tasks import Inputs, RetrainTask, SearchTask, Task
+from tune_nas.tasks import Inputs, Task, find_task
 
 SWITCH = 3
 """The last epoch that trials with different learning rates of α have in common."""
@@ -50,8 +50,8 @@ class Sharing(StandIn):
 
 class SharingTask(StandInTask):
     def course(self, trial: TrialConfig) -> Sequence[str]:
-        if self._task.name == "retrain":
-            return self._task.course(trial)
+        if self._replaced == "retrain":
+            return find_task(self._replaced).course(trial)
         epochs = range(1, self.epochs(trial) + 1)
         rate = trial.optimizer.alphas.learning_rate
         return [f"{trial.seed} {epoch} {rate if epoch > SWITCH else ''}" for epoch in epochs]
@@ -60,10 +60,7 @@ class SharingTask(StandInTask):
         return Sharing(trial, inputs.genotype)
 
 
-SHARING: dict[str, Task] = {
-    "search": SharingTask(SearchTask()),
-    "retrain": SharingTask(RetrainTask()),
-}
+SHARING: dict[str, Task] = {name: SharingTask(name) for name in ("search", "retrain")}
 
 
 def epochs_run(file: Path) -> list[tuple[str, ...]]:
