@@ -24,7 +24,7 @@ from tune_nas.sweep.retrain_trials import resolved_sections
 from tune_nas.sweep.runs.storage import Storage
 from tune_nas.sweep.runs.stored import read_stored
 from tune_nas.sweep.trial_values import portable
-from tune_nas.yaml_text import parse_yaml
+from tune_nas.yaml_text import dump_yaml, parse_yaml
 
 SWEEP, TRIALS, STATE = paths.SWEEP, "trials.yaml", paths.STATE
 RETRAINING = "retraining.yaml"
@@ -216,4 +216,4 @@ class _StoredState(State):
 
 def _yaml(content: Mapping[str, object]) -> str:
     plain = json.loads(json.dumps(content))  # tuples become lists; inf stays
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    return dump_yaml(plain)
