@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 
 from tune_nas.config import TrialConfig
 from tune_nas.version import __version__
@@ -27,4 +28,9 @@ def made_with(trial: TrialConfig) -> str:
         on_gpu = wants_gpu or (runtime.device == "auto" and torch.cuda.is_available())
         cpu = torch.backends.cpu.get_cpu_capability()
         where = torch.cuda.get_device_name() if on_gpu else f"{cpu}, {torch.get_num_threads()}"
-    return f"{__version__} {RESULTS_VERSION}, torch {version('torch')}, {where}"
+    return f"{__version__} {RESULTS_VERSION}, torch {_version('torch')}, {where}"
+
+
+@cache  # it reads and parses a file, and is asked for with every trial
+def _version(package: str) -> str:
+    return metadata.version(package)
