@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.testing
 from typer.testing import CliRunner
 
 from tune_nas.cli import app
@@ -50,6 +53,15 @@ class CommandLine:
         assert "Traceback" not in err
         assert sorted(self.folder.rglob("*")) == before
         return err.removeprefix("tune-nas: ").rstrip("\n")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_built_once() -> Iterator[None]:
+    """Let typer build the commands once for all tests, and not for each that runs one."""
+    with pytest.MonkeyPatch.context() as patch:
+        built_once = functools.cache(typer.testing._get_command)
+        patch.setattr(typer.testing, "_get_command", built_once)
+        yield
 
 
 @pytest.fixture
