@@ -2,6 +2,7 @@
 
 from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalize
+from tune_nas.data.data_shape import DataShape, describe_data, described_once
 from tune_nas.data.data_source import DataFacts, DataSource, ImageSet, TrainStream
 from tune_nas.data.dataset_registry import (
     Part,
@@ -11,7 +12,7 @@ from tune_nas.data.dataset_registry import (
     register_dataset,
 )
 from tune_nas.data.images import Images, channel_statistics, resize
-from tune_nas.data.loading import DataShape, RetrainData, SearchData, describe_data, load_data
+from tune_nas.data.loading import RetrainData, SearchData, load_data
 from tune_nas.data.split import stratified
 from tune_nas.data.streaming import StreamedData
 from tune_nas.data.summary import ImageSummary, describe_images, summarize_images
@@ -38,6 +39,7 @@ __all__ = [
     "dataset_names",
     "describe_data",
     "describe_images",
+    "described_once",
     "draw",
     "evaluation_batches",
     "fitted",

@@ -112,42 +112,6 @@ class RetrainData(_ResidentData, DataSource):
         return islice(self.evaluation_batches(self.test, batch_size), first, None, step)
 
 
-@dataclass(frozen=True)
-class DataShape:
-    """Number and size of a trial's training images.
-
-    Attributes:
-        n_classes: Number of classes.
-        in_channels: Channels of the images.
-        image_size: Height and width of the images, in pixels.
-        n_train: Number of training images, including both halves of a search.
-        mirrors: Whether a mirrored image keeps its class.
-        streams: Whether a retraining run reads the images when it needs them.
-    """
-
-    n_classes: int
-    in_channels: int
-    image_size: int
-    n_train: int
-    mirrors: bool = True
-    streams: bool = False
-
-
-def describe_data(config: DataConfig) -> DataShape:
-    """Return the shape of a trial's training images, reading one image.
-
-    Raises:
-        DataError: If files are missing, unreadable or damaged.
-    """
-    source = open_part(config, "train")
-    first = source.read(torch.zeros(1, dtype=torch.int64))
-    n_train = min(config.train_images or len(source.labels), len(source.labels))
-    side = config.resolution or first.shape[2]
-    return DataShape(
-        source.n_classes, first.shape[1], side, n_train, source.mirrors, source.streams
-    )
-
-
 @overload
 def load_data(
     config: DataConfig,

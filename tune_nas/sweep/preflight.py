@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from tune_nas.config import TrialConfig
 from tune_nas.config.deciding import decided_by
-from tune_nas.data import ImageSummary, summarize_images
+from tune_nas.data import ImageSummary, described_once, summarize_images
 from tune_nas.runtime import resolve_device
 from tune_nas.sweep import lazy_optuna
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
@@ -31,6 +31,11 @@ def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
     """
     if plan.sweep.searcher != "grid":
         lazy_optuna.samplers.make_sampler(plan.sweep, 0)
+    with described_once():
+        _check_trials(plan, options, tasks)
+
+
+def _check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
     trials = [trial for _, _, trial in plan.resolved.trials]
     here = is_local(options.address)
     if here:
