@@ -30,7 +30,9 @@ def test_each_data_set_is_opened_once_within_the_block(opened: list[DataConfig])
     with described_once():
         first = describe_data(CONFIG)
         with described_once():
-            assert describe_data(CONFIG.model_copy()) == first == DataShape(4, 3, 8, 32, mirrors=False)
+            assert (
+                describe_data(CONFIG.model_copy()) == first == DataShape(4, 3, 8, 32, mirrors=False)
+            )
         assert describe_data(SMALLER).image_size == 4
         assert describe_data(CONFIG) == first
     assert opened == [CONFIG, SMALLER]
