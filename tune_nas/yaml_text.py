@@ -68,6 +68,8 @@ def _content(loader_class: type[yaml.SafeLoader | yaml.CSafeLoader], text: str) 
         raise _too_deep() from error
     except ValueError as error:
         raise yaml.YAMLError(str(error)) from error
+    except LookupError as error:  # PyYAML's constructors of integers and booleans
+        raise yaml.YAMLError("a value is not of the type that its tag names") from error
     finally:
         loader.dispose()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 import typer.testing
 from typer.testing import CliRunner
 
@@ -59,8 +60,8 @@ class CommandLine:
 def _commands_built_once() -> Iterator[None]:
     """Let typer build the commands once for all tests, and not for each that runs one."""
     with pytest.MonkeyPatch.context() as patch:
-        built_once = functools.cache(typer.testing._get_command)
-        patch.setattr(typer.testing, "_get_command", built_once)
+        built_once = functools.cache(typer.main.get_command)
+        patch.setattr(typer.testing, "_get_command", built_once, raising=False)
         yield
 
 

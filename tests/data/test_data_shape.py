@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tune_nas.config import DataConfig
+from tune_nas.config import AugmentConfig, DataConfig
 from tune_nas.data import DataShape, data_shape, describe_data, described_once
 from tune_nas.data.opening import open_part
 from tune_nas.errors import DataError
+from tune_nas.search.effective import EffectiveValues
 
 CONFIG = DataConfig(name="fake", train_images=32, resolution=8)
+CUT = CONFIG.model_copy(update={"augment": AugmentConfig(cutout=2)})
 SMALLER = CONFIG.model_copy(update={"resolution": 4})
 
 
@@ -33,6 +35,8 @@ def test_each_data_set_is_opened_once_within_the_block(opened: list[DataConfig])
             assert (
                 describe_data(CONFIG.model_copy()) == first == DataShape(4, 3, 8, 32, mirrors=False)
             )
+        assert describe_data(CUT).n_train == 32
+        assert EffectiveValues(["data.resolution"]).shape(CONFIG) == first
         assert describe_data(SMALLER).image_size == 4
         assert describe_data(CONFIG) == first
     assert opened == [CONFIG, SMALLER]

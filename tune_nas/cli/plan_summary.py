@@ -9,6 +9,7 @@ from tune_nas.cli.output import Format, echo, print_json
 from tune_nas.cli.showing import print_content
 from tune_nas.cli.tables import print_table
 from tune_nas.config import TrialConfig, check_data_keys
+from tune_nas.data import described_once
 from tune_nas.sweep import RunOptions, SweepConfig, estimate
 from tune_nas.sweep.distinct import check_distinct, check_distinct_settings
 from tune_nas.sweep.first_checks import data_sections
@@ -20,6 +21,7 @@ from tune_nas.tasks import Inputs, find_task, task_of
 from tune_nas.text import listed, plain_text, plural
 
 
+@described_once()
 def print_plan(
     sweep: SweepConfig, bases: BaseTrials, options: RunOptions, output: Format, *, timed: bool
 ) -> None:

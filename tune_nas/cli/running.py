@@ -19,7 +19,6 @@ from tune_nas.cli.plan_summary import print_plan, print_run
 from tune_nas.cli.run_names import interruptible, named
 from tune_nas.cli.run_summary import print_outcome
 from tune_nas.cli.shared_options import ExecutionOptions, PlanOptions, TrialOptions
-from tune_nas.data import described_once
 from tune_nas.errors import ConfigError
 from tune_nas.library import load_trial
 from tune_nas.sweep.config import EPOCHS
@@ -102,8 +101,7 @@ def sweep(
             note_ineffective(of_sweep, base, {*config.set, *config.parameters})
     run = run_options(execution, concurrency, together, log_model=log_model)
     if plan.only_planned:
-        with described_once():
-            print_plan(config, bases, run, output, timed=plan.estimate)
+        print_plan(config, bases, run, output, timed=plan.estimate)
         return
 
     def ask() -> None:

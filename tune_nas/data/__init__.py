@@ -2,7 +2,12 @@
 
 from tune_nas.data.augment import Draws, cutout, draw, fitted, flip, random_crop
 from tune_nas.data.batches import Batches, Pick, evaluation_batches, normalize
-from tune_nas.data.data_shape import DataShape, describe_data, described_once
+from tune_nas.data.data_shape import (
+    DataShape,
+    describe_data,
+    described_once,
+    known_shapes,
+)
 from tune_nas.data.data_source import DataFacts, DataSource, ImageSet, TrainStream
 from tune_nas.data.dataset_registry import (
     Part,
@@ -44,6 +49,7 @@ __all__ = [
     "evaluation_batches",
     "fitted",
     "flip",
+    "known_shapes",
     "load_data",
     "normalize",
     "random_crop",

@@ -12,7 +12,7 @@ import torch
 from tune_nas.config import DataConfig
 from tune_nas.data.opening import open_part
 
-_KNOWN: ContextVar[dict[str, DataShape] | None] = ContextVar("known shapes", default=None)
+_SHAPES: ContextVar[DataShapes | None] = ContextVar("shapes of a block", default=None)
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,37 @@ class DataShape:
     streams: bool = False
 
 
-@contextmanager
-def described_once() -> Iterator[None]:
-    """Let `describe_data` open each data set once within the block, however many trials name it.
+class DataShapes:
+    """The shapes of data sets, each of which is opened once, however many trials name it.
 
     Opening one reads and verifies all of its files.
     """
-    if _KNOWN.get() is not None:  # within a block
-        yield
-        return
-    token = _KNOWN.set({})
+
+    def __init__(self) -> None:
+        self._known: dict[str, DataShape] = {}
+
+    def of(self, config: DataConfig) -> DataShape:
+        """See `describe_data`."""
+        key = repr(config.model_copy(update={"augment": None}))  # it is applied to what was read
+        if key not in self._known:
+            self._known[key] = _described(config)
+        return self._known[key]
+
+
+def known_shapes() -> DataShapes:
+    """Return the shapes of the innermost `described_once` that is running, or new ones."""
+    shapes = _SHAPES.get()
+    return DataShapes() if shapes is None else shapes
+
+
+@contextmanager
+def described_once() -> Iterator[None]:
+    """Let `describe_data` open each data set once within the block, also in blocks within it."""
+    token = _SHAPES.set(known_shapes())
     try:
         yield
     finally:
-        _KNOWN.reset(token)
+        _SHAPES.reset(token)
 
 
 def describe_data(config: DataConfig) -> DataShape:
@@ -58,13 +75,7 @@ def describe_data(config: DataConfig) -> DataShape:
     Raises:
         DataError: If files are missing, unreadable or damaged.
     """
-    known = _KNOWN.get()
-    if known is None:
-        return _described(config)
-    key = repr(config)
-    if key not in known:
-        known[key] = _described(config)
-    return known[key]
+    return known_shapes().of(config)
 
 
 def _described(config: DataConfig) -> DataShape:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from tune_nas.config import AugmentConfig, DataConfig, TrialConfig
 from tune_nas.config.conditions import value_of
 from tune_nas.config.options.option_keys import key_in_trial
-from tune_nas.data import DataShape, describe_data, fitted
+from tune_nas.data import DataShape, fitted, known_shapes
 from tune_nas.search.relaxation import initialization
 from tune_nas.spaces import Space, load_space
 
@@ -24,7 +24,7 @@ class EffectiveValues:
     def __init__(self, keys: Collection[str]) -> None:
         self._keys = keys
         self._spaces: dict[tuple[str, str | None], Space] = {}
-        self._shapes: dict[str, DataShape] = {}
+        self._shapes = known_shapes()
 
     def of(self, trial: TrialConfig) -> dict[str, object]:
         """Return the content of a trial with its effective values.
@@ -58,10 +58,7 @@ class EffectiveValues:
 
     def shape(self, data: DataConfig) -> DataShape:
         """Return the shape of the images of a data set."""
-        key = repr((data.name, data.dir, data.layout, data.train_images, data.resolution))
-        if key not in self._shapes:
-            self._shapes[key] = describe_data(data)
-        return self._shapes[key]
+        return self._shapes.of(data)
 
 
 def _section(key: str) -> str:

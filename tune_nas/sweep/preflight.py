@@ -18,6 +18,7 @@ from tune_nas.sweep.runs.plan import Plan
 from tune_nas.tasks import Inputs, Tasks
 
 
+@described_once()
 def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
     """Check that a sweep can sample, that its trials can start, and that no two are equal.
 
@@ -31,11 +32,6 @@ def check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
     """
     if plan.sweep.searcher != "grid":
         lazy_optuna.samplers.make_sampler(plan.sweep, 0)
-    with described_once():
-        _check_trials(plan, options, tasks)
-
-
-def _check_trials(plan: Plan, options: RunOptions, tasks: Tasks) -> None:
     trials = [trial for _, _, trial in plan.resolved.trials]
     here = is_local(options.address)
     if here:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tune_nas.config import TrialConfig, check_data_keys
-from tune_nas.data import describe_data
+from tune_nas.data import describe_data, described_once
 from tune_nas.sweep.config import SweepConfig
 from tune_nas.sweep.cost import epoch_seconds
 from tune_nas.sweep.jobs import Job
@@ -86,6 +86,7 @@ def retrain_runs(sweep: SweepConfig, trial: TrialConfig) -> list[TrialConfig]:
     return [run.trial for run in with_settings(sweep, BaseTrials({trial.name: trial}), [job])]
 
 
+@described_once()
 def may_be_long(task: str, trials: Sequence[TrialConfig]) -> bool:
     """Return whether trials, one after another, may take an hour, without timing anything.
 
@@ -97,15 +98,11 @@ def may_be_long(task: str, trials: Sequence[TrialConfig]) -> bool:
         TuneNasError: If the data of a trial cannot be used.
     """
     check_data_keys([trial.data for trial in trials])
-    pixels: dict[str, int] = {}
     total = 0
     for trial in trials:
         if trial.benchmark.simulate is not None:  # nothing is trained
             continue
-        key = repr(trial.data)
-        if key not in pixels:
-            shape = describe_data(trial.data)
-            pixels[key] = shape.n_train * shape.image_size**2
+        shape = describe_data(trial.data)
         own = find_task(task_of(task, trial))
-        total += (own.epochs(trial) - own.starts_after(trial)) * pixels[key]
+        total += (own.epochs(trial) - own.starts_after(trial)) * shape.n_train * shape.image_size**2
     return total > _PIXELS
